@@ -1,0 +1,25 @@
+"""The suite runs strict: no silent promotion, no silent broadcast, no warning, checked types."""
+
+import os
+
+import hypothesis
+import jax
+import pytest
+from jaxtyping import install_import_hook
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+# Every module of hondo is imported under this hook: annotated shapes are checked at run time.
+install_import_hook("hondo", "beartype.beartype")
+
+hypothesis.settings.register_profile("dev", max_examples=25, deadline=None)
+hypothesis.settings.register_profile(
+    "spec-ci", max_examples=100, deadline=None, derandomize=True, database=None
+)
+hypothesis.settings.register_profile("deep", max_examples=2000, deadline=None, print_blob=True)
+hypothesis.settings.load_profile(os.environ.get("HONDO_PROFILE", "spec-ci"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "spec(*ids): the properties of the specification it checks")
+    config.addinivalue_line("markers", "promise(*numbers): the promises of the design it checks")

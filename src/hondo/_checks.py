@@ -1,0 +1,110 @@
+"""What all argument checks share: got, expected, repair, and all of it before tracing.
+
+A hyperparameter that is a tracer has no value yet, so the range checks let it pass: the functions
+themselves are defined for every value in range, traced or not.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def error(name: str, got: Any, expected: str, repair: str = "") -> ValueError:
+    """Builds the error of a bad argument: what came, what is accepted, how to repair it.
+
+    Example:
+        >>> error("epsilon", 0.0, "greater than 0", "1e-5 is usual.")
+        ValueError('epsilon must be greater than 0, got 0.0. 1e-5 is usual.')
+    """
+    return ValueError(f"{name} must be {expected}, got {got!r}. {repair}".rstrip())
+
+
+def check_range(
+    name: str,
+    value: Any,
+    low: float,
+    high: float = np.inf,
+    *,
+    open_low: bool = False,
+    repair: str = "",
+) -> None:
+    """Raises unless every entry of a static value lies in [low, high] or, with open_low, (low, high].
+
+    NaN never does, nor does infinity where high is infinite.
+
+    Raises:
+        ValueError: an entry outside the range.
+
+    Example:
+        >>> check_range("strength", 0.1, 0.0)
+    """
+    if isinstance(value, jax.core.Tracer):
+        return
+    entries = np.asarray(value, np.float64)
+    inside = (entries > low if open_low else entries >= low) & (entries <= high)
+    if not np.all(inside & np.isfinite(entries)):
+        raise error(name, value, _interval(low, high, open_low), repair)
+
+
+def _interval(low: float, high: float, open_low: bool) -> str:
+    if high == np.inf:
+        return f"a finite number {'greater than' if open_low else 'at least'} {low:g}"
+    return f"a number in {'(' if open_low else '['}{low:g}, {high:g}]"
+
+
+def check_probability(name: str, value: Any, repair: str = "") -> None:
+    """Raises unless every entry of a static value is a probability.
+
+    Example:
+        >>> check_probability("keep_prob", 0.5)
+    """
+    check_range(name, value, 0.0, 1.0, repair=repair)
+
+
+def check_count(name: str, value: Any, least: int = 1, repair: str = "") -> None:
+    """Raises unless value is a Python or NumPy integer, at least `least`; a bool is not one.
+
+    Raises:
+        ValueError: any other value.
+
+    Example:
+        >>> check_count("patience", 3)
+    """
+    is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not is_integer or value < least:
+        raise error(name, value, f"an integer of at least {least}", repair)
+
+
+def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    """Raises unless value is one of the choices.
+
+    Raises:
+        ValueError: any other value.
+
+    Example:
+        >>> check_choice("mode", "min", ("min", "max"))
+    """
+    if value not in choices:
+        raise error(name, value, "one of " + ", ".join(map(repr, choices)))
+
+
+def check_key(key: Any, name: str = "key") -> None:
+    """Raises unless key is one typed PRNG key (under vmap, one for each member).
+
+    Raises:
+        TypeError: anything that is not a typed key.
+        ValueError: an array of keys.
+
+    Example:
+        >>> check_key(jax.random.key(0))
+    """
+    dtype = getattr(key, "dtype", None)
+    if dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        repair = "Make one by jax.random.key(seed); jax.random.wrap_key_data(old) wraps a raw one."
+        got = repr(key) if dtype is None else f"an array of dtype {dtype}"
+        raise TypeError(f"{name} must be a typed PRNG key, got {got}. {repair}")
+    if key.shape:
+        got = f"an array of keys of shape {key.shape}"
+        raise error(name, got, "one key, of shape ()", "Use jax.vmap over the keys, or pick one.")

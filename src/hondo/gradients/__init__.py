@@ -1,0 +1,1 @@
+"""Vanishing and exploding gradients, and their remedies: section 5.3 of the lecture."""

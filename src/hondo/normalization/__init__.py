@@ -1,0 +1,1 @@
+"""Normalisation layers: section 5.4 of the lecture."""

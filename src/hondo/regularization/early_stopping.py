@@ -1,0 +1,164 @@
+"""Early stopping as a pure value (slide 4): it knows neither loops nor files."""
+
+from collections.abc import Callable
+from enum import IntEnum
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from hondo._checks import check_choice, check_count, check_range, error
+
+
+class StopReason(IntEnum):
+    """Why a run ended, or RUNNING while it has not."""
+
+    RUNNING = 0
+    PATIENCE = 1
+    TARGET = 2
+    BUDGET = 3
+    INTERRUPTED = 4
+
+
+class EarlyStoppingState(NamedTuple):
+    """The stopper's whole memory: arrays whose structure, shapes and dtypes `update` keeps.
+
+    Attributes:
+        stopped: whether the rule has stopped; once true, nothing below changes any more.
+        best_value: the best value seen, +inf (mode "min") or -inf ("max") before there is one.
+        best_step: the index of the update that brought it, -1 before there is one.
+        best: the payload of that update, bit for bit; the payload of `init` before there is one.
+        wait: how many updates in a row have brought no improvement.
+        step: how many updates there have been.
+        reason: a `StopReason`.
+    """
+
+    stopped: Bool[Array, ""]
+    best_value: Float[Array, ""]
+    best_step: Int[Array, ""]
+    best: Any
+    wait: Int[Array, ""]
+    step: Int[Array, ""]
+    reason: Int[Array, ""]
+
+
+class EarlyStopping(NamedTuple):
+    """A stopping rule: `init(payload)` → state, `update(state, value, payload)` → state."""
+
+    init: Callable[[Any], EarlyStoppingState]
+    update: Callable[[EarlyStoppingState, Any, Any], EarlyStoppingState]
+
+
+def early_stopping(
+    patience: int,
+    *,
+    mode: Literal["min", "max"],
+    min_delta: float | Array = 0.0,
+    relative: bool = False,
+    target: float | Array | None = None,
+    warmup: int = 0,
+) -> EarlyStopping:
+    r"""Stops after `patience` updates in a row without improvement and keeps the best payload.
+
+    With best value $b$, new value $v$ and minimal difference $\delta$, in mode "min" an update
+    improves if and only if
+
+    $$ b - v > \delta \quad\text{(absolute)}, \qquad b - v > \delta\,|b| \quad\text{(relative)}, $$
+
+    and mode "max" is mode "min" of $-v$. The rule stops at the first update that completes exactly
+    `patience` consecutive non-improvements, or that reaches the target. NaN never improves;
+    infinities are ordinary values. Comparisons are made in float32.
+
+    The same state comes out of a Python loop, `jax.jit`, `lax.scan` and `jax.vmap`.
+
+    Args:
+        patience: consecutive non-improvements that end the run, an integer ≥ 1.
+        mode: "min" for a loss, "max" for a score; required, never guessed.
+        min_delta: $\delta$ ≥ 0; a difference of exactly $\delta$ is not an improvement.
+        relative: whether $\delta$ is a fraction of $|b|$; right for negative values too.
+        target: a value that is good enough to stop at once, or None.
+        warmup: the first so many updates are never counted as waiting; the best is kept from
+            the first one all the same. An integer ≥ 0.
+
+    Returns:
+        The pair `(init, update)`.
+
+    Raises:
+        ValueError: patience < 1, warmup < 0, min_delta negative or NaN, target NaN, unknown mode.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from hondo import early_stopping
+        >>> stopper = early_stopping(2, mode="min")
+        >>> state = stopper.init({"w": jnp.zeros(())})
+        >>> for step, loss in enumerate([3.0, 1.0, 2.0, 1.5]):
+        ...     state = stopper.update(state, loss, {"w": jnp.asarray(float(step))})
+        >>> bool(state.stopped), float(state.best_value), int(state.best_step), float(state.best["w"])
+        (True, 1.0, 1, 1.0)
+
+    References:
+        Slide 4, "Paro temprano"; Goodfellow et al. 2016, algorithm 7.1.
+    """
+    check_count("patience", patience)
+    check_count("warmup", warmup, least=0)
+    check_choice("mode", mode, ("min", "max"))
+    check_range("min_delta", min_delta, 0.0, repair="Only mode says which direction is better.")
+    if target is not None and not isinstance(target, jax.core.Tracer) and np.isnan(target):
+        raise error("target", target, "a number", "None stops at no target.")
+    sign = 1.0 if mode == "min" else -1.0
+    goal = None if target is None else sign * jnp.asarray(target, jnp.float32)
+    rule = _Rule(patience, sign, jnp.asarray(min_delta, jnp.float32), relative, goal, warmup)
+    return EarlyStopping(partial(_init, rule), partial(_update, rule))
+
+
+class _Rule(NamedTuple):
+    patience: int
+    sign: float
+    min_delta: Array
+    relative: bool
+    goal: Array | None
+    warmup: int
+
+
+def _init(rule: _Rule, payload: Any) -> EarlyStoppingState:
+    zero = jnp.zeros((), jnp.int32)
+    worst = jnp.full((), rule.sign * jnp.inf, jnp.float32)
+    best = jax.tree.map(jnp.array, payload)
+    return EarlyStoppingState(jnp.zeros((), bool), worst, zero - 1, best, zero, zero, zero)
+
+
+def _update(rule: _Rule, state: EarlyStoppingState, value: Any, payload: Any) -> EarlyStoppingState:
+    value = jnp.asarray(value, jnp.float32)
+    improved = _improves(rule, rule.sign * state.best_value, rule.sign * value)
+    wait = jnp.where(improved | (state.step < rule.warmup), 0, state.wait + 1)
+    reason = _reason(rule, wait, rule.sign * value)
+    new = EarlyStoppingState(
+        stopped=reason != StopReason.RUNNING,
+        best_value=jnp.where(improved, value, state.best_value),
+        best_step=jnp.where(improved, state.step, state.best_step),
+        best=_select(improved, payload, state.best),
+        wait=wait,
+        step=state.step + 1,
+        reason=reason,
+    )
+    return _select(state.stopped, state, new)
+
+
+def _improves(rule: _Rule, best: Array, value: Array) -> Array:
+    """Whether value < best by more than the margin; an infinite best is beaten by anything less."""
+    finite = jnp.isfinite(best)
+    scale = jnp.abs(jnp.where(finite, best, 0.0)) if rule.relative else jnp.float32(1.0)
+    return jnp.where(finite, best - value > rule.min_delta * scale, value < best)
+
+
+def _reason(rule: _Rule, wait: Array, value: Array) -> Array:
+    waited = jnp.where(wait >= rule.patience, int(StopReason.PATIENCE), int(StopReason.RUNNING))
+    reached = jnp.zeros((), bool) if rule.goal is None else value <= rule.goal
+    return jnp.where(reached, int(StopReason.TARGET), waited).astype(jnp.int32)
+
+
+def _select(condition: Array, on_true: Any, on_false: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), on_true, on_false)

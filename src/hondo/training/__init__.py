@@ -1,0 +1,1 @@
+"""The functions composed: a problem, a step, a whole run."""
