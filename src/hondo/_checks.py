@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 
 def error(name: str, got: Any, expected: str, repair: str = "") -> ValueError:
@@ -30,7 +31,7 @@ def check_range(
     open_low: bool = False,
     repair: str = "",
 ) -> None:
-    """Raises unless every entry of a static value lies in [low, high] or, with open_low, (low, high].
+    """Raises unless every entry of a static value lies in [low, high]; open_low excludes low.
 
     NaN never does, nor does infinity where high is infinite.
 
@@ -40,7 +41,7 @@ def check_range(
     Example:
         >>> check_range("strength", 0.1, 0.0)
     """
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         return
     entries = np.asarray(value, np.float64)
     inside = (entries > low if open_low else entries >= low) & (entries <= high)

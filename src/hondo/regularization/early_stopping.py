@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
 from hondo._checks import check_choice, check_count, check_range, error
@@ -96,8 +97,10 @@ def early_stopping(
         >>> state = stopper.init({"w": jnp.zeros(())})
         >>> for step, loss in enumerate([3.0, 1.0, 2.0, 1.5]):
         ...     state = stopper.update(state, loss, {"w": jnp.asarray(float(step))})
-        >>> bool(state.stopped), float(state.best_value), int(state.best_step), float(state.best["w"])
-        (True, 1.0, 1, 1.0)
+        >>> bool(state.stopped), float(state.best_value), int(state.best_step)
+        (True, 1.0, 1)
+        >>> float(state.best["w"])
+        1.0
 
     References:
         Slide 4, "Paro temprano"; Goodfellow et al. 2016, algorithm 7.1.
@@ -106,7 +109,7 @@ def early_stopping(
     check_count("warmup", warmup, least=0)
     check_choice("mode", mode, ("min", "max"))
     check_range("min_delta", min_delta, 0.0, repair="Only mode says which direction is better.")
-    if target is not None and not isinstance(target, jax.core.Tracer) and np.isnan(target):
+    if target is not None and not isinstance(target, Tracer) and np.isnan(target):
         raise error("target", target, "a number", "None stops at no target.")
     sign = 1.0 if mode == "min" else -1.0
     goal = None if target is None else sign * jnp.asarray(target, jnp.float32)
