@@ -1,0 +1,187 @@
+r"""Dropout masks (slide 7): r ~ Bernoulli(P), each unit a function of the key and of its own index.
+
+A mask costs one call of JAX's generator, for 128 bits of seed, and then a keyed hash of each unit's
+global index: integer operations that XLA fuses into whatever uses the mask, so that no array of
+random bits exists. The hash passes the statistical tests beside it; it is not cryptographic.
+"""
+
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.core import Tracer
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt32
+
+from hondo._checks import check_key, check_probability, error
+
+# The numbers of values of a uint32, and the largest float32 below 1.
+_WORDS = 2.0**32
+_BELOW_ONE = 1.0 - 2.0**-24
+
+
+def dropout_mask(
+    key: PRNGKeyArray,
+    shape: Sequence[int],
+    *,
+    keep_prob: ArrayLike,
+    broadcast_dims: Sequence[int] = (),
+) -> Bool[Array, "..."]:
+    r"""Draws the mask of dropout: True where a unit is kept.
+
+    $$ r_i \sim \mathrm{Bernoulli}(P), \qquad r_i = [\,h_k(i) < \lfloor 2^{32} P \rfloor\,] $$
+
+    where $h_k$ is a 32-bit hash keyed by the key and $i$ the unit's index in the whole array. So
+    the mask is the same eager and under jit, scan, remat and `jax.vmap` over keys (with JAX's
+    default key type), and however the array is sharded; P may be traced without changing it.
+
+    It is not `jax.random.bernoulli(key, P, shape)`, which draws 32 random bits for each unit and
+    keeps them in memory; give that to `apply_dropout_mask` where its very bits are wanted.
+
+    Args:
+        key: a typed PRNG key.
+        shape: the shape of the mask.
+        keep_prob: $P$, the probability that a unit is kept; a scalar in [0, 1]. It is rounded
+            to float32 and then down to a multiple of $2^{-32}$.
+        broadcast_dims: the axes along which units share one draw.
+
+    Returns:
+        A boolean mask of the given shape; of size 1 along `broadcast_dims`.
+
+    Raises:
+        TypeError: the key is not a typed PRNG key.
+        ValueError: P outside [0, 1], NaN or no scalar; an axis that is not there.
+
+    Example:
+        >>> import jax
+        >>> from hondo import dropout_mask
+        >>> mask = dropout_mask(jax.random.key(0), (1000, 100), keep_prob=0.8)
+        >>> print(f"{mask.mean():.2f}")
+        0.80
+
+    References:
+        Slide 7, "Dropout en entrenamiento"; Srivastava et al. 2014, section 4.
+        Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3": counters under a key.
+    """
+    check_key(key)
+    check_keep_prob(keep_prob)
+    drawn = _drawn_shape(tuple(shape), broadcast_dims)
+    always = jnp.asarray(keep_prob, jnp.float32) >= 1.0
+    return (_hash(key, drawn) < _threshold(keep_prob)) | always
+
+
+def apply_dropout_mask(
+    x: Float[Array, "*shape"], mask: Bool[Array, "*#shape"]
+) -> Float[Array, "*shape"]:
+    r"""Masks units by selection: the slide's product, with zero for whatever is dropped.
+
+    $$ \tilde y_i = r_i * y_i $$
+
+    A dropped infinity or NaN is 0, and so is its gradient.
+
+    Args:
+        x: $y$, any shape.
+        mask: $r$, True where a unit is kept; of the rank of `x`, size 1 where units share.
+
+    Returns:
+        $\tilde y$, with the shape and dtype of `x`.
+
+    Raises:
+        ValueError: the mask does not broadcast to the shape of `x`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from hondo import apply_dropout_mask
+        >>> apply_dropout_mask(jnp.array([1.0, jnp.nan]), jnp.array([True, False])).tolist()
+        [1.0, 0.0]
+
+    References:
+        Slide 7, "Dropout en entrenamiento"; Srivastava et al. 2014, section 4.
+    """
+    fits = len(mask.shape) == x.ndim and np.broadcast_shapes(mask.shape, x.shape) == x.shape
+    if not fits:
+        raise error("mask", mask.shape, f"of a shape that broadcasts to {x.shape}")
+    return jnp.where(mask, x, jnp.zeros((), x.dtype))
+
+
+def check_keep_prob(keep_prob: ArrayLike) -> None:
+    """Raises unless P is a scalar in [0, 1]; a tracer is asked for its shape only.
+
+    Raises:
+        ValueError: any other value.
+
+    Example:
+        >>> check_keep_prob(0.5)
+    """
+    check_probability("keep_prob", keep_prob, "It is the probability of keeping a unit.")
+    if np.shape(keep_prob):
+        raise error("keep_prob", np.shape(keep_prob), "a scalar, of shape ()")
+
+
+def drawn_probability(keep_prob: ArrayLike) -> Float[Array, ""]:
+    r"""The probability with which `dropout_mask` keeps a unit, $\lfloor 2^{32}P \rfloor / 2^{32}$.
+
+    It is float32(P) for every $P \ge 2^{-9}$.
+
+    Example:
+        >>> float(drawn_probability(0.5)), float(drawn_probability(1e-12))
+        (0.5, 0.0)
+    """
+    probability = jnp.asarray(keep_prob, jnp.float32)
+    drawn = _threshold(probability).astype(jnp.float32) / _WORDS
+    return jnp.where(probability >= 1.0, jnp.ones((), jnp.float32), drawn)
+
+
+def _threshold(keep_prob: ArrayLike) -> UInt32[Array, ""]:
+    # Capped below 1, because 2^32 itself is no uint32; P = 1 is decided beside the comparison.
+    probability = jnp.minimum(jnp.asarray(keep_prob, jnp.float32), _BELOW_ONE)
+    return jnp.floor(probability * _WORDS).astype(jnp.uint32)
+
+
+def _drawn_shape(shape: tuple[int, ...], broadcast_dims: Sequence[int]) -> tuple[int, ...]:
+    rank = len(shape)
+    if not all(-rank <= dim < rank for dim in broadcast_dims):
+        repair = "Give no axis to draw every unit by itself."
+        raise error("broadcast_dims", tuple(broadcast_dims), f"axes of the shape {shape}", repair)
+    shared = {dim % rank for dim in broadcast_dims}
+    return tuple(1 if dim in shared else size for dim, size in enumerate(shape))
+
+
+def _hash(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "..."]:
+    """Two keyed rounds; adding the first to the second makes it a function, not a permutation.
+
+    A permutation of the indices would draw without replacement: in an array near 2^32 units, the
+    number kept would vary less than a binomial does.
+    """
+    seed = jax.random.bits(key, (4,), jnp.uint32)
+    low, high = _counters(shape)
+    first = _mix(low ^ seed[0]) + seed[1]
+    if high is not None:
+        first = _mix(first ^ _mix(high ^ seed[3]))
+    return _mix(first ^ seed[2]) + (first ^ seed[3])
+
+
+def _mix(word: Array) -> Array:
+    # Xor-shift-multiply with T. Borgstad's multipliers for C. Wellons' hash-prospector family.
+    word = (word ^ (word >> 16)) * jnp.uint32(0x21F0AAAD)
+    word = (word ^ (word >> 15)) * jnp.uint32(0xD35A2D97)
+    return word ^ (word >> 15)
+
+
+def _counters(shape: tuple[int, ...]) -> tuple[Array, Array | None]:
+    """Each unit's own pair of words; the high one only in arrays of more than 2^32 units."""
+    split = 0
+    while math.prod(shape[split:]) > 2**32:
+        split += 1
+    low = _linear_index(shape, range(split, len(shape)))
+    return low, _linear_index(shape, range(split)) if split else None
+
+
+def _linear_index(shape: tuple[int, ...], dims: range) -> Array:
+    index = jnp.zeros(shape, jnp.uint32)
+    for dim in dims:
+        index = index * jnp.uint32(shape[dim]) + lax.broadcasted_iota(jnp.uint32, shape, dim)
+    return index

@@ -1,0 +1,68 @@
+"""Means over a data set that do not depend on how it is cut into batches."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from hondo._checks import check_count
+from hondo.training._data import examples, take
+from hondo.training.problem import Problem
+
+
+def evaluate(
+    problem: Problem, params: Any, model_state: Any, data: Any, *, batch_size: int = 512
+) -> dict[str, Float[Array, ""]]:
+    r"""Averages each per-example metric over every example of the data, each counted once.
+
+    $$ M = \frac1n \sum_{e=1}^{n} m_e $$
+
+    The last batch is filled up to `batch_size` with repeated examples that are selected away, so
+    the mean is the same for every batch size up to the rounding of float32 sums.
+
+    Args:
+        problem: what is measured; only `problem.metrics` is used.
+        params: the parameters.
+        model_state: the model's state, read only.
+        data: a pytree of arrays with a common leading axis of n ≥ 1 examples.
+        batch_size: how many examples at a time, an integer ≥ 1.
+
+    Returns:
+        A float32 scalar for each metric.
+
+    Raises:
+        ValueError: no examples, leading axes that differ, batch_size < 1, a metric that is not
+            one number for each example.
+
+    Example:
+        >>> import hondo, jax.numpy as jnp
+        >>> problem = hondo.Problem(None, None, lambda w, s, batch: {"loss": (batch - w) ** 2})
+        >>> got = hondo.evaluate(problem, 1.0, (), jnp.arange(5.0), batch_size=2)
+        >>> float(got["loss"])
+        3.0
+
+    References:
+        Slide 4: the validation value that early stopping compares.
+    """
+    check_count("batch_size", batch_size)
+    count = examples("data", data)
+    batch_size = min(batch_size, count)
+    batches = -(-count // batch_size)
+
+    def batch_sums(index: Array) -> dict[str, Array]:
+        position = index * batch_size + jnp.arange(batch_size)
+        values = problem.metrics(params, model_state, take(data, position))
+        return {name: _sum(name, value, position < count) for name, value in values.items()}
+
+    sums = jax.lax.map(batch_sums, jnp.arange(batches))
+    return {name: jnp.sum(value) / count for name, value in sums.items()}
+
+
+def _sum(name: str, value: Array, valid: Array) -> Array:
+    if value.shape != valid.shape:
+        raise ValueError(
+            f"metric {name!r} must have one value for each example, of shape {valid.shape}, "
+            f"got {value.shape}. Do not average inside metrics: evaluate does."
+        )
+    return jnp.sum(jnp.where(valid, value.astype(jnp.float32), 0.0))

@@ -1,0 +1,40 @@
+"""What is trained, as three pure functions: the contract between models and the loop."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+
+class Problem(NamedTuple):
+    r"""What is trained: how it starts, what is minimised, what is measured.
+
+    Any framework fits: five lines wrap an equinox, haiku or plain function, and
+    `hondo.supervised` makes one of a linen or nnx module. A batch is any pytree of arrays that
+    share their leading axis, for supervised learning the pair `(inputs, targets)`.
+
+    Attributes:
+        init: `init(key, batch)` → `(params, model_state)`; `params` is what gradients reach,
+            `model_state` whatever else the model carries (running statistics, or `()`).
+        loss: `loss(params, model_state, batch, key)` → `(scalar, (model_state, info))`, the
+            training objective on one batch; `info` is a dict of scalars to record.
+        metrics: `metrics(params, model_state, batch)` → a dict of per-example arrays (batch,);
+            inference: no key, no new state.
+
+    Example:
+        >>> import hondo, jax, jax.numpy as jnp
+        >>> def predict(w, x):
+        ...     return x @ w
+        >>> problem = hondo.Problem(
+        ...     init=lambda key, batch: (jax.random.normal(key, (batch[0].shape[1],)), ()),
+        ...     loss=lambda w, s, batch, key: (jnp.mean((predict(w, batch[0]) - batch[1]) ** 2), (s, {})),
+        ...     metrics=lambda w, s, batch: {"loss": (predict(w, batch[0]) - batch[1]) ** 2},
+        ... )
+        >>> sorted(problem._fields)
+        ['init', 'loss', 'metrics']
+
+    References:
+        The objective is the loss of slide 3; `hondo.penalized` adds its penalty.
+    """
+
+    init: Callable[[Any, Any], tuple[Any, Any]]
+    loss: Callable[[Any, Any, Any, Any], tuple[Any, tuple[Any, dict[str, Any]]]]
+    metrics: Callable[[Any, Any, Any], dict[str, Any]]

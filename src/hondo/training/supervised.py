@@ -1,0 +1,135 @@
+"""Supervised learning: a module and a loss make a `Problem`."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array
+
+from hondo._checks import check_choice
+from hondo.training.adapters import model
+from hondo.training.problem import Problem
+
+ExampleLoss = Callable[[Any, Any], Array]
+LOSSES = ("cross_entropy", "binary_cross_entropy", "squared_error")
+
+
+def supervised(
+    module: Any,
+    *,
+    loss: Literal["cross_entropy", "binary_cross_entropy", "squared_error"] | ExampleLoss,
+    reduce: Callable[[Array], Array] = jnp.mean,
+) -> Problem:
+    r"""Makes the problem of fitting a Flax module to batches `(inputs, targets)`.
+
+    $$ J(\theta) = \operatorname{reduce}_e\, \ell\big(f_\theta(x_e), y_e\big) $$
+
+    with $\ell$ one of
+
+    * "cross_entropy": $-\sum_k y_k \log \operatorname{softmax}(z)_k$ of logits $z$ (…, K); targets are
+      integer classes (batch,) or probabilities (batch, K), such as smoothed or mixed labels;
+    * "binary_cross_entropy": $-y\log\sigma(z) - (1-y)\log(1-\sigma(z))$ of logits (batch,) or
+      (batch, 1), the sum of slide 3 with `reduce=jnp.sum`;
+    * "squared_error": the mean of $(f_k - y_k)^2$ over the outputs $k$.
+
+    The metrics are "loss" and, for the two cross-entropies, "accuracy" with the targets' most
+    probable class. A last axis of one output is dropped where the targets have none.
+
+    Args:
+        module: a linen module, a function `rngs → nnx module`, or an nnx module (whose own
+            parameters are then the start for every key). Its call takes inputs and, if it behaves
+            differently in training, `train`, `training` or `deterministic`.
+        loss: $\ell$ by name, or a function of outputs and targets that gives one value for each example.
+        reduce: how the examples' losses become the objective: `jnp.mean`, or `jnp.sum` as the slide.
+
+    Returns:
+        The `Problem`; its model state is every linen collection but "params", or every nnx
+        variable but `nnx.Param`.
+
+    Raises:
+        ValueError: an unknown loss.
+        TypeError: a module of another kind.
+
+    Example:
+        >>> import hondo, jax, jax.numpy as jnp
+        >>> from flax import linen
+        >>> problem = hondo.supervised(linen.Dense(3), loss="cross_entropy")
+        >>> batch = jnp.ones((2, 4)), jnp.array([0, 2])
+        >>> params, state = problem.init(jax.random.key(0), batch)
+        >>> sorted(problem.metrics(params, state, batch))
+        ['accuracy', 'loss']
+
+    References:
+        Slide 3, the data term of Ẽ(θ).
+    """
+    if not callable(loss):
+        check_choice("loss", loss, LOSSES)
+    init_model, train, infer = model(module)
+    measure = _measures(loss)
+
+    def init(key: Any, batch: Any) -> tuple[Any, Any]:
+        return init_model(key, batch[0])
+
+    def objective(params: Any, model_state: Any, batch: Any, key: Any) -> Any:
+        inputs, targets = batch
+        outputs, model_state = train(params, model_state, inputs, key)
+        values = measure(outputs, targets)
+        info = {name: jnp.mean(value) for name, value in values.items()}
+        return reduce(values["loss"]), (model_state, info)
+
+    def metrics(params: Any, model_state: Any, batch: Any) -> dict[str, Array]:
+        inputs, targets = batch
+        return measure(infer(params, model_state, inputs), targets)
+
+    return Problem(init, objective, metrics)
+
+
+def _measures(loss: str | ExampleLoss) -> Callable[[Any, Any], dict[str, Array]]:
+    if not isinstance(loss, str):
+        return lambda outputs, targets: {"loss": loss(outputs, targets)}
+    return {
+        "cross_entropy": _cross_entropy,
+        "binary_cross_entropy": _binary_cross_entropy,
+        "squared_error": _squared_error,
+    }[loss]
+
+
+def _cross_entropy(logits: Array, targets: Array) -> dict[str, Array]:
+    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    if jnp.issubdtype(targets.dtype, jnp.integer):
+        classes = targets
+        loss = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+    else:
+        classes = jnp.argmax(targets, axis=-1)
+        loss = optax.softmax_cross_entropy(logits, targets.astype(logits.dtype))
+    return {"loss": loss, "accuracy": _agreement(jnp.argmax(logits, axis=-1), classes)}
+
+
+def _binary_cross_entropy(logits: Array, targets: Array) -> dict[str, Array]:
+    logits = _like(logits, targets).astype(jnp.promote_types(logits.dtype, jnp.float32))
+    loss = optax.sigmoid_binary_cross_entropy(logits, targets.astype(logits.dtype))
+    return {"loss": loss, "accuracy": _agreement(logits > 0, targets > 0.5)}
+
+
+def _squared_error(outputs: Array, targets: Array) -> dict[str, Array]:
+    outputs = _like(outputs, targets)
+    outputs = outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32))
+    error = jnp.square(outputs - targets.astype(outputs.dtype))
+    return {"loss": jnp.mean(error.reshape(error.shape[0], -1), axis=1)}
+
+
+def _agreement(first: Array, second: Array) -> Array:
+    return (first == second.astype(first.dtype)).astype(jnp.float32)
+
+
+def _like(outputs: Array, targets: Array) -> Array:
+    """The outputs without their last axis of one, where the targets have none."""
+    if outputs.ndim == targets.ndim + 1 and outputs.shape[-1] == 1:
+        outputs = outputs[..., 0]
+    if outputs.shape != targets.shape:
+        raise ValueError(
+            f"outputs and targets must have one shape, got {outputs.shape} and {targets.shape}. "
+            "Nothing is broadcast between them."
+        )
+    return outputs
