@@ -33,8 +33,8 @@ def examples(name: str, data: Any) -> int:
     return count
 
 
-def take(data: Any, indices: Int[Array, "batch"]) -> Any:
-    """The examples at these indices, in this order.
+def take(data: Any, indices: Int[Array, "..."]) -> Any:
+    """The examples at these indices, in this order; one example at one index.
 
     Example:
         >>> take(jnp.arange(4.0), jnp.array([3, 0])).tolist()

@@ -130,6 +130,7 @@ def _reseed(model_state: Any, key: Any) -> Any:
             return variable.replace(jax.numpy.zeros_like(variable.get_value()))
         return variable
 
-    is_variable = lambda leaf: isinstance(leaf, nnx.Variable)
-    leaves, treedef = jax.tree.flatten(model_state, is_leaf=is_variable)
+    leaves, treedef = jax.tree.flatten(
+        model_state, is_leaf=lambda leaf: isinstance(leaf, nnx.Variable)
+    )
     return jax.tree.unflatten(treedef, [fresh(place, leaf) for place, leaf in enumerate(leaves)])

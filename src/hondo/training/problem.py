@@ -21,12 +21,12 @@ class Problem(NamedTuple):
 
     Example:
         >>> import hondo, jax, jax.numpy as jnp
-        >>> def predict(w, x):
-        ...     return x @ w
+        >>> def error(w, batch):
+        ...     return (batch[0] @ w - batch[1]) ** 2
         >>> problem = hondo.Problem(
         ...     init=lambda key, batch: (jax.random.normal(key, (batch[0].shape[1],)), ()),
-        ...     loss=lambda w, s, batch, key: (jnp.mean((predict(w, batch[0]) - batch[1]) ** 2), (s, {})),
-        ...     metrics=lambda w, s, batch: {"loss": (predict(w, batch[0]) - batch[1]) ** 2},
+        ...     loss=lambda w, state, batch, key: (jnp.mean(error(w, batch)), (state, {})),
+        ...     metrics=lambda w, state, batch: {"loss": error(w, batch)},
         ... )
         >>> sorted(problem._fields)
         ['init', 'loss', 'metrics']

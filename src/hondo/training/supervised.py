@@ -27,8 +27,8 @@ def supervised(
 
     with $\ell$ one of
 
-    * "cross_entropy": $-\sum_k y_k \log \operatorname{softmax}(z)_k$ of logits $z$ (…, K); targets are
-      integer classes (batch,) or probabilities (batch, K), such as smoothed or mixed labels;
+    * "cross_entropy": $-\sum_k y_k \log \operatorname{softmax}(z)_k$ of logits $z$ (…, K);
+      targets are integer classes (batch,) or probabilities (batch, K), such as smoothed or mixed labels;
     * "binary_cross_entropy": $-y\log\sigma(z) - (1-y)\log(1-\sigma(z))$ of logits (batch,) or
       (batch, 1), the sum of slide 3 with `reduce=jnp.sum`;
     * "squared_error": the mean of $(f_k - y_k)^2$ over the outputs $k$.
@@ -40,8 +40,10 @@ def supervised(
         module: a linen module, a function `rngs → nnx module`, or an nnx module (whose own
             parameters are then the start for every key). Its call takes inputs and, if it behaves
             differently in training, `train`, `training` or `deterministic`.
-        loss: $\ell$ by name, or a function of outputs and targets that gives one value for each example.
-        reduce: how the examples' losses become the objective: `jnp.mean`, or `jnp.sum` as the slide.
+        loss: $\ell$ by name, or a function of outputs and targets that gives one value for each
+            example.
+        reduce: how the examples' losses become the objective: `jnp.mean`, or `jnp.sum` as the
+            slide.
 
     Returns:
         The `Problem`; its model state is every linen collection but "params", or every nnx

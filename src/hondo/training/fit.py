@@ -1,0 +1,92 @@
+"""The whole run as one pure function."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import optax
+from jaxtyping import PRNGKeyArray
+
+from hondo.regularization.early_stopping import EarlyStopping
+from hondo.training.problem import Problem
+from hondo.training.run import Plan, check, finish_epoch, result, start, step, steps_per_epoch
+from hondo.training.state import FitResult, TrainState
+
+
+def fit(
+    problem: Problem,
+    optimizer: optax.GradientTransformation,
+    train: Any,
+    valid: Any,
+    *,
+    key: PRNGKeyArray,
+    batch_size: int,
+    max_epochs: int,
+    stopper: EarlyStopping,
+    monitor: str = "loss",
+    augment: Any = None,
+) -> FitResult:
+    r"""Trains from initialisation to the end of early stopping, in one pure function.
+
+    Each epoch takes the training examples in a new order, $\lfloor n/B \rfloor$ batches of $B$ (the
+    examples left over sit out that epoch), then measures every validation example once, and lets
+    the stopping rule decide. All randomness comes from `key`. The run is one compiled program:
+    `jax.jit` of it over the data or the key adds nothing but speed, and `jax.vmap` over keys
+    trains an ensemble in which each member stops by itself:
+
+        run = functools.partial(fit, problem, optimizer, train, valid, batch_size=64, …)
+        ensemble = jax.vmap(lambda key: run(key=key))(jax.random.split(key, 8))
+
+    Args:
+        problem: what is trained.
+        optimizer: any optax transformation; clipping, proximal steps and max-norm chain into it.
+        train: a pytree of arrays with a common leading axis, `(inputs, targets)` for `supervised`.
+        valid: the validation data, in the same form; never trained on.
+        key: the typed PRNG key of the whole run.
+        batch_size: $B$, an integer in [1, n].
+        max_epochs: the budget, an integer ≥ 1.
+        stopper: the stopping rule, from `early_stopping`.
+        monitor: the metric of `problem.metrics` that the stopping rule sees.
+        augment: `augment(key, example, partner)` → example, or None; `partner` is another
+            training example. Its key depends on the run's key, the epoch and the example's
+            index only.
+
+    Returns:
+        The best state, the last, the history and the reason.
+
+    Raises:
+        ValueError: a size that does not fit the data, arrays of different length, an unknown
+            monitor.
+        TypeError: a key that is not a typed PRNG key.
+
+    Example:
+        >>> import hondo, jax, jax.numpy as jnp, optax
+        >>> from flax import linen
+        >>> x = jnp.linspace(-1.0, 1.0, 64)[:, None]
+        >>> problem = hondo.supervised(linen.Dense(1), loss="squared_error")
+        >>> result = hondo.fit(
+        ...     problem, optax.sgd(0.1), (x, 2 * x), (x, 2 * x), key=jax.random.key(0),
+        ...     batch_size=16, max_epochs=50, stopper=hondo.early_stopping(5, mode="min"),
+        ... )
+        >>> float(result.best.params["kernel"][0, 0]).__round__(2)
+        2.0
+
+    References:
+        Slide 4; Goodfellow et al. 2016, algorithm 7.1.
+    """
+    plan = Plan(problem, optimizer, batch_size, max_epochs, stopper, monitor, augment)
+    check(plan, train, valid, key)
+    return _fit(plan, train, valid, key)
+
+
+@partial(jax.jit, static_argnums=0)
+def _fit(plan: Plan, train: Any, valid: Any, key: Any) -> FitResult:
+    def running(state: TrainState) -> Any:
+        return (state.epoch < plan.max_epochs) & ~state.stopper.stopped
+
+    def epoch(state: TrainState) -> TrainState:
+        steps = steps_per_epoch(plan, train)
+        state = jax.lax.fori_loop(0, steps, lambda _, state: step(plan, state, train), state)
+        return finish_epoch(plan, state, train, valid)
+
+    return result(jax.lax.while_loop(running, epoch, start(plan, train, valid, key)))

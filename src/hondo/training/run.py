@@ -1,0 +1,170 @@
+"""One run in its parts: start, step, epoch. `fit` and `fit_with_progress` share every one."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array
+
+from hondo._checks import check_count, check_key, error
+from hondo.regularization.early_stopping import EarlyStopping, StopReason
+from hondo.training._data import examples, take
+from hondo.training.evaluation import evaluate
+from hondo.training.problem import Problem
+from hondo.training.state import Best, FitResult, History, TrainState
+
+
+class Plan(NamedTuple):
+    """Everything of a run that is known before it is traced; hashable, the static argument."""
+
+    problem: Problem
+    optimizer: optax.GradientTransformation
+    batch_size: int
+    max_epochs: int
+    stopper: EarlyStopping
+    monitor: str
+    augment: Any
+
+
+def check(plan: Plan, train: Any, valid: Any, key: Any) -> None:
+    """Raises for every static mistake, before anything is traced for training.
+
+    Raises:
+        ValueError: sizes that do not fit, an unknown monitor.
+        TypeError: a key that is not a typed PRNG key.
+    """
+    check_key(key)
+    check_count("max_epochs", plan.max_epochs)
+    check_count("batch_size", plan.batch_size)
+    count = examples("train", train)
+    examples("valid", valid)
+    if plan.batch_size > count:
+        repair = "A batch is drawn without replacement."
+        raise error("batch_size", plan.batch_size, f"at most the {count} training examples", repair)
+    metrics = _metric_names(plan, train, valid, key)
+    if plan.monitor not in metrics:
+        choices = "one of " + ", ".join(map(repr, sorted(metrics)))
+        raise error("monitor", plan.monitor, choices, "They are the problem's metrics.")
+
+
+def _metric_names(plan: Plan, train: Any, valid: Any, key: Any) -> dict[str, Any]:
+    def metrics(train: Any, valid: Any, key: Any) -> dict[str, Any]:
+        params, model_state = plan.problem.init(key, take(train, jnp.arange(plan.batch_size)))
+        return plan.problem.metrics(params, model_state, take(valid, jnp.arange(1)))
+
+    return jax.eval_shape(metrics, train, valid, key)
+
+
+def steps_per_epoch(plan: Plan, train: Any) -> int:
+    """How many whole batches an epoch has; what is left over sits out that epoch only."""
+    return examples("train", train) // plan.batch_size
+
+
+def start(plan: Plan, train: Any, valid: Any, key: Any) -> TrainState:
+    """The state before the first step."""
+    init_key, run_key = jax.random.split(key)
+    batch = take(train, jnp.arange(plan.batch_size))
+    params, model_state = plan.problem.init(init_key, batch)
+    zero = jnp.zeros((), jnp.int32)
+    state = TrainState(
+        params=params,
+        model_state=model_state,
+        opt_state=plan.optimizer.init(params),
+        stopper=plan.stopper.init((params, model_state)),
+        epoch=zero,
+        step=zero,
+        order=_order(run_key, zero, examples("train", train)),
+        sums={},
+        history=History({}, {}),
+        key=run_key,
+    )
+    return _with_metrics(plan, state, train, valid)
+
+
+def _with_metrics(plan: Plan, state: TrainState, train: Any, valid: Any) -> TrainState:
+    """The state with places for all the metrics that its steps and epochs will bring."""
+    sums = jax.eval_shape(lambda s, t: _gradient_step(plan, s, t)[1], state, train)
+    valid_metrics = jax.eval_shape(
+        lambda s, v: evaluate(plan.problem, s.params, s.model_state, v), state, valid
+    )
+    empty = jnp.full((plan.max_epochs,), jnp.nan, jnp.float32)
+    return state._replace(
+        sums={name: jnp.zeros((), jnp.float32) for name in sums},
+        history=History(dict.fromkeys(sums, empty), dict.fromkeys(valid_metrics, empty)),
+    )
+
+
+def step(plan: Plan, state: TrainState, train: Any) -> TrainState:
+    """One optimiser step on the epoch's next batch."""
+    state, values = _gradient_step(plan, state, train)
+    sums = {name: state.sums[name] + value for name, value in values.items()}
+    return state._replace(sums=sums, step=state.step + 1)
+
+
+def _gradient_step(
+    plan: Plan, state: TrainState, train: Any
+) -> tuple[TrainState, dict[str, Array]]:
+    _, loss_key, augment_key = jax.random.split(state.key, 3)
+    first = state.step * plan.batch_size
+    indices = jax.lax.dynamic_slice_in_dim(state.order, first, plan.batch_size)
+    batch = _augmented(plan, augment_key, state.epoch, train, indices)
+    loss_key = jax.random.fold_in(jax.random.fold_in(loss_key, state.epoch), state.step)
+    loss = jax.value_and_grad(plan.problem.loss, has_aux=True)
+    (value, (model_state, info)), gradient = loss(state.params, state.model_state, batch, loss_key)
+    optimizer = optax.with_extra_args_support(plan.optimizer)
+    updates, opt_state = optimizer.update(gradient, state.opt_state, state.params, value=value)
+    state = state._replace(
+        params=optax.apply_updates(state.params, updates),
+        model_state=model_state,
+        opt_state=opt_state,
+    )
+    values = {"objective": value, **info}
+    return state, {name: jnp.asarray(v).astype(jnp.float32) for name, v in values.items()}
+
+
+def _order(key: Any, epoch: Array, count: int) -> Array:
+    order_key, _, _ = jax.random.split(key, 3)
+    return jax.random.permutation(jax.random.fold_in(order_key, epoch), count)
+
+
+def _augmented(plan: Plan, key: Any, epoch: Array, train: Any, indices: Array) -> Any:
+    if plan.augment is None:
+        return take(train, indices)
+    count = examples("train", train)
+
+    def one(index: Array) -> Any:
+        example_key = jax.random.fold_in(jax.random.fold_in(key, epoch), index)
+        own_key, partner_key = jax.random.split(example_key)
+        partner = jax.random.randint(partner_key, (), 0, count)
+        return plan.augment(own_key, take(train, index), take(train, partner))
+
+    return jax.vmap(one)(indices)
+
+
+def finish_epoch(plan: Plan, state: TrainState, train: Any, valid: Any) -> TrainState:
+    """Validates, records, and lets the stopping rule see the value."""
+    means = {name: value / steps_per_epoch(plan, train) for name, value in state.sums.items()}
+    metrics = evaluate(plan.problem, state.params, state.model_state, valid)
+    history = History(
+        {name: state.history.train[name].at[state.epoch].set(v) for name, v in means.items()},
+        {name: state.history.valid[name].at[state.epoch].set(v) for name, v in metrics.items()},
+    )
+    payload = (state.params, state.model_state)
+    return state._replace(
+        stopper=plan.stopper.update(state.stopper, metrics[plan.monitor], payload),
+        history=history,
+        epoch=state.epoch + 1,
+        step=jnp.zeros_like(state.step),
+        order=_order(state.key, state.epoch + 1, state.order.size),
+        sums={name: jnp.zeros_like(value) for name, value in state.sums.items()},
+    )
+
+
+def result(state: TrainState, ended: StopReason = StopReason.BUDGET) -> FitResult:
+    """The run's result; `ended` is the reason if the stopping rule gave none."""
+    stopper = state.stopper
+    params, model_state = stopper.best
+    best = Best(params, model_state, stopper.best_value, stopper.best_step)
+    reason = jnp.where(stopper.stopped, stopper.reason, int(ended)).astype(jnp.int32)
+    return FitResult(best, state, state.history, reason)

@@ -1,0 +1,79 @@
+"""What a run carries from step to step, and what it returns."""
+
+from typing import Any, NamedTuple
+
+from jaxtyping import Array, Float, Int
+
+from hondo.regularization.early_stopping import EarlyStoppingState
+
+
+class History(NamedTuple):
+    """Every metric of every epoch: float32 arrays (max_epochs,), NaN after the last epoch.
+
+    Attributes:
+        train: the objective and the problem's `info`, averaged over the epoch's steps.
+        valid: the problem's metrics on the validation data after the epoch.
+    """
+
+    train: dict[str, Float[Array, " epochs"]]
+    valid: dict[str, Float[Array, " epochs"]]
+
+
+class TrainState(NamedTuple):
+    """The whole run at one moment; every step and epoch keeps its structure, shapes and dtypes.
+
+    Attributes:
+        params: what gradients reach.
+        model_state: whatever else the model carries.
+        opt_state: the optimiser's state.
+        stopper: the stopping rule's state; its payload is the best `(params, model_state)`.
+        epoch: how many epochs are complete.
+        step: how many steps of the epoch in progress are done.
+        order: the examples of the epoch in progress, in the order it takes them.
+        sums: the running sums of the epoch's training metrics.
+        history: the metrics so far.
+        key: the run's key; epochs and steps fold their numbers into it.
+    """
+
+    params: Any
+    model_state: Any
+    opt_state: Any
+    stopper: EarlyStoppingState
+    epoch: Int[Array, ""]
+    step: Int[Array, ""]
+    order: Int[Array, " examples"]
+    sums: dict[str, Float[Array, ""]]
+    history: History
+    key: Any
+
+
+class Best(NamedTuple):
+    """The model that was best on the validation data.
+
+    Attributes:
+        params: its parameters.
+        model_state: its model state, of the same moment.
+        value: its validation value.
+        epoch: the index of its epoch, -1 if no epoch improved on nothing at all.
+    """
+
+    params: Any
+    model_state: Any
+    value: Float[Array, ""]
+    epoch: Int[Array, ""]
+
+
+class FitResult(NamedTuple):
+    """What a run comes to.
+
+    Attributes:
+        best: the best model, whatever ended the run.
+        last: the whole state at the end.
+        history: every metric of every epoch.
+        reason: a `StopReason`.
+    """
+
+    best: Best
+    last: TrainState
+    history: History
+    reason: Int[Array, ""]
