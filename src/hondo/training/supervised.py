@@ -28,7 +28,8 @@ def supervised(
     with $\ell$ one of
 
     * "cross_entropy": $-\sum_k y_k \log \operatorname{softmax}(z)_k$ of logits $z$ (…, K);
-      targets are integer classes (batch,) or probabilities (batch, K), such as smoothed or mixed labels;
+      targets are integer classes (batch,) or probabilities (batch, K), such as smoothed or
+      mixed labels;
     * "binary_cross_entropy": $-y\log\sigma(z) - (1-y)\log(1-\sigma(z))$ of logits (batch,) or
       (batch, 1), the sum of slide 3 with `reduce=jnp.sum`;
     * "squared_error": the mean of $(f_k - y_k)^2$ over the outputs $k$.
