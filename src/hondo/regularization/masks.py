@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt32
 
@@ -69,7 +68,7 @@ def dropout_mask(
     check_key(key)
     check_keep_prob(keep_prob)
     drawn = _drawn_shape(tuple(shape), broadcast_dims)
-    always = jnp.asarray(keep_prob, jnp.float32) >= 1.0
+    always = jnp.asarray(keep_prob).astype(jnp.float32) >= 1.0
     return (_hash(key, drawn) < _threshold(keep_prob)) | always
 
 
@@ -130,14 +129,14 @@ def drawn_probability(keep_prob: ArrayLike) -> Float[Array, ""]:
         >>> float(drawn_probability(0.5)), float(drawn_probability(1e-12))
         (0.5, 0.0)
     """
-    probability = jnp.asarray(keep_prob, jnp.float32)
+    probability = jnp.asarray(keep_prob).astype(jnp.float32)
     drawn = _threshold(probability).astype(jnp.float32) / _WORDS
     return jnp.where(probability >= 1.0, jnp.ones((), jnp.float32), drawn)
 
 
 def _threshold(keep_prob: ArrayLike) -> UInt32[Array, ""]:
     # Capped below 1, because 2^32 itself is no uint32; P = 1 is decided beside the comparison.
-    probability = jnp.minimum(jnp.asarray(keep_prob, jnp.float32), _BELOW_ONE)
+    probability = jnp.minimum(jnp.asarray(keep_prob).astype(jnp.float32), _BELOW_ONE)
     return jnp.floor(probability * _WORDS).astype(jnp.uint32)
 
 
@@ -165,7 +164,7 @@ def _hash(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "..."]:
 
 
 def _mix(word: Array) -> Array:
-    # Xor-shift-multiply with T. Borgstad's multipliers for C. Wellons' hash-prospector family.
+    # Xor-shift-multiply; shifts and multipliers found by C. Wellons' hash-prospector search.
     word = (word ^ (word >> 16)) * jnp.uint32(0x21F0AAAD)
     word = (word ^ (word >> 15)) * jnp.uint32(0xD35A2D97)
     return word ^ (word >> 15)
