@@ -1,0 +1,163 @@
+"""The one computation that batch, layer, group and instance normalization share.
+
+Statistics are sums over the deviations from a pivot, x - p. The pivot is the mean of a sample of
+at least one example in eight, so (p - mean)² is at most eight variances whatever the data: nothing
+cancels, and x is read as often as by the formula E[x²] - E[x]².
+"""
+
+import math
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array
+
+from hondo._checks import error
+from hondo._dtypes import wide
+
+SAMPLE_EVERY = 8
+
+
+class Statistics(NamedTuple):
+    """Number, mean and sum of squared deviations; the reduced axes stay, with length 1.
+
+    The mean is pivot + residual. They stay apart because x - pivot is exact where x - mean, with
+    the mean rounded, is not.
+    """
+
+    size: Array
+    pivot: Array
+    residual: Array
+    m2: Array
+
+
+def accumulation_dtype(x: Array) -> Any:
+    """The dtype of sums over x: its own, and at least float32."""
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise error("x", x.dtype, "of a floating dtype", "Use x.astype(jnp.float32).")
+    return wide(x.dtype)
+
+
+def feature_row(name: str, vector: Array | None, x: Array, default: float = 0.0) -> Array:
+    """A per-feature vector, or its default, with the rank of x and the dtype of sums over x."""
+    dtype, shape = accumulation_dtype(x), (1,) * (x.ndim - 1) + x.shape[-1:]
+    if vector is None:
+        return jnp.full(shape, default, dtype)
+    if vector.shape != x.shape[-1:]:
+        expected = f"of shape {x.shape[-1:]}, one number a feature"
+        raise error(name, vector.shape, expected, "The last axis holds the features.")
+    return vector.astype(dtype).reshape(shape)
+
+
+def statistics(x: Array, axes: tuple[int, ...], valid: Array | None, axis_name: Any) -> Statistics:
+    """The statistics of the valid entries over the axes, and over the named axis if any."""
+    dtype = accumulation_dtype(x)
+    size = _size(x, axes, valid, axis_name)
+    pivot = lax.stop_gradient(_pivot(x, axes, valid, axis_name))
+    deviation = select(valid, x.astype(dtype) - pivot)
+    first, second = total(axes, axis_name, deviation, deviation * deviation)
+    residual = first / at_least_one(size)
+    m2 = jnp.maximum(second - first * residual, 0.0)
+    return Statistics(size, pivot, residual, m2)
+
+
+def _pivot(x: Array, axes: tuple[int, ...], valid: Array | None, axis_name: Any) -> Array:
+    sampled = x[::SAMPLE_EVERY] if valid is None and 0 in axes else x
+    values = select(valid, sampled.astype(accumulation_dtype(x)))
+    size = _size(sampled, axes, valid, axis_name)
+    return total(axes, axis_name, values)[0] / at_least_one(size)
+
+
+def _size(x: Array, axes: tuple[int, ...], valid: Array | None, axis_name: Any) -> Array:
+    dtype = accumulation_dtype(x)
+    if valid is None:
+        devices = 1 if axis_name is None else lax.psum(1, axis_name)
+        entries = math.prod(x.shape[axis] for axis in axes) * devices
+        return jnp.full((1,) * x.ndim, float(entries), dtype)
+    shape = tuple(x.shape[i] if i in axes else n for i, n in enumerate(valid.shape))
+    hits = jnp.broadcast_to(valid, shape).astype(jnp.int32)
+    return total(axes, axis_name, hits)[0].astype(dtype)
+
+
+def total(axes: tuple[int, ...], axis_name: Any, *terms: Array) -> tuple[Array, ...]:
+    """The sum of each term over the axes and the named axis."""
+    sums = tuple(jnp.sum(term, axes, keepdims=True) for term in terms)
+    return sums if axis_name is None else lax.psum(sums, axis_name)
+
+
+def select(valid: Array | None, x: Array) -> Array:
+    """Keeps the valid entries and puts 0 elsewhere."""
+    return x if valid is None else jnp.where(valid, x, 0.0)
+
+
+def at_least_one(size: Array) -> Array:
+    """A size that may divide: a sum over nothing is 0, and its mean too."""
+    return jnp.maximum(size, 1.0)
+
+
+class Standardized(NamedTuple):
+    """y = gain·x̂ + shift, and the pieces that its derivative needs."""
+
+    y: Array
+    xhat: Array
+    inverse: Array
+    statistics: Statistics
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(6, 7))
+def standardize(
+    x: Array,
+    gain: Array,
+    shift: Array,
+    epsilon: Array,
+    valid: Array | None,
+    fallback: tuple[Array, Array] | None,
+    axes: tuple[int, ...],
+    axis_name: Any,
+) -> Standardized:
+    """Standardizes x over the axes; the statistics that come back, and the fallback, are constants.
+
+    Where nothing is valid, the fallback's mean and variance serve. Invalid entries are standardized
+    by the statistics of the others; one that does not come out finite gives x̂ = 0.
+    """
+    stats = statistics(x, axes, valid, axis_name)
+    pivot, var = _with_fallback(stats, fallback)
+    inverse = 1.0 / jnp.sqrt(var + epsilon)
+    xhat = ((x.astype(var.dtype) - pivot) - stats.residual) * inverse
+    if valid is not None:
+        xhat = jnp.where(valid | jnp.isfinite(xhat), xhat, 0.0)
+    return Standardized(gain * xhat + shift, xhat, inverse, stats)
+
+
+def _with_fallback(stats: Statistics, fallback: tuple[Array, Array] | None) -> tuple[Array, Array]:
+    var = stats.m2 / at_least_one(stats.size)
+    if fallback is None:
+        return stats.pivot, var
+    some = stats.size > 0.0
+    return jnp.where(some, stats.pivot, fallback[0]), jnp.where(some, var, fallback[1])
+
+
+@standardize.defjvp
+def _standardize_jvp(axes: tuple[int, ...], axis_name: Any, primals: Any, tangents: Any) -> Any:
+    """With 1/s the inverse and q = mean(x̂·dx)/s: dx̂ = (dx - mean dx)/s - x̂·q and d(1/s) = -q/s.
+
+    dy is grouped by what multiplies dx, 1 and x̂, so that its transpose sums g and g·x̂ and nothing
+    else: the gradients of shift and gain serve the gradient of x as well.
+    """
+    x, gain, _, _, valid, _ = primals
+    dx, dgain, dshift, depsilon, _, _ = tangents
+    out = standardize(*primals, axes, axis_name)
+    xhat, inverse, size = out.xhat, out.inverse, at_least_one(out.statistics.size)
+    dx = dx.astype(xhat.dtype)
+    first, second = total(axes, axis_name, select(valid, dx), select(valid, xhat * dx))
+    mean = inverse * (first / size)
+    q = inverse * (second / size + 0.5 * inverse * depsilon)
+    dxhat = inverse * dx - mean - xhat * q
+    dy = (gain * inverse) * dx + (dshift - gain * mean) + xhat * (dgain - gain * q)
+    if valid is not None:
+        kept = valid | jnp.isfinite(x)
+        dxhat, dy = jnp.where(kept, dxhat, 0.0), jnp.where(kept, dy, dshift)
+    constants = jax.tree.map(jnp.zeros_like, out.statistics)
+    return out, Standardized(dy, dxhat, -inverse * q, constants)

@@ -1,0 +1,182 @@
+"""Batch normalization (slides 17 and 18): training and inference."""
+
+from typing import Any, Literal
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float
+
+from hondo._checks import check_probability, check_range
+from hondo.normalization._standardize import feature_row, standardize
+from hondo.normalization.moments import Moments, as_moments, valid_mask
+from hondo.normalization.running import BatchStats, init_batch_stats, update_batch_stats
+
+
+def batch_norm(
+    x: Float[Array, "*batch features"],
+    stats: BatchStats,
+    scale: Float[Array, " _"] | None,
+    bias: Float[Array, " _"] | None,
+    *,
+    decay: Any,
+    epsilon: Any,
+    where: Bool[Array, "..."] | None = None,
+    axis_name: Any = None,
+    ddof: Literal[0, 1] = 1,
+) -> tuple[Float[Array, "*batch features"], BatchStats]:
+    r"""Normalizes a batch by its own statistics and adds them to the running ones (training).
+
+    Over the $m$ valid entries of each channel, that is over every axis but the last,
+
+    $$ \mu = \frac1m \sum_i x_i, \quad v = \frac1m \sum_i (x_i - \mu)^2, \quad
+       \hat x_i = \frac{x_i - \mu}{\sqrt{v + \varepsilon}}, \quad y_i = \gamma \hat x_i + \beta $$
+
+    and the new running statistics are `update_batch_stats` of the batch's moments. The output
+    does not depend on the running statistics, save in a channel without any valid entry: that one
+    is normalized by them, and leaves them as they are, bit for bit. A single entry gives
+    $y = \beta$.
+
+    The gradient is the exact one, through $\mu$ and $v$, with $s = \sqrt{v + \varepsilon}$:
+    $\partial_x = \tfrac{\gamma}{s}(g - \overline{g} - \hat x\,\overline{g \hat x})$. The running
+    statistics have none.
+
+    Args:
+        x: data of shape `(…, features)`.
+        stats: the running statistics, of shape `(features,)`.
+        scale: $\gamma$ of shape `(features,)`, or None for 1.
+        bias: $\beta$ of shape `(features,)`, or None for 0.
+        decay: the weight of the old running statistics, in [0, 1].
+        epsilon: $\varepsilon$ > 0.
+        where: the valid entries, True or False, or None for all. A mask with the rank of x
+            broadcasts against it; one of fewer axes covers the leading axes of x. Entries that
+            are not valid enter no statistic and no other entry's gradient; they are normalized
+            like the others, and one that is not finite gives $\beta$.
+        axis_name: a mapped axis of `jax.vmap` or `jax.shard_map`, or several, whose members'
+            entries make one batch; None in a plain `jax.jit`, sharded or not.
+        ddof: the running variance takes in $v$ (0) or $v\,m/(m-1)$ (1, as slide 18).
+
+    Returns:
+        y with the shape and the dtype of x, and the new running statistics.
+
+    Raises:
+        ValueError: decay outside [0, 1], epsilon not positive, ddof neither 0 nor 1, a mask,
+            scale, bias or stats that does not fit x, a dtype that is not floating.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from hondo import batch_norm, init_batch_stats
+        >>> x = jnp.array([[1.0], [3.0]])
+        >>> scale, bias = jnp.ones(1), jnp.zeros(1)
+        >>> y, stats = batch_norm(x, init_batch_stats(1), scale, bias, decay=0.9, epsilon=1e-5)
+        >>> y.round(3).tolist()
+        [[-1.0], [1.0]]
+        >>> stats.mean.tolist(), stats.var.tolist()
+        ([2.0], [2.0])
+
+    References:
+        Slides 17 and 18; Ioffe & Szegedy 2015, algorithms 1 and 2.
+    """
+    check_probability("decay", decay, "It is the weight of the old value.")
+    y, moments = batch_normalize(
+        x, scale, bias, epsilon=epsilon, where=where, axis_name=axis_name, fallback=stats
+    )
+    return y, update_batch_stats(stats, moments, decay=decay, ddof=ddof)
+
+
+def batch_normalize(
+    x: Float[Array, "*batch features"],
+    scale: Float[Array, " _"] | None,
+    bias: Float[Array, " _"] | None,
+    *,
+    epsilon: Any,
+    where: Bool[Array, "..."] | None = None,
+    axis_name: Any = None,
+    fallback: BatchStats | None = None,
+) -> tuple[Float[Array, "*batch features"], Moments]:
+    r"""The normalization of `batch_norm` alone: the batch's moments instead of an update.
+
+    For several calls or microbatches that are to count as one update: pool their moments with
+    `merge_moments` or `pool_moments`, then call `update_batch_stats` once.
+
+    $$ y_i = \gamma\,\frac{x_i - \mu}{\sqrt{v + \varepsilon}} + \beta $$
+
+    Args:
+        x: data of shape `(…, features)`.
+        scale: $\gamma$ of shape `(features,)`, or None for 1.
+        bias: $\beta$ of shape `(features,)`, or None for 0.
+        epsilon: $\varepsilon$ > 0.
+        where: as in `batch_norm`.
+        axis_name: as in `batch_norm`.
+        fallback: the statistics for a channel without any valid entry; None is mean 0, variance 1.
+
+    Returns:
+        y with the shape and the dtype of x, and the batch's moments, which take no gradient.
+
+    Raises:
+        ValueError: as `batch_norm`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from hondo import batch_normalize
+        >>> y, moments = batch_normalize(jnp.array([[1.0], [3.0]]), None, None, epsilon=1e-5)
+        >>> moments.mean.tolist(), moments.m2.tolist()
+        ([2.0], [2.0])
+
+    References:
+        Slide 17; Ioffe & Szegedy 2015, algorithm 1.
+    """
+    check_range("epsilon", epsilon, 0.0, open_low=True, repair="1e-5 is usual.")
+    fallback = init_batch_stats(x.shape[-1]) if fallback is None else fallback
+    gain, shift = feature_row("scale", scale, x, 1.0), feature_row("bias", bias, x, 0.0)
+    center = feature_row("stats.mean", fallback.mean, x), feature_row("stats.var", fallback.var, x)
+    epsilon = jnp.asarray(epsilon, gain.dtype)
+    valid, axes = valid_mask(where, x), tuple(range(x.ndim - 1))
+    out = standardize(x, gain, shift, epsilon, valid, center, axes, axis_name)
+    return out.y.astype(x.dtype), as_moments(out.statistics, x.shape[-1])
+
+
+def batch_norm_inference(
+    x: Float[Array, "*batch features"],
+    stats: BatchStats,
+    scale: Float[Array, " _"] | None,
+    bias: Float[Array, " _"] | None,
+    *,
+    epsilon: Any,
+) -> Float[Array, "*batch features"]:
+    r"""Normalizes by the running statistics, each example by itself (inference).
+
+    $$ y = \gamma\,\frac{x - r_\mu}{\sqrt{r_v + \varepsilon}} + \beta $$
+
+    Nothing is written, and no gradient goes to the statistics.
+
+    Args:
+        x: data of shape `(…, features)`.
+        stats: $r_\mu$ and $r_v$, of shape `(features,)`; the weight plays no part.
+        scale: $\gamma$ of shape `(features,)`, or None for 1.
+        bias: $\beta$ of shape `(features,)`, or None for 0.
+        epsilon: $\varepsilon$ > 0, the one of training.
+
+    Returns:
+        y with the shape and the dtype of x.
+
+    Raises:
+        ValueError: epsilon not positive, scale, bias or stats that does not fit x, a dtype that
+            is not floating.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from hondo import BatchStats, batch_norm_inference
+        >>> stats = BatchStats(mean=jnp.array([2.0]), var=jnp.array([4.0]), weight=jnp.ones(1))
+        >>> batch_norm_inference(jnp.array([[6.0]]), stats, None, None, epsilon=1e-9).tolist()
+        [[2.0]]
+
+    References:
+        Slide 18; Ioffe & Szegedy 2015, algorithm 2, line 11.
+    """
+    check_range("epsilon", epsilon, 0.0, open_low=True, repair="1e-5 is usual.")
+    gain, shift = feature_row("scale", scale, x, 1.0), feature_row("bias", bias, x, 0.0)
+    mean = lax.stop_gradient(feature_row("stats.mean", stats.mean, x))
+    var = lax.stop_gradient(feature_row("stats.var", stats.var, x))
+    inverse = 1.0 / jnp.sqrt(var + jnp.asarray(epsilon, var.dtype))
+    xhat = (x.astype(mean.dtype) - mean) * inverse
+    return (gain * xhat + shift).astype(x.dtype)

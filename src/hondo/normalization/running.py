@@ -1,0 +1,104 @@
+"""The running statistics of batch normalization (slide 18)."""
+
+from typing import Any, Literal, NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from hondo._checks import check_probability
+from hondo.normalization.moments import Moments, moments_variance
+
+
+class BatchStats(NamedTuple):
+    """The running statistics of each channel; `update_batch_stats` keeps structure and dtypes.
+
+    Attributes:
+        mean: an average of batch means, at its value already: nothing has to be debiased.
+        var: the same of batch variances.
+        weight: how much of an average it is, 1 - (the product of the decays): 0 before any data,
+            towards 1 with every update. Statistics from elsewhere come in with weight 1.
+    """
+
+    mean: Float[Array, "*stack features"]
+    var: Float[Array, "*stack features"]
+    weight: Float[Array, "*stack features"]
+
+
+def init_batch_stats(features: int, dtype: Any = jnp.float32) -> BatchStats:
+    """Running statistics before any data: mean 0, variance 1, weight 0.
+
+    The first update replaces them whatever they are; inference before it is the identity but for
+    epsilon, scale and bias.
+
+    Args:
+        features: the number of channels.
+        dtype: float32, or float64 for float64 data.
+
+    Returns:
+        Statistics of shape `(features,)`.
+
+    Example:
+        >>> from hondo import init_batch_stats
+        >>> stats = init_batch_stats(2)
+        >>> stats.mean.tolist(), stats.var.tolist(), stats.weight.tolist()
+        ([0.0, 0.0], [1.0, 1.0], [0.0, 0.0])
+    """
+    zeros = jnp.zeros((features,), dtype)
+    return BatchStats(zeros, zeros + 1, zeros)
+
+
+def update_batch_stats(
+    stats: BatchStats, moments: Moments, *, decay: Any, ddof: Literal[0, 1] = 1
+) -> BatchStats:
+    r"""One step of the running average, which is right from the first step on.
+
+    With $\rho$ the decay, $r$ a running statistic and $s$ the batch's,
+
+    $$ w' = \rho w + (1 - \rho), \qquad a = \frac{1 - \rho}{w'}, \qquad r' = (1 - a) r + a s . $$
+
+    At weight $w = 0$ that is $r' = s$ exactly; at weight 1 it is $r' = \rho r + (1 - \rho) s$; in
+    between, the average over the batches so far with weights $\rho^{t-k}$ that sum to 1. A channel
+    with no more than ddof entries keeps its statistics, bit for bit.
+
+    Args:
+        stats: the running statistics.
+        moments: the batch's, or those of several batches pooled.
+        decay: $\rho$ in [0, 1]; at 1 nothing is learnt.
+        ddof: the variance that goes in is $M_2/(n - \text{ddof})$: 0 biased, 1 unbiased.
+
+    Returns:
+        The new statistics, with the dtypes of the old.
+
+    Raises:
+        ValueError: decay outside [0, 1], ddof neither 0 nor 1.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from hondo import batch_moments, init_batch_stats, update_batch_stats
+        >>> stats = init_batch_stats(1)
+        >>> for batch in (jnp.array([[1.0], [3.0]]), jnp.array([[4.0], [6.0]])):
+        ...     stats = update_batch_stats(stats, batch_moments(batch), decay=0.5)
+        >>> stats.mean.tolist(), stats.var.tolist(), stats.weight.tolist()
+        ([4.0], [2.0], [0.75])
+
+    References:
+        Slide 18; Ioffe & Szegedy 2015, section 3.1; Kingma & Ba 2015, section 3 (the debiasing).
+    """
+    check_probability("decay", decay, "It is the weight of the old value.")
+    var = moments_variance(moments, ddof=ddof)
+    decay = jnp.asarray(decay, stats.mean.dtype)
+    weight = decay * stats.weight + (1.0 - decay)
+    rate = (1.0 - decay) / jnp.where(weight > 0.0, weight, 1.0)
+    learns = (moments.size > ddof) & (rate > 0.0)
+
+    def step(old: Array, new: Array) -> Array:
+        new = lax.stop_gradient(new).astype(old.dtype)
+        mixed = jnp.where(rate >= 1.0, new, (1.0 - rate) * old + rate * new)
+        return jnp.where(learns, mixed, old)
+
+    return BatchStats(
+        mean=step(stats.mean, moments.mean),
+        var=step(stats.var, var),
+        weight=jnp.where(learns, weight, stats.weight),
+    )
