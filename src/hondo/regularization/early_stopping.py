@@ -127,10 +127,16 @@ class _Rule(NamedTuple):
 
 
 def _init(rule: _Rule, payload: Any) -> EarlyStoppingState:
-    zero = jnp.zeros((), jnp.int32)
-    worst = jnp.full((), rule.sign * jnp.inf, jnp.float32)
-    best = jax.tree.map(jnp.array, payload)
-    return EarlyStoppingState(jnp.zeros((), bool), worst, zero - 1, best, zero, zero, zero)
+    # Each leaf is a buffer of its own: donating one that two leaves share is an error.
+    return EarlyStoppingState(
+        stopped=jnp.zeros((), bool),
+        best_value=jnp.full((), rule.sign * jnp.inf, jnp.float32),
+        best_step=jnp.full((), -1, jnp.int32),
+        best=jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), payload),
+        wait=jnp.zeros((), jnp.int32),
+        step=jnp.zeros((), jnp.int32),
+        reason=jnp.zeros((), jnp.int32),
+    )
 
 
 def _update(rule: _Rule, state: EarlyStoppingState, value: Any, payload: Any) -> EarlyStoppingState:

@@ -108,15 +108,20 @@ def _nnx_model(factory: Callable[[Any], Any], keep: Any = None) -> Model:
         return params, model_state
 
     def train(params: Any, model_state: Any, inputs: Any, key: Any) -> tuple[Any, Any]:
-        module = nnx.merge(train_graph, params, _reseed(model_state, key))
+        module = nnx.merge(train_graph, _copy(params), _reseed(model_state, key))
         outputs = module(inputs, **training)
         _, _, model_state = nnx.split(module, nnx.Param, ...)
         return outputs, model_state
 
     def infer(params: Any, model_state: Any, inputs: Any) -> Any:
-        return nnx.merge(infer_graph, params, model_state)(inputs, **inference)
+        return nnx.merge(infer_graph, _copy(params), _copy(model_state))(inputs, **inference)
 
     return Model(init, train, infer)
+
+
+def _copy(state: Any) -> Any:
+    """The same arrays in new variables, which belong to the trace in progress."""
+    return jax.tree.map(lambda leaf: leaf, state)
 
 
 def _reseed(model_state: Any, key: Any) -> Any:
@@ -131,6 +136,6 @@ def _reseed(model_state: Any, key: Any) -> Any:
         return variable
 
     leaves, treedef = jax.tree.flatten(
-        model_state, is_leaf=lambda leaf: isinstance(leaf, nnx.Variable)
+        _copy(model_state), is_leaf=lambda leaf: isinstance(leaf, nnx.Variable)
     )
     return jax.tree.unflatten(treedef, [fresh(place, leaf) for place, leaf in enumerate(leaves)])

@@ -36,10 +36,11 @@ def fit_with_progress(
 ) -> FitResult:
     r"""Runs `fit` in chunks of steps, under a progress bar with the live loss.
 
-    It takes the arguments of `fit` and follows the same steps with the same keys. Ctrl-C ends the
-    run after the chunk in progress, and the best state so far comes back with the reason
-    `StopReason.INTERRUPTED`; a second Ctrl-C raises KeyboardInterrupt at once. Only one scalar
-    comes to the host for each chunk of about a third of a second.
+    It takes the arguments of `fit` and the same steps with the same keys, so the result is that
+    of `fit` up to rounding. Ctrl-C ends the run after the chunk in progress, and the best state
+    so far comes back with the reason `StopReason.INTERRUPTED`; a second Ctrl-C raises
+    KeyboardInterrupt at once. Only one scalar comes to the host for each chunk of about a third
+    of a second.
 
     Args:
         problem: what is trained.

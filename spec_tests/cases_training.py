@@ -1,0 +1,45 @@
+"""Training under the generic laws: the loop has laws of its own, in test_training."""
+
+import jax.numpy as jnp
+import optax
+from laws import Case
+
+import hondo
+
+
+def _problem(count):
+    return hondo.Problem(
+        lambda key, batch: (jnp.zeros((count,), batch.dtype), ()),
+        lambda w, state, batch, key: (jnp.mean(jnp.square(batch - w[None])), (state, {})),
+        lambda w, state, batch: {"loss": jnp.mean(jnp.square(batch - w[None]), axis=1)},
+    )
+
+
+def _evaluate(key, x):
+    problem = _problem(x.shape[1])
+    return hondo.evaluate(problem, jnp.zeros_like(x[0]), (), x, batch_size=3)
+
+
+PROBLEM, OPTIMIZER = _problem(8), optax.sgd(0.1)
+STOPPER = hondo.early_stopping(2, mode="min")
+
+
+def _fit(key, x):
+    return hondo.fit(
+        PROBLEM, OPTIMIZER, x, x, key=key, batch_size=2, max_epochs=3, stopper=STOPPER
+    ).history
+
+
+CASES = (
+    Case("evaluate", _evaluate, keeps=False, ulps=16),
+    Case("fit", _fit, random=True, differentiable=False, keeps=False, ulps=16),
+)
+EXEMPT = {
+    "Best": "a result",
+    "FitResult": "a result",
+    "History": "a state",
+    "Problem": "a tuple of functions",
+    "TrainState": "a state",
+    "fit_with_progress": "runs on the host; test_training holds it to fit",
+    "supervised": "makes functions; test_training holds it to them",
+}

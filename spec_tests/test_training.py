@@ -1,0 +1,255 @@
+"""The training loop: the whole run as a value, exact evaluation, the best state, ensembles."""
+
+import functools
+import os
+import signal
+import threading
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from exact import gamma
+from flax import linen, nnx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import hondo
+
+RNG = np.random.default_rng(0)
+X = jnp.asarray(RNG.normal(size=(70, 5)), jnp.float32)
+Y = jnp.asarray(RNG.integers(0, 3, 70), jnp.int32)
+TRAIN, VALID = (X[:50], Y[:50]), (X[50:], Y[50:])
+
+
+class Net(linen.Module):
+    @linen.compact
+    def __call__(self, x, *, train):
+        x = linen.Dense(8)(x)
+        x = linen.BatchNorm(use_running_average=not train)(x)
+        x = linen.Dropout(0.3, deterministic=not train)(linen.relu(x))
+        return linen.Dense(3)(x)
+
+
+class NnxNet(nnx.Module):
+    def __init__(self, rngs):
+        self.first = nnx.Linear(5, 8, rngs=rngs)
+        self.norm = nnx.BatchNorm(8, rngs=rngs)
+        self.dropout = nnx.Dropout(0.3, rngs=rngs)
+        self.last = nnx.Linear(8, 3, rngs=rngs)
+
+    def __call__(self, x):
+        return self.last(self.dropout(nnx.relu(self.norm(self.first(x)))))
+
+
+PROBLEM = hondo.supervised(Net(), loss="cross_entropy")
+OPTIMIZER = optax.sgd(0.1, momentum=0.9)
+STOPPER = hondo.early_stopping(3, mode="min")
+run = functools.partial(
+    hondo.fit, PROBLEM, OPTIMIZER, TRAIN, VALID, batch_size=16, max_epochs=12, stopper=STOPPER
+)
+KEY = jax.random.key(3)
+
+
+def equal(first, second) -> bool:
+    def data(leaf):
+        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        return jax.random.key_data(leaf) if is_key else leaf
+
+    pairs = zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True)
+    return all(np.array_equal(data(a), data(b), equal_nan=True) for a, b in pairs)
+
+
+def assert_near(first, second) -> None:
+    """Equal but for how XLA fuses: 12 epochs of 3 steps, sums of at most 70 terms of order one,
+    and a momentum of 0.9 that adds up ten steps."""
+    for got, want in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
+        np.testing.assert_allclose(got, want, rtol=0, atol=10 * 36 * gamma(70))
+
+
+def test_a_run_is_a_function_of_its_key() -> None:
+    assert equal(run(key=KEY), run(key=KEY))
+    assert not equal(run(key=KEY).last.params, run(key=jax.random.key(4)).last.params)
+
+
+def test_jit_of_fit_is_fit() -> None:
+    assert equal(jax.jit(lambda key: run(key=key))(KEY), run(key=KEY))
+
+
+@pytest.mark.promise(2)
+def test_the_best_state_is_that_of_the_best_epoch() -> None:
+    result = run(key=KEY)
+    epoch = int(result.best.epoch)
+    losses = np.asarray(result.history.valid["loss"])
+    assert epoch == int(np.nanargmin(losses))
+    assert float(result.best.value) == losses[epoch]
+    # A run that is cut off right after that epoch ends in that very state.
+    short = hondo.fit(*run.args, key=KEY, batch_size=16, max_epochs=epoch + 1, stopper=STOPPER)
+    assert equal((short.last.params, short.last.model_state), result.best[:2])
+
+
+def test_the_history_has_every_epoch_and_nothing_after() -> None:
+    result = run(key=KEY)
+    epochs = int(result.last.epoch)
+    for metrics in result.history:
+        for values in metrics.values():
+            assert np.isfinite(values[:epochs]).all()
+            assert np.isnan(values[epochs:]).all()
+    assert set(result.history.train) == {"objective", "loss", "accuracy"}
+    assert set(result.history.valid) == {"loss", "accuracy"}
+
+
+@pytest.mark.promise(5)
+def test_a_member_of_a_vmapped_ensemble_stops_by_itself_as_its_solo_run() -> None:
+    keys = jax.random.split(jax.random.key(8), 6)
+    members = jax.vmap(lambda key: run(key=key))(keys)
+    epochs = np.asarray(members.last.epoch)
+    assert len(set(epochs.tolist())) > 1, "the members are to stop at different epochs"
+    for i, key in enumerate(keys):
+        solo = run(key=key)
+        assert int(solo.last.epoch) == epochs[i]
+        assert int(solo.best.epoch) == int(members.best.epoch[i])
+        assert_near(jax.tree.map(lambda leaf, i=i: leaf[i], members.best), solo.best)
+
+
+@pytest.mark.promise(5)
+def test_members_under_lax_map_are_bitwise_the_solo_runs() -> None:
+    keys = jax.random.split(jax.random.key(9), 3)
+    members = jax.jit(lambda keys: jax.lax.map(lambda key: run(key=key), keys))(keys)
+    for i, key in enumerate(keys):
+        member = jax.tree.map(lambda leaf, i=i: leaf[i], members)
+        assert equal(member, run(key=key))
+
+
+def test_progress_follows_the_same_steps() -> None:
+    rows = []
+    shown = hondo.fit_with_progress(
+        *run.args, **run.keywords, key=KEY, report=lambda epoch, row: rows.append((epoch, row))
+    )
+    quiet = run(key=KEY)
+    assert_near(shown.history, quiet.history)
+    assert_near(shown.best, quiet.best)
+    assert [epoch for epoch, _ in rows] == list(range(int(quiet.last.epoch)))
+    assert rows[0][1]["valid/loss"] == float(shown.history.valid["loss"][0])
+
+
+@pytest.mark.promise(2)
+def test_ctrl_c_returns_the_best_so_far() -> None:
+    def interrupt(epoch, row):
+        if epoch == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    result = hondo.fit_with_progress(*run.args, **run.keywords, key=KEY, report=interrupt)
+    assert hondo.StopReason(int(result.reason)) == hondo.StopReason.INTERRUPTED
+    assert int(result.last.epoch) == 2
+    short = hondo.fit(*run.args, key=KEY, batch_size=16, max_epochs=2, stopper=STOPPER)
+    assert_near(result.best, short.best)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_progress_works_off_the_main_thread() -> None:
+    results = []
+
+    def work():
+        results.append(hondo.fit_with_progress(*run.args, **run.keywords, key=KEY))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert_near(results[0].best, run(key=KEY).best)
+
+
+@settings(max_examples=20)
+@given(st.integers(1, 25))
+def test_evaluation_does_not_depend_on_the_batch_size(batch_size) -> None:
+    params, state = PROBLEM.init(KEY, TRAIN)
+    got = hondo.evaluate(PROBLEM, params, state, VALID, batch_size=batch_size)
+    values = PROBLEM.metrics(params, state, VALID)
+    for name, value in values.items():
+        want = np.mean(np.asarray(value, np.float64))
+        # Dot products of at most 8 terms inside, a sum of 20 values outside.
+        bound = (gamma(64) + gamma(21)) * np.max(np.abs(value))
+        assert abs(float(got[name]) - want) <= bound
+
+
+def test_evaluation_counts_the_partial_batch_once() -> None:
+    problem = hondo.Problem(
+        lambda key, batch: ((), ()),
+        lambda params, state, batch, key: (0.0, (state, {})),
+        lambda params, state, batch: {"value": batch},
+    )
+    data = jnp.arange(7.0)
+    assert float(hondo.evaluate(problem, (), (), data, batch_size=4)["value"]) == 3.0
+
+
+def test_every_example_is_taken_once_in_an_epoch_of_whole_batches() -> None:
+    problem = hondo.Problem(
+        lambda key, batch: (jnp.zeros(()), ()),
+        lambda params, state, batch, key: (params * 0 + jnp.sum(batch), (state, {})),
+        lambda params, state, batch: {"loss": batch},
+    )
+    data = 2.0 ** jnp.arange(12.0)
+    result = hondo.fit(
+        problem, optax.sgd(0.0), data, data, key=KEY, batch_size=4, max_epochs=3, stopper=STOPPER
+    )
+    # Sums of distinct powers of two tell every subset apart; the mean is over three batches.
+    np.testing.assert_array_equal(result.history.train["objective"], [4095 / 3] * 3)
+
+
+def test_an_nnx_factory_trains() -> None:
+    problem = hondo.supervised(NnxNet, loss="cross_entropy")
+    result = hondo.fit(
+        problem, OPTIMIZER, TRAIN, VALID, key=KEY, batch_size=16, max_epochs=4, stopper=STOPPER
+    )
+    losses = result.history.train["loss"]
+    assert float(losses[3]) < float(losses[0])
+    other = problem.init(jax.random.key(1), TRAIN)[0]
+    assert not equal(other, problem.init(KEY, TRAIN)[0])
+
+
+def test_an_augmentation_sees_its_example_and_a_partner() -> None:
+    def swap(key, example, partner):
+        return partner[0], example[1]
+
+    result = run(key=KEY, augment=swap)
+    assert not equal(result.last.params, run(key=KEY).last.params)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"batch_size": 51}, "batch_size must be at most the 50 training examples, got 51"),
+        ({"batch_size": 0}, "batch_size must be an integer of at least 1, got 0"),
+        ({"max_epochs": 0}, "max_epochs"),
+        ({"monitor": "auc"}, "monitor must be one of 'accuracy', 'loss', got 'auc'"),
+    ],
+)
+@pytest.mark.spec("XCT-04")
+def test_bad_sizes_are_refused(change, words) -> None:
+    with pytest.raises(ValueError, match=words):
+        run(key=KEY, **change)
+
+
+def test_data_of_unequal_length_is_refused() -> None:
+    with pytest.raises(ValueError, match="train must be arrays with one common leading axis"):
+        hondo.fit(PROBLEM, OPTIMIZER, (X, Y[:3]), VALID, **{**run.keywords, "key": KEY})
+
+
+def test_a_raw_key_is_refused() -> None:
+    with pytest.raises(TypeError, match="typed PRNG key"):
+        run(key=jax.random.PRNGKey(0))
+
+
+def test_a_metric_that_is_averaged_already_is_refused() -> None:
+    problem = PROBLEM._replace(metrics=lambda params, state, batch: {"loss": jnp.zeros(())})
+    with pytest.raises(ValueError, match="one value for each example"):
+        hondo.evaluate(problem, (), (), VALID)
+
+
+def test_outputs_and_targets_never_broadcast() -> None:
+    problem = hondo.supervised(linen.Dense(2), loss="squared_error")
+    params, state = problem.init(KEY, TRAIN)
+    with pytest.raises(ValueError, match="outputs and targets must have one shape"):
+        problem.metrics(params, state, (X, X[:, 0]))
