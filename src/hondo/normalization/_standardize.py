@@ -27,7 +27,7 @@ class Statistics(NamedTuple):
     the mean rounded, is not.
     """
 
-    size: Array
+    n: Array
     pivot: Array
     residual: Array
     m2: Array
@@ -54,23 +54,23 @@ def feature_row(name: str, vector: Array | None, x: Array, default: float = 0.0)
 def statistics(x: Array, axes: tuple[int, ...], valid: Array | None, axis_name: Any) -> Statistics:
     """The statistics of the valid entries over the axes, and over the named axis if any."""
     dtype = accumulation_dtype(x)
-    size = _size(x, axes, valid, axis_name)
+    n = _entries(x, axes, valid, axis_name)
     pivot = lax.stop_gradient(_pivot(x, axes, valid, axis_name))
     deviation = select(valid, x.astype(dtype) - pivot)
     first, second = total(axes, axis_name, deviation, deviation * deviation)
-    residual = first / at_least_one(size)
+    residual = first / at_least_one(n)
     m2 = jnp.maximum(second - first * residual, 0.0)
-    return Statistics(size, pivot, residual, m2)
+    return Statistics(n, pivot, residual, m2)
 
 
 def _pivot(x: Array, axes: tuple[int, ...], valid: Array | None, axis_name: Any) -> Array:
     sampled = x[::SAMPLE_EVERY] if valid is None and 0 in axes else x
     values = select(valid, sampled.astype(accumulation_dtype(x)))
-    size = _size(sampled, axes, valid, axis_name)
-    return total(axes, axis_name, values)[0] / at_least_one(size)
+    n = _entries(sampled, axes, valid, axis_name)
+    return total(axes, axis_name, values)[0] / at_least_one(n)
 
 
-def _size(x: Array, axes: tuple[int, ...], valid: Array | None, axis_name: Any) -> Array:
+def _entries(x: Array, axes: tuple[int, ...], valid: Array | None, axis_name: Any) -> Array:
     dtype = accumulation_dtype(x)
     if valid is None:
         devices = 1 if axis_name is None else lax.psum(1, axis_name)
@@ -92,9 +92,9 @@ def select(valid: Array | None, x: Array) -> Array:
     return x if valid is None else jnp.where(valid, x, 0.0)
 
 
-def at_least_one(size: Array) -> Array:
-    """A size that may divide: a sum over nothing is 0, and its mean too."""
-    return jnp.maximum(size, 1.0)
+def at_least_one(n: Array) -> Array:
+    """A number of entries that may divide: the mean of nothing is 0, as its sum."""
+    return jnp.maximum(n, 1.0)
 
 
 class Standardized(NamedTuple):
@@ -132,10 +132,10 @@ def standardize(
 
 
 def _with_fallback(stats: Statistics, fallback: tuple[Array, Array] | None) -> tuple[Array, Array]:
-    var = stats.m2 / at_least_one(stats.size)
+    var = stats.m2 / at_least_one(stats.n)
     if fallback is None:
         return stats.pivot, var
-    some = stats.size > 0.0
+    some = stats.n > 0.0
     return jnp.where(some, stats.pivot, fallback[0]), jnp.where(some, var, fallback[1])
 
 
@@ -149,11 +149,11 @@ def _standardize_jvp(axes: tuple[int, ...], axis_name: Any, primals: Any, tangen
     x, gain, _, _, valid, _ = primals
     dx, dgain, dshift, depsilon, _, _ = tangents
     out = standardize(*primals, axes, axis_name)
-    xhat, inverse, size = out.xhat, out.inverse, at_least_one(out.statistics.size)
+    xhat, inverse, n = out.xhat, out.inverse, at_least_one(out.statistics.n)
     dx = dx.astype(xhat.dtype)
     first, second = total(axes, axis_name, select(valid, dx), select(valid, xhat * dx))
-    mean = inverse * (first / size)
-    q = inverse * (second / size + 0.5 * inverse * depsilon)
+    mean = inverse * (first / n)
+    q = inverse * (second / n + 0.5 * inverse * depsilon)
     dxhat = inverse * dx - mean - xhat * q
     dy = (gain * inverse) * dx + (dshift - gain * mean) + xhat * (dgain - gain * q)
     if valid is not None:

@@ -14,14 +14,14 @@ class Moments(NamedTuple):
     """What a batch says about each channel, in a form that merges without loss.
 
     Attributes:
-        size: the number of entries, a float: exact up to 2^24 and relatively within the dtype's
+        n: the number of entries, a float: exact up to 2^24 and relatively within the dtype's
             unit roundoff a merge beyond. 0 is the identity of merging.
         mean: their mean, 0 where there are none.
-        m2: the sum of their squared deviations from the mean, so that m2 / size is the biased
-            variance and m2 / (size - 1) the unbiased one.
+        m2: the sum of their squared deviations from the mean, so that m2 / n is the biased
+            variance and m2 / (n - 1) the unbiased one.
     """
 
-    size: Float[Array, "*stack features"]
+    n: Float[Array, "*stack features"]
     mean: Float[Array, "*stack features"]
     m2: Float[Array, "*stack features"]
 
@@ -34,11 +34,11 @@ def init_moments(features: int, dtype: Any = jnp.float32) -> Moments:
         dtype: float32, or float64 for float64 data.
 
     Returns:
-        Moments of size 0 of shape `(features,)`; merging them with others gives the others.
+        Moments with n = 0 of shape `(features,)`; merging them with others gives the others.
 
     Example:
         >>> from hondo import init_moments
-        >>> init_moments(2).size.tolist()
+        >>> init_moments(2).n.tolist()
         [0.0, 0.0]
     """
     zeros = jnp.zeros((features,), dtype)
@@ -76,7 +76,7 @@ def batch_moments(
         >>> import jax.numpy as jnp
         >>> from hondo import batch_moments
         >>> moments = batch_moments(jnp.array([[1.0], [3.0], [99.0]]), where=jnp.arange(3) < 2)
-        >>> moments.size.tolist(), moments.mean.tolist(), moments.m2.tolist()
+        >>> moments.n.tolist(), moments.mean.tolist(), moments.m2.tolist()
         ([2.0], [2.0], [2.0])
 
     References:
@@ -88,8 +88,8 @@ def batch_moments(
 
 def as_moments(stats: Statistics, features: int) -> Moments:
     """Per-channel moments of statistics over every axis but the last."""
-    size, mean, m2 = stats.size, stats.pivot + stats.residual, stats.m2
-    return Moments(*(jnp.broadcast_to(a.reshape(-1), (features,)) for a in (size, mean, m2)))
+    n, mean, m2 = stats.n, stats.pivot + stats.residual, stats.m2
+    return Moments(*(jnp.broadcast_to(a.reshape(-1), (features,)) for a in (n, mean, m2)))
 
 
 def valid_mask(where: Array | None, x: Array) -> Array | None:
@@ -111,7 +111,7 @@ def merge_moments(a: Moments, b: Moments) -> Moments:
        M_2 = M_{2,a} + M_{2,b} + n_a (\mu_a - \mu)^2 + n_b (\mu_b - \mu)^2 $$
 
     Associative and commutative up to rounding, so that any tree of merges gives the moments of
-    the whole; moments of size 0 leave the other's bits alone.
+    the whole; moments with n = 0 leave the other's bits alone.
 
     Args:
         a: moments of shape `(features,)`.
@@ -157,13 +157,13 @@ def pool_moments(moments: Moments) -> Moments:
     References:
         Chan, Golub & LeVeque 1983, section 2.
     """
-    n = jnp.sum(moments.size, axis=0, keepdims=True)
-    weights = moments.size / at_least_one(n)
+    n = jnp.sum(moments.n, axis=0, keepdims=True)
+    weights = moments.n / at_least_one(n)
     pivot = jnp.sum(weights * moments.mean, axis=0, keepdims=True)
     deviation = moments.mean - pivot
     residual = jnp.sum(weights * deviation, axis=0, keepdims=True)
     within = jnp.sum(moments.m2, axis=0, keepdims=True)
-    spread = jnp.sum(moments.size * deviation * deviation, axis=0, keepdims=True)
+    spread = jnp.sum(moments.n * deviation * deviation, axis=0, keepdims=True)
     between = jnp.maximum(spread - n * residual * residual, 0.0)
     return jax.tree.map(lambda a: a[0], Moments(n, pivot + residual, within + between))
 
@@ -194,5 +194,5 @@ def moments_variance(moments: Moments, *, ddof: Literal[0, 1]) -> Float[Array, "
     """
     if ddof not in (0, 1):
         raise error("ddof", ddof, "0 (biased) or 1 (unbiased)")
-    freedom = moments.size - ddof
+    freedom = moments.n - ddof
     return jnp.where(freedom > 0, moments.m2, 0.0) / jnp.where(freedom > 0, freedom, 1.0)

@@ -40,7 +40,7 @@ def population_stats(moments: Moments, *, ddof: Literal[0, 1] = 1) -> BatchStats
     References:
         Slide 18; Ioffe & Szegedy 2015, algorithm 2; Chan, Golub & LeVeque 1983, eq. 2.1.
     """
-    return _known(moments.mean, moments_variance(moments, ddof=ddof), moments.size > ddof)
+    return _known(moments.mean, moments_variance(moments, ddof=ddof), moments.n > ddof)
 
 
 def batch_averaged_stats(moments: Moments) -> BatchStats:
@@ -75,8 +75,8 @@ def batch_averaged_stats(moments: Moments) -> BatchStats:
     References:
         Slide 18; Ioffe & Szegedy 2015, algorithm 2, line 10.
     """
-    several = jnp.where(moments.size > 1.0, moments.size, 0.0)
-    mean = _average(moments.mean, moments.size)
+    several = jnp.where(moments.n > 1.0, moments.n, 0.0)
+    mean = _average(moments.mean, moments.n)
     var = _average(moments_variance(moments, ddof=1), several)
     return _known(mean, var, jnp.any(several > 0.0, axis=0))
 

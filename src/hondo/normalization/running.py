@@ -90,7 +90,7 @@ def update_batch_stats(
     decay = jnp.asarray(decay, stats.mean.dtype)
     weight = decay * stats.weight + (1.0 - decay)
     rate = (1.0 - decay) / jnp.where(weight > 0.0, weight, 1.0)
-    learns = (moments.size > ddof) & (rate > 0.0)
+    learns = (moments.n > ddof) & (rate > 0.0)
 
     def step(old: Array, new: Array) -> Array:
         new = lax.stop_gradient(new).astype(old.dtype)
