@@ -48,6 +48,14 @@ def _monte_carlo(key, x):
     return hondo.monte_carlo(key, lambda k: _inverted(k, x), n_samples=5)
 
 
+def _scale_weights(key, x):
+    return hondo.scale_weights({"kernel": x, "bias": x}, 0.3)
+
+
+def _scale_parameters(key, x):
+    return hondo.scale_parameters({"kernel": x, "bias": x}, 0.3)
+
+
 CASES = (
     Case("dropout", _dropout, random=True),
     Case("inverted_dropout", _inverted, random=True),
@@ -57,6 +65,8 @@ CASES = (
     Case("gaussian_dropout", _gaussian, random=True, ulps=4),
     Case("drop_connect", _connect, random=True),
     Case("stochastic_depth", _depth, random=True),
+    Case("scale_weights", _scale_weights, keeps=False),
+    Case("scale_parameters", _scale_parameters, keeps=False),
     Case("dropout_mask", _mask, random=True, differentiable=False, keeps=False),
     Case("apply_dropout_mask", _apply, random=True),
     # Five updates, each of at most four roundings that jit may contract.

@@ -1,5 +1,34 @@
 """hondo: the techniques that make deep networks trainable, as pure JAX functions."""
 
+from hondo.gradients.activations import (
+    ACTIVATIONS,
+    Activation,
+    find_activation,
+    gain,
+    saturated,
+)
+from hondo.gradients.clipping import (
+    ClippingState,
+    clip_by_global_norm,
+    clip_by_layer,
+    clip_by_value,
+    global_norm,
+    nonfinite_leaves,
+)
+from hondo.gradients.fans import Fans, fans
+from hondo.gradients.initializers import (
+    gaussian,
+    glorot_normal,
+    glorot_uniform,
+    he_normal,
+    he_uniform,
+    lecun_normal,
+    lecun_uniform,
+)
+from hondo.gradients.orthogonal import orthogonal
+from hondo.gradients.repeat import repeat, stack, unstack
+from hondo.gradients.residual import residual
+from hondo.gradients.residual_init import depth_scaled, zero_last
 from hondo.normalization.batch_norm import batch_norm, batch_norm_inference, batch_normalize
 from hondo.normalization.folding import fold_batch_norm
 from hondo.normalization.layers import group_norm, instance_norm, layer_norm, rms_norm
@@ -24,6 +53,7 @@ from hondo.regularization.averages import (
     swa,
 )
 from hondo.regularization.composition import compose, example_keys, on_images
+from hondo.regularization.constraints import ProximalState, max_norm, proximal_l1
 from hondo.regularization.decompositions import (
     Ambiguity,
     BiasVariance,
@@ -57,7 +87,16 @@ from hondo.regularization.multitask import (
     multitask_loss,
     uncertainty_weighting,
 )
+from hondo.regularization.noise import (
+    gaussian_noise,
+    label_smoothing,
+    noisy_parameters,
+    parameter_noise,
+)
+from hondo.regularization.penalties import elastic_net_penalty, l1_penalty, l2_penalty, penalized
+from hondo.regularization.roles import is_weight, weight_mask
 from hondo.regularization.rotation import random_quarter_turn, random_rotation, rotate
+from hondo.regularization.weight_scaling import scale_parameters, scale_weights
 from hondo.training.evaluation import evaluate
 from hondo.training.fit import fit
 from hondo.training.problem import Problem
@@ -66,13 +105,17 @@ from hondo.training.state import Best, FitResult, History, TrainState
 from hondo.training.supervised import supervised
 
 __all__ = [
+    "ACTIVATIONS",
+    "Activation",
     "Ambiguity",
     "BatchStats",
     "Best",
     "BiasVariance",
+    "ClippingState",
     "EarlyStopping",
     "EarlyStoppingState",
     "ErrorCovariance",
+    "Fans",
     "FitResult",
     "History",
     "Labels",
@@ -82,6 +125,7 @@ __all__ = [
     "ParameterAverage",
     "ParameterAverageState",
     "Problem",
+    "ProximalState",
     "StopReason",
     "TrainState",
     "ambiguity",
@@ -96,54 +140,91 @@ __all__ = [
     "batch_normalize",
     "bias_variance",
     "bootstrap_indices",
+    "clip_by_global_norm",
+    "clip_by_layer",
+    "clip_by_value",
     "compose",
     "cutmix",
     "cutout",
+    "depth_scaled",
     "drop_connect",
     "dropout",
     "dropout_mask",
     "early_stopping",
+    "elastic_net_penalty",
     "ema",
     "error_covariance",
     "evaluate",
     "example_keys",
+    "fans",
     "fill_missing",
+    "find_activation",
     "fit",
     "fit_with_progress",
     "fold_batch_norm",
+    "gain",
+    "gaussian",
     "gaussian_dropout",
+    "gaussian_noise",
+    "global_norm",
+    "glorot_normal",
+    "glorot_uniform",
     "group_norm",
+    "he_normal",
+    "he_uniform",
     "init_batch_stats",
     "init_ensemble",
     "init_moments",
     "instance_norm",
     "inverted_dropout",
+    "is_weight",
+    "l1_penalty",
     "l2_normalize",
+    "l2_penalty",
+    "label_smoothing",
     "labelled_mean",
     "layer_norm",
+    "lecun_normal",
+    "lecun_uniform",
     "masked_mean",
+    "max_norm",
     "merge_moments",
     "mixup",
     "moments_variance",
     "monte_carlo",
     "multitask",
     "multitask_loss",
+    "noisy_parameters",
+    "nonfinite_leaves",
     "on_images",
+    "orthogonal",
+    "parameter_noise",
     "pcgrad",
+    "penalized",
     "pool_moments",
     "population_stats",
+    "proximal_l1",
     "random_crop",
     "random_flip",
     "random_quarter_turn",
     "random_rotation",
     "random_shift",
     "recompute_moments",
+    "repeat",
+    "residual",
     "rms_norm",
     "rotate",
+    "saturated",
+    "scale_parameters",
+    "scale_weights",
+    "stack",
     "stochastic_depth",
     "supervised",
     "swa",
     "uncertainty_weighting",
+    "unstack",
     "update_batch_stats",
+    "weight_mask",
     "weight_norm",
+    "zero_last",
 ]

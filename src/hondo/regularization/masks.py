@@ -7,6 +7,7 @@ random bits exists. The hash passes the statistical tests beside it; it is not c
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -100,7 +101,8 @@ def apply_dropout_mask(
     References:
         Slide 7, "Dropout en entrenamiento"; Srivastava et al. 2014, section 4.
     """
-    fits = len(mask.shape) == x.ndim and np.broadcast_shapes(mask.shape, x.shape) == x.shape
+    pairs = zip(mask.shape, x.shape, strict=False)
+    fits = mask.ndim == x.ndim and all(size in (1, full) for size, full in pairs)
     if not fits:
         raise error("mask", mask.shape, f"of a shape that broadcasts to {x.shape}")
     return jnp.where(mask, x, jnp.zeros((), x.dtype))
@@ -149,6 +151,8 @@ def _drawn_shape(shape: tuple[int, ...], broadcast_dims: Sequence[int]) -> tuple
     return tuple(1 if dim in shared else size for dim, size in enumerate(shape))
 
 
+# Jitted so that layers of one shape share one trace; XLA inlines it all the same.
+@partial(jax.jit, static_argnames="shape")
 def _hash(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "..."]:
     """Two keyed rounds; adding the first to the second makes it a function, not a permutation.
 

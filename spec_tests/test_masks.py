@@ -1,0 +1,296 @@
+"""The masks of dropout: their distribution, and what they may and may not depend on.
+
+Keys are fixed, so a test that passes keeps passing; what α states is the chance that a correct
+generator would have failed it when it was written.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from exact import ALPHA, assert_binomial, assert_independent
+from hypothesis import given
+from hypothesis import strategies as st
+from jax.extend.core import jaxprs_in_params
+from scipy import stats
+
+import hondo
+from hondo.regularization import masks
+
+KEY = jax.random.key(2014)
+RATES = (0.1, 0.2, 0.37, 0.8, 0.9, 0.99)
+LAGS = (1, 2, 3, 8, 64, 511)
+
+
+@partial(jax.jit, static_argnums=1)
+def draw(key, shape, keep_prob):
+    return hondo.dropout_mask(key, shape, keep_prob=keep_prob)
+
+
+@pytest.mark.spec("DRP-02")
+@pytest.mark.parametrize("keep_prob", RATES)
+def test_drp_02_the_number_kept_is_binomial(keep_prob) -> None:
+    for key in (KEY, jax.random.key(0), jax.random.fold_in(KEY, 1)):
+        kept = draw(key, (1024, 1024), keep_prob).sum()
+        assert_binomial(kept, 2**20, float(np.float32(keep_prob)))
+
+
+@pytest.mark.spec("DRP-02")
+def test_drp_02_counts_of_many_small_masks_are_spread_as_binomials() -> None:
+    shape, keep_prob = (4, 16), 0.3
+    keys = jax.random.split(KEY, 2**14)
+    mask = jax.vmap(lambda key: draw(key, shape, keep_prob))(keys)
+    counts = np.bincount(np.asarray(mask).sum((1, 2)), minlength=65)
+    want = stats.binom.pmf(np.arange(65), 64, keep_prob) * len(keys)
+    usual = want > 20
+    got = np.append(counts[usual], counts[~usual].sum())
+    assert stats.chisquare(got, np.append(want[usual], want[~usual].sum())).pvalue > ALPHA
+
+
+@pytest.mark.spec("DRP-03")
+@pytest.mark.parametrize("keep_prob", RATES)
+def test_drp_03_units_of_an_example_are_independent(keep_prob) -> None:
+    mask = np.asarray(draw(KEY, (1024, 1024), keep_prob))
+    for lag in LAGS:
+        assert_independent(mask[:, lag:], mask[:, :-lag], keep_prob)
+    triples = mask[:, 0::3][:, :341] & mask[:, 1::3] & mask[:, 2::3]
+    assert_binomial(triples.sum(), triples.size, keep_prob**3)
+
+
+@pytest.mark.spec("DRP-04")
+@pytest.mark.parametrize("keep_prob", RATES)
+def test_drp_04_examples_are_independent(keep_prob) -> None:
+    mask = np.asarray(draw(KEY, (1024, 1024), keep_prob))
+    for lag in (*LAGS, 512):
+        assert_independent(mask[lag:], mask[:-lag], keep_prob)
+
+
+RELATED = {
+    "split": lambda: jax.random.split(KEY, 4),
+    "fold_in": lambda: [jax.random.fold_in(KEY, step) for step in range(4)],
+    "seeds": lambda: [jax.random.key(seed) for seed in range(4)],
+    "high bits": lambda: [jax.random.key(2**31), jax.random.key(1), jax.random.key(0)],
+}
+
+
+@pytest.mark.spec("DRP-05")
+@pytest.mark.parametrize("family", RELATED)
+def test_drp_05_related_keys_give_independent_masks(family) -> None:
+    for keep_prob in (0.5, 0.8):
+        drawn = [np.asarray(draw(key, (1024, 256), keep_prob)) for key in RELATED[family]()]
+        for i, mask in enumerate(drawn):
+            for other in drawn[:i]:
+                assert_independent(mask, other, keep_prob)
+                # A shift by one unit: keys must not be places in one stream.
+                assert_independent(mask.ravel()[1:], other.ravel()[:-1], keep_prob)
+
+
+@pytest.fixture(scope="module")
+def words():
+    return np.asarray(jax.jit(lambda: masks._hash(KEY, (2**18,)))())
+
+
+def test_every_bit_of_the_hash_is_fair_and_has_no_short_memory(words) -> None:
+    for bit in range(32):
+        ones = (words >> bit) & 1
+        assert_binomial(ones.sum(), ones.size, 0.5)
+        for lag in (1, 2, 8, 1024, 2**16):
+            assert_binomial((ones[lag:] ^ ones[:-lag]).sum(), ones.size - lag, 0.5)
+
+
+def test_a_flipped_bit_of_the_index_flips_every_bit_of_the_hash_half_of_the_time(words) -> None:
+    index = np.arange(words.size)
+    for flipped in range(18):
+        low = index[(index >> flipped) & 1 == 0]
+        changed = words[low] ^ words[low ^ (1 << flipped)]
+        for bit in range(32):
+            assert_binomial(((changed >> bit) & 1).sum(), low.size, 0.5)
+
+
+def test_the_hash_collides_as_often_as_independent_words_do() -> None:
+    # A permutation of the indices never would, and kept units would be counted too evenly.
+    n = 2**20
+    words = np.asarray(jax.jit(lambda: masks._hash(KEY, (n,)))())
+    collisions = n - np.unique(words).size
+    expected = n * (n - 1) / 2 / 2**32
+    tails = (
+        stats.poisson.cdf(collisions, expected),
+        stats.poisson.sf(collisions - 1, expected),
+    )
+    assert 2 * min(tails) > ALPHA, f"{collisions} collisions, {expected:.0f} expected"
+
+
+def test_units_past_the_first_2_32_are_independent_of_those_before() -> None:
+    @jax.jit
+    def rows(key):  # 2^15 rows of 2^17 units are 2^32: the rows below have the same low word.
+        return hondo.dropout_mask(key, (2**17, 2**17), keep_prob=0.5)[5 :: 2**15]
+
+    mask = np.asarray(rows(KEY))
+    assert mask.shape == (4, 2**17)
+    assert_binomial(mask.sum(), mask.size, 0.5)
+    for i in range(4):
+        for j in range(i):
+            assert_independent(mask[i], mask[j], 0.5)
+
+
+@pytest.mark.spec("DRP-06")
+@pytest.mark.promise(4)
+def test_drp_06_same_key_same_mask_eager_jit_vmap_scan_remat() -> None:
+    keys, shape = jax.random.split(KEY, 5), (7, 33)
+    call = partial(hondo.dropout_mask, shape=shape, keep_prob=0.6)
+    eager = np.stack([call(key) for key in keys])
+    np.testing.assert_array_equal([jax.jit(call)(key) for key in keys], eager)
+    np.testing.assert_array_equal(jax.vmap(call)(keys), eager)
+    np.testing.assert_array_equal(jax.lax.map(call, keys), eager)
+    np.testing.assert_array_equal(jax.vmap(jax.checkpoint(call))(keys), eager)
+
+
+@pytest.mark.spec("DRP-06")
+def test_drp_06_the_mask_does_not_depend_on_what_was_drawn_before() -> None:
+    first = hondo.dropout_mask(KEY, (64, 64), keep_prob=0.5)
+    hondo.dropout_mask(jax.random.key(3), (64, 64), keep_prob=0.2)
+    np.testing.assert_array_equal(hondo.dropout_mask(KEY, (64, 64), keep_prob=0.5), first)
+
+
+@pytest.mark.promise(12)
+@given(keep_prob=st.floats(0, 1) | st.sampled_from([0.0, 1.0, 1e-12, 2**-32, 1 - 2**-24, 0.1]))
+def test_a_traced_keep_prob_gives_the_mask_of_a_static_one(keep_prob) -> None:
+    static = hondo.dropout_mask(KEY, (8, 8), keep_prob=keep_prob)
+    np.testing.assert_array_equal(draw(KEY, (8, 8), keep_prob), static)
+
+
+@pytest.mark.promise(12)
+@given(keep_prob=st.floats(0, 1) | st.sampled_from([1e-12, 2**-32, 2**-9, 1 - 2**-24]))
+def test_the_drawn_probability_is_p_rounded_down_to_2_32(keep_prob) -> None:
+    drawn, single = float(masks.drawn_probability(keep_prob)), float(np.float32(keep_prob))
+    assert drawn == np.floor(single * 2.0**32) / 2.0**32
+    assert drawn == single or keep_prob < 2**-9
+
+
+def test_a_smaller_keep_prob_keeps_a_subset() -> None:
+    # The sharpest check of the threshold: the smallest word kept decides, to one part in 2^32.
+    words = np.asarray(jax.jit(lambda: masks._hash(KEY, (1024,)))())
+    for word in np.sort(words)[[0, 7, 511]]:
+        keep_prob = np.float32(np.float64(word) / 2**32)
+        want = words < np.uint32(np.floor(np.float64(keep_prob) * 2**32))
+        np.testing.assert_array_equal(draw(KEY, (1024,), keep_prob), want)
+
+
+@pytest.mark.promise(12)
+def test_randomness_costs_128_bits_a_call_however_many_units() -> None:
+    def drawn_bits(jaxpr) -> int:
+        total = 0
+        for equation in jaxpr.eqns:
+            if equation.primitive.name == "random_bits":
+                total += sum(8 * v.aval.size * v.aval.dtype.itemsize for v in equation.outvars)
+            for inner in jaxprs_in_params(equation.params):
+                total += drawn_bits(inner)
+        return total
+
+    for shape in ((16,), (128, 128)):
+        call = partial(hondo.inverted_dropout, keep_prob=0.7)
+        assert drawn_bits(jax.make_jaxpr(call)(KEY, jnp.ones(shape)).jaxpr) == 128
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_no_array_of_random_bits_is_kept_in_memory(backward) -> None:
+    def forward(key, x):
+        return hondo.inverted_dropout(key, x, keep_prob=0.7)
+
+    def pull(key, x):
+        return jax.vjp(partial(forward, key), x)[1](x)
+
+    x = jnp.ones((512, 512))
+    compiled = jax.jit(pull if backward else forward).lower(KEY, x).compile()
+    # Less than a quarter of a byte for each unit: neither words nor booleans.
+    assert compiled.memory_analysis().temp_size_in_bytes < x.size / 4
+
+
+def test_broadcast_dims_share_one_draw() -> None:
+    mask = hondo.dropout_mask(KEY, (6, 5, 4, 3), keep_prob=0.5, broadcast_dims=(1, -2))
+    assert mask.shape == (6, 1, 1, 3)
+    np.testing.assert_array_equal(mask, draw(KEY, (6, 1, 1, 3), 0.5))
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0, 2)])
+def test_scalars_and_empty_arrays_have_masks(shape) -> None:
+    assert draw(KEY, shape, 0.5).shape == shape
+
+
+SHARDED = """
+    import json
+    import jax, jax.numpy as jnp, numpy as np
+    from jax.sharding import NamedSharding, PartitionSpec as P
+    import hondo
+
+    key, x = jax.random.key(4), jnp.arange(1.0, 8 * 64 + 1).reshape(8, 64)
+    call = jax.jit(lambda key, x: hondo.inverted_dropout(key, x, keep_prob=0.6))
+    pull = jax.jit(lambda key, x: jax.vjp(lambda x: call(key, x), x)[1](x)[0])
+    same, gathers = [], 0
+    layouts = {(1,): [P()], (2,): [P("a")], (4,): [P("a"), P(None, "a")], (2, 2): [P("a", "b")]}
+    for grid, spec in [(grid, spec) for grid, specs in layouts.items() for spec in specs]:
+        devices = np.array(jax.devices()[: np.prod(grid)]).reshape(grid)
+        mesh = jax.sharding.Mesh(devices, ("a", "b")[: len(grid)])
+        placed = jax.device_put(x, NamedSharding(mesh, spec))
+        for f in (call, pull):
+            same.append(bool((np.asarray(f(key, placed)) == np.asarray(f(key, x))).all()))
+            gathers += f.lower(key, placed).compile().as_text().count("all-gather")
+    print(json.dumps({"same": same, "gathers": gathers, "devices": jax.device_count()}))
+"""
+
+
+@pytest.mark.spec("DRP-06")
+def test_any_number_of_shards_gives_the_same_mask_without_communication() -> None:
+    env = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(SHARDED)],
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    got = json.loads(run.stdout)
+    assert got == {"same": [True] * 10, "gathers": 0, "devices": 4}
+
+
+@pytest.mark.spec("XCT-04")
+@pytest.mark.parametrize("keep_prob", [-0.1, 1.1, float("nan"), float("inf")])
+def test_xct_04_a_keep_prob_that_is_no_probability_raises(keep_prob) -> None:
+    with pytest.raises(ValueError, match=r"keep_prob must be .*\[0, 1\].*probability of keeping"):
+        hondo.dropout_mask(KEY, (2,), keep_prob=keep_prob)
+
+
+@pytest.mark.spec("XCT-04")
+def test_xct_04_an_array_of_keep_probs_raises_traced_or_not() -> None:
+    with pytest.raises(ValueError, match=r"keep_prob must be a scalar.*\(2,\)"):
+        hondo.dropout_mask(KEY, (2,), keep_prob=np.array([0.5, 0.5]))
+    with pytest.raises(ValueError, match=r"keep_prob must be a scalar.*\(2,\)"):
+        draw(KEY, (2,), jnp.array([0.5, 0.5]))
+
+
+@pytest.mark.spec("XCT-04")
+@pytest.mark.parametrize("dim", [2, -3])
+def test_xct_04_an_axis_that_is_not_there_raises(dim) -> None:
+    with pytest.raises(ValueError, match=r"broadcast_dims must be axes of the shape \(4, 3\)"):
+        hondo.dropout_mask(KEY, (4, 3), keep_prob=0.5, broadcast_dims=(dim,))
+
+
+@pytest.mark.spec("XCT-04")
+def test_xct_04_a_raw_key_raises() -> None:
+    with pytest.raises(TypeError, match=r"key must be a typed PRNG key.*wrap_key_data"):
+        hondo.dropout_mask(jax.random.key_data(KEY), (2,), keep_prob=0.5)
+
+
+@pytest.mark.spec("XCT-04")
+@pytest.mark.parametrize("shape", [(3,), (2, 4), (4,), (1, 2, 3)])
+def test_xct_04_a_mask_that_does_not_fit_raises(shape) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        hondo.apply_dropout_mask(jnp.ones((2, 3)), jnp.ones(shape, bool))
