@@ -1,0 +1,142 @@
+"""From a configuration to what `fit` takes: each technique in its place, or left out."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import linen as nn
+
+import hondo
+from hondo._checks import check_choice, check_count, check_probability, check_range, error
+from hondo.cli.config import TrainConfig
+from hondo.data import Dataset
+from hondo.linen import BatchNorm, DeepMLP, PlainMLP, PreActResNet
+
+_LOSSES: dict[str, Any] = {
+    "classification": "cross_entropy",
+    "binary": "binary_cross_entropy",
+    "regression": "squared_error",
+}
+_ACTIVATIONS = {
+    "relu": jax.nn.relu,
+    "leaky_relu": jax.nn.leaky_relu,
+    "elu": jax.nn.elu,
+    "gelu": jax.nn.gelu,
+    "silu": jax.nn.silu,
+    "tanh": jnp.tanh,
+    "sigmoid": jax.nn.sigmoid,
+}
+_INITS = {
+    "he_normal": hondo.he_normal,
+    "he_uniform": hondo.he_uniform,
+    "glorot_normal": hondo.glorot_normal,
+    "glorot_uniform": hondo.glorot_uniform,
+    "lecun_normal": hondo.lecun_normal,
+    "orthogonal": jax.nn.initializers.orthogonal,
+    "gaussian": partial(hondo.gaussian, 0.01),
+}
+
+
+def checked(config: TrainConfig) -> TrainConfig:
+    """Raises for every value that no data set could make right; returns the configuration."""
+    check_choice("activation", config.activation, tuple(_ACTIVATIONS))
+    check_choice("init", config.init, tuple(_INITS))
+    check_probability("keep_prob", config.keep_prob)
+    check_range("learning_rate", config.learning_rate, 0.0, open_low=True)
+    check_range("label_smoothing", config.label_smoothing, 0.0, 1.0)
+    for name in ("l1", "l2", "max_norm", "clip", "input_noise"):
+        check_range(name, getattr(config, name), 0.0)
+    for name in ("batch_size", "max_epochs"):
+        check_count(name, getattr(config, name))
+    check_count("patience", config.patience, least=0)
+    return config
+
+
+def network(config: TrainConfig, dataset: Dataset) -> nn.Module:
+    """The network, with the remedies that are switched on."""
+    if config.model == "resnet" and dataset.inputs.ndim != 4:
+        repair = "Use --model deep-mlp."
+        raise error("model", config.model, f"one for the table {dataset.name}", repair)
+    common = {
+        "outputs": dataset.outputs,
+        "depth": config.depth or (8 if config.model == "resnet" else 24),
+        "width": config.width or (16 if config.model == "resnet" else 128),
+        "activation": _ACTIVATIONS[config.activation],
+        "kernel_init": _INITS[config.init](),
+    }
+    if config.model == "plain":
+        return PlainMLP(**common)
+    norm = {"batch": BatchNorm, "layer": _LayerNorm, "none": None}[config.norm]
+    remedies = {"norm": norm, "rate": 1 - config.keep_prob, "residual": config.residual}
+    build = PreActResNet if config.model == "resnet" else DeepMLP
+    return build(**common, **remedies)
+
+
+class _LayerNorm(nn.Module):
+    @nn.compact
+    def __call__(self, x: Any, *, train: bool) -> Any:
+        return nn.LayerNorm()(x)
+
+
+def problem(config: TrainConfig, dataset: Dataset) -> hondo.Problem:
+    """The network, the data set's loss and the penalties."""
+    reduce = jnp.mean
+    module = network(config, dataset)
+    made = hondo.supervised(module, loss=_LOSSES[dataset.task], reduce=reduce)
+    for penalty, strength in ((hondo.l1_penalty, config.l1), (hondo.l2_penalty, config.l2)):
+        if strength:
+            penalty = partial(penalty, strength=strength)
+            made = made._replace(loss=hondo.penalized(made.loss, penalty))
+    return made
+
+
+def optimizer(config: TrainConfig, steps: int) -> optax.GradientTransformation:
+    """Clipping, the optimiser, max-norm; `steps` is the length of the cosine."""
+    rate: Any = config.learning_rate
+    if config.schedule == "cosine":
+        rate = optax.cosine_decay_schedule(config.learning_rate, max(steps, 1))
+    descend = optax.adam(rate) if config.optimizer == "adam" else optax.sgd(rate, momentum=0.9)
+    parts = [hondo.clip_by_global_norm(config.clip)] if config.clip else []
+    parts += [descend]
+    parts += [hondo.max_norm(config.max_norm)] if config.max_norm else []
+    return optax.chain(*parts)
+
+
+def stopper(config: TrainConfig) -> hondo.EarlyStopping:
+    """Early stopping on the validation loss; without it, the best is kept all the same."""
+    return hondo.early_stopping(config.patience or config.max_epochs, mode="min")
+
+
+def augmentation(config: TrainConfig, dataset: Dataset) -> Any:
+    """The hook of `fit` for noise, smoothing and image augmentation, or None for none of them."""
+    images = dataset.inputs.ndim == 4 and config.augment
+    if config.augment and not images:
+        raise error("augment", True, f"off for the table {dataset.name}")
+    if config.label_smoothing and dataset.task != "classification":
+        raise error("label_smoothing", config.label_smoothing, "0 without classes")
+    if not (images or config.input_noise or config.label_smoothing):
+        return None
+
+    def augment(key: Any, example: Any, partner: Any) -> Any:
+        inputs, target = example
+        crop_key, flip_key, noise_key = jax.random.split(key, 3)
+        if images:
+            inputs = hondo.random_crop(crop_key, inputs, padding=inputs.shape[0] // 8)
+            if dataset.name == "fashion-mnist":
+                inputs = hondo.random_flip(flip_key, inputs)
+        if config.input_noise:
+            inputs = hondo.gaussian_noise(noise_key, inputs, std=config.input_noise)
+        if config.label_smoothing:
+            one_hot = jax.nn.one_hot(target, dataset.outputs)
+            target = hondo.label_smoothing(one_hot, amount=config.label_smoothing)
+        return inputs, target
+
+    return augment
+
+
+def as_arrays(pair: tuple[np.ndarray, np.ndarray]) -> tuple[jax.Array, jax.Array]:
+    """Inputs and targets on the device."""
+    return jnp.asarray(pair[0]), jnp.asarray(pair[1])

@@ -1,0 +1,85 @@
+"""What a training run is, as one typed value: every technique is a field."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Trains a deep network and writes a folder with all that came of it.
+
+    Attributes:
+        dataset: digits, breast-cancer, diabetes or fashion-mnist.
+        data_dir: the folder of the IDX files, where they are not in their usual place.
+        out: the folder to write; it must not exist. By default runs/<dataset>-<n>.
+        model: deep-mlp, resnet (images only), or plain, the network without any remedy.
+        depth: layers: even for deep-mlp, 6n + 2 for resnet. By default 24, or 8 for resnet.
+        width: units of a layer, channels of the first stage. By default 128, or 16 for resnet.
+        activation: by name.
+        init: of the kernels, by name.
+        norm: batch, layer or none.
+        residual: residual connections.
+        keep_prob: P, the probability that dropout keeps a unit; 1 is without dropout.
+        l1: λ of the penalty (λ/2)‖W‖₁.
+        l2: λ of the penalty (λ/2)‖W‖₂².
+        max_norm: the largest norm of a unit's incoming weights; 0 is without a limit.
+        clip: the largest global norm of the gradient; 0 is without clipping.
+        input_noise: σ of the noise on training inputs.
+        label_smoothing: ε, spread evenly over the classes; classification only.
+        augment: random shifts of training images by a pixel or two, and flips where they keep
+            the class (fashion-mnist).
+        optimizer: adam, or sgd with momentum 0.9.
+        learning_rate: of the first step, above 0.
+        schedule: cosine to zero over all epochs, or constant.
+        batch_size: examples of a step.
+        max_epochs: the budget.
+        patience: epochs in a row without improvement that stop the run; 0 is without early
+            stopping.
+        valid_fraction: the part of the training data to validate on.
+        seed: of everything random.
+    """
+
+    dataset: str = "digits"
+    data_dir: Path | None = None
+    out: Path | None = None
+    model: Literal["deep-mlp", "resnet", "plain"] = "deep-mlp"
+    depth: int | None = None
+    width: int | None = None
+    activation: str = "relu"
+    init: str = "he_normal"
+    norm: Literal["batch", "layer", "none"] = "batch"
+    residual: bool = True
+    keep_prob: float = 0.9
+    l1: float = 0.0
+    l2: float = 1e-4
+    max_norm: float = 0.0
+    clip: float = 1.0
+    input_noise: float = 0.0
+    label_smoothing: float = 0.0
+    augment: bool = False
+    optimizer: Literal["adam", "sgd"] = "adam"
+    learning_rate: float = 2e-3
+    schedule: Literal["constant", "cosine"] = "constant"
+    batch_size: int = 64
+    max_epochs: int = 60
+    patience: int = 12
+    valid_fraction: float = 0.15
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """Predicts with the best model of a run's folder.
+
+    Attributes:
+        run: the folder that `hondo train` wrote.
+        inputs: a NumPy file (.npy) of inputs, in the form of the data set's; by default the data
+            set's own test part, with its score.
+        out: a CSV file to write the predictions to; it must not exist. By default they are only
+            counted.
+    """
+
+    run: Path
+    inputs: Path | None = None
+    out: Path | None = None

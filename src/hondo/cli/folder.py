@@ -1,0 +1,90 @@
+"""The folder of a run: nothing in it is ever overwritten."""
+
+import dataclasses
+import json
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from hondo.cli.config import TrainConfig
+
+CONFIG, METRICS, CURVES, MODEL, RESULT = (
+    "config.json",
+    "metrics.jsonl",
+    "curves.png",
+    "model",
+    "result.json",
+)
+
+
+def create(config: TrainConfig) -> Path:
+    """Makes the run's folder and writes its configuration.
+
+    Raises:
+        ValueError: the folder exists already.
+    """
+    folder = config.out or _next(Path("runs"), config.dataset)
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        raise ValueError(
+            f"out must be a new folder, got {folder}, which exists; nothing in it was touched. "
+            "Name another with --out."
+        ) from None
+    values = {**dataclasses.asdict(config), "out": folder}
+    (folder / CONFIG).write_text(json.dumps(values, indent=2, default=str) + "\n")
+    return folder
+
+
+def _next(parent: Path, dataset: str) -> Path:
+    return next(path for n in count(1) if not (path := parent / f"{dataset}-{n}").exists())
+
+
+def read_config(folder: Path) -> TrainConfig:
+    """The configuration of a run.
+
+    Raises:
+        ValueError: no such run.
+    """
+    try:
+        values = json.loads((folder / CONFIG).read_text())
+        paths = {name: Path(values[name]) for name in ("data_dir", "out") if values[name]}
+        return TrainConfig(**{**values, **paths})
+    except (OSError, ValueError, TypeError, KeyError) as reason:
+        raise ValueError(
+            f"run must be a folder that `hondo train` wrote, got {folder}: {reason}"
+        ) from None
+
+
+def append_metrics(folder: Path, epoch: int, metrics: dict[str, float]) -> None:
+    """Adds one line of JSON."""
+    with (folder / METRICS).open("a") as file:
+        file.write(json.dumps({"epoch": epoch, **metrics}) + "\n")
+
+
+def read_metrics(folder: Path) -> list[dict[str, float]]:
+    """All lines, in order."""
+    return [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
+
+
+def save_model(folder: Path, variables: Any) -> None:
+    """Writes the best model with Orbax, all of it or nothing."""
+    import orbax.checkpoint as ocp
+
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save((folder / MODEL).absolute(), variables)
+
+
+def load_model(folder: Path, like: Any) -> Any:
+    """Reads the best model into the structure of `like`.
+
+    Raises:
+        ValueError: there is no model in the folder.
+    """
+    import orbax.checkpoint as ocp
+
+    path = (folder / MODEL).absolute()
+    if not path.is_dir():
+        raise ValueError(f"run must hold a finished model, got {folder}, which has none.")
+    with ocp.StandardCheckpointer() as checkpointer:
+        return checkpointer.restore(path, like)

@@ -1,0 +1,72 @@
+"""`hondo predict`: a run's best model on new inputs."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hondo.cli import build, folder
+from hondo.cli.config import PredictConfig, TrainConfig
+from hondo.data import Dataset, load
+
+_BATCH = 1024
+
+
+def run(config: PredictConfig) -> np.ndarray:
+    """Predicts, prints the score where there are targets, writes the CSV file where one is named.
+
+    Raises:
+        ValueError: not a run's folder, inputs of another shape, a file that exists.
+    """
+    if config.out is not None and config.out.exists():
+        raise ValueError(f"out must be a new file, got {config.out}, which exists.")
+    trained = folder.read_config(config.run)
+    dataset = load(trained.dataset, trained.data_dir)
+    inputs = dataset.test_inputs if config.inputs is None else _read(config.inputs, dataset)
+    predictions = _predict(trained, dataset, config.run, inputs)
+    if config.inputs is None:
+        print(_score(dataset, predictions))
+    if config.out is not None:
+        config.out.write_text("prediction\n" + "".join(f"{value}\n" for value in predictions))
+    print(f"{len(predictions)} predictions" + (f" in {config.out}" if config.out else ""))
+    return predictions
+
+
+def _read(path: Path, dataset: Dataset) -> np.ndarray:
+    try:
+        inputs = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as reason:
+        raise ValueError(f"inputs must be a NumPy file, got {path}: {reason}") from None
+    shape = dataset.inputs.shape[1:]
+    if inputs.shape[1:] != shape or not np.all(np.isfinite(inputs)):
+        raise ValueError(
+            f"inputs must be finite, of shape (n, {', '.join(map(str, shape))}), "
+            f"got shape {inputs.shape}."
+        )
+    return inputs.astype(np.float32)
+
+
+def _predict(config: TrainConfig, dataset: Dataset, run: Path, inputs: np.ndarray) -> np.ndarray:
+    network = build.network(config, dataset)
+    like = jax.eval_shape(
+        lambda: network.init(jax.random.key(0), jnp.asarray(dataset.inputs[:1]), train=False)
+    )
+    variables = folder.load_model(run, like)
+    infer = jax.jit(lambda x: _decide(dataset, network.apply(variables, x, train=False)))
+    parts = [infer(inputs[i : i + _BATCH]) for i in range(0, len(inputs), _BATCH)]
+    return np.concatenate([np.asarray(part) for part in parts])
+
+
+def _decide(dataset: Dataset, outputs: Any) -> Any:
+    if dataset.task == "classification":
+        return jnp.argmax(outputs, axis=-1)
+    return (outputs[:, 0] > 0).astype(jnp.int32) if dataset.task == "binary" else outputs[:, 0]
+
+
+def _score(dataset: Dataset, predictions: np.ndarray) -> str:
+    if dataset.task == "regression":
+        error = np.mean((predictions - dataset.test_targets) ** 2)
+        return f"test mean squared error {error:.4f}, in units of the targets' variance"
+    return f"test accuracy {np.mean(predictions == dataset.test_targets):.4f}"

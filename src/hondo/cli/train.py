@@ -1,0 +1,148 @@
+"""`hondo train`: the run from data to folder."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+from rich.console import Console
+from rich.table import Table
+
+import hondo
+from hondo.cli import build, curves, folder
+from hondo.cli.config import TrainConfig
+from hondo.data import Dataset, Parts, load, split
+
+
+def run(config: TrainConfig) -> Path:
+    """Trains as configured, prints what it does and what came of it, writes the folder.
+
+    Raises:
+        ValueError: a configuration or data that cannot work; nothing is written then.
+    """
+    build.checked(config)
+    dataset = load(config.dataset, config.data_dir)
+    parts = split(dataset, config.valid_fraction, config.seed)
+    _check_batch(config, parts)
+    problem = build.problem(config, dataset)
+    build.augmentation(config, dataset)
+    console = Console()
+    out = folder.create(config)
+    console.print(describe(config, dataset, parts))
+    began = time.perf_counter()
+    result = _fit(config, dataset, parts, problem, out)
+    seconds = time.perf_counter() - began
+    summary = _write(config, dataset, problem, result, seconds, out)
+    console.print(_table(summary))
+    console.print(f"written to {out}")
+    return out
+
+
+def _check_batch(config: TrainConfig, parts: Parts) -> None:
+    count = len(parts.train[0])
+    if config.batch_size > count:
+        raise ValueError(
+            f"batch_size must be at most the {count} training examples, got {config.batch_size}."
+        )
+
+
+def describe(config: TrainConfig, dataset: Dataset, parts: Parts) -> str:
+    """One line on the data, one on the network, one on the remedies that are on."""
+    network = build.network(config, dataset)
+    on = {
+        f"{config.norm} norm": config.norm != "none",
+        "residual": config.residual,
+        f"dropout P = {config.keep_prob:g}": config.keep_prob < 1,
+    }
+    on = {} if config.model == "plain" else on
+    on |= {
+        f"L1 {config.l1:g}": config.l1 > 0,
+        f"L2 {config.l2:g}": config.l2 > 0,
+        f"max-norm {config.max_norm:g}": config.max_norm > 0,
+        f"clip {config.clip:g}": config.clip > 0,
+        f"input noise {config.input_noise:g}": config.input_noise > 0,
+        f"label smoothing {config.label_smoothing:g}": config.label_smoothing > 0,
+        "augmentation": config.augment,
+        f"early stopping after {config.patience}": config.patience > 0,
+    }
+    return (
+        f"{dataset.name}: {len(parts.train[0])} train, {len(parts.valid[0])} validation, "
+        f"{len(dataset.test_inputs)} test\n"
+        f"{config.model}: {network.depth} layers of width {network.width}, {config.activation}, "
+        f"{config.init}, {config.optimizer} {config.learning_rate:g}\n"
+        f"with {', '.join(name for name, is_on in on.items() if is_on) or 'no remedy'}"
+    )
+
+
+def _fit(
+    config: TrainConfig, dataset: Dataset, parts: Parts, problem: hondo.Problem, out: Path
+) -> hondo.FitResult:
+    steps = len(parts.train[0]) // config.batch_size * config.max_epochs
+    return hondo.fit_with_progress(
+        problem,
+        build.optimizer(config, steps),
+        build.as_arrays(parts.train),
+        build.as_arrays(parts.valid),
+        key=jax.random.key(config.seed),
+        batch_size=config.batch_size,
+        max_epochs=config.max_epochs,
+        stopper=build.stopper(config),
+        augment=build.augmentation(config, dataset),
+        report=lambda epoch, metrics: folder.append_metrics(out, epoch, metrics),
+    )
+
+
+def _write(
+    config: TrainConfig,
+    dataset: Dataset,
+    problem: hondo.Problem,
+    result: hondo.FitResult,
+    seconds: float,
+    out: Path,
+) -> dict[str, Any]:
+    best = result.best
+    folder.save_model(out, {"params": best.params, **best.model_state})
+    test = build.as_arrays((dataset.test_inputs, dataset.test_targets))
+    metrics = hondo.evaluate(problem, best.params, best.model_state, test)
+    summary = {
+        **{f"test {name}": float(value) for name, value in metrics.items()},
+        "test examples": len(dataset.test_inputs),
+        "best epoch": int(best.epoch),
+        "epochs": int(result.last.epoch),
+        "stopped by": hondo.StopReason(int(result.reason)).name.lower(),
+        "seconds": round(seconds, 1),
+    }
+    (out / folder.RESULT).write_text(json.dumps(summary, indent=2) + "\n")
+    if int(result.last.epoch):
+        title = f"{dataset.name}, {config.model}"
+        curves.draw(out / folder.CURVES, folder.read_metrics(out), int(best.epoch), title)
+    return summary
+
+
+def _table(summary: dict[str, Any]) -> Table:
+    table = Table(show_header=False)
+    for name, value in summary.items():
+        text = f"{value:.4f}" if isinstance(value, float) and name != "seconds" else str(value)
+        if name == "test accuracy":
+            low, high = binomial_interval(value, summary["test examples"])
+            text += f"  (95 % interval {low:.4f} to {high:.4f})"
+        table.add_row(name, text)
+    return table
+
+
+def binomial_interval(accuracy: float, count: int, z: float = 1.959964) -> tuple[float, float]:
+    """Wilson's interval of a proportion.
+
+    Example:
+        >>> from hondo.cli.train import binomial_interval
+        >>> [round(bound, 3) for bound in binomial_interval(0.5, 100)]
+        [0.404, 0.596]
+
+    References:
+        Wilson 1927.
+    """
+    centre = accuracy + z * z / (2 * count)
+    half = z * (accuracy * (1 - accuracy) / count + z * z / (4 * count * count)) ** 0.5
+    scale = 1 + z * z / count
+    return (centre - half) / scale, (centre + half) / scale

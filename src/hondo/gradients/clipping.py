@@ -1,0 +1,235 @@
+"""Gradient clipping (slide 11) that is defined for every gradient there is."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from hondo._checks import check_choice, check_range
+
+Limit = float | Float[Array, ""]
+Policy = Literal["propagate", "zero", "skip"]
+_POLICIES = ("propagate", "zero", "skip")
+
+
+class ClippingState(NamedTuple):
+    """What clipping saw last.
+
+    Attributes:
+        norm: the global norm of the finite entries before clipping, float32; infinity where it
+            exceeds that range.
+        nonfinite: for each leaf whether it had a NaN or an infinity, in the parameters' structure;
+            `nonfinite_leaves` names them.
+        nonfinite_steps: how many updates had any.
+    """
+
+    norm: Float[Array, ""]
+    nonfinite: Any
+    nonfinite_steps: Int[Array, ""]
+
+
+def clip_by_global_norm(
+    limit: Limit, *, nonfinite: Policy = "propagate"
+) -> optax.GradientTransformation:
+    r"""Scales the whole gradient down to a norm of at most c, and keeps its direction.
+
+    $$ g' = g \cdot \min\Big(1, \frac{c}{\lVert g\rVert_2}\Big), \qquad
+       \lVert g\rVert_2^2 = \sum_{\text{leaves}}\sum_i g_i^2 $$
+
+    The squares are of values scaled by a power of two, so they neither overflow nor underflow:
+    float16 [300, 400] keeps its direction, as does float32 [3e19, 4e19]. A gradient within the
+    limit comes back bit for bit; 0 stays 0, for c = 0 too.
+
+    Args:
+        limit: c ≥ 0; may be traced.
+        nonfinite: what to do about NaN and infinities: "propagate" returns that gradient as it
+            came; "zero" puts 0 in their places and clips the rest; "skip" makes the whole
+            gradient 0.
+
+    Returns:
+        An optax transformation with a `ClippingState`.
+
+    Raises:
+        ValueError: c negative or NaN, an unknown policy.
+
+    Example:
+        >>> import hondo, jax.numpy as jnp
+        >>> clip = hondo.clip_by_global_norm(1.0)
+        >>> gradient = jnp.array([300.0, 400.0], jnp.float16)
+        >>> updates, state = clip.update(gradient, clip.init(gradient))
+        >>> updates.round(2).tolist(), float(state.norm)
+        ([0.60009765625, 0.7998046875], 500.0)
+
+    References:
+        Slide 11; Pascanu, Mikolov and Bengio 2013, algorithm 1.
+    """
+    return _transformation(limit, nonfinite, _by_global_norm)
+
+
+def clip_by_value(limit: Limit, *, nonfinite: Policy = "propagate") -> optax.GradientTransformation:
+    r"""Clamps every entry of the gradient, $g'_i = \min(\max(g_i, -c), c)$.
+
+    Args:
+        limit: c ≥ 0; may be traced.
+        nonfinite: as for `clip_by_global_norm`; without it an infinity would become c unseen.
+
+    Returns:
+        An optax transformation with a `ClippingState`.
+
+    Raises:
+        ValueError: c negative or NaN, an unknown policy.
+
+    Example:
+        >>> import hondo, jax.numpy as jnp
+        >>> clip = hondo.clip_by_value(1.0)
+        >>> clip.update(jnp.array([-3.0, 0.5]), clip.init(jnp.zeros(2)))[0].tolist()
+        [-1.0, 0.5]
+
+    References:
+        Slide 11; Goodfellow et al. 2016, section 10.11.1.
+    """
+    return _transformation(limit, nonfinite, _by_value)
+
+
+def clip_by_layer(limit: Limit, *, nonfinite: Policy = "propagate") -> optax.GradientTransformation:
+    r"""Scales each leaf of the gradient down to a norm of at most c, each by itself.
+
+    Args:
+        limit: c ≥ 0; may be traced.
+        nonfinite: as for `clip_by_global_norm`.
+
+    Returns:
+        An optax transformation with a `ClippingState`.
+
+    Raises:
+        ValueError: c negative or NaN, an unknown policy.
+
+    Example:
+        >>> import hondo, jax.numpy as jnp
+        >>> clip = hondo.clip_by_layer(1.0)
+        >>> gradient = {"a": jnp.array([4.0]), "b": jnp.array([0.5])}
+        >>> updates, _ = clip.update(gradient, clip.init(gradient))
+        >>> updates["a"].tolist(), updates["b"].tolist()
+        ([1.0], [0.5])
+
+    References:
+        Slide 11.
+    """
+    return _transformation(limit, nonfinite, _by_layer)
+
+
+def nonfinite_leaves(state: ClippingState) -> list[str]:
+    """Names the leaves whose last gradient was not finite; outside jit.
+
+    Args:
+        state: of one of the clipping transformations.
+
+    Returns:
+        Their paths, as `jax.tree_util.keystr` writes them.
+
+    Example:
+        >>> import hondo, jax.numpy as jnp
+        >>> clip = hondo.clip_by_global_norm(1.0, nonfinite="skip")
+        >>> gradient = {"a": jnp.array([jnp.nan]), "b": jnp.array([1.0])}
+        >>> hondo.nonfinite_leaves(clip.update(gradient, clip.init(gradient))[1])
+        ["['a']"]
+
+    References:
+        Slide 9: exploding gradients end in infinities.
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(state.nonfinite)
+    return [jax.tree_util.keystr(path) for path, is_nonfinite in leaves if bool(is_nonfinite)]
+
+
+def global_norm(tree: Any) -> Float[Array, ""]:
+    r"""Computes $\sqrt{\sum_i g_i^2}$ over all leaves, without overflow or underflow in between.
+
+    Args:
+        tree: any tree of arrays.
+
+    Returns:
+        A float32 scalar; 0 for an empty tree.
+
+    Example:
+        >>> import hondo, jax.numpy as jnp
+        >>> float(hondo.global_norm({"a": jnp.array([3e20, 4e20])})) == float(jnp.float32(5e20))
+        True
+
+    References:
+        Slide 10, the norm of the gradient.
+    """
+    scaled, exponent = _scaled(tree)
+    return jnp.ldexp(_norm(scaled), exponent)
+
+
+Clip = Callable[[Any, Any], tuple[Any, Array]]
+
+
+def _transformation(limit: Limit, nonfinite: Policy, clip: Clip) -> optax.GradientTransformation:
+    check_range("limit", limit, 0.0, repair="It is the largest norm that passes.")
+    check_choice("nonfinite", nonfinite, _POLICIES)
+    return optax.GradientTransformation(_init, partial(_update, limit, nonfinite, clip))
+
+
+def _init(params: Any) -> ClippingState:
+    nonfinite = jax.tree.map(lambda leaf: jnp.zeros((), bool), params)
+    return ClippingState(jnp.zeros((), jnp.float32), nonfinite, jnp.zeros((), jnp.int32))
+
+
+def _update(
+    limit: Limit, policy: Policy, clip: Clip, updates: Any, state: Any, params: Any = None
+) -> tuple[Any, ClippingState]:
+    del params
+    nonfinite = jax.tree.map(lambda g: ~jnp.all(jnp.isfinite(g)), updates)
+    bad = jnp.any(jnp.array([False, *jax.tree.leaves(nonfinite)]))
+    finite = jax.tree.map(lambda g: jnp.where(jnp.isfinite(g), g, 0), updates)
+    clipped, norm = clip(finite, jnp.asarray(limit, jnp.float32))
+    if policy == "propagate":
+        clipped = jax.tree.map(lambda g, c: jnp.where(bad, g, c), updates, clipped)
+    elif policy == "skip":
+        clipped = jax.tree.map(lambda c: jnp.where(bad, 0, c), clipped)
+    return clipped, ClippingState(norm, nonfinite, state.nonfinite_steps + bad.astype(jnp.int32))
+
+
+def _by_global_norm(updates: Any, limit: Array) -> tuple[Any, Array]:
+    scaled, exponent = _scaled(updates)
+    norm = _norm(scaled)
+    exceeds = norm > jnp.ldexp(limit, -exponent)
+    factor = limit / jnp.where(norm > 0, norm, 1.0)
+
+    def shrink(g: Array, s: Array) -> Array:
+        return jnp.where(exceeds, (s * factor).astype(g.dtype), g)
+
+    return jax.tree.map(shrink, updates, scaled), jnp.ldexp(norm, exponent)
+
+
+def _by_layer(updates: Any, limit: Array) -> tuple[Any, Array]:
+    clipped = jax.tree.map(lambda g: _by_global_norm(g, limit)[0], updates)
+    return clipped, global_norm(updates)
+
+
+def _by_value(updates: Any, limit: Array) -> tuple[Any, Array]:
+    def clamp(g: Array) -> Array:
+        wide = g.astype(jnp.promote_types(g.dtype, jnp.float32))
+        bound = limit.astype(wide.dtype)
+        return jnp.clip(wide, -bound, bound).astype(g.dtype)
+
+    return jax.tree.map(clamp, updates), global_norm(updates)
+
+
+def _scaled(tree: Any) -> tuple[Any, Array]:
+    """The leaves times 2^-e, in float32 or wider, so that the largest is in [1/2, 1); and e."""
+    wide = jax.tree.map(lambda g: g.astype(jnp.promote_types(g.dtype, jnp.float32)), tree)
+    largest = [jnp.max(jnp.abs(g), initial=0.0) for g in jax.tree.leaves(wide)]
+    top = jnp.max(jnp.array([0.0, *largest], jnp.float32))
+    _, exponent = jnp.frexp(top)
+    return jax.tree.map(lambda g: jnp.ldexp(g, -exponent), wide), exponent
+
+
+def _norm(tree: Any) -> Array:
+    squares = [jnp.sum(jnp.square(g)) for g in jax.tree.leaves(tree)]
+    return jnp.sqrt(sum(squares, start=jnp.zeros((), jnp.float32)).astype(jnp.float32))

@@ -1,0 +1,115 @@
+"""The same block many times, with stacked parameters, in one scan."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from hondo._checks import check_count
+
+Block = Callable[..., Any]
+
+
+def repeat(
+    block: Block, depth: int, *, has_aux: bool = False, remat: bool = False, unroll: int = 1
+) -> Block:
+    r"""Makes $x \mapsto f_{\theta_L}(\dots f_{\theta_1}(x))$ of one block and stacked parameters.
+
+    The stack is one `jax.lax.scan`: the size of the program, and so the time to trace and compile
+    it, does not depend on depth.
+
+    Args:
+        block: `block(params, x, *args)` → x of the same shape and dtype, or `(x, aux)`.
+        depth: L, an integer ≥ 1.
+        has_aux: whether the block returns `(x, aux)`; the aux come back stacked.
+        remat: whether the backward pass recomputes each block instead of storing it.
+        unroll: how many blocks one iteration of the scan holds.
+
+    Returns:
+        A function `(stacked_params, x, *stacked_args)` → x, or `(x, stacked_aux)`; every leaf of
+        the parameters and of the further arguments (keys, statistics) has a leading axis L.
+
+    Raises:
+        ValueError: depth < 1; when called, a leaf without the leading axis.
+
+    Example:
+        >>> import hondo, jax.numpy as jnp
+        >>> deep = hondo.repeat(lambda w, x: w * x, 3)
+        >>> deep(jnp.array([2.0, 3.0, 4.0]), jnp.array(1.0)).item()
+        24.0
+
+    References:
+        Slide 13, networks of hundreds of residual blocks.
+    """
+    check_count("depth", depth)
+    check_count("unroll", unroll)
+    inner = jax.checkpoint(block, prevent_cse=False) if remat else block
+
+    def body(x: Any, xs: Any) -> tuple[Any, Any]:
+        out = inner(xs[0], x, *xs[1])
+        return out if has_aux else (out, None)
+
+    def stack(params: Any, x: Array, *args: Any) -> Any:
+        _check_depth((params, args), depth)
+        x, aux = jax.lax.scan(body, x, (params, args), length=depth, unroll=unroll)
+        return (x, aux) if has_aux else x
+
+    return stack
+
+
+def _check_depth(trees: Any, depth: int) -> None:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(trees):
+        if jnp.shape(leaf)[:1] != (depth,):
+            name = jax.tree_util.keystr(path)
+            raise ValueError(
+                f"stacked leaf {name} must have a leading axis of {depth}, got shape "
+                f"{jnp.shape(leaf)}. hondo.stack makes it of a list."
+            )
+
+
+def stack(trees: Sequence[Any]) -> Any:
+    """Stacks trees of one structure along a new leading axis.
+
+    Args:
+        trees: at least one.
+
+    Returns:
+        One tree.
+
+    Raises:
+        ValueError: structures that differ, or no tree.
+
+    Example:
+        >>> import hondo, jax.numpy as jnp
+        >>> hondo.stack([jnp.array(1.0), jnp.array(2.0)]).tolist()
+        [1.0, 2.0]
+
+    References:
+        Slide 13.
+    """
+    if not trees:
+        raise ValueError("trees must be at least one tree, got none.")
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def unstack(tree: Any) -> list[Any]:
+    """Cuts a stacked tree into its members, the inverse of `stack`.
+
+    Args:
+        tree: leaves with one common leading axis.
+
+    Returns:
+        The members, in order.
+
+    Example:
+        >>> import hondo, jax.numpy as jnp
+        >>> [member.item() for member in hondo.unstack(jnp.array([1.0, 2.0]))]
+        [1.0, 2.0]
+
+    References:
+        Slide 13.
+    """
+    count = jax.tree.leaves(tree)[0].shape[0]
+    return [jax.tree.map(lambda leaf, i=i: leaf[i], tree) for i in range(count)]

@@ -1,0 +1,151 @@
+"""Noise on inputs, on outputs and on parameters (slide 2)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from hondo._checks import check_key, check_probability, check_range
+from hondo.regularization.roles import Where, is_weight, weight_mask
+
+Scale = float | Float[Array, ""]
+
+
+def gaussian_noise(
+    key: PRNGKeyArray, x: Float[Array, "*shape"], *, std: Scale
+) -> Float[Array, "*shape"]:
+    r"""Adds noise, $y = x + \sigma n$ with $n \sim N(0, 1)$ of its own for every element.
+
+    σ = 0 is the identity, bit for bit. Added in at least float32, then rounded.
+
+    Args:
+        key: a typed PRNG key.
+        x: values.
+        std: σ ≥ 0, the standard deviation; may be traced.
+
+    Returns:
+        y, with the shape and dtype of x.
+
+    Raises:
+        ValueError: σ negative or NaN.
+        TypeError: a key that is not typed.
+
+    Example:
+        >>> import hondo, jax, jax.numpy as jnp
+        >>> hondo.gaussian_noise(jax.random.key(0), jnp.ones(2), std=0.0).tolist()
+        [1.0, 1.0]
+
+    References:
+        Slide 2; Bishop 1995: for a linear model it adds σ²‖W‖² to the expected squared error.
+    """
+    check_key(key)
+    check_range("std", std, 0.0, repair="It is σ, not σ².")
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    sigma = jnp.asarray(std, wide)
+    noise = sigma * jax.random.normal(key, x.shape, wide)
+    return jnp.where(sigma == 0, x, (x.astype(wide) + noise).astype(x.dtype))
+
+
+def label_smoothing(
+    labels: Float[Array, "*batch classes"], *, amount: Scale
+) -> Float[Array, "*batch classes"]:
+    r"""Spreads a share of each label over all K classes, $y' = (1-\epsilon)\,y + \epsilon/K$.
+
+    Args:
+        labels: probabilities, one-hot or not, classes last.
+        amount: ε in [0, 1]; 0 is the identity, bit for bit.
+
+    Returns:
+        The smoothed labels, with the same shape, dtype and sum.
+
+    Raises:
+        ValueError: ε outside [0, 1].
+
+    Example:
+        >>> import hondo, jax.numpy as jnp
+        >>> hondo.label_smoothing(jnp.array([1.0, 0.0]), amount=0.5).tolist()
+        [0.75, 0.25]
+
+    References:
+        Slide 2, noise on outputs; Szegedy et al. 2016, section 7.
+    """
+    check_probability("amount", amount)
+    epsilon = jnp.asarray(amount, jnp.promote_types(labels.dtype, jnp.float32))
+    smooth = labels.astype(epsilon.dtype) * (1 - epsilon) + epsilon / labels.shape[-1]
+    return jnp.where(epsilon == 0, labels, smooth.astype(labels.dtype))
+
+
+def parameter_noise(key: PRNGKeyArray, params: Any, *, std: Scale, where: Where = is_weight) -> Any:
+    r"""Returns a copy of the parameters with noise on the weights, $\tilde W = W + \sigma n$.
+
+    The parameters themselves stay as they are, so noise never accumulates: draw anew each step.
+
+    Args:
+        key: a typed PRNG key.
+        params: any tree of parameters.
+        std: σ ≥ 0; 0 is the identity, bit for bit.
+        where: `where(path, leaf)` → whether the leaf gets noise.
+
+    Returns:
+        The noisy copy.
+
+    Raises:
+        ValueError: σ negative or NaN; a rule that chooses nothing.
+        TypeError: a key that is not typed.
+
+    Example:
+        >>> import hondo, jax, jax.numpy as jnp
+        >>> params = {"kernel": jnp.ones(2), "bias": jnp.ones(2)}
+        >>> hondo.parameter_noise(jax.random.key(0), params, std=1.0)["bias"].tolist()
+        [1.0, 1.0]
+
+    References:
+        Slide 2, noise on parameters; Graves 2011.
+    """
+    leaves, treedef = jax.tree.flatten(params)
+    mask = jax.tree.leaves(weight_mask(params, where))
+    noisy = [
+        gaussian_noise(jax.random.fold_in(key, place), leaf, std=std) if is_chosen else leaf
+        for place, (leaf, is_chosen) in enumerate(zip(leaves, mask, strict=True))
+    ]
+    return jax.tree.unflatten(treedef, noisy)
+
+
+def noisy_parameters(
+    loss: Callable[..., Any], *, std: Scale, where: Where = is_weight
+) -> Callable[..., Any]:
+    r"""Makes the loss at noisy weights, $E(W + \sigma n)$, redrawn at every call.
+
+    Gradients reach the clean parameters, and only they are updated.
+
+    Args:
+        loss: `loss(params, model_state, batch, key)`, such as `Problem.loss`.
+        std: σ ≥ 0.
+        where: which leaves get noise.
+
+    Returns:
+        A function of the same arguments.
+
+    Raises:
+        ValueError: σ negative or NaN.
+
+    Example:
+        >>> import hondo, jax, jax.numpy as jnp
+        >>> loss = hondo.noisy_parameters(lambda p, s, b, key: p["w"][0], std=0.0)
+        >>> float(loss({"w": jnp.ones(1)}, (), None, jax.random.key(0)))
+        1.0
+
+    References:
+        Slide 2; Goodfellow et al. 2016, section 7.5.
+    """
+    check_range("std", std, 0.0, repair="It is σ, not σ².")
+
+    def noisy(params: Any, model_state: Any, batch: Any, key: Any) -> Any:
+        noise_key, loss_key = jax.random.split(key)
+        return loss(
+            parameter_noise(noise_key, params, std=std, where=where), model_state, batch, loss_key
+        )
+
+    return noisy
