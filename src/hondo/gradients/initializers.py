@@ -9,7 +9,7 @@ eager, under jit and under vmap.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from jaxtyping import Array
 
 from hondo._checks import check_range, error
 from hondo._dtypes import wide
-from hondo.gradients.fans import Axes, Fans, Layout, fans
+from hondo.gradients.fans import Axes, Layout, fans
 
 Initializer = Callable[..., Array]
 
@@ -71,7 +71,7 @@ def glorot_uniform(**layout: Unpack[Layout]) -> Initializer:
     References:
         Slide 15, "Inicialización (2)"; Glorot and Bengio 2010, equation 16.
     """
-    return _FanScaled(_uniform, 1.0, _fan_mean, **layout)
+    return _FanScaled("uniform", 1.0, "mean", **layout)
 
 
 def glorot_normal(**layout: Unpack[Layout]) -> Initializer:
@@ -94,7 +94,7 @@ def glorot_normal(**layout: Unpack[Layout]) -> Initializer:
     References:
         Slide 15, "Inicialización (2)"; Glorot and Bengio 2010, equation 12.
     """
-    return _FanScaled(_normal, 1.0, _fan_mean, **layout)
+    return _FanScaled("normal", 1.0, "mean", **layout)
 
 
 def he_uniform(**layout: Unpack[Layout]) -> Initializer:
@@ -117,7 +117,7 @@ def he_uniform(**layout: Unpack[Layout]) -> Initializer:
     References:
         Slide 15, "Inicialización (2)"; He et al. 2015, equation 10, by a uniform.
     """
-    return _FanScaled(_uniform, 2.0, _fan_in, **layout)
+    return _FanScaled("uniform", 2.0, "in", **layout)
 
 
 def he_normal(**layout: Unpack[Layout]) -> Initializer:
@@ -142,7 +142,7 @@ def he_normal(**layout: Unpack[Layout]) -> Initializer:
     References:
         Slide 15, "Inicialización (2)"; He et al. 2015, equation 10.
     """
-    return _FanScaled(_normal, 2.0, _fan_in, **layout)
+    return _FanScaled("normal", 2.0, "in", **layout)
 
 
 def lecun_uniform(**layout: Unpack[Layout]) -> Initializer:
@@ -165,7 +165,7 @@ def lecun_uniform(**layout: Unpack[Layout]) -> Initializer:
     References:
         LeCun et al. 1998, "Efficient BackProp", equation 16, by a uniform.
     """
-    return _FanScaled(_uniform, 1.0, _fan_in, **layout)
+    return _FanScaled("uniform", 1.0, "in", **layout)
 
 
 def lecun_normal(**layout: Unpack[Layout]) -> Initializer:
@@ -188,7 +188,7 @@ def lecun_normal(**layout: Unpack[Layout]) -> Initializer:
     References:
         LeCun et al. 1998, "Efficient BackProp", equation 16.
     """
-    return _FanScaled(_normal, 1.0, _fan_in, **layout)
+    return _FanScaled("normal", 1.0, "in", **layout)
 
 
 def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
@@ -217,9 +217,9 @@ class _Gaussian:
 
 @dataclass(frozen=True)
 class _FanScaled:
-    draw: Callable[..., Array]
+    distribution: Literal["normal", "uniform"]
     scale: float
-    fan: Callable[[Fans], float]
+    fan: Literal["in", "mean"]
     in_axis: Axes = -2
     out_axis: Axes = -1
     batch_axis: Axes = ()
@@ -228,7 +228,7 @@ class _FanScaled:
     input_dilation: Axes = 1
 
     def __call__(self, key: Any, shape: Sequence[int], dtype: DTypeLike = float) -> Array:
-        counted = fans(
+        fan_in, fan_out = fans(
             shape,
             in_axis=self.in_axis,
             out_axis=self.out_axis,
@@ -237,15 +237,9 @@ class _FanScaled:
             strides=self.strides,
             input_dilation=self.input_dilation,
         )
-        return self.draw(key, shape, dtype, self.scale / self.fan(counted))
-
-
-def _fan_in(counted: Fans) -> float:
-    return counted.fan_in
-
-
-def _fan_mean(counted: Fans) -> float:
-    return (counted.fan_in + counted.fan_out) / 2
+        fan = fan_in if self.fan == "in" else (fan_in + fan_out) / 2
+        draw = _normal if self.distribution == "normal" else _uniform
+        return draw(key, shape, dtype, self.scale / fan)
 
 
 def _normal(key: Any, shape: Sequence[int], dtype: DTypeLike, variance: ArrayLike) -> Array:
