@@ -150,7 +150,7 @@ def _standardize_jvp(axes: tuple[int, ...], axis_name: Any, primals: Any, tangen
     dx, dgain, dshift, depsilon, _, _ = tangents
     out = standardize(*primals, axes, axis_name)
     xhat, inverse, n = out.xhat, out.inverse, at_least_one(out.statistics.n)
-    dx = dx.astype(xhat.dtype)
+    dx = jnp.asarray(dx, xhat.dtype)
     first, second = total(axes, axis_name, select(valid, dx), select(valid, xhat * dx))
     mean = inverse * (first / n)
     q = inverse * (second / n + 0.5 * inverse * depsilon)

@@ -1,6 +1,6 @@
 """Batch normalization (slides 17 and 18): training and inference."""
 
-from typing import Any, Literal
+from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
@@ -22,7 +22,7 @@ def batch_norm(
     epsilon: Any,
     where: Bool[Array, "..."] | None = None,
     axis_name: Any = None,
-    ddof: Literal[0, 1] = 1,
+    ddof: int = 1,
 ) -> tuple[Float[Array, "*batch features"], BatchStats]:
     r"""Normalizes a batch by its own statistics and adds them to the running ones (training).
 

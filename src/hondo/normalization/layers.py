@@ -50,13 +50,13 @@ def layer_norm(
 
 
 def group_norm(
-    x: Float[Array, "batch *spatial features"],
+    x: Float[Array, "*batch features"],
     scale: Float[Array, " _"] | None,
     bias: Float[Array, " _"] | None,
     *,
     groups: int,
     epsilon: Any,
-) -> Float[Array, "batch *spatial features"]:
+) -> Float[Array, "*batch features"]:
     r"""Normalizes each example's groups of neighbouring features, over space as well.
 
     $$ y = \gamma\,\frac{x - \mu_G}{\sqrt{v_G + \varepsilon}} + \beta $$
@@ -101,12 +101,12 @@ def group_norm(
 
 
 def instance_norm(
-    x: Float[Array, "batch *spatial features"],
+    x: Float[Array, "*batch features"],
     scale: Float[Array, " _"] | None,
     bias: Float[Array, " _"] | None,
     *,
     epsilon: Any,
-) -> Float[Array, "batch *spatial features"]:
+) -> Float[Array, "*batch features"]:
     r"""Normalizes each feature of each example over space: `group_norm` with groups of one.
 
     $$ y = \gamma\,\frac{x - \mu}{\sqrt{v + \varepsilon}} + \beta $$

@@ -1,6 +1,6 @@
 """Numbers, means and sums of squares that merge exactly, per channel (slides 17 and 18)."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -168,7 +168,7 @@ def pool_moments(moments: Moments) -> Moments:
     return jax.tree.map(lambda a: a[0], Moments(n, pivot + residual, within + between))
 
 
-def moments_variance(moments: Moments, *, ddof: Literal[0, 1]) -> Float[Array, "*stack features"]:
+def moments_variance(moments: Moments, *, ddof: int) -> Float[Array, "*stack features"]:
     r"""The variance $M_2 / (n - \text{ddof})$, 0 where $n \le$ ddof.
 
     Args:

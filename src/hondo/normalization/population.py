@@ -1,7 +1,5 @@
 """From batch statistics to population statistics (slide 18)."""
 
-from typing import Literal
-
 import jax.numpy as jnp
 from jaxtyping import Array
 
@@ -10,7 +8,7 @@ from hondo.normalization.moments import Moments, moments_variance
 from hondo.normalization.running import BatchStats
 
 
-def population_stats(moments: Moments, *, ddof: Literal[0, 1] = 1) -> BatchStats:
+def population_stats(moments: Moments, *, ddof: int = 1) -> BatchStats:
     r"""The statistics for inference from the moments of the whole data.
 
     $$ r_\mu = \mu, \qquad r_v = \frac{M_2}{N - \text{ddof}} $$

@@ -1,6 +1,6 @@
 """The running statistics of batch normalization (slide 18)."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
@@ -49,7 +49,7 @@ def init_batch_stats(features: int, dtype: Any = jnp.float32) -> BatchStats:
 
 
 def update_batch_stats(
-    stats: BatchStats, moments: Moments, *, decay: Any, ddof: Literal[0, 1] = 1
+    stats: BatchStats, moments: Moments, *, decay: Any, ddof: int = 1
 ) -> BatchStats:
     r"""One step of the running average, which is right from the first step on.
 

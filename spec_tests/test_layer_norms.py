@@ -1,0 +1,267 @@
+"""Normalization within an example, unit vectors and weight normalization."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from exact import gamma, unit_roundoff
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from jax.test_util import check_grads
+from normalization_oracle import columns, gradient, standard
+
+import hondo
+
+EPS = 1e-5
+U = unit_roundoff(np.float32)
+SEEDS = st.integers(0, 2**32 - 1)
+SCALE = np.linspace(-2, 3, 64).astype(np.float32)
+BIAS = np.linspace(1, -1, 64).astype(np.float32)
+
+
+@jax.jit
+def layer(x, scale=None, bias=None):
+    return hondo.layer_norm(x, scale, bias, epsilon=EPS)
+
+
+@jax.jit
+def rms(x):
+    return hondo.rms_norm(x, None, epsilon=EPS)
+
+
+def grouped(x, groups):
+    return hondo.group_norm(x, None, None, groups=groups, epsilon=EPS)
+
+
+def bits(x):
+    return np.asarray(x).tobytes()
+
+
+@pytest.mark.spec("NRM-01")
+@given(columns(kappas=(0.0, 1e2, 1e3, 1e4, 1e5)))
+def test_nrm_01_layer_norm_is_the_formula(columns_of_x):
+    x = columns_of_x.T
+    want = standard(x, EPS, (1,))
+    got = np.asarray(layer(x), np.float64)
+    assert np.all(np.abs(got - want.xhat) <= want.tight)
+    affine = np.asarray(layer(x, jnp.asarray(SCALE), jnp.asarray(BIAS)), np.float64)
+    scaled = SCALE.astype(np.float64) * want.xhat
+    allowed = np.abs(SCALE) * want.tight + 3 * U * (np.abs(scaled) + np.abs(BIAS))
+    assert np.all(np.abs(affine - (scaled + BIAS)) <= allowed * (1 + 4 * U))
+
+
+@pytest.mark.spec("NRM-01")
+@given(columns(), SEEDS)
+def test_nrm_01_gradient(columns_of_x, seed):
+    x = columns_of_x.T
+    g = np.random.default_rng(seed).normal(size=x.shape).astype(np.float32)
+    want, allowed = gradient(x, g, np.ones(64), EPS, (1,))
+    assert np.all(np.abs(np.asarray(GRADIENT(x, g), np.float64) - want) <= allowed)
+
+
+GRADIENT = jax.jit(jax.grad(lambda x, g: jnp.vdot(layer(x), g)))
+
+
+@pytest.mark.spec("NRM-01")
+@given(SEEDS, st.integers(0, 3))
+def test_nrm_01_examples_do_not_meet(seed, row):
+    x = np.random.default_rng(seed).normal(size=(4, 64)).astype(np.float32)
+    other = np.full_like(x, np.nan)
+    other[row] = x[row]
+    assert bits(layer(x)[row]) == bits(layer(other)[row])
+
+
+def test_layer_norm_of_any_rank():
+    x = np.random.default_rng(0).normal(size=(2, 3, 4, 8)).astype(np.float32)
+    for shape in ((8,), (3, 8), (2, 3, 4, 8)):
+        part = x.reshape(-1)[: int(np.prod(shape))].reshape(shape)
+        want = standard(part, EPS, (len(shape) - 1,))
+        assert np.all(np.abs(np.asarray(layer(part)) - want.xhat) <= want.tight)
+
+
+@pytest.mark.spec("NRM-02")
+@given(columns(m=24, features=8, kappas=(0.0, 1e2, 1e4)))
+def test_nrm_02_group_norm_is_the_formula(x):
+    x = x.reshape(2, 3, 4, 8)
+    run = jax.jit(grouped, static_argnums=1)
+    for groups in (1, 2, 8):
+        split = x.reshape(2, 3, 4, groups, 8 // groups)
+        want = standard(split, EPS, (1, 2, 4))
+        got = np.asarray(run(x, groups), np.float64).reshape(split.shape)
+        assert np.all(np.abs(got - want.xhat) <= want.tight)
+
+
+@pytest.mark.spec("NRM-02")
+@given(SEEDS)
+def test_nrm_02_one_group_and_as_many_as_features(seed):
+    x = jnp.asarray(np.random.default_rng(seed).normal(size=(2, 12, 8)), jnp.float32)
+    flat = standard(np.asarray(x).reshape(2, 96), EPS, (1,))
+    one = np.asarray(GROUPED(x, 1)).reshape(2, 96)
+    assert np.all(np.abs(one - np.asarray(layer(x.reshape(2, 96)))) <= 2 * flat.tight)
+    assert bits(GROUPED(x, 8)) == bits(INSTANCE(x))
+
+
+GROUPED = jax.jit(grouped, static_argnums=1)
+INSTANCE = jax.jit(lambda x: hondo.instance_norm(x, None, None, epsilon=EPS))
+
+
+def test_instance_norm_without_space_is_bias():
+    x = jnp.arange(8.0).reshape(2, 4)
+    bias = jnp.arange(4.0)
+    y = hondo.instance_norm(x, jnp.ones(4), bias, epsilon=EPS)
+    np.testing.assert_array_equal(np.asarray(y), np.stack([bias, bias]))
+
+
+def test_scale_and_bias_of_group_norm_go_by_feature():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 8)), jnp.float32)
+    scale, bias = jnp.arange(8.0), jnp.arange(8.0) - 3
+    got = hondo.group_norm(x, scale, bias, groups=2, epsilon=EPS)
+    want = scale.reshape(1, 1, 8) * grouped(x, 2) + bias.reshape(1, 1, 8)
+    # One contraction of product and sum more or less.
+    np.testing.assert_allclose(np.asarray(got), np.asarray(want), atol=gamma(4) * 40)
+
+
+@pytest.mark.spec("NRM-03")
+@given(columns(kappas=(0.0, 1e2)))
+def test_nrm_03_rms_norm_is_the_formula(columns_of_x):
+    x = columns_of_x.T.astype(np.float64)
+    square = np.mean(x**2, axis=1, keepdims=True)
+    want = x / np.sqrt(square + float(np.float32(EPS)))
+    got = np.asarray(rms(columns_of_x.T), np.float64)
+    # Half the error of the sum of squares, the root, the reciprocal, the product.
+    allowed = gamma(64 // 2 + 6)
+    assert np.all(np.abs(got - want) <= allowed * np.abs(want))
+    ratio = square[:, 0] / (square[:, 0] + float(np.float32(EPS)))
+    np.testing.assert_allclose(np.mean(got**2, axis=1), ratio, rtol=3 * allowed)
+
+
+@pytest.mark.spec("NRM-03")
+@given(columns(kappas=(0.0, 1e2)), SEEDS)
+def test_nrm_03_gradient(columns_of_x, seed):
+    x = columns_of_x.T
+    g = np.random.default_rng(seed).normal(size=x.shape).astype(np.float32)
+    wide = x.astype(np.float64)
+    inverse = 1 / np.sqrt(np.mean(wide**2, axis=1, keepdims=True) + float(np.float32(EPS)))
+    xhat = wide * inverse
+    along = {"axis": 1, "keepdims": True}
+    want = inverse * (g - xhat * np.mean(g * xhat, **along))
+    size = inverse * (np.abs(g) + np.abs(xhat) * np.mean(np.abs(g * xhat), **along))
+    got = np.asarray(RMS_GRADIENT(x, g), np.float64)
+    # Three times the relative error of x̂, γ_40, a mean of 64 and a few products.
+    assert np.all(np.abs(got - want) <= gamma(3 * 40 + 70) * size)
+
+
+RMS_GRADIENT = jax.jit(jax.grad(lambda x, g: jnp.vdot(rms(x), g)))
+
+
+@pytest.mark.spec("NRM-03", "GRD-04")
+def test_nrm_03_both_modes_and_second_order():
+    with jax.enable_x64(True):
+        x = jnp.asarray(np.random.default_rng(3).normal(size=(2, 5)))
+        run = jax.jit(lambda x, epsilon: hondo.rms_norm(x, None, epsilon=epsilon))
+        # As for batch norm: central differences of step 1e-4 err by less than 1e-4 here.
+        check_grads(run, (x, jnp.float64(0.1)), 2, eps=1e-4, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.spec("NRM-06")
+@given(hnp.arrays(np.float32, (3, 16), elements=st.integers(-16, 16)), SEEDS)
+def test_nrm_06_permuting_features_permutes_the_output(x, seed):
+    # Integers on the lattice: sums are exact in any order.
+    order = np.random.default_rng(seed).permutation(16)
+    for norm in (layer, rms):
+        np.testing.assert_array_equal(np.asarray(norm(x[:, order])), np.asarray(norm(x))[:, order])
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16], ids=["bf16", "f16"])
+def test_half_precision_sums_in_float32(dtype):
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 512)) * 100, dtype)
+    want = standard(np.asarray(x, np.float64), EPS, (1,))
+    out = unit_roundoff(dtype) * (np.abs(want.xhat) + want.tight) + float(jnp.finfo(dtype).tiny)
+    assert np.all(np.abs(np.asarray(layer(x), np.float64) - want.xhat) <= want.tight + out)
+    wide = np.asarray(x, np.float64)
+    want = wide / np.sqrt(np.mean(wide**2, axis=1, keepdims=True) + EPS)
+    allowed = (unit_roundoff(dtype) + gamma(512)) * np.abs(want) + float(jnp.finfo(dtype).tiny)
+    assert np.all(np.abs(np.asarray(rms(x), np.float64) - want) <= allowed * (1 + 1e-2))
+
+
+NORMALIZE = jax.jit(hondo.l2_normalize)
+
+
+@pytest.mark.spec("NRM-05")
+@given(SEEDS, st.integers(-120, 120))
+def test_nrm_05_unit_norm_at_any_scale(seed, power):
+    z = np.random.default_rng(seed).uniform(1, 2, size=(3, 8)) * [1, -1, 1, 1, -1, 1, 1, 1]
+    x = (z * 2.0**power).astype(np.float32)
+    got = np.asarray(NORMALIZE(x), np.float64)
+    wide = x.astype(np.float64)
+    want = wide / np.linalg.norm(wide, axis=1, keepdims=True)
+    # Two divisions and a root besides half the error of a sum of eight squares of quotients.
+    assert np.all(np.abs(got - want) <= gamma(10) * np.abs(want))
+    np.testing.assert_allclose(np.linalg.norm(got, axis=1), 1, rtol=gamma(10))
+
+
+@pytest.mark.spec("NRM-05")
+def test_nrm_05_zero_stays_zero_with_zero_gradient():
+    x = jnp.asarray([[0.0, 0.0], [3.0, 4.0]])
+    y, pullback = jax.vjp(NORMALIZE, x)
+    np.testing.assert_allclose(np.asarray(y), [[0, 0], [0.6, 0.8]], rtol=gamma(4))
+    (dx,) = pullback(jnp.ones((2, 2)))
+    np.testing.assert_array_equal(np.asarray(dx[0]), 0)
+    # (I - yyᵀ)g/‖x‖ for y = (.6, .8), g = (1, 1), ‖x‖ = 5; terms of modulus below 2.
+    np.testing.assert_allclose(np.asarray(dx[1]), [0.032, -0.024], atol=gamma(16))
+
+
+def test_l2_normalize_over_several_axes():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(3, 4, 5)), jnp.float32)
+    norms = np.linalg.norm(np.asarray(hondo.l2_normalize(x, axis=(0, 2)), np.float64), axis=(0, 2))
+    np.testing.assert_allclose(norms, 1, rtol=gamma(20))
+
+
+WEIGHTS = jax.jit(hondo.weight_norm)
+
+
+@pytest.mark.spec("NRM-04")
+@given(SEEDS, st.integers(-20, 20))
+def test_nrm_04_lengths_are_the_magnitudes(seed, power):
+    rng = np.random.default_rng(seed)
+    v = rng.normal(size=(3, 3, 2, 4)).astype(np.float32)
+    g = rng.normal(size=4).astype(np.float32)
+    w = np.asarray(WEIGHTS(v, g))
+    # The norm of 18 entries, each with the error of l2_normalize and of one product.
+    lengths = np.linalg.norm(w.reshape(18, 4).astype(np.float64), axis=0)
+    np.testing.assert_allclose(lengths, np.abs(g), rtol=gamma(18))
+    np.testing.assert_array_equal(np.asarray(WEIGHTS(v * np.float32(2.0**power), g)), w)
+
+
+@pytest.mark.spec("NRM-04")
+def test_nrm_04_no_direction_gives_no_weight():
+    def total(v, g):
+        return hondo.weight_norm(v, g).sum()
+
+    v, g = jnp.asarray([[0.0, 1.0], [0.0, 1.0]]), jnp.asarray([2.0, 3.0])
+    assert np.all(np.asarray(hondo.weight_norm(v, g))[:, 0] == 0)
+    dv, dg = jax.grad(total, (0, 1))(v, g)
+    assert np.all(np.isfinite(np.asarray(dv)))
+    assert float(dg[0]) == 0
+
+
+@pytest.mark.spec("XCT-04")
+def test_xct_04_wrong_arguments_raise():
+    x = jnp.ones((2, 6))
+    with pytest.raises(ValueError, match="epsilon must be a finite number greater than 0"):
+        hondo.layer_norm(x, None, None, epsilon=0.0)
+    with pytest.raises(ValueError, match="epsilon must be a finite number greater than 0"):
+        hondo.rms_norm(x, None, epsilon=-1e-6)
+    with pytest.raises(ValueError, match="groups must be a divisor of the 6 features, got 4"):
+        hondo.group_norm(x, None, None, groups=4, epsilon=EPS)
+    with pytest.raises(ValueError, match="groups must be an integer of at least 1, got 0"):
+        hondo.group_norm(x, None, None, groups=0, epsilon=EPS)
+    with pytest.raises(ValueError, match=r"scale must be of shape \(6,\)"):
+        hondo.layer_norm(x, jnp.ones(2), None, epsilon=EPS)
+    with pytest.raises(ValueError, match="direction must be of shape"):
+        hondo.weight_norm(jnp.ones(3), jnp.ones(3))
+    with pytest.raises(ValueError, match=r"magnitude must be of shape \(6,\)"):
+        hondo.weight_norm(x, jnp.ones(1))
+    with pytest.raises(ValueError, match=r"x must be of shape \(batch, …, features\)"):
+        hondo.group_norm(jnp.ones(6), None, None, groups=1, epsilon=EPS)
