@@ -60,10 +60,10 @@ class TrainConfig:
     augment: bool = False
     optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: float = 2e-3
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Literal["constant", "cosine"] = "cosine"
     batch_size: int = 64
     max_epochs: int = 60
-    patience: int = 12
+    patience: int = 20
     valid_fraction: float = 0.15
     seed: int = 0
 

@@ -27,6 +27,8 @@ def run(config: TrainConfig) -> Path:
     _check_batch(config, parts)
     problem = build.problem(config, dataset)
     build.augmentation(config, dataset)
+    # What the network itself refuses is refused before anything is written.
+    jax.eval_shape(problem.init, jax.random.key(0), build.as_arrays(parts.valid))
     console = Console()
     out = folder.create(config)
     console.print(describe(config, dataset, parts))

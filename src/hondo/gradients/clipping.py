@@ -10,6 +10,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from hondo._checks import check_choice, check_range
+from hondo._dtypes import wide as accumulator
 
 Limit = float | Float[Array, ""]
 Policy = Literal["propagate", "zero", "skip"]
@@ -214,7 +215,7 @@ def _by_layer(updates: Any, limit: Array) -> tuple[Any, Array]:
 
 def _by_value(updates: Any, limit: Array) -> tuple[Any, Array]:
     def clamp(g: Array) -> Array:
-        wide = g.astype(jnp.promote_types(g.dtype, jnp.float32))
+        wide = g.astype(accumulator(g.dtype))
         bound = limit.astype(wide.dtype)
         return jnp.clip(wide, -bound, bound).astype(g.dtype)
 
@@ -223,7 +224,7 @@ def _by_value(updates: Any, limit: Array) -> tuple[Any, Array]:
 
 def _scaled(tree: Any) -> tuple[Any, Array]:
     """The leaves times 2^-e, in float32 or wider, so that the largest is in [1/2, 1); and e."""
-    wide = jax.tree.map(lambda g: g.astype(jnp.promote_types(g.dtype, jnp.float32)), tree)
+    wide = jax.tree.map(lambda g: g.astype(accumulator(g.dtype)), tree)
     largest = [jnp.max(jnp.abs(g), initial=0.0) for g in jax.tree.leaves(wide)]
     top = jnp.max(jnp.array([0.0, *largest], jnp.float32))
     _, exponent = jnp.frexp(top)

@@ -9,6 +9,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from hondo._checks import check_range
+from hondo._dtypes import wide as accumulator
 from hondo.regularization.roles import Where, is_weight, weight_mask
 
 Strength = float | Float[Array, ""]
@@ -114,7 +115,7 @@ def max_norm(
 
     def project(w: Array) -> Array:
         axes = tuple(range(w.ndim - 1)) if axis is None else axis
-        wide = w.astype(jnp.promote_types(w.dtype, jnp.float32))
+        wide = w.astype(accumulator(w.dtype))
         top = jnp.max(jnp.abs(wide), axis=axes, keepdims=True)
         scaled = wide / jnp.where(top > 0, top, 1)
         norm = jnp.sqrt(jnp.sum(jnp.square(scaled), axis=axes, keepdims=True))

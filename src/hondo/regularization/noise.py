@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from hondo._checks import check_key, check_probability, check_range
+from hondo._dtypes import wide as accumulator
 from hondo.regularization.roles import Where, is_weight, weight_mask
 
 Scale = float | Float[Array, ""]
@@ -42,7 +43,7 @@ def gaussian_noise(
     """
     check_key(key)
     check_range("std", std, 0.0, repair="It is σ, not σ².")
-    wide = jnp.promote_types(x.dtype, jnp.float32)
+    wide = accumulator(x.dtype)
     sigma = jnp.asarray(std, wide)
     noise = sigma * jax.random.normal(key, x.shape, wide)
     return jnp.where(sigma == 0, x, (x.astype(wide) + noise).astype(x.dtype))
@@ -72,7 +73,7 @@ def label_smoothing(
         Slide 2, noise on outputs; Szegedy et al. 2016, section 7.
     """
     check_probability("amount", amount)
-    epsilon = jnp.asarray(amount, jnp.promote_types(labels.dtype, jnp.float32))
+    epsilon = jnp.asarray(amount, accumulator(labels.dtype))
     smooth = labels.astype(epsilon.dtype) * (1 - epsilon) + epsilon / labels.shape[-1]
     return jnp.where(epsilon == 0, labels, smooth.astype(labels.dtype))
 

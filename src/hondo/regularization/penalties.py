@@ -8,6 +8,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from hondo._checks import check_range
+from hondo._dtypes import wide as accumulator
 from hondo.regularization.roles import Where, chosen, is_weight
 
 Strength = float | Float[Array, ""]
@@ -40,7 +41,8 @@ def l1_penalty(params: Any, strength: Strength, *, where: Where = is_weight) -> 
     References:
         Slide 3, first equation; Goodfellow et al. 2016, equation 7.18.
     """
-    return _penalty(params, strength, where, jnp.abs)
+    # Not jnp.abs, whose derivative at 0 is 1.
+    return _penalty(params, strength, where, lambda w: w * jnp.sign(w))
 
 
 def l2_penalty(params: Any, strength: Strength, *, where: Where = is_weight) -> Float[Array, ""]:
@@ -110,7 +112,7 @@ def _penalty(params: Any, strength: Strength, where: Where, of: Callable[[Any], 
 
 
 def _wide(leaf: Any) -> Any:
-    return jnp.promote_types(leaf.dtype, jnp.float32)
+    return accumulator(leaf.dtype)
 
 
 def penalized(loss: Callable[..., Any], penalty: Penalty) -> Callable[..., Any]:

@@ -8,6 +8,7 @@ import optax
 from jaxtyping import Array
 
 from hondo._checks import check_choice
+from hondo._dtypes import wide as accumulator
 from hondo.training.adapters import model
 from hondo.training.problem import Problem
 
@@ -99,7 +100,7 @@ def _measures(loss: str | ExampleLoss) -> Callable[[Any, Any], dict[str, Array]]
 
 
 def _cross_entropy(logits: Array, targets: Array) -> dict[str, Array]:
-    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    logits = logits.astype(accumulator(logits.dtype))
     if jnp.issubdtype(targets.dtype, jnp.integer):
         classes = targets
         loss = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
@@ -110,14 +111,14 @@ def _cross_entropy(logits: Array, targets: Array) -> dict[str, Array]:
 
 
 def _binary_cross_entropy(logits: Array, targets: Array) -> dict[str, Array]:
-    logits = _like(logits, targets).astype(jnp.promote_types(logits.dtype, jnp.float32))
+    logits = _like(logits, targets).astype(accumulator(logits.dtype))
     loss = optax.sigmoid_binary_cross_entropy(logits, targets.astype(logits.dtype))
     return {"loss": loss, "accuracy": _agreement(logits > 0, targets > 0.5)}
 
 
 def _squared_error(outputs: Array, targets: Array) -> dict[str, Array]:
     outputs = _like(outputs, targets)
-    outputs = outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32))
+    outputs = outputs.astype(accumulator(outputs.dtype))
     error = jnp.square(outputs - targets.astype(outputs.dtype))
     return {"loss": jnp.mean(error.reshape(error.shape[0], -1), axis=1)}
 

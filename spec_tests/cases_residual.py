@@ -1,0 +1,33 @@
+"""Residual connections, repeat and clipping under the generic laws."""
+
+import jax
+import jax.numpy as jnp
+from laws import Case
+
+import hondo
+
+
+def _repeat(key, x):
+    weights = jax.random.normal(key, (3, *x.shape)).astype(x.dtype)
+    return hondo.repeat(lambda w, x: jnp.tanh(w * x), 3)(weights, x)
+
+
+def _clip(transformation):
+    return lambda key, x: transformation.update(x, transformation.init(x))[0]
+
+
+CASES = (
+    Case("residual", lambda key, x: hondo.residual(jnp.tanh)(x), ulps=8),
+    Case("repeat", _repeat, random=True, ulps=16),
+    Case("stack", lambda key, x: hondo.stack([x, x]), keeps=False),
+    Case("unstack", lambda key, x: hondo.unstack(x), keeps=False),
+    Case("clip_by_global_norm", _clip(hondo.clip_by_global_norm(1.0)), ulps=4),
+    Case("clip_by_global_norm", _clip(hondo.clip_by_global_norm(1e6)), label="inside"),
+    Case("clip_by_layer", _clip(hondo.clip_by_layer(1.0)), ulps=4),
+    Case("clip_by_value", _clip(hondo.clip_by_value(1.0))),
+    Case("global_norm", lambda key, x: hondo.global_norm(x), keeps=False, ulps=4),
+)
+EXEMPT = {
+    "ClippingState": "a state",
+    "nonfinite_leaves": "names for people, outside jit",
+}

@@ -1,0 +1,133 @@
+"""The command line as a user meets it: processes, files, exit codes."""
+
+import gzip
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+QUICK = ("--max-epochs", "3", "--depth", "4", "--width", "16")
+
+
+def hondo(folder, *arguments):
+    command = [sys.executable, "-c", "from hondo.cli import main; main()", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+
+
+def refused(process, *words) -> None:
+    lines = process.stderr.strip().splitlines()
+    assert process.returncode == 2, process.stderr
+    assert len(lines) == 1, process.stderr
+    for word in words:
+        assert word in lines[0]
+
+
+def test_train_writes_a_folder_that_predict_reads(tmp_path) -> None:
+    trained = hondo(tmp_path, "train", *QUICK, "--out", "run")
+    assert trained.returncode == 0, trained.stderr
+    assert "test accuracy" in trained.stdout
+    assert "stopped by" in trained.stdout
+    run = tmp_path / "run"
+    assert json.loads((run / "config.json").read_text())["depth"] == 4
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [0, 1, 2]
+    assert (run / "curves.png").read_bytes()[:4] == b"\x89PNG"
+    result = json.loads((run / "result.json").read_text())
+
+    predicted = hondo(tmp_path, "predict", "--run", "run", "--out", "p.csv")
+    assert predicted.returncode == 0, predicted.stderr
+    assert f"test accuracy {result['test accuracy']:.4f}" in predicted.stdout
+    assert len((tmp_path / "p.csv").read_text().splitlines()) == 1 + result["test examples"]
+
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    refused(hondo(tmp_path, "train", *QUICK, "--out", "run"), "out must be a new folder", "run")
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    refused(hondo(tmp_path, "predict", "--run", "run", "--out", "p.csv"), "p.csv", "exists")
+
+
+@pytest.mark.parametrize("dataset", ["breast-cancer", "diabetes"])
+def test_tables_train_end_to_end(tmp_path, dataset) -> None:
+    process = hondo(tmp_path, "train", "--dataset", dataset, *QUICK, "--out", "run")
+    assert process.returncode == 0, process.stderr
+
+
+def test_every_technique_can_be_switched(tmp_path) -> None:
+    switches = "--no-residual --norm none --keep-prob 1 --l2 0 --l1 1e-4 --clip 0 --max-norm 3"
+    switches += " --input-noise 0.1 --label-smoothing 0.1 --augment --optimizer sgd --patience 0"
+    switches += " --activation tanh --init glorot_uniform --schedule constant"
+    process = hondo(tmp_path, "train", *QUICK, *switches.split(), "--out", "run")
+    assert process.returncode == 0, process.stderr
+    for word in ("max-norm 3", "L1 0.0001", "augmentation", "tanh", "glorot_uniform", "sgd"):
+        assert word in process.stdout
+    for word in ("residual", "dropout", "batch norm", "early stopping"):
+        assert word not in process.stdout
+    plain = hondo(tmp_path, "train", *QUICK, "--model", "plain", "--out", "plain")
+    assert plain.returncode == 0, plain.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("--dataset mnist", ("dataset must be one of", "'mnist'")),
+        ("--batch-size 5000", ("batch_size must be at most the", "5000")),
+        ("--valid-fraction 1", ("valid_fraction must leave", "1.0")),
+        ("--valid-fraction nan", ("valid_fraction",)),
+        ("--keep-prob 1.5", ("keep_prob", "1.5")),
+        ("--learning-rate 0", ("learning_rate",)),
+        ("--l2 -1", ("l2",)),
+        ("--depth 5", ("depth", "5")),
+        ("--activation swoosh", ("activation", "swoosh")),
+        ("--dataset diabetes --model resnet", ("model", "resnet")),
+        ("--dataset diabetes --augment", ("augment",)),
+        ("--dataset fashion-mnist --data-dir nowhere", ("missing", "apt-get install", "nowhere")),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(tmp_path, arguments, words) -> None:
+    refused(hondo(tmp_path, "train", *arguments.split(), "--out", "run"), *words)
+    assert not (tmp_path / "run").exists()
+
+
+def test_predict_refuses_what_is_no_run(tmp_path) -> None:
+    refused(hondo(tmp_path, "predict", "--run", "nothing"), "run must be a folder")
+
+
+IDX = b"\0\0\x08\x01" + (3).to_bytes(4, "big") + bytes([1, 2, 3])
+
+
+def test_idx_files_are_checked(tmp_path) -> None:
+    from hondo.data import read_idx
+
+    good = tmp_path / "good.gz"
+    good.write_bytes(gzip.compress(IDX))
+    np.testing.assert_array_equal(read_idx(good), [1, 2, 3])
+    broken = {
+        "short": (gzip.compress(IDX[:-1]), "must hold 11 bytes"),
+        "cut": (gzip.compress(IDX)[:-6], "whole gzip file"),
+        "text": (b"hello", "whole gzip file"),
+        "other": (gzip.compress(b"\0\0\x0d\x01" + IDX[4:]), "IDX file of unsigned bytes"),
+    }
+    for name, (content, words) in broken.items():
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=words):
+            read_idx(path)
+    with pytest.raises(ValueError, match="sha256"):
+        read_idx(good, "0" * 64)
+    with pytest.raises(FileNotFoundError, match="apt-get install dataset-fashion-mnist"):
+        read_idx(tmp_path / "none.gz")
+
+
+def test_data_is_checked() -> None:
+    from hondo.data import load, validated
+
+    digits = load("digits")
+    bad = digits.inputs.copy()
+    bad[3, 0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match=r"inputs must be finite.*\(3, 0, 0, 0\)"):
+        validated(digits._replace(inputs=bad))
+    labels = digits.targets.copy()
+    labels[7] = 10
+    with pytest.raises(ValueError, match="classes 0 to 9, got 10 at 7"):
+        validated(digits._replace(targets=labels))
