@@ -210,7 +210,7 @@ def check_image(image: Any) -> None:
         >>> check_image(jnp.zeros((2, 2)))
     """
     if image.ndim < 2:
-        raise error("image", f"shape {image.shape}", "of shape (height, width, …)")
+        raise error("the shape of image", image.shape, "(height, width, …)")
 
 
 def random_box(

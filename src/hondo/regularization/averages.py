@@ -106,7 +106,7 @@ def averaged_params(state: ParameterAverageState, params: Any) -> Any:
         params: the parameters, for their dtypes alone.
 
     Returns:
-        The average, rounded once to the dtype of each leaf of `params`.
+        The average, each float leaf rounded once to the dtype of that leaf of `params`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -118,7 +118,11 @@ def averaged_params(state: ParameterAverageState, params: Any) -> Any:
     References:
         Slide 2, "Ensambles"; Izmailov et al. 2018, algorithm 1.
     """
-    return jax.tree.map(lambda mean, leaf: mean.astype(leaf.dtype), state.average, params)
+
+    def read(mean: Array, leaf: Any) -> Array:
+        return mean.astype(jnp.asarray(leaf).dtype) if _averages(mean) else mean
+
+    return jax.tree.map(read, state.average, params)
 
 
 def _init(params: Any) -> ParameterAverageState:

@@ -183,10 +183,10 @@ def error_covariance(
 
 def _checked(predictions: Array, targets: Array) -> tuple[Array, Array]:
     if predictions.ndim == 0 or predictions.shape[1:] != targets.shape:
-        expected = f"of shape (members, …) over the targets' {targets.shape}"
-        raise error("predictions", f"shape {predictions.shape}", expected)
+        expected = f"(members, …) with the shape {targets.shape} of targets"
+        raise error("the shape of predictions", predictions.shape, expected)
     if predictions.shape[0] == 0:
-        raise error("predictions", "no member", "of at least one member")
+        raise error("the number of members", 0, "at least 1")
     dtype = wide(predictions.dtype)
     return predictions.astype(dtype), targets.astype(dtype)
 
@@ -197,7 +197,7 @@ def _shares(weights: Array | None, predictions: Array) -> Array:
     if weights is None:
         weights = jnp.ones(members, predictions.dtype)
     if weights.shape != (members,):
-        raise error("weights", f"shape {weights.shape}", f"of shape ({members},)")
+        raise error("the shape of weights", weights.shape, f"({members},)")
     check_range("weights", weights, 0.0)
     if not isinstance(weights, Tracer) and not np.any(weights):
         raise error("weights", weights, "positive for some member")

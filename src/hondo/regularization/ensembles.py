@@ -1,5 +1,6 @@
 """Ensembles (slide 2): K members under one vmap, and their predictions averaged."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -91,7 +92,8 @@ def average_log_probabilities(
     $$ \log \bar p = \log \sum_{j=1}^{K} e^{\log\operatorname{softmax}(z_j)} - \log K $$
 
     It is finite where $\bar p$ itself underflows to 0, so it is the form to compute a
-    cross-entropy from. It is not the average of the log-probabilities.
+    cross-entropy from. It is not the average of the log-probabilities. A logit of minus infinity
+    is a class that is impossible, for one member or for all.
 
     Args:
         logits: $z$ (K, …, classes): classes last.
@@ -113,10 +115,12 @@ def average_log_probabilities(
         Slide 2, "Ensambles"; Goodfellow et al. 2016, section 7.11.
     """
     _check_members_axis(axis, logits.ndim)
-    log_probabilities = jax.nn.log_softmax(logits.astype(wide(logits.dtype)), axis=-1)
-    members = logits.shape[axis]
-    total = jax.nn.logsumexp(log_probabilities, axis=axis)
-    return (total - jnp.log(jnp.asarray(members, total.dtype))).astype(logits.dtype)
+    log_p = jax.nn.log_softmax(logits.astype(wide(logits.dtype)), axis=-1)
+    # A class that no member thinks possible would give the logsumexp a gradient of NaN.
+    possible = jnp.any(log_p > -jnp.inf, axis=axis)
+    total = jax.nn.logsumexp(jnp.where(jnp.expand_dims(possible, axis), log_p, 0), axis=axis)
+    log_mean = jnp.where(possible, total - math.log(logits.shape[axis]), -jnp.inf)
+    return log_mean.astype(logits.dtype)
 
 
 def _check_members_axis(axis: int, rank: int) -> None:

@@ -59,7 +59,7 @@ def fill_missing(
         Slide 5, "Aprendizaje multitarea".
     """
     if mask is not None and mask.shape != targets.shape:
-        raise error("mask", f"shape {mask.shape}", f"of the targets' shape {targets.shape}")
+        raise error("the shape of mask", mask.shape, f"that of targets, {targets.shape}")
     present = ~jnp.isnan(targets)
     present = present if mask is None else present & mask
     return Labels(jnp.where(present, targets, jnp.asarray(fill).astype(targets.dtype)), present)
@@ -92,7 +92,7 @@ def masked_mean(values: Float[Array, "*shape"], mask: Bool[Array, "*shape"]) -> 
         Slide 5, "Aprendizaje multitarea".
     """
     if mask.shape != values.shape:
-        raise error("mask", f"shape {mask.shape}", f"of the values' shape {values.shape}")
+        raise error("the shape of mask", mask.shape, f"that of values, {values.shape}")
     values = values.astype(wide(values.dtype))
     count = jnp.sum(mask, dtype=values.dtype)
     return jnp.sum(jnp.where(mask, values, 0)) / jnp.maximum(count, 1)
@@ -142,7 +142,7 @@ def labelled_mean(
     targets, present = fill_missing(targets, mask=mask, fill=fill)
     values = loss(predictions, targets)
     if targets.shape[: values.ndim] != values.shape:
-        expected = f"one for each example: the beginning of {targets.shape}"
-        raise error("the losses' shape", values.shape, expected)
+        expected = f"one for each example, the beginning of {targets.shape}"
+        raise error("the shape of the losses", values.shape, expected)
     axes = tuple(range(values.ndim, targets.ndim))
     return masked_mean(values, jnp.all(present, axis=axes))

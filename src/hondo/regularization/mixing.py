@@ -137,10 +137,10 @@ def _check_pair(key: PRNGKeyArray, first: Example, second: Example, alpha: Array
     check_range("alpha", alpha, 0.0)
     shapes, others = ([array.shape for array in example] for example in (first, second))
     if shapes != others:
-        raise error("second", f"shapes {others}", f"of the shapes {shapes} of first")
+        raise error("the shapes of second", others, f"those of first, {shapes}")
     _check_floating("target", first[1], "jax.nn.one_hot makes probabilities of classes.")
 
 
 def _check_floating(name: str, array: Array, repair: str = "") -> None:
     if not jnp.issubdtype(array.dtype, jnp.floating):
-        raise error(name, f"dtype {array.dtype}", "a floating-point array", repair)
+        raise error(f"the dtype of {name}", str(array.dtype), "a floating-point one", repair)

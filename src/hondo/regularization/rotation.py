@@ -150,6 +150,6 @@ def random_quarter_turn(
     check_key(key)
     check_image(image)
     if image.shape[0] != image.shape[1]:
-        raise error("image", f"shape {image.shape}", "square", "rotate takes any shape.")
+        raise error("the shape of image", image.shape, "square", "rotate takes any shape.")
     turns = [lambda x, k=k: jnp.rot90(x, k) for k in range(4)]
     return jax.lax.switch(jax.random.randint(key, (), 0, 4), turns, image)

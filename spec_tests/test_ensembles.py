@@ -1,0 +1,264 @@
+"""Ensembles: members, averages of probabilities, bootstrap, and exact decompositions of errors."""
+
+import itertools
+from fractions import Fraction
+
+import hypothesis.extra.numpy as hnp
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from exact import assert_binomial, gamma
+from hypothesis import given
+from scipy.special import log_softmax, logsumexp, softmax
+
+import hondo
+
+KEY = jax.random.key(11)
+MEMBERS, BATCH, CLASSES = 3, 2, 5
+normal = st.floats(-50, 50, width=32, allow_subnormal=False)
+logits = hnp.arrays(np.float32, (MEMBERS, BATCH, CLASSES), elements=normal)
+average = jax.jit(hondo.average_probabilities)
+log_average = jax.jit(hondo.average_log_probabilities)
+
+# A softmax is an exponential of a difference up to 100, which is rounded to 100u, known to 4u
+# more, over a sum of CLASSES such terms; then MEMBERS are summed and divided.
+SOFTMAX = 2 * (100 + 4) + CLASSES + MEMBERS + 2
+
+
+# Members
+
+
+def _init(key):
+    return {"kernel": jax.random.normal(key, (4, 3)), "key": jax.random.fold_in(key, 1)}
+
+
+@pytest.mark.promise(5)
+def test_a_member_is_its_solo_initialisation():
+    ensemble = hondo.init_ensemble(KEY, _init, members=4)
+    for member, key in enumerate(jax.random.split(KEY, 4)):
+        solo = _init(key)
+        np.testing.assert_array_equal(ensemble["kernel"][member], solo["kernel"])
+        assert ensemble["key"][member] == solo["key"]
+
+
+def test_members_differ():
+    kernels = np.asarray(hondo.init_ensemble(KEY, _init, members=8)["kernel"])
+    assert len({kernel.tobytes() for kernel in kernels}) == 8
+
+
+# Averages
+
+
+@pytest.mark.spec("ENS-01")
+@given(logits=logits)
+def test_ens_01_the_prediction_is_the_mean_of_the_probabilities(logits):
+    got = average(logits)
+    want = softmax(logits.astype(np.float64), axis=-1).mean(0)
+    np.testing.assert_allclose(got, want, rtol=gamma(SOFTMAX), atol=1e-37)
+    np.testing.assert_allclose(np.float64(got).sum(-1), 1, rtol=gamma(SOFTMAX))
+
+
+@pytest.mark.spec("ENS-01")
+@given(logits=logits, order=st.permutations(range(MEMBERS)))
+def test_ens_01_the_order_of_the_members_is_of_no_account(logits, order):
+    got, want = average(logits[np.array(order)]), average(logits)
+    # The same terms, summed in another order: twice MEMBERS roundings.
+    np.testing.assert_allclose(got, want, rtol=gamma(2 * MEMBERS), atol=1e-37)
+
+
+@pytest.mark.spec("ENS-01")
+@given(logits=hnp.arrays(np.float32, (1, BATCH, CLASSES), elements=normal))
+def test_ens_01_one_member_predicts_as_alone(logits):
+    np.testing.assert_array_equal(average(logits), jax.jit(jax.nn.softmax)(logits[0]))
+
+
+@pytest.mark.spec("ENS-01")
+def test_ens_01_members_may_be_on_any_axis_but_the_last():
+    logits = jax.random.normal(KEY, (4, MEMBERS, CLASSES))
+    want = hondo.average_probabilities(jnp.moveaxis(logits, 1, 0))
+    np.testing.assert_array_equal(hondo.average_probabilities(logits, axis=-2), want)
+
+
+@given(logits=logits)
+def test_log_probabilities_are_those_of_the_average(logits):
+    wide = log_softmax(logits.astype(np.float64), axis=-1)
+    want = logsumexp(wide, axis=0) - np.log(MEMBERS)
+    # Logarithms up to 100 + log(CLASSES): each is rounded some ten times at that magnitude.
+    np.testing.assert_allclose(log_average(logits), want, rtol=0, atol=gamma(20) * 102)
+
+
+def test_log_probabilities_are_finite_where_probabilities_underflow():
+    logits = jnp.array([[0.0, -300.0], [0.0, -301.0]])
+    assert hondo.average_probabilities(logits)[1] == 0
+    want = np.logaddexp(-300.0, -301.0) - np.log(2)
+    np.testing.assert_allclose(hondo.average_log_probabilities(logits)[1], want, rtol=gamma(8))
+
+
+def test_an_impossible_class_has_probability_0_and_finite_gradients():
+    logits = jnp.array([[0.0, 1.0, -jnp.inf], [2.0, 1.0, -jnp.inf]])
+    got = hondo.average_probabilities(logits)
+    assert got[2] == 0
+    np.testing.assert_array_equal(hondo.average_log_probabilities(logits)[2], -jnp.inf)
+    for average in (hondo.average_probabilities, hondo.average_log_probabilities):
+        slope = jax.grad(lambda z, average=average: average(z)[0])(logits)
+        assert jnp.isfinite(slope).all()
+    one = hondo.average_log_probabilities(logits.at[0, 2].set(0.0))
+    slope = jax.grad(lambda z: hondo.average_log_probabilities(z).sum())(logits.at[0, 2].set(0.0))
+    assert jnp.isfinite(one).all()
+    assert jnp.isfinite(slope).all()
+
+
+@pytest.mark.spec("ENS-04")
+@given(logits=logits, label=st.integers(0, CLASSES - 1))
+def test_ens_04_the_ensembles_cross_entropy_is_at_most_the_members_mean(logits, label):
+    ensemble = -np.float64(log_average(logits))[:, label]
+    members = -log_softmax(logits.astype(np.float64), axis=-1)[:, :, label].mean(0)
+    assert (ensemble <= members + gamma(20) * 102).all()
+
+
+# Bootstrap
+
+
+@pytest.mark.spec("ENS-05")
+def test_ens_05_an_example_is_absent_as_often_as_with_replacement():
+    count, samples = 5, 2**14
+    draw = jax.jit(jax.vmap(lambda key: hondo.bootstrap_indices(key, count)))
+    indices = np.asarray(draw(jax.random.split(KEY, samples)))
+    assert indices.shape == (samples, count)
+    assert ((indices >= 0) & (indices < count)).all()
+    for example in range(count):
+        assert_binomial((indices != example).all(1).sum(), samples, (1 - 1 / count) ** count)
+        assert_binomial((indices == example).sum(), samples * count, 1 / count)
+
+
+# Decompositions
+
+# Integers up to 8 and 4 members: every sum of squares and division by 4 is exact in float32.
+lattice = hnp.arrays(np.float32, (4, 3), elements=st.integers(-8, 8))
+targets = hnp.arrays(np.float32, (3,), elements=st.integers(-8, 8))
+
+
+@pytest.mark.spec("ENS-02")
+@given(predictions=lattice, target=targets)
+def test_ens_02_the_ambiguity_identity_is_exact_on_the_lattice(predictions, target):
+    terms = hondo.ambiguity(jnp.asarray(predictions), jnp.asarray(target))
+    np.testing.assert_array_equal(terms.ensemble_error, (predictions.mean(0) - target) ** 2)
+    np.testing.assert_array_equal(terms.mean_error, ((predictions - target) ** 2).mean(0))
+    np.testing.assert_array_equal(terms.ensemble_error, terms.mean_error - terms.ambiguity)
+
+
+@pytest.mark.spec("ENS-02")
+@given(
+    predictions=hnp.arrays(np.float32, (MEMBERS, 4), elements=normal),
+    target=hnp.arrays(np.float32, (4,), elements=normal),
+    weights=hnp.arrays(np.float32, (MEMBERS,), elements=st.floats(0.125, 8, width=32)),
+)
+def test_ens_02_the_ambiguity_identity_holds_for_any_weights(predictions, target, weights):
+    terms = hondo.ambiguity(
+        jnp.asarray(predictions), jnp.asarray(target), weights=jnp.asarray(weights)
+    )
+    shares = (weights.astype(np.float64) / weights.astype(np.float64).sum())[:, None]
+    wide = predictions.astype(np.float64)
+    mean = (shares * wide).sum(0)
+    # The values are at most 50; the mean is known to (MEMBERS + 4) roundings of that, a deviation
+    # to one more, its square, at most 100², to twice that, and the weighted sum to a few more.
+    bound = gamma(4 * (MEMBERS + 4)) * 100**2
+    wants = (
+        (mean - target) ** 2,
+        (shares * (wide - target) ** 2).sum(0),
+        (shares * (wide - mean) ** 2).sum(0),
+    )
+    for got, want in zip(terms, wants, strict=True):
+        np.testing.assert_allclose(got, want, rtol=0, atol=bound)
+    assert (np.asarray(terms.ambiguity) >= 0).all()
+
+
+@given(predictions=lattice, target=targets)
+def test_bias_and_variance_add_up_to_the_error(predictions, target):
+    terms = hondo.bias_variance(jnp.asarray(predictions), jnp.asarray(target))
+    wide = predictions.astype(np.float64)
+    wants = (
+        ((wide.mean(0) - target) ** 2).mean(),
+        wide.var(0).mean(),
+        ((wide - target) ** 2).mean(),
+    )
+    # The mean over 3 examples: a sum and a division, which may be by a rounded reciprocal.
+    np.testing.assert_allclose(terms, wants, rtol=gamma(4))
+
+
+@pytest.mark.spec("ENS-03")
+@pytest.mark.parametrize("members", [1, 2, 3])
+def test_ens_03_the_ensembles_error_follows_from_variance_and_covariance(members):
+    # Exchangeable errors: one coin for all and one for each member, all outcomes equally likely.
+    outcomes = [
+        [2 * shared + own for own in owns]
+        for shared in (-1, 1)
+        for owns in itertools.product((-1, 1), repeat=members)
+    ]
+    count = len(outcomes)
+    v = Fraction(sum(errors[0] ** 2 for errors in outcomes), count)
+    c = Fraction(sum(errors[0] * errors[-1] for errors in outcomes), count) if members > 1 else 0
+    want = Fraction(sum(sum(errors) ** 2 for errors in outcomes), count * members**2)
+    assert want == v / members + Fraction(members - 1, members) * c
+    got = hondo.error_covariance(jnp.float32(np.array(outcomes).T), jnp.zeros(count))
+    assert [Fraction(float(term)).limit_denominator(99) for term in got] == [v, c, want]
+    np.testing.assert_allclose(got, [float(v), float(c), float(want)], rtol=gamma(3))
+
+
+@pytest.mark.spec("ENS-03")
+@given(predictions=lattice, target=targets)
+def test_ens_03_the_identity_holds_for_every_sample(predictions, target):
+    v, c, error = hondo.error_covariance(jnp.asarray(predictions), jnp.asarray(target))
+    errors = predictions.astype(np.float64) - target
+    pairs = [errors[i] * errors[j] for i, j in itertools.permutations(range(4), 2)]
+    np.testing.assert_allclose(v, (errors**2).mean(), rtol=gamma(4))
+    # Sums of integers are exact; two divisions may be by rounded reciprocals.
+    np.testing.assert_allclose(c, np.mean(pairs), rtol=gamma(4), atol=1e-37)
+    np.testing.assert_allclose(error, (errors.mean(0) ** 2).mean(), rtol=gamma(4))
+    np.testing.assert_allclose(error, v / 4 + 3 / 4 * c, rtol=0, atol=gamma(8) * (v + abs(c)))
+
+
+def test_errors_of_float16_predictions_do_not_overflow():
+    terms = hondo.ambiguity(jnp.full((2, 1), 1000.0, jnp.float16), jnp.zeros(1, jnp.float16))
+    assert terms.mean_error.dtype == jnp.float32
+    assert terms.mean_error[0] == 1e6
+
+
+# Mistakes
+
+
+@pytest.mark.spec("XCT-04")
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: hondo.init_ensemble(KEY, _init, members=0), "members .*at least 1, got 0"),
+        (lambda: hondo.bootstrap_indices(KEY, 0), "count .*at least 1, got 0"),
+        (lambda: hondo.average_probabilities(jnp.ones((2, 3)), axis=1), "axis .*got 1.*classes"),
+        (lambda: hondo.average_log_probabilities(jnp.ones((2, 3)), axis=-3), "axis .*got -3"),
+        (
+            lambda: hondo.ambiguity.__wrapped__(jnp.ones((2, 3)), jnp.ones(2)),
+            r"shape of predictions .*\(2,\) of targets, got \(2, 3\)",
+        ),
+        (
+            lambda: hondo.error_covariance(jnp.ones((0, 3)), jnp.ones(3)),
+            "number of members .*at least 1, got 0",
+        ),
+        (
+            lambda: hondo.ambiguity.__wrapped__(jnp.ones((2, 3)), jnp.ones(3), weights=jnp.ones(3)),
+            r"shape of weights .*\(2,\), got \(3,\)",
+        ),
+        (
+            lambda: hondo.ambiguity(jnp.ones((2, 3)), jnp.ones(3), weights=jnp.array([-1.0, 2.0])),
+            "weights .*at least 0",
+        ),
+        (
+            lambda: hondo.ambiguity(jnp.ones((2, 3)), jnp.ones(3), weights=jnp.zeros(2)),
+            "weights .*positive",
+        ),
+    ],
+)
+def test_xct_04_mistakes_raise_before_tracing(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()

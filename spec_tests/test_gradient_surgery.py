@@ -1,0 +1,120 @@
+"""PCGrad against the paper's algorithm, written out in float64 for every order of the tasks."""
+
+import itertools
+
+import hypothesis.extra.numpy as hnp
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from exact import gamma
+from hypothesis import assume, given
+
+import hondo
+
+KEY = jax.random.key(7)
+SIZE = 6
+entries = st.floats(-10, 10, width=32, allow_subnormal=False)
+keys = st.integers(0, 2**32 - 1).map(jax.random.key)
+surgery = jax.jit(lambda key, gradients: hondo.pcgrad(key, gradients))
+
+
+def projected(gradients, order, task):
+    """Algorithm 1 for one task, in float64."""
+    gradient = gradients[task].copy()
+    for other in order:
+        product = gradient @ gradients[other]
+        if product < 0:
+            gradient -= product / (gradients[other] @ gradients[other]) * gradients[other]
+    return gradient
+
+
+def possible_results(gradients):
+    tasks = range(len(gradients))
+    choices = [
+        [projected(gradients, order, task) for order in itertools.permutations(set(tasks) - {task})]
+        for task in tasks
+    ]
+    return [sum(parts) for parts in itertools.product(*choices)]
+
+
+@given(key=keys, gradients=hnp.arrays(np.float32, (2, SIZE), elements=entries))
+def test_two_tasks_lose_their_conflict_and_nothing_else(key, gradients):
+    wide = gradients.astype(np.float64)
+    norms = np.linalg.norm(wide, axis=1)
+    assume((norms > 1e-3).all())
+    # A cosine within rounding of 0 may be seen as a conflict or not.
+    assert_within(surgery(key, gradients), possible_results(wide), norms)
+
+
+def assert_within(got, wants, norms):
+    # The Gram matrix is known to γ_(6+2) of |g_i||g_j|, so a projection is within twice that of the
+    # longer gradient, for each of T (T - 1) projections; sums of T terms add γ_T of each.
+    tasks = len(norms)
+    bound = gamma(2 * tasks * (tasks - 1) * (SIZE + 2) + tasks) * norms.sum() * tasks
+    gaps = [np.abs(np.float64(got) - want).max() for want in wants]
+    assert min(gaps) <= bound
+
+
+@given(seed=st.integers(0, 2**31), key=keys)
+def test_three_tasks_give_a_result_of_the_papers_algorithm(seed, key):
+    gradients = np.random.default_rng(seed).normal(size=(3, SIZE)).astype(np.float32)
+    wide = gradients.astype(np.float64)
+    assert_within(surgery(key, gradients), possible_results(wide), np.linalg.norm(wide, axis=1))
+
+
+def test_all_orders_of_the_tasks_occur():
+    gradients = jnp.array([[1.0, 0.0, 0.0], [-1.0, 1.0, 0.0], [-1.0, -1.0, 1.0]])
+    results = jax.jit(jax.vmap(hondo.pcgrad, (0, None)))(jax.random.split(KEY, 256), gradients)
+    wants = {tuple(np.round(want, 4)) for want in possible_results(np.float64(gradients))}
+    assert {tuple(np.round(np.float64(result), 4)) for result in results} == wants
+    assert len(wants) > 1
+
+
+def test_without_conflicts_the_result_is_the_sum():
+    gradients = jnp.asarray(np.random.default_rng(0).integers(0, 100, (3, SIZE)), jnp.float32)
+    np.testing.assert_array_equal(hondo.pcgrad(KEY, gradients), gradients.sum(0))
+
+
+def test_one_task_keeps_its_gradient_bit_for_bit():
+    gradient = jnp.asarray(np.random.default_rng(0).normal(size=(1, SIZE)), jnp.float32)
+    np.testing.assert_array_equal(hondo.pcgrad(KEY, gradient), gradient[0])
+
+
+def test_a_zero_gradient_changes_nothing_and_differentiates():
+    gradients = jnp.zeros((2, SIZE)).at[0].set(jnp.arange(6.0))
+    np.testing.assert_array_equal(hondo.pcgrad(KEY, gradients), gradients[0])
+    slope = jax.grad(lambda g: hondo.pcgrad(KEY, g).sum())(gradients)
+    assert jnp.isfinite(slope).all()
+
+
+@pytest.mark.parametrize("scale", [2.0**-100, 2.0**60, 2.0**120])
+def test_squares_that_overflow_do_not_matter(scale):
+    gradients = jnp.array([[3.0, 4.0], [-4.0, 1.0]])
+    got = hondo.pcgrad(KEY, scale * gradients)
+    np.testing.assert_array_equal(got, scale * hondo.pcgrad(KEY, gradients))
+
+
+def test_float16_gradients_keep_their_direction():
+    gradients = jnp.array([[300.0, 400.0], [-400.0, 300.0]], jnp.float16)
+    got = hondo.pcgrad(KEY, gradients)
+    assert got.dtype == jnp.float16
+    np.testing.assert_array_equal(got, [-100.0, 700.0])
+
+
+def test_products_are_over_the_whole_tree():
+    flat = jnp.array([[1.0, 0.0, 2.0], [-1.0, 1.0, 0.0]])
+    tree = {"a": flat[:, :1], "b": {"c": flat[:, 1:].reshape(2, 2, 1)}}
+    want, got = hondo.pcgrad(KEY, flat), hondo.pcgrad(KEY, tree)
+    np.testing.assert_array_equal(got["a"], want[:1])
+    np.testing.assert_array_equal(got["b"]["c"][:, 0], want[1:])
+
+
+@pytest.mark.spec("XCT-04")
+@pytest.mark.parametrize(
+    "gradients", [{}, jnp.ones(()), {"a": jnp.ones((2, 1)), "b": jnp.ones((3, 1))}]
+)
+def test_xct_04_gradients_that_are_not_stacked_raise(gradients):
+    with pytest.raises(ValueError, match=r"gradients .*stacked"):
+        hondo.pcgrad(KEY, gradients)
