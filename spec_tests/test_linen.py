@@ -1,0 +1,158 @@
+"""The linen modules hold to their functions, and to Flax's variables."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from exact import assert_binomial, gamma
+from flax import linen as nn
+
+import hondo
+from hondo.linen import BatchNorm, DeepMLP, Dropout, PlainMLP, PreActResNet, Repeat, Residual
+
+KEY = jax.random.key(0)
+X = jax.random.normal(jax.random.key(1), (16, 6)) * 2 + 3
+
+
+def test_batch_norm_is_the_function() -> None:
+    module = BatchNorm(decay=0.9)
+    variables = module.init(KEY, X, train=True)
+    assert set(variables["params"]) == {"scale", "bias"}
+    assert set(variables["batch_stats"]) == {"mean", "var", "weight"}
+    y, new = module.apply(variables, X, train=True, mutable=["batch_stats"])
+    stats = hondo.init_batch_stats(6)
+    scale, bias = jnp.ones(6), jnp.zeros(6)
+    want, stats = hondo.batch_norm(X, stats, scale, bias, decay=0.9, epsilon=1e-5)
+    np.testing.assert_array_equal(y, want)
+    np.testing.assert_array_equal(new["batch_stats"]["mean"], stats.mean)
+    np.testing.assert_array_equal(new["batch_stats"]["var"], stats.var)
+    inferred = module.apply(new | {"params": variables["params"]}, X, train=False)
+    # The running statistics are those of the one batch seen, but for the unbiased variance.
+    np.testing.assert_allclose(
+        inferred,
+        hondo.batch_norm_inference(X, stats, scale, bias, epsilon=1e-5),
+        rtol=0,
+        atol=gamma(8) * 4,
+    )
+
+
+@pytest.mark.promise(8)
+def test_variables_trained_with_flax_load_and_infer_the_same() -> None:
+    theirs = nn.BatchNorm(use_running_average=False, momentum=0.8)
+    variables = theirs.init(KEY, X)
+    for _ in range(3):
+        _, new = theirs.apply(variables, X, mutable=["batch_stats"])
+        variables = variables | new
+    want = nn.BatchNorm(use_running_average=True).apply(variables, X)
+    got = BatchNorm().apply(variables, X, train=False)
+    # Both take a difference, a root, a quotient and a product of values up to a few units.
+    bound = gamma(10) * float(jnp.max(jnp.abs(X)) / jnp.sqrt(variables["batch_stats"]["var"].min()))
+    np.testing.assert_allclose(got, want, rtol=0, atol=2 * bound)
+    # Training goes on from there as from complete averages.
+    _, new = BatchNorm(decay=0.8).apply(variables, X, train=True, mutable=["batch_stats"])
+    old = np.float64(variables["batch_stats"]["mean"])
+    want = 0.8 * old + 0.2 * np.mean(np.float64(X), axis=0)
+    np.testing.assert_allclose(new["batch_stats"]["mean"], want, rtol=gamma(32))
+
+
+def test_inference_never_writes() -> None:
+    module = BatchNorm()
+    variables = module.init(KEY, X, train=True)
+    _, new = module.apply(variables, X, train=False, mutable=["batch_stats"])
+    jax.tree.map(np.testing.assert_array_equal, new["batch_stats"], variables["batch_stats"])
+
+
+def test_dropout_drops_at_its_rate_and_only_in_training() -> None:
+    x = jnp.ones(2**16)
+    y = Dropout(0.3).apply({}, x, train=True, rngs={"dropout": KEY})
+    assert_binomial(int(jnp.sum(y != 0)), x.size, 0.7)
+    np.testing.assert_array_equal(Dropout(0.3).apply({}, x, train=False), x)
+    raw = Dropout(0.3).apply({}, x, train=True, rngs={"dropout": jax.random.PRNGKey(0)})
+    assert_binomial(int(jnp.sum(raw != 0)), x.size, 0.7)
+
+
+@pytest.mark.parametrize("module", [Dropout(0.1), BatchNorm(), DeepMLP(3), PlainMLP(3)])
+def test_train_is_required(module) -> None:
+    with pytest.raises(TypeError, match="train"):
+        module.init(KEY, X)
+
+
+class Double(nn.Module):
+    @nn.compact
+    def __call__(self, x, *, train):
+        return 2 * x
+
+
+def test_residual_adds() -> None:
+    np.testing.assert_array_equal(Residual(Double()).apply({}, X, train=False), 3 * X)
+
+
+class Noisy(nn.Module):
+    @nn.compact
+    def __call__(self, x, *, train):
+        x = Dropout(0.5)(nn.Dense(6)(x), train=train)
+        return BatchNorm()(x, train=train)
+
+
+def test_repeat_stacks_parameters_statistics_and_streams() -> None:
+    module = Repeat(Noisy(), depth=4)
+    variables = module.init(KEY, X, train=False)
+    kernels = jax.tree.leaves(
+        jax.tree_util.tree_map_with_path(
+            lambda path, leaf: leaf if "kernel" in jax.tree_util.keystr(path) else None,
+            variables["params"],
+        )
+    )
+    assert kernels[0].shape == (4, 6, 6)
+    assert not np.array_equal(kernels[0][0], kernels[0][1])
+    for leaf in jax.tree.leaves(variables["batch_stats"]):
+        assert leaf.shape == (4, 6)
+    y, _ = module.apply(variables, X, train=True, rngs=KEY, mutable=["batch_stats"])
+    remat = Repeat(Noisy(), depth=4, remat=True)
+    again, _ = remat.apply(variables, X, train=True, rngs=KEY, mutable=["batch_stats"])
+    np.testing.assert_array_equal(y, again)
+
+
+@pytest.mark.promise(4)
+def test_the_program_of_a_deep_network_does_not_grow() -> None:
+    def size(depth):
+        net = DeepMLP(3, depth=depth, width=6)
+        variables = jax.eval_shape(lambda: net.init(KEY, X, train=False))
+        lowered = jax.jit(lambda v, x: net.apply(v, x, train=False)).lower(variables, X)
+        return len(lowered.as_text().splitlines())
+
+    assert size(20) == size(1000)
+
+
+@pytest.mark.parametrize(
+    ("net", "x"),
+    [
+        (DeepMLP(3, depth=6, width=8), X),
+        (DeepMLP(3, depth=6, width=8, norm=None, residual=False, rate=0.0), X),
+        (PlainMLP(3, depth=6, width=8), X),
+        (PreActResNet(3, width=4), jnp.ones((2, 8, 8, 1))),
+        (PreActResNet(3, depth=14, width=4, residual=False, norm=None), jnp.ones((2, 8, 8, 1))),
+    ],
+)
+def test_the_networks_run_forward_and_backward(net, x) -> None:
+    variables = net.init(KEY, x, train=False)
+
+    def loss(params):
+        state = {name: value for name, value in variables.items() if name != "params"}
+        y, _ = net.apply({"params": params, **state}, x, train=True, rngs=KEY, mutable=list(state))
+        assert y.shape == (x.shape[0], 3)
+        return jnp.sum(y**2)
+
+    for leaf in jax.tree.leaves(jax.jit(jax.grad(loss))(variables["params"])):
+        assert bool(jnp.isfinite(leaf).all())
+
+
+@pytest.mark.parametrize("net", [DeepMLP(3, depth=5), DeepMLP(3, depth=2), PlainMLP(3, depth=2)])
+def test_a_depth_that_cannot_be_is_refused(net) -> None:
+    with pytest.raises(ValueError, match="depth must be"):
+        net.init(KEY, X, train=False)
+
+
+def test_resnet_depths() -> None:
+    with pytest.raises(ValueError, match="6n"):
+        PreActResNet(3, depth=10).init(KEY, jnp.ones((1, 8, 8, 1)), train=False)
