@@ -127,6 +127,22 @@ def test_the_hash_collides_as_often_as_independent_words_do() -> None:
     assert 2 * min(tails) > ALPHA, f"{collisions} collisions, {expected:.0f} expected"
 
 
+def test_keys_whose_seed_words_nearly_coincide_do_not_share_a_stream() -> None:
+    # If indices met one seed word only, two keys whose words agree in the high bits would have
+    # the same mask in another order. Among 512 keys some pair does agree in the top 14 bits.
+    n, keys = 2**18, jax.random.split(KEY, 512)
+    seeds = np.asarray(jax.vmap(lambda key: jax.random.bits(key, (4,), jnp.uint32))(keys))
+    for used in ([0], [1], [2], [3], [0, 2], [0, 3], [2, 3], [0, 2, 3]):
+        word = np.bitwise_xor.reduce(seeds[:, used], axis=1)
+        order = np.argsort(word)
+        near = np.flatnonzero(np.diff(word[order] >> 18) == 0)
+        assert near.size
+        one, other = order[near[0]], order[near[0] + 1]
+        shift = np.arange(n) ^ int(word[one] ^ word[other])
+        masks_of = [np.asarray(draw(keys[i], (n,), 0.5)) for i in (one, other)]
+        assert_independent(masks_of[0][shift], masks_of[1], 0.5)
+
+
 def test_units_past_the_first_2_32_are_independent_of_those_before() -> None:
     @jax.jit
     def rows(key):  # 2^15 rows of 2^17 units are 2^32: the rows below have the same low word.
@@ -164,6 +180,19 @@ def test_drp_06_the_mask_does_not_depend_on_what_was_drawn_before() -> None:
 def test_a_traced_keep_prob_gives_the_mask_of_a_static_one(keep_prob) -> None:
     static = hondo.dropout_mask(KEY, (8, 8), keep_prob=keep_prob)
     np.testing.assert_array_equal(draw(KEY, (8, 8), keep_prob), static)
+
+
+@pytest.mark.spec("DRP-11")
+@pytest.mark.promise(12)
+def test_drp_11_p_one_keeps_every_one_of_2_28_units() -> None:
+    # The largest float32 below 1 would drop about 16 of them.
+    @jax.jit
+    def kept(key, keep_prob):
+        mask = hondo.dropout_mask(key, (2**14, 2**14), keep_prob=keep_prob)
+        return mask.sum(1, dtype=jnp.int32)
+
+    assert np.all(np.asarray(kept(KEY, 1.0)) == 2**14)
+    assert not np.all(np.asarray(kept(KEY, 1 - 2**-24)) == 2**14)
 
 
 @pytest.mark.promise(12)
