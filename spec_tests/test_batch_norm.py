@@ -14,11 +14,12 @@ from jax.test_util import check_grads
 from normalization_oracle import columns, gradient, standard
 
 import hondo
-from hondo.normalization._standardize import accumulation_dtype
+from hondo.normalization._standardize import accumulation_dtype, statistics
 
 EPS = 1e-5
 U = unit_roundoff(np.float32)
 SCALE = np.array([0.5, -2.0, 1.0, 3.0], np.float32)
+SEEDS = st.integers(0, 2**32 - 1)
 BIAS = np.array([0.0, 1.0, -3.0, 0.25], np.float32)
 STATS = hondo.BatchStats(jnp.full(4, 7.0), jnp.full(4, 9.0), jnp.ones(4))
 
@@ -164,7 +165,7 @@ def test_bnt_09_one_vector_is_a_batch_of_one():
 
 
 @pytest.mark.spec("BNT-10")
-@given(columns(), st.integers(0, 3), st.integers(0, 2**32 - 1))
+@given(columns(), st.integers(0, 3), SEEDS)
 def test_bnt_10_channels_do_not_mix(x, channel, seed):
     other = np.array(x)
     other[:, channel] = np.random.default_rng(seed).normal(size=64)
@@ -184,7 +185,7 @@ def test_bnt_10_space_is_part_of_the_batch_and_order_is_not(x):
 
 
 @pytest.mark.spec("BNT-11", "GRD-04")
-@given(columns(), st.integers(0, 2**32 - 1))
+@given(columns(), SEEDS)
 def test_bnt_11_gradient_is_the_closed_form(x, seed):
     g = np.random.default_rng(seed).normal(size=x.shape).astype(np.float32)
     want, allowed = gradient(x, g, SCALE, EPS, (0,))
@@ -228,7 +229,7 @@ def test_statistics_take_no_gradient():
 
 @pytest.mark.spec("BNT-12")
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16], ids=["bf16", "f16"])
-@given(seed=st.integers(0, 2**32 - 1), kappa=st.sampled_from([0.0, 1.0, 10.0]))
+@given(seed=SEEDS, kappa=st.sampled_from([0.0, 1.0, 10.0]))
 def test_bnt_12_half_precision_sums_in_float32(dtype, seed, kappa):
     x = jnp.asarray(np.random.default_rng(seed).normal(size=(512, 4)) + kappa, dtype)
     want = standard(np.asarray(x, np.float64), EPS, (0,))
@@ -243,7 +244,7 @@ MASKS = hnp.arrays(bool, (12,), elements=st.booleans())
 
 
 @pytest.mark.promise(6)
-@given(MASKS, st.integers(0, 2**32 - 1))
+@given(MASKS, SEEDS)
 def test_masked_statistics_are_those_of_the_valid_entries(mask, seed):
     x = np.random.default_rng(seed).normal(size=(12, 4)).astype(np.float32)
     x[~mask] = [np.nan, np.inf, -np.inf, 3e38]
@@ -270,6 +271,44 @@ def _masked(x, mask):
 
     (dx, dscale), (y, stats) = jax.grad(loss, (0, 1), has_aux=True)(x, jnp.ones(4))
     return y, stats, dx, dscale
+
+
+def test_invalid_entries_are_normalized_like_the_others():
+    x = jnp.asarray([[1.0], [3.0], [7.0], [jnp.nan], [jnp.inf]])
+    where = jnp.arange(5) < 2
+
+    def run(x, scale):
+        y, _ = hondo.batch_normalize(x, scale, jnp.ones(1), epsilon=EPS, where=where)
+        return y
+
+    y, pullback = jax.vjp(run, x, jnp.full(1, 2.0))
+    s = np.sqrt(1 + EPS)
+    np.testing.assert_allclose(
+        np.asarray(y)[:, 0], [1 - 2 / s, 1 + 2 / s, 1 + 10 / s, 1, 1], rtol=gamma(16)
+    )
+    dx, dscale = pullback(jnp.asarray([[0.0], [0.0], [1.0], [1.0], [1.0]]))
+    # x̂₂ = (x₂ - μ)/s with dμ = (dx₀ + dx₁)/2 and ds = x̂₀dx₀/2 + x̂₁dx₁/2, x̂₀ = -x̂₁ = -1/s.
+    slopes = np.array([-0.5 + 2.5 / s**2, -0.5 - 2.5 / s**2, 1]) * 2 / s
+    np.testing.assert_allclose(np.asarray(dx)[:3, 0], slopes, rtol=gamma(32))
+    assert np.asarray(dx)[3:, 0].tolist() == [0.0, 0.0]
+    np.testing.assert_allclose(np.asarray(dscale), 5 / s, rtol=gamma(16))
+
+
+@pytest.mark.promise(9)
+@pytest.mark.parametrize("shape", [(64, 3), (9, 5, 3), (1, 7, 3), (17, 3)])
+@given(seed=SEEDS, row=st.integers(0, 8))
+def test_the_pivot_is_within_eight_variances_of_the_mean(shape, seed, row):
+    x = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    x[row % shape[0]] += 1e3
+    axes = tuple(range(len(shape) - 1))
+    pivot = np.asarray(STATISTICS(x, axes).pivot, np.float64)
+    wide = x.astype(np.float64)
+    mean, var = wide.mean(axes), wide.var(axes)
+    slack = gamma(x.size) * np.abs(wide).mean(axes)
+    assert np.all(np.abs(pivot - mean) <= np.sqrt(8 * var) + slack)
+
+
+STATISTICS = jax.jit(lambda x, axes: statistics(x, axes, None, None), static_argnums=1)
 
 
 @pytest.mark.promise(6)

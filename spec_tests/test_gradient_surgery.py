@@ -65,8 +65,9 @@ def test_three_tasks_give_a_result_of_the_papers_algorithm(seed, key):
 
 
 def test_all_orders_of_the_tasks_occur():
-    gradients = jnp.array([[1.0, 0.0, 0.0], [-1.0, 1.0, 0.0], [-1.0, -1.0, 1.0]])
-    results = jax.jit(jax.vmap(hondo.pcgrad, (0, None)))(jax.random.split(KEY, 256), gradients)
+    rows = [[1.0, 0.0, 0.0], [-1.0, 1.0, 0.0], [-1.0, -1.0, 1.0]]
+    gradients = jnp.array([row + [0.0] * (SIZE - 3) for row in rows])
+    results = [surgery(key, gradients) for key in jax.random.split(KEY, 128)]
     wants = {tuple(np.round(want, 4)) for want in possible_results(np.float64(gradients))}
     assert {tuple(np.round(np.float64(result), 4)) for result in results} == wants
     assert len(wants) > 1
@@ -74,31 +75,31 @@ def test_all_orders_of_the_tasks_occur():
 
 def test_without_conflicts_the_result_is_the_sum():
     gradients = jnp.asarray(np.random.default_rng(0).integers(0, 100, (3, SIZE)), jnp.float32)
-    np.testing.assert_array_equal(hondo.pcgrad(KEY, gradients), gradients.sum(0))
+    np.testing.assert_array_equal(surgery(KEY, gradients), gradients.sum(0))
 
 
 def test_one_task_keeps_its_gradient_bit_for_bit():
     gradient = jnp.asarray(np.random.default_rng(0).normal(size=(1, SIZE)), jnp.float32)
-    np.testing.assert_array_equal(hondo.pcgrad(KEY, gradient), gradient[0])
+    np.testing.assert_array_equal(surgery(KEY, gradient), gradient[0])
 
 
 def test_a_zero_gradient_changes_nothing_and_differentiates():
     gradients = jnp.zeros((2, SIZE)).at[0].set(jnp.arange(6.0))
-    np.testing.assert_array_equal(hondo.pcgrad(KEY, gradients), gradients[0])
-    slope = jax.grad(lambda g: hondo.pcgrad(KEY, g).sum())(gradients)
+    np.testing.assert_array_equal(surgery(KEY, gradients), gradients[0])
+    slope = jax.jit(jax.grad(lambda g: hondo.pcgrad(KEY, g).sum()))(gradients)
     assert jnp.isfinite(slope).all()
 
 
 @pytest.mark.parametrize("scale", [2.0**-100, 2.0**60, 2.0**120])
 def test_squares_that_overflow_do_not_matter(scale):
-    gradients = jnp.array([[3.0, 4.0], [-4.0, 1.0]])
-    got = hondo.pcgrad(KEY, scale * gradients)
-    np.testing.assert_array_equal(got, scale * hondo.pcgrad(KEY, gradients))
+    gradients = jnp.zeros((2, SIZE)).at[:, :2].set(jnp.array([[3.0, 4.0], [-4.0, 1.0]]))
+    got = surgery(KEY, scale * gradients)
+    np.testing.assert_array_equal(got, scale * surgery(KEY, gradients))
 
 
 def test_float16_gradients_keep_their_direction():
     gradients = jnp.array([[300.0, 400.0], [-400.0, 300.0]], jnp.float16)
-    got = hondo.pcgrad(KEY, gradients)
+    got = surgery(KEY, gradients)
     assert got.dtype == jnp.float16
     np.testing.assert_array_equal(got, [-100.0, 700.0])
 
@@ -106,7 +107,7 @@ def test_float16_gradients_keep_their_direction():
 def test_products_are_over_the_whole_tree():
     flat = jnp.array([[1.0, 0.0, 2.0], [-1.0, 1.0, 0.0]])
     tree = {"a": flat[:, :1], "b": {"c": flat[:, 1:].reshape(2, 2, 1)}}
-    want, got = hondo.pcgrad(KEY, flat), hondo.pcgrad(KEY, tree)
+    want, got = surgery(KEY, flat), surgery(KEY, tree)
     np.testing.assert_array_equal(got["a"], want[:1])
     np.testing.assert_array_equal(got["b"]["c"][:, 0], want[1:])
 

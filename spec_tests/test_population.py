@@ -121,6 +121,15 @@ def test_no_data_is_the_identity_of_merging(seed):
             np.testing.assert_array_equal(np.asarray(got), np.asarray(want))
 
 
+@given(st.floats(1, 1e4, width=32))
+def test_pooling_many_equal_sets_keeps_their_mean(value):
+    stacked = hondo.Moments(*(jnp.full((1000, 1), v, jnp.float32) for v in (3, value, 0)))
+    pooled = pool(stacked)
+    # Deviations from a pivot nearby are exact; the one rounding left is the mean's own.
+    assert abs(float(pooled.mean[0]) - value) <= 2 * U * value
+    assert float(pooled.m2[0]) <= 3000 * (2 * U * value) ** 2
+
+
 def test_merging_nothing_with_nothing():
     empty = hondo.init_moments(2)
     assert all(np.all(np.asarray(leaf) == 0) for leaf in merge(empty, empty))

@@ -153,7 +153,18 @@ def test_too_few_entries_change_nothing(ddof):
 @pytest.mark.parametrize("weight", [0.0, 0.5, 1.0])
 def test_decay_one_learns_nothing(weight):
     stats, moments = draw(1, weight)
-    assert bits(update(stats, moments, jnp.float32(1.0))) == bits(stats)
+    infinite = moments._replace(mean=jnp.full(3, jnp.inf), m2=jnp.full(3, jnp.nan))
+    for fed in (moments, infinite):
+        assert bits(update(stats, fed, jnp.float32(1.0))) == bits(stats)
+
+
+def test_an_update_takes_no_gradient():
+    def total(x):
+        stats = update(draw(0)[0], hondo.batch_moments(x), jnp.float32(0.9))
+        return stats.mean.sum() + stats.var.sum()
+
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(5, 3)), jnp.float32)
+    np.testing.assert_array_equal(np.asarray(jax.grad(total)(x)), 0)
 
 
 def test_the_state_is_a_fixed_point_of_scan():

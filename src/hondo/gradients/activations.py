@@ -17,8 +17,8 @@ from hondo._dtypes import wide
 class Activation(NamedTuple):
     r"""An activation, its gain, and the pre-activations for which it is flat.
 
-    Flat is where the slope $|\varphi'|$ is at most a tenth of its maximum, there and all the way
-    out: at and below `flat_below`, at and above `flat_above`.
+    On a side where the slope goes to 0, flat is where $|\varphi'|$ is at most a tenth of its
+    maximum, there and all the way out: at and below `flat_below`, at and above `flat_above`.
 
     Attributes:
         name: as in `ACTIVATIONS`.
@@ -144,7 +144,7 @@ def saturated(
     r"""Tells which units are where their activation is flat, and so pass hardly any gradient.
 
     $$ |\varphi'(t)| \le \tfrac{1}{10} \max|\varphi'| \quad\text{for } t = z
-       \text{ and everything farther out} $$
+       \text{ and everything farther out, where } \varphi' \to 0 $$
 
     For "tanh" it is $|\tanh z| \ge \sqrt{0.9} = 0.949$; for "relu" the side where a unit is off,
     $z \le 0$, and a unit that is off for every example is dead. "leaky_relu" and "identity" are

@@ -6,20 +6,15 @@ float32, in float64 for float64, and rounded to the dtype once; the same key giv
 eager, under jit and under vmap.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Unpack
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-from jax import lax
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array
 
-from hondo._checks import check_range, error
-from hondo._dtypes import wide
+from hondo._checks import check_range
+from hondo.gradients._draws import normal, uniform
 from hondo.gradients.fans import Axes, Layout, fans
 
 Initializer = Callable[..., Array]
@@ -191,28 +186,12 @@ def lecun_normal(**layout: Unpack[Layout]) -> Initializer:
     return _FanScaled("normal", 1.0, "in", **layout)
 
 
-def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    """The dtype as JAX has it, `float` being its default one.
-
-    Raises:
-        ValueError: a dtype that is not a real floating one.
-
-    Example:
-        >>> float_dtype(float)
-        dtype('float32')
-    """
-    dtype = jax.dtypes.canonicalize_dtype(dtype)
-    if not jnp.issubdtype(dtype, jnp.floating):
-        raise error("dtype", str(dtype), "a real floating one")
-    return dtype
-
-
 @dataclass(frozen=True)
 class _Gaussian:
     variance: ArrayLike
 
     def __call__(self, key: Any, shape: Sequence[int], dtype: DTypeLike = float) -> Array:
-        return _normal(key, shape, dtype, self.variance)
+        return normal(key, shape, dtype, self.variance)
 
 
 @dataclass(frozen=True)
@@ -238,37 +217,5 @@ class _FanScaled:
             input_dilation=self.input_dilation,
         )
         fan = fan_in if self.fan == "in" else (fan_in + fan_out) / 2
-        draw = _normal if self.distribution == "normal" else _uniform
+        draw = normal if self.distribution == "normal" else uniform
         return draw(key, shape, dtype, self.scale / fan)
-
-
-def _normal(key: Any, shape: Sequence[int], dtype: DTypeLike, variance: ArrayLike) -> Array:
-    # √2 goes with σ into one factor. Two constant factors in a row, as `std * jax.random.normal()`
-    # has them, are multiplied by XLA under jit and not outside it: other bits from the same key.
-    dtype = float_dtype(dtype)
-    z = lax.erf_inv(_symmetric(key, shape, dtype))
-    return (jnp.sqrt(jnp.asarray(2 * variance, z.dtype)) * z).astype(dtype)
-
-
-def _uniform(key: Any, shape: Sequence[int], dtype: DTypeLike, variance: float) -> Array:
-    dtype, bound = float_dtype(dtype), math.sqrt(3 * variance)
-    u = _symmetric(key, shape, dtype)
-    limit = _at_most(bound, dtype)
-    return jnp.clip((_at_most(bound, u.dtype) * u).astype(dtype), -limit, limit)
-
-
-def _symmetric(key: Any, shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
-    """Uniform on (-1, 1), each value as likely as its negative.
-
-    The generator's grid starts at -1 and ends one step short of 1: half a step centres it, exactly.
-    """
-    drawn_in = wide(dtype)
-    u = jax.random.uniform(key, tuple(shape), drawn_in, -1.0, 1.0)
-    return u + jnp.asarray(jnp.finfo(drawn_in).eps, drawn_in)
-
-
-def _at_most(bound: float, dtype: np.dtype[Any]) -> Any:
-    """The largest number of the dtype that does not exceed the bound."""
-    nearest = np.asarray(bound).astype(dtype)
-    below = np.nextafter(nearest, np.zeros_like(nearest))
-    return below if float(nearest) > bound else nearest

@@ -12,8 +12,9 @@ from jaxtyping import Array
 
 from hondo._checks import check_range
 from hondo._dtypes import wide
+from hondo.gradients._draws import float_dtype
 from hondo.gradients.fans import Axes, fans
-from hondo.gradients.initializers import Initializer, float_dtype
+from hondo.gradients.initializers import Initializer
 
 
 def orthogonal(

@@ -12,7 +12,8 @@ from jaxtyping import Array
 
 from hondo._checks import check_count
 from hondo._dtypes import wide
-from hondo.gradients.initializers import Initializer, float_dtype
+from hondo.gradients._draws import float_dtype
+from hondo.gradients.initializers import Initializer
 
 
 def zero_last() -> Initializer:

@@ -1,8 +1,9 @@
 """The one computation that batch, layer, group and instance normalization share.
 
-Statistics are sums over the deviations from a pivot, x - p. The pivot is the mean of a sample of
-at least one example in eight, so (p - mean)² is at most eight variances whatever the data: nothing
-cancels, and x is read as often as by the formula E[x²] - E[x]².
+Statistics are sums over the deviations from a pivot, x - p. The pivot is the mean of a sample of at
+least one entry in eight, so that (p - mean)² is at most eight variances, whatever the data: nothing
+cancels. For a batch without a mask the sample is every eighth example, and the statistics cost
+what E[x²] - E[x]² costs and an eighth of a reading of x; otherwise it is all the valid entries.
 """
 
 import math

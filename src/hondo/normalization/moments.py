@@ -1,4 +1,4 @@
-"""Numbers, means and sums of squares that merge exactly, per channel (slides 17 and 18)."""
+"""Numbers, means and squared deviations that merge, per channel (slides 17 and 18)."""
 
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from hondo.normalization._standardize import Statistics, at_least_one, statistic
 
 
 class Moments(NamedTuple):
-    """What a batch says about each channel, in a form that merges without loss.
+    """What a batch says about each channel, in a form that merges.
 
     Attributes:
         n: the number of entries, a float: exact up to 2^24 and relatively within the dtype's

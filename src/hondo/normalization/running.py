@@ -59,7 +59,7 @@ def update_batch_stats(
 
     At weight $w = 0$ that is $r' = s$ exactly; at weight 1 it is $r' = \rho r + (1 - \rho) s$; in
     between, the average over the batches so far with weights $\rho^{t-k}$ that sum to 1. A channel
-    with no more than ddof entries keeps its statistics, bit for bit.
+    with no more than ddof entries keeps its statistics, bit for bit. The batch takes no gradient.
 
     Args:
         stats: the running statistics.

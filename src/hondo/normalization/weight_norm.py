@@ -15,9 +15,9 @@ def l2_normalize(
 
     $$ y = \frac{x}{\lVert x \rVert_2}, \qquad y = 0 \text{ where } x = 0 $$
 
-    The entries are scaled by the largest before they are squared, so that no square over- or
-    underflows; there is no epsilon, and the norm is 1 for any normal number's worth of x. At
-    x = 0, where there is no derivative, the gradient is 0.
+    The entries are divided by the largest before they are squared, so that no sum of squares
+    over- or underflows: without any epsilon the norm is 1 for large and small x alike. At x = 0,
+    where there is no derivative, the gradient is 0.
 
     Args:
         x: data of any shape.
