@@ -34,6 +34,18 @@ CASES = (
         ulps=32,
     ),
     Case(
+        "binary_cross_entropy",
+        lambda key, x: hondo.binary_cross_entropy(x, x > 0),
+        keeps=False,
+        ulps=32,
+    ),
+    Case(
+        "cross_entropy",
+        lambda key, x: hondo.cross_entropy(x, jnp.arange(4)),
+        keeps=False,
+        ulps=32,
+    ),
+    Case(
         "proximal_l1",
         lambda key, x: _step(hondo.proximal_l1(0.5, learning_rate=0.1), x),
         ulps=4,

@@ -13,17 +13,24 @@ def _repeat(key, x):
 
 
 def _clip(transformation):
-    return lambda key, x: transformation.update(x, transformation.init(x))[0]
+    return lambda key, x: transformation.update(x, transformation.init(x), jnp.ones_like(x))[0]
 
 
 CASES = (
     Case("residual", lambda key, x: hondo.residual(jnp.tanh)(x), ulps=8),
+    Case(
+        "pre_activation",
+        lambda key, x: hondo.pre_activation(jnp.tanh, activation=jax.nn.relu)(x),
+        ulps=8,
+    ),
+    Case("projection", lambda key, x: hondo.projection(jnp.ones((8, 2), x.dtype))(x), keeps=False),
     Case("repeat", _repeat, random=True, ulps=16),
     Case("stack", lambda key, x: hondo.stack([x, x]), keeps=False),
     Case("unstack", lambda key, x: hondo.unstack(x), keeps=False),
     Case("clip_by_global_norm", _clip(hondo.clip_by_global_norm(1.0)), ulps=4),
     Case("clip_by_global_norm", _clip(hondo.clip_by_global_norm(1e6)), label="inside"),
     Case("clip_by_layer", _clip(hondo.clip_by_layer(1.0)), ulps=4),
+    Case("adaptive_clip", _clip(hondo.adaptive_clip(0.5)), ulps=4),
     Case("clip_by_value", _clip(hondo.clip_by_value(1.0))),
     Case("global_norm", lambda key, x: hondo.global_norm(x), keeps=False, ulps=4),
 )

@@ -36,7 +36,7 @@ def test_train_writes_a_folder_that_predict_reads(tmp_path) -> None:
     assert (run / "curves.png").read_bytes()[:4] == b"\x89PNG"
     result = json.loads((run / "result.json").read_text())
 
-    predicted = hondo(tmp_path, "predict", "--run", "run", "--out", "p.csv")
+    predicted = hondo(tmp_path, "predict", "run", "--out", "p.csv")
     assert predicted.returncode == 0, predicted.stderr
     assert f"test accuracy {result['test accuracy']:.4f}" in predicted.stdout
     assert len((tmp_path / "p.csv").read_text().splitlines()) == 1 + result["test examples"]
@@ -44,7 +44,7 @@ def test_train_writes_a_folder_that_predict_reads(tmp_path) -> None:
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     refused(hondo(tmp_path, "train", *QUICK, "--out", "run"), "out must be a new folder", "run")
     assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    refused(hondo(tmp_path, "predict", "--run", "run", "--out", "p.csv"), "p.csv", "exists")
+    refused(hondo(tmp_path, "predict", "run", "--out", "p.csv"), "p.csv", "exists")
 
 
 @pytest.mark.parametrize("dataset", ["breast-cancer", "diabetes"])
@@ -80,7 +80,7 @@ def test_every_technique_can_be_switched(tmp_path) -> None:
         ("--depth 5", ("depth", "5")),
         ("--activation swoosh", ("activation", "swoosh")),
         ("--dataset diabetes --model resnet", ("model", "resnet")),
-        ("--dataset diabetes --augment", ("augment",)),
+        ("--dataset diabetes --label-smoothing 0.1", ("label_smoothing", "0.1")),
         ("--dataset fashion-mnist --data-dir nowhere", ("missing", "apt-get install", "nowhere")),
     ],
 )
@@ -90,7 +90,7 @@ def test_bad_input_is_one_line_and_code_2(tmp_path, arguments, words) -> None:
 
 
 def test_predict_refuses_what_is_no_run(tmp_path) -> None:
-    refused(hondo(tmp_path, "predict", "--run", "nothing"), "run must be a folder")
+    refused(hondo(tmp_path, "predict", "nothing"), "run must be a folder")
 
 
 IDX = b"\0\0\x08\x01" + (3).to_bytes(4, "big") + bytes([1, 2, 3])

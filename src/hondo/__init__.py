@@ -7,6 +7,7 @@ from hondo.gradients.activations import (
     gain,
     saturated,
 )
+from hondo.gradients.adaptive_clipping import adaptive_clip
 from hondo.gradients.clipping import (
     ClippingState,
     clip_by_global_norm,
@@ -27,7 +28,7 @@ from hondo.gradients.initializers import (
 )
 from hondo.gradients.orthogonal import orthogonal
 from hondo.gradients.repeat import repeat, stack, unstack
-from hondo.gradients.residual import residual
+from hondo.gradients.residual import pre_activation, projection, residual
 from hondo.gradients.residual_init import depth_scaled, zero_last
 from hondo.normalization.batch_norm import batch_norm, batch_norm_inference, batch_normalize
 from hondo.normalization.folding import fold_batch_norm
@@ -54,6 +55,7 @@ from hondo.regularization.averages import (
 )
 from hondo.regularization.composition import compose, example_keys, on_images
 from hondo.regularization.constraints import ProximalState, max_norm, proximal_l1
+from hondo.regularization.cross_entropy import binary_cross_entropy, cross_entropy
 from hondo.regularization.decompositions import (
     Ambiguity,
     BiasVariance,
@@ -128,6 +130,7 @@ __all__ = [
     "ProximalState",
     "StopReason",
     "TrainState",
+    "adaptive_clip",
     "ambiguity",
     "apply_dropout_mask",
     "average_log_probabilities",
@@ -139,11 +142,13 @@ __all__ = [
     "batch_norm_inference",
     "batch_normalize",
     "bias_variance",
+    "binary_cross_entropy",
     "bootstrap_indices",
     "clip_by_global_norm",
     "clip_by_layer",
     "clip_by_value",
     "compose",
+    "cross_entropy",
     "cutmix",
     "cutout",
     "depth_scaled",
@@ -203,6 +208,8 @@ __all__ = [
     "penalized",
     "pool_moments",
     "population_stats",
+    "pre_activation",
+    "projection",
     "proximal_l1",
     "random_crop",
     "random_flip",

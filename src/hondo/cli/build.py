@@ -20,29 +20,20 @@ _LOSSES: dict[str, Any] = {
     "binary": "binary_cross_entropy",
     "regression": "squared_error",
 }
-_ACTIVATIONS = {
-    "relu": jax.nn.relu,
-    "leaky_relu": jax.nn.leaky_relu,
-    "elu": jax.nn.elu,
-    "gelu": jax.nn.gelu,
-    "silu": jax.nn.silu,
-    "tanh": jnp.tanh,
-    "sigmoid": jax.nn.sigmoid,
-}
 _INITS = {
     "he_normal": hondo.he_normal,
     "he_uniform": hondo.he_uniform,
     "glorot_normal": hondo.glorot_normal,
     "glorot_uniform": hondo.glorot_uniform,
     "lecun_normal": hondo.lecun_normal,
-    "orthogonal": jax.nn.initializers.orthogonal,
+    "orthogonal": hondo.orthogonal,
     "gaussian": partial(hondo.gaussian, 0.01),
 }
 
 
 def checked(config: TrainConfig) -> TrainConfig:
     """Raises for every value that no data set could make right; returns the configuration."""
-    check_choice("activation", config.activation, tuple(_ACTIVATIONS))
+    check_choice("activation", config.activation, tuple(hondo.ACTIVATIONS))
     check_choice("init", config.init, tuple(_INITS))
     check_probability("keep_prob", config.keep_prob)
     check_range("learning_rate", config.learning_rate, 0.0, open_low=True)
@@ -64,7 +55,7 @@ def network(config: TrainConfig, dataset: Dataset) -> nn.Module:
         "outputs": dataset.outputs,
         "depth": config.depth or (8 if config.model == "resnet" else 24),
         "width": config.width or (16 if config.model == "resnet" else 128),
-        "activation": _ACTIVATIONS[config.activation],
+        "activation": hondo.find_activation(config.activation).function,
         "kernel_init": _INITS[config.init](),
     }
     if config.model == "plain":
@@ -83,9 +74,10 @@ class _LayerNorm(nn.Module):
 
 def problem(config: TrainConfig, dataset: Dataset) -> hondo.Problem:
     """The network, the data set's loss and the penalties."""
-    reduce = jnp.mean
-    module = network(config, dataset)
-    made = hondo.supervised(module, loss=_LOSSES[dataset.task], reduce=reduce)
+    # The slide sums the binary cross-entropy over the examples.
+    reduce = jnp.sum if dataset.task == "binary" else jnp.mean
+    loss = _LOSSES[dataset.task]
+    made = hondo.supervised(network(config, dataset), loss=loss, reduce=reduce)
     for penalty, strength in ((hondo.l1_penalty, config.l1), (hondo.l2_penalty, config.l2)):
         if strength:
             penalty = partial(penalty, strength=strength)
@@ -113,8 +105,6 @@ def stopper(config: TrainConfig) -> hondo.EarlyStopping:
 def augmentation(config: TrainConfig, dataset: Dataset) -> Any:
     """The hook of `fit` for noise, smoothing and image augmentation, or None for none of them."""
     images = dataset.inputs.ndim == 4 and config.augment
-    if config.augment and not images:
-        raise error("augment", True, f"off for the table {dataset.name}")
     if config.label_smoothing and dataset.task != "classification":
         raise error("label_smoothing", config.label_smoothing, "0 without classes")
     if not (images or config.input_noise or config.label_smoothing):

@@ -1,7 +1,8 @@
 """The entry point: reads the command line, says errors in one line."""
 
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import tyro
 
@@ -17,18 +18,19 @@ def main() -> None:
     """Runs one command; bad input ends in one line on stderr and exit code 2."""
     config = tyro.cli(Command, prog="hondo")
     try:
-        _run(config)
-    except (ValueError, TypeError, FileNotFoundError) as reason:
+        job = _prepared(config)
+    except (ValueError, TypeError, OSError) as reason:
         print(f"hondo: {reason}", file=sys.stderr)
         sys.exit(2)
+    job()
 
 
-def _run(config: TrainConfig | PredictConfig) -> None:
+def _prepared(config: TrainConfig | PredictConfig) -> Callable[[], Any]:
+    """What is left to do once everything that the user gave has been checked."""
     if isinstance(config, TrainConfig):
-        from hondo.cli.train import run as train
+        from hondo.cli.train import prepare as prepare_train
 
-        train(config)
-    else:
-        from hondo.cli.predict import run as predict
+        return prepare_train(config)
+    from hondo.cli.predict import prepare as prepare_predict
 
-        predict(config)
+    return prepare_predict(config)

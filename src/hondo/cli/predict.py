@@ -1,5 +1,7 @@
 """`hondo predict`: a run's best model on new inputs."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from hondo.cli import build, folder
-from hondo.cli.config import PredictConfig, TrainConfig
+from hondo.cli.config import PredictConfig
 from hondo.data import Dataset, load
 
 _BATCH = 1024
 
 
-def run(config: PredictConfig) -> np.ndarray:
-    """Predicts, prints the score where there are targets, writes the CSV file where one is named.
+def prepare(config: PredictConfig) -> Callable[[], np.ndarray]:
+    """Reads the run, its model and the inputs, and gives what is left to do.
 
     Raises:
         ValueError: not a run's folder, inputs of another shape, a file that exists.
@@ -25,7 +27,16 @@ def run(config: PredictConfig) -> np.ndarray:
     trained = folder.read_config(config.run)
     dataset = load(trained.dataset, trained.data_dir)
     inputs = dataset.test_inputs if config.inputs is None else _read(config.inputs, dataset)
-    predictions = _predict(trained, dataset, config.run, inputs)
+    network = build.network(trained, dataset)
+    variables = folder.load_model(config.run, _like(network, dataset))
+    return partial(run, config, dataset, network, variables, inputs)
+
+
+def run(
+    config: PredictConfig, dataset: Dataset, network: Any, variables: Any, inputs: np.ndarray
+) -> np.ndarray:
+    """Predicts, prints the score of known targets, writes the CSV file where one is named."""
+    predictions = _predict(dataset, network, variables, inputs)
     if config.inputs is None:
         print(_score(dataset, predictions))
     if config.out is not None:
@@ -48,12 +59,12 @@ def _read(path: Path, dataset: Dataset) -> np.ndarray:
     return inputs.astype(np.float32)
 
 
-def _predict(config: TrainConfig, dataset: Dataset, run: Path, inputs: np.ndarray) -> np.ndarray:
-    network = build.network(config, dataset)
-    like = jax.eval_shape(
-        lambda: network.init(jax.random.key(0), jnp.asarray(dataset.inputs[:1]), train=False)
-    )
-    variables = folder.load_model(run, like)
+def _like(network: Any, dataset: Dataset) -> Any:
+    example = jnp.asarray(dataset.inputs[:1])
+    return jax.eval_shape(lambda: network.init(jax.random.key(0), example, train=False))
+
+
+def _predict(dataset: Dataset, network: Any, variables: Any, inputs: np.ndarray) -> np.ndarray:
     infer = jax.jit(lambda x: _decide(dataset, network.apply(variables, x, train=False)))
     parts = [infer(inputs[i : i + _BATCH]) for i in range(0, len(inputs), _BATCH)]
     return np.concatenate([np.asarray(part) for part in parts])

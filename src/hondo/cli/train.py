@@ -2,8 +2,10 @@
 
 import json
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from rich.console import Console
@@ -15,8 +17,18 @@ from hondo.cli.config import TrainConfig
 from hondo.data import Dataset, Parts, load, split
 
 
-def run(config: TrainConfig) -> Path:
-    """Trains as configured, prints what it does and what came of it, writes the folder.
+class Job(NamedTuple):
+    """A checked run: all that training needs, and the folder that it will fill."""
+
+    config: TrainConfig
+    dataset: Dataset
+    parts: Parts
+    problem: hondo.Problem
+    out: Path
+
+
+def prepare(config: TrainConfig) -> Callable[[], Path]:
+    """Checks the configuration and the data, makes the folder, gives what is left to do.
 
     Raises:
         ValueError: a configuration or data that cannot work; nothing is written then.
@@ -29,16 +41,19 @@ def run(config: TrainConfig) -> Path:
     build.augmentation(config, dataset)
     # What the network itself refuses is refused before anything is written.
     jax.eval_shape(problem.init, jax.random.key(0), build.as_arrays(parts.valid))
+    return partial(run, Job(config, dataset, parts, problem, folder.create(config)))
+
+
+def run(job: Job) -> Path:
+    """Trains as configured, prints what it does and what came of it, fills the folder."""
     console = Console()
-    out = folder.create(config)
-    console.print(describe(config, dataset, parts))
+    console.print(describe(job))
     began = time.perf_counter()
-    result = _fit(config, dataset, parts, problem, out)
+    result = _fit(job)
     seconds = time.perf_counter() - began
-    summary = _write(config, dataset, problem, result, seconds, out)
-    console.print(_table(summary))
-    console.print(f"written to {out}")
-    return out
+    console.print(_table(_write(job, result, seconds)))
+    console.print(f"written to {job.out}")
+    return job.out
 
 
 def _check_batch(config: TrainConfig, parts: Parts) -> None:
@@ -49,8 +64,9 @@ def _check_batch(config: TrainConfig, parts: Parts) -> None:
         )
 
 
-def describe(config: TrainConfig, dataset: Dataset, parts: Parts) -> str:
+def describe(job: Job) -> str:
     """One line on the data, one on the network, one on the remedies that are on."""
+    config, dataset, parts = job.config, job.dataset, job.parts
     network = build.network(config, dataset)
     on = {
         f"{config.norm} norm": config.norm != "none",
@@ -65,7 +81,7 @@ def describe(config: TrainConfig, dataset: Dataset, parts: Parts) -> str:
         f"clip {config.clip:g}": config.clip > 0,
         f"input noise {config.input_noise:g}": config.input_noise > 0,
         f"label smoothing {config.label_smoothing:g}": config.label_smoothing > 0,
-        "augmentation": config.augment,
+        "augmentation": config.augment and dataset.inputs.ndim == 4,
         f"early stopping after {config.patience}": config.patience > 0,
     }
     return (
@@ -77,12 +93,11 @@ def describe(config: TrainConfig, dataset: Dataset, parts: Parts) -> str:
     )
 
 
-def _fit(
-    config: TrainConfig, dataset: Dataset, parts: Parts, problem: hondo.Problem, out: Path
-) -> hondo.FitResult:
+def _fit(job: Job) -> hondo.FitResult:
+    config, parts = job.config, job.parts
     steps = len(parts.train[0]) // config.batch_size * config.max_epochs
     return hondo.fit_with_progress(
-        problem,
+        job.problem,
         build.optimizer(config, steps),
         build.as_arrays(parts.train),
         build.as_arrays(parts.valid),
@@ -90,23 +105,17 @@ def _fit(
         batch_size=config.batch_size,
         max_epochs=config.max_epochs,
         stopper=build.stopper(config),
-        augment=build.augmentation(config, dataset),
-        report=lambda epoch, metrics: folder.append_metrics(out, epoch, metrics),
+        augment=build.augmentation(config, job.dataset),
+        report=lambda epoch, metrics: folder.append_metrics(job.out, epoch, metrics),
     )
 
 
-def _write(
-    config: TrainConfig,
-    dataset: Dataset,
-    problem: hondo.Problem,
-    result: hondo.FitResult,
-    seconds: float,
-    out: Path,
-) -> dict[str, Any]:
+def _write(job: Job, result: hondo.FitResult, seconds: float) -> dict[str, Any]:
+    dataset, out = job.dataset, job.out
     best = result.best
     folder.save_model(out, {"params": best.params, **best.model_state})
     test = build.as_arrays((dataset.test_inputs, dataset.test_targets))
-    metrics = hondo.evaluate(problem, best.params, best.model_state, test)
+    metrics = hondo.evaluate(job.problem, best.params, best.model_state, test)
     summary = {
         **{f"test {name}": float(value) for name, value in metrics.items()},
         "test examples": len(dataset.test_inputs),
@@ -117,7 +126,7 @@ def _write(
     }
     (out / folder.RESULT).write_text(json.dumps(summary, indent=2) + "\n")
     if int(result.last.epoch):
-        title = f"{dataset.name}, {config.model}"
+        title = f"{dataset.name}, {job.config.model}"
         curves.draw(out / folder.CURVES, folder.read_metrics(out), int(best.epoch), title)
     return summary
 

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from hondo._checks import check_choice, check_range
 from hondo._dtypes import wide as accumulator
+from hondo._norms import root
 
 Limit = float | Float[Array, ""]
 Policy = Literal["propagate", "zero", "skip"]
@@ -68,7 +69,7 @@ def clip_by_global_norm(
     References:
         Slide 11; Pascanu, Mikolov and Bengio 2013, algorithm 1.
     """
-    return _transformation(limit, nonfinite, _by_global_norm)
+    return transformation("limit", limit, nonfinite, _by_global_norm)
 
 
 def clip_by_value(limit: Limit, *, nonfinite: Policy = "propagate") -> optax.GradientTransformation:
@@ -93,7 +94,7 @@ def clip_by_value(limit: Limit, *, nonfinite: Policy = "propagate") -> optax.Gra
     References:
         Slide 11; Goodfellow et al. 2016, section 10.11.1.
     """
-    return _transformation(limit, nonfinite, _by_value)
+    return transformation("limit", limit, nonfinite, _by_value)
 
 
 def clip_by_layer(limit: Limit, *, nonfinite: Policy = "propagate") -> optax.GradientTransformation:
@@ -120,7 +121,7 @@ def clip_by_layer(limit: Limit, *, nonfinite: Policy = "propagate") -> optax.Gra
     References:
         Slide 11.
     """
-    return _transformation(limit, nonfinite, _by_layer)
+    return transformation("limit", limit, nonfinite, _by_layer)
 
 
 def nonfinite_leaves(state: ClippingState) -> list[str]:
@@ -167,11 +168,18 @@ def global_norm(tree: Any) -> Float[Array, ""]:
     return jnp.ldexp(_norm(scaled), exponent)
 
 
-Clip = Callable[[Any, Any], tuple[Any, Array]]
+Clip = Callable[[Any, Any, Array], tuple[Any, Array]]
 
 
-def _transformation(limit: Limit, nonfinite: Policy, clip: Clip) -> optax.GradientTransformation:
-    check_range("limit", limit, 0.0, repair="It is the largest norm that passes.")
+def transformation(
+    name: str, limit: Limit, nonfinite: Policy, clip: Clip
+) -> optax.GradientTransformation:
+    """Makes one of `clip(updates, params, limit)` → clipped updates and the norm before.
+
+    Raises:
+        ValueError: a negative limit, an unknown policy.
+    """
+    check_range(name, limit, 0.0, repair="It bounds what passes.")
     check_choice("nonfinite", nonfinite, _POLICIES)
     return optax.GradientTransformation(_init, partial(_update, limit, nonfinite, clip))
 
@@ -184,11 +192,10 @@ def _init(params: Any) -> ClippingState:
 def _update(
     limit: Limit, policy: Policy, clip: Clip, updates: Any, state: Any, params: Any = None
 ) -> tuple[Any, ClippingState]:
-    del params
     nonfinite = jax.tree.map(lambda g: ~jnp.all(jnp.isfinite(g)), updates)
     bad = jnp.any(jnp.array([False, *jax.tree.leaves(nonfinite)]))
     finite = jax.tree.map(lambda g: jnp.where(jnp.isfinite(g), g, 0), updates)
-    clipped, norm = clip(finite, jnp.asarray(limit, jnp.float32))
+    clipped, norm = clip(finite, params, jnp.asarray(limit, jnp.float32))
     if policy == "propagate":
         clipped = jax.tree.map(lambda g, c: jnp.where(bad, g, c), updates, clipped)
     elif policy == "skip":
@@ -196,7 +203,8 @@ def _update(
     return clipped, ClippingState(norm, nonfinite, state.nonfinite_steps + bad.astype(jnp.int32))
 
 
-def _by_global_norm(updates: Any, limit: Array) -> tuple[Any, Array]:
+def _by_global_norm(updates: Any, params: Any, limit: Array) -> tuple[Any, Array]:
+    del params
     scaled, exponent = _scaled(updates)
     norm = _norm(scaled)
     exceeds = norm > jnp.ldexp(limit, -exponent)
@@ -208,12 +216,14 @@ def _by_global_norm(updates: Any, limit: Array) -> tuple[Any, Array]:
     return jax.tree.map(shrink, updates, scaled), jnp.ldexp(norm, exponent)
 
 
-def _by_layer(updates: Any, limit: Array) -> tuple[Any, Array]:
-    clipped = jax.tree.map(lambda g: _by_global_norm(g, limit)[0], updates)
+def _by_layer(updates: Any, params: Any, limit: Array) -> tuple[Any, Array]:
+    clipped = jax.tree.map(lambda g: _by_global_norm(g, params, limit)[0], updates)
     return clipped, global_norm(updates)
 
 
-def _by_value(updates: Any, limit: Array) -> tuple[Any, Array]:
+def _by_value(updates: Any, params: Any, limit: Array) -> tuple[Any, Array]:
+    del params
+
     def clamp(g: Array) -> Array:
         wide = g.astype(accumulator(g.dtype))
         bound = limit.astype(wide.dtype)
@@ -233,4 +243,4 @@ def _scaled(tree: Any) -> tuple[Any, Array]:
 
 def _norm(tree: Any) -> Array:
     squares = [jnp.sum(jnp.square(g)) for g in jax.tree.leaves(tree)]
-    return jnp.sqrt(sum(squares, start=jnp.zeros((), jnp.float32)).astype(jnp.float32))
+    return root(sum(squares, start=jnp.zeros((), jnp.float32)).astype(jnp.float32))

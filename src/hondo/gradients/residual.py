@@ -1,10 +1,12 @@
-"""Residual connections (slide 13)."""
+"""Residual connections, their branches and their shortcuts (slide 13)."""
 
 from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Float
+
+from hondo._checks import check_count
 
 Function = Callable[..., Array]
 
@@ -41,6 +43,76 @@ def residual(f: Function, *, shortcut: Function | None = None) -> Function:
         return skip + branch
 
     return block
+
+
+def pre_activation(
+    layer: Function, *, activation: Function, norm: Function | None = None
+) -> Function:
+    r"""Makes a pre-activated branch, $x \mapsto \ell(\varphi(\operatorname{norm}(x)))$.
+
+    With norm and activation inside the branch the skip is the identity from the first block to
+    the last: $x_L = x_l + \sum_{i=l}^{L-1} f_i(x_i)$.
+
+    Args:
+        layer: ℓ, the dense or convolutional map; called with whatever further arguments the
+            result gets.
+        activation: φ.
+        norm: the normalisation, or None.
+
+    Returns:
+        The branch f, for `residual(f)`.
+
+    Example:
+        >>> import hondo, jax, jax.numpy as jnp
+        >>> branch = hondo.pre_activation(lambda x: 2 * x, activation=jax.nn.relu)
+        >>> hondo.residual(branch)(jnp.array([1.0, -1.0])).tolist()
+        [3.0, -1.0]
+
+    References:
+        Slide 13; He et al. 2016, figure 4(e).
+    """
+
+    def branch(x: Array, *args: Any) -> Array:
+        return layer(activation(x if norm is None else norm(x)), *args)
+
+    return branch
+
+
+def projection(kernel: Float[Array, "inputs outputs"], *, stride: int = 1) -> Function:
+    r"""Makes the linear shortcut $x \mapsto W_s x$ of every stride-th position.
+
+    On images it is a 1×1 convolution: the axes between the first and the last are positions.
+
+    Args:
+        kernel: $W_s$, from the channels of x to those of the branch.
+        stride: ≥ 1.
+
+    Returns:
+        The shortcut g, for `residual(f, shortcut=g)`: x (batch, …, inputs) ↦ (batch, …, outputs).
+
+    Raises:
+        ValueError: a stride below 1; when called, x with other channels than the kernel's.
+
+    Example:
+        >>> import hondo, jax.numpy as jnp
+        >>> hondo.projection(jnp.ones((3, 8)), stride=2)(jnp.ones((1, 6, 6, 3))).shape
+        (1, 3, 3, 8)
+
+    References:
+        Slide 13; He et al. 2015b, equation 2.
+    """
+    check_count("stride", stride)
+
+    def shortcut(x: Array) -> Array:
+        if x.shape[-1] != kernel.shape[0]:
+            raise ValueError(
+                f"kernel must have the {x.shape[-1]} channels of x {x.shape} as its first axis, "
+                f"got {kernel.shape}."
+            )
+        positions = (slice(None, None, stride),) * max(x.ndim - 2, 0)
+        return x[(slice(None), *positions)] @ kernel if x.ndim > 1 else x @ kernel
+
+    return shortcut
 
 
 def _check(skip: Array, branch: Array, projected: bool) -> None:

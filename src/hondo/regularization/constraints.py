@@ -1,6 +1,6 @@
 """Steps after the optimiser's: exact zeros and bounded norms, as optax transformations."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +9,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from hondo._checks import check_range
-from hondo._dtypes import wide as accumulator
+from hondo._norms import Axes, project
 from hondo.regularization.roles import Where, is_weight, weight_mask
 
 Strength = float | Float[Array, ""]
@@ -79,7 +79,7 @@ def proximal_l1(
 
 
 def max_norm(
-    limit: Strength, *, axis: int | Sequence[int] | None = None, where: Where = is_weight
+    limit: Strength, *, axis: Axes = None, where: Where = is_weight
 ) -> optax.GradientTransformation:
     r"""Projects each unit's incoming weights onto a ball after the optimiser's step.
 
@@ -113,22 +113,15 @@ def max_norm(
     """
     check_range("limit", limit, 0.0)
 
-    def project(w: Array) -> Array:
-        axes = tuple(range(w.ndim - 1)) if axis is None else axis
-        wide = w.astype(accumulator(w.dtype))
-        top = jnp.max(jnp.abs(wide), axis=axes, keepdims=True)
-        scaled = wide / jnp.where(top > 0, top, 1)
-        norm = jnp.sqrt(jnp.sum(jnp.square(scaled), axis=axes, keepdims=True))
-        bound = jnp.asarray(limit, wide.dtype)
-        inside = scaled * (bound / jnp.where(norm > 0, norm, 1))
-        return jnp.where(norm * top > bound, inside.astype(w.dtype), w)
+    def bounded(w: Array) -> Array:
+        return project(w, tuple(range(w.ndim - 1)) if axis is None else axis, limit)
 
     def init(params: Any) -> optax.EmptyState:
         weight_mask(params, where)
         return optax.EmptyState()
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        return _moved(updates, params, where, project), state
+        return _moved(updates, params, where, bounded), state
 
     return optax.GradientTransformation(init, update)
 

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array
 
 from hondo._checks import check_choice
 from hondo._dtypes import wide as accumulator
+from hondo.regularization.cross_entropy import binary_cross_entropy, cross_entropy
 from hondo.training.adapters import model
 from hondo.training.problem import Problem
 
@@ -100,19 +100,15 @@ def _measures(loss: str | ExampleLoss) -> Callable[[Any, Any], dict[str, Array]]
 
 
 def _cross_entropy(logits: Array, targets: Array) -> dict[str, Array]:
-    logits = logits.astype(accumulator(logits.dtype))
-    if jnp.issubdtype(targets.dtype, jnp.integer):
-        classes = targets
-        loss = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
-    else:
-        classes = jnp.argmax(targets, axis=-1)
-        loss = optax.softmax_cross_entropy(logits, targets.astype(logits.dtype))
+    is_class = jnp.issubdtype(targets.dtype, jnp.integer)
+    classes = targets if is_class else jnp.argmax(targets, axis=-1)
+    loss = cross_entropy(logits, targets, reduce=None)
     return {"loss": loss, "accuracy": _agreement(jnp.argmax(logits, axis=-1), classes)}
 
 
 def _binary_cross_entropy(logits: Array, targets: Array) -> dict[str, Array]:
-    logits = _like(logits, targets).astype(accumulator(logits.dtype))
-    loss = optax.sigmoid_binary_cross_entropy(logits, targets.astype(logits.dtype))
+    logits = _like(logits, targets)
+    loss = binary_cross_entropy(logits, targets, reduce=None)
     return {"loss": loss, "accuracy": _agreement(logits > 0, targets > 0.5)}
 
 

@@ -1,0 +1,102 @@
+"""Cross-entropies from logits: the data terms that penalties are added to (slide 3)."""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Shaped
+
+from hondo._dtypes import wide as accumulator
+
+Reduce = Callable[[Array], Array] | None
+
+
+def binary_cross_entropy(
+    logits: Float[Array, "*batch"], targets: Shaped[Array, "..."], *, reduce: Reduce = jnp.sum
+) -> Float[Array, "..."]:
+    r"""Computes the slide's data term from logits z, with $a = \sigma(z)$.
+
+    $$ \tilde E = -\sum_e \big(y_e \log a_e + (1 - y_e)\log(1 - a_e)\big) $$
+
+    Neither logarithm nor exponential overflows for any finite z, and the gradient is $a - y$.
+
+    Args:
+        logits: z, of any shape.
+        targets: y in [0, 1] or bool, of the same shape; nothing is broadcast.
+        reduce: how the values become the objective: the slide's `jnp.sum`, `jnp.mean`, or None to
+            keep one for each logit.
+
+    Returns:
+        The loss, in float32 or wider.
+
+    Raises:
+        ValueError: shapes that differ.
+
+    Example:
+        >>> import hondo, jax.numpy as jnp
+        >>> float(hondo.binary_cross_entropy(jnp.array([1e4, -1e4]), jnp.array([1.0, 1.0])))
+        10000.0
+
+    References:
+        Slide 3, Ẽ(θ); Goodfellow et al. 2016, section 6.2.2.2.
+    """
+    if logits.shape != targets.shape:
+        raise ValueError(
+            f"targets must have the shape of logits, {logits.shape}, got {targets.shape}. "
+            "Nothing is broadcast between them."
+        )
+    logits = logits.astype(accumulator(logits.dtype))
+    values = optax.sigmoid_binary_cross_entropy(logits, targets.astype(logits.dtype))
+    return values if reduce is None else reduce(values)
+
+
+def cross_entropy(
+    logits: Float[Array, "*batch classes"],
+    targets: Shaped[Array, "..."],
+    *,
+    reduce: Reduce = jnp.mean,
+) -> Float[Array, "..."]:
+    r"""Computes the cross-entropy of classes and the softmax of logits z.
+
+    $$ E = \frac1m\sum_e\Big(\log\sum_k e^{z_{ek}} - z_{e,y_e}\Big), \qquad
+       \frac{\partial E}{\partial z} = \frac1m\big(\operatorname{softmax}(z) - y\big) $$
+
+    Args:
+        logits: z, with the classes on the last axis.
+        targets: integer classes in [0, K), of the shape of the batch; or probabilities of the
+            shape of the logits, such as smoothed or mixed labels.
+        reduce: how the examples' values become the objective: `jnp.mean`, `jnp.sum`, or None to
+            keep one for each example.
+
+    Returns:
+        The loss, in float32 or wider; NaN for a class that there is not.
+
+    Raises:
+        ValueError: shapes that fit neither form.
+
+    Example:
+        >>> import hondo, jax.numpy as jnp
+        >>> float(hondo.cross_entropy(jnp.zeros((2, 4)), jnp.array([0, 3]))) == jnp.log(4.0)
+        Array(True, dtype=bool)
+
+    References:
+        Slide 3, for K classes; Goodfellow et al. 2016, section 6.2.2.3.
+    """
+    is_class = jnp.issubdtype(targets.dtype, jnp.integer)
+    expected = logits.shape[:-1] if is_class else logits.shape
+    if targets.shape != expected:
+        form = "integer classes" if is_class else "probabilities"
+        raise ValueError(f"targets, {form}, must have shape {expected}, got {targets.shape}.")
+    logits = logits.astype(accumulator(logits.dtype))
+    values = _of_classes(logits, targets) if is_class else _of_probabilities(logits, targets)
+    return values if reduce is None else reduce(values)
+
+
+def _of_classes(logits: Array, classes: Array) -> Array:
+    values = optax.softmax_cross_entropy_with_integer_labels(logits, classes)
+    exists = (classes >= 0) & (classes < logits.shape[-1])
+    return jnp.where(exists, values, jnp.nan)
+
+
+def _of_probabilities(logits: Array, probabilities: Array) -> Array:
+    return optax.softmax_cross_entropy(logits, probabilities.astype(logits.dtype))
