@@ -8,7 +8,21 @@ from exact import assert_binomial, gamma
 from flax import linen as nn
 
 import hondo
-from hondo.linen import BatchNorm, DeepMLP, Dropout, PlainMLP, PreActResNet, Repeat, Residual
+from hondo.linen import (
+    BatchNorm,
+    DeepMLP,
+    Dropout,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    PlainMLP,
+    PreActResNet,
+    Repeat,
+    Residual,
+    RMSNorm,
+    commit_moments,
+    hold_moments,
+)
 
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (16, 6)) * 2 + 3
@@ -71,10 +85,111 @@ def test_dropout_drops_at_its_rate_and_only_in_training() -> None:
     assert_binomial(int(jnp.sum(raw != 0)), x.size, 0.7)
 
 
-@pytest.mark.parametrize("module", [Dropout(0.1), BatchNorm(), DeepMLP(3), PlainMLP(3)])
+@pytest.mark.parametrize(
+    "module", [Dropout(0.1), BatchNorm(), LayerNorm(), RMSNorm(), DeepMLP(3), PlainMLP(3)]
+)
 def test_train_is_required(module) -> None:
     with pytest.raises(TypeError, match="train"):
         module.init(KEY, X)
+
+
+IMAGES = jax.random.normal(jax.random.key(2), (4, 5, 5, 6))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (LayerNorm(), nn.LayerNorm(use_fast_variance=False)),
+        (GroupNorm(3), nn.GroupNorm(3, use_fast_variance=False)),
+        (InstanceNorm(), nn.InstanceNorm(use_fast_variance=False)),
+        (RMSNorm(), nn.RMSNorm()),
+    ],
+)
+def test_the_norms_load_flaxs_parameters_and_do_the_same(ours, theirs) -> None:
+    variables = theirs.init(KEY, IMAGES)
+    variables = jax.tree.map(lambda leaf: jax.random.normal(KEY, leaf.shape), variables)
+    got = ours.apply(variables, IMAGES, train=True)
+    assert jax.tree.structure(ours.init(KEY, IMAGES, train=True)) == jax.tree.structure(variables)
+    # Means of up to 25·6 entries in either, and values of a few units.
+    size = float(jnp.max(jnp.abs(got)))
+    want = theirs.apply(variables, IMAGES)
+    np.testing.assert_allclose(got, want, rtol=0, atol=2 * gamma(150 + 16) * size)
+    np.testing.assert_array_equal(ours.apply(variables, IMAGES, train=False), got)
+
+
+class Shared(nn.Module):
+    """One norm, called for two batches."""
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        norm = BatchNorm(decay=0.9)
+        return norm(x[:4], train=train), norm(x[4:], train=train)
+
+
+def whole_update(variables, x):
+    return BatchNorm(decay=0.9).apply(variables, x, train=True, mutable=["batch_stats"])[1]
+
+
+@pytest.mark.promise(7)
+def test_microbatches_count_as_one_update() -> None:
+    module = BatchNorm()
+    start = module.init(KEY, X, train=True)
+    held = hold_moments(start)
+
+    def step(held, x):
+        _, new = module.apply(held, x, train=True, mutable=["batch_stats", "batch_moments"])
+        return held | new, None
+
+    held, _ = jax.lax.scan(step, held, X.reshape(4, 4, 6))
+    np.testing.assert_array_equal(held["batch_stats"]["weight"], np.zeros(6))
+    got, want = commit_moments(held, decay=0.9), whole_update(start, X)
+    assert set(got) == {"params", "batch_stats"}
+    for name, value in want["batch_stats"].items():
+        np.testing.assert_allclose(got["batch_stats"][name], value, rtol=gamma(128))
+
+
+@pytest.mark.promise(7)
+def test_calls_count_as_one_update() -> None:
+    start = Shared().init(KEY, X, train=True)
+    _, new = Shared().apply(hold_moments(start), X, train=True, mutable=["batch_moments"])
+    got = commit_moments(start | new, decay=0.9)["batch_stats"]["BatchNorm_0"]
+    alone = {"params": start["params"]["BatchNorm_0"]}
+    want = whole_update(alone | {"batch_stats": start["batch_stats"]["BatchNorm_0"]}, X)
+    for name, value in want["batch_stats"].items():
+        np.testing.assert_allclose(got[name], value, rtol=gamma(128))
+
+
+@pytest.mark.promise(7)
+def test_remat_counts_once_and_stacks_hold_too() -> None:
+    def trained(remat):
+        net = Repeat(Noisy(), depth=3, remat=remat)
+        variables = net.init(KEY, X, train=False)
+
+        def loss(params):
+            y, new = net.apply(
+                variables | {"params": params}, X, train=True, rngs=KEY, mutable=["batch_stats"]
+            )
+            return jnp.sum(jnp.sin(y)), new
+
+        return net, variables, jax.grad(loss, has_aux=True)(variables["params"])[1]
+
+    net, variables, plain = trained(False)
+    jax.tree.map(np.testing.assert_array_equal, trained(True)[2], plain)
+    _, new = net.apply(hold_moments(variables), X, train=True, rngs=KEY, mutable=["batch_moments"])
+    got = commit_moments(variables | new, decay=0.99)["batch_stats"]
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=gamma(8)), got, plain["batch_stats"]
+    )
+
+
+def test_held_moments_need_statistics_and_a_start() -> None:
+    with pytest.raises(ValueError, match=r"batch_stats.*got \['params'\]"):
+        hold_moments({"params": {}})
+    variables = BatchNorm().init(KEY, X, train=True)
+    with pytest.raises(ValueError, match="hold_moments"):
+        commit_moments(variables, decay=0.9)
+    with pytest.raises(ValueError, match="decay must be"):
+        commit_moments(hold_moments(variables), decay=1.5)
 
 
 class Double(nn.Module):

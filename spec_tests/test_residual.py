@@ -151,3 +151,29 @@ def test_unnormalised_branches_double_the_variance() -> None:
     ratios = np.asarray(jax.vmap(variance)(jax.random.split(jax.random.key(2), trials)))
     # E = 2^depth exactly; six standard errors of the mean over the trials.
     assert abs(ratios.mean() - 2**depth) <= 6.2 * ratios.std(ddof=1) / np.sqrt(trials)
+
+
+def test_a_pre_activated_branch_is_norm_activation_layer() -> None:
+    x, w = jnp.array([[1.0, -2.0, 3.0]]), jnp.arange(9.0).reshape(3, 3)
+    branch = hondo.pre_activation(lambda x: x @ w, activation=jax.nn.relu, norm=lambda x: -x)
+    np.testing.assert_array_equal(branch(x), np.float32([[0, 2, 0]]) @ np.asarray(w))
+    bare = hondo.pre_activation(lambda x, w: x @ w, activation=jax.nn.relu)
+    np.testing.assert_array_equal(bare(x, w), np.float32([[1, 0, 3]]) @ np.asarray(w))
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_a_projection_is_a_strided_convolution_of_one_pixel(stride) -> None:
+    x = jnp.asarray(np.random.default_rng(0).integers(-4, 5, (2, 7, 6, 3)), jnp.float32)
+    w = jnp.asarray(np.random.default_rng(1).integers(-4, 5, (3, 5)), jnp.float32)
+    want = jax.lax.conv_general_dilated(
+        x, w[None, None], (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    np.testing.assert_array_equal(hondo.projection(w, stride=stride)(x), want)
+    np.testing.assert_array_equal(hondo.projection(w, stride=stride)(x[:, 0, 0]), x[:, 0, 0] @ w)
+
+
+def test_a_projection_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"3 channels of x \(2, 3\).*got \(4, 5\)"):
+        hondo.projection(jnp.ones((4, 5)))(jnp.ones((2, 3)))
+    with pytest.raises(ValueError, match="stride must be"):
+        hondo.projection(jnp.ones((3, 5)), stride=0)

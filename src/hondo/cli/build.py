@@ -13,7 +13,7 @@ import hondo
 from hondo._checks import check_choice, check_count, check_probability, check_range, error
 from hondo.cli.config import TrainConfig
 from hondo.data import Dataset
-from hondo.linen import BatchNorm, DeepMLP, PlainMLP, PreActResNet
+from hondo.linen import BatchNorm, DeepMLP, LayerNorm, PlainMLP, PreActResNet, RMSNorm
 
 _LOSSES: dict[str, Any] = {
     "classification": "cross_entropy",
@@ -60,16 +60,10 @@ def network(config: TrainConfig, dataset: Dataset) -> nn.Module:
     }
     if config.model == "plain":
         return PlainMLP(**common)
-    norm = {"batch": BatchNorm, "layer": _LayerNorm, "none": None}[config.norm]
+    norm = {"batch": BatchNorm, "layer": LayerNorm, "rms": RMSNorm, "none": None}[config.norm]
     remedies = {"norm": norm, "rate": 1 - config.keep_prob, "residual": config.residual}
     build = PreActResNet if config.model == "resnet" else DeepMLP
     return build(**common, **remedies)
-
-
-class _LayerNorm(nn.Module):
-    @nn.compact
-    def __call__(self, x: Any, *, train: bool) -> Any:
-        return nn.LayerNorm()(x)
 
 
 def problem(config: TrainConfig, dataset: Dataset) -> hondo.Problem:

@@ -20,7 +20,7 @@ class TrainConfig:
         width: units of a layer, channels of the first stage. By default 128, or 16 for resnet.
         activation: by name.
         init: of the kernels, by name.
-        norm: batch, layer or none.
+        norm: batch, layer, rms or none.
         residual: residual connections.
         keep_prob: P, the probability that dropout keeps a unit; 1 is without dropout.
         l1: λ of the penalty (λ/2)‖W‖₁.
@@ -50,7 +50,7 @@ class TrainConfig:
     width: int | None = None
     activation: str = "relu"
     init: str = "he_normal"
-    norm: Literal["batch", "layer", "none"] = "batch"
+    norm: Literal["batch", "layer", "rms", "none"] = "batch"
     residual: bool = True
     keep_prob: float = 0.9
     l1: float = 0.0

@@ -1,9 +1,6 @@
-"""Flax linen modules: a few lines each over the functions of the same name.
+"""Dropout, residual connections and repeated blocks as linen modules."""
 
-Each module that behaves differently in training takes `train` as a required keyword of its call.
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -12,8 +9,6 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 import hondo
-
-Initializer = Callable[..., Array]
 
 
 def _typed(key: Any) -> Any:
@@ -42,60 +37,6 @@ class Dropout(nn.Module):
         key = _typed(self.make_rng(self.rng_collection))
         dims = tuple(self.broadcast_dims)
         return hondo.inverted_dropout(key, x, keep_prob=1 - self.rate, broadcast_dims=dims)
-
-
-class BatchNorm(nn.Module):
-    """Batch normalisation over every axis but the last (slides 17-19).
-
-    Parameters `scale` and `bias`; collection `batch_stats` with `mean`, `var` and `weight`, the
-    share of the averages that data has filled. Variables trained with Flax's own BatchNorm have
-    no `weight` and load as they are: their averages count as complete.
-
-    Attributes:
-        decay: the weight of the old running statistics, in [0, 1].
-        epsilon: added to the variance, > 0.
-        use_scale: whether there is a scale γ.
-        use_bias: whether there is a bias β.
-        scale_init: of γ.
-        bias_init: of β.
-        axis_name: a mapped axis over which the statistics are pooled.
-    """
-
-    decay: float = 0.99
-    epsilon: float = 1e-5
-    use_scale: bool = True
-    use_bias: bool = True
-    scale_init: Initializer = nn.initializers.ones
-    bias_init: Initializer = nn.initializers.zeros
-    axis_name: str | None = None
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "..."], *, train: bool, where: Any = None) -> Any:
-        shape = (x.shape[-1],)
-        scale = self.param("scale", self.scale_init, shape) if self.use_scale else None
-        bias = self.param("bias", self.bias_init, shape) if self.use_bias else None
-        # Averages that came without their weight, from Flax's own module, count as complete.
-        start = jnp.ones if self.has_variable("batch_stats", "mean") else jnp.zeros
-        mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
-        var = self.variable("batch_stats", "var", jnp.ones, shape)
-        if not train and not self.is_initializing():
-            stats = hondo.BatchStats(mean.value, var.value, jnp.ones(shape))
-            return hondo.batch_norm_inference(x, stats, scale, bias, epsilon=self.epsilon)
-        weight = self.variable("batch_stats", "weight", start, shape)
-        stats = hondo.BatchStats(mean.value, var.value, weight.value)
-        y, stats = hondo.batch_norm(
-            x,
-            stats,
-            scale,
-            bias,
-            decay=self.decay,
-            epsilon=self.epsilon,
-            where=where,
-            axis_name=self.axis_name,
-        )
-        if not self.is_initializing():
-            mean.value, var.value, weight.value = stats
-        return y
 
 
 class Residual(nn.Module):

@@ -10,7 +10,8 @@ from jaxtyping import Array, Float
 
 import hondo
 from hondo._checks import error
-from hondo.linen.layers import BatchNorm, Dropout, Initializer, Repeat
+from hondo.linen.batch_norm import BatchNorm, Initializer
+from hondo.linen.layers import Dropout, Repeat
 
 Activation = Callable[[Array], Array]
 Norm = Callable[[], nn.Module]

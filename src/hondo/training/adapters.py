@@ -130,7 +130,9 @@ def _reseed(model_state: Any, key: Any) -> Any:
 
     def fresh(place: int, variable: Any) -> Any:
         if isinstance(variable, nnx.RngKey):
-            return variable.replace(jax.random.fold_in(key, place))
+            own = jax.random.fold_in(key, place)
+            shape = variable.get_value().shape
+            return variable.replace(jax.random.split(own, shape) if shape else own)
         if isinstance(variable, nnx.RngCount):
             return variable.replace(jax.numpy.zeros_like(variable.get_value()))
         return variable

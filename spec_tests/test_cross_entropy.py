@@ -1,0 +1,112 @@
+"""The data terms: from logits, total, and with the gradients that the formulas have."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from exact import gamma
+from hypothesis import given
+from hypothesis import strategies as st
+
+import hondo
+
+LOGITS = st.lists(st.floats(-30, 30, width=32), min_size=12, max_size=12).map(
+    lambda z: np.float32(z).reshape(3, 4)
+)
+CLASSES = st.lists(st.integers(0, 3), min_size=3, max_size=3).map(np.int32)
+
+# A row of K logits: K exponentials of relative error a few u, K additions, a logarithm, and the
+# difference of two numbers no larger than the largest logit plus ln K.
+ROUNDINGS = 4 + 8
+
+
+def exact_rows(z, y) -> np.ndarray:
+    z = np.float64(z)
+    top = z.max(axis=-1)
+    return np.log(np.exp(z - top[:, None]).sum(axis=-1)) + top - z[np.arange(len(y)), y]
+
+
+def softmax(z) -> np.ndarray:
+    e = np.exp(np.float64(z) - np.max(np.float64(z), axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+@given(LOGITS, CLASSES)
+@pytest.mark.spec("ACT-07")
+def test_act_07_cross_entropy_is_logsumexp_minus_the_logit_averaged(z, y) -> None:
+    want = exact_rows(z, y)
+    bound = gamma(ROUNDINGS) * (2 * np.abs(z).max() + math.log(4) + 1)
+    got = hondo.cross_entropy(jnp.asarray(z), jnp.asarray(y))
+    assert abs(float(got) - want.mean()) <= 2 * bound
+    rows = hondo.cross_entropy(jnp.asarray(z), jnp.asarray(y), reduce=None)
+    np.testing.assert_allclose(rows, want, rtol=0, atol=bound)
+    onehot = jax.nn.one_hot(y, 4)
+    soft = hondo.cross_entropy(jnp.asarray(z), onehot, reduce=None)
+    np.testing.assert_allclose(soft, want, rtol=0, atol=2 * bound)
+
+
+@pytest.mark.parametrize("classes", [2, 10, 1000])
+@pytest.mark.parametrize("value", [0.0, 1e4, -1e4])
+@pytest.mark.spec("ACT-07")
+def test_act_07_equal_logits_cost_ln_k(classes, value) -> None:
+    got = hondo.cross_entropy(jnp.full((2, classes), value), jnp.array([0, classes - 1]))
+    bound = gamma(classes + 8) * (math.log(classes) + 1)
+    assert abs(float(got) - math.log(classes)) <= bound
+
+
+@given(LOGITS, CLASSES)
+@pytest.mark.spec("ACT-08")
+def test_act_08_the_gradient_is_softmax_minus_onehot_over_m(z, y) -> None:
+    got = jax.grad(hondo.cross_entropy)(jnp.asarray(z), jnp.asarray(y))
+    want = (softmax(z) - np.eye(4)[y]) / 3
+    # exp(z - top) errs by the argument's rounding, up to 60u, and a few roundings more.
+    np.testing.assert_allclose(got, want, rtol=0, atol=gamma(60 + ROUNDINGS) / 3)
+
+
+@given(LOGITS, st.lists(st.booleans(), min_size=12, max_size=12))
+def test_the_binary_form_is_the_slides_sum(z, y) -> None:
+    y = np.array(y).reshape(3, 4)
+    z64 = np.float64(z)
+    want = np.logaddexp(0, np.where(y, -z64, z64))
+    bound = gamma(ROUNDINGS) * (np.abs(z64) + 1)
+    rows = hondo.binary_cross_entropy(jnp.asarray(z), jnp.asarray(y), reduce=None)
+    np.testing.assert_array_less(np.abs(np.float64(rows) - want), bound)
+    total = hondo.binary_cross_entropy(jnp.asarray(z), jnp.asarray(y))
+    assert abs(float(total) - want.sum()) <= bound.sum() + gamma(12) * want.sum()
+    slope = jax.grad(hondo.binary_cross_entropy)(jnp.asarray(z), jnp.asarray(y))
+    np.testing.assert_allclose(
+        slope, 1 / (1 + np.exp(-z64)) - y, rtol=0, atol=gamma(30 + ROUNDINGS)
+    )
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
+def test_both_forms_are_exact_far_out(dtype) -> None:
+    z = jnp.array([1e4, -1e4], dtype)
+    far = float(z[0])
+    for target, want in (([1, 0], 0.0), ([0, 1], 2 * far)):
+        y = jnp.array(target, dtype)
+        loss, slope = jax.value_and_grad(hondo.binary_cross_entropy)(z, y)
+        assert float(loss) == want
+        np.testing.assert_array_equal(slope, jnp.array([1, 0], dtype) - y)
+    rows = jnp.array([[1e4, -1e4], [1e4, -1e4]], dtype)
+    np.testing.assert_array_equal(
+        hondo.cross_entropy(rows, jnp.array([0, 1]), reduce=None), [0.0, 2 * far]
+    )
+
+
+@pytest.mark.parametrize("absent", [-1, 4, 100])
+def test_a_class_that_there_is_not_is_nan(absent) -> None:
+    rows = hondo.cross_entropy(jnp.zeros((2, 4)), jnp.array([0, absent]), reduce=None)
+    np.testing.assert_array_equal(np.isnan(rows), [False, True])
+
+
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    z = jnp.zeros((3, 4))
+    with pytest.raises(ValueError, match=r"integer classes, must have shape \(3,\), got \(3, 1\)"):
+        hondo.cross_entropy(z, jnp.zeros((3, 1), jnp.int32))
+    with pytest.raises(ValueError, match=r"probabilities, must have shape \(3, 4\), got \(4,\)"):
+        hondo.cross_entropy(z, jnp.zeros(4))
+    with pytest.raises(ValueError, match=r"shape of logits, \(3, 1\), got \(3,\)"):
+        hondo.binary_cross_entropy(jnp.zeros((3, 1)), jnp.zeros(3))

@@ -1,0 +1,295 @@
+"""The nnx modules hold to their functions, to the linen modules and to Flax's state."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from exact import assert_binomial, gamma
+from flax import nnx
+
+import hondo
+import hondo.linen
+from hondo.nnx import (
+    BatchNorm,
+    DeepMLP,
+    Dropout,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    PlainMLP,
+    PreActResNet,
+    Repeat,
+    Residual,
+    RMSNorm,
+    commit_moments,
+    hold_moments,
+)
+
+KEY = jax.random.key(0)
+X = jax.random.normal(jax.random.key(1), (16, 6)) * 2 + 3
+IMAGES = jax.random.normal(jax.random.key(2), (4, 8, 8, 2))
+
+
+def stats(norm) -> hondo.BatchStats:
+    return hondo.BatchStats(norm.mean[...], norm.var[...], norm.weight[...])
+
+
+def assert_equal(got, want) -> None:
+    jax.tree.map(np.testing.assert_array_equal, got, want)
+
+
+def test_batch_norm_is_the_function() -> None:
+    norm = BatchNorm(6, decay=0.9, rngs=nnx.Rngs(0))
+    want, new = hondo.batch_norm(
+        X, hondo.init_batch_stats(6), jnp.ones(6), jnp.zeros(6), decay=0.9, epsilon=1e-5
+    )
+    np.testing.assert_array_equal(norm(X, train=True), want)
+    assert_equal(stats(norm), new)
+    inferred = hondo.batch_norm_inference(X, new, jnp.ones(6), jnp.zeros(6), epsilon=1e-5)
+    np.testing.assert_array_equal(norm(X, train=False), inferred)
+    assert_equal(stats(norm), new)
+
+
+def test_a_mask_reaches_the_function() -> None:
+    norm, half = BatchNorm(6, rngs=nnx.Rngs(0)), BatchNorm(6, rngs=nnx.Rngs(0))
+    norm(X, train=True, where=jnp.arange(16) < 8)
+    half(X[:8], train=True)
+    for masked, cut in zip(stats(norm), stats(half), strict=True):
+        np.testing.assert_allclose(masked, cut, rtol=gamma(64))
+
+
+@pytest.mark.promise(8)
+def test_state_trained_with_flax_loads_and_infers_the_same() -> None:
+    theirs = nnx.BatchNorm(6, momentum=0.8, rngs=nnx.Rngs(0))
+    for _ in range(3):
+        theirs(X)
+    want = theirs(X, use_running_average=True)
+    ours = BatchNorm(6, rngs=nnx.Rngs(1))
+    nnx.update(ours, nnx.state(theirs))
+    # Both take a difference, a root, a quotient and a product of values up to a few units.
+    bound = gamma(10) * float(jnp.max(jnp.abs(X)) / jnp.sqrt(theirs.var[...].min()))
+    np.testing.assert_allclose(ours(X, train=False), want, rtol=0, atol=2 * bound)
+
+
+@pytest.mark.parametrize("use", [True, False])
+@pytest.mark.parametrize("name", ["LayerNorm", "GroupNorm", "InstanceNorm", "RMSNorm"])
+def test_the_norms_are_the_linen_ones(name, use) -> None:
+    arguments = {"groups": 2} if name == "GroupNorm" else {}
+    arguments["use_scale"] = use
+    theirs = getattr(hondo.linen, name)(**arguments)
+    ours = globals()[name](2, **arguments, rngs=nnx.Rngs(0))
+    variables = theirs.init(KEY, IMAGES, train=True)
+    want = theirs.apply(variables, IMAGES, train=True)
+    np.testing.assert_array_equal(ours(IMAGES, train=True), want)
+    np.testing.assert_array_equal(ours(IMAGES, train=False), want)
+    assert len(jax.tree.leaves(nnx.state(ours))) == len(jax.tree.leaves(variables))
+
+
+def test_dropout_drops_at_its_rate_and_only_in_training() -> None:
+    x = jnp.ones(2**16)
+    drop = Dropout(0.3, rngs=nnx.Rngs(0))
+    first, second = drop(x, train=True), drop(x, train=True)
+    assert_binomial(int(jnp.sum(first != 0)), x.size, 0.7)
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(drop(x, train=False), x)
+    again = Dropout(0.3, rngs=nnx.Rngs(0))
+    np.testing.assert_array_equal(again(x, train=True), first)
+    shared = Dropout(0.5, broadcast_dims=(0,), rngs=nnx.Rngs(0))(jnp.ones((9, 64)), train=True)
+    np.testing.assert_array_equal(shared, jnp.broadcast_to(shared[:1], shared.shape))
+
+
+class Noisy(nnx.Module):
+    def __init__(self, rngs):
+        self.dense = nnx.Linear(6, 6, rngs=rngs)
+        self.dropout = Dropout(0.5, rngs=rngs)
+        self.norm = BatchNorm(6, rngs=rngs)
+
+    def __call__(self, x, *, train):
+        return self.norm(self.dropout(self.dense(x), train=train), train=train)
+
+
+@pytest.mark.promise(4)
+@pytest.mark.parametrize("remat", [False, True])
+def test_repeat_is_the_blocks_one_after_another(remat) -> None:
+    deep = Repeat(Noisy, 4, remat=remat, rngs=nnx.Rngs(0))
+    kernel = deep.blocks.dense.kernel[...]
+    assert kernel.shape == (4, 6, 6)
+    assert not np.array_equal(kernel[0], kernel[1])
+    graph, state = nnx.split(deep.blocks)
+    blocks = [nnx.merge(graph, jax.tree.map(lambda leaf, i=i: leaf[i], state)) for i in range(4)]
+    y = x = jax.random.normal(KEY, (16, 6))
+    for block in blocks:
+        y = block(y, train=True)
+    got = deep(x, train=True)
+    # The same formulas, compiled once inside a loop and once alone, through four norms.
+    np.testing.assert_allclose(got, y, rtol=0, atol=gamma(1000))
+    masks = np.asarray(got == 0)
+    np.testing.assert_array_equal(masks, np.asarray(y == 0))
+    for i, block in enumerate(blocks):
+        np.testing.assert_allclose(deep.blocks.norm.mean[i], block.norm.mean[...], atol=gamma(1000))
+        assert int(deep.blocks.dropout.stream.count[i]) == 1
+
+
+@pytest.mark.promise(4)
+def test_the_program_of_a_deep_network_does_not_grow() -> None:
+    def size(depth):
+        net = DeepMLP(6, 3, depth=depth, width=6, rngs=nnx.Rngs(0))
+        graph, state = nnx.split(net)
+        lowered = jax.jit(lambda s, x: nnx.merge(graph, s)(x, train=False)).lower(state, X)
+        return len(lowered.as_text().splitlines())
+
+    assert size(20) == size(1000)
+
+
+def test_residual_adds() -> None:
+    def half(rngs):
+        return PlainMLP(6, 6, depth=3, width=4, rngs=rngs)
+
+    branch = half(nnx.Rngs(0))
+    block = Residual(branch)
+    np.testing.assert_array_equal(block(X, train=True), X + branch(X, train=True))
+    narrow = PlainMLP(6, 2, depth=3, width=4, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"\(16, 6\).*\(16, 2\)"):
+        Residual(narrow)(X, train=True)
+    shortcut = nnx.Linear(6, 2, rngs=nnx.Rngs(1))
+    np.testing.assert_array_equal(
+        Residual(narrow, shortcut=shortcut)(X, train=True), shortcut(X) + narrow(X, train=True)
+    )
+
+
+@pytest.mark.promise(7)
+def test_microbatches_and_calls_count_as_one_update() -> None:
+    pooled = DeepMLP(6, 3, depth=4, width=6, norm=BatchNorm, rngs=nnx.Rngs(0)).norm
+    whole = BatchNorm(6, rngs=nnx.Rngs(0))
+    whole(X, train=True)
+    hold_moments(pooled)
+    for part in (X[:4], X[4:6], X[6:]):
+        nnx.jit(lambda norm, x: norm(x, train=True))(pooled, part)
+    np.testing.assert_array_equal(pooled.weight[...], np.zeros(6))
+    commit_moments(pooled)
+    for one, other in zip(stats(pooled), stats(whole), strict=True):
+        np.testing.assert_allclose(one, other, rtol=gamma(128))
+    assert jax.tree.structure(nnx.state(pooled)) == jax.tree.structure(nnx.state(whole))
+
+
+@pytest.mark.promise(7)
+def test_repeated_blocks_hold_moments_too() -> None:
+    deep = Repeat(lambda rngs: BatchNorm(6, rngs=rngs), 3, rngs=nnx.Rngs(0))
+    hold_moments(deep)
+    for part in (X[:8], X[8:]):
+        deep(part, train=True)
+    commit_moments(deep)
+    np.testing.assert_array_equal(deep.blocks.weight[...], np.full((3, 6), np.float32(1) - 0.99))
+    np.testing.assert_allclose(deep.blocks.mean[0], np.mean(np.float64(X), 0), rtol=gamma(64))
+
+
+@pytest.mark.promise(7)
+def test_remat_counts_once() -> None:
+    def updated(remat):
+        deep = Repeat(lambda rngs: BatchNorm(6, rngs=rngs), 2, remat=remat, rngs=nnx.Rngs(0))
+        nnx.grad(lambda net: jnp.sum(jnp.sin(net(X, train=True))))(deep)
+        return stats(deep.blocks)
+
+    assert_equal(updated(True), updated(False))
+
+
+def test_moments_need_a_batch_norm_and_a_start() -> None:
+    with pytest.raises(ValueError, match=r"hondo\.nnx\.BatchNorm, got Linear"):
+        hold_moments(nnx.Linear(2, 2, rngs=nnx.Rngs(0)))
+    with pytest.raises(ValueError, match="hold_moments"):
+        commit_moments(BatchNorm(2, rngs=nnx.Rngs(0)))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "x"),
+    [
+        (DeepMLP(6, 3, depth=6, width=8, rngs=nnx.Rngs(0)), hondo.linen.DeepMLP(3, 6, 8), X),
+        (PlainMLP(6, 3, depth=6, width=8, rngs=nnx.Rngs(0)), hondo.linen.PlainMLP(3, 6, 8), X),
+        (
+            PreActResNet(2, 3, depth=14, width=4, rngs=nnx.Rngs(0)),
+            hondo.linen.PreActResNet(3, 14, 4),
+            IMAGES,
+        ),
+    ],
+)
+def test_the_networks_have_the_parameters_of_the_linen_ones(ours, theirs, x) -> None:
+    variables = theirs.init(KEY, x, train=False)
+
+    def shapes(tree):
+        return sorted(leaf.shape for leaf in jax.tree.leaves(tree))
+
+    assert shapes(nnx.state(ours, nnx.Param)) == shapes(variables["params"])
+    assert shapes(nnx.state(ours, nnx.BatchStat)) == shapes(variables.get("batch_stats", {}))
+
+
+@pytest.mark.parametrize(
+    ("make", "x"),
+    [
+        (lambda rngs: DeepMLP(6, 3, depth=6, width=8, rngs=rngs), X),
+        (lambda rngs: DeepMLP(6, 3, depth=6, width=8, norm=None, residual=False, rngs=rngs), X),
+        (lambda rngs: PlainMLP(6, 3, depth=6, width=8, rngs=rngs), X),
+        (lambda rngs: PreActResNet(2, 3, width=4, norm=RMSNorm, rngs=rngs), IMAGES),
+        (lambda rngs: PreActResNet(2, 3, depth=14, width=4, residual=False, rngs=rngs), IMAGES),
+    ],
+)
+def test_the_networks_run_forward_and_backward(make, x) -> None:
+    net = make(nnx.Rngs(0))
+    assert net(x, train=False).shape == (x.shape[0], 3)
+    gradient = nnx.jit(nnx.grad(lambda net: jnp.sum(net(x, train=True) ** 2)))(net)
+    for leaf in jax.tree.leaves(gradient):
+        assert bool(jnp.isfinite(leaf).all())
+
+
+def test_the_deep_network_computes_what_the_linen_one_computes() -> None:
+    theirs = hondo.linen.DeepMLP(3, 6, 8)
+    variables = theirs.init(KEY, X, train=False)
+    ours = DeepMLP(6, 3, depth=6, width=8, rngs=nnx.Rngs(0))
+    params = variables["params"]
+    inner = params["DenseBlock_0"]
+    ours_inner = (ours.blocks.blocks.first.layer, ours.blocks.blocks.second.layer)
+    copies = [
+        (ours.first, params["Dense_0"]),
+        (ours.last, params["Dense_1"]),
+        (ours_inner[0], inner["Dense_0"]),
+        (ours_inner[1], inner["Dense_1"]),
+    ]
+    for dense, values in copies:
+        dense.kernel[...], dense.bias[...] = values["kernel"], values["bias"]
+    want = theirs.apply(variables, X, train=False)
+    np.testing.assert_allclose(ours(X, train=False), want, rtol=gamma(64), atol=gamma(64))
+
+
+@pytest.mark.parametrize("depth", [2, 5])
+def test_a_depth_that_cannot_be_is_refused(depth) -> None:
+    with pytest.raises(ValueError, match="depth must be"):
+        DeepMLP(2, 3, depth=depth, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="6n"):
+        PreActResNet(1, 3, depth=depth, rngs=nnx.Rngs(0))
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        Dropout(0.1, rngs=nnx.Rngs(0)),
+        BatchNorm(6, rngs=nnx.Rngs(0)),
+        LayerNorm(6, rngs=nnx.Rngs(0)),
+        GroupNorm(6, groups=2, rngs=nnx.Rngs(0)),
+        InstanceNorm(6, rngs=nnx.Rngs(0)),
+        DeepMLP(6, 3, rngs=nnx.Rngs(0)),
+    ],
+)
+def test_train_is_required(module) -> None:
+    with pytest.raises(TypeError, match="train"):
+        module(X)
+
+
+def test_a_network_of_repeated_dropout_trains_as_a_problem() -> None:
+    problem = hondo.supervised(
+        lambda rngs: DeepMLP(6, 3, depth=6, width=8, rate=0.5, rngs=rngs), loss="cross_entropy"
+    )
+    params, state = problem.init(KEY, (X, jnp.arange(16) % 3))
+    batch = (X, jnp.arange(16) % 3)
+    first, (state, _) = problem.loss(params, state, batch, KEY)
+    second, _ = problem.loss(params, state, batch, jax.random.key(1))
+    again, _ = problem.loss(params, state, batch, KEY)
+    assert float(first) == float(again) != float(second)

@@ -1,0 +1,98 @@
+"""Several microbatches, or several calls of one module, as one update of the running statistics."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+
+import hondo
+from hondo._checks import check_probability
+
+Variables = Mapping[str, Any]
+
+
+def hold_moments(variables: Variables) -> dict[str, Any]:
+    r"""Starts to hold the moments of every `BatchNorm`, instead of averaging batch by batch.
+
+    Args:
+        variables: of any linen module that contains this package's `BatchNorm`.
+
+    Returns:
+        The variables with one more collection, `batch_moments`, of moments without any entry; make
+        it mutable in `apply` beside `batch_stats`.
+
+    Raises:
+        ValueError: variables without the statistics of a batch normalization.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from hondo.linen import BatchNorm, commit_moments, hold_moments
+        >>> norm, x = BatchNorm(), jnp.arange(8.0).reshape(8, 1)
+        >>> variables = hold_moments(norm.init(jax.random.key(0), x, train=True))
+        >>> for part in (x[:2], x[2:]):
+        ...     _, new = norm.apply(variables, part, train=True, mutable=["batch_moments"])
+        ...     variables |= new
+        >>> commit_moments(variables, decay=0.9)["batch_stats"]["mean"].tolist()
+        [3.5]
+
+    References:
+        Slide 18; Chan, Golub & LeVeque 1983, equation 2.1.
+    """
+    if not variables.get("batch_stats"):
+        raise ValueError(
+            f"variables must have the collection 'batch_stats', got {sorted(variables)}. "
+            "It comes from the init of a module with BatchNorm."
+        )
+
+    def empty(stats: Any) -> dict[str, Any]:
+        return {name: jnp.zeros_like(stats["mean"]) for name in hondo.Moments._fields}
+
+    return {**variables, "batch_moments": _each_norm(empty, variables["batch_stats"])}
+
+
+def commit_moments(variables: Variables, *, decay: Any) -> dict[str, Any]:
+    r"""Ends `hold_moments`: one update of the running statistics with all moments held.
+
+    $$ r' = (1 - a)\,r + a\,s $$
+
+    with s of all entries since `hold_moments`, as if they had come in one batch. A norm that saw
+    no entry keeps its statistics.
+
+    Args:
+        variables: with the collections `batch_stats` and `batch_moments`.
+        decay: the weight of the old running statistics, in [0, 1].
+
+    Returns:
+        The variables without `batch_moments`.
+
+    Raises:
+        ValueError: decay outside [0, 1]; variables that hold no moments.
+
+    Example:
+        See `hold_moments`.
+
+    References:
+        Slide 18.
+    """
+    check_probability("decay", decay, "It is the weight of the old value.")
+    if "batch_moments" not in variables:
+        raise ValueError(
+            f"variables must have the collection 'batch_moments', got {sorted(variables)}. "
+            "Call hold_moments before the first microbatch."
+        )
+
+    def commit(stats: Any, held: Any) -> dict[str, Any]:
+        filled = jnp.ones_like(stats["mean"])
+        old = hondo.BatchStats(stats["mean"], stats["var"], stats.get("weight", filled))
+        return hondo.update_batch_stats(old, hondo.Moments(**held), decay=decay)._asdict()
+
+    rest = {name: value for name, value in variables.items() if name != "batch_moments"}
+    updated = _each_norm(commit, variables["batch_stats"], variables["batch_moments"])
+    return {**rest, "batch_stats": updated}
+
+
+def _each_norm(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
+    """Maps a function over the nodes of a collection that are one norm's statistics."""
+    if "mean" in tree and not isinstance(tree["mean"], Mapping):
+        return function(tree, *others)
+    return {name: _each_norm(function, tree[name], *(o[name] for o in others)) for name in tree}

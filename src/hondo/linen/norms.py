@@ -1,0 +1,110 @@
+"""The normalizations within an example as linen modules.
+
+They do the same in training and at inference; `train` is there so that one can stand for another.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+import hondo
+
+Initializer = Callable[..., Array]
+
+
+def _row(module: Any, name: str, x: Any) -> Any:
+    """The parameter `name` with one entry for each feature, or None where it is not used."""
+    if not getattr(module, f"use_{name}"):
+        return None
+    return module.param(name, getattr(module, f"{name}_init"), (x.shape[-1],))
+
+
+class LayerNorm(nn.Module):
+    """Normalizes the features of each example; see `hondo.layer_norm`.
+
+    Attributes:
+        epsilon: added to the variance, > 0.
+        use_scale: whether there is a scale γ.
+        use_bias: whether there is a bias β.
+        scale_init: of γ.
+        bias_init: of β.
+    """
+
+    epsilon: float = 1e-6
+    use_scale: bool = True
+    use_bias: bool = True
+    scale_init: Initializer = nn.initializers.ones
+    bias_init: Initializer = nn.initializers.zeros
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+        scale, bias = _row(self, "scale", x), _row(self, "bias", x)
+        return hondo.layer_norm(x, scale, bias, epsilon=self.epsilon)
+
+
+class GroupNorm(nn.Module):
+    """Normalizes groups of neighbouring features, over space as well; see `hondo.group_norm`.
+
+    Attributes:
+        groups: how many groups, a divisor of the features.
+        epsilon: added to the variance, > 0.
+        use_scale: whether there is a scale γ.
+        use_bias: whether there is a bias β.
+        scale_init: of γ.
+        bias_init: of β.
+    """
+
+    groups: int = 32
+    epsilon: float = 1e-6
+    use_scale: bool = True
+    use_bias: bool = True
+    scale_init: Initializer = nn.initializers.ones
+    bias_init: Initializer = nn.initializers.zeros
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+        scale, bias = _row(self, "scale", x), _row(self, "bias", x)
+        return hondo.group_norm(x, scale, bias, groups=self.groups, epsilon=self.epsilon)
+
+
+class InstanceNorm(nn.Module):
+    """Normalizes each feature of each example over space; see `hondo.instance_norm`.
+
+    Attributes:
+        epsilon: added to the variance, > 0.
+        use_scale: whether there is a scale γ.
+        use_bias: whether there is a bias β.
+        scale_init: of γ.
+        bias_init: of β.
+    """
+
+    epsilon: float = 1e-6
+    use_scale: bool = True
+    use_bias: bool = True
+    scale_init: Initializer = nn.initializers.ones
+    bias_init: Initializer = nn.initializers.zeros
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+        scale, bias = _row(self, "scale", x), _row(self, "bias", x)
+        return hondo.instance_norm(x, scale, bias, epsilon=self.epsilon)
+
+
+class RMSNorm(nn.Module):
+    """Divides the features of each example by their root mean square; see `hondo.rms_norm`.
+
+    Attributes:
+        epsilon: added to the mean square, > 0.
+        use_scale: whether there is a scale γ.
+        scale_init: of γ.
+    """
+
+    epsilon: float = 1e-6
+    use_scale: bool = True
+    scale_init: Initializer = nn.initializers.ones
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+        return hondo.rms_norm(x, _row(self, "scale", x), epsilon=self.epsilon)

@@ -1,0 +1,169 @@
+"""Batch normalization as an nnx module, and several batches as one update of its statistics."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+import hondo
+
+Initializer = Callable[..., Array]
+
+
+class BatchMoment(nnx.BatchStat):
+    """A part of the moments that a `BatchNorm` holds until they become one update."""
+
+
+class BatchNorm(nnx.Module):
+    """Batch normalization over every axis but the last (slides 17-19).
+
+    Parameters `scale` and `bias`; batch statistics `mean`, `var` and `weight`, the share of the
+    averages that data has filled. The state of Flax's own BatchNorm loads with `nnx.update`; to
+    train on from it, set `weight` to one.
+
+    Between `hold_moments` and `commit_moments` calls leave the running statistics alone and merge
+    the moments of their batches in `held`.
+
+    Args:
+        features: the number of channels.
+        decay: the weight of the old running statistics, in [0, 1].
+        epsilon: added to the variance, > 0.
+        use_scale: whether there is a scale γ.
+        use_bias: whether there is a bias β.
+        scale_init: of γ.
+        bias_init: of β.
+        axis_name: a mapped axis over which the statistics are pooled.
+        rngs: where the initializers take their keys from.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        *,
+        decay: float = 0.99,
+        epsilon: float = 1e-5,
+        use_scale: bool = True,
+        use_bias: bool = True,
+        scale_init: Initializer = nnx.initializers.ones,
+        bias_init: Initializer = nnx.initializers.zeros,
+        axis_name: str | None = None,
+        rngs: nnx.Rngs,
+    ):
+        self.scale = row(use_scale, scale_init, features, rngs)
+        self.bias = row(use_bias, bias_init, features, rngs)
+        self.mean, self.var, self.weight = map(nnx.BatchStat, hondo.init_batch_stats(features))
+        self.held: Any = nnx.data(None)
+        self.decay, self.epsilon, self.axis_name = decay, epsilon, axis_name
+
+    def __call__(
+        self, x: Float[Array, "..."], *, train: bool, where: Any = None
+    ) -> Float[Array, "..."]:
+        """Normalizes x by its own statistics in training, by the running ones at inference."""
+        scale, bias, stats = value(self.scale), value(self.bias), self.stats
+        if not train:
+            return hondo.batch_norm_inference(x, stats, scale, bias, epsilon=self.epsilon)
+        y, moments = hondo.batch_normalize(
+            x,
+            scale,
+            bias,
+            epsilon=self.epsilon,
+            where=where,
+            axis_name=self.axis_name,
+            fallback=stats,
+        )
+        if self.held is None:
+            self.update(moments)
+        else:
+            held = hondo.Moments(**{name: part[...] for name, part in self.held.items()})
+            self._hold(hondo.merge_moments(held, moments))
+        return y
+
+    @property
+    def stats(self) -> hondo.BatchStats:
+        """The running statistics."""
+        return hondo.BatchStats(self.mean[...], self.var[...], self.weight[...])
+
+    def update(self, moments: hondo.Moments) -> None:
+        """Takes one step of the running statistics."""
+        stats = hondo.update_batch_stats(self.stats, moments, decay=self.decay)
+        self.mean[...], self.var[...], self.weight[...] = stats
+
+    def _hold(self, moments: hondo.Moments) -> None:
+        for name, part in moments._asdict().items():
+            self.held[name][...] = part
+
+
+def row(use: bool, init: Initializer, features: int, rngs: nnx.Rngs) -> Any:
+    """A parameter with one entry for each feature, or None where it is not used."""
+    return nnx.Param(init(rngs.params(), (features,))) if use else nnx.data(None)
+
+
+def value(variable: Any) -> Any:
+    """What the variable holds, or None for None."""
+    return None if variable is None else variable[...]
+
+
+def hold_moments(module: nnx.Module) -> None:
+    """Starts to hold the moments of every `BatchNorm` in a module, instead of averaging them.
+
+    Args:
+        module: any nnx module; changed in place, which compiled functions of it notice once.
+
+    Raises:
+        ValueError: a module without a `BatchNorm` of this package.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> from hondo.nnx import BatchNorm, commit_moments, hold_moments
+        >>> norm, x = BatchNorm(1, rngs=nnx.Rngs(0)), jnp.arange(8.0).reshape(8, 1)
+        >>> hold_moments(norm)
+        >>> for part in (x[:2], x[2:]):
+        ...     y = norm(part, train=True)
+        >>> commit_moments(norm)
+        >>> norm.mean[...].tolist()
+        [3.5]
+
+    References:
+        Slide 18; Chan, Golub & LeVeque 1983, equation 2.1.
+    """
+    for norm in _batch_norms(module):
+        empty = {name: jnp.zeros_like(norm.mean[...]) for name in hondo.Moments._fields}
+        norm.held = nnx.Dict({name: BatchMoment(part) for name, part in empty.items()})
+
+
+def commit_moments(module: nnx.Module) -> None:
+    """Ends `hold_moments`: one update of the running statistics with all moments held.
+
+    A norm that saw no entry keeps its statistics.
+
+    Args:
+        module: as given to `hold_moments`; changed in place.
+
+    Raises:
+        ValueError: a module without a `BatchNorm`, or one that holds no moments.
+
+    Example:
+        See `hold_moments`.
+
+    References:
+        Slide 18.
+    """
+    for norm in _batch_norms(module):
+        if norm.held is None:
+            raise ValueError(
+                "module must hold moments, got none. Call hold_moments before the first microbatch."
+            )
+        norm.update(hondo.Moments(**{name: part[...] for name, part in norm.held.items()}))
+        norm.held = nnx.data(None)
+
+
+def _batch_norms(module: nnx.Module) -> Iterator[BatchNorm]:
+    norms = [node for _, node in nnx.iter_graph(module) if isinstance(node, BatchNorm)]
+    if not norms:
+        raise ValueError(
+            f"module must contain a hondo.nnx.BatchNorm, got {type(module).__name__} without one."
+        )
+    yield from norms

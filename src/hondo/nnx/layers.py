@@ -1,0 +1,92 @@
+"""Dropout, residual connections and repeated blocks as nnx modules."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from flax import nnx
+from jaxtyping import Array, Float
+
+import hondo
+from hondo._checks import check_count
+
+
+class Dropout(nnx.Module):
+    """Inverted dropout of each unit with probability `rate` = 1 − P (slides 6-8).
+
+    Args:
+        rate: the probability of dropping, in [0, 1].
+        broadcast_dims: axes that share one mask.
+        rng_collection: the name of the random stream.
+        rngs: where the stream starts from.
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        *,
+        broadcast_dims: Sequence[int] = (),
+        rng_collection: str = "dropout",
+        rngs: nnx.Rngs,
+    ):
+        self.rate, self.broadcast_dims = rate, tuple(broadcast_dims)
+        self.stream = rngs[rng_collection].fork()
+
+    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+        """Drops units of x in training, returns x at inference."""
+        if not train or self.rate == 0:
+            return x
+        keep_prob, dims = 1 - self.rate, self.broadcast_dims
+        return hondo.inverted_dropout(self.stream(), x, keep_prob=keep_prob, broadcast_dims=dims)
+
+
+class Residual(nnx.Module):
+    """x + f(x), or shortcut(x) + f(x) where the branch changes the shape (slide 13).
+
+    Args:
+        branch: the module f.
+        shortcut: the module of the shortcut, None for the identity.
+    """
+
+    def __init__(self, branch: nnx.Module, *, shortcut: nnx.Module | None = None):
+        self.branch, self.shortcut = branch, nnx.data(shortcut)
+
+    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+        """Adds the branch to the skip."""
+        branch: Any = self.branch
+        return hondo.residual(lambda x: branch(x, train=train), shortcut=self.shortcut)(x)
+
+
+class Repeat(nnx.Module):
+    """The same block `depth` times, each with its own parameters, statistics and random stream.
+
+    The variables of the copies are stacked on a new leading axis and the call is one scan, so
+    tracing and compilation do not grow with depth.
+
+    Args:
+        block: `block(rngs)` makes one block, which keeps the shape and the dtype of its input.
+        depth: how many times, ≥ 1.
+        remat: whether the backward pass recomputes each block instead of storing it.
+        rngs: where every copy gets its own from.
+    """
+
+    def __init__(
+        self,
+        block: Callable[[nnx.Rngs], nnx.Module],
+        depth: int,
+        *,
+        remat: bool = False,
+        rngs: nnx.Rngs,
+    ):
+        check_count("depth", depth)
+        self.blocks = nnx.split_rngs(splits=depth)(nnx.vmap(block))(rngs)
+        self.depth, self.remat = depth, remat
+
+    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+        """Applies the blocks one after another."""
+
+        def body(block: Any, x: Array) -> Array:
+            return block(x, train=train)
+
+        body = nnx.remat(body, prevent_cse=False) if self.remat else body
+        axes = (0, nnx.Carry)
+        return nnx.scan(body, in_axes=axes, out_axes=nnx.Carry, length=self.depth)(self.blocks, x)

@@ -1,0 +1,142 @@
+"""The normalizations within an example as nnx modules.
+
+They do the same in training and at inference; `train` is there so that one can stand for another.
+"""
+
+from flax import nnx
+from jaxtyping import Array, Float
+
+import hondo
+from hondo.nnx.batch_norm import Initializer, row, value
+
+
+class LayerNorm(nnx.Module):
+    """Normalizes the features of each example; see `hondo.layer_norm`.
+
+    Args:
+        features: how many.
+        epsilon: added to the variance, > 0.
+        use_scale: whether there is a scale γ.
+        use_bias: whether there is a bias β.
+        scale_init: of γ.
+        bias_init: of β.
+        rngs: where the initializers take their keys from.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        *,
+        epsilon: float = 1e-6,
+        use_scale: bool = True,
+        use_bias: bool = True,
+        scale_init: Initializer = nnx.initializers.ones,
+        bias_init: Initializer = nnx.initializers.zeros,
+        rngs: nnx.Rngs,
+    ):
+        self.scale = row(use_scale, scale_init, features, rngs)
+        self.bias = row(use_bias, bias_init, features, rngs)
+        self.epsilon = epsilon
+
+    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+        """Normalizes x; in training and at inference alike."""
+        scale, bias = value(self.scale), value(self.bias)
+        return hondo.layer_norm(x, scale, bias, epsilon=self.epsilon)
+
+
+class GroupNorm(nnx.Module):
+    """Normalizes groups of neighbouring features, over space as well; see `hondo.group_norm`.
+
+    Args:
+        features: how many.
+        groups: how many groups, a divisor of the features.
+        epsilon: added to the variance, > 0.
+        use_scale: whether there is a scale γ.
+        use_bias: whether there is a bias β.
+        scale_init: of γ.
+        bias_init: of β.
+        rngs: where the initializers take their keys from.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        *,
+        groups: int = 32,
+        epsilon: float = 1e-6,
+        use_scale: bool = True,
+        use_bias: bool = True,
+        scale_init: Initializer = nnx.initializers.ones,
+        bias_init: Initializer = nnx.initializers.zeros,
+        rngs: nnx.Rngs,
+    ):
+        self.scale = row(use_scale, scale_init, features, rngs)
+        self.bias = row(use_bias, bias_init, features, rngs)
+        self.groups, self.epsilon = groups, epsilon
+
+    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+        """Normalizes x; in training and at inference alike."""
+        scale, bias = value(self.scale), value(self.bias)
+        return hondo.group_norm(x, scale, bias, groups=self.groups, epsilon=self.epsilon)
+
+
+class InstanceNorm(nnx.Module):
+    """Normalizes each feature of each example over space; see `hondo.instance_norm`.
+
+    Args:
+        features: how many.
+        epsilon: added to the variance, > 0.
+        use_scale: whether there is a scale γ.
+        use_bias: whether there is a bias β.
+        scale_init: of γ.
+        bias_init: of β.
+        rngs: where the initializers take their keys from.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        *,
+        epsilon: float = 1e-6,
+        use_scale: bool = True,
+        use_bias: bool = True,
+        scale_init: Initializer = nnx.initializers.ones,
+        bias_init: Initializer = nnx.initializers.zeros,
+        rngs: nnx.Rngs,
+    ):
+        self.scale = row(use_scale, scale_init, features, rngs)
+        self.bias = row(use_bias, bias_init, features, rngs)
+        self.epsilon = epsilon
+
+    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+        """Normalizes x; in training and at inference alike."""
+        scale, bias = value(self.scale), value(self.bias)
+        return hondo.instance_norm(x, scale, bias, epsilon=self.epsilon)
+
+
+class RMSNorm(nnx.Module):
+    """Divides the features of each example by their root mean square; see `hondo.rms_norm`.
+
+    Args:
+        features: how many.
+        epsilon: added to the mean square, > 0.
+        use_scale: whether there is a scale γ.
+        scale_init: of γ.
+        rngs: where the initializer takes its key from.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        *,
+        epsilon: float = 1e-6,
+        use_scale: bool = True,
+        scale_init: Initializer = nnx.initializers.ones,
+        rngs: nnx.Rngs,
+    ):
+        self.scale = row(use_scale, scale_init, features, rngs)
+        self.epsilon = epsilon
+
+    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+        """Normalizes x; in training and at inference alike."""
+        return hondo.rms_norm(x, value(self.scale), epsilon=self.epsilon)
