@@ -161,9 +161,7 @@ class ConvBlock(nn.Module):
         self, x: Float[Array, "batch height width channels"], *, train: bool
     ) -> Float[Array, "batch newheight newwidth newchannels"]:
         def layer(stride: int, rate: float) -> nn.Module:
-            conv = nn.Conv(
-                self.width, (3, 3), strides=stride, use_bias=False, kernel_init=self.kernel_init
-            )
+            conv = _convolution(self.width, 3, self.kernel_init, stride)
             return PreActivation(conv, self.activation, self.norm, rate)
 
         first, second = layer(self.stride, 0.0), layer(1, self.rate)
@@ -175,10 +173,20 @@ class ConvBlock(nn.Module):
             return branch(x)
         if self.stride == 1 and x.shape[-1] == self.width:
             return hondo.residual(branch)(x)
-        projection = nn.Conv(
-            self.width, (1, 1), strides=self.stride, use_bias=False, kernel_init=self.kernel_init
-        )
+        projection = _convolution(self.width, 1, self.kernel_init, self.stride)
         return hondo.residual(branch, shortcut=projection)(x)
+
+
+def _convolution(width: int, size: int, kernel_init: Initializer, stride: int = 1) -> nn.Conv:
+    """A size×size convolution without a bias, which the norm after it would cancel."""
+    return nn.Conv(
+        width,
+        (size, size),
+        strides=stride,
+        use_bias=False,
+        kernel_init=kernel_init,
+        conv_general_dilated=hondo.conv_general_dilated,
+    )
 
 
 class PreActResNet(nn.Module):
@@ -213,7 +221,7 @@ class PreActResNet(nn.Module):
     ) -> Float[Array, "batch outputs"]:
         if self.depth < 8 or self.depth % 6 != 2:
             raise error("depth", self.depth, "6n + 2 with n ≥ 1: 8, 14, 20, …")
-        x = nn.Conv(self.width, (3, 3), use_bias=False, kernel_init=self.kernel_init)(x)
+        x = _convolution(self.width, 3, self.kernel_init)(x)
         for stage in range(3):
             x = self._stage(x, stage, train)
         if self.norm is not None:

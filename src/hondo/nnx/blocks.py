@@ -93,6 +93,7 @@ def convolution(
         strides=stride,
         use_bias=False,
         kernel_init=remedies.kernel_init,
+        conv_general_dilated=hondo.conv_general_dilated,
         rngs=rngs,
     )
 

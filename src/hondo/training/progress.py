@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 from jaxtyping import PRNGKeyArray
 
@@ -39,8 +40,8 @@ def fit_with_progress(
     It takes the arguments of `fit` and the same steps with the same keys, so the result is that
     of `fit` up to rounding. Ctrl-C ends the run after the chunk in progress, and the best state
     so far comes back with the reason `StopReason.INTERRUPTED`; a second Ctrl-C raises
-    KeyboardInterrupt at once. Only one scalar comes to the host for each chunk of about a third
-    of a second.
+    KeyboardInterrupt at once. A few numbers come to the host for each chunk of about a third of a
+    second, which may be a part of an epoch or many epochs.
 
     Args:
         problem: what is trained.
@@ -53,8 +54,8 @@ def fit_with_progress(
         stopper: the stopping rule.
         monitor: the metric that the stopping rule sees.
         augment: as in `fit`.
-        report: called after each epoch with its index and its metrics, named `train/…` and
-            `valid/…`.
+        report: called for each epoch, soon after it, with its index and its metrics, named
+            `train/…` and `valid/…`.
 
     Returns:
         The best state, the last, the history and the reason.
@@ -81,46 +82,34 @@ def fit_with_progress(
     plan = Plan(problem, optimizer, batch_size, max_epochs, stopper, monitor, augment)
     check(plan, train, valid, key)
     state = _start(plan, train, valid, key)
-    with _interruptible() as interrupted, _bar(plan, steps_per_epoch(plan, train)) as advance:
-        while int(state.epoch) < max_epochs and not bool(state.stopper.stopped):
-            state = _epoch(plan, state, train, interrupted, advance)
-            if interrupted.is_set():
-                return _result(state, StopReason.INTERRUPTED)
-            state = _finish_epoch(plan, state, train, valid)
+    with _interruptible() as interrupted, _bar(plan, steps_per_epoch(plan, train)) as show:
+        chunk, reported = 1, 0
+        while _running(plan, state) and not interrupted.is_set():
+            began = time.perf_counter()
+            state = _steps(plan, state, train, valid, chunk)
+            epoch = show(state)
             if report is not None:
-                report(int(state.epoch) - 1, last_metrics(state))
-    return _result(state, StopReason.BUDGET)
+                for done in range(reported, epoch):
+                    report(done, metrics_of(state, done))
+            reported = epoch
+            elapsed = max(time.perf_counter() - began, 1e-6)
+            chunk = max(1, int(chunk * min(8.0, _SECONDS_A_CHUNK / elapsed)))
+    ended = int(state.epoch) == max_epochs
+    return _result(state, StopReason.BUDGET if ended else StopReason.INTERRUPTED)
 
 
-def last_metrics(state: TrainState) -> dict[str, float]:
-    """The metrics of the last complete epoch, named `train/…` and `valid/…`."""
-    last = int(state.epoch) - 1
+def metrics_of(state: TrainState, epoch: int) -> dict[str, float]:
+    """The metrics of a complete epoch, named `train/…` and `valid/…`."""
     history = jax.device_get(state.history)._asdict()
     return {
-        f"{split}/{name}": float(values[last])
+        f"{split}/{name}": float(values[epoch])
         for split, metrics in history.items()
         for name, values in metrics.items()
     }
 
 
-def _epoch(
-    plan: Plan,
-    state: TrainState,
-    train: Any,
-    interrupted: threading.Event,
-    advance: Callable[[int, float], None],
-) -> TrainState:
-    done, steps, chunk = 0, steps_per_epoch(plan, train), 1
-    while done < steps and not interrupted.is_set():
-        chunk = min(chunk, steps - done)
-        began = time.perf_counter()
-        state = _steps(plan, state, train, chunk)
-        done += chunk
-        objective = float(state.sums["objective"]) / done
-        elapsed = time.perf_counter() - began
-        advance(chunk, objective)
-        chunk = max(1, int(chunk * min(8.0, _SECONDS_A_CHUNK / max(elapsed, 1e-6))))
-    return state
+def _running(plan: Plan, state: TrainState) -> Any:
+    return (state.epoch < plan.max_epochs) & ~state.stopper.stopped
 
 
 @partial(jax.jit, static_argnums=0)
@@ -129,13 +118,22 @@ def _start(plan: Plan, train: Any, valid: Any, key: Any) -> TrainState:
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=1)
-def _steps(plan: Plan, state: TrainState, train: Any, count: Any) -> TrainState:
-    return jax.lax.fori_loop(0, count, lambda _, state: step(plan, state, train), state)
+def _steps(plan: Plan, state: TrainState, train: Any, valid: Any, count: Any) -> TrainState:
+    """At most `count` steps; an epoch that they complete is finished too."""
+    steps = steps_per_epoch(plan, train)
 
+    def going(carry: Any) -> Any:
+        state, left = carry
+        return (left > 0) & _running(plan, state)
 
-@partial(jax.jit, static_argnums=0, donate_argnums=1)
-def _finish_epoch(plan: Plan, state: TrainState, train: Any, valid: Any) -> TrainState:
-    return finish_epoch(plan, state, train, valid)
+    def part(carry: Any) -> Any:
+        state, left = carry
+        todo = jnp.minimum(left, steps - state.step)
+        state = jax.lax.fori_loop(0, todo, lambda _, state: step(plan, state, train), state)
+        finish = partial(finish_epoch, plan, train=train, valid=valid)
+        return jax.lax.cond(state.step == steps, finish, lambda state: state, state), left - todo
+
+    return jax.lax.while_loop(going, part, (state, jnp.asarray(count, jnp.int32)))[0]
 
 
 _result = jax.jit(result, static_argnums=1)
@@ -163,7 +161,7 @@ def _interruptible() -> Iterator[threading.Event]:
 
 
 @contextmanager
-def _bar(plan: Plan, steps: int) -> Iterator[Callable[[int, float], None]]:
+def _bar(plan: Plan, steps: int) -> Iterator[Callable[[TrainState], int]]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -184,9 +182,12 @@ def _bar(plan: Plan, steps: int) -> Iterator[Callable[[int, float], None]]:
     with Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as progress:
         task = progress.add_task("fit", total=plan.max_epochs * steps, epoch=1, loss=float("nan"))
 
-        def advance(count: int, loss: float) -> None:
-            done = int(progress.tasks[0].completed) + count
-            epoch = min(done // steps + 1, plan.max_epochs)
-            progress.update(task, completed=done, epoch=epoch, loss=loss)
+        def show(state: TrainState) -> int:
+            seen = (state.epoch, state.step, state.sums["objective"], state.history.train)
+            epoch, step, total, past = jax.device_get(seen)
+            loss = total / step if step else past["objective"][epoch - 1]
+            epochs, done = min(epoch + 1, plan.max_epochs), epoch * steps + step
+            progress.update(task, completed=int(done), epoch=int(epochs), loss=float(loss))
+            return int(epoch)
 
-        yield advance
+        yield show
