@@ -2,17 +2,22 @@
 
 import gzip
 import json
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 
+from hondo.data import FASHION_MNIST
+
+MAIN = "from hondo.cli import main; main()"
 QUICK = ("--max-epochs", "3", "--depth", "4", "--width", "16")
 
 
 def hondo(folder, *arguments):
-    command = [sys.executable, "-c", "from hondo.cli import main; main()", *arguments]
+    command = [sys.executable, "-c", MAIN, *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
 
 
@@ -45,6 +50,38 @@ def test_train_writes_a_folder_that_predict_reads(tmp_path) -> None:
     refused(hondo(tmp_path, "train", *QUICK, "--out", "run"), "out must be a new folder", "run")
     assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     refused(hondo(tmp_path, "predict", "run", "--out", "p.csv"), "p.csv", "exists")
+
+
+@pytest.mark.promise(2)
+def test_ctrl_c_writes_the_best_so_far(tmp_path) -> None:
+    endless = ("--max-epochs", "100000", "--patience", "0", "--depth", "4", "--width", "16")
+    command = [sys.executable, "-c", MAIN, "train", *endless, "--out", "run"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    deadline = time.monotonic() + 240
+    while not (metrics.exists() and metrics.read_text().count("\n") > 1):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 130
+    assert "interrupted" in output
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    rows = [json.loads(line)["valid/loss"] for line in metrics.read_text().splitlines()]
+    assert result["best epoch"] == rows.index(min(rows))
+    predicted = hondo(tmp_path, "predict", "run")
+    assert f"test accuracy {result['test accuracy']:.4f}" in predicted.stdout
+
+
+@pytest.mark.skipif(not FASHION_MNIST.is_dir(), reason="needs Debian's dataset-fashion-mnist")
+def test_fashion_mnist_trains_from_its_files(tmp_path) -> None:
+    quick = ("--max-epochs", "1", "--depth", "4", "--width", "32", "--batch-size", "256")
+    process = hondo(tmp_path, "train", "--dataset", "fashion-mnist", *quick, "--out", "run")
+    assert process.returncode == 0, process.stderr
+    assert "51000 train, 9000 validation, 10000 test" in process.stdout
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["test accuracy"] > 0.5
 
 
 @pytest.mark.parametrize("dataset", ["breast-cancer", "diabetes"])

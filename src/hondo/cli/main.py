@@ -13,16 +13,24 @@ Command = (
     | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
 )
 
+_INTERRUPTED = 130  # What a shell reports for a command that Ctrl-C ended.
+
 
 def main() -> None:
-    """Runs one command; bad input ends in one line on stderr and exit code 2."""
+    """Runs one command.
+
+    Bad input ends in one line on stderr and exit code 2, Ctrl-C in exit code 130.
+    """
     config = tyro.cli(Command, prog="hondo")
     try:
         job = _prepared(config)
     except (ValueError, TypeError, OSError) as reason:
         print(f"hondo: {reason}", file=sys.stderr)
         sys.exit(2)
-    job()
+    try:
+        job()
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
 
 
 def _prepared(config: TrainConfig | PredictConfig) -> Callable[[], Any]:

@@ -40,7 +40,8 @@ def run(
     if config.inputs is None:
         print(_score(dataset, predictions))
     if config.out is not None:
-        config.out.write_text("prediction\n" + "".join(f"{value}\n" for value in predictions))
+        with config.out.open("x") as file:
+            file.write("prediction\n" + "".join(f"{value}\n" for value in predictions))
     print(f"{len(predictions)} predictions" + (f" in {config.out}" if config.out else ""))
     return predictions
 

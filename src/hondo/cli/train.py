@@ -45,7 +45,11 @@ def prepare(config: TrainConfig) -> Callable[[], Path]:
 
 
 def run(job: Job) -> Path:
-    """Trains as configured, prints what it does and what came of it, fills the folder."""
+    """Trains as configured, prints what it does and what came of it, fills the folder.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C ended the training; the best so far is in the folder.
+    """
     console = Console()
     console.print(describe(job))
     began = time.perf_counter()
@@ -53,6 +57,8 @@ def run(job: Job) -> Path:
     seconds = time.perf_counter() - began
     console.print(_table(_write(job, result, seconds)))
     console.print(f"written to {job.out}")
+    if int(result.reason) == hondo.StopReason.INTERRUPTED:
+        raise KeyboardInterrupt
     return job.out
 
 
