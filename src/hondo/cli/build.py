@@ -47,7 +47,11 @@ def checked(config: TrainConfig) -> TrainConfig:
 
 
 def network(config: TrainConfig, dataset: Dataset) -> nn.Module:
-    """The network, with the remedies that are switched on."""
+    """The network, with the remedies that are switched on.
+
+    Raises:
+        ValueError: a network for images, and a data set that is a table.
+    """
     if config.model == "resnet" and dataset.inputs.ndim != 4:
         repair = "Use --model deep-mlp."
         raise error("model", config.model, f"one for the table {dataset.name}", repair)
@@ -97,7 +101,11 @@ def stopper(config: TrainConfig) -> hondo.EarlyStopping:
 
 
 def augmentation(config: TrainConfig, dataset: Dataset) -> Any:
-    """The hook of `fit` for noise, smoothing and image augmentation, or None for none of them."""
+    """The hook of `fit` for noise, smoothing and image augmentation, or None for none of them.
+
+    Raises:
+        ValueError: label smoothing without classes.
+    """
     images = dataset.inputs.ndim == 4 and config.augment
     if config.label_smoothing and dataset.task != "classification":
         raise error("label_smoothing", config.label_smoothing, "0 without classes")

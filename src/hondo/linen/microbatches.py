@@ -69,7 +69,13 @@ def commit_moments(variables: Variables, *, decay: Any) -> dict[str, Any]:
         ValueError: decay outside [0, 1]; variables that hold no moments.
 
     Example:
-        See `hold_moments`.
+        >>> import jax, jax.numpy as jnp
+        >>> from hondo.linen import BatchNorm, commit_moments, hold_moments
+        >>> norm, x = BatchNorm(), jnp.array([[1.0], [5.0]])
+        >>> variables = hold_moments(norm.init(jax.random.key(0), x, train=True))
+        >>> _, new = norm.apply(variables, x, train=True, mutable=["batch_moments"])
+        >>> commit_moments(variables | new, decay=0.5)["batch_stats"]["var"].tolist()
+        [8.0]
 
     References:
         Slide 18.

@@ -146,7 +146,15 @@ def commit_moments(module: nnx.Module) -> None:
         ValueError: a module without a `BatchNorm`, or one that holds no moments.
 
     Example:
-        See `hold_moments`.
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> from hondo.nnx import BatchNorm, commit_moments, hold_moments
+        >>> norm = BatchNorm(1, decay=0.5, rngs=nnx.Rngs(0))
+        >>> hold_moments(norm)
+        >>> calls = norm(jnp.zeros((2, 1)), train=True), norm(jnp.ones((2, 1)), train=True)
+        >>> commit_moments(norm)
+        >>> norm.mean[...].tolist(), norm.weight[...].tolist()
+        ([0.5], [0.5])
 
     References:
         Slide 18.

@@ -35,14 +35,22 @@ class Statistics(NamedTuple):
 
 
 def accumulation_dtype(x: Array) -> Any:
-    """The dtype of sums over x: its own, and at least float32."""
+    """The dtype of sums over x: its own, and at least float32.
+
+    Raises:
+        ValueError: a dtype that is not floating.
+    """
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise error("x", x.dtype, "of a floating dtype", "Use x.astype(jnp.float32).")
     return wide(x.dtype)
 
 
 def feature_row(name: str, vector: Array | None, x: Array, default: float = 0.0) -> Array:
-    """A per-feature vector, or its default, with the rank of x and the dtype of sums over x."""
+    """A per-feature vector, or its default, with the rank of x and the dtype of sums over x.
+
+    Raises:
+        ValueError: not one number a feature.
+    """
     dtype, shape = accumulation_dtype(x), (1,) * (x.ndim - 1) + x.shape[-1:]
     if vector is None:
         return jnp.full(shape, default, dtype)

@@ -93,7 +93,11 @@ def as_moments(stats: Statistics, features: int) -> Moments:
 
 
 def valid_mask(where: Array | None, x: Array) -> Array | None:
-    """The mask with the rank of x."""
+    """The mask with the rank of x.
+
+    Raises:
+        ValueError: a mask that does not broadcast to x.
+    """
     if where is None:
         return None
     shape = where.shape + (1,) * (x.ndim - where.ndim)
