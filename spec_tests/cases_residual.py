@@ -16,7 +16,14 @@ def _clip(transformation):
     return lambda key, x: transformation.update(x, transformation.init(x), jnp.ones_like(x))[0]
 
 
+def _convolve(key, x):
+    layout = ("NWC", "WIO", "NWC")
+    w = jnp.ones((3, 8, 8), x.dtype)
+    return hondo.conv_general_dilated(x[None], w, (1,), "SAME", dimension_numbers=layout)[0]
+
+
 CASES = (
+    Case("conv_general_dilated", _convolve, ulps=64),
     Case("residual", lambda key, x: hondo.residual(jnp.tanh)(x), ulps=8),
     Case(
         "pre_activation",

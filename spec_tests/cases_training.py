@@ -30,14 +30,7 @@ def _fit(key, x):
     ).history
 
 
-def _convolve(key, x):
-    layout = ("NWC", "WIO", "NWC")
-    w = jnp.ones((3, 8, 8), x.dtype)
-    return hondo.conv_general_dilated(x[None], w, (1,), "SAME", dimension_numbers=layout)[0]
-
-
 CASES = (
-    Case("conv_general_dilated", _convolve, ulps=64),
     Case("evaluate", _evaluate, keeps=False, ulps=16),
     Case("fit", _fit, random=True, differentiable=False, keeps=False, ulps=16),
 )

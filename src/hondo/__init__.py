@@ -16,6 +16,7 @@ from hondo.gradients.clipping import (
     global_norm,
     nonfinite_leaves,
 )
+from hondo.gradients.convolution import conv_general_dilated
 from hondo.gradients.fans import Fans, fans
 from hondo.gradients.initializers import (
     gaussian,
@@ -99,7 +100,6 @@ from hondo.regularization.penalties import elastic_net_penalty, l1_penalty, l2_p
 from hondo.regularization.roles import is_weight, weight_mask
 from hondo.regularization.rotation import random_quarter_turn, random_rotation, rotate
 from hondo.regularization.weight_scaling import scale_parameters, scale_weights
-from hondo.training.convolution import conv_general_dilated
 from hondo.training.evaluation import evaluate
 from hondo.training.fit import fit
 from hondo.training.problem import Problem

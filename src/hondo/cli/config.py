@@ -18,8 +18,10 @@ class TrainConfig:
         model: deep-mlp, resnet (images only), or plain, the network without any remedy.
         depth: layers: even for deep-mlp, 6n + 2 for resnet. By default 24, or 8 for resnet.
         width: units of a layer, channels of the first stage. By default 128, or 16 for resnet.
-        activation: by name.
-        init: of the kernels, by name.
+        activation: sigmoid, tanh, hard_tanh, soft_sign, relu, leaky_relu, elu, selu, gelu, silu,
+            softplus or identity.
+        init: of the kernels: he_normal, he_uniform, glorot_normal, glorot_uniform, lecun_normal,
+            orthogonal, or gaussian, the slide's with variance 0.01.
         norm: batch, layer, rms or none.
         residual: residual connections.
         keep_prob: P, the probability that dropout keeps a unit; 1 is without dropout.
