@@ -1,0 +1,164 @@
+"""hondo_spec's engine: what it judges, and that nothing makes it crash."""
+
+import time
+
+import numpy as np
+import pytest
+
+from hondo_spec import (
+    Check,
+    Exact,
+    Holds,
+    Known,
+    Stat,
+    Target,
+    check_target,
+    find_target,
+    replay,
+)
+from hondo_spec.results import judge
+
+MODULUS = {"relu": np.abs, "relu_gradient": np.sign}
+RIGHT = find_target("reference")
+
+
+@pytest.mark.parametrize(
+    ("result", "status"),
+    [
+        (Check("x", [1.0, 2.0], [1.0, 2.0], 0.0), "PASS"),
+        (Check("x", 1.5, 1.0, 0.5), "PASS"),
+        (Check("x", 1.6, 1.0, 0.5), "FAIL"),
+        (Check("x", [1.0, 2.0], [1.0], 0.5), "FAIL"),
+        (Check("x", np.nan, 1.0, 0.5), "FAIL"),
+        (Check("x", np.inf, 1.0, 0.5), "FAIL"),
+        (Check("x", 1.0, 1.0, 2.0), "VACUOUS"),
+        (Check("x", 1.0, 1.0, np.nan), "VACUOUS"),
+        (Check("x", [], [], 0.1), "VACUOUS"),
+        (Exact("x", [0.0, np.nan], [-0.0, np.nan]), "PASS"),
+        (Exact("x", 1.0, np.nextafter(1.0, 2.0)), "FAIL"),
+        (Exact("x", [1, 1], [1]), "FAIL"),
+        (Holds("x", np.array([True, True])), "PASS"),
+        (Holds("x", np.array([True, False])), "FAIL"),
+        (Stat("x", 1e-3, 100, 10), "PASS"),
+        (Stat("x", 1e-10, 100, 10), "FAIL"),
+        (Stat("x", np.nan, 100, 10), "FAIL"),
+        (Stat("x", 1e-3, 10, 100), "UNPOWERED"),
+    ],
+)
+def test_verdicts(result, status):
+    assert judge(result, level=1e-9).status == status
+
+
+def test_only_results_are_judged():
+    with pytest.raises(TypeError, match="must return Check, Exact, Stat or Holds"):
+        judge(True, level=1e-9)  # type: ignore[arg-type]
+
+
+def one(target, area, **options):
+    (record,) = check_target(target, areas=[area], profile="dev", **options)
+    return record
+
+
+def test_a_failure_says_what_where_and_by_how_much():
+    record = one(Target("mine", MODULUS), "ACT-04")
+    assert record.status == "FAIL"
+    assert "want exactly" in record.message
+    with pytest.raises(AssertionError, match="ACT-04 on mine"):
+        replay("ACT-04", Target("mine", MODULUS), **record.inputs)
+
+
+def test_what_a_target_has_not_is_not_judged():
+    assert one(Target("empty", {}), "BNT-08").status == "N/A"
+
+
+def raises(x):
+    raise RuntimeError("out of memory")
+
+
+def hangs(x):
+    time.sleep(60)
+
+
+@pytest.mark.parametrize(
+    ("relu", "message"),
+    [
+        (raises, "relu raised RuntimeError: out of memory"),
+        (lambda x: None, ""),
+        (lambda x: "text", ""),
+        (lambda x: x[:3], "shape"),
+        (lambda x: x * np.nan, "nan"),
+        (lambda: 0, "relu raised TypeError"),
+    ],
+)
+def test_a_bad_adapter_gives_a_record(relu, message):
+    record = one(RIGHT.with_operations("bad", relu=relu), "ACT-04")
+    assert record.status in ("ERROR", "FAIL")
+    assert message in record.message
+
+
+def test_the_line_of_the_adapter_is_named():
+    record = one(RIGHT.with_operations("bad", relu=raises), "ACT-04")
+    assert __file__ in record.message
+    assert 'raise RuntimeError("out of memory")' in record.message
+
+
+def test_a_hanging_call_ends():
+    from hondo_spec.profiles import PROFILES
+
+    hasty = PROFILES["dev"]._replace(seconds=0.5)
+    (record,) = check_target(
+        RIGHT.with_operations("slow", relu=hangs), areas=["ACT-04"], profile=hasty
+    )
+    assert record.status == "ERROR"
+    assert "within 0.5 seconds" in record.message
+
+
+def test_an_expected_failure_that_passes_is_reported():
+    failing = Target("mine", MODULUS)
+    assert one(failing, "ACT-04", expected_failures={"ACT-04": "a modulus"}).status == "XFAIL"
+    assert one(RIGHT, "ACT-04", expected_failures={"ACT-04": "a modulus"}).status == "XPASS"
+
+
+def test_a_known_failure_replays_its_counterexample():
+    inputs = {"x": np.float32([-1.0]), "power": 2}
+    tried = []
+    known = Known("a modulus", inputs)
+
+    def relu(x):
+        tried.append(np.array(x))
+        return np.abs(x)
+
+    record = one(
+        Target("mine", {**MODULUS, "relu": relu}), "ACT-04", expected_failures={"ACT-04": known}
+    )
+    assert record.status == "XFAIL"
+    assert record.examples == 1
+    np.testing.assert_array_equal(tried[0], inputs["x"])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: check_target("nosuch"), "target must be one of reference, hondo"),
+        (lambda: check_target("reference", areas=["XYZ"]), "area must be one of INI, ACT"),
+        (lambda: check_target("reference", areas=["INI-99"]), "area must be one of INI, ACT"),
+        (lambda: check_target("reference", profile="slow"), "profile must be one of dev"),
+        (lambda: check_target("numpy:array"), "must be a hondo_spec.Target"),
+        (lambda: replay("INI-99", "reference"), "area must be one of"),
+        (lambda: replay("INI-01", "reference", s=1), "INI-01 needs shape, got s"),
+        (
+            lambda: check_target("reference", expected_failures={"QQQ-01": "typo"}),
+            "area must be one of",
+        ),
+    ],
+)
+def test_unknown_names_list_what_there_is(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_records_come_as_they_are_made():
+    seen = []
+    records = check_target("reference", areas=["CLP"], profile="dev", callback=seen.append)
+    assert seen == records
+    assert [record.id for record in records] == sorted(record.id for record in records)

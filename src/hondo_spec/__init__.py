@@ -1,0 +1,30 @@
+"""The lecture as a specification: properties that judge anybody's implementation.
+
+Example:
+    >>> import numpy as np
+    >>> from hondo_spec import Target, check_target
+    >>> wrong = Target("wrong", {"proximal_l1": lambda w, t: np.where(np.abs(w) > t, w, 0)})
+    >>> [(record.id, record.status) for record in check_target(wrong, areas=["PEN-05"])]
+    [('PEN-05', 'FAIL')]
+"""
+
+from hondo_spec.check import check_target, replay
+from hondo_spec.results import Check, Exact, Holds, Stat
+from hondo_spec.runner import STATUSES, UNEXPECTED, Record
+from hondo_spec.target import BUILT_IN, Known, Target, find_target
+
+__all__ = [
+    "BUILT_IN",
+    "STATUSES",
+    "UNEXPECTED",
+    "Check",
+    "Exact",
+    "Holds",
+    "Known",
+    "Record",
+    "Stat",
+    "Target",
+    "check_target",
+    "find_target",
+    "replay",
+]

@@ -1,0 +1,180 @@
+"""ACT: activations, softmax and cross-entropy (slides 3 and 12)."""
+
+import math
+
+import numpy as np
+
+from hondo_spec import draws
+from hondo_spec.bounds import TINY, gamma, ulps
+from hondo_spec.property import prop
+from hondo_spec.results import Check, Exact, Holds
+
+SOURCE = "slide 12; Goodfellow et al. 2016, section 6.3"
+LOSS = "slide 3; Goodfellow et al. 2016, section 6.2.2.3"
+EDGES = (0.0, -0.0, 1.0, -1.0, 20.0, -20.0, 88.0, -88.0, 1e4, -1e4)
+
+
+def logistic(x):
+    x = np.float64(x)
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1 / (1 + e), e / (1 + e))
+
+
+def slack(x):
+    """The exponential of an argument that is rounded: |x| units, and a few more."""
+    return ulps(8) + gamma(2) * np.minimum(np.abs(np.float64(x)), 110)
+
+
+@prop(
+    "ACT-01",
+    "B M",
+    "the sigmoid is 1/(1 + e⁻ˣ) everywhere, with a finite gradient",
+    formula=r"\sigma(x) = \frac{1}{1+e^{-x}}",
+    source=SOURCE,
+    symbols="ACTIVATIONS",
+    x=draws.floats(16, reach=30.0),
+)
+def act_01(sigmoid, sigmoid_gradient, *, x):
+    x = np.append(x, draws.single(EDGES))
+    want = logistic(x)
+    yield Check("σ", sigmoid(x), want, slack(x) * want + TINY)
+    yield Holds("finite gradient", np.all(np.isfinite(sigmoid_gradient(x))), sigmoid_gradient(x))
+
+
+@prop(
+    "ACT-02",
+    "B M",
+    "sigmoid and tanh have their symmetries",
+    formula=r"\sigma(-x) = 1 - \sigma(x),\quad \tanh x = 2\sigma(2x) - 1",
+    source=SOURCE,
+    symbols="ACTIVATIONS",
+    x=draws.floats(16, reach=8.0),
+)
+def act_02(sigmoid, tanh, *, x):
+    y = np.float64(sigmoid(x))
+    yield Check("σ(−x)", sigmoid(-x), 1 - y, 2 * slack(x))
+    yield Check("tanh", tanh(x), np.tanh(np.float64(x)), 2.0**-21, 1.0)
+    by_sigmoid = 2 * np.float64(sigmoid(2 * x)) - 1
+    yield Check("tanh by σ", tanh(x), by_sigmoid, 4 * slack(2 * x), 1.0)
+
+
+@prop(
+    "ACT-03",
+    "B M",
+    "their derivatives are σ(1 − σ) ≤ 1/4 and 1 − tanh² ≤ 1",
+    formula=r"\sigma' = \sigma(1-\sigma),\quad \tanh' = 1 - \tanh^2",
+    source=SOURCE,
+    symbols="ACTIVATIONS saturated",
+    x=draws.floats(16, reach=10.0),
+)
+def act_03(sigmoid_gradient, tanh_gradient, *, x):
+    x = np.append(x, np.float32(0))
+    s, t = logistic(x), np.tanh(np.float64(x))
+    # 1 − σ cancels: one unit of 1 may be lost.
+    yield Check("σ'", sigmoid_gradient(x), s * (1 - s), 4 * slack(x) * s * (1 - s) + 2.0**-22)
+    yield Check("tanh'", tanh_gradient(x), 1 - t**2, ulps(32))
+    yield Exact("σ'(0)", np.asarray(sigmoid_gradient(x))[-1], np.float32(0.25))
+
+
+@prop(
+    "ACT-04",
+    "X M",
+    "ReLU is max(0, x), with gradient 1 above and 0 below",
+    formula=r"\max(0, x)",
+    source=SOURCE,
+    symbols="ACTIVATIONS",
+    x=draws.floats(16),
+    power=(-3, 2, 10),
+)
+def act_04(relu, relu_gradient, *, x, power):
+    x = np.where(np.abs(x) < 1e-30, 0, x).astype(np.float32)
+    y, a = np.asarray(relu(x)), np.float32(2.0**power)
+    yield Exact("max(0, x)", y, np.maximum(x, 0))
+    yield Exact("relu(ax)", relu(a * x), a * y)
+    slope = np.asarray(relu_gradient(x))
+    yield Exact("gradient", slope[x != 0], (x[x != 0] > 0).astype(np.float32))
+    at_zero = np.asarray(relu_gradient(np.zeros(1, np.float32)))
+    yield Holds("gradient at 0 in [0, 1]", (at_zero >= 0) & (at_zero <= 1), at_zero)
+
+
+@prop(
+    "ACT-05",
+    "X M",
+    "the leaky ReLU is x above 0 and a x below, for every a",
+    formula=r"x > 0\ ?\ x : a x",
+    source="He et al. 2015, equation 1",
+    symbols="ACTIVATIONS",
+    x=draws.floats(16),
+    slope=(0.0, 0.25, 1.0, 2.0, -0.5),
+)
+def act_05(leaky_relu, *, x, slope):
+    return Exact("y", leaky_relu(x, slope), np.where(x > 0, x, np.float32(slope) * x))
+
+
+@prop(
+    "ACT-06",
+    "B M",
+    "softmax sums to 1, ignores an offset, and is finite far out",
+    formula=r"\operatorname{softmax}(z + c) = \operatorname{softmax}(z)",
+    source=LOSS,
+    symbols="cross_entropy",
+    z=draws.integers(3, 5, low=-20, high=20),
+    c=(0.0, 64.0, -4096.0),
+    far=(1.0, 512.0),
+)
+def act_06(softmax, *, z, c, far):
+    z = (far * z).astype(np.float32)
+    p = np.asarray(softmax(z))
+    yield Check("sum", np.sum(np.float64(p), axis=-1), np.ones(3), gamma(5 + 8))
+    yield Check("softmax(z + c)", softmax(z + np.float32(c)), p, ulps(4) * p + TINY)
+    e = np.exp(np.float64(z) - np.max(z, axis=-1, keepdims=True))
+    want = e / e.sum(axis=-1, keepdims=True)
+    yield Check("p", p, want, (gamma(5 + 8) + slack(50)) * want + TINY)
+
+
+def rows(z, classes):
+    z = draws.double(z)
+    top = z.max(axis=-1)
+    return np.log(np.exp(z - top[:, None]).sum(-1)) + top - z[np.arange(len(classes)), classes]
+
+
+CLASSES = draws.integers(6, low=0, high=3).map(lambda y: y.astype(np.int32))
+
+
+@prop(
+    "ACT-07",
+    "B M",
+    "cross-entropy is log-sum-exp minus the logit of the class, averaged over the batch",
+    formula=r"E = \tfrac1m\sum_e\big(\log\sum_k e^{z_{ek}} - z_{e,y_e}\big)",
+    source=LOSS,
+    symbols="cross_entropy",
+    z=draws.floats(6, 4, reach=30.0),
+    classes=CLASSES,
+    level=(0.0, 100.0, 1e4),
+)
+def act_07(cross_entropy, *, z, classes, level):
+    bound = gamma(6 + 16) * (np.max(np.abs(z)) + math.log(4) + 1)
+    yield Check("E", cross_entropy(z, classes), np.mean(rows(z, classes)), 2 * bound, 1.0)
+    equal = np.full((6, 4), level, np.float32)
+    # Logits of this size resolve ln K no better than their own last place.
+    grain = gamma(24) * (math.log(4) + 1) + 2 * level * 2.0**-24
+    yield Check("ln K", cross_entropy(equal, classes), math.log(4), grain)
+
+
+@prop(
+    "ACT-08",
+    "B M",
+    "the gradient of cross-entropy is (softmax − one-hot)/m",
+    formula=r"\partial E/\partial z = \tfrac1m(\operatorname{softmax}(z) - y)",
+    source=LOSS,
+    symbols="cross_entropy",
+    z=draws.floats(6, 4, reach=30.0),
+    classes=CLASSES,
+)
+def act_08(cross_entropy_gradient, *, z, classes):
+    e = np.exp(np.float64(z) - np.max(z, axis=-1, keepdims=True))
+    want = (e / e.sum(-1, keepdims=True) - np.eye(4)[classes]) / 6
+    return Check("gradient", cross_entropy_gradient(z, classes), want, gamma(60 + 16) / 6)
+
+
+PROPERTIES = (act_01, act_02, act_03, act_04, act_05, act_06, act_07, act_08)

@@ -1,0 +1,275 @@
+"""BNT: batch normalization in training (slide 17)."""
+
+from fractions import Fraction
+
+import numpy as np
+
+from hondo_spec import draws
+from hondo_spec.bounds import U32, gamma, standard
+from hondo_spec.property import prop
+from hondo_spec.results import Check, Exact, Holds
+
+ALGORITHM = "slide 17; Ioffe & Szegedy 2015, algorithm 1"
+RUNNING = "slide 18; Ioffe & Szegedy 2015, section 3.1"
+POPULATION = "slide 18; Ioffe & Szegedy 2015, algorithm 2"
+EPS = 2.0**-10
+SYMBOLS = "batch_norm"
+
+
+def affine(features, seed=0):
+    """A scale away from zero and a bias."""
+    rng = np.random.default_rng(seed)
+    scale = rng.uniform(0.5, 2, features) * rng.choice([-1, 1], features)
+    return scale.astype(np.float32), rng.normal(size=features).astype(np.float32)
+
+
+def plain(batch_norm, x, epsilon=EPS, decay=0.9):
+    """The training output with γ = 1 and β = 0, from neutral statistics."""
+    zero, one = np.zeros(x.shape[-1], np.float32), np.ones(x.shape[-1], np.float32)
+    return np.asarray(batch_norm(x, zero, one, one, zero, decay, epsilon)[0])
+
+
+@prop(
+    "BNT-01",
+    "B M",
+    "the batch mean of x̂ is 0",
+    formula=r"\tfrac1m\sum_i \hat x_i = 0",
+    source=ALGORITHM,
+    symbols=SYMBOLS,
+    x=draws.columns(kappas=(0.0, 1e2)),
+)
+def bnt_01(batch_norm, *, x):
+    got = np.mean(np.float64(plain(batch_norm, x)), axis=0)
+    bound = np.mean(standard(x, EPS).bound, axis=0) + U32
+    return Check("mean of x̂", got, np.zeros_like(got), bound)
+
+
+@prop(
+    "BNT-02",
+    "B M",
+    "the batch variance of x̂ is v/(v + ε), which is not 1",
+    formula=r"\tfrac1m\sum_i \hat x_i^2 = \frac{v}{v+\varepsilon}",
+    source=ALGORITHM,
+    symbols=SYMBOLS,
+    x=draws.columns(kappas=(0.0, 1e2)),
+    epsilon=(1e-5, 1e-3, 0.5),
+)
+def bnt_02(batch_norm, *, x, epsilon):
+    s = standard(x, epsilon)
+    got = np.var(np.float64(plain(batch_norm, x, epsilon)), axis=0)
+    want = (s.var / (s.var + float(np.float32(epsilon))))[0]
+    slack = s.bound + U32 * np.abs(s.xhat)
+    bound = np.mean(2 * np.abs(s.xhat) * slack + slack**2, axis=0)
+    return Check("variance of x̂", got, want, bound + np.mean(slack, axis=0) ** 2)
+
+
+@prop(
+    "BNT-03",
+    "B M",
+    "every entry is (x − μ)/√(v + ε)",
+    formula=r"\hat x_i = \frac{x_i - \mu}{\sqrt{v + \varepsilon}}",
+    source=ALGORITHM,
+    symbols=SYMBOLS,
+    x=draws.columns(kappas=(0.0, 1e2)),
+    epsilon=(1e-5, 1e-3, 0.5),
+)
+def bnt_03(batch_norm, *, x, epsilon):
+    s = standard(x, epsilon)
+    return Check("x̂", plain(batch_norm, x, epsilon), s.xhat, s.bound + U32 * np.abs(s.xhat))
+
+
+@prop(
+    "BNT-04",
+    "B M",
+    "scale and bias come after the normalization",
+    formula=r"y = \gamma\hat x + \beta",
+    source=ALGORITHM,
+    symbols=SYMBOLS,
+    x=draws.columns(kappas=(0.0, 1e2)),
+    seed=draws.seeds,
+)
+def bnt_04(batch_norm, *, x, seed):
+    scale, bias = affine(x.shape[-1], seed)
+    zero, one = np.zeros_like(bias), np.ones_like(bias)
+    y = batch_norm(x, zero, one, scale, bias, 0.9, EPS)[0]
+    s = standard(x, EPS)
+    want = np.float64(scale) * s.xhat + np.float64(bias)
+    bound = np.abs(scale) * s.bound + gamma(4) * (np.abs(scale * s.xhat) + np.abs(bias))
+    return Check("y", y, want, bound)
+
+
+@prop(
+    "BNT-05",
+    "X M",
+    "on integers the exported statistics are exact",
+    formula=r"\mu = \tfrac1m\sum_i x_i,\quad v = \tfrac1m\sum_i (x_i-\mu)^2",
+    source=ALGORITHM,
+    symbols="batch_moments",
+    x=draws.lattice(),
+)
+def bnt_05(batch_moments, *, x):
+    mean, var = batch_moments(x)
+    exact = [[Fraction(int(value)) for value in column] for column in x.T]
+    means = [sum(column) / len(column) for column in exact]
+    variances = [
+        sum((value - mu) ** 2 for value in column) / len(column)
+        for column, mu in zip(exact, means, strict=True)
+    ]
+    yield Exact("μ", mean, np.array([float(mu) for mu in means]))
+    yield Exact("v", var, np.array([float(v) for v in variances]))
+
+
+@prop(
+    "BNT-06",
+    "B M",
+    "x̂ follows the sign of a scale, and nothing of an offset",
+    formula=r"\mathrm{BN}_\varepsilon(ax+b) = \operatorname{sgn}a\mathrm{BN}_{\varepsilon/a^2}(x)",
+    source=ALGORITHM,
+    symbols=SYMBOLS,
+    x=draws.lattice(),
+    a=(-4.0, -1.0, 0.5, 8.0),
+    b=(0.0, 3.0, -16.0),
+)
+def bnt_06(batch_norm, *, x, a, b):
+    moved = plain(batch_norm, (a * x + b).astype(np.float32), EPS)
+    still = np.sign(a) * plain(batch_norm, x, EPS / a**2)
+    s = standard(x, EPS / a**2)
+    return Check("BN(ax+b)", moved, still, 2 * (s.bound + 4 * U32 * (np.abs(s.xhat) + abs(b / a))))
+
+
+@prop(
+    "BNT-07",
+    "X M",
+    "a constant column gives 0 where that is exact, and is finite everywhere",
+    formula=r"v = 0 \Rightarrow \hat x = 0",
+    source=ALGORITHM,
+    symbols=SYMBOLS,
+    value=(0.0, 1.0, -3.0, 64.0, 1.1, -3.7e4, 1e10, 1e-20),
+    epsilon=(1e-5, 1e-3),
+)
+def bnt_07(batch_norm, *, value, epsilon):
+    xhat = plain(batch_norm, np.full((64, 2), value, np.float32), epsilon)
+    yield Holds("finite", np.isfinite(xhat), xhat)
+    if value == int(value) and abs(value) < 2**10:
+        yield Exact("x̂", xhat, np.zeros((64, 2)))
+
+
+@prop(
+    "BNT-08",
+    "B s",
+    "the variance is as accurate as two passes make it, at |mean|/std up to 1e4",
+    formula=r"|\hat x' - \hat x| \le \tfrac{\delta\mu}{s}(1+q) + |\hat x|(q+2u) + 2u|\mu|/s",
+    source="slide 17; Chan, Golub & LeVeque 1983",
+    symbols=SYMBOLS,
+    kappa=(1e2, 1e3, 1e4),
+    spread=(2.0**-6, 1.0, 8.0),
+    seed=(0, 1, 2),
+)
+def bnt_08(batch_norm, *, kappa, spread, seed):
+    z = np.random.default_rng(seed).normal(size=(64, 4))
+    x = (spread * (z + kappa)).astype(np.float32)
+    epsilon = 1e-6 * spread**2
+    s = standard(x, epsilon)
+    return Check("x̂", plain(batch_norm, x, epsilon), s.xhat, s.bound + U32 * np.abs(s.xhat))
+
+
+@prop(
+    "BNT-09",
+    "X M",
+    "a batch of one gives β",
+    formula=r"m = 1 \Rightarrow y = \beta",
+    source=ALGORITHM,
+    symbols=SYMBOLS,
+    x=draws.floats(1, 3),
+)
+def bnt_09(batch_norm, *, x):
+    scale, bias = affine(3)
+    y = batch_norm(x, np.zeros_like(bias), np.ones_like(bias), scale, bias, 0.9, EPS)[0]
+    return Exact("y", y, bias[None])
+
+
+@prop(
+    "BNT-10",
+    "X M",
+    "channels do not see each other; every axis but the last is batch",
+    formula=r"\partial y_{\cdot j} / \partial x_{\cdot k} = 0,\ j \ne k",
+    source=ALGORITHM,
+    symbols=SYMBOLS,
+    x=draws.normals(4, 4, 4, 3),
+    channel=(0, 1, 2),
+)
+def bnt_10(batch_norm, *, x, channel):
+    changed = x.copy()
+    changed[..., channel] *= -3
+    others = [k for k in range(3) if k != channel]
+    first, second = plain(batch_norm, x), plain(batch_norm, changed)
+    yield Exact("other channels", second[..., others], first[..., others])
+    s = standard(x, EPS, axes=(0, 1, 2))
+    yield Check("over space", first, s.xhat, s.bound + U32 * np.abs(s.xhat))
+
+
+@prop(
+    "BNT-11",
+    "B M",
+    "the gradient goes through mean and variance",
+    formula=r"g_x = \tfrac{\gamma}{s}(g - \overline{g} - \hat x\,\overline{g\hat x})",
+    source="slide 18; Ioffe & Szegedy 2015, section 3",
+    symbols=SYMBOLS,
+    x=draws.normals(64, 4),
+    g=draws.normals(64, 4),
+)
+def bnt_11(batch_norm_gradient, *, x, g):
+    scale, bias = affine(4)
+    s, g64 = standard(x, EPS), np.float64(g)
+    first, second = np.mean(g64, axis=0), np.mean(g64 * s.xhat, axis=0)
+    want = scale / s.root * (g64 - first - s.xhat * second)
+    sizes = (
+        np.abs(g64) + np.mean(np.abs(g64), 0) + np.abs(s.xhat) * np.mean(np.abs(g64 * s.xhat), 0)
+    )
+    slack = (s.inverse + gamma(64 + 9)) * sizes
+    slack += s.bound * np.mean(np.abs(g64 * s.xhat), 0)
+    slack += np.abs(s.xhat) * np.mean(np.abs(g64) * s.bound, 0)
+    got = batch_norm_gradient(x, scale, bias, EPS, g)
+    return Check("gx", got, want, 2 * np.abs(scale) / s.root * slack)
+
+
+@prop(
+    "BNT-12",
+    "B s",
+    "half-precision inputs are summed in at least float32",
+    formula=r"|y' - y| \le \text{bound}(u_{32}) + u_{16}|y|",
+    source=ALGORITHM,
+    symbols=SYMBOLS,
+    seed=(0, 1, 2, 3),
+    offset=(0.0, 8.0),
+)
+def bnt_12(batch_norm, *, seed, offset):
+    x = (np.random.default_rng(seed).normal(size=(256, 3)) + offset).astype(np.float16)
+    s = standard(x, EPS)
+    zero, one = np.zeros(3, np.float32), np.ones(3, np.float32)
+    y = np.asarray(batch_norm(x, zero, one, one, zero, 0.9, EPS)[0]).astype(np.float64)
+    half = 2.0**-11
+    return Check("x̂", y, s.xhat, s.bound + 3 * half * np.abs(s.xhat) + half * 2.0**-13)
+
+
+@prop(
+    "XCT-02",
+    "T M",
+    "the dtype and the shape of the data are kept",
+    formula=r"\operatorname{dtype}(y) = \operatorname{dtype}(x)",
+    source="the contract of every function",
+    symbols=SYMBOLS,
+    dtype=("float32", "float16"),
+    shape=((4, 3), (2, 5, 3), (2, 3, 3, 3)),
+)
+def xct_02(batch_norm, *, dtype, shape):
+    x = np.random.default_rng(0).normal(size=shape).astype(dtype)
+    zero, one = np.zeros(3, np.float32), np.ones(3, np.float32)
+    y = np.asarray(batch_norm(x, zero, one, one, zero, 0.9, EPS)[0])
+    return Holds("dtype and shape", (y.dtype, y.shape) == (x.dtype, x.shape), (y.dtype, y.shape))
+
+
+PROPERTIES = (
+    bnt_01, bnt_02, bnt_03, bnt_04, bnt_05, bnt_06, bnt_07, bnt_08, bnt_09, bnt_10, bnt_11, bnt_12,
+    xct_02,
+)  # fmt: skip

@@ -1,0 +1,339 @@
+"""DRP and NOI: dropout and noise (slides 2 and 6-8)."""
+
+import itertools
+
+import numpy as np
+
+from hondo_spec import draws, statistics
+from hondo_spec.bounds import gamma, ulps
+from hondo_spec.property import prop
+from hondo_spec.results import Check, Exact
+
+TRAINING = "slide 7; Srivastava et al. 2014, section 4"
+INFERENCE = "slide 8; Srivastava et al. 2014, section 4"
+# 1/2 is not among them: there keeping and dropping look the same.
+PROBABILITIES = (0.1, 0.2, 0.37, 0.8, 0.9, 0.99)
+FEW = (0.2, 0.8)
+BOTH = "dropout inverted_dropout"
+
+
+def factor(conventions, keep_prob) -> float:
+    """What a kept unit is multiplied by."""
+    return 1.0 if conventions.get("dropout", "inverted") == "lecture" else 1.0 / keep_prob
+
+
+def kept(dropout, seed, shape, keep_prob) -> np.ndarray:
+    return np.asarray(dropout(seed, np.ones(shape, np.float32), keep_prob)) != 0
+
+
+@prop(
+    "DRP-01",
+    "B M",
+    "a unit comes out as 0 or as itself times one number",
+    formula=r"y_i \in \{0, c x_i\},\ c = 1 \text{ or } 1/P",
+    source=TRAINING,
+    symbols=BOTH,
+    x=draws.normals(32, 32),
+    keep_prob=PROBABILITIES,
+    seed=draws.seeds,
+)
+def drp_01(dropout, conventions, *, x, keep_prob, seed):
+    y = np.asarray(dropout(seed, x, keep_prob))
+    want = np.where(y != 0, np.float64(x) * factor(conventions, keep_prob), 0.0)
+    return Check("y", y, want, ulps(2) * np.abs(want))
+
+
+@prop(
+    "DRP-02",
+    "S M",
+    "the number of kept units is binomial",
+    formula=r"\#\{r_i = 1\} \sim \mathrm{Bin}(n, P)",
+    source=TRAINING,
+    symbols=BOTH,
+    keep_prob=PROBABILITIES,
+)
+def drp_02(dropout, samples, *, keep_prob):
+    mask = kept(dropout, 1, (samples // 64, 64), keep_prob)
+    return statistics.binomial("kept", mask.sum(), mask.size, keep_prob, effect=0.011)
+
+
+@prop(
+    "DRP-03",
+    "S M",
+    "the units of an example are independent",
+    formula=r"r_i \perp r_j",
+    source=TRAINING,
+    symbols=BOTH,
+    keep_prob=FEW,
+)
+def drp_03(dropout, samples, *, keep_prob):
+    mask = kept(dropout, 2, (samples // 64, 64), keep_prob)
+    for lag in (1, 2, 32):
+        rows = mask[:, :: 2 * lag] if lag < 32 else mask[:, :32]
+        others = mask[:, lag :: 2 * lag] if lag < 32 else mask[:, 32:]
+        yield statistics.agreement(f"units {lag} apart", rows, others, keep_prob, effect=0.03)
+
+
+@prop(
+    "DRP-04",
+    "S M",
+    "the examples of a batch are independent",
+    formula=r"r^{(e)} \perp r^{(e')}",
+    source=TRAINING,
+    symbols=BOTH,
+    keep_prob=FEW,
+)
+def drp_04(dropout, samples, *, keep_prob):
+    mask = kept(dropout, 3, (samples // 64, 64), keep_prob)
+    half = len(mask) // 2
+    yield statistics.agreement("neighbours", mask[::2], mask[1::2], keep_prob, effect=0.02)
+    yield statistics.agreement("halves", mask[:half], mask[half:], keep_prob, effect=0.02)
+
+
+@prop(
+    "DRP-05",
+    "S M",
+    "different seeds give independent masks",
+    formula=r"k \ne k' \Rightarrow r_k \perp r_{k'}",
+    source=TRAINING,
+    symbols=BOTH,
+    keep_prob=FEW,
+    other=(1, 2, 255, 2**16),
+)
+def drp_05(dropout, samples, *, keep_prob, other):
+    shape = (samples // 64, 64)
+    first, second = (kept(dropout, seed, shape, keep_prob) for seed in (0, other))
+    return statistics.agreement("two seeds", first, second, keep_prob, effect=0.02)
+
+
+@prop(
+    "DRP-06",
+    "X M",
+    "the same seed gives the same mask, whatever was drawn before",
+    formula=r"r = r(k)",
+    source=TRAINING,
+    symbols=BOTH,
+    seed=draws.seeds,
+    keep_prob=FEW,
+)
+def drp_06(dropout, *, seed, keep_prob):
+    x = np.ones((8, 16), np.float32)
+    first = np.asarray(dropout(seed, x, keep_prob))
+    dropout(seed + 1, x, keep_prob)
+    return Exact("again", dropout(seed, x, keep_prob), first)
+
+
+@prop(
+    "DRP-07",
+    "B M",
+    "the factor of kept units times P is the claimed expectation",
+    formula=r"cP = 1 \text{ (inverted)},\ cP = P \text{ (lecture)}",
+    source=TRAINING,
+    symbols=BOTH,
+    keep_prob=PROBABILITIES,
+)
+def drp_07(dropout, conventions, *, keep_prob):
+    y = np.float64(dropout(0, np.ones((64, 64), np.float32), keep_prob))
+    want = factor(conventions, keep_prob) * keep_prob
+    return Check("c P", np.max(y) * keep_prob, want, ulps(2) * want)
+
+
+@prop(
+    "DRP-08",
+    "X M",
+    "inference is deterministic: x (inverted) or P x (lecture)",
+    formula=r"\bar y = x \text{ or } Px",
+    source=INFERENCE,
+    symbols=BOTH,
+    x=draws.normals(8, 8),
+    keep_prob=(0.25, 0.5, 1.0),
+)
+def drp_08(dropout_inference, conventions, *, x, keep_prob):
+    lecture = conventions.get("dropout", "inverted") == "lecture"
+    return Exact("y", dropout_inference(x, keep_prob), x * np.float32(keep_prob if lecture else 1))
+
+
+def masks(d):
+    return np.array(list(itertools.product((0.0, 1.0), repeat=d)))
+
+
+def layer(seed, inputs=6, outputs=3):
+    rng = np.random.default_rng(seed)
+    tree = {"kernel": rng.normal(size=(inputs, outputs)), "bias": rng.normal(size=outputs)}
+    x = rng.normal(size=inputs)
+    return {name: leaf.astype(np.float32) for name, leaf in tree.items()}, x.astype(np.float32)
+
+
+@prop(
+    "DRP-09",
+    "E M",
+    "for a linear layer, scaled weights are the mean over all masks",
+    formula=r"\sum_m P^{|m|}(1-P)^{d-|m|}(W(m*x)+b) = (PW)x + b",
+    source=INFERENCE,
+    symbols="scale_weights",
+    seed=draws.seeds,
+    keep_prob=(0.25, 0.5, 0.8),
+)
+def drp_09(scale_weights, *, seed, keep_prob):
+    tree, x = layer(seed)
+    kernel, bias = np.float64(tree["kernel"]), np.float64(tree["bias"])
+    m = masks(x.size)
+    weights = keep_prob ** m.sum(1) * (1 - keep_prob) ** (x.size - m.sum(1))
+    want = weights @ ((m * np.float64(x)) @ kernel + bias)
+    scaled = {name: np.float64(leaf) for name, leaf in scale_weights(tree, keep_prob).items()}
+    bound = gamma(4) * (np.abs(x) @ np.abs(kernel) + np.abs(bias))
+    return Check("mean", x @ scaled["kernel"] + scaled["bias"], want, bound)
+
+
+def softmax(z):
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+@prop(
+    "DRP-10",
+    "E M",
+    "for a softmax layer, scaled weights are the geometric mean over all masks",
+    formula=r"\prod_m p_m^{w_m} / \sum_k\prod_m p_{mk}^{w_m} = \operatorname{softmax}((PW)x + b)",
+    source="slide 8; Goodfellow et al. 2016, equations 7.61 to 7.66",
+    symbols="scale_weights",
+    seed=draws.seeds,
+    keep_prob=(0.25, 0.5, 0.8),
+)
+def drp_10(scale_weights, *, seed, keep_prob):
+    tree, x = layer(seed)
+    m = masks(x.size)
+    weights = keep_prob ** m.sum(1) * (1 - keep_prob) ** (x.size - m.sum(1))
+    logits = (m * np.float64(x)) @ np.float64(tree["kernel"]) + np.float64(tree["bias"])
+    want = softmax(weights @ np.log(softmax(logits)))
+    scaled = {name: np.float64(leaf) for name, leaf in scale_weights(tree, keep_prob).items()}
+    got = softmax(x @ scaled["kernel"] + scaled["bias"])
+    size = np.abs(x) @ np.abs(tree["kernel"]) + np.abs(tree["bias"])
+    return Check("p", got, want, 2 * gamma(4) * (np.max(size) + 1) * want + 1e-12)
+
+
+@prop(
+    "DRP-11",
+    "X M",
+    "P = 1 is the identity, and P = 0 is zero with a finite gradient",
+    formula=r"P = 1 \Rightarrow y = x;\quad P = 0 \Rightarrow y = 0",
+    source=TRAINING,
+    symbols=BOTH,
+    x=draws.normals(8, 8),
+    seed=draws.seeds,
+)
+def drp_11(dropout_gradient, *, x, seed):
+    one = np.ones_like(x)
+    y, gradient = map(np.asarray, dropout_gradient(seed, x, 1.0, one))
+    yield Exact("P = 1", y, x)
+    yield Exact("gradient at P = 1", gradient, one)
+    y, gradient = map(np.asarray, dropout_gradient(seed, x, 0.0, one))
+    yield Exact("P = 0", y, 0 * x)
+    yield Exact("gradient at P = 0", gradient, 0 * x)
+
+
+@prop(
+    "DRP-12",
+    "X M",
+    "the backward pass uses the mask of the forward pass",
+    formula=r"g_x = c\, r * g_y",
+    source=TRAINING,
+    symbols=BOTH,
+    g=draws.integers(16, 16),
+    seed=draws.seeds,
+    keep_prob=(0.25, 0.5),
+)
+def drp_12(dropout_gradient, conventions, *, g, seed, keep_prob):
+    y, gradient = map(np.asarray, dropout_gradient(seed, np.ones_like(g), keep_prob, g))
+    want = np.where(y != 0, g * np.float32(factor(conventions, keep_prob)), 0)
+    return Exact("gx", gradient, want)
+
+
+@prop(
+    "DRP-13",
+    "X s",
+    "a dropped infinity or NaN is 0",
+    formula=r"r_i = 0 \Rightarrow y_i = 0",
+    source=TRAINING,
+    symbols=BOTH + " apply_dropout_mask",
+    bad=(np.inf, -np.inf, np.nan),
+    seed=(0, 1, 2),
+)
+def drp_13(dropout, *, bad, seed):
+    mask = kept(dropout, seed, (16, 16), 0.5)
+    y = np.asarray(dropout(seed, np.full((16, 16), bad, np.float32), 0.5))
+    return Exact("dropped", y[~mask], np.zeros(np.sum(~mask)))
+
+
+@prop(
+    "NOI-01",
+    "S M",
+    "noise on inputs is normal with the given standard deviation",
+    formula=r"y - x \sim \mathcal N(0, \sigma^2)",
+    source="slide 2; Goodfellow et al. 2016, section 7.5",
+    symbols="gaussian_noise",
+    std=(0.25, 3.0),
+)
+def noi_01(gaussian_noise, samples, *, std):
+    from scipy.stats import norm
+
+    x = np.zeros((samples // 64, 64), np.float32)
+    noise = draws.double(gaussian_noise(0, x, std))
+    yield statistics.variance("variance", noise, std**2, ratio=1.1)
+    yield statistics.distribution("shape", noise / std, norm.cdf, 2.0**-20, effect=0.02)
+    yield statistics.agreement("signs of rows", noise[::2] > 0, noise[1::2] > 0, 0.5, effect=0.02)
+
+
+@prop(
+    "NOI-02",
+    "X M",
+    "noise of standard deviation 0 is the identity",
+    formula=r"\sigma = 0 \Rightarrow y = x",
+    source="slide 2",
+    symbols="gaussian_noise",
+    x=draws.floats(4, 4),
+    seed=draws.seeds,
+)
+def noi_02(gaussian_noise, *, x, seed):
+    return Exact("y", gaussian_noise(seed, x, 0.0), x)
+
+
+@prop(
+    "NOI-04",
+    "B M",
+    "smoothed labels are (1 − ε)y + ε/K: they sum to 1 and keep their class",
+    formula=r"\tilde y = (1-\varepsilon)y + \varepsilon/K",
+    source="slide 2; Goodfellow et al. 2016, section 7.5.1",
+    symbols="label_smoothing",
+    amount=(0.0, 0.1, 0.5),
+    classes=(2, 3, 10),
+)
+def noi_04(label_smoothing, *, amount, classes):
+    y = np.eye(classes, dtype=np.float32)
+    smooth = np.asarray(label_smoothing(y, amount))
+    yield Check("ỹ", smooth, (1 - amount) * np.float64(y) + amount / classes, gamma(4))
+    yield Exact("class", np.argmax(smooth, axis=-1), np.arange(classes))
+
+
+@prop(
+    "NOI-05",
+    "S M",
+    "noise on parameters is drawn anew for each seed and leaves the parameters alone",
+    formula=r"\tilde W = W + \epsilon_t,\ \mathbb{E}\tilde W = W",
+    source="slide 2; Goodfellow et al. 2016, section 7.5",
+    symbols="noisy_parameters parameter_noise",
+    std=(0.1, 2.0),
+)
+def noi_05(parameter_noise, samples, *, std):
+    w = np.zeros((samples // 64, 64), np.float32)
+    first = np.float64(parameter_noise(0, {"kernel": w}, std)["kernel"])
+    second = np.float64(parameter_noise(1, {"kernel": w}, std)["kernel"])
+    yield statistics.variance("one draw", first, std**2, ratio=1.1)
+    yield statistics.variance("the difference of two", first - second, 2 * std**2, ratio=1.1)
+    yield Exact("parameters", w, np.zeros_like(w))
+
+
+PROPERTIES = (
+    drp_01, drp_02, drp_03, drp_04, drp_05, drp_06, drp_07, drp_08, drp_09, drp_10, drp_11, drp_12,
+    drp_13, noi_01, noi_02, noi_04, noi_05,
+)  # fmt: skip

@@ -1,0 +1,171 @@
+"""EST: early stopping (slide 4), against a ten-line automaton."""
+
+import itertools
+import math
+
+import numpy as np
+
+from hondo_spec import draws
+from hondo_spec.property import prop
+from hondo_spec.results import Exact, Holds
+
+SOURCE = "slide 4; Goodfellow et al. 2016, algorithm 7.1"
+VALUES = (0.0, 1.0, 2.0)
+DELTAS = (0.0, 0.5, 1.0)
+
+
+def automaton(values, patience, min_delta=0.0, mode="min"):
+    """The definition: an improvement is strict, NaN is none, patience counts from the best."""
+    best, best_at, wait = math.inf if mode == "min" else -math.inf, None, 0
+    for step, value in enumerate(values):
+        gain = best - value if mode == "min" else value - best
+        if gain > min_delta:
+            best, best_at, wait = value, step, 0
+        else:
+            wait += 1
+        if wait >= patience:
+            return step, best_at
+    return None, best_at
+
+
+@prop(
+    "EST-01",
+    "E M",
+    "it stops at exactly `patience` consecutive steps without improvement",
+    formula=r"\tau = \min\{t : t - b_t \ge p\}",
+    source=SOURCE,
+    symbols="early_stopping",
+    values=tuple(itertools.product(VALUES, repeat=6)),
+    patience=(1, 2, 3),
+)
+def est_01(early_stopping, *, values, patience):
+    stopped, _ = early_stopping(list(values), patience, 0.0, "min")
+    want, _ = automaton(values, patience)
+    return Holds(f"stops at {want}", stopped == want, stopped)
+
+
+@prop(
+    "EST-02",
+    "E M",
+    "an improvement resets the counter to 0",
+    formula=r"v_t < b_t \Rightarrow w_{t+1} = 0",
+    source=SOURCE,
+    symbols="early_stopping",
+    patience=(2, 3, 5),
+)
+def est_02(early_stopping, *, patience):
+    # Again and again one step short of the patience, then an improvement.
+    values = [float(10 - k) for k in range(5) for _ in range(patience)]
+    stopped, _ = early_stopping(values, patience, 0.0, "min")
+    return Holds("goes on", stopped is None, stopped)
+
+
+@prop(
+    "EST-03",
+    "E M",
+    "the best is the first of the smallest values, not the last step",
+    formula=r"b = \min\arg\min_t v_t",
+    source=SOURCE,
+    symbols="early_stopping",
+    values=tuple(itertools.product(VALUES, repeat=5)),
+)
+def est_03(early_stopping, *, values):
+    _, best = early_stopping(list(values), 10, 0.0, "min")
+    return Holds(f"best at {np.argmin(values)}", best == int(np.argmin(values)), best)
+
+
+@prop(
+    "EST-04",
+    "E M",
+    "an improvement is more than min_delta, strictly",
+    formula=r"b - v > \delta",
+    source=SOURCE,
+    symbols="early_stopping",
+    delta=DELTAS,
+    values=tuple(itertools.product((0.0, 0.5, 1.0, 2.0), repeat=4)),
+)
+def est_04(early_stopping, *, delta, values):
+    got = tuple(early_stopping(list(values), 2, delta, "min"))
+    want = automaton(values, 2, delta)
+    return Holds(f"stop and best {want}", got == want, got)
+
+
+@prop(
+    "EST-05",
+    "E M",
+    "NaN never improves, not as the first value either",
+    formula=r"v_t = \mathrm{NaN} \Rightarrow b_{t+1} = b_t",
+    source=SOURCE,
+    symbols="early_stopping",
+    values=tuple(itertools.product((math.nan, 1.0, 2.0), repeat=4)),
+)
+def est_05(early_stopping, *, values):
+    got = tuple(early_stopping(list(values), 3, 0.0, "min"))
+    want = automaton(values, 3)
+    return Holds(f"stop and best {want}", got == want, got)
+
+
+@prop(
+    "EST-06",
+    "E M",
+    "infinities from the start are no improvement",
+    formula=r"v_t = \infty \Rightarrow \tau = p - 1",
+    source=SOURCE,
+    symbols="early_stopping",
+    patience=(1, 2, 5),
+)
+def est_06(early_stopping, *, patience):
+    stopped, _ = early_stopping([math.inf] * 8, patience, 0.0, "min")
+    return Holds(f"stops at {patience - 1}", stopped == patience - 1, stopped)
+
+
+@prop(
+    "EST-07",
+    "E M",
+    "stopping on a maximum is stopping on the minimum of the negative",
+    formula=r"\operatorname{stop}_{\max}(v) = \operatorname{stop}_{\min}(-v)",
+    source=SOURCE,
+    symbols="early_stopping",
+    values=draws.sequences(),
+    delta=DELTAS,
+)
+def est_07(early_stopping, *, values, delta):
+    up = tuple(early_stopping(values, 2, delta, "max"))
+    down = tuple(early_stopping([-value for value in values], 2, delta, "min"))
+    return Holds("both modes", up == down, (up, down))
+
+
+@prop(
+    "EST-08",
+    "E M",
+    "values are compared with the best, not with the one before",
+    formula=r"b_t = \min_{s<t} v_s",
+    source=SOURCE,
+    symbols="early_stopping",
+    values=((3.0, 1.0, 2.0, 1.5, 1.2, 0.5), (5.0, 1.0, 4.0, 3.0, 2.0, 1.5)),
+)
+def est_08(early_stopping, *, values):
+    got = tuple(early_stopping(list(values), 3, 0.0, "min"))
+    return Holds("stop and best", got == (4, 1), got)
+
+
+@prop(
+    "EST-09",
+    "E M",
+    "the decision depends on the past only, and stays",
+    formula=r"\tau(v_{0..t}) = \tau(v_{0..T}) \text{ for } \tau \le t",
+    source=SOURCE,
+    symbols="early_stopping",
+    values=draws.sequences(8),
+    patience=(1, 2, 3),
+)
+def est_09(early_stopping, *, values, patience):
+    stopped, best = early_stopping(values, patience, 0.0, "min")
+    if stopped is not None:
+        for more in ([], [-1e9], [-1e9] * 3):
+            got = tuple(early_stopping([*values[: stopped + 1], *more], patience, 0.0, "min"))
+            yield Holds("stays stopped", got == (stopped, best), got)
+    yield Exact("the same", early_stopping(values, patience, 0.0, "min")[0] == stopped, True)
+
+
+PROPERTIES = (est_01, est_02, est_03, est_04, est_05, est_06, est_07, est_08, est_09)

@@ -1,0 +1,128 @@
+"""NRM: the normalizations within an example (slides 16 to 19)."""
+
+import numpy as np
+
+from hondo_spec import draws
+from hondo_spec.areas.batch_norm import affine
+from hondo_spec.bounds import U32, gamma, standard
+from hondo_spec.property import prop
+from hondo_spec.results import Check, Exact
+
+EPS = 2.0**-10
+KAPPAS = (0.0, 1e2, 1e4)
+
+
+@prop(
+    "NRM-01",
+    "B M",
+    "layer norm standardizes the features of each example",
+    formula=r"y_j = \gamma_j\frac{x_j - \mu}{\sqrt{v+\varepsilon}} + \beta_j",
+    source="slide 17; Ba, Kiros & Hinton 2016, equation 3",
+    symbols="layer_norm",
+    kappa=KAPPAS,
+    seed=draws.seeds,
+)
+def nrm_01(layer_norm, *, kappa, seed):
+    x = (np.random.default_rng(seed).normal(size=(4, 64)) + kappa).astype(np.float32)
+    scale, bias = affine(64, seed)
+    s = standard(x, EPS, axes=(1,))
+    want = scale * s.xhat + np.float64(bias)
+    bound = np.abs(scale) * s.bound + gamma(4) * (np.abs(scale * s.xhat) + np.abs(bias))
+    got = np.asarray(layer_norm(x, scale, bias, EPS))
+    yield Check("y", got, want, bound)
+    changed = np.concatenate([x[:1], 2 * x[1:]])
+    yield Exact("first example", np.asarray(layer_norm(changed, scale, bias, EPS))[0], got[0])
+
+
+@prop(
+    "NRM-02",
+    "B M",
+    "group norm standardizes neighbouring channels, over space too",
+    formula=r"y = \frac{x - \mu_G}{\sqrt{v_G+\varepsilon}}",
+    source="slide 17; Wu & He 2018, equation 7",
+    symbols="group_norm instance_norm",
+    x=draws.normals(2, 4, 4, 6),
+    groups=(1, 2, 3, 6),
+)
+def nrm_02(group_norm, *, x, groups):
+    cut = x.reshape(2, 16, groups, 6 // groups)
+    s = standard(cut, EPS, axes=(1, 3))
+    bound = (s.bound + gamma(4) * np.abs(s.xhat)).reshape(x.shape)
+    return Check("y", group_norm(x, groups, EPS), s.xhat.reshape(x.shape), bound)
+
+
+@prop(
+    "NRM-03",
+    "B M",
+    "RMS norm divides by the root mean square and centres nothing",
+    formula=r"y_j = \gamma_j x_j / \sqrt{\overline{x^2} + \varepsilon}",
+    source="slide 17; Zhang & Sennrich 2019, equation 4",
+    symbols="rms_norm",
+    seed=draws.seeds,
+    offset=(0.0, 3.0),
+)
+def nrm_03(rms_norm, *, seed, offset):
+    x = (np.random.default_rng(seed).normal(size=(4, 64)) + offset).astype(np.float32)
+    scale, _ = affine(64, seed)
+    root = np.sqrt(np.mean(np.float64(x) ** 2, axis=-1, keepdims=True) + EPS)
+    want = scale * (x / root)
+    return Check("y", rms_norm(x, scale, EPS), want, gamma(64 + 8) * np.abs(want))
+
+
+@prop(
+    "NRM-04",
+    "B M",
+    "weight norm gives each unit's weights their length, whatever that of the direction",
+    formula=r"\lVert w_k\rVert = |g_k|,\quad w(av) = w(v)",
+    source="slide 18; Salimans & Kingma 2016, equation 2",
+    symbols="weight_norm",
+    v=draws.normals(8, 3),
+    a=(0.25, 4.0, 1024.0),
+    seed=draws.seeds,
+)
+def nrm_04(weight_norm, *, v, a, seed):
+    g, _ = affine(3, seed)
+    w = np.float64(weight_norm(v, g))
+    yield Check("length", np.sqrt(np.sum(w**2, axis=0)), np.abs(g), gamma(8 + 8) * np.abs(g))
+    yield Check("w(av)", weight_norm(np.float32(a) * v, g), w, gamma(24) * np.abs(w))
+
+
+@prop(
+    "NRM-05",
+    "B s",
+    "unit vectors have length 1 at any magnitude; 0 stays 0, with a finite gradient",
+    formula=r"y = x/\lVert x\rVert_2,\quad 0 \mapsto 0",
+    source="Goodfellow et al. 2016, section 2.5",
+    symbols="l2_normalize",
+    scale=(1.0, 2.0**-80, 2.0**80),
+    seed=draws.seeds,
+)
+def nrm_05(l2_normalize, l2_normalize_gradient, *, scale, seed):
+    x = (np.random.default_rng(seed).normal(size=(3, 8)) * scale).astype(np.float32)
+    exact = np.float64(x) / np.sqrt(np.sum(np.float64(x) ** 2, axis=-1, keepdims=True))
+    yield Check("y", l2_normalize(x), exact, gamma(8 + 8) * np.abs(exact) + 4 * U32)
+    zero = np.zeros_like(x)
+    yield Exact("y at 0", l2_normalize(zero), zero)
+    yield Exact("finite", np.isfinite(l2_normalize_gradient(zero, zero + 1)), zero == 0)
+
+
+@prop(
+    "NRM-06",
+    "B M",
+    "layer norm follows a permutation of the features",
+    formula=r"\operatorname{LN}(\pi x) = \pi\operatorname{LN}(x)",
+    source="Ba, Kiros & Hinton 2016, equation 3",
+    symbols="layer_norm",
+    x=draws.normals(4, 64),
+    seed=draws.seeds,
+)
+def nrm_06(layer_norm, *, x, seed):
+    order = np.random.default_rng(seed).permutation(64)
+    one, zero = np.ones(64, np.float32), np.zeros(64, np.float32)
+    straight = np.asarray(layer_norm(x, one, zero, EPS))[:, order]
+    s = standard(x[:, order], EPS, axes=(1,))
+    bound = 2 * (s.bound + gamma(4) * np.abs(s.xhat))
+    return Check("permuted", layer_norm(x[:, order], one, zero, EPS), straight, bound)
+
+
+PROPERTIES = (nrm_01, nrm_02, nrm_03, nrm_04, nrm_05, nrm_06)

@@ -1,0 +1,317 @@
+"""BNR, BNI, BNP, BNF: running and population statistics, inference, folding (slide 18)."""
+
+import itertools
+
+import numpy as np
+
+from hondo_spec import draws
+from hondo_spec.areas.batch_norm import ALGORITHM, EPS, SYMBOLS, affine, plain
+from hondo_spec.bounds import TINY, U32, gamma, standard
+from hondo_spec.property import prop
+from hondo_spec.results import Check, Exact
+
+RUNNING = "slide 18; Ioffe & Szegedy 2015, section 3.1"
+POPULATION = "slide 18; Ioffe & Szegedy 2015, algorithm 2"
+
+
+def running(batch_norm, conventions, x, mean, var, decay):
+    """The new statistics, with the declared weight put on the old value."""
+    weight = decay if conventions.get("decay", "old") == "old" else 1 - decay
+    one = np.ones_like(mean)
+    return batch_norm(x, mean, var, one, 0 * one, weight, EPS)[1:]
+
+
+def claimed(conventions, var, m):
+    """The variance that goes into the running one."""
+    return var * (m / (m - 1) if conventions.get("running_variance") == "unbiased" else 1.0)
+
+
+@prop(
+    "BNR-01",
+    "B M",
+    "the running statistics move by one minus decay towards the batch's",
+    formula=r"r' = \rho r + (1 - \rho) s",
+    source=RUNNING,
+    symbols="batch_norm update_batch_stats",
+    x=draws.normals(64, 3),
+    decay=(0.0, 0.5, 0.9),
+)
+def bnr_01(batch_norm, conventions, *, x, decay):
+    old_mean, old_var = draws.single([1, -2, 0.5]), draws.single([0.25, 4, 1])
+    mean, var = running(batch_norm, conventions, x, old_mean, old_var, decay)
+    s = standard(x, EPS)
+    new = s.mean[0], claimed(conventions, s.var[0], 64)
+    slack = gamma(64 + 8) * (1 + np.mean(np.abs(x), axis=0))
+    want = decay * old_mean + (1 - decay) * new[0]
+    yield Check("mean", mean, want, slack + gamma(4) * np.abs(old_mean))
+    want = decay * old_var + (1 - decay) * new[1]
+    yield Check("variance", var, want, gamma(64 + 12) * (new[1] + old_var))
+
+
+@prop(
+    "BNR-02",
+    "B M",
+    "constant statistics are approached geometrically",
+    formula=r"r_t - s = \rho^t (r_0 - s)",
+    source=RUNNING,
+    symbols="batch_norm update_batch_stats",
+    x=draws.lattice(64, 2),
+    steps=(1, 5, 50),
+)
+def bnr_02(batch_norm, conventions, *, x, steps):
+    decay, s = 0.75, standard(x, EPS)
+    mean, var = draws.single([3, -1]), draws.single([2, 5])
+    target = s.mean[0], claimed(conventions, s.var[0], 64)
+    wants = [t + decay**steps * (start - t) for t, start in zip(target, (mean, var), strict=True)]
+    for _ in range(steps):
+        mean, var = map(np.asarray, running(batch_norm, conventions, x, mean, var, decay))
+    for name, got, want, t in zip(("mean", "variance"), (mean, var), wants, target, strict=True):
+        yield Check(name, got, want, gamma(64 + 8 * steps) * (np.abs(t) + 20))
+
+
+@prop(
+    "BNR-03",
+    "X M",
+    "the variance that is averaged is the biased or the unbiased one, as declared",
+    formula=r"s = v \text{ or } \tfrac{m}{m-1} v",
+    source=RUNNING,
+    symbols="batch_norm update_batch_stats",
+    x=draws.integers(2, 3),
+)
+def bnr_03(batch_norm, conventions, *, x):
+    zero = np.zeros(3, np.float32)
+    _, var = running(batch_norm, conventions, x, zero, zero + 1, 0.0)
+    want = claimed(conventions, np.var(np.float64(x), axis=0), 2)
+    return Check("variance", var, want, gamma(8) * want)
+
+
+@prop(
+    "BNR-04",
+    "X M",
+    "the training output does not depend on the running statistics",
+    formula=r"\partial y / \partial r = 0",
+    source=ALGORITHM,
+    symbols=SYMBOLS,
+    x=draws.normals(16, 3),
+    seed=draws.seeds,
+)
+def bnr_04(batch_norm, *, x, seed):
+    rng, one = np.random.default_rng(seed), np.ones(3, np.float32)
+    mean, var = rng.normal(size=3).astype(np.float32), rng.uniform(0.1, 9, 3).astype(np.float32)
+    other = batch_norm(x, mean, var, one, 0 * one, 0.9, EPS)[0]
+    return Exact("y", other, plain(batch_norm, x))
+
+
+@prop(
+    "BNR-05",
+    "B M",
+    "what is averaged is the variance, not the standard deviation",
+    formula=r"r_v' = \rho r_v + (1-\rho) v",
+    source=RUNNING,
+    symbols="batch_norm update_batch_stats",
+    scale=(0.25, 4.0, 16.0),
+)
+def bnr_05(batch_norm, conventions, *, scale):
+    x = (scale * np.where(np.arange(64) % 2, 1.0, -1.0))[:, None].astype(np.float32)
+    zero, one = np.zeros(1, np.float32), np.ones(1, np.float32)
+    _, var = running(batch_norm, conventions, x, zero, one, 0.5)
+    want = 0.5 + 0.5 * claimed(conventions, np.array([scale**2]), 64)
+    return Check("variance", var, want, gamma(64 + 8) * want)
+
+
+@prop(
+    "BNR-06",
+    "X M",
+    "training leaves the arrays that it was given alone",
+    formula=r"(x, r)_{\text{after}} = (x, r)_{\text{before}}",
+    source=RUNNING,
+    symbols=SYMBOLS,
+    x=draws.normals(16, 3),
+)
+def bnr_06(batch_norm, *, x):
+    mean, var, one = np.zeros(3, np.float32), np.ones(3, np.float32), np.ones(3, np.float32)
+    kept = x.copy()
+    batch_norm(x, mean, var, one, np.zeros(3, np.float32), 0.9, EPS)
+    yield Exact("x", x, kept)
+    yield Exact("mean", mean, np.zeros(3))
+    yield Exact("variance", var, np.ones(3))
+
+
+def statistics(seed):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=3).astype(np.float32), rng.uniform(0.1, 4, 3).astype(np.float32)
+
+
+@prop(
+    "BNI-01",
+    "B M",
+    "inference normalizes by the running statistics",
+    formula=r"y = \gamma\frac{x - r_\mu}{\sqrt{r_v + \varepsilon}} + \beta",
+    source=POPULATION + ", line 11",
+    symbols="batch_norm_inference",
+    x=draws.normals(5, 3),
+    seed=draws.seeds,
+)
+def bni_01(batch_norm_inference, *, x, seed):
+    (mean, var), (scale, bias) = statistics(seed), affine(3, seed)
+    y = batch_norm_inference(x, mean, var, scale, bias, EPS)
+    root = np.sqrt(np.float64(var) + EPS)
+    xhat = (np.float64(x) - mean) / root
+    sizes = np.abs(scale) * (np.abs(x) + np.abs(mean)) / root + np.abs(bias)
+    return Check("y", y, scale * xhat + bias, gamma(10) * sizes)
+
+
+@prop(
+    "BNI-02",
+    "X M",
+    "at inference an example does not see the others",
+    formula=r"y_i = f(x_i)",
+    source=POPULATION,
+    symbols="batch_norm_inference",
+    x=draws.normals(8, 3),
+    seed=draws.seeds,
+)
+def bni_02(batch_norm_inference, *, x, seed):
+    (mean, var), (scale, bias) = statistics(seed), affine(3, seed)
+    whole = np.asarray(batch_norm_inference(x, mean, var, scale, bias, EPS))
+    changed = x.copy()
+    changed[1:] = 100.0
+    alone = np.asarray(batch_norm_inference(changed, mean, var, scale, bias, EPS))
+    return Exact("first example", alone[0], whole[0])
+
+
+@prop(
+    "BNI-03",
+    "B M",
+    "inference by the batch's own statistics is the training output",
+    formula=r"f_{r = s}(x) = \mathrm{BN}(x)",
+    source=POPULATION,
+    symbols="batch_norm_inference batch_norm",
+    x=draws.normals(64, 3),
+)
+def bni_03(batch_norm, batch_norm_inference, *, x):
+    scale, bias = affine(3)
+    s = standard(x, EPS)
+    mean, var = s.mean[0].astype(np.float32), s.var[0].astype(np.float32)
+    trained = batch_norm(x, 0 * bias, 0 * bias + 1, scale, bias, 0.9, EPS)[0]
+    inferred = batch_norm_inference(x, mean, var, scale, bias, EPS)
+    bound = np.abs(scale) * (2 * s.bound + 4 * U32) + gamma(16) * (
+        np.abs(scale * s.xhat) + np.abs(bias)
+    )
+    return Check("y", inferred, trained, bound)
+
+
+@prop(
+    "BNP-01",
+    "B M",
+    "the population mean weighs batches by their size",
+    formula=r"\mu = \sum_k m_k\mu_k / \sum_k m_k",
+    source=POPULATION,
+    symbols="population_stats merge_moments",
+    x=draws.lattice(24, 2),
+    cut=(4, 8, 15),
+)
+def bnp_01(population_stats, *, x, cut):
+    mean, _ = population_stats([x[:cut], x[cut:]])
+    want = np.mean(np.float64(x), axis=0)
+    return Check("mean", mean, want, gamma(32) * np.mean(np.abs(x), axis=0) + U32)
+
+
+@prop(
+    "BNP-02",
+    "B M",
+    "the population variance is unbiased and holds the spread between batches",
+    formula=r"\sigma^2 = \frac{1}{N-1}\sum_i (x_i - \mu)^2",
+    source=POPULATION,
+    symbols="population_stats",
+    x=draws.lattice(24, 2),
+    cut=(4, 8, 15),
+)
+def bnp_02(population_stats, *, x, cut):
+    _, var = population_stats([x[:cut], x[cut:]])
+    want = np.var(np.float64(x), axis=0, ddof=1)
+    spread = want + np.mean(np.float64(x), axis=0) ** 2
+    return Check("variance", var, want, gamma(48) * spread + U32)
+
+
+@prop(
+    "BNP-03",
+    "B M",
+    "statistics merge in any order to those of the whole",
+    formula=r"M_2 = M_{2,a} + M_{2,b} + \tfrac{n_a n_b}{n}(\mu_a - \mu_b)^2",
+    source="slide 18; Chan, Golub & LeVeque 1983, equation 2.1",
+    symbols="merge_moments pool_moments",
+    x=draws.columns(m=24, features=2, kappas=(0.0, 1e2)),
+    order=tuple(itertools.permutations(range(3))),
+)
+def bnp_03(merge_moments, *, x, order):
+    parts = [x[:4], x[4:13], x[13:]]
+    mean, var = merge_moments([parts[k] for k in order])
+    s, size = standard(x, EPS), np.max(np.abs(np.float64(x)), axis=0)
+    yield Check("mean", mean, s.mean[0], gamma(32) * size + TINY, np.max(size) or 1.0)
+    rounding = 24 * U32 * size * np.sqrt(s.var[0]) + (24 * U32 * size) ** 2
+    yield Check("variance", var, s.var[0], gamma(64) * s.var[0] + rounding + TINY, 1.0)
+
+
+@prop(
+    "BNF-01",
+    "B M",
+    "the folded layer does what layer and inference did",
+    formula=r"W' = cW,\ b' = c(b - r_\mu) + \beta,\ c = \gamma / \sqrt{r_v+\varepsilon}",
+    source=POPULATION,
+    symbols="fold_batch_norm",
+    w=draws.normals(5, 3),
+    x=draws.normals(4, 5),
+    seed=draws.seeds,
+)
+def bnf_01(fold_batch_norm, *, w, x, seed):
+    (mean, var), (scale, offset) = statistics(seed), affine(3, seed)
+    bias = np.random.default_rng(seed).normal(size=3).astype(np.float32)
+    kernel, shift = fold_batch_norm(w, bias, mean, var, scale, offset, EPS)
+    factor = scale / np.sqrt(np.float64(var) + EPS)
+    want = (np.float64(x) @ w + bias - mean) * factor + offset
+    got = draws.double(x) @ draws.double(kernel) + draws.double(shift)
+    sizes = (np.abs(x) @ np.abs(w) + np.abs(bias) + np.abs(mean)) * np.abs(factor)
+    return Check("BN(Wx + b)", got, want, gamma(10) * (sizes + np.abs(offset)))
+
+
+@prop(
+    "BNF-02",
+    "B M",
+    "a bias before the normalization is cancelled",
+    formula=r"\mathrm{BN}(Wx + b) = \mathrm{BN}(Wx)",
+    source="slide 18; Ioffe & Szegedy 2015, section 3.2",
+    symbols=SYMBOLS,
+    x=draws.lattice(16, 3),
+    shift=(1.0, -8.0, 64.0),
+)
+def bnf_02(batch_norm, *, x, shift):
+    s = standard(x, EPS)
+    moved, still = plain(batch_norm, x + np.float32(shift)), plain(batch_norm, x)
+    return Check("y", moved, still, 2 * s.bound + 4 * U32 * (np.abs(s.xhat) + abs(shift) / s.root))
+
+
+@prop(
+    "BNF-03",
+    "B M",
+    "the gradient in a scaled input is divided by the scale",
+    formula=r"\nabla\mathrm{BN}_{a^2\varepsilon}(ax) = \tfrac1a\nabla\mathrm{BN}_\varepsilon(x)",
+    source="slide 18; Ioffe & Szegedy 2015, section 3.3",
+    symbols=SYMBOLS,
+    x=draws.lattice(16, 3),
+    g=draws.integers(16, 3),
+    a=(0.5, 2.0, 8.0),
+)
+def bnf_03(batch_norm_gradient, *, x, g, a):
+    one, zero = np.ones(3, np.float32), np.zeros(3, np.float32)
+    scaled = np.asarray(batch_norm_gradient(np.float32(a) * x, one, zero, a**2 * EPS, g))
+    still = np.asarray(batch_norm_gradient(x, one, zero, EPS, g))
+    s = standard(x, EPS)
+    size = (np.max(np.abs(g)) * (1 + np.max(np.abs(s.xhat)) ** 2)) / s.root / a
+    return Check("gradient", scaled, still / a, gamma(200) * size + s.inverse * size, np.max(size))
+
+
+PROPERTIES = (
+    bnr_01, bnr_02, bnr_03, bnr_04, bnr_05, bnr_06, bni_01, bni_02, bni_03, bnp_01, bnp_02, bnp_03,
+    bnf_01, bnf_02, bnf_03,
+)  # fmt: skip

@@ -1,0 +1,55 @@
+"""What floating-point arithmetic allows: the only place where a tolerance comes from."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+U32 = 2.0**-24
+TINY = 2.0**-126  # the smallest normal number of float32: subnormals may be flushed
+
+
+def gamma(k: float, u: float = U32) -> float:
+    """γ_k = ku/(1 − ku), the relative error of k roundings (Higham 2002, lemma 3.1)."""
+    return k * u / (1 - k * u)
+
+
+def ulps(k: float, u: float = U32) -> float:
+    """K units in the last place, as a relative error."""
+    return 2 * k * u
+
+
+class Standard(NamedTuple):
+    """Statistics in float64 and what a two-pass float32 computation of x̂ may be off by."""
+
+    mean: np.ndarray
+    var: np.ndarray
+    root: np.ndarray
+    xhat: np.ndarray
+    bound: np.ndarray
+    inverse: np.ndarray
+
+
+def standard(x: Any, epsilon: float, axes: tuple[int, ...] = (0,), u: float = U32) -> Standard:
+    """x̂ = (x − μ)/√(v + ε) over the axes, and its error bound.
+
+    With A = mean |x|: δμ = γ_m A; δv = γ_{m+4}(v + δμ²) + δμ²; q = δv/2(s² − δv) + 6u;
+    |x̂' − x̂| ≤ δμ(1 + q)/s + |x̂|(q + 2u) + 2u|μ|/s. A one-pass variance errs by κ² where this has
+    κ = |μ|/s.
+    """
+    x, epsilon = np.asarray(x, np.float64), float(np.float32(epsilon))
+    along = {"axis": axes, "keepdims": True}
+    m = int(np.prod([x.shape[axis] for axis in axes]))
+    mean = np.mean(x, **along)
+    var = np.mean((x - mean) ** 2, **along)
+    root = np.sqrt(var + epsilon)
+    xhat = (x - mean) / root
+    shift = gamma(m, u) * np.mean(np.abs(x), **along)
+    spread = gamma(m + 4, u) * (var + shift**2) + shift**2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inverse = (
+            np.where(spread < root**2, 0.5 * spread / np.abs(root**2 - spread), np.inf) + 6 * u
+        )
+        first = shift / root * (1 + inverse)
+        bound = first + np.abs(xhat) * (inverse + 2 * u) + 2 * u * np.abs(mean) / root
+    bound = np.where(np.isnan(bound), np.inf, bound)
+    return Standard(mean, var, root, xhat, bound, inverse)

@@ -1,0 +1,85 @@
+"""What properties draw: at most a handful of shapes, because a new shape is a new compilation."""
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+KAPPAS = (0.0, 1e2, 1e3, 1e4)
+
+
+def single(values: Any) -> np.ndarray:
+    """An array in float32."""
+    return np.asarray(values, np.float32)
+
+
+def double(values: Any) -> np.ndarray:
+    """An array in float64."""
+    return np.asarray(values, np.float64)
+
+
+seeds = st.integers(0, 2**31 - 1)
+dyadic = st.sampled_from([2.0**k for k in range(-6, 4)])
+
+
+def integers(*shape: int, low: int = -8, high: int = 8) -> st.SearchStrategy[np.ndarray]:
+    """Small integers in float32, on which sums and products are exact in any order."""
+    size = int(np.prod(shape))
+    values = st.lists(st.integers(low, high), min_size=size, max_size=size)
+    return values.map(lambda v: single(v).reshape(shape))
+
+
+def floats(*shape: int, reach: float = 100.0) -> st.SearchStrategy[np.ndarray]:
+    """Arbitrary normal numbers and zeros in float32."""
+    size = int(np.prod(shape))
+    one = st.floats(-reach, reach, width=32, allow_subnormal=False)
+    values = st.lists(one, min_size=size, max_size=size)
+    return values.map(lambda v: single(v).reshape(shape))
+
+
+def normals(*shape: int) -> st.SearchStrategy[np.ndarray]:
+    """Standard normal numbers in float32, from a drawn seed."""
+    return seeds.map(lambda seed: np.random.default_rng(seed).normal(size=shape).astype(np.float32))
+
+
+def trees() -> st.SearchStrategy[dict[str, np.ndarray]]:
+    """A tree of three leaves over many magnitudes."""
+    one = st.floats(-(2.0**60), 2.0**60, width=32, allow_subnormal=False)
+    values = st.lists(one, min_size=9, max_size=9).map(single)
+    return values.map(lambda v: {"a": v[:2], "b": v[2:8].reshape(2, 3), "c": v[8:]})
+
+
+@st.composite
+def columns(draw: Any, m: int = 64, features: int = 4, kappas: Any = KAPPAS) -> np.ndarray:
+    """Hard columns: offsets, constants, an outlier, v ≪ ε, 2^40, zeros of both signs."""
+    rng = np.random.default_rng(draw(seeds))
+    made = []
+    for _ in range(features):
+        kind = draw(st.sampled_from(("offset", "constant", "outlier", "flat", "huge", "zeros")))
+        spread, kappa = 2.0 ** draw(st.integers(-10, 3)), draw(st.sampled_from(kappas))
+        z = rng.normal(size=m)
+        made.append(_column(kind, z, spread, kappa))
+    return np.stack(made, axis=-1).astype(np.float32)
+
+
+def _column(kind: str, z: np.ndarray, spread: float, kappa: float) -> np.ndarray:
+    place = np.arange(z.size)
+    return {
+        "offset": spread * (z + kappa),
+        "constant": np.full(z.size, 1.1 * spread),
+        "outlier": spread * np.where(place == z.size // 2, 1e3, z),
+        "flat": 1e-6 * z,
+        "huge": 2.0**40 * z,
+        "zeros": np.where(place % 2, 0.0, -0.0),
+    }[kind]
+
+
+def lattice(m: int = 16, features: int = 3) -> st.SearchStrategy[np.ndarray]:
+    """Integers |x| ≤ 2^4 in columns of 2^k: float32 statistics are exact in any order."""
+    return integers(m, features, low=-16, high=16)
+
+
+def sequences(length: int = 6) -> st.SearchStrategy[list[float]]:
+    """Validation values: ties, NaN and infinities are likely."""
+    values = st.sampled_from([0.0, 1.0, 2.0, 3.0, -1.0, 0.5, np.nan, np.inf, -np.inf])
+    return st.lists(values, min_size=1, max_size=length)

@@ -1,0 +1,125 @@
+"""Mutants of batch normalization in training."""
+
+import numpy as np
+
+from hondo_spec.mutants.mutant import Mutant
+from hondo_spec.targets import reference as right
+
+
+def train(mean_of=None, var_of=None, shape=None, running=None, order=None):
+    """Batch norm with one of its steps replaced."""
+
+    def batch_norm(x, mean, var, scale, bias, decay, epsilon):
+        mu, v = right.batch_moments(x)
+        mu = mean_of(x, mu, mean) if mean_of else mu
+        v = var_of(x, v, var) if var_of else v
+        root = np.sqrt(v + epsilon) if shape is None else shape(v, epsilon)
+        xhat = (np.float64(x) - mu) / root
+        y = scale * xhat + bias if order is None else order(scale, xhat, bias)
+        news = right.batch_norm(x, mean, var, scale, bias, decay, epsilon)[1:]
+        m = x.size // x.shape[-1]
+        news = running(x, mean, var, decay, m) if running else news
+        return y.astype(x.dtype), *news
+
+    return {"batch_norm": batch_norm}
+
+
+def _one_pass(x, v, _):
+    x = np.asarray(x, np.float32)
+    axes = tuple(range(x.ndim - 1))
+    return np.maximum(np.mean(x * x, axes) - np.mean(x, axes) ** 2, 0)
+
+
+def _unclamped(x, v, _):
+    x = np.asarray(x, np.float32)
+    axes = tuple(range(x.ndim - 1))
+    return np.mean(x * x, axes) - np.mean(x, axes) ** 2 - np.float32(1e-3) * np.mean(x, axes) ** 2
+
+
+def _half_sums(x, v, _):
+    if x.dtype != np.float16:
+        return v
+    total = np.zeros(x.shape[-1], np.float16)
+    for row in (x - np.mean(x, axis=0, dtype=np.float16)) ** 2:
+        total += row
+    return np.float64(total / np.float16(len(x)))
+
+
+def _bessel(x, v, _):
+    m = x.size // x.shape[-1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return v * m / np.float64(m - 1)
+
+
+def _stopped(x, scale, bias, epsilon, g):
+    return scale / np.sqrt(right.batch_moments(x)[1] + epsilon) * g
+
+
+def _half_gradient(x, scale, bias, epsilon, g):
+    """Through the mean, not through the variance."""
+    return _stopped(x, scale, bias, epsilon, g - np.mean(g, axis=0))
+
+
+MUTANTS = (
+    Mutant(
+        "the running mean in training",
+        "BNT-01 BNT-03 BNR-04",
+        train(mean_of=lambda x, mu, mean: mean),
+        modelled_on="equinox's mode 'ema'",
+    ),
+    Mutant("Bessel's correction in the batch", "BNT-02 BNT-03 BNT-09", train(var_of=_bessel)),
+    Mutant("ε outside the root", "BNT-02 BNT-03", train(shape=lambda v, e: np.sqrt(v) + e + 1e-30)),
+    Mutant("division by the variance", "BNT-02 BNT-03", train(shape=lambda v, e: v + e)),
+    Mutant(
+        "the mean absolute deviation",
+        "BNT-02 BNT-03",
+        train(var_of=lambda x, v, _: np.mean(np.abs(x - np.mean(x, 0)), 0) ** 2),
+    ),
+    Mutant("ε of a tenth", "BNT-02 BNT-03", train(shape=lambda v, e: np.sqrt(v + e / 10))),
+    Mutant("γ(x̂ + β)", "BNT-04", train(order=lambda s, xhat, b: s * (xhat + b))),
+    Mutant("no β", "BNT-04 BNT-09", train(order=lambda s, xhat, b: s * xhat)),
+    Mutant("no γ", "BNT-04", train(order=lambda s, xhat, b: xhat + b)),
+    Mutant(
+        "exported variance with Bessel's correction",
+        "BNT-05",
+        {"batch_moments": lambda x: (np.mean(x, 0), np.var(x, 0, ddof=1))},
+    ),
+    Mutant(
+        "exported variance by a rounded reciprocal",
+        "BNT-05",
+        {
+            "batch_moments": lambda x: (
+                np.mean(np.float64(x), 0),
+                np.var(np.float64(x), 0) * len(x) * (1 / 3 + 1e-9) * 3 / len(x),
+            )
+        },
+    ),
+    Mutant("no centering", "BNT-03 BNT-06", train(mean_of=lambda x, mu, mean: 0 * mu)),
+    Mutant("no ε", "BNT-07", train(shape=lambda v, e: np.sqrt(v)), modelled_on="google/flax#1491"),
+    Mutant(
+        "a variance that can be negative",
+        "BNT-07",
+        train(var_of=_unclamped),
+        modelled_on="google/flax#1491",
+    ),
+    Mutant(
+        "E[x²] − E[x]² in float32",
+        "BNT-08",
+        train(var_of=_one_pass),
+        modelled_on="flax's use_fast_variance",
+    ),
+    Mutant("statistics over the features", "BNT-10", train(mean_of=lambda x, mu, mean: np.mean(x))),
+    Mutant(
+        "statistics over the batch axis alone",
+        "BNT-10",
+        train(mean_of=lambda x, mu, mean: np.mean(np.float64(x), 0)),
+    ),
+    Mutant("no gradient through the statistics", "BNT-11", {"batch_norm_gradient": _stopped}),
+    Mutant("no gradient through the variance", "BNT-11", {"batch_norm_gradient": _half_gradient}),
+    Mutant("sums in float16", "BNT-12", train(var_of=_half_sums)),
+    Mutant(
+        "float32 out of float16",
+        "XCT-02",
+        {"batch_norm": lambda x, *rest: right.batch_norm(np.float32(x), *rest)},
+    ),
+)

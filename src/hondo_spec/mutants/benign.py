@@ -1,0 +1,222 @@
+"""Implementations that are right in another way; no property may complain."""
+
+import numpy as np
+
+from hondo_spec.mutants.mutant import Mutant
+from hondo_spec.targets import reference as right
+
+
+def _single(function):
+    """The same in float32 throughout."""
+
+    def run(*arguments):
+        out = function(*arguments)
+        return tuple(map(np.float32, out)) if isinstance(out, tuple) else np.float32(out)
+
+    return run
+
+
+def _welford(x, mean, var, scale, bias, decay, epsilon):
+    """One pass over the examples, in float32, in Welford's order."""
+    rows = np.float32(x).reshape(-1, x.shape[-1])
+    mu, m2 = np.zeros_like(rows[0]), np.zeros_like(rows[0])
+    for n, row in enumerate(rows, 1):
+        gap = row - mu
+        mu = mu + gap / np.float32(n)
+        m2 = m2 + gap * (row - mu)
+    xhat = (np.float32(x) - mu) / np.sqrt(m2 / np.float32(len(rows)) + np.float32(epsilon))
+    new = right.batch_norm(x, mean, var, scale, bias, decay, epsilon)[1:]
+    return (scale * xhat + bias).astype(x.dtype), *new
+
+
+def _two_pass(x, mean, var, scale, bias, decay, epsilon):
+    axes = tuple(range(x.ndim - 1))
+    single = np.float32(x)
+    mu = np.mean(single, axis=axes)
+    v = np.mean((single - mu) ** 2, axis=axes)
+    y = scale * ((single - mu) / np.sqrt(v + np.float32(epsilon))) + bias
+    return y.astype(x.dtype), *right.batch_norm(x, mean, var, scale, bias, decay, epsilon)[1:]
+
+
+def _other_mask(seed, shape, p):
+    return np.random.Generator(np.random.Philox([seed, 3])).random(shape) < p
+
+
+def _other_dropout(seed, x, keep_prob):
+    mask = _other_mask(seed, np.shape(x), keep_prob)
+    return np.where(mask, np.float32(x) / np.float32(keep_prob) if keep_prob else 0, 0)
+
+
+def _dual(x, mean, var, scale, bias, decay, epsilon):
+    return right.batch_norm(x, mean, var, scale, bias, 1 - decay, epsilon)
+
+
+def _biased(x, mean, var, scale, bias, decay, epsilon):
+    y, new_mean, _ = right.batch_norm(x, mean, var, scale, bias, decay, epsilon)
+    return y, new_mean, decay * np.float64(var) + (1 - decay) * right.batch_moments(x)[1]
+
+
+def _lecture(seed, x, keep_prob):
+    return np.where(right._mask(seed, np.shape(x), keep_prob), x, 0)
+
+
+def _zeroed(tree, limit):
+    finite = all(np.isfinite(g).all() for g in tree.values())
+    return (
+        right.clip_by_global_norm(tree, limit)
+        if finite
+        else {k: 0 * np.nan_to_num(g) for k, g in tree.items()}
+    )
+
+
+def _product(tree, limit):
+    """g·(c/‖g‖) in single precision, after a scaling by a power of two."""
+    top = max(float(np.max(np.abs(np.float64(g)), initial=0)) for g in tree.values())
+    if not 0 < top < np.inf:
+        return tree
+    power = 2.0 ** np.floor(np.log2(top))
+    scaled = {k: np.float32(np.float64(g) / power) for k, g in tree.items()}
+    norm = np.float32(right.global_norm(scaled))
+    if norm * power <= limit:
+        return tree
+    return {k: (g * (np.float32(limit) / norm)).astype(tree[k].dtype) for k, g in scaled.items()}
+
+
+def _half_open(seed, images):
+    coin = np.random.default_rng([seed, 1]).random(len(images)) >= 0.5
+    return np.where(coin[:, None, None, None], images[:, :, ::-1], images)
+
+
+BENIGN = (
+    Mutant("batch norm in float32, two passes", "", {"batch_norm": _two_pass}),
+    Mutant("batch norm in Welford's order", "", {"batch_norm": _welford}),
+    Mutant("decay on the new value, as declared", "", {"batch_norm": _dual}, {"decay": "new"}),
+    Mutant(
+        "a biased running variance, as declared",
+        "",
+        {"batch_norm": _biased},
+        {"running_variance": "biased"},
+    ),
+    Mutant(
+        "inference in float32", "", {"batch_norm_inference": _single(right.batch_norm_inference)}
+    ),
+    Mutant(
+        "inference folded to a product and a sum",
+        "",
+        {
+            "batch_norm_inference": lambda x, m, v, s, b, e: (
+                x * (s / np.sqrt(np.float64(v) + e)) + (b - m * (s / np.sqrt(np.float64(v) + e)))
+            )
+        },
+    ),
+    Mutant(
+        "the gradient in float32", "", {"batch_norm_gradient": _single(right.batch_norm_gradient)}
+    ),
+    Mutant(
+        "statistics of the concatenated parts",
+        "",
+        {"merge_moments": lambda p: right.batch_moments(np.concatenate(p))},
+    ),
+    Mutant("folding in float32", "", {"fold_batch_norm": _single(right.fold_batch_norm)}),
+    Mutant("layer norm rounded to float32", "", {"layer_norm": _single(right.layer_norm)}),
+    Mutant("RMS norm rounded to float32", "", {"rms_norm": _single(right.rms_norm)}),
+    Mutant("group norm rounded to float32", "", {"group_norm": _single(right.group_norm)}),
+    Mutant(
+        "another generator",
+        "",
+        {
+            "dropout": _other_dropout,
+            "dropout_gradient": lambda k, x, p, g: (
+                _other_dropout(k, x, p),
+                _other_dropout(k, g, p),
+            ),
+        },
+    ),
+    Mutant(
+        "dropout as the lecture has it",
+        "",
+        {
+            "dropout": _lecture,
+            "dropout_gradient": lambda k, x, p, g: (_lecture(k, x, p), _lecture(k, g, p)),
+            "dropout_inference": lambda x, p: x * np.float32(p),
+        },
+        {"dropout": "lecture"},
+    ),
+    Mutant(
+        "x times a rounded 1/P",
+        "",
+        {
+            "dropout": lambda k, x, p: np.where(
+                right._mask(k, np.shape(x), p), np.float32(x) * np.float32(1 / p if p else 0), 0
+            )
+        },
+    ),
+    Mutant(
+        "non-finite gradients zeroed, as declared",
+        "",
+        {"clip_by_global_norm": _zeroed},
+        {"nonfinite": "zero"},
+    ),
+    Mutant("clipping in float32 after a scaling", "", {"clip_by_global_norm": _product}),
+    Mutant(
+        "sigmoid by tanh",
+        "",
+        {
+            "sigmoid": lambda x: (
+                0.5 * (1 + np.tanh(np.float64(x) / 2))
+                if np.max(np.abs(x)) < 15
+                else right.sigmoid(x)
+            )
+        },
+    ),
+    Mutant("softmax in float32", "", {"softmax": _single(right.softmax)}),
+    Mutant(
+        "cross-entropy by log-softmax",
+        "",
+        {
+            "cross_entropy": lambda z, y: (
+                -np.mean(np.log(np.maximum(right.softmax(z)[np.arange(len(y)), y], 1e-300)))
+            )
+        },
+    ),
+    Mutant(
+        "weights by another generator",
+        "",
+        {
+            "glorot_uniform": lambda k, s: np.float32(
+                np.random.Generator(np.random.Philox(k)).uniform(-1, 1, s)
+                * np.sqrt(6 / sum(right.fans(s)))
+            )
+        },
+    ),
+    Mutant(
+        "He normal by inversion",
+        "",
+        {
+            "he_normal": lambda k, s: np.float32(
+                np.random.Generator(np.random.Philox(k)).normal(size=s)
+                * np.sqrt(2 / right.fans(s)[0])
+            )
+        },
+    ),
+    Mutant("coins from the upper half", "", {"random_flip": _half_open}),
+    Mutant(
+        "weight norm in float32",
+        "",
+        {"weight_norm": lambda v, g: g * (v / np.sqrt(np.sum(v * v, axis=0)))},
+    ),
+    Mutant(
+        "a global norm by hypot",
+        "",
+        {
+            "global_norm": lambda t: np.hypot.reduce(
+                np.concatenate([np.ravel(np.float64(g)) for g in t.values()])
+            )
+        },
+    ),
+    Mutant(
+        "penalties summed leaf by leaf in float32",
+        "",
+        {"l2_penalty": lambda t, s: np.float32(right.l2_penalty(t, s))},
+    ),
+)

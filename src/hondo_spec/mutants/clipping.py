@@ -1,0 +1,107 @@
+"""Mutants of clipping."""
+
+import numpy as np
+
+from hondo_spec.mutants.mutant import Mutant
+from hondo_spec.targets import reference as right
+
+
+def _per_leaf(tree, limit):
+    return {k: right.clip_by_global_norm({k: g}, limit)[k] for k, g in tree.items()}
+
+
+def _rescaled(tree, limit):
+    norm = np.float32(right.global_norm(tree))
+    s = np.float32(limit) / max(norm, np.float32(limit)) if norm else np.float32(1)
+    return {k: g * (s * np.float32(1 - 2**-23)) for k, g in tree.items()}
+
+
+def _by(norm_of):
+    def clip(tree, limit):
+        norm = norm_of(tree)
+        s = limit / norm if norm > limit else 1.0
+        return {k: (np.float64(g) * s).astype(g.dtype) for k, g in tree.items()}
+
+    return {"clip_by_global_norm": clip}
+
+
+def _naive(tree, limit):
+    with np.errstate(all="ignore"):
+        squares = [np.sum(g * g, dtype=g.dtype) for g in tree.values()]
+        norm = np.sqrt(sum(squares))
+        return {
+            k: np.where(norm < limit, g, g / norm * g.dtype.type(limit)) for k, g in tree.items()
+        }
+
+
+def _partial(tree, limit):
+    return {
+        k: np.where(np.isinf(g), np.nan, 0 * np.nan_to_num(g)).astype(g.dtype)
+        if not all(np.isfinite(x).all() for x in tree.values())
+        else right.clip_by_global_norm(tree, limit)[k]
+        for k, g in tree.items()
+    }
+
+
+def _one_sided(tree, limit):
+    return {k: np.minimum(g, np.float32(limit)) for k, g in tree.items()}
+
+
+def _absolute(tree, limit):
+    norm = right.global_norm(tree) + 1e-3
+    s = min(1.0, limit / norm)
+    return {k: (np.float64(g) * s).astype(g.dtype) for k, g in tree.items()}
+
+
+MUTANTS = (
+    Mutant("a clamp from above only", "CLP-01", {"clip_by_value": _one_sided}),
+    Mutant(
+        "a clamp that zeroes",
+        "CLP-01",
+        {"clip_by_value": lambda t, c: {k: np.where(np.abs(g) > c, 0, g) for k, g in t.items()}},
+    ),
+    Mutant(
+        "each leaf by itself",
+        "CLP-02 CLP-04 CLP-09",
+        {"clip_by_global_norm": _per_leaf},
+        modelled_on="huggingface/transformers#614",
+    ),
+    Mutant(
+        "rescaled inside the limit",
+        "CLP-03",
+        {"clip_by_global_norm": _rescaled},
+        modelled_on="keras-team/keras: 23 of 199 limits",
+    ),
+    Mutant(
+        "the norm of the largest leaf",
+        "CLP-02 CLP-05",
+        _by(lambda t: max(right.global_norm({"a": g}) for g in t.values())),
+    ),
+    Mutant(
+        "the sum of leaf norms",
+        "CLP-05",
+        _by(lambda t: sum(right.global_norm({"a": g}) for g in t.values())),
+    ),
+    Mutant("the sum of squares", "CLP-05", _by(lambda t: right.global_norm(t) ** 2)),
+    Mutant(
+        "0/0 for zeros",
+        "CLP-06",
+        {
+            "clip_by_global_norm": lambda t, c: {
+                k: g * np.float32(np.divide(min(c, right.global_norm(t)), right.global_norm(t)))
+                if right.global_norm(t)
+                else g * np.float32(np.nan)
+                for k, g in t.items()
+            }
+        },
+        modelled_on="google-deepmind/optax#1752",
+    ),
+    Mutant("squares that overflow", "CLP-07", {"clip_by_global_norm": _naive}),
+    Mutant(
+        "[inf, 1] to [NaN, 0]",
+        "CLP-08",
+        {"clip_by_global_norm": _partial},
+        modelled_on="optax's clip_by_global_norm",
+    ),
+    Mutant("an ε in the norm", "CLP-03 CLP-09", {"clip_by_global_norm": _absolute}),
+)

@@ -1,0 +1,150 @@
+"""Mutants of initialization."""
+
+import math
+
+import numpy as np
+from scipy.stats import truncnorm
+
+from hondo_spec.mutants.mutant import Mutant
+from hondo_spec.targets import reference as right
+
+
+def _uniform(bound):
+    def draw(seed, shape):
+        a = bound(*right.fans(shape))
+        return np.random.default_rng(seed).uniform(-a, a, shape).astype(np.float32)
+
+    return draw
+
+
+def _normal(variance):
+    def draw(seed, shape):
+        sigma = math.sqrt(variance(*right.fans(shape)))
+        return np.random.default_rng(seed).normal(0, sigma, shape).astype(np.float32)
+
+    return draw
+
+
+def _clipped(seed, shape):
+    a = math.sqrt(6 / sum(right.fans(shape)))
+    w = np.random.default_rng(seed).normal(0, a / 2, shape)
+    return np.clip(w, -a, a).astype(np.float32)
+
+
+def _cut(seed, shape):
+    """A normal cut at two deviations, rescaled to its variance."""
+    sigma = math.sqrt(2 / right.fans(shape)[0]) / 0.87962566103423978
+    rng = np.random.default_rng(seed)
+    return np.float32(truncnorm.rvs(-2, 2, scale=sigma, size=shape, random_state=rng))
+
+
+def _cut_short(seed, shape):
+    """The same without the correction."""
+    return _cut(seed, shape) * np.float32(0.87962566103423978)
+
+
+def _one_column(seed, shape):
+    return np.broadcast_to(right.glorot_uniform(seed, (*shape[:-1], 1)), shape).copy()
+
+
+def _symmetric(seed, shape):
+    w = right.glorot_uniform(seed, shape)
+    square = len(shape) == 2 and shape[0] == shape[1]
+    return np.triu(w) + np.triu(w, 1).T if square else w
+
+
+MUTANTS = (
+    Mutant(
+        "fan_out is the output channels",
+        "INI-01",
+        {"fans": lambda s: (right.fans(s)[0], s[-1])},
+        modelled_on="keras-team/keras#2252",
+    ),
+    Mutant("fan_in without the window", "INI-01", {"fans": lambda s: (s[-2], right.fans(s)[1])}),
+    Mutant("fans swapped", "INI-01", {"fans": lambda s: right.fans(s)[::-1]}),
+    Mutant(
+        "Glorot uniform to √24",
+        "INI-02 INI-03",
+        {"glorot_uniform": _uniform(lambda i, o: math.sqrt(24 / (i + o)))},
+        modelled_on="FluxML/Flux.jl#442",
+    ),
+    Mutant(
+        "Glorot uniform to √3",
+        "INI-02 INI-03",
+        {"glorot_uniform": _uniform(lambda i, o: math.sqrt(3 / (i + o)))},
+    ),
+    Mutant(
+        "Glorot uniform from 0",
+        "INI-03 INI-10",
+        {"glorot_uniform": lambda k, s: np.abs(right.glorot_uniform(k, s))},
+    ),
+    Mutant(
+        "Glorot uniform 3 % short",
+        "INI-02",
+        {"glorot_uniform": lambda k, s: np.float32(0.97) * right.glorot_uniform(k, s)},
+    ),
+    Mutant("a clipped normal for a uniform", "INI-03", {"glorot_uniform": _clipped}),
+    Mutant(
+        "Glorot normal of half the variance",
+        "INI-04",
+        {"glorot_normal": _normal(lambda i, o: 1 / (i + o))},
+    ),
+    Mutant("Glorot normal over fan_in", "INI-04", {"glorot_normal": _normal(lambda i, o: 1 / i)}),
+    Mutant(
+        "He normal as LeCun's",
+        "INI-05 INI-15",
+        {"he_normal": _normal(lambda i, o: 1 / i)},
+        modelled_on="LLNL/lbann#316",
+    ),
+    Mutant("He normal over fan_out", "INI-05 INI-15", {"he_normal": _normal(lambda i, o: 2 / o)}),
+    Mutant(
+        "He normal with the standard deviation as variance",
+        "INI-05 INI-15",
+        {"he_normal": _normal(lambda i, o: math.sqrt(2 / i))},
+    ),
+    Mutant("Glorot for a rectifier", "INI-15", {"he_normal": _normal(lambda i, o: 2 / (i + o))}),
+    Mutant(
+        "He uniform to the standard deviation",
+        "INI-06",
+        {"he_uniform": _uniform(lambda i, o: math.sqrt(2 / i))},
+    ),
+    Mutant(
+        "He uniform over fan_out", "INI-06", {"he_uniform": _uniform(lambda i, o: math.sqrt(6 / o))}
+    ),
+    Mutant("LeCun over fan_out", "INI-07", {"lecun_normal": _normal(lambda i, o: 1 / o)}),
+    Mutant("a cut normal that says it is full", "INI-09", {"he_normal": _cut}),
+    Mutant(
+        "a cut normal without its correction",
+        "INI-05",
+        {"he_normal": _cut_short},
+        {"normal": "truncated"},
+        "tensorflow/tensorflow#18706",
+    ),
+    Mutant("a full normal that says it is cut", "INI-09", {}, {"normal": "truncated"}),
+    Mutant(
+        "moduli of weights",
+        "INI-10",
+        {"glorot_uniform": lambda k, s: np.abs(right.glorot_uniform(k, s))},
+    ),
+    Mutant(
+        "a mean of a tenth of a deviation",
+        "INI-10",
+        {
+            "glorot_uniform": lambda k, s: (
+                right.glorot_uniform(k, s) + np.float32(0.1 * math.sqrt(2 / sum(right.fans(s))))
+            )
+        },
+    ),
+    Mutant("one column for all", "INI-11 INI-14", {"glorot_uniform": _one_column}),
+    Mutant("a symmetric matrix", "INI-11", {"glorot_uniform": _symmetric}),
+    Mutant(
+        "one seed for all layers",
+        "INI-12",
+        {"glorot_uniform": lambda k, s: right.glorot_uniform(0, s)},
+    ),
+    Mutant(
+        "constant weights",
+        "INI-14 INI-03",
+        {"glorot_uniform": lambda k, s: np.full(s, 0.1, np.float32)},
+    ),
+)

@@ -1,0 +1,159 @@
+"""Mutants of penalties, tasks and ensembles."""
+
+import math
+
+import numpy as np
+
+from hondo_spec.mutants.mutant import Mutant
+from hondo_spec.targets import reference as right
+
+
+def _all_leaves(penalty):
+    return lambda tree, strength: penalty({f"{k}/kernel": w for k, w in tree.items()}, strength)
+
+
+def _first_leaf(tree, strength):
+    return right.l2_penalty(dict([next(iter(tree.items()))]), strength)
+
+
+def _hard_threshold(w, t):
+    return np.where(np.abs(w) > t, w, 0)
+
+
+def _clip_weights(w, limit):
+    return np.clip(w, -np.float32(limit), np.float32(limit))
+
+
+def _matrix_norm(w, limit):
+    norm = np.sqrt(np.sum(np.float64(w) ** 2))
+    return w * np.float32(min(1, limit / norm)) if norm else w
+
+
+PENALTIES = (
+    Mutant(
+        "L2 without the half",
+        "PEN-01",
+        {"l2_penalty": lambda t, s: 2 * right.l2_penalty(t, s)},
+        modelled_on="liuzhuang13/DenseNet#57",
+    ),
+    Mutant(
+        "L2 as a norm, without the square",
+        "PEN-01",
+        {"l2_penalty": lambda t, s: math.sqrt(right.l2_penalty(t, s))},
+    ),
+    Mutant(
+        "2λW", "PEN-02", {"l2_penalty_gradient": lambda t, s: right.l2_penalty_gradient(t, 2 * s)}
+    ),
+    Mutant("λ|W|", "PEN-04", {"l1_penalty": lambda t, s: 2 * right.l1_penalty(t, s)}),
+    Mutant(
+        "NaN at a weight of 0",
+        "PEN-04",
+        {
+            "l1_penalty_gradient": lambda t, s: {
+                k: np.float32(s / 2) * w / np.abs(w) for k, w in t.items()
+            }
+        },
+    ),
+    Mutant(
+        "a subgradient of 1 at 0",
+        "PEN-04",
+        {
+            "l1_penalty_gradient": lambda t, s: {
+                k: np.float32(s / 2) * np.where(w < 0, -1, 1) for k, w in t.items()
+            }
+        },
+    ),
+    Mutant("a hard threshold", "PEN-05", {"proximal_l1": _hard_threshold}),
+    Mutant(
+        "a threshold twice as high",
+        "PEN-05",
+        {"proximal_l1": lambda w, t: right.proximal_l1(w, 2 * t)},
+    ),
+    Mutant(
+        "biases are penalised",
+        "PEN-06",
+        {"l2_penalty": _all_leaves(right.l2_penalty)},
+        modelled_on="tensorflow/benchmarks#191",
+    ),
+    Mutant("the first leaf only", "PEN-08", {"l2_penalty": _first_leaf}),
+    Mutant(
+        "the mean over leaves",
+        "PEN-08",
+        {"l1_penalty": lambda t, s: right.l1_penalty(t, s) / len(t)},
+    ),
+    Mutant(
+        "an elastic net with one half too many",
+        "PEN-09",
+        {
+            "elastic_net_penalty": lambda t, a, b: (
+                right.l1_penalty(t, a / 2) + right.l2_penalty(t, b)
+            )
+        },
+    ),
+    Mutant("max-norm of the whole matrix", "PEN-10", {"max_norm": _matrix_norm}),
+    Mutant("max-norm of each weight", "PEN-10", {"max_norm": _clip_weights}),
+    Mutant(
+        "max-norm that always rescales",
+        "PEN-10",
+        {
+            "max_norm": lambda w, c: (
+                w * (np.float32(c) / np.sqrt(np.sum(w**2, axis=0) + np.float32(1e-7)))
+            )
+        },
+    ),
+)
+
+
+def _by_batch(losses, present):
+    return np.sum(np.float64(losses[present])) / len(losses)
+
+
+def _multiplied(losses, present):
+    return np.sum(np.float64(losses) * present) / max(np.sum(present), 1)
+
+
+def _no_labels(losses, present):
+    return np.mean(losses[present]) if present.any() else np.float32(np.nan)
+
+
+TASKS = (
+    Mutant(
+        "the mean over tasks", "MTL-01", {"multitask_loss": lambda j, a: np.mean(np.float64(j) * a)}
+    ),
+    Mutant(
+        "weights that are normalized",
+        "MTL-01",
+        {"multitask_loss": lambda j, a: np.sum(np.float64(j) * a) / (np.sum(a) + 1e-9)},
+    ),
+    Mutant("missing labels in the denominator", "MTL-03", {"masked_loss": _by_batch}),
+    Mutant("a mask that multiplies", "MTL-03", {"masked_loss": _multiplied}),
+    Mutant("NaN without labels", "MTL-03", {"masked_loss": _no_labels}),
+    Mutant(
+        "the average of logits",
+        "ENS-01",
+        {"average_probabilities": lambda z: right.softmax(np.mean(np.float64(z), axis=0))},
+    ),
+    Mutant(
+        "a geometric mean without its norm",
+        "ENS-01",
+        {"average_probabilities": lambda z: np.exp(np.mean(np.log(right.softmax(z)), axis=0))},
+    ),
+    Mutant(
+        "the first member alone",
+        "ENS-01 ENS-04",
+        {"average_probabilities": lambda z: right.softmax(z[0])},
+    ),
+    Mutant(
+        "a bootstrap without replacement",
+        "ENS-05",
+        {"bootstrap_indices": lambda k, n: np.random.default_rng(k).permutation(n)},
+    ),
+    Mutant(
+        "a bootstrap of half the data",
+        "ENS-05",
+        {"bootstrap_indices": lambda k, n: np.random.default_rng(k).integers(0, n // 2, n)},
+    ),
+)
+
+
+MUTANTS = (*PENALTIES, *TASKS)

@@ -1,0 +1,138 @@
+"""Mutants of running and population statistics, inference and folding."""
+
+import numpy as np
+
+from hondo_spec.mutants.batch_norm import train
+from hondo_spec.mutants.mutant import Mutant
+from hondo_spec.targets import reference as right
+
+
+def _ema(new, old, decay):
+    return decay * np.float64(old) + (1 - decay) * new
+
+
+def _moments(x):
+    return right.batch_moments(x)
+
+
+def _biased(x, mean, var, decay, m):
+    return _ema(_moments(x)[0], mean, decay), _ema(_moments(x)[1], var, decay)
+
+
+def _swapped(x, mean, var, decay, m):
+    mu, v = _moments(x)
+    return _ema(mu, mean, 1 - decay), _ema(v * m / max(m - 1, 1), var, 1 - decay)
+
+
+def _additive(x, mean, var, decay, m):
+    mu, v = _moments(x)
+    return mean + (1 - decay) * mu, var + (1 - decay) * v
+
+
+def _of_deviations(x, mean, var, decay, m):
+    mu, v = _moments(x)
+    root = _ema(np.sqrt(v * m / max(m - 1, 1)), np.sqrt(var), decay)
+    return _ema(mu, mean, decay), root**2
+
+
+def _writes(x, mean, var, scale, bias, decay, epsilon):
+    out = right.batch_norm(x, mean, var, scale, bias, decay, epsilon)
+    mean[:] = out[1]
+    return out
+
+
+def _at_batch(x, mean, var, scale, bias, epsilon):
+    return right.batch_norm(x, mean, var, scale, bias, 0.9, epsilon)[0]
+
+
+def _last_batch(parts):
+    return right.population_stats(parts[-1:])
+
+
+def _unweighted(parts):
+    means, variances = zip(*[right.batch_moments(x) for x in parts], strict=True)
+    return np.mean(means, axis=0), np.mean(variances, axis=0)
+
+
+def _no_offset(kernel, bias, mean, var, scale, offset, epsilon):
+    return right.fold_batch_norm(kernel, 0 * bias, mean, var, scale, offset, epsilon)
+
+
+def _no_epsilon(kernel, bias, mean, var, scale, offset, epsilon):
+    return right.fold_batch_norm(kernel, bias, mean, var, scale, offset, 0.0)
+
+
+def _late_bias(x, mean, var, scale, bias, decay, epsilon):
+    """Statistics of the data without its level, which is added after the centering."""
+    y, *new = right.batch_norm(x, mean, var, scale, bias, decay, epsilon)
+    return y + np.float32(1e-3) * np.mean(x, axis=0), *new
+
+
+MUTANTS = (
+    Mutant("decay on the new value", "BNR-01 BNR-02", train(running=_swapped)),
+    Mutant("sums instead of averages", "BNR-01 BNR-02", train(running=_additive)),
+    Mutant(
+        "the biased variance that says it is unbiased",
+        "BNR-03",
+        train(running=_biased),
+        modelled_on="tenstorrent/tt-metal#55438",
+    ),
+    Mutant(
+        "the unbiased variance that says it is biased",
+        "BNR-03",
+        {},
+        {"running_variance": "biased"},
+        "ml-explore/mlx#3817",
+    ),
+    Mutant("an average of standard deviations", "BNR-05", train(running=_of_deviations)),
+    Mutant("statistics written in place", "BNR-06", {"batch_norm": _writes}),
+    Mutant("inference by the batch", "BNI-01 BNI-02", {"batch_norm_inference": _at_batch}),
+    Mutant(
+        "inference without ε",
+        "BNI-01",
+        {
+            "batch_norm_inference": lambda x, m, v, s, b, e: right.batch_norm_inference(
+                x, m, v, s, b, 0.0
+            )
+        },
+    ),
+    Mutant(
+        "another ε at inference",
+        "BNI-01 BNI-03",
+        {
+            "batch_norm_inference": lambda x, m, v, s, b, e: right.batch_norm_inference(
+                x, m, v, s, b, 10 * e
+            )
+        },
+    ),
+    Mutant("the last batch for the population", "BNP-01 BNP-02", {"population_stats": _last_batch}),
+    Mutant("batches that weigh alike", "BNP-01", {"population_stats": _unweighted}),
+    Mutant(
+        "no Bessel correction for the population",
+        "BNP-02",
+        {"population_stats": right.merge_moments},
+    ),
+    Mutant("the mean of batch variances", "BNP-03", {"merge_moments": _unweighted}),
+    Mutant(
+        "a merge that forgets the spread of means",
+        "BNP-03",
+        {
+            "merge_moments": lambda p: (
+                right.merge_moments(p)[0],
+                sum(len(x) * np.var(np.float64(x), 0) for x in p) / sum(map(len, p)),
+            )
+        },
+    ),
+    Mutant("a folded layer without its bias", "BNF-01", {"fold_batch_norm": _no_offset}),
+    Mutant("a folded layer without ε", "BNF-01", {"fold_batch_norm": _no_epsilon}),
+    Mutant("a bias after the centering", "BNF-02", {"batch_norm": _late_bias}),
+    Mutant(
+        "weight decay coupled to the norm",
+        "BNF-03",
+        {
+            "batch_norm_gradient": lambda x, s, b, e, g: (
+                right.batch_norm_gradient(x, s, b, e, g) + 0.1 * x
+            )
+        },
+    ),
+)

@@ -1,0 +1,101 @@
+"""Mutants of residual connections and augmentation."""
+
+import math
+
+import numpy as np
+
+from hondo_spec.mutants.mutant import Mutant
+from hondo_spec.targets import reference as right
+
+
+def _post_activation(x, matrices):
+    for a in matrices:
+        x = np.maximum(x + x @ a, 0)
+    return x
+
+
+RESIDUALS = (
+    Mutant("a rectifier after the sum", "RES-01 RES-05", {"residual_stack": _post_activation}),
+    Mutant(
+        "a sum over √2",
+        "RES-01",
+        {
+            "residual_stack": lambda x, m: (
+                right.residual_stack(x, m) / np.float32(math.sqrt(2) ** len(m))
+            )
+        },
+    ),
+    Mutant("no skip", "RES-02", {"residual": lambda x, a: x @ a}),
+    Mutant("a product", "RES-02", {"residual": lambda x, a: x * (x @ a)}),
+    Mutant(
+        "no gradient through the skip", "RES-03", {"residual_gradient": lambda x, a, g: g @ a.T}
+    ),
+    Mutant(
+        "a gradient that is not transposed",
+        "RES-03",
+        {"residual_gradient": lambda x, a, g: g + g @ a},
+    ),
+    Mutant(
+        "the first block only", "RES-05", {"residual_stack": lambda x, m: right.residual(x, m[0])}
+    ),
+    Mutant(
+        "a skip that is cut and padded",
+        "RES-06",
+        {"residual_projection": lambda x, w, a: np.pad(x, ((0, 0), (0, 2))) + x @ a},
+    ),
+    Mutant(
+        "the mean of squares",
+        "GRD-05",
+        {"global_norm": lambda t: right.global_norm(t) / math.sqrt(len(t))},
+    ),
+    Mutant(
+        "the largest leaf norm",
+        "GRD-05",
+        {"global_norm": lambda t: max(right.global_norm({"a": leaf}) for leaf in t.values())},
+    ),
+)
+
+
+def _one_coin(seed, images):
+    return right.flip(images) if np.random.default_rng(seed).random() < 0.5 else images
+
+
+def _biased_coin(seed, images):
+    coin = np.random.default_rng(seed).random(len(images)) < 0.42
+    return np.where(coin[:, None, None, None], right.flip(images), images)
+
+
+def _never_last(seed, images, size):
+    return right.random_crop(seed, images[:, :-1, :-1], size)
+
+
+def _scattered(seed, images, size):
+    crops = right.random_crop(seed, images, size)
+    return np.concatenate([crops[:, 1:], crops[:, :1]], axis=1)
+
+
+def _two_weights(seed, images, labels):
+    mixed, _ = right.mixup(seed, images, labels)
+    return mixed, right.mixup(seed + 1, images, labels)[1]
+
+
+def _label_kept(seed, images, labels):
+    return right.mixup(seed, images, labels)[0], labels
+
+
+AUGMENTATION = (
+    Mutant("a flip of the other axis", "AUG-01", {"flip": lambda x: x[:, ::-1]}),
+    Mutant("a flip of both axes", "AUG-01", {"flip": lambda x: x[:, ::-1, ::-1]}),
+    Mutant("one coin for the batch", "AUG-03", {"random_flip": _one_coin}),
+    Mutant("a coin of 0.42", "AUG-03", {"random_flip": _biased_coin}),
+    Mutant(
+        "a seed that does nothing", "AUG-03", {"random_flip": lambda k, x: right.random_flip(0, x)}
+    ),
+    Mutant("the last offset is never drawn", "AUG-04", {"random_crop": _never_last}),
+    Mutant("rows out of order", "AUG-04", {"random_crop": _scattered}),
+    Mutant("two weights for image and label", "AUG-05", {"mixup": _two_weights}),
+    Mutant("labels are not mixed", "AUG-05", {"mixup": _label_kept}),
+)
+
+
+MUTANTS = (*RESIDUALS, *AUGMENTATION)

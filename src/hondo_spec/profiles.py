@@ -1,0 +1,31 @@
+"""How much is drawn: examples for a property, samples for a statistic."""
+
+from typing import NamedTuple
+
+
+class Profile(NamedTuple):
+    """The size of a run.
+
+    Attributes:
+        examples: inputs that are drawn for each property.
+        samples: random numbers that each statistic looks at.
+        level: the false-alarm rate of one statistical assertion.
+        fresh: whether every run draws anew; otherwise all runs draw the same.
+        seconds: how long one property may take before it counts as hanging.
+    """
+
+    examples: int
+    samples: int
+    level: float = 1e-9
+    fresh: bool = False
+    seconds: float = 120.0
+
+
+# False alarms of a whole run, which the sum over all statistical assertions must not exceed.
+LEDGER = 1e-6
+
+PROFILES = {
+    "dev": Profile(examples=25, samples=2**14),
+    "spec-ci": Profile(examples=100, samples=2**18),
+    "deep": Profile(examples=2000, samples=2**22, level=1e-12, fresh=True, seconds=3600.0),
+}

@@ -1,0 +1,216 @@
+"""Runs properties on targets, judges what they find, and never crashes over a bad adapter."""
+
+import itertools
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.errors import Flaky
+
+from hondo_spec.profiles import Profile
+from hondo_spec.property import RESERVED, Property
+from hondo_spec.results import Result, Stat, Verdict, judge
+from hondo_spec.target import Known, Target
+
+STATUSES = (
+    "PASS", "FAIL", "XFAIL", "XPASS", "N/A", "UNPOWERED", "VACUOUS", "ERROR",
+)  # fmt: skip
+# What makes a run fail.
+UNEXPECTED = ("FAIL", "XPASS", "VACUOUS", "ERROR")
+
+
+class Record(NamedTuple):
+    """What came of one property on one target.
+
+    Attributes:
+        target: its name.
+        id: of the property.
+        status: one of `STATUSES`.
+        headroom: the largest error over its bound among all that was drawn.
+        message: got, want and bound where it is worst, or the reason.
+        inputs: the minimal drawn inputs at which it fails.
+        examples: how many inputs were tried.
+        assertions: how many statistical assertions were made.
+        seconds: how long it took.
+    """
+
+    target: str
+    id: str
+    status: str
+    headroom: float = 0.0
+    message: str = ""
+    inputs: Mapping[str, Any] | None = None
+    examples: int = 0
+    assertions: int = 0
+    seconds: float = 0.0
+
+
+class _RefutedError(Exception):
+    """A verdict other than PASS; hypothesis shrinks the inputs that lead to it."""
+
+
+class _TimeUpError(BaseException):
+    """Not an Exception, so that neither an adapter nor hypothesis takes it for a finding."""
+
+
+class OperationError(Exception):
+    """An operation of the target raised, returned no array, or did not return in time."""
+
+
+def run_property(property: Property, target: Target, profile: Profile) -> Record:
+    """Judges one property; whatever the target does, there is a record."""
+    began = time.perf_counter()
+    trial = _Trial(property, target, profile)
+    missing = [name for name in property.needs if name not in target.operations]
+    if missing:
+        return Record(target.name, property.id, "N/A", message=f"has no {', '.join(missing)}")
+    known = target.known.get(property.id)
+    try:
+        with _time_limit(profile.seconds):
+            _replay(trial, known) if known and known.inputs else _explore(trial)
+        status = "PASS"
+    except _RefutedError:
+        status = trial.worst.status
+    except Flaky as reason:
+        status, trial.worst = "ERROR", _error(f"not a function of its inputs: {reason}")
+    except _TimeUpError as reason:
+        status, trial.worst = "ERROR", _error(str(reason))
+    except Exception as reason:
+        status, trial.worst = "ERROR", _error(_explain(reason))
+    if known and status in ("PASS", "FAIL", "ERROR"):
+        status = "XPASS" if status == "PASS" else "XFAIL"
+    message = f"{known.reason} · {trial.worst.message}" if known else trial.worst.message
+    inputs = trial.inputs if status not in ("PASS", "UNPOWERED") else None
+    return Record(
+        target.name, property.id, status, trial.worst.headroom, message, inputs,
+        trial.examples, trial.assertions, time.perf_counter() - began,
+    )  # fmt: skip
+
+
+class _Trial:
+    """One property on one target: the body, and the worst verdict so far."""
+
+    def __init__(self, property: Property, target: Target, profile: Profile):
+        self.property, self.target, self.profile = property, target, profile
+        self.worst = Verdict("PASS", -1.0, "")
+        self.inputs: Mapping[str, Any] | None = None
+        self.examples = self.assertions = 0
+
+    def __call__(self, **drawn: Any) -> None:
+        """Raises `_RefutedError` if any result is not PASS; a statistic may only be unpowered."""
+        self.examples += 1
+        for result in results(self.property, self.target, self.profile, drawn):
+            self.assertions += isinstance(result, Stat)
+            verdict = judge(result, self.profile.level)
+            if verdict.status in ("FAIL", "VACUOUS"):
+                self.worst, self.inputs = verdict, drawn
+                raise _RefutedError(verdict.message)
+            if _rank(verdict) > _rank(self.worst):
+                self.worst = verdict
+
+
+def results(
+    property: Property, target: Target, profile: Profile, drawn: Mapping[str, Any]
+) -> Iterable[Result]:
+    """What a property finds on a target at these inputs."""
+    reserved = {"samples": profile.samples, "conventions": target.conventions}
+    arguments = [
+        reserved[name] if name in RESERVED else _guarded(name, target.operations[name])
+        for name in property.arguments
+    ]
+    found = property.body(*arguments, **drawn)
+    return [found] if isinstance(found, Result) else list(found)
+
+
+def _error(message: str) -> Verdict:
+    return Verdict("ERROR", 0.0, message)
+
+
+def _rank(verdict: Verdict) -> tuple[bool, float]:
+    return verdict.status == "UNPOWERED", verdict.headroom
+
+
+def _explore(trial: _Trial) -> None:
+    draws = trial.property.draws
+    if all(isinstance(values, tuple) for values in draws.values()):
+        for values in itertools.product(*draws.values()):
+            trial(**dict(zip(draws, values, strict=True)))
+    else:
+        _search(trial)
+    if trial.worst.status == "UNPOWERED":
+        raise _RefutedError(trial.worst.message)
+
+
+def _search(trial: _Trial) -> None:
+    strategies = {
+        name: st.sampled_from(values) if isinstance(values, tuple) else values
+        for name, values in trial.property.draws.items()
+    }
+    configured = settings(
+        max_examples=trial.profile.examples,
+        derandomize=not trial.profile.fresh,
+        database=None,
+        deadline=None,
+        report_multiple_bugs=False,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    configured(given(**strategies)(_plain(trial)))()
+
+
+def _plain(trial: _Trial) -> Callable[..., None]:
+    """Hypothesis wants a function."""
+
+    def attempt(**drawn: Any) -> None:
+        trial(**drawn)
+
+    return attempt
+
+
+def _replay(trial: _Trial, known: Known) -> None:
+    trial(**dict(known.inputs or {}))
+
+
+def _guarded(name: str, operation: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*arguments: Any, **options: Any) -> Any:
+        try:
+            return operation(*arguments, **options)
+        except Exception as reason:
+            raise OperationError(f"{name} raised {_explain(reason)}") from reason
+
+    return call
+
+
+def _explain(reason: BaseException) -> str:
+    """The error and the line that it comes from."""
+    if isinstance(reason, OperationError):
+        return str(reason)
+    frames = traceback.extract_tb(reason.__traceback__)
+    ours = ("hondo_spec/runner.py", "hondo_spec/areas/")
+    outer = [f for f in frames if not any(part in f.filename for part in ours)]
+    line = f" ({outer[0].filename}:{outer[0].lineno}: {outer[0].line})" if outer else ""
+    return f"{type(reason).__name__}: {reason}{line}"
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Interrupts Python code after so many seconds; signals reach the main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def expire(number: int, frame: Any) -> None:
+        raise _TimeUpError(f"no answer within {seconds:g} seconds")
+
+    previous = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)

@@ -1,0 +1,60 @@
+"""Exact tests with their power: each says how many samples the smallest effect that matters takes.
+
+At a level of 1e-9 and a miss probability of 1e-6 a normal statistic must be (z_{α/2} + z_β)² = 118
+times its variance away: n ≥ 118 · variance / effect².
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from hondo_spec.results import Stat
+
+_SEPARATION = 118.0
+
+
+def binomial(what: str, successes: Any, trials: int, probability: float, effect: float) -> Stat:
+    """The number of successes is Bin(n, P); `effect` is the shift of P that must be seen."""
+    successes = int(successes)
+    p_value = stats.binomtest(successes, trials, probability).pvalue
+    needed = math.ceil(_SEPARATION * probability * (1 - probability) / effect**2)
+    seen = f"{successes / trials:.6f}, want {probability:.6f}"
+    return Stat(what, float(p_value), trials, needed, seen)
+
+
+def agreement(what: str, first: Any, second: Any, probability: float, effect: float) -> Stat:
+    """Two independent masks agree in Bin(n, P² + (1 − P)²) places."""
+    first, second = np.asarray(first, bool).ravel(), np.asarray(second, bool).ravel()
+    agree = probability**2 + (1 - probability) ** 2
+    return binomial(what, np.sum(first == second), first.size, agree, effect)
+
+
+def variance(what: str, samples: Any, expected: float, ratio: float) -> Stat:
+    """Σw²/σ² is χ²_n for normal samples of mean 0; `ratio` > 1 is the one that must be seen."""
+    samples = np.asarray(samples, np.float64).ravel()
+    n, statistic = samples.size, float(np.sum(np.square(samples)) / expected)
+    p_value = 2 * min(stats.chi2.cdf(statistic, n), stats.chi2.sf(statistic, n))
+    needed = math.ceil(_SEPARATION * 2 / math.log(ratio) ** 2)
+    return Stat(what, float(min(p_value, 1.0)), n, needed, f"ratio {statistic / n:.5f}, want 1")
+
+
+def distribution(what: str, samples: Any, cdf: Any, atom: float, effect: float) -> Stat:
+    """Sup |F_n − F| by Dvoretzky, Kiefer and Wolfowitz; `atom` is what the dtype's grid allows."""
+    samples = np.sort(np.asarray(samples, np.float64).ravel())
+    n, want = samples.size, cdf(samples)
+    ranks = np.arange(n + 1) / n
+    gap = float(max(np.max(ranks[1:] - want), np.max(want - ranks[:-1])))
+    p_value = 2 * math.exp(-2 * n * max(gap - atom, 0.0) ** 2)
+    needed = math.ceil(_SEPARATION / (4 * effect**2))
+    return Stat(what, min(p_value, 1.0), n, needed, f"largest gap {gap:.5f}")
+
+
+def mean(what: str, samples: Any, expected: float, std: float, effect: float) -> Stat:
+    """The mean of normal or bounded samples; `effect` is the shift that must be seen."""
+    samples = np.asarray(samples, np.float64).ravel()
+    z = (float(np.mean(samples)) - expected) * math.sqrt(samples.size) / std
+    needed = math.ceil(_SEPARATION * std**2 / effect**2)
+    seen = f"{np.mean(samples):.6f}, want {expected:.6f}"
+    return Stat(what, float(2 * stats.norm.sf(abs(z))), samples.size, needed, seen)

@@ -1,0 +1,75 @@
+"""An implementation under test: named operations on NumPy arrays, and what it says of itself."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+Operation = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Known:
+    """A failure that is expected, with the proof that it is real.
+
+    Attributes:
+        reason: what is wrong.
+        inputs: drawn values at which it fails; they are replayed on every run.
+        link: where it is reported or documented.
+        avoid: the option that avoids it, if there is one.
+    """
+
+    reason: str
+    inputs: Mapping[str, Any] | None = None
+    link: str = ""
+    avoid: str = ""
+
+
+@dataclass(frozen=True)
+class Target:
+    """An implementation: any subset of the operations of `operations.py`.
+
+    Attributes:
+        name: for the report.
+        operations: by name; NumPy arrays, Python numbers, flat dicts of arrays and an integer seed
+            go in, NumPy arrays or what converts to them come out.
+        version: of the implementation.
+        conventions: declared choices among several right ones, which properties then check.
+        known: expected failures by property id.
+    """
+
+    name: str
+    operations: Mapping[str, Operation]
+    version: str = ""
+    conventions: Mapping[str, str] = field(default_factory=dict)
+    known: Mapping[str, Known] = field(default_factory=dict)
+
+    def with_operations(self, name: str, **operations: Operation) -> "Target":
+        """The same implementation but for some operations."""
+        return replace(self, name=name, operations={**self.operations, **operations}, known={})
+
+
+BUILT_IN = {
+    "reference": "hondo_spec.targets.reference",
+    "hondo": "hondo_spec.targets.functions",
+}
+
+
+def find_target(name: str) -> Target:
+    """A built-in target, or the one at `module:attribute`.
+
+    Raises:
+        ValueError: no such target; lists the built-in ones.
+        ImportError: a framework that is not installed.
+    """
+    if name in BUILT_IN:
+        return importlib.import_module(BUILT_IN[name]).TARGET
+    module, _, attribute = name.partition(":")
+    if not attribute:
+        raise ValueError(
+            f"target must be one of {', '.join(BUILT_IN)} or module:attribute, got {name!r}."
+        )
+    found = getattr(importlib.import_module(module), attribute, None)
+    if not isinstance(found, Target):
+        raise ValueError(f"{name} must be a hondo_spec.Target, got {found!r}.")
+    return found

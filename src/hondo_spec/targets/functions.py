@@ -1,0 +1,361 @@
+"""hondo's functions. No other module of hondo_spec imports hondo but those of its own targets."""
+
+import functools
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import hondo
+from hondo_spec.target import Target
+
+INITIALIZERS = ("glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_normal")
+
+
+def _initializer(name: str) -> Any:
+    init = jax.jit(getattr(hondo, name)(), static_argnums=(1, 2))
+    return lambda seed, shape: init(jax.random.key(seed), tuple(shape), jnp.float32)
+
+
+def _activation(name: str) -> Any:
+    return jax.jit(hondo.find_activation(name).function)
+
+
+def _slope(function: Any) -> Any:
+    return jax.jit(jax.vmap(jax.grad(function)))
+
+
+@partial(jax.jit, static_argnames="keep_prob")
+def _drop(seed: Any, x: Any, keep_prob: float) -> Any:
+    return hondo.inverted_dropout(jax.random.key(seed), x, keep_prob=keep_prob)
+
+
+@partial(jax.jit, static_argnames="keep_prob")
+def _drop_lecture(seed: Any, x: Any, keep_prob: float) -> Any:
+    return hondo.dropout(jax.random.key(seed), x, keep_prob=keep_prob)
+
+
+def _with_gradient(dropout: Any) -> Any:
+    @partial(jax.jit, static_argnames="keep_prob")
+    def both(seed: Any, x: Any, keep_prob: float, g: Any) -> Any:
+        y, vjp = jax.vjp(lambda x: dropout(seed, x, keep_prob), x)
+        return y, vjp(g)[0]
+
+    return both
+
+
+def scale_weights(tree, keep_prob):
+    return hondo.scale_weights(jax.tree.map(jnp.asarray, tree), keep_prob)
+
+
+@jax.jit
+def gaussian_noise(seed, x, std):
+    return hondo.gaussian_noise(jax.random.key(seed), x, std=std)
+
+
+@jax.jit
+def parameter_noise(seed, tree, std):
+    return hondo.parameter_noise(jax.random.key(seed), tree, std=std)
+
+
+def label_smoothing(one_hot, amount):
+    return hondo.label_smoothing(jnp.asarray(one_hot), amount=amount)
+
+
+def _stats(mean: Any, var: Any) -> hondo.BatchStats:
+    return hondo.BatchStats(mean, var, jnp.ones_like(mean))
+
+
+@partial(jax.jit, static_argnames="epsilon")
+def batch_norm(x, mean, var, scale, bias, decay, epsilon):
+    stats = _stats(mean, var)
+    y, new = hondo.batch_norm(x, stats, scale, bias, decay=decay, epsilon=epsilon)
+    return y, new.mean, new.var
+
+
+@partial(jax.jit, static_argnames="epsilon")
+def batch_norm_gradient(x, scale, bias, epsilon, g):
+    def train(x):
+        return hondo.batch_normalize(x, scale, bias, epsilon=epsilon)[0]
+
+    return jax.vjp(train, x)[1](g)[0]
+
+
+@partial(jax.jit, static_argnames="epsilon")
+def batch_norm_inference(x, mean, var, scale, bias, epsilon):
+    return hondo.batch_norm_inference(x, _stats(mean, var), scale, bias, epsilon=epsilon)
+
+
+@jax.jit
+def batch_moments(x):
+    moments = hondo.batch_moments(x)
+    return moments.mean, hondo.moments_variance(moments, ddof=0)
+
+
+@jax.jit
+def _merged(parts: Any) -> hondo.Moments:
+    moments = hondo.init_moments(parts[0].shape[-1])
+    for x in parts:
+        moments = hondo.merge_moments(moments, hondo.batch_moments(x))
+    return moments
+
+
+def merge_moments(parts):
+    moments = _merged(parts)
+    return moments.mean, hondo.moments_variance(moments, ddof=0)
+
+
+def population_stats(parts):
+    stats = hondo.population_stats(_merged(parts))
+    return stats.mean, stats.var
+
+
+@partial(jax.jit, static_argnames="epsilon")
+def fold_batch_norm(kernel, bias, mean, var, scale, offset, epsilon):
+    stats = _stats(mean, var)
+    return hondo.fold_batch_norm(kernel, bias, stats, scale, offset, epsilon=epsilon)
+
+
+@partial(jax.jit, static_argnames="epsilon")
+def layer_norm(x, scale, bias, epsilon):
+    return hondo.layer_norm(x, scale, bias, epsilon=epsilon)
+
+
+@partial(jax.jit, static_argnames=("groups", "epsilon"))
+def group_norm(x, groups, epsilon):
+    return hondo.group_norm(x, None, None, groups=groups, epsilon=epsilon)
+
+
+@partial(jax.jit, static_argnames="epsilon")
+def instance_norm(x, epsilon):
+    return hondo.instance_norm(x, None, None, epsilon=epsilon)
+
+
+@partial(jax.jit, static_argnames="epsilon")
+def rms_norm(x, scale, epsilon):
+    return hondo.rms_norm(x, scale, epsilon=epsilon)
+
+
+@jax.jit
+def l2_normalize_gradient(x, g):
+    return jax.vjp(hondo.l2_normalize, x)[1](g)[0]
+
+
+def _branch(a: Any) -> Any:
+    return hondo.residual(lambda x: x @ a)
+
+
+@jax.jit
+def residual(x, a):
+    return _branch(a)(x)
+
+
+@jax.jit
+def residual_gradient(x, a, g):
+    return jax.vjp(_branch(a), x)[1](g)[0]
+
+
+@jax.jit
+def residual_stack(x, matrices):
+    deep = hondo.repeat(lambda a, x: _branch(a)(x), len(matrices))
+    return deep(jnp.stack(matrices), x)
+
+
+@jax.jit
+def residual_projection(x, w, a):
+    return hondo.residual(lambda x: x @ a, shortcut=hondo.projection(w))(x)
+
+
+def _penalty(penalty: Any) -> Any:
+    return jax.jit(lambda tree, strength: penalty(_nested(tree), strength))
+
+
+def _penalty_gradient(penalty: Any) -> Any:
+    return jax.jit(jax.grad(lambda tree, strength: penalty(_nested(tree), strength)))
+
+
+def _nested(tree: Any) -> Any:
+    nested: dict[str, Any] = {}
+    for name, leaf in tree.items():
+        layer, _, role = name.partition("/")
+        nested.setdefault(layer, {})[role] = leaf
+    return nested
+
+
+def elastic_net_penalty(tree, l1, l2):
+    return hondo.elastic_net_penalty(_nested(tree), l1, l2)
+
+
+def _step(transformation: Any, w: Any) -> Any:
+    params: Any = {"kernel": jnp.asarray(w)}
+    still = jax.tree.map(jnp.zeros_like, params)
+    updates, _ = transformation.update(still, transformation.init(params), params)
+    new: Any = optax.apply_updates(params, updates)
+    return new["kernel"]
+
+
+def proximal_l1(w, threshold):
+    # The slide's λ/2 makes the threshold of a step of length 1 half of the strength.
+    return _step(hondo.proximal_l1(2 * threshold, learning_rate=1.0), w)
+
+
+def max_norm(w, limit):
+    return _step(hondo.max_norm(limit), w)
+
+
+def multitask_loss(losses, weights):
+    def named(values):
+        return {str(task): value for task, value in enumerate(jnp.asarray(values))}
+
+    return hondo.multitask_loss(named(losses), weights=named(weights))
+
+
+def masked_loss(losses, present):
+    return hondo.masked_mean(jnp.asarray(losses), jnp.asarray(present))
+
+
+def bootstrap_indices(seed, count):
+    return hondo.bootstrap_indices(jax.random.key(seed), count)
+
+
+def _each(augment: Any) -> Any:
+    @jax.jit
+    def augmented(seed: Any, images: Any) -> Any:
+        return jax.vmap(augment)(jax.random.split(jax.random.key(seed), len(images)), images)
+
+    return augmented
+
+
+_always = _each(partial(hondo.random_flip, probability=1.0))
+
+
+def flip(images):
+    return _always(0, images)
+
+
+@functools.cache
+def _crop(size: int) -> Any:
+    return _each(partial(hondo.random_crop, size=(size, size)))
+
+
+def _clip(make: Any) -> Any:
+    @jax.jit
+    def clip(tree: Any, limit: Any) -> Any:
+        transformation = make(limit)
+        return transformation.update(tree, transformation.init(tree))[0]
+
+    return clip
+
+
+def random_crop(seed, images, size):
+    return _crop(size)(seed, images)
+
+
+@jax.jit
+def mixup(seed, images, labels):
+    keys = jax.random.split(jax.random.key(seed), len(images))
+    pairs = (images, labels), (jnp.roll(images, 1, axis=0), jnp.roll(labels, 1, axis=0))
+    return jax.vmap(lambda key, one, other: hondo.mixup(key, one, other, alpha=0.4))(keys, *pairs)
+
+
+@functools.cache
+def _stopper(patience: int, min_delta: float, mode: Any) -> Any:
+    init, update = hondo.early_stopping(patience, mode=mode, min_delta=min_delta)
+    return init, jax.jit(update)
+
+
+def early_stopping(values, patience, min_delta, mode):
+    init, update = _stopper(patience, min_delta, mode)
+    state = init(np.float32(0))
+    for step, value in enumerate(values):
+        state = update(state, np.float32(value), np.float32(step))
+        if state.stopped:
+            return step, _best(state)
+    return None, _best(state)
+
+
+def _best(state: Any) -> int | None:
+    return int(state.best) if state.best_step >= 0 else None
+
+
+OPERATIONS = {
+    "fans": lambda shape: tuple(hondo.fans(shape)[:2]),
+    **{name: _initializer(name) for name in INITIALIZERS},
+    "sigmoid": _activation("sigmoid"),
+    "sigmoid_gradient": _slope(_activation("sigmoid")),
+    "tanh": _activation("tanh"),
+    "tanh_gradient": _slope(_activation("tanh")),
+    "relu": _activation("relu"),
+    "relu_gradient": _slope(_activation("relu")),
+    "cross_entropy": jax.jit(hondo.cross_entropy),
+    "cross_entropy_gradient": jax.jit(jax.grad(hondo.cross_entropy)),
+    "dropout": _drop,
+    "dropout_gradient": _with_gradient(_drop),
+    "dropout_inference": lambda x, keep_prob: x,
+    "scale_weights": scale_weights,
+    "gaussian_noise": gaussian_noise,
+    "parameter_noise": parameter_noise,
+    "label_smoothing": label_smoothing,
+    "batch_norm": batch_norm,
+    "batch_norm_gradient": batch_norm_gradient,
+    "batch_norm_inference": batch_norm_inference,
+    "batch_moments": batch_moments,
+    "merge_moments": merge_moments,
+    "population_stats": population_stats,
+    "fold_batch_norm": fold_batch_norm,
+    "layer_norm": layer_norm,
+    "group_norm": group_norm,
+    "instance_norm": instance_norm,
+    "rms_norm": rms_norm,
+    "weight_norm": jax.jit(hondo.weight_norm),
+    "l2_normalize": jax.jit(hondo.l2_normalize),
+    "l2_normalize_gradient": l2_normalize_gradient,
+    "residual": residual,
+    "residual_gradient": residual_gradient,
+    "residual_stack": residual_stack,
+    "residual_projection": residual_projection,
+    "l1_penalty": _penalty(hondo.l1_penalty),
+    "l1_penalty_gradient": _penalty_gradient(hondo.l1_penalty),
+    "l2_penalty": _penalty(hondo.l2_penalty),
+    "l2_penalty_gradient": _penalty_gradient(hondo.l2_penalty),
+    "elastic_net_penalty": elastic_net_penalty,
+    "proximal_l1": proximal_l1,
+    "max_norm": max_norm,
+    "multitask_loss": multitask_loss,
+    "masked_loss": masked_loss,
+    "average_probabilities": jax.jit(hondo.average_probabilities),
+    "bootstrap_indices": bootstrap_indices,
+    "flip": flip,
+    "random_flip": _each(hondo.random_flip),
+    "random_crop": random_crop,
+    "mixup": mixup,
+    "clip_by_global_norm": _clip(hondo.clip_by_global_norm),
+    "clip_by_value": _clip(hondo.clip_by_value),
+    "global_norm": jax.jit(hondo.global_norm),
+    "early_stopping": early_stopping,
+}
+
+CONVENTIONS = {
+    "dropout": "inverted",
+    "decay": "old",
+    "running_variance": "unbiased",
+    "nonfinite": "propagate",
+    "normal": "full",
+}
+
+TARGET = Target("hondo", OPERATIONS, version("hondo"), CONVENTIONS)
+LECTURE = Target(
+    "hondo, as the slides have it",
+    {
+        "dropout": _drop_lecture,
+        "dropout_gradient": _with_gradient(_drop_lecture),
+        "dropout_inference": lambda x, keep_prob: x * np.float32(keep_prob),
+        "scale_weights": scale_weights,
+    },
+    version("hondo"),
+    {"dropout": "lecture"},
+)
