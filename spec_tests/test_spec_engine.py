@@ -140,8 +140,14 @@ def test_a_known_failure_replays_its_counterexample():
     ("call", "message"),
     [
         (lambda: check_target("nosuch"), "target must be one of reference, hondo"),
-        (lambda: check_target("reference", areas=["XYZ"]), "area must be one of INI, ACT"),
-        (lambda: check_target("reference", areas=["INI-99"]), "area must be one of INI, ACT"),
+        (
+            lambda: check_target("reference", areas=["XYZ"]),
+            "area must be one of initialization, activations",
+        ),
+        (
+            lambda: check_target("reference", areas=["INI-99"]),
+            "area must be one of initialization, activations",
+        ),
         (lambda: check_target("reference", profile="slow"), "profile must be one of dev"),
         (lambda: check_target("numpy:array"), "must be a hondo_spec.Target"),
         (lambda: replay("INI-99", "reference"), "area must be one of"),

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from hondo_spec.areas import BY_ID, PROPERTIES
+from hondo_spec.names import AREAS
 from hondo_spec.profiles import PROFILES, Profile
 from hondo_spec.property import Property
 from hondo_spec.results import judge
@@ -25,7 +26,7 @@ def check_target(
 
     Args:
         target: a `Target`, the name of a built-in one, or `module:attribute`.
-        areas: letters or ids, as in ``("BNT", "DRP-02")``; all by default.
+        areas: names, letters or ids, as in ``("bn", "DRP", "EST-01")``; all by default.
         profile: `dev`, `spec-ci` or `deep`, or one of your own.
         expected_failures: by id, why; added to those that the target declares.
         callback: called with each record as soon as it is there.
@@ -64,15 +65,20 @@ def select(areas: Iterable[str]) -> tuple[Property, ...]:
     Raises:
         ValueError: an area or id that does not exist; lists the areas.
     """
-    wanted = [name.upper() for name in areas]
-    known = {property.area for property in PROPERTIES} | set(BY_ID)
-    for name in wanted:
-        if name not in known:
-            areas_there_are = ", ".join(dict.fromkeys(p.area for p in PROPERTIES))
-            raise ValueError(
-                f"area must be one of {areas_there_are}, or an id such as BNT-08, got {name!r}."
-            )
-    return tuple(p for p in PROPERTIES if not wanted or p.area in wanted or p.id in wanted)
+    wanted = {name for area in areas for name in _letters_or_id(area)}
+    return tuple(p for p in PROPERTIES if not wanted or wanted & {p.area, p.id})
+
+
+def _letters_or_id(area: str) -> tuple[str, ...]:
+    letters = {letters for names in AREAS.values() for letters in names}
+    if area.lower() in AREAS:
+        return AREAS[area.lower()]
+    if area.upper() in letters | set(BY_ID):
+        return (area.upper(),)
+    raise ValueError(
+        f"area must be one of {', '.join(AREAS)}, the letters of an id, or an id such as BNT-08, "
+        f"got {area!r}."
+    )
 
 
 def find_profile(profile: Profile | str) -> Profile:

@@ -1,6 +1,7 @@
 """What properties draw: at most a handful of shapes, because a new shape is a new compilation."""
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from hypothesis import strategies as st
@@ -37,9 +38,30 @@ def floats(*shape: int, reach: float = 100.0) -> st.SearchStrategy[np.ndarray]:
     return values.map(lambda v: single(v).reshape(shape))
 
 
-def normals(*shape: int) -> st.SearchStrategy[np.ndarray]:
+class Made(NamedTuple):
+    """An array by its recipe, which is what a failure prints; bodies get the array.
+
+    Attributes:
+        recipe: a function of this module.
+        arguments: of it.
+    """
+
+    recipe: Callable[..., np.ndarray]
+    arguments: Mapping[str, Any]
+
+    def __call__(self) -> np.ndarray:
+        """The array."""
+        return self.recipe(**self.arguments)
+
+
+def normal(seed: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Standard normal numbers in float32."""
+    return single(np.random.default_rng(seed).normal(size=shape))
+
+
+def normals(*shape: int) -> st.SearchStrategy[Made]:
     """Standard normal numbers in float32, from a drawn seed."""
-    return seeds.map(lambda seed: np.random.default_rng(seed).normal(size=shape).astype(np.float32))
+    return seeds.map(lambda seed: Made(normal, {"seed": seed, "shape": shape}))
 
 
 def trees() -> st.SearchStrategy[dict[str, np.ndarray]]:
@@ -49,17 +71,22 @@ def trees() -> st.SearchStrategy[dict[str, np.ndarray]]:
     return values.map(lambda v: {"a": v[:2], "b": v[2:8].reshape(2, 3), "c": v[8:]})
 
 
-@st.composite
-def columns(draw: Any, m: int = 64, features: int = 4, kappas: Any = KAPPAS) -> np.ndarray:
-    """Hard columns: offsets, constants, an outlier, v ≪ ε, 2^40, zeros of both signs."""
-    rng = np.random.default_rng(draw(seeds))
-    made = []
-    for _ in range(features):
-        kind = draw(st.sampled_from(("offset", "constant", "outlier", "flat", "huge", "zeros")))
-        spread, kappa = 2.0 ** draw(st.integers(-10, 3)), draw(st.sampled_from(kappas))
-        z = rng.normal(size=m)
-        made.append(_column(kind, z, spread, kappa))
-    return np.stack(made, axis=-1).astype(np.float32)
+def columns(
+    m: int = 64, features: int = 4, kappas: tuple[float, ...] = KAPPAS
+) -> st.SearchStrategy[Made]:
+    """Columns on which statistics are hard, with |mean|/std among `kappas`."""
+    kinds = st.sampled_from(("offset", "constant", "outlier", "flat", "huge", "zeros"))
+    spreads = st.sampled_from([2.0**k for k in range(-10, 4)])
+    column = st.tuples(kinds, spreads, st.sampled_from(kappas))
+    drawn = st.tuples(seeds, st.lists(column, min_size=features, max_size=features))
+    return drawn.map(lambda both: Made(hard_columns, {"seed": both[0], "m": m, "columns": both[1]}))
+
+
+def hard_columns(seed: int, m: int, columns: list[tuple[str, float, float]]) -> np.ndarray:
+    """Offsets, constants, an outlier, v ≪ ε, 2^40, zeros of both signs: (kind, spread, κ) each."""
+    rng = np.random.default_rng(seed)
+    made = [_column(kind, rng.normal(size=m), spread, kappa) for kind, spread, kappa in columns]
+    return single(np.stack(made, axis=-1))
 
 
 def _column(kind: str, z: np.ndarray, spread: float, kappa: float) -> np.ndarray:

@@ -126,7 +126,7 @@ def _exact(result: Exact) -> Verdict:
 def _holds(result: Holds) -> Verdict:
     if bool(np.all(result.condition)):
         return Verdict("PASS", 0.0, result.what)
-    return Verdict("FAIL", np.inf, f"{result.what}: got {result.got!r}")
+    return Verdict("FAIL", np.inf, f"{result.what}: got {_short(result.got)}")
 
 
 def _stat(result: Stat, level: float) -> Verdict:
@@ -137,6 +137,11 @@ def _stat(result: Stat, level: float) -> Verdict:
     if result.samples < result.needed:
         return Verdict("UNPOWERED", headroom, f"{message}, needs {result.needed}")
     return Verdict("PASS", headroom, message)
+
+
+def _short(value: Any, size: int = 200) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= size else text[:size] + " …"
 
 
 def _place(index: tuple[Any, ...]) -> str:

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 
+from hondo_spec.draws import Made
 from hondo_spec.profiles import Profile
 from hondo_spec.property import RESERVED, Property
 from hondo_spec.results import Result, Stat, Verdict, judge
@@ -124,7 +125,8 @@ def results(
         reserved[name] if name in RESERVED else _guarded(name, target.operations[name])
         for name in property.arguments
     ]
-    found = property.body(*arguments, **drawn)
+    given = {name: v() if isinstance(v, Made) else v for name, v in drawn.items()}
+    found = property.body(*arguments, **given)
     return [found] if isinstance(found, Result) else list(found)
 
 

@@ -36,6 +36,7 @@ class Target:
         version: of the implementation.
         conventions: declared choices among several right ones, which properties then check.
         known: expected failures by property id.
+        mode: how it runs and in what precision, for the report.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Target:
     version: str = ""
     conventions: Mapping[str, str] = field(default_factory=dict)
     known: Mapping[str, Known] = field(default_factory=dict)
+    mode: str = "float32"
 
     def with_operations(self, name: str, **operations: Operation) -> "Target":
         """The same implementation but for some operations."""

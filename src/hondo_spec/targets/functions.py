@@ -347,7 +347,7 @@ CONVENTIONS = {
     "normal": "full",
 }
 
-TARGET = Target("hondo", OPERATIONS, version("hondo"), CONVENTIONS)
+TARGET = Target("hondo", OPERATIONS, version("hondo"), CONVENTIONS, mode="jit-float32")
 LECTURE = Target(
     "hondo, as the slides have it",
     {

@@ -339,4 +339,5 @@ TARGET = Target(
         "normal": "full",
     },
     version=np.__version__,
+    mode="float64",
 )

@@ -1,0 +1,188 @@
+"""The ways into hondo_spec: its command line, pytest, the tutorial, the generated pages."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hondo_spec import Record, Target, check_target
+from hondo_spec.__main__ import main
+from hondo_spec.areas import BY_ID
+from hondo_spec.matrix import matrix, present
+from hondo_spec.names import AREAS, WHY
+from hondo_spec.pages import pages
+from hondo_spec.report import failure, snippet
+
+DOCS = Path(__file__).parents[1] / "docs" / "specification"
+ADAPTER = """
+import numpy as np
+from hondo_spec import Target
+
+TARGET = Target("modulus", {"relu": np.abs, "relu_gradient": np.sign})
+"""
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    out = capsys.readouterr()
+    return ended.value.code or 0, out.out, out.err
+
+
+@pytest.fixture
+def adapter(tmp_path, monkeypatch):
+    (tmp_path / "adapter_of_mine.py").write_text(ADAPTER)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return "adapter_of_mine:TARGET"
+
+
+def test_a_run_that_passes(capsys):
+    code, out, _ = run(capsys, "run", "--target", "reference", "--area", "clipping,EST-02")
+    assert code == 0
+    assert "10 PASS" in out
+
+
+def test_a_run_that_fails_says_how_to_replay_it(capsys, adapter, tmp_path):
+    record = tmp_path / "records.json"
+    code, out, _ = run(
+        capsys, "run", "--target", adapter, "--area", "ACT-04", "--json", str(record)
+    )
+    assert code == 1
+    assert f'replay("ACT-04", "{adapter}"' in out
+    assert "it looks like: a modulus for a rectifier" in out
+    (row,) = json.loads(record.read_text())["records"]
+    assert row["status"] == "FAIL"
+    with pytest.raises(AssertionError, match="ACT-04 on modulus"):
+        exec(row["replay"], {})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--target", "nosuch"], "target must be one of"),
+        (["run", "--target", "nosuch:TARGET"], "No module named 'nosuch'"),
+        (["run", "--area", "nosuch"], "area must be one of"),
+        (["run", "--profile", "nosuch"], "profile must be one of"),
+        (["explain", "BNT-99"], "area must be one of"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(capsys, arguments, message):
+    code, _, err = run(capsys, *arguments)
+    assert code == 2
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_no_record_is_overwritten(capsys, tmp_path):
+    there = tmp_path / "there.json"
+    there.write_text("kept")
+    code, _, err = run(capsys, "run", "--target", "reference", "--json", str(there))
+    assert code == 2
+    assert "there.json" in err
+    assert there.read_text() == "kept"
+
+
+def test_explain_says_everything(capsys):
+    code, out, _ = run(capsys, "explain", "bnt-08")
+    assert code == 0
+    for part in ("two passes", "slide 17", "why: ", "operations: batch_norm", "in hondo:"):
+        assert part in out
+    assert "flax's use_fast_variance" in out
+
+
+def test_a_snippet_gives_the_same_inputs_again():
+    inputs = {
+        "x": np.array([[1.5, np.nan], [-np.inf, -0.0]], np.float32),
+        "tree": {"a": np.array([1, 2], np.int32)},
+        "values": [0.1, float("inf")],
+        "shape": (3,),
+        "mode": "max",
+        "some": np.float32(0.1),
+    }
+    text = snippet(Record("t", "EST-01", "FAIL", inputs=inputs), "t")
+    call = ast.parse(text).body[-1].value
+    got = {
+        word.arg: eval(compile(ast.Expression(word.value), "", "eval"), {"np": np})
+        for word in call.keywords
+    }
+    np.testing.assert_array_equal(got["x"], inputs["x"])
+    assert np.signbit(got["x"][1, 1])
+    assert got["x"].dtype == np.float32
+    np.testing.assert_array_equal(got["tree"]["a"], inputs["tree"]["a"])
+    assert (got["values"], got["shape"], got["mode"]) == ([0.1, float("inf")], (3,), "max")
+    assert got["some"] == inputs["some"]
+
+
+def test_every_area_has_a_name_and_a_reason():
+    letters = {id.partition("-")[0] for id in BY_ID}
+    assert letters <= set(WHY)
+    assert set(WHY) == {part for names in AREAS.values() for part in names}
+
+
+def test_pytest_judges_a_target(adapter, tmp_path):
+    options = ["--spec-target", adapter, "--spec-area=ACT-04,ACT-05", "--spec-profile=dev"]
+    quiet = ["-v", "-n0", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "--pyargs", "hondo_spec", *quiet, *options],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert "ACT-04[modulus-float32] FAILED" in ran.stdout
+    assert "ACT-05[modulus-float32] SKIPPED" in ran.stdout
+    assert "a modulus for a rectifier" in ran.stdout
+    assert "Traceback" not in ran.stdout
+
+
+def test_the_tutorial_runs_as_it_stands(capsys):
+    text = (DOCS / "judge-your-own.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 4
+    with np.errstate(invalid="ignore"):
+        exec("\n".join(blocks), {})
+    assert "BNT-08" in capsys.readouterr().out
+
+
+def test_an_absent_framework_is_reported_as_absent():
+    found = matrix({"x": "No module named 'x'"}, lambda target: [], "dev")
+    assert found["targets"] == [{"name": "x", "absent": "No module named 'x'"}]
+    assert isinstance(present(["reference"])["reference"], Target)
+
+
+def test_the_pages_are_those_of_the_records():
+    for name, text in pages(DOCS).items():
+        assert (DOCS / name).read_text() == text, (
+            f"python -m hondo_spec.pages docs/specification: {name}"
+        )
+
+
+def test_the_records_are_of_all_properties():
+    stored = json.loads((DOCS / "matrix.json").read_text())
+    for target in stored["targets"]:
+        assert "absent" in target or [r["id"] for r in target["records"]] == list(BY_ID)
+
+
+def test_every_odd_cell_is_explained():
+    stored = json.loads((DOCS / "matrix.json").read_text())
+    for target in stored["targets"]:
+        for record in target.get("records", ()):
+            assert record["status"] in ("PASS", "N/A", "XFAIL")
+            if record["status"] == "XFAIL":
+                assert record["replay"]
+                assert target["known"][record["id"]]["reason"]
+
+
+def test_a_failure_without_inputs_has_no_snippet():
+    (record,) = check_target(
+        Target("none", {"fans": lambda shape: None}), areas=["INI-01"], profile="dev"
+    )
+    assert record.status == "ERROR"
+    assert "replay" not in failure(record, "none")

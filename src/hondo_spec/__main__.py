@@ -1,0 +1,161 @@
+"""The command line: run, matrix, mutants, power, explain."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from hondo_spec import report
+from hondo_spec.check import check_target, find_profile, select
+from hondo_spec.matrix import matrix, present
+from hondo_spec.runner import UNEXPECTED, Record
+from hondo_spec.target import Target, find_target
+
+
+@dataclass(frozen=True)
+class Run:
+    """Judges one implementation; exit code 1 if anything is unexpected.
+
+    Attributes:
+        target: a built-in name, or module:attribute.
+        area: names, letters or ids, separated by commas; everything by default.
+        profile: dev, spec-ci or deep.
+        json: a file to write the records to; it must not exist.
+    """
+
+    target: str = "hondo"
+    area: str = ""
+    profile: str = "spec-ci"
+    json: Path | None = None
+
+
+@dataclass(frozen=True)
+class Explain:
+    """Says what a property states, where it comes from, and what it notices.
+
+    Attributes:
+        id: as in BNT-08.
+    """
+
+    id: tyro.conf.Positional[str]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Judges every implementation that is installed.
+
+    Attributes:
+        profile: dev, spec-ci or deep.
+        json: a file to write the records to; it must not exist.
+    """
+
+    profile: str = "spec-ci"
+    json: Path | None = None
+
+
+Command = (
+    Annotated[Run, tyro.conf.subcommand("run")]
+    | Annotated[Matrix, tyro.conf.subcommand("matrix")]
+    | Annotated[Explain, tyro.conf.subcommand("explain")]
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs one command; bad input ends in one line on stderr and exit code 2."""
+    command = tyro.cli(Command, prog="python -m hondo_spec", args=arguments)
+    try:
+        job = _JOBS[type(command)](command)
+    except (ValueError, ImportError, OSError) as reason:
+        print(f"hondo_spec: {reason}", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(job())
+
+
+def _run(command: Run) -> Callable[[], int]:
+    target = find_target(command.target)
+    areas = [area for area in command.area.split(",") if area]
+    select(areas)
+    find_profile(command.profile)
+    out = command.json and command.json.open("x")
+
+    def job() -> int:
+        console = Console()
+        records = judged(console, target, areas, command.profile)
+        console.print(report.table(records))
+        unexpected = [record for record in records if record.status in UNEXPECTED]
+        for record in unexpected:
+            console.print(
+                report.failure(record, command.target),
+                soft_wrap=True,
+                markup=False,
+                highlight=False,
+            )
+        console.print(f"{target.name} {target.version}: {report.counts(records)}")
+        if out:
+            with out:
+                about = {"version": target.version, "profile": command.profile}
+                out.write(report.as_json(records, command.target, **about))
+        return int(bool(unexpected))
+
+    return job
+
+
+def judged(console: Console, target: Target, areas: Sequence[str], profile: str) -> list[Record]:
+    """The records of a target, under a progress bar."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
+        task = bar.add_task(target.name, total=len(select(areas)))
+        return check_target(
+            target, areas=areas, profile=profile, callback=lambda _: bar.advance(task)
+        )
+
+
+def _matrix(command: Matrix) -> Callable[[], int]:
+    find_profile(command.profile)
+    targets = present()
+    out = command.json and command.json.open("x")
+
+    def job() -> int:
+        console, every = Console(), []
+
+        def of(target: Target) -> list[Record]:
+            records = judged(console, target, (), command.profile)
+            console.print(f"{target.name} {target.version}: {report.counts(records)}")
+            every.extend(records)
+            return records
+
+        found = matrix(targets, of, command.profile)
+        for target in found["targets"]:
+            if "absent" in target:
+                console.print(f"{target['name']}: absent, {target['absent']}")
+        if out:
+            with out:
+                out.write(report.to_json(found))
+        return int(any(record.status in UNEXPECTED for record in every))
+
+    return job
+
+
+def _explain(command: Explain) -> Callable[[], int]:
+    properties = select([command.id])
+
+    def job() -> int:
+        print("\n\n".join(map(report.explain, properties)))
+        return 0
+
+    return job
+
+
+_JOBS: dict[type, Callable[[Any], Callable[[], int]]] = {
+    Run: _run,
+    Matrix: _matrix,
+    Explain: _explain,
+}
+
+if __name__ == "__main__":
+    main()
