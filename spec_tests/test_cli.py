@@ -88,6 +88,9 @@ def test_fashion_mnist_trains_from_its_files(tmp_path) -> None:
 def test_tables_train_end_to_end(tmp_path, dataset) -> None:
     process = hondo(tmp_path, "train", "--dataset", dataset, *QUICK, "--out", "run")
     assert process.returncode == 0, process.stderr
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert ("test R²" in result) == (dataset == "diabetes")
+    assert ("test accuracy" in result) == (dataset == "breast-cancer")
 
 
 def test_every_technique_can_be_switched(tmp_path) -> None:

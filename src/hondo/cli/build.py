@@ -20,6 +20,13 @@ _LOSSES: dict[str, Any] = {
     "binary": "binary_cross_entropy",
     "regression": "squared_error",
 }
+# Depth and width by the model or, but for that, the task: a few hundred rows ask for few weights.
+_SIZES = {
+    "resnet": (8, 16),
+    "classification": (24, 128),
+    "binary": (24, 128),
+    "regression": (4, 32),
+}
 _INITS = {
     "he_normal": hondo.he_normal,
     "he_uniform": hondo.he_uniform,
@@ -55,10 +62,11 @@ def network(config: TrainConfig, dataset: Dataset) -> nn.Module:
     if config.model == "resnet" and dataset.inputs.ndim != 4:
         repair = "Use --model deep-mlp."
         raise error("model", config.model, f"one for the table {dataset.name}", repair)
+    depth, width = _SIZES.get(config.model) or _SIZES[dataset.task]
     common = {
         "outputs": dataset.outputs,
-        "depth": config.depth or (8 if config.model == "resnet" else 24),
-        "width": config.width or (16 if config.model == "resnet" else 128),
+        "depth": config.depth or depth,
+        "width": config.width or width,
         "activation": hondo.find_activation(config.activation).function,
         "kernel_init": _INITS[config.init](),
     }

@@ -16,8 +16,10 @@ class TrainConfig:
         data_dir: the folder of the IDX files, where they are not in their usual place.
         out: the folder to write; it must not exist. By default runs/<dataset>-<n>.
         model: deep-mlp, resnet (images only), or plain, the network without any remedy.
-        depth: layers: even for deep-mlp, 6n + 2 for resnet. By default 24, or 8 for resnet.
-        width: units of a layer, channels of the first stage. By default 128, or 16 for resnet.
+        depth: layers: even for deep-mlp, 6n + 2 for resnet. By default 24; 8 for resnet, 4 for
+            the few rows of diabetes.
+        width: units of a layer, channels of the first stage. By default 128; 16 for resnet, 32
+            for diabetes.
         activation: sigmoid, tanh, hard_tanh, soft_sign, relu, leaky_relu, elu, selu, gelu, silu,
             softplus or identity.
         init: of the kernels: he_normal, he_uniform, glorot_normal, glorot_uniform, lecun_normal,

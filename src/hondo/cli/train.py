@@ -124,6 +124,7 @@ def _write(job: Job, result: hondo.FitResult, seconds: float) -> dict[str, Any]:
     metrics = hondo.evaluate(job.problem, best.params, best.model_state, test)
     summary = {
         **{f"test {name}": float(value) for name, value in metrics.items()},
+        **_explained(dataset, float(metrics["loss"])),
         "test examples": len(dataset.test_inputs),
         "best epoch": int(best.epoch),
         "epochs": int(result.last.epoch),
@@ -135,6 +136,13 @@ def _write(job: Job, result: hondo.FitResult, seconds: float) -> dict[str, Any]:
         title = f"{dataset.name}, {job.config.model}"
         curves.draw(out / folder.CURVES, folder.read_metrics(out), int(best.epoch), title)
     return summary
+
+
+def _explained(dataset: Dataset, loss: float) -> dict[str, float]:
+    """R² = 1 − MSE/variance of a regression."""
+    if dataset.task != "regression":
+        return {}
+    return {"test R²": 1 - loss / float(dataset.test_targets.var())}
 
 
 def _table(summary: dict[str, Any]) -> Table:
