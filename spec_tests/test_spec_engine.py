@@ -16,6 +16,7 @@ from hondo_spec import (
     find_target,
     replay,
 )
+from hondo_spec.profiles import PROFILES
 from hondo_spec.results import judge
 
 MODULUS = {"relu": np.abs, "relu_gradient": np.sign}
@@ -103,8 +104,6 @@ def test_the_line_of_the_adapter_is_named():
 
 
 def test_a_hanging_call_ends():
-    from hondo_spec.profiles import PROFILES
-
     hasty = PROFILES["dev"]._replace(seconds=0.5)
     (record,) = check_target(
         RIGHT.with_operations("slow", relu=hangs), areas=["ACT-04"], profile=hasty
@@ -161,6 +160,12 @@ def test_a_known_failure_replays_its_counterexample():
 def test_unknown_names_list_what_there_is(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_run_keeps_its_ledger_of_false_alarms():
+    careless = PROFILES["dev"]._replace(level=1e-3)
+    with pytest.raises(RuntimeError, match="false alarms"):
+        check_target("reference", areas=["DRP-02"], profile=careless)
 
 
 def test_records_come_as_they_are_made():

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from hondo_spec import report
-from hondo_spec.check import check_target, find_profile, select
+from hondo_spec.check import check_target, false_alarms, find_profile, select
 from hondo_spec.matrix import matrix, present
 from hondo_spec.runner import UNEXPECTED, Record
 from hondo_spec.target import Target, find_target
@@ -96,6 +96,8 @@ def _run(command: Run) -> Callable[[], int]:
                 highlight=False,
             )
         console.print(f"{target.name} {target.version}: {report.counts(records)}")
+        chance = false_alarms(records, command.profile)
+        console.print(f"a right implementation fails by chance in at most {chance:.0e} of runs")
         if out:
             with out:
                 about = {"version": target.version, "profile": command.profile}

@@ -6,7 +6,7 @@ from typing import Any
 
 from hondo_spec.areas import BY_ID, PROPERTIES
 from hondo_spec.names import AREAS
-from hondo_spec.profiles import PROFILES, Profile
+from hondo_spec.profiles import LEDGER, PROFILES, Profile
 from hondo_spec.property import Property
 from hondo_spec.results import judge
 from hondo_spec.runner import Record, run_property
@@ -36,6 +36,7 @@ def check_target(
 
     Raises:
         ValueError: an unknown target, area, id or profile.
+        RuntimeError: more statistical assertions than the false alarms of a run allow.
 
     Example:
         >>> import numpy as np
@@ -51,12 +52,19 @@ def check_target(
     }
     select(expected)
     target = replace(target, known={**target.known, **expected})
-    records = []
+    profile, records = find_profile(profile), []
     for property in select(areas):
-        records.append(run_property(property, target, find_profile(profile)))
+        records.append(run_property(property, target, profile))
         if callback is not None:
             callback(records[-1])
+    if false_alarms(records, profile) > LEDGER:
+        raise RuntimeError(f"statistical assertions exceed the {LEDGER:g} false alarms of a run.")
     return records
+
+
+def false_alarms(records: Iterable[Record], profile: Profile | str) -> float:
+    """The probability that a right implementation is called wrong by chance, by union bound."""
+    return find_profile(profile).level * sum(record.assertions for record in records)
 
 
 def select(areas: Iterable[str]) -> tuple[Property, ...]:

@@ -28,8 +28,8 @@ def conformance(matrix: dict[str, Any]) -> str:
         "such operation, XFAIL it does not hold, for the reason given below with the input that "
         f"shows it. Profile `{matrix['profile']}`, jax {matrix['jax']}.",
         "",
-        _row(["target", "version", "mode", "✓", "XFAIL", "–"]),
-        _row(["---"] * 6),
+        _row(["target", "version", "mode", "conventions", "✓", "XFAIL", "–"]),
+        _row(["---"] * 7),
         *(_row(_summary(target)) for target in there),
         "",
         _row(["id", *names]),
@@ -43,7 +43,8 @@ def conformance(matrix: dict[str, Any]) -> str:
 def _summary(target: dict[str, Any]) -> list[str]:
     found = [record["status"] for record in target["records"]]
     counts = [str(found.count(status)) for status in ("PASS", "XFAIL", "N/A")]
-    return [target["name"], target["version"], target["mode"], *counts]
+    declared = ", ".join(f"{name} {value}" for name, value in target["conventions"].items())
+    return [target["name"], target["version"], target["mode"], declared, *counts]
 
 
 def _explained(target: dict[str, Any]) -> list[str]:
