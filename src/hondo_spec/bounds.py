@@ -6,6 +6,8 @@ import numpy as np
 
 U32 = 2.0**-24
 TINY = 2.0**-126  # the smallest normal number of float32: subnormals may be flushed
+GRID = 2.0**-20  # a uniform number in float32 has 23 bits at least; its distribution is that coarse
+UNITS = {"float32": U32, "float16": 2.0**-11, "bfloat16": 2.0**-8}  # unit roundoffs
 
 
 def gamma(k: float, u: float = U32) -> float:

@@ -1,5 +1,6 @@
 """What properties draw: at most a handful of shapes, because a new shape is a new compilation."""
 
+import importlib.util
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -7,6 +8,10 @@ import numpy as np
 from hypothesis import strategies as st
 
 KAPPAS = (0.0, 1e2, 1e3, 1e4)
+# NumPy knows bfloat16 by name once ml_dtypes is imported, which comes with JAX.
+HALVES = ("float16", "bfloat16") if importlib.util.find_spec("ml_dtypes") else ("float16",)
+if "bfloat16" in HALVES:
+    importlib.import_module("ml_dtypes")
 
 
 def single(values: Any) -> np.ndarray:

@@ -12,6 +12,8 @@ class Profile(NamedTuple):
         level: the false-alarm rate of one statistical assertion.
         fresh: whether every run draws anew; otherwise all runs draw the same.
         seconds: how long one property may take before it counts as hanging.
+        shrink: whether the inputs of a failure are made as small as possible; it takes longer.
+        seed: of the drawn inputs; None for the same in all runs, or new ones if `fresh`.
     """
 
     examples: int
@@ -19,6 +21,8 @@ class Profile(NamedTuple):
     level: float = 1e-9
     fresh: bool = False
     seconds: float = 120.0
+    shrink: bool = True
+    seed: int | None = None
 
 
 # False alarms of a whole run, which the sum over all statistical assertions must not exceed.

@@ -19,7 +19,8 @@ class Property(NamedTuple):
         formula: in LaTeX.
         source: the slide and the paper's equation.
         body: `body(operation, …, *, drawn, …)` → results. Its positional arguments name the
-            operations that it needs, its keyword arguments the inputs that are drawn.
+            operations that it needs, its keyword arguments the inputs that are drawn. A positional
+            argument that defaults to None is an operation that it judges too if there is one.
         draws: for each keyword argument a hypothesis strategy, or a tuple of values all of which
             are tried.
         symbols: the public names of hondo that it constrains.
@@ -49,6 +50,15 @@ class Property(NamedTuple):
     @property
     def needs(self) -> tuple[str, ...]:
         """The operations of a target without which there is nothing to judge."""
+        parameters = inspect.signature(self.body).parameters
+        required = (
+            name for name in self.arguments if parameters[name].default is inspect.Parameter.empty
+        )
+        return tuple(name for name in required if name not in RESERVED)
+
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """The operations that it judges, those included without which it judges the others."""
         return tuple(name for name in self.arguments if name not in RESERVED)
 
 

@@ -61,6 +61,19 @@ class Holds(NamedTuple):
 Result = Check | Exact | Stat | Holds
 
 
+class OperationError(Exception):
+    """An operation of the target raised; properties of what must be refused catch it."""
+
+
+def refused(operation: Any, *arguments: Any) -> bool:
+    """Whether an operation raises, whatever it raises."""
+    try:
+        operation(*arguments)
+    except OperationError:
+        return True
+    return False
+
+
 class Verdict(NamedTuple):
     """The judgement of one result.
 

@@ -9,19 +9,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from hypothesis import HealthCheck, given, settings
+import hypothesis
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 
 from hondo_spec.draws import Made
 from hondo_spec.profiles import Profile
 from hondo_spec.property import RESERVED, Property
-from hondo_spec.results import Result, Stat, Verdict, judge
+from hondo_spec.results import OperationError, Result, Stat, Verdict, judge
 from hondo_spec.target import Known, Target
 
 STATUSES = (
     "PASS", "FAIL", "XFAIL", "XPASS", "N/A", "UNPOWERED", "VACUOUS", "ERROR",
 )  # fmt: skip
+ALL_PHASES = tuple(Phase)
 # What makes a run fail.
 UNEXPECTED = ("FAIL", "XPASS", "VACUOUS", "ERROR")
 
@@ -58,10 +60,6 @@ class _RefutedError(Exception):
 
 class _TimeUpError(BaseException):
     """Not an Exception, so that neither an adapter nor hypothesis takes it for a finding."""
-
-
-class OperationError(Exception):
-    """An operation of the target raised, returned no array, or did not return in time."""
 
 
 def run_property(property: Property, target: Target, profile: Profile) -> Record:
@@ -122,7 +120,7 @@ def results(
     """What a property finds on a target at these inputs."""
     reserved = {"samples": profile.samples, "conventions": target.conventions}
     arguments = [
-        reserved[name] if name in RESERVED else _guarded(name, target.operations[name])
+        reserved[name] if name in RESERVED else _guarded(name, target.operations.get(name))
         for name in property.arguments
     ]
     given = {name: v() if isinstance(v, Made) else v for name, v in drawn.items()}
@@ -154,15 +152,18 @@ def _search(trial: _Trial) -> None:
         name: st.sampled_from(values) if isinstance(values, tuple) else values
         for name, values in trial.property.draws.items()
     }
+    profile = trial.profile
     configured = settings(
-        max_examples=trial.profile.examples,
-        derandomize=not trial.profile.fresh,
+        max_examples=profile.examples,
+        derandomize=not profile.fresh and profile.seed is None,
+        phases=ALL_PHASES if profile.shrink else (Phase.generate,),
         database=None,
         deadline=None,
         report_multiple_bugs=False,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
-    configured(given(**strategies)(_plain(trial)))()
+    attempt = given(**strategies)(_plain(trial))
+    configured(attempt if profile.seed is None else hypothesis.seed(profile.seed)(attempt))()
 
 
 def _plain(trial: _Trial) -> Callable[..., None]:
@@ -178,7 +179,10 @@ def _replay(trial: _Trial, known: Known) -> None:
     trial(**dict(known.inputs or {}))
 
 
-def _guarded(name: str, operation: Callable[..., Any]) -> Callable[..., Any]:
+def _guarded(name: str, operation: Callable[..., Any] | None) -> Callable[..., Any] | None:
+    if operation is None:
+        return None
+
     def call(*arguments: Any, **options: Any) -> Any:
         try:
             return operation(*arguments, **options)

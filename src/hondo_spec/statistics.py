@@ -58,3 +58,23 @@ def mean(what: str, samples: Any, expected: float, std: float, effect: float) ->
     needed = math.ceil(_SEPARATION * std**2 / effect**2)
     seen = f"{np.mean(samples):.6f}, want {expected:.6f}"
     return Stat(what, float(2 * stats.norm.sf(abs(z))), samples.size, needed, seen)
+
+
+def bounded_mean(what: str, samples: Any, expected: float, width: float, effect: float) -> Stat:
+    """The mean of numbers in an interval of that width, by Hoeffding: rigorous for every n."""
+    samples = np.asarray(samples, np.float64).ravel()
+    n, gap = samples.size, abs(float(np.mean(samples)) - expected) / width
+    p_value = 2 * math.exp(-2 * n * gap**2)
+    # √(ln(2/α)/2n) to be seen, and √(ln(1/β)/2n) more so as not to be missed.
+    reach = math.sqrt(math.log(2e9) / 2) + math.sqrt(math.log(1e6) / 2)
+    needed = math.ceil((reach * width / effect) ** 2)
+    seen = f"{np.mean(samples):.6f}, want {expected:.6f}"
+    return Stat(what, min(p_value, 1.0), n, needed, seen)
+
+
+def largest(what: str, samples: Any, inside: Any, threshold: float) -> Stat:
+    """The largest modulus; `inside` is P(|x| ≤ ·), and one beyond the threshold must be seen."""
+    samples = np.abs(np.asarray(samples, np.float64).ravel())
+    top, n = float(np.max(samples)), samples.size
+    needed = math.ceil(math.log(1e-9) / math.log(inside(threshold)))
+    return Stat(what, float(inside(top)) ** n, n, needed, f"{top:.5f}, want > {threshold:.5f}")

@@ -5,9 +5,9 @@ import math
 import numpy as np
 
 from hondo_spec import draws
-from hondo_spec.bounds import gamma
+from hondo_spec.bounds import GRID, gamma
 from hondo_spec.property import prop
-from hondo_spec.results import Check, Exact, Holds
+from hondo_spec.results import Check, Exact, Holds, refused
 
 SOURCE = "slide 11; Pascanu, Mikolov and Bengio 2013, algorithm 1"
 LIMITS = (0.25, 1.0, 1e10)
@@ -75,7 +75,7 @@ def clp_02(clip_by_global_norm, *, tree, limit):
     factor=(1.001, 1.5, 10.0),
 )
 def clp_03(clip_by_global_norm, *, tree, factor):
-    limit = max(norm(tree), 1e-30) * factor
+    limit = max(norm(tree), TINY) * factor
     clipped = clip_by_global_norm(tree, limit)
     for name in tree:
         yield Exact(name, clipped[name], tree[name])
@@ -96,7 +96,10 @@ def clp_04(clip_by_global_norm, *, tree, limit):
     largest = np.argmax(np.abs(before))
     scale = after[largest] / before[largest] if before[largest] else 1.0
     yield Holds("0 < s ≤ 1", 0 < scale <= 1 + BOUND, scale)
-    yield Check("g'", after, scale * before, 2 * BOUND * np.abs(scale * before) + flushed(limit))
+    # Where all of it may be flushed there is nothing to compare.
+    if np.max(np.abs(before)) * scale > flushed(limit):
+        bound = 2 * BOUND * np.abs(scale * before) + flushed(limit)
+        yield Check("g'", after, scale * before, bound)
 
 
 @prop(
@@ -111,7 +114,7 @@ def clp_04(clip_by_global_norm, *, tree, limit):
 )
 def clp_05(clip_by_global_norm, *, tree, factor):
     limit = norm(tree) * factor
-    if limit > 1e-20:
+    if limit > TINY / gamma(1):
         reached = norm(clip_by_global_norm(tree, limit))
         yield Check("norm", reached, limit, BOUND * limit + flushed(limit))
 
@@ -125,11 +128,12 @@ def clp_05(clip_by_global_norm, *, tree, factor):
     symbols="clip_by_global_norm clip_by_value",
     limit=(0.0, 1e-30, 1.0),
 )
-def clp_06(clip_by_global_norm, *, limit):
+def clp_06(clip_by_global_norm, clip_by_value=None, *, limit):
     tree = {"a": np.zeros(2, np.float32), "b": np.zeros((2, 3), np.float32)}
-    clipped = clip_by_global_norm(tree, limit)
-    for name, leaf in tree.items():
-        yield Exact(name, clipped[name], leaf)
+    for clip in filter(None, (clip_by_global_norm, clip_by_value)):
+        clipped = clip(tree, limit)
+        for name, leaf in tree.items():
+            yield Exact(name, clipped[name], leaf)
 
 
 HARD = (
@@ -162,21 +166,24 @@ def clp_07(clip_by_global_norm, *, case):
     "CLP-08",
     "T s",
     "non-finite gradients follow the declared policy on all leaves",
-    formula=r"\text{propagate: } g' = g;\ \text{zero: finite};\ \text{error: raises}",
+    formula=r"\text{propagate: } g' = g;\ \text{zero: 0 for them, the rest clipped};"
+    r"\ \text{skip: } g' = 0;\ \text{error: raises}",
     source=SOURCE,
     symbols="clip_by_global_norm nonfinite_leaves",
     bad=(math.inf, -math.inf, math.nan),
+    limit=(10.0, 1.0),
 )
-def clp_08(clip_by_global_norm, conventions, *, bad):
-    tree = {"a": draws.single([bad, 1.0]), "b": draws.single([3.0])}
+def clp_08(clip_by_global_norm, conventions, *, bad, limit):
+    tree = {"a": draws.single([bad, 4.0]), "b": draws.single([3.0])}
     policy = conventions.get("nonfinite", "propagate")
-    clipped = clip_by_global_norm(tree, 10.0)
-    if policy == "propagate":
-        for name, leaf in tree.items():
-            yield Exact(f"{name} as it came", clipped[name], leaf)
-    else:
-        finite = [np.isfinite(np.asarray(leaf)).all() for leaf in clipped.values()]
-        yield Holds("finite", all(finite), clipped)
+    if policy == "error":
+        return Holds("raises", refused(clip_by_global_norm, tree, limit))
+    factor = {"propagate": 1.0, "zero": min(1.0, limit / 5), "skip": 0.0}[policy]
+    first = bad if policy == "propagate" else 0.0
+    want = np.array([first, 4 * factor, 3 * factor])
+    got = flat(clip_by_global_norm(tree, limit))
+    places = [Exact("the non-finite entry", got[:1], want[:1])]
+    return [*places, Check("the others", got[1:], want[1:], BOUND * want[1:], 1.0)]
 
 
 @prop(
@@ -190,7 +197,7 @@ def clp_08(clip_by_global_norm, conventions, *, bad):
     power=(-8, 3, 12),
 )
 def clp_09(clip_by_global_norm, *, values, power):
-    values = np.where(np.abs(values) < 1e-6, 0, values).astype(np.float32)
+    values = np.where(np.abs(values) < GRID, 0, values).astype(np.float32)
     factor = np.float32(2.0**power)
     whole = np.asarray(clip_by_global_norm({"a": values}, 1.0)["a"])
     scaled = np.asarray(clip_by_global_norm({"a": values * factor}, float(factor))["a"])

@@ -6,8 +6,9 @@ import math
 import numpy as np
 
 from hondo_spec import draws
+from hondo_spec.bounds import TINY, gamma
 from hondo_spec.property import prop
-from hondo_spec.results import Exact, Holds
+from hondo_spec.results import Check, Exact, Holds
 
 SOURCE = "slide 4; Goodfellow et al. 2016, algorithm 7.1"
 VALUES = (0.0, 1.0, 2.0)
@@ -152,20 +153,50 @@ def est_08(early_stopping, *, values):
 @prop(
     "EST-09",
     "E M",
-    "the decision depends on the past only, and stays",
+    "the decision depends on the past only, and once stopped it stays stopped",
     formula=r"\tau(v_{0..t}) = \tau(v_{0..T}) \text{ for } \tau \le t",
     source=SOURCE,
     symbols="early_stopping",
     values=draws.sequences(8),
     patience=(1, 2, 3),
 )
-def est_09(early_stopping, *, values, patience):
+def est_09(early_stopping, stopped_after=None, *, values, patience):
     stopped, best = early_stopping(values, patience, 0.0, "min")
     if stopped is not None:
         for more in ([], [-1e9], [-1e9] * 3):
             got = tuple(early_stopping([*values[: stopped + 1], *more], patience, 0.0, "min"))
             yield Holds("stays stopped", got == (stopped, best), got)
     yield Exact("the same", early_stopping(values, patience, 0.0, "min")[0] == stopped, True)
+    if stopped_after is not None:
+        want = [stopped is not None and step >= stopped for step in range(len(values) + 2)]
+        # Two great improvements come after the end.
+        got = stopped_after([*values, -1e9, -2e9], patience)
+        yield Exact("flags", np.asarray(got)[: len(values)], want[: len(values)])
+        yield Exact("flags after the stop", np.asarray(got)[want], np.asarray(want)[want])
 
 
-PROPERTIES = (est_01, est_02, est_03, est_04, est_05, est_06, est_07, est_08, est_09)
+@prop(
+    "EST-10",
+    "B M",
+    "on a parabola, τ steps of gradient descent from 0 are the optimum under an L2 penalty whose "
+    "strength is what τ steps leave undone",
+    formula=r"w_\tau = (I - (I-\eta H)^\tau)w^* = \frac h{h+\lambda}w^*,\quad "
+    r"(1-\eta h)^\tau = \frac\lambda{h+\lambda}",
+    source="slide 4; Goodfellow et al. 2016, equations 7.40 to 7.45",
+    symbols="fit Problem",
+    optimum=draws.integers(3),
+    curvature=draws.floats(3).map(lambda h: np.float32(0.1) + np.abs(h) / np.float32(100)),
+    steps=(1, 2, 5, 20),
+)
+def est_10(gradient_descent, *, optimum, curvature, steps):
+    rate, h = 0.5, np.float64(curvature)
+    left = (1 - rate * h) ** steps
+    strength = h * left / (1 - left)
+    want = h / (h + strength) * optimum
+    got = gradient_descent(curvature, optimum, rate, steps)
+    return Check("w", got, want, gamma(8 * steps) * (np.abs(optimum) + TINY), 1.0)
+
+
+PROPERTIES = (
+    est_01, est_02, est_03, est_04, est_05, est_06, est_07, est_08, est_09, est_10,
+)  # fmt: skip

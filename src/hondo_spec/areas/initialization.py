@@ -6,12 +6,14 @@ import numpy as np
 from scipy import stats
 
 from hondo_spec import draws, statistics
+from hondo_spec.bounds import GRID, ulps
 from hondo_spec.property import prop
 from hondo_spec.results import Exact, Holds, Stat
 
 GLOROT = "slide 15; Glorot & Bengio 2010, equations 12 and 16"
 HE = "slide 15; He et al. 2015, equation 10"
-TRUNCATION = 2.2736925  # where a normal cut at two of its deviations ends, rescaled to variance 1
+# Where a normal that is cut at two of its deviations ends, once it is rescaled to variance 1.
+CUT = 2 / float(stats.truncnorm(-2, 2).std())
 CONVOLUTION = (3, 3, 16, 64)
 
 
@@ -31,16 +33,28 @@ def reach(what, w, bound) -> list:
     largest, n = float(np.max(np.abs(w))), w.size
     p_value = (min(largest, bound) / bound) ** n
     stat = Stat(f"{what} reaches its bound", p_value, n, 2**10, f"{largest:.6g} of {bound:.6g}")
-    return [Holds(f"{what} within ±{bound:.6g}", largest <= bound * (1 + 2.0**-22), largest), stat]
+    return [Holds(f"{what} within ±{bound:.6g}", largest <= bound * (1 + ulps(2)), largest), stat]
 
 
 def normal_shape(what, w, sigma, conventions) -> list:
-    """A full normal, or one cut at two deviations, as declared."""
+    """A full normal, or one cut at two deviations and rescaled, as declared."""
     z = np.float64(w) / sigma
     if conventions.get("normal", "full") == "truncated":
-        return [Holds(f"{what} is cut", np.max(np.abs(z)) <= TRUNCATION * (1 + 1e-6), np.max(z))]
-    atom = 2.0**-20
-    return [statistics.distribution(f"{what} is normal", z, stats.norm.cdf, atom, effect=0.03)]
+        return cut_shape(what, z)
+    whole = statistics.distribution(f"{what} is normal", z, stats.norm.cdf, GRID, effect=0.03)
+    return [statistics.largest(f"{what} is not cut", z, full, CUT), whole]
+
+
+def cut_shape(what, z) -> list:
+    """|z| ≤ 2.27 surely, and the distribution of a normal between two of its deviations."""
+    inside = Holds(f"{what} is cut", np.max(np.abs(z)) <= CUT * (1 + ulps(4)), np.max(np.abs(z)))
+    cdf = stats.truncnorm(-2, 2, scale=CUT / 2).cdf
+    return [inside, statistics.distribution(f"{what} is a cut normal", z, cdf, GRID, effect=0.03)]
+
+
+def full(z) -> float:
+    """P(|Z| ≤ z) of a standard normal."""
+    return float(stats.norm.cdf(z) - stats.norm.cdf(-z))
 
 
 @prop(
@@ -84,7 +98,7 @@ def ini_03(glorot_uniform, samples, *, seed):
     shape = shape_of(samples, 1, 4)
     a = math.sqrt(6 / sum(fans_of(shape)))
     w = np.float64(glorot_uniform(seed, shape)) / a
-    return statistics.distribution("W/a", w, lambda x: np.clip((x + 1) / 2, 0, 1), 2.0**-20, 0.02)
+    return statistics.distribution("W/a", w, lambda x: np.clip((x + 1) / 2, 0, 1), GRID, 0.02)
 
 
 @prop(
@@ -142,6 +156,21 @@ def ini_07(lecun_normal, *, shape):
 
 
 @prop(
+    "INI-08",
+    "S M",
+    "a normal that is cut at two deviations is rescaled to the variance that it claims",
+    formula=r"|W| \le 2.27369\,\sigma,\quad \mathbb{E}W^2 = \sigma^2",
+    source="slide 15; LeCun et al. 1998, equation 16, with a cut normal",
+    seed=(0, 1),
+)
+def ini_08(truncated_normal, samples, *, seed):
+    shape = shape_of(samples, 1, 4)
+    z = np.float64(truncated_normal(seed, shape)) * math.sqrt(shape[0])
+    yield statistics.bounded_mean("variance", np.minimum(z**2, CUT**2), 1.0, CUT**2, effect=0.15)
+    yield from cut_shape("W", z)
+
+
+@prop(
     "INI-09",
     "S s",
     "normals are full, or cut at two deviations, as declared",
@@ -181,13 +210,18 @@ def ini_10(glorot_uniform, samples, *, seed):
     symbols="glorot_uniform",
     seed=(0, 1),
 )
-def ini_11(glorot_uniform, samples, *, seed):
+def ini_11(glorot_uniform, samples, glorot_normal=None, *, seed):
     side = math.isqrt(samples) // 2 * 2
     positive = np.asarray(glorot_uniform(seed, (side, side))) > 0
     upper = np.triu_indices(side, 1)
     yield statistics.agreement("columns", positive[:, ::2], positive[:, 1::2], 0.5, effect=0.03)
     yield statistics.agreement("rows", positive[::2], positive[1::2], 0.5, effect=0.03)
     yield statistics.agreement("W and Wᵀ", positive[upper], positive.T[upper], 0.5, effect=0.03)
+    if glorot_normal is not None:
+        # A column's energy is χ² with one degree of freedom for each of its entries.
+        energies = np.sum(np.square(np.float64(glorot_normal(seed, (side, side)))), axis=0) * side
+        cdf = stats.chi2(side).cdf
+        yield statistics.distribution("energies of columns", energies, cdf, GRID, effect=0.25)
 
 
 @prop(
@@ -208,12 +242,29 @@ def ini_12(glorot_uniform, samples, *, other):
 
 
 @prop(
+    "INI-13",
+    "X M",
+    "biases start at 0, scales of norms at 1, the last scale of a residual branch at 0 if claimed",
+    formula=r"b = 0,\quad \gamma = 1,\quad \beta = 0",
+    source="slides 15 and 17; Goyal et al. 2017, section 5.1",
+    symbols="zero_last",
+    seed=draws.seeds,
+)
+def ini_13(initial_parameters, *, seed):
+    found = {name: np.asarray(leaf) for name, leaf in initial_parameters(seed).items()}
+    starts = {"bias": 0.0, "scale": 1.0, "last_scale": 0.0}
+    yield Holds("has biases", any(name.endswith("bias") for name in found), sorted(found))
+    for name, leaf in found.items():
+        yield Exact(name, leaf, np.full(leaf.shape, starts[name.rpartition("/")[2]]))
+
+
+@prop(
     "INI-14",
     "X M",
     "no two units of a layer start alike",
     formula=r"W_{\cdot j} \ne W_{\cdot k}",
     source="slide 14; Goodfellow et al. 2016, section 8.4",
-    symbols="glorot_uniform he_normal",
+    symbols="glorot_uniform",
     seed=draws.seeds,
 )
 def ini_14(glorot_uniform, *, seed):
@@ -236,9 +287,13 @@ def ini_15(he_normal, samples, *, inputs):
     response = x @ np.float64(he_normal(0, (inputs, outputs)))
     energy = 2 / inputs * float(np.sum(x**2))
     yield statistics.variance("energy", response, energy, ratio=1.2)
+    # Rectified, it is that of the positive responses, of which there are Bin(n, 1/2).
+    active = response[response > 0]
+    yield statistics.binomial("active", active.size, outputs, 0.5, effect=0.05)
+    yield statistics.variance("energy of the active", active, energy, ratio=1.3)
 
 
 PROPERTIES = (
-    ini_01, ini_02, ini_03, ini_04, ini_05, ini_06, ini_07, ini_09, ini_10, ini_11, ini_12, ini_14,
-    ini_15,
+    ini_01, ini_02, ini_03, ini_04, ini_05, ini_06, ini_07, ini_08, ini_09, ini_10, ini_11, ini_12,
+    ini_13, ini_14, ini_15,
 )  # fmt: skip

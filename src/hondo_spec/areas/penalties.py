@@ -1,11 +1,11 @@
-"""PEN, MTL, ENS: penalties, several tasks, several models (slides 2, 3 and 5)."""
+"""PEN: penalties on norms, and what they do to a step (slide 3)."""
 
 import numpy as np
 
-from hondo_spec import draws, statistics
+from hondo_spec import draws
 from hondo_spec.bounds import TINY, gamma
 from hondo_spec.property import prop
-from hondo_spec.results import Check, Exact
+from hondo_spec.results import Check, Exact, Holds
 
 SLIDE = "slide 3; Goodfellow et al. 2016, section 7.1"
 STRENGTHS = (0.0, 0.25, 0.5, 4.0)
@@ -48,6 +48,25 @@ def pen_02(l2_penalty_gradient, *, w, strength):
 
 
 @prop(
+    "PEN-03",
+    "B M",
+    "a step of gradient descent on the penalized loss shrinks the weights once, as they were",
+    formula=r"W' = (1 - \eta\lambda)W - \eta\nabla L",
+    source="slide 3; Goodfellow et al. 2016, equation 7.5",
+    symbols="l2_penalty penalized",
+    w=LAYER,
+    gradient=LAYER,
+    learning_rate=(0.125, 0.3),
+    strength=STRENGTHS,
+)
+def pen_03(sgd_step, *, w, gradient, learning_rate, strength):
+    new = sgd_step(w, gradient, learning_rate, strength)
+    want = (1 - learning_rate * strength) * np.float64(w) - learning_rate * np.float64(gradient)
+    sizes = (1 + learning_rate * strength) * np.abs(w) + learning_rate * np.abs(gradient)
+    return Check("W'", new, want, gamma(8) * sizes, 1.0)
+
+
+@prop(
     "PEN-04",
     "X M",
     "the L1 penalty is half of λ times the sum of moduli; its subgradient is 0 at 0",
@@ -67,16 +86,37 @@ def pen_04(l1_penalty, l1_penalty_gradient, *, w, strength):
 @prop(
     "PEN-05",
     "X M",
-    "the proximal step is the soft threshold: small weights become exactly 0",
-    formula=r"\operatorname{sgn}(w)\max(|w| - t, 0)",
-    source="slide 3; Goodfellow et al. 2016, equation 7.23",
-    symbols="proximal_l1",
+    "the proximal step is the soft threshold, and a parabola's minimum under each penalty is known",
+    formula=r"\arg\min\tfrac h2(w-w^*)^2 + R = "
+    r"\operatorname{sgn}(w^*)\max(|w^*| - \tfrac{\lambda}{2h}, 0)"
+    r" \text{ or } \tfrac{h}{h+\lambda}w^*",
+    source="slide 3; Goodfellow et al. 2016, equations 7.13 and 7.23",
+    symbols="proximal_l1 l1_penalty l2_penalty",
     w=LAYER,
-    threshold=(0.0, 0.5, 2.0, 100.0),
+    case=((1.0, 1.0), (2.0, 6.0), (0.5, 0.0), (4.0, 12.0)),
 )
-def pen_05(proximal_l1, *, w, threshold):
-    want = np.sign(w) * np.maximum(np.abs(w) - np.float32(threshold), 0)
-    return Exact("w'", proximal_l1(w, threshold), want)
+def pen_05(proximal_l1, l1_penalty=None, l2_penalty=None, *, w, case):
+    h, strength = case
+    threshold = np.float32(strength / (2 * h))
+    sparse = np.asarray(proximal_l1(w, float(threshold)))
+    yield Exact("w'", sparse, np.sign(w) * np.maximum(np.abs(w) - threshold, 0))
+    shrunk = np.float32(h / (h + strength)) * w
+    for name, penalty, best in (("L1", l1_penalty, sparse), ("L2", l2_penalty, shrunk)):
+        if penalty is not None:
+            around = objectives(penalty, best, w, h, strength)
+            yield Holds(f"minimum under {name}", around[1:] > around[0], around)
+
+
+def objectives(penalty, best, w, h, strength) -> np.ndarray:
+    """The objective at a point, and an eighth to both sides of it; all of that is exact."""
+    aside = [best + step for step in draws.single([0, 0.125, -0.125])]
+    return np.array(
+        [
+            h / 2 * np.sum((np.float64(at) - w) ** 2)
+            + float(penalty({"dense/kernel": at}, strength))
+            for at in aside
+        ]
+    )
 
 
 @prop(
@@ -93,6 +133,35 @@ def pen_06(l2_penalty, l2_penalty_gradient, *, w):
     gradient = l2_penalty_gradient(tree_of(w), 0.5)
     for name in ("dense/bias", "norm/scale", "norm/bias"):
         yield Exact(name, gradient[name], np.zeros(4))
+
+
+@prop(
+    "PEN-07",
+    "B M",
+    "the objective is the loss plus the penalty: bit for bit the loss at λ = 0, and the penalty "
+    "does not depend on the size of the batch",
+    formula=r"J = E + R,\quad R \text{ independent of } m",
+    source=SLIDE,
+    symbols="penalized l2_penalty cross_entropy",
+    w=LAYER,
+    seed=draws.seeds,
+    strength=(0.25, 4.0),
+)
+def pen_07(penalized_loss, *, w, seed, strength):
+    rng = np.random.default_rng(seed)
+    x, classes = rng.integers(-2, 3, (5, 3)).astype(np.float32), rng.integers(0, 4, 5)
+    (plain, slope), (zero, flat) = (penalized_loss(w, x, classes, s) for s in (None, 0.0))
+    yield Exact("J at λ = 0", np.float64(zero), np.float64(plain))
+    yield Exact("gradient at λ = 0", flat, slope)
+    penalty = strength / 2 * float(np.sum(np.float64(w) ** 2))
+    # Log-sum-exp rounds at the size of the logits.
+    bound = gamma(16) * (penalty + float(np.max(np.sum(np.abs(x), axis=1))) * 8 + 1)
+    for batch in (slice(None), [0, 1, 2, 3, 4] * 3):
+        with_penalty, gradient = penalized_loss(w, x[batch], classes[batch], strength)
+        # The same examples three times over have the same mean loss, but for its rounding.
+        yield Check("J − E", float(with_penalty) - float(plain), penalty, 2 * bound, 1.0)
+        want = np.float64(slope) + strength * np.float64(w)
+        yield Check("gradient", gradient, want, gamma(64) * (np.abs(want) + 16 + strength), 16.0)
 
 
 @prop(
@@ -145,112 +214,14 @@ def pen_10(max_norm, *, w, limit):
     got = np.asarray(max_norm(w, limit))
     want = np.float64(w) * np.minimum(1, limit / np.where(norms > 0, norms, 1))
     # As an optimiser's update it is w + (w' − w), which rounds at the size of w.
-    yield Check("w'", got, want, gamma(6 + 10) * np.abs(want) + gamma(2) * np.abs(w) + 1e-36, 1.0)
+    # What is scaled by the largest entry may be flushed below the smallest normal number.
+    flushed = TINY * (1 + limit + float(np.max(np.abs(w))))
+    bound = gamma(6 + 10) * np.abs(want) + gamma(2) * np.abs(w) + flushed
+    yield Check("w'", got, want, bound, 1.0)
     inside = norms < limit * (1 - gamma(16))
     yield Exact("inside", got[:, inside], w[:, inside])
 
 
-@prop(
-    "MTL-01",
-    "B M",
-    "the objective of several tasks is the weighted sum",
-    formula=r"J = \sum_t a_t J_t",
-    source="slide 5; Caruana 1997",
-    symbols="multitask_loss",
-    losses=draws.floats(3),
-    weights=draws.floats(3, reach=4.0).map(np.abs),
-)
-def mtl_01(multitask_loss, *, losses, weights):
-    terms = np.float64(losses) * np.float64(weights)
-    bound = gamma(6) * np.sum(np.abs(terms)) + TINY
-    yield Check("J", multitask_loss(losses, weights), np.sum(terms), bound, 1.0)
-    only = draws.single([0, 1, 0])
-    yield Exact("one task", np.float32(multitask_loss(losses, only)), losses[1])
-
-
-@prop(
-    "MTL-03",
-    "B M",
-    "missing labels count for nothing; without any the loss is 0",
-    formula=r"\tfrac{1}{|\{i : r_i\}|}\sum_i r_i \ell_i",
-    source="slide 5",
-    symbols="labelled_mean masked_mean",
-    losses=draws.floats(6),
-    present=draws.integers(6, low=0, high=1).map(lambda r: r > 0),
-    hole=(0.0, np.nan, np.inf),
-)
-def mtl_03(masked_loss, *, losses, present, hole):
-    filled = np.where(present, losses, np.float32(hole))
-    want = np.mean(np.float64(losses[present])) if present.any() else 0.0
-    bound = gamma(6 + 2) * np.max(np.abs(losses)) + TINY
-    return Check("mean", masked_loss(filled, present), want, bound, 1e3)
-
-
-def logits_of(seed, members):
-    return (3 * np.random.default_rng(seed).normal(size=(members, 4, 3))).astype(np.float32)
-
-
-def softmax(z):
-    e = np.exp(np.float64(z) - np.max(z, axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
-
-
-@prop(
-    "ENS-01",
-    "B M",
-    "an ensemble predicts the mean of its members' probabilities",
-    formula=r"\bar p = \tfrac1k\sum_j p_j",
-    source="slide 2; Goodfellow et al. 2016, section 7.11",
-    symbols="average_probabilities",
-    seed=draws.seeds,
-    members=(1, 2, 5),
-)
-def ens_01(average_probabilities, *, seed, members):
-    logits = logits_of(seed, members)
-    got = average_probabilities(logits)
-    # Arguments of the exponential are up to 30 in size, and so are its relative roundings.
-    yield Check("p̄", got, np.mean(softmax(logits), axis=0), gamma(members + 3 + 40))
-    yield Check("sum", np.sum(np.float64(got), axis=-1), np.ones(4), gamma(members + 3 + 8))
-    order = np.random.default_rng(seed).permutation(members)
-    yield Check("permuted", average_probabilities(logits[order]), got, gamma(2 * members))
-
-
-@prop(
-    "ENS-04",
-    "B M",
-    "the cross-entropy of the mean is at most the mean cross-entropy",
-    formula=r"-\log\bar p_y \le -\tfrac1k\sum_j\log p_{jy}",
-    source="slide 2; Jensen's inequality",
-    symbols="average_probabilities",
-    seed=draws.seeds,
-)
-def ens_04(average_probabilities, *, seed):
-    logits = logits_of(seed, 5)
-    mean = np.float64(average_probabilities(logits))
-    excess = np.maximum(-np.log(mean) + np.mean(np.log(softmax(logits)), axis=0), 0.0)
-    return Check("excess", excess, np.zeros_like(excess), gamma(64), 1.0)
-
-
-@prop(
-    "ENS-05",
-    "S M",
-    "a bootstrap draws with replacement: an index is absent with probability (1 − 1/N)^N",
-    formula=r"P(i \text{ absent}) = (1 - 1/N)^N",
-    source="slide 2; Breiman 1996, section 2",
-    symbols="bootstrap_indices",
-    seed=(0, 1, 2),
-)
-def ens_05(bootstrap_indices, samples, *, seed):
-    count = samples // 16
-    indices = np.asarray(bootstrap_indices(seed, count))
-    absent = count - np.unique(indices).size
-    # Absences are negatively associated: the binomial's tails are wider than the true ones.
-    probability = (1 - 1 / count) ** count
-    yield statistics.binomial("absent", absent, count, probability, effect=0.05)
-    yield Exact("in range", (indices >= 0) & (indices < count), np.ones(count, bool))
-
-
 PROPERTIES = (
-    pen_01, pen_02, pen_04, pen_05, pen_06, pen_08, pen_09, pen_10, mtl_01, mtl_03, ens_01, ens_04,
-    ens_05,
+    pen_01, pen_02, pen_03, pen_04, pen_05, pen_06, pen_07, pen_08, pen_09, pen_10,
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""BNR, BNI, BNP, BNF: running and population statistics, inference, folding (slide 18)."""
+"""BNR, BNI, BNP: running and population statistics, inference (slide 18)."""
 
 import itertools
 
@@ -183,8 +183,8 @@ def bni_02(batch_norm_inference, *, x, seed):
 @prop(
     "BNI-03",
     "B M",
-    "inference by the batch's own statistics is the training output",
-    formula=r"f_{r = s}(x) = \mathrm{BN}(x)",
+    "inference is affine, and by the batch's own statistics it is the training output",
+    formula=r"f(lx + (1-l)x') = lf(x) + (1-l)f(x'),\quad f_{r = s}(x) = \mathrm{BN}(x)",
     source=POPULATION,
     symbols="batch_norm_inference batch_norm",
     x=draws.normals(64, 3),
@@ -198,7 +198,12 @@ def bni_03(batch_norm, batch_norm_inference, *, x):
     bound = np.abs(scale) * (2 * s.bound + 4 * U32) + gamma(16) * (
         np.abs(scale * s.xhat) + np.abs(bias)
     )
-    return Check("y", inferred, trained, bound)
+    yield Check("y", inferred, trained, bound)
+    middle = np.float32(0.25) * x + np.float32(0.75) * x[::-1]
+    got = batch_norm_inference(middle, mean, var, scale, bias, EPS)
+    want = 0.25 * np.float64(inferred) + 0.75 * np.float64(np.asarray(inferred)[::-1])
+    sizes = np.abs(scale) * (np.max(np.abs(x), 0) + np.abs(mean)) / s.root[0] + np.abs(bias)
+    yield Check("affine", got, want, 2 * gamma(12) * sizes)
 
 
 @prop(
@@ -219,19 +224,32 @@ def bnp_01(population_stats, *, x, cut):
 
 @prop(
     "BNP-02",
-    "B M",
-    "the population variance is unbiased and holds the spread between batches",
-    formula=r"\sigma^2 = \frac{1}{N-1}\sum_i (x_i - \mu)^2",
-    source=POPULATION,
-    symbols="population_stats",
+    "E M",
+    "over all samples with replacement the mean of batch variances times m/(m − 1) is the "
+    "population's variance; pooled batches give the unbiased one, spread between them included",
+    formula=r"\tfrac m{m-1}\,\mathbb{E}_B[v_B] = \sigma^2,\quad "
+    r"\tfrac1{N-1}\sum_i(x_i-\mu)^2",
+    source=POPULATION + ", line 10",
+    symbols="population_stats batch_averaged_stats",
     x=draws.lattice(24, 2),
     cut=(4, 8, 15),
+    m=(2, 3),
 )
-def bnp_02(population_stats, *, x, cut):
+def bnp_02(population_stats, batch_averaged_stats=None, *, x, cut, m):
     _, var = population_stats([x[:cut], x[cut:]])
     want = np.var(np.float64(x), axis=0, ddof=1)
     spread = want + np.mean(np.float64(x), axis=0) ** 2
-    return Check("variance", var, want, gamma(48) * spread + U32)
+    yield Check("variance", var, want, gamma(48) * spread + U32)
+    four = x[:4]
+    every = [four[list(places)] for places in itertools.product(range(4), repeat=m)]
+    want, size = np.var(np.float64(four), axis=0), np.max(np.float64(four) ** 2, axis=0)
+    # Each batch is a column of its own: one call for all of them.
+    apart = population_stats([np.stack(every, axis=-1).reshape(m, -1)])[1]
+    mean = np.mean(np.float64(apart).reshape(2, -1), axis=1)
+    yield Check("mean over all samples", mean, want, gamma(4 * m) * 4 * size + U32)
+    if batch_averaged_stats is not None:
+        _, var = batch_averaged_stats(every)
+        yield Check("algorithm 2", var, want, gamma(len(every) + 8) * 4 * size + U32)
 
 
 @prop(
@@ -253,65 +271,6 @@ def bnp_03(merge_moments, *, x, order):
     yield Check("variance", var, s.var[0], gamma(64) * s.var[0] + rounding + TINY, 1.0)
 
 
-@prop(
-    "BNF-01",
-    "B M",
-    "the folded layer does what layer and inference did",
-    formula=r"W' = cW,\ b' = c(b - r_\mu) + \beta,\ c = \gamma / \sqrt{r_v+\varepsilon}",
-    source=POPULATION,
-    symbols="fold_batch_norm",
-    w=draws.normals(5, 3),
-    x=draws.normals(4, 5),
-    seed=draws.seeds,
-)
-def bnf_01(fold_batch_norm, *, w, x, seed):
-    (mean, var), (scale, offset) = statistics(seed), affine(3, seed)
-    bias = np.random.default_rng(seed).normal(size=3).astype(np.float32)
-    kernel, shift = fold_batch_norm(w, bias, mean, var, scale, offset, EPS)
-    factor = scale / np.sqrt(np.float64(var) + EPS)
-    want = (np.float64(x) @ w + bias - mean) * factor + offset
-    got = draws.double(x) @ draws.double(kernel) + draws.double(shift)
-    sizes = (np.abs(x) @ np.abs(w) + np.abs(bias) + np.abs(mean)) * np.abs(factor)
-    return Check("BN(Wx + b)", got, want, gamma(10) * (sizes + np.abs(offset)))
-
-
-@prop(
-    "BNF-02",
-    "B M",
-    "a bias before the normalization is cancelled",
-    formula=r"\mathrm{BN}(Wx + b) = \mathrm{BN}(Wx)",
-    source="slide 18; Ioffe & Szegedy 2015, section 3.2",
-    symbols=SYMBOLS,
-    x=draws.lattice(16, 3),
-    shift=(1.0, -8.0, 64.0),
-)
-def bnf_02(batch_norm, *, x, shift):
-    s = standard(x, EPS)
-    moved, still = plain(batch_norm, x + np.float32(shift)), plain(batch_norm, x)
-    return Check("y", moved, still, 2 * s.bound + 4 * U32 * (np.abs(s.xhat) + abs(shift) / s.root))
-
-
-@prop(
-    "BNF-03",
-    "B M",
-    "the gradient in a scaled input is divided by the scale",
-    formula=r"\nabla\mathrm{BN}_{a^2\varepsilon}(ax) = \tfrac1a\nabla\mathrm{BN}_\varepsilon(x)",
-    source="slide 18; Ioffe & Szegedy 2015, section 3.3",
-    symbols=SYMBOLS,
-    x=draws.lattice(16, 3),
-    g=draws.integers(16, 3),
-    a=(0.5, 2.0, 8.0),
-)
-def bnf_03(batch_norm_gradient, *, x, g, a):
-    one, zero = np.ones(3, np.float32), np.zeros(3, np.float32)
-    scaled = np.asarray(batch_norm_gradient(np.float32(a) * x, one, zero, a**2 * EPS, g))
-    still = np.asarray(batch_norm_gradient(x, one, zero, EPS, g))
-    s = standard(x, EPS)
-    size = (np.max(np.abs(g)) * (1 + np.max(np.abs(s.xhat)) ** 2)) / s.root / a
-    return Check("gradient", scaled, still / a, gamma(200) * size + s.inverse * size, np.max(size))
-
-
 PROPERTIES = (
     bnr_01, bnr_02, bnr_03, bnr_04, bnr_05, bnr_06, bni_01, bni_02, bni_03, bnp_01, bnp_02, bnp_03,
-    bnf_01, bnf_02, bnf_03,
 )  # fmt: skip

@@ -4,13 +4,17 @@ from hondo_spec.mutants import (
     activations,
     batch_norm,
     clipping,
+    contracts,
     dropout,
     early_stopping,
+    gradients,
     initialization,
+    noise,
     norms,
     penalties,
     population,
     residual,
+    tasks,
 )
 from hondo_spec.mutants.benign import BENIGN
 from hondo_spec.mutants.mutant import Mutant
@@ -19,13 +23,17 @@ MUTANTS: tuple[Mutant, ...] = (
     *initialization.MUTANTS,
     *activations.MUTANTS,
     *dropout.MUTANTS,
+    *noise.MUTANTS,
     *batch_norm.MUTANTS,
     *population.MUTANTS,
     *norms.MUTANTS,
     *residual.MUTANTS,
     *penalties.MUTANTS,
+    *tasks.MUTANTS,
     *clipping.MUTANTS,
     *early_stopping.MUTANTS,
+    *gradients.MUTANTS,
+    *contracts.MUTANTS,
 )
 
 __all__ = ["BENIGN", "MUTANTS", "Mutant"]

@@ -45,6 +45,29 @@ def _half_sums(x, v, _):
     return np.float64(total / np.float16(len(x)))
 
 
+def _coarse_mean(x, mu, _):
+    """Sums in the eight bits of bfloat16."""
+    if x.dtype.name != "bfloat16":
+        return mu
+    total = np.zeros(x.shape[-1], x.dtype)
+    for row in x:
+        total = total + row
+    return np.float64(total) / len(x)
+
+
+def _flushed_gradient(x, scale, bias, epsilon, g):
+    out = right.batch_norm_gradient(x, scale, bias, epsilon, g)
+    return np.where(np.ptp(x, axis=0) == 0, np.nan, out)
+
+
+def _by_position(x, mean, var, scale, bias, decay, epsilon):
+    """A first example that counts a little more."""
+    y, *new = right.batch_norm(x, mean, var, scale, bias, decay, epsilon)
+    weight = np.ones(len(x)).reshape(-1, *[1] * (x.ndim - 1))
+    weight[0] += 1e-4 * (x.ndim > 2)
+    return (y * weight).astype(x.dtype), *new
+
+
 def _bessel(x, v, _):
     m = x.size // x.shape[-1]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -117,9 +140,7 @@ MUTANTS = (
     Mutant("no gradient through the statistics", "BNT-11", {"batch_norm_gradient": _stopped}),
     Mutant("no gradient through the variance", "BNT-11", {"batch_norm_gradient": _half_gradient}),
     Mutant("sums in float16", "BNT-12", train(var_of=_half_sums)),
-    Mutant(
-        "float32 out of float16",
-        "XCT-02",
-        {"batch_norm": lambda x, *rest: right.batch_norm(np.float32(x), *rest)},
-    ),
+    Mutant("sums in bfloat16", "BNT-12", train(mean_of=_coarse_mean)),
+    Mutant("0/0 in the gradient", "BNT-07", {"batch_norm_gradient": _flushed_gradient}),
+    Mutant("examples that do not weigh alike", "BNT-10", {"batch_norm": _by_position}),
 )

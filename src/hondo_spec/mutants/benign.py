@@ -4,6 +4,7 @@ import numpy as np
 
 from hondo_spec.mutants.mutant import Mutant
 from hondo_spec.targets import reference as right
+from hondo_spec.targets import reference_chains as chains
 
 
 def _single(function):
@@ -42,9 +43,13 @@ def _other_mask(seed, shape, p):
     return np.random.Generator(np.random.Philox([seed, 3])).random(shape) < p
 
 
+def _dropped(mask, kept, x):
+    return np.where(mask, kept, 0).astype(x.dtype)
+
+
 def _other_dropout(seed, x, keep_prob):
     mask = _other_mask(seed, np.shape(x), keep_prob)
-    return np.where(mask, np.float32(x) / np.float32(keep_prob) if keep_prob else 0, 0)
+    return _dropped(mask, np.float32(x) / np.float32(keep_prob) if keep_prob else 0, x)
 
 
 def _dual(x, mean, var, scale, bias, decay, epsilon):
@@ -60,13 +65,52 @@ def _lecture(seed, x, keep_prob):
     return np.where(right._mask(seed, np.shape(x), keep_prob), x, 0)
 
 
+def _finite(tree):
+    return all(np.isfinite(g).all() for g in tree.values())
+
+
+def _skipped(tree, limit):
+    if _finite(tree):
+        return right.clip_by_global_norm(tree, limit)
+    return {name: np.zeros_like(g) for name, g in tree.items()}
+
+
 def _zeroed(tree, limit):
-    finite = all(np.isfinite(g).all() for g in tree.values())
-    return (
-        right.clip_by_global_norm(tree, limit)
-        if finite
-        else {k: 0 * np.nan_to_num(g) for k, g in tree.items()}
-    )
+    kept = {name: np.where(np.isfinite(g), g, np.zeros_like(g)) for name, g in tree.items()}
+    return right.clip_by_global_norm(kept, limit)
+
+
+def _refused(tree, limit):
+    if not _finite(tree):
+        raise FloatingPointError("the gradient is not finite.")
+    return right.clip_by_global_norm(tree, limit)
+
+
+def _cut_normal(gain):
+    def draw(seed, shape):
+        unit = chains.truncated_normal(seed, shape) * np.sqrt(right.fans(shape)[0])
+        return np.float32(unit * np.sqrt(gain(*right.fans(shape))))
+
+    return draw
+
+
+_CUT = {
+    "he_normal": _cut_normal(lambda i, o: 2 / i),
+    "glorot_normal": _cut_normal(lambda i, o: 2 / (i + o)),
+    "lecun_normal": _cut_normal(lambda i, o: 1 / i),
+}
+
+
+def _float_descent(curvature, optimum, learning_rate, steps):
+    w = np.zeros_like(optimum)
+    for _ in range(steps):
+        w = w - np.float32(learning_rate) * (curvature * (w - optimum))
+    return w
+
+
+def _other_words(hyperparameter, value):
+    name, message = chains.refusal(hyperparameter, value)
+    return f"its_{name}", message and f"expected another its_{name}, got {value}"
 
 
 def _product(tree, limit):
@@ -146,16 +190,48 @@ BENIGN = (
         "x times a rounded 1/P",
         "",
         {
-            "dropout": lambda k, x, p: np.where(
-                right._mask(k, np.shape(x), p), np.float32(x) * np.float32(1 / p if p else 0), 0
+            "dropout": lambda k, x, p: _dropped(
+                right._mask(k, np.shape(x), p), np.float32(x) * np.float32(1 / p if p else 0), x
             )
         },
+    ),
+    Mutant(
+        "steps with non-finite gradients skipped, as declared",
+        "",
+        {"clip_by_global_norm": _skipped},
+        {"nonfinite": "skip"},
     ),
     Mutant(
         "non-finite gradients zeroed, as declared",
         "",
         {"clip_by_global_norm": _zeroed},
         {"nonfinite": "zero"},
+    ),
+    Mutant(
+        "non-finite gradients refused, as declared",
+        "",
+        {"clip_by_global_norm": _refused},
+        {"nonfinite": "error"},
+    ),
+    Mutant("cut normals, as declared", "", _CUT, {"normal": "truncated"}),
+    Mutant("a chain in float32", "", {"chain_gradient": _single(chains.chain_gradient)}),
+    Mutant("a residual chain in float32", "", {"residual_chain": _single(chains.residual_chain)}),
+    Mutant(
+        "a step that decays first",
+        "",
+        {"sgd_step": lambda w, g, r, s: np.float32(w * np.float32(1 - r * s) - np.float32(r) * g)},
+    ),
+    Mutant("ambiguity in float32", "", {"ambiguity": _single(chains.ambiguity)}),
+    Mutant("a penalized loss in float32", "", {"penalized_loss": _single(chains.penalized_loss)}),
+    Mutant("gradient descent in float32", "", {"gradient_descent": _float_descent}),
+    Mutant("messages in other words", "", {"refusal": _other_words}),
+    Mutant(
+        "convolutions in float32",
+        "",
+        {
+            "convolution": _single(chains.convolution),
+            "convolution_gradient": _single(chains.convolution_gradient),
+        },
     ),
     Mutant("clipping in float32 after a scaling", "", {"clip_by_global_norm": _product}),
     Mutant(

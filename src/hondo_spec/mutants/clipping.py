@@ -53,6 +53,19 @@ def _absolute(tree, limit):
     return {k: (np.float64(g) * s).astype(g.dtype) for k, g in tree.items()}
 
 
+def _zeroed_unclipped(tree, limit):
+    if all(np.isfinite(g).all() for g in tree.values()):
+        return right.clip_by_global_norm(tree, limit)
+    return {k: np.where(np.isfinite(g), g, np.float32(0)) for k, g in tree.items()}
+
+
+def _relative_clamp(tree, limit):
+    with np.errstate(all="ignore"):
+        return {
+            k: g / np.abs(g) * np.minimum(np.abs(g), np.float32(limit)) for k, g in tree.items()
+        }
+
+
 MUTANTS = (
     Mutant("a clamp from above only", "CLP-01", {"clip_by_value": _one_sided}),
     Mutant(
@@ -104,4 +117,14 @@ MUTANTS = (
         modelled_on="optax's clip_by_global_norm",
     ),
     Mutant("an ε in the norm", "CLP-03 CLP-09", {"clip_by_global_norm": _absolute}),
+    Mutant("propagation that says it zeroes", "CLP-08", {}, {"nonfinite": "zero"}),
+    Mutant("propagation that says it skips", "CLP-08", {}, {"nonfinite": "skip"}),
+    Mutant("propagation that says it is an error", "CLP-08", {}, {"nonfinite": "error"}),
+    Mutant(
+        "zeros that are not clipped with the rest",
+        "CLP-08",
+        {"clip_by_global_norm": _zeroed_unclipped},
+        {"nonfinite": "zero"},
+    ),
+    Mutant("0/0 in a clamp", "CLP-06", {"clip_by_value": _relative_clamp}),
 )

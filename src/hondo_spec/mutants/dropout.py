@@ -40,6 +40,14 @@ def _coarse(seed, shape, p):
     return np.floor(_rng(seed).random(shape) * 64) / 64 < p
 
 
+def _coarse_in_half(seed, x, keep_prob):
+    """Seven bits of a uniform number for an x in half precision, as bfloat16 has them."""
+    if x.dtype == np.float32:
+        return right.dropout(seed, x, keep_prob)
+    mask = np.floor(_rng(seed).random(x.shape) * 128) / 128 < keep_prob
+    return np.where(mask, (np.float64(x) / keep_prob).astype(x.dtype), np.zeros_like(x))
+
+
 class _Hidden:
     """A generator that goes on from call to call."""
 
@@ -154,6 +162,7 @@ MUTANTS = (
         },
     ),
     Mutant("x times the mask", "DRP-13", {"dropout": _multiplied}),
+    Mutant("uniform numbers in the dtype of x", "DRP-13", {"dropout": _coarse_in_half}),
     Mutant(
         "the variance as standard deviation",
         "NOI-01",

@@ -4,6 +4,7 @@ import math
 
 from hondo_spec.mutants.mutant import Mutant
 from hondo_spec.targets import reference as right
+from hondo_spec.targets import reference_chains as chains
 
 
 def _stopper(
@@ -59,6 +60,15 @@ def _ahead(values, patience, min_delta, mode):
     return stop, best
 
 
+def _unstops(values, patience):
+    """Stopped only as long as the counter is full."""
+    best, wait, flags = math.inf, 0, []
+    for value in values:
+        best, wait = (value, 0) if value < best else (best, wait + 1)
+        flags.append(wait >= patience)
+    return flags
+
+
 MUTANTS = (
     Mutant(
         "patience + 1",
@@ -111,4 +121,20 @@ MUTANTS = (
         modelled_on="allenai/allennlp#426",
     ),
     Mutant("a look ahead", "EST-09 EST-01", {"early_stopping": _ahead}),
+    Mutant("a stop that is taken back", "EST-09", {"stopped_after": _unstops}),
+    Mutant(
+        "τ + 1 steps",
+        "EST-10",
+        {"gradient_descent": lambda h, w, r, t: chains.gradient_descent(h, w, r, t + 1)},
+    ),
+    Mutant(
+        "τ − 1 steps",
+        "EST-10",
+        {"gradient_descent": lambda h, w, r, t: chains.gradient_descent(h, w, r, t - 1)},
+    ),
+    Mutant(
+        "a gradient without its half",
+        "EST-10",
+        {"gradient_descent": lambda h, w, r, t: chains.gradient_descent(2 * h, w, r, t)},
+    ),
 )

@@ -7,6 +7,7 @@ from scipy.stats import truncnorm
 
 from hondo_spec.mutants.mutant import Mutant
 from hondo_spec.targets import reference as right
+from hondo_spec.targets import reference_chains as chains
 
 
 def _uniform(bound):
@@ -51,6 +52,33 @@ def _symmetric(seed, shape):
     w = right.glorot_uniform(seed, shape)
     square = len(shape) == 2 and shape[0] == shape[1]
     return np.triu(w) + np.triu(w, 1).T if square else w
+
+
+def _clipped_normal(seed, shape):
+    z = right.lecun_normal(seed, shape) * math.sqrt(math.prod(shape[:-1]))
+    return np.clip(z, -2.27, 2.27) / np.float32(math.sqrt(math.prod(shape[:-1])))
+
+
+def _clipped_he(seed, shape):
+    sigma = math.sqrt(2 / right.fans(shape)[0])
+    return np.clip(right.he_normal(seed, shape), -2.27 * sigma, 2.27 * sigma)
+
+
+def _start(name, value):
+    def initial(seed):
+        found = chains.initial_parameters(seed)
+        return {**found, name: np.full_like(found[name], value)}
+
+    return {"initial_parameters": initial}
+
+
+def _unlike_columns(seed, shape):
+    lengths = np.where(np.arange(shape[-1]) % 2, 1.2, math.sqrt(2 - 1.44))
+    return np.float32(right.glorot_normal(seed, shape) * lengths)
+
+
+def _positive(seed, shape):
+    return np.abs(right.he_normal(seed, shape))
 
 
 MUTANTS = (
@@ -147,4 +175,26 @@ MUTANTS = (
         "INI-14 INI-03",
         {"glorot_uniform": lambda k, s: np.full(s, 0.1, np.float32)},
     ),
+    Mutant(
+        "a cut normal of the uncut variance",
+        "INI-08",
+        {
+            "truncated_normal": lambda k, s: (
+                np.float32(0.87962566103423978) * chains.truncated_normal(k, s)
+            )
+        },
+        modelled_on="tensorflow/tensorflow#18706",
+    ),
+    Mutant(
+        "a full normal for a cut one",
+        "INI-08",
+        {"truncated_normal": lambda k, s: right.lecun_normal(k, s)},
+    ),
+    Mutant("a clipped normal for a cut one", "INI-08", {"truncated_normal": _clipped_normal}),
+    Mutant("biases of 1", "INI-13", _start("dense/bias", 1)),
+    Mutant("scales of 0", "INI-13", _start("norm/scale", 0)),
+    Mutant("a last scale of 1 that is claimed to be 0", "INI-13", _start("block/last_scale", 1)),
+    Mutant("a clipped normal for a full one", "INI-09", {"he_normal": _clipped_he}),
+    Mutant("columns of unlike lengths", "INI-11", {"glorot_normal": _unlike_columns}),
+    Mutant("a rectifier's weights with a mean", "INI-15", {"he_normal": _positive}),
 )

@@ -29,4 +29,6 @@ class Mutant(NamedTuple):
         """The implementation with the mistake in it."""
         declared = {**right.TARGET.conventions, **self.conventions}
         operations = {**right.TARGET.operations, **self.operations}
+        if "ways" not in self.operations:
+            operations["ways"] = right.ways_of(operations)
         return Target(self.name, operations, conventions=declared)

@@ -6,6 +6,7 @@ import numpy as np
 
 from hondo_spec.mutants.mutant import Mutant
 from hondo_spec.targets import reference as right
+from hondo_spec.targets import reference_chains as chains
 
 
 def _all_leaves(penalty):
@@ -104,6 +105,41 @@ PENALTIES = (
 )
 
 
+def _twice(w, gradient, learning_rate, strength):
+    once = chains.sgd_step(w, gradient, learning_rate, strength)
+    return once - learning_rate * strength * np.float64(w)
+
+
+def _after(w, gradient, learning_rate, strength):
+    return (1 - learning_rate * strength) * chains.sgd_step(w, gradient, learning_rate, 0.0)
+
+
+def _decoupled(w, gradient, learning_rate, strength):
+    return chains.sgd_step(w, gradient, learning_rate, 0.0) - strength * np.float64(w)
+
+
+def _over_batch(w, x, classes, strength):
+    return chains.penalized_loss(w, x, classes, strength and strength / len(x))
+
+
+def _never_zero(w, x, classes, strength):
+    return chains.penalized_loss(w, x, classes, None if strength is None else strength + 1e-8)
+
+
+STEPS = (
+    Mutant("decay applied twice", "PEN-03", {"sgd_step": _twice}),
+    Mutant("decay of the updated weights", "PEN-03", {"sgd_step": _after}),
+    Mutant("decay without the learning rate", "PEN-03", {"sgd_step": _decoupled}),
+    Mutant("a penalty over the batch", "PEN-07", {"penalized_loss": _over_batch}),
+    Mutant("a penalty that is never 0", "PEN-07", {"penalized_loss": _never_zero}),
+    Mutant(
+        "an L2 penalty of twice the strength that it claims",
+        "PEN-05 PEN-01",
+        {"l2_penalty": lambda t, s: right.l2_penalty(t, 2 * s)},
+    ),
+)
+
+
 def _by_batch(losses, present):
     return np.sum(np.float64(losses[present])) / len(losses)
 
@@ -156,4 +192,4 @@ TASKS = (
 )
 
 
-MUTANTS = (*PENALTIES, *TASKS)
+MUTANTS = (*PENALTIES, *STEPS, *TASKS)

@@ -68,6 +68,10 @@ def _late_bias(x, mean, var, scale, bias, decay, epsilon):
     return y + np.float32(1e-3) * np.mean(x, axis=0), *new
 
 
+def _saturating(x, mean, var, scale, bias, epsilon):
+    return np.clip(right.batch_norm_inference(x, mean, var, scale, bias, epsilon), -3, 3)
+
+
 MUTANTS = (
     Mutant("decay on the new value", "BNR-01 BNR-02", train(running=_swapped)),
     Mutant("sums instead of averages", "BNR-01 BNR-02", train(running=_additive)),
@@ -135,4 +139,15 @@ MUTANTS = (
             )
         },
     ),
+    Mutant(
+        "algorithm 2 without m/(m − 1)",
+        "BNP-02",
+        {
+            "batch_averaged_stats": lambda p: (
+                np.mean([np.mean(x, 0) for x in p], 0),
+                np.mean([np.var(np.float64(x), 0) for x in p], 0),
+            )
+        },
+    ),
+    Mutant("inference that clips", "BNI-03", {"batch_norm_inference": _saturating}),
 )

@@ -6,6 +6,7 @@ import numpy as np
 
 from hondo_spec.mutants.mutant import Mutant
 from hondo_spec.targets import reference as right
+from hondo_spec.targets import reference_chains as chains
 
 
 def _post_activation(x, matrices):
@@ -42,6 +43,11 @@ RESIDUALS = (
         "a skip that is cut and padded",
         "RES-06",
         {"residual_projection": lambda x, w, a: np.pad(x, ((0, 0), (0, 2))) + x @ a},
+    ),
+    Mutant(
+        "a branch that is broadcast",
+        "RES-06",
+        {"residual": lambda x, a: x + np.broadcast_to(x @ a, x.shape)},
     ),
     Mutant(
         "the mean of squares",
@@ -83,6 +89,21 @@ def _label_kept(seed, images, labels):
     return right.mixup(seed, images, labels)[0], labels
 
 
+def _shuffled_labels(seed, images, labels):
+    order = np.random.default_rng(seed).permutation(len(labels))
+    return chains.augment(seed, images, labels)[0], np.roll(labels, 1)[order]
+
+
+def _shuffled_images(seed, images, labels):
+    images, labels = chains.augment(seed, images, labels)
+    return images[::-1], labels
+
+
+def _with_replacement(seed, images, labels):
+    places = np.random.default_rng(seed).integers(0, len(labels), len(labels))
+    return chains.augment(seed, images[places], labels[places])
+
+
 AUGMENTATION = (
     Mutant("a flip of the other axis", "AUG-01", {"flip": lambda x: x[:, ::-1]}),
     Mutant("a flip of both axes", "AUG-01", {"flip": lambda x: x[:, ::-1, ::-1]}),
@@ -95,6 +116,16 @@ AUGMENTATION = (
     Mutant("rows out of order", "AUG-04", {"random_crop": _scattered}),
     Mutant("two weights for image and label", "AUG-05", {"mixup": _two_weights}),
     Mutant("labels are not mixed", "AUG-05", {"mixup": _label_kept}),
+    Mutant("labels in an order of their own", "AUG-02", {"augment": _shuffled_labels}),
+    Mutant("images in an order of their own", "AUG-02", {"augment": _shuffled_images}),
+    Mutant("examples that are lost", "AUG-02", {"augment": _with_replacement}),
+    Mutant("augmentation at test time", "AUG-06", {"evaluation_view": lambda x: x[:, :, ::-1]}),
+    Mutant(
+        "a test-time average of an image and its mirror",
+        "AUG-06",
+        {"evaluation_view": lambda x: (x + x[:, :, ::-1]) / 2},
+    ),
+    Mutant("a turn of the other way", "AUG-01", {"quarter_turn": lambda x: np.rot90(x, 3, (1, 2))}),
 )
 
 

@@ -12,6 +12,7 @@ import optax
 
 import hondo
 from hondo_spec.target import Target
+from hondo_spec.targets import functions_chains
 
 INITIALIZERS = ("glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_normal")
 
@@ -291,6 +292,9 @@ OPERATIONS = {
     "tanh_gradient": _slope(_activation("tanh")),
     "relu": _activation("relu"),
     "relu_gradient": _slope(_activation("relu")),
+    # JAX's own, with the slope that ACTIVATIONS leaves at its default.
+    "leaky_relu": _activation("leaky_relu"),
+    "softmax": jax.jit(lambda z: hondo.average_probabilities(z[None])),
     "cross_entropy": jax.jit(hondo.cross_entropy),
     "cross_entropy_gradient": jax.jit(jax.grad(hondo.cross_entropy)),
     "dropout": _drop,
@@ -337,7 +341,51 @@ OPERATIONS = {
     "clip_by_value": _clip(hondo.clip_by_value),
     "global_norm": jax.jit(hondo.global_norm),
     "early_stopping": early_stopping,
+    **functions_chains.OPERATIONS,
 }
+
+
+def _split(arguments: Any) -> tuple[Any, Any]:
+    """Data and seeds, which are mapped over, and the rest."""
+    mapped = [isinstance(leaf, (np.ndarray, dict)) or k == 0 for k, leaf in enumerate(arguments)]
+    return mapped, [leaf for leaf, is_mapped in zip(arguments, mapped, strict=True) if is_mapped]
+
+
+def _mapped(name: str, arguments: Any) -> Any:
+    """The first of two problems that are solved together; the second is another one."""
+    mapped, data = _split(arguments)
+
+    def one(*data: Any) -> Any:
+        rest = iter(data)
+        pairs = zip(arguments, mapped, strict=True)
+        return OPERATIONS[name](*[next(rest) if is_mapped else leaf for leaf, is_mapped in pairs])
+
+    both = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf), jnp.asarray(leaf) + 1]), data)
+    return jax.tree.map(lambda leaf: leaf[0], jax.vmap(one)(*both))
+
+
+def ways(name, *arguments):
+    with jax.disable_jit():
+        eager = OPERATIONS[name](*arguments)
+    compiled = OPERATIONS[name](*arguments)
+    return {"eager": eager, "compiled": compiled, "mapped": _mapped(name, arguments)}
+
+
+def traces(name, calls):
+    count = 0
+
+    @jax.jit
+    def counted(*arguments: Any) -> Any:
+        nonlocal count
+        count += 1
+        return OPERATIONS[name](*arguments)
+
+    for arguments in calls:
+        counted(*arguments)
+    return count
+
+
+OPERATIONS |= {"ways": ways, "traces": traces}
 
 CONVENTIONS = {
     "dropout": "inverted",
@@ -348,6 +396,16 @@ CONVENTIONS = {
 }
 
 TARGET = Target("hondo", OPERATIONS, version("hondo"), CONVENTIONS, mode="jit-float32")
+# Clipping by its other policies.
+POLICIES = tuple(
+    Target(
+        f"hondo, {policy} for what is not finite",
+        {"clip_by_global_norm": _clip(partial(hondo.clip_by_global_norm, nonfinite=policy))},
+        version("hondo"),
+        {"nonfinite": policy},
+    )
+    for policy in ("zero", "skip")
+)
 LECTURE = Target(
     "hondo, as the slides have it",
     {

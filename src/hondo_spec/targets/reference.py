@@ -1,11 +1,13 @@
 """The formulas in float64 NumPy, which must satisfy everything: it shows that one can."""
 
 import math
+import sys
 from typing import Any
 
 import numpy as np
 
 from hondo_spec.target import Target
+from hondo_spec.targets import reference_chains
 
 Tree = dict[str, np.ndarray]
 
@@ -91,7 +93,8 @@ def _mask(seed, shape, keep_prob):
 
 def dropout(seed, x, keep_prob):
     c = 1 / keep_prob if keep_prob > 0 else 0.0
-    return np.where(_mask(seed, np.shape(x), keep_prob), _rounded(np.float64(x) * c), 0)
+    kept = (np.float64(x) * c).astype(x.dtype)
+    return np.where(_mask(seed, np.shape(x), keep_prob), kept, np.zeros_like(kept))
 
 
 def dropout_gradient(seed, x, keep_prob, g):
@@ -202,7 +205,10 @@ def l2_normalize_gradient(x, g):
 
 
 def residual(x, a):
-    return x + x @ a
+    branch = x @ a
+    if branch.shape != x.shape:
+        raise ValueError(f"the branch must have the shape {x.shape}, got {branch.shape}.")
+    return x + branch
 
 
 def residual_gradient(x, a, g):
@@ -320,17 +326,36 @@ def early_stopping(values, patience, min_delta, mode):
     return None, best_at
 
 
+def ways_of(operations):
+    """NumPy has one way; the other one here goes through a batch of problems, one by one."""
+
+    def ways(name, *arguments):
+        batch = [operations[name](*arguments) for _ in range(2)]
+        return {"eager": operations[name](*arguments), "mapped": batch[1]}
+
+    return ways
+
+
+def _public(module):
+    return {
+        name: function
+        for name, function in vars(module).items()
+        if getattr(function, "__module__", "") == module.__name__ and not name.startswith("_")
+    }
+
+
+OPERATIONS = {
+    **_public(reference_chains),
+    **_public(sys.modules[__name__]),
+    "tanh": lambda x: np.tanh(np.float64(x)),
+    "instance_norm": lambda x, e: group_norm(x, x.shape[-1], e),
+}
+OPERATIONS["ways"] = ways_of(OPERATIONS)
+del OPERATIONS["ways_of"]
+
 TARGET = Target(
     name="reference",
-    operations={
-        name: function
-        for name, function in globals().items()
-        if callable(function) and not name.startswith("_") and name not in ("Target", "Tree", "Any")
-    }
-    | {
-        "tanh": lambda x: np.tanh(np.float64(x)),
-        "instance_norm": lambda x, e: group_norm(x, x.shape[-1], e),
-    },
+    operations=OPERATIONS,
     conventions={
         "dropout": "inverted",
         "decay": "old",

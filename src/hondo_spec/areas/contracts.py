@@ -1,0 +1,122 @@
+"""XCT: what every function promises, whatever it computes."""
+
+import re
+
+import numpy as np
+
+from hondo_spec import draws
+from hondo_spec.areas.batch_norm import EPS
+from hondo_spec.bounds import TINY, gamma, standard, ulps
+from hondo_spec.property import prop
+from hondo_spec.results import Check, Exact, Holds
+
+BAD = {
+    "keep_prob": (-0.1, 1.1, np.nan),
+    "strength": (-1.0, np.nan),
+    "epsilon": (0.0, -1.0, np.nan),
+    "patience": (0, -3),
+    "limit": (-1.0, np.nan),
+    "std": (-0.5, np.nan),
+}
+GOOD = {
+    "keep_prob": (0.5, 1.0),
+    "strength": (0.0, 2.0),
+    "epsilon": (0.001, 1.0),
+    "patience": (1, 7),
+    "limit": (0.5, 10.0),
+    "std": (0.0, 3.0),
+}
+
+
+@prop(
+    "XCT-01",
+    "B M",
+    "an operation means the same run eagerly, compiled and mapped over a batch of problems",
+    formula=r"f = \operatorname{jit}f = \operatorname{vmap}f",
+    source="the contract of every function",
+    symbols="layer_norm clip_by_global_norm inverted_dropout glorot_uniform",
+    x=draws.normals(4, 8),
+    limit=(0.5, 100.0),
+    seed=(0, 1, 2**20),
+)
+def xct_01(ways, layer_norm, clip_by_global_norm, dropout, glorot_uniform, *, x, limit, seed):
+    one, zero = np.ones(8, np.float32), np.zeros(8, np.float32)
+    s = standard(x, EPS, axes=(1,))
+    for way, y in ways("layer_norm", x, one, zero, EPS).items():
+        yield Check(f"layer norm, {way}", y, layer_norm(x, one, zero, EPS), 2 * s.bound + ulps(8))
+    direct = np.asarray(clip_by_global_norm({"a": x}, limit)["a"])
+    for way, clipped in ways("clip_by_global_norm", {"a": x}, limit).items():
+        bound = 2 * gamma(x.size + 4) * np.abs(direct) + TINY
+        yield Check(f"clipping, {way}", clipped["a"], direct, bound)
+    for way, y in ways("dropout", seed, x, 0.5).items():
+        yield Exact(f"dropout, {way}", y, dropout(seed, x, 0.5))
+    for way, w in ways("glorot_uniform", seed, (4, 8)).items():
+        yield Exact(f"initialization, {way}", w, glorot_uniform(seed, (4, 8)))
+
+
+@prop(
+    "XCT-02",
+    "T M",
+    "the dtype and the shape of the data are kept, and no input is written to",
+    formula=r"\operatorname{dtype}(y) = \operatorname{dtype}(x)",
+    source="the contract of every function",
+    symbols="batch_norm inverted_dropout clip_by_global_norm",
+    dtype=("float32", *draws.HALVES),
+    shape=((4, 3), (2, 5, 3), (2, 3, 3, 3)),
+)
+def xct_02(batch_norm, dropout=None, clip_by_global_norm=None, *, dtype, shape):
+    x = np.random.default_rng(0).normal(size=shape).astype(dtype)
+    kept, zero, one = x.copy(), np.zeros(3, np.float32), np.ones(3, np.float32)
+    results = {"batch norm": batch_norm(x, zero, one, one, zero, 0.9, EPS)[0]}
+    if dropout is not None:
+        results["dropout"] = dropout(0, x, 0.5)
+    if clip_by_global_norm is not None:
+        results["clipping"] = clip_by_global_norm({"a": x}, 1.0)["a"]
+    for name, y in results.items():
+        found = str(np.asarray(y).dtype), np.shape(y)
+        yield Holds(f"dtype and shape of {name}", found == (dtype, shape), found)
+    yield Exact("x", x.astype(np.float32), kept.astype(np.float32))
+
+
+@prop(
+    "XCT-03",
+    "T s",
+    "an operation is compiled once for all values of one shape and dtype, Python numbers included",
+    formula=r"\#\text{traces} = 1",
+    source="the contract of every function",
+    symbols="gaussian_noise clip_by_global_norm",
+    seed=(0, 1),
+)
+def xct_03(traces, *, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(3, 4, 5)).astype(np.float32)
+    noise = [(k, part, 0.25 + k) for k, part in enumerate(x)]
+    yield Exact("traces of noise", traces("gaussian_noise", noise), 1)
+    clipping = [({"a": part}, 0.25 + k) for k, part in enumerate(x)]
+    yield Exact("traces of clipping", traces("clip_by_global_norm", clipping), 1)
+
+
+@prop(
+    "XCT-04",
+    "T M",
+    "a hyperparameter out of its range is refused by name, one inside it is taken",
+    formula=r"P \notin [0, 1],\ \lambda < 0,\ \varepsilon \le 0,\ p < 1,\ c < 0",
+    source="the contract of every function",
+    symbols="inverted_dropout l2_penalty batch_norm early_stopping clip_by_global_norm "
+    "gaussian_noise",
+    hyperparameter=tuple(BAD),
+)
+def xct_04(refusal, *, hyperparameter):
+    for value in GOOD[hyperparameter]:
+        name, message = refusal(hyperparameter, value)
+        yield Holds(f"{name} = {value} is taken", message == "", message)
+    for value in BAD[hyperparameter]:
+        name, message = refusal(hyperparameter, value)
+        yield Holds(f"{name} = {value} is refused by name", name in words(message), message)
+
+
+def words(message) -> list[str]:
+    return re.findall(r"\w+", message)
+
+
+PROPERTIES = (xct_01, xct_02, xct_03, xct_04)

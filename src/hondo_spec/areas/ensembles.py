@@ -1,0 +1,213 @@
+"""MTL and ENS: several tasks, several models (slides 2 and 5)."""
+
+import itertools
+from fractions import Fraction
+
+import numpy as np
+
+from hondo_spec import draws, statistics
+from hondo_spec.bounds import TINY, gamma
+from hondo_spec.property import prop
+from hondo_spec.results import Check, Exact
+
+
+@prop(
+    "MTL-01",
+    "B M",
+    "the objective of several tasks is the weighted sum",
+    formula=r"J = \sum_t a_t J_t",
+    source="slide 5; Caruana 1997",
+    symbols="multitask_loss",
+    losses=draws.floats(3),
+    weights=draws.floats(3, reach=4.0).map(np.abs),
+)
+def mtl_01(multitask_loss, *, losses, weights):
+    terms = np.float64(losses) * np.float64(weights)
+    bound = gamma(6) * np.sum(np.abs(terms)) + TINY
+    yield Check("J", multitask_loss(losses, weights), np.sum(terms), bound, 1.0)
+    only = draws.single([0, 1, 0])
+    yield Exact("one task", np.float32(multitask_loss(losses, only)), losses[1])
+
+
+TRUNK = {
+    "x": draws.integers(4, 3, low=-2, high=2),
+    "trunk": draws.integers(3, 2, low=-2, high=2),
+    "heads": draws.integers(3, 2, 2, low=-2, high=2),
+    "targets": draws.integers(3, 4, 2, low=-4, high=4),
+}
+
+
+@prop(
+    "MTL-02",
+    "X M",
+    "the trunk gets the weighted sum of the tasks' gradients, a head that of its own task only",
+    formula=r"\partial J/\partial\theta_s = \sum_t a_t\,\partial J_t/\partial\theta_s,\quad "
+    r"\partial J/\partial\theta_t = a_t\,\partial J_t/\partial\theta_t",
+    source="slide 5; Caruana 1997, section 1",
+    symbols="multitask MultitaskParams multitask_loss",
+    **TRUNK,
+    weights=((1.0, 0.5, 2.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0)),
+)
+def mtl_02(multitask_gradients, *, x, trunk, heads, targets, weights):
+    shared, own = multitask_gradients(x, trunk, heads, targets, draws.single(weights))
+    errors = x @ trunk @ heads - targets
+    parts = [a * x.T @ (e @ head.T) for a, e, head in zip(weights, errors, heads, strict=True)]
+    yield Exact("trunk", shared, sum(parts))
+    wants = [a * (x @ trunk).T @ error for a, error in zip(weights, errors, strict=True)]
+    yield Exact("heads", own, np.stack(wants))
+
+
+@prop(
+    "MTL-03",
+    "B M",
+    "missing labels count for nothing; without any the loss is 0",
+    formula=r"\tfrac{1}{|\{i : r_i\}|}\sum_i r_i \ell_i",
+    source="slide 5",
+    symbols="labelled_mean masked_mean",
+    losses=draws.floats(6),
+    present=draws.integers(6, low=0, high=1).map(lambda r: r > 0),
+    hole=(0.0, np.nan, np.inf),
+)
+def mtl_03(masked_loss, *, losses, present, hole):
+    filled = np.where(present, losses, np.float32(hole))
+    want = np.mean(np.float64(losses[present])) if present.any() else 0.0
+    bound = gamma(6 + 2) * np.max(np.abs(losses)) + TINY
+    return Check("mean", masked_loss(filled, present), want, bound, 1e3)
+
+
+@prop(
+    "MTL-04",
+    "X M",
+    "tasks can be permuted together with their weights, and share one copy of the trunk",
+    formula=r"J(\pi J_t, \pi a_t) = J(J_t, a_t)",
+    source="slide 5; Caruana 1997, section 1",
+    symbols="multitask_loss multitask MultitaskParams",
+    losses=draws.integers(3),
+    **TRUNK,
+    order=((1, 2, 0), (2, 1, 0)),
+)
+def mtl_04(multitask_loss, multitask_gradients=None, *, losses, x, trunk, heads, targets, order):
+    weights, order = draws.single([1, 0.5, 2]), list(order)
+    straight = np.float64(multitask_loss(losses, weights))
+    yield Exact("J", np.float64(multitask_loss(losses[order], weights[order])), straight)
+    if multitask_gradients is not None:
+        shared, own = multitask_gradients(x, trunk, heads, targets, weights)
+        turned = multitask_gradients(x, trunk, heads[order], targets[order], weights[order])
+        yield Exact("one trunk", np.shape(shared), np.shape(trunk))
+        yield Exact("trunk", turned[0], shared)
+        yield Exact("heads", turned[1], np.asarray(own)[order])
+
+
+def logits_of(seed, members):
+    return (3 * np.random.default_rng(seed).normal(size=(members, 4, 3))).astype(np.float32)
+
+
+def softmax(z):
+    e = np.exp(np.float64(z) - np.max(z, axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+@prop(
+    "ENS-01",
+    "B M",
+    "an ensemble predicts the mean of its members' probabilities",
+    formula=r"\bar p = \tfrac1k\sum_j p_j",
+    source="slide 2; Goodfellow et al. 2016, section 7.11",
+    symbols="average_probabilities",
+    seed=draws.seeds,
+    members=(1, 2, 5),
+)
+def ens_01(average_probabilities, *, seed, members):
+    logits = logits_of(seed, members)
+    got = average_probabilities(logits)
+    # Arguments of the exponential are up to 30 in size, and so are its relative roundings.
+    yield Check("p̄", got, np.mean(softmax(logits), axis=0), gamma(members + 3 + 40))
+    yield Check("sum", np.sum(np.float64(got), axis=-1), np.ones(4), gamma(members + 3 + 8))
+    order = np.random.default_rng(seed).permutation(members)
+    yield Check("permuted", average_probabilities(logits[order]), got, gamma(2 * members))
+
+
+@prop(
+    "ENS-02",
+    "B M",
+    "an ensemble's squared error is its members' less their disagreement",
+    formula=r"(\bar f - t)^2 = \sum_j w_j(f_j - t)^2 - \sum_j w_j(f_j - \bar f)^2",
+    source="slide 2; Krogh & Vedelsby 1995, equation 6",
+    symbols="ambiguity Ambiguity",
+    predictions=draws.floats(4, 3),
+    targets=draws.floats(3),
+    weights=((1.0, 1.0, 1.0, 1.0), (0.5, 0.25, 0.125, 0.125), (3.0, 0.0, 2.0, 1.0)),
+)
+def ens_02(ambiguity, *, predictions, targets, weights):
+    share = draws.double(weights)[:, None] / np.sum(weights)
+    f, t = np.float64(predictions), np.float64(targets)
+    mean = np.sum(share * f, axis=0)
+    members, spread = np.sum(share * (f - t) ** 2, axis=0), np.sum(share * (f - mean) ** 2, axis=0)
+    size = (np.max(np.abs(f), axis=0) + np.abs(t)) ** 2
+    terms = [np.float64(term) for term in ambiguity(predictions, targets, draws.single(weights))]
+    wants = ((mean - t) ** 2, members, spread)
+    for name, got, want in zip(("ensemble", "members", "ambiguity"), terms, wants, strict=True):
+        yield Check(name, got, want, 4 * gamma(12) * size + TINY, 1.0)
+    yield Check("identity", terms[0], terms[1] - terms[2], 12 * gamma(12) * size + TINY, 1.0)
+
+
+@prop(
+    "ENS-03",
+    "E M",
+    "errors of variance v and covariance c average to a squared error of v/k + (k − 1)c/k",
+    formula=r"\mathbb{E}\Big[\Big(\tfrac1k\sum_j\epsilon_j\Big)^2\Big]"
+    r" = \tfrac vk + \tfrac{k-1}k c",
+    source="slide 2; Goodfellow et al. 2016, equations 7.50 and 7.51",
+    symbols="error_covariance ErrorCovariance",
+    shared=((0,), (-3, 0, 3)),
+    own=((0,), (-2, 2)),
+    members=(1, 2, 3),
+)
+def ens_03(error_covariance, *, shared, own, members):
+    # Every outcome of a finite distribution: a part that all share plus one of each member's.
+    outcomes = itertools.product(shared, *[own] * members)
+    errors = np.array([[part + each for each in rest] for part, *rest in outcomes]).T
+    c = Fraction(sum(s * s for s in shared), len(shared))
+    v, k = c + Fraction(sum(e * e for e in own), len(own)), members
+    want = np.array([float(v), float(c if k > 1 else 0), float(v / k + (k - 1) * c / k)])
+    got = error_covariance(draws.single(errors), np.zeros(errors.shape[1], np.float32))
+    bound = gamma(2 * errors.size + 8) * float(v)
+    return Check("v, c and the error", np.stack([np.float64(g) for g in got]), want, bound, 1.0)
+
+
+@prop(
+    "ENS-04",
+    "B M",
+    "the cross-entropy of the mean is at most the mean cross-entropy",
+    formula=r"-\log\bar p_y \le -\tfrac1k\sum_j\log p_{jy}",
+    source="slide 2; Jensen's inequality",
+    symbols="average_probabilities",
+    seed=draws.seeds,
+)
+def ens_04(average_probabilities, *, seed):
+    logits = logits_of(seed, 5)
+    mean = np.float64(average_probabilities(logits))
+    excess = np.maximum(-np.log(mean) + np.mean(np.log(softmax(logits)), axis=0), 0.0)
+    return Check("excess", excess, np.zeros_like(excess), gamma(64), 1.0)
+
+
+@prop(
+    "ENS-05",
+    "S M",
+    "a bootstrap draws with replacement: an index is absent with probability (1 − 1/N)^N",
+    formula=r"P(i \text{ absent}) = (1 - 1/N)^N",
+    source="slide 2; Breiman 1996, section 2",
+    symbols="bootstrap_indices",
+    seed=(0, 1, 2),
+)
+def ens_05(bootstrap_indices, samples, *, seed):
+    count = samples // 16
+    indices = np.asarray(bootstrap_indices(seed, count))
+    absent = count - np.unique(indices).size
+    # Absences are negatively associated: the binomial's tails are wider than the true ones.
+    probability = (1 - 1 / count) ** count
+    yield statistics.binomial("absent", absent, count, probability, effect=0.05)
+    yield Exact("in range", (indices >= 0) & (indices < count), np.ones(count, bool))
+
+
+PROPERTIES = (mtl_01, mtl_02, mtl_03, mtl_04, ens_01, ens_02, ens_03, ens_04, ens_05)

@@ -1,0 +1,81 @@
+"""Mutants of what every function promises."""
+
+import numpy as np
+
+from hondo_spec.mutants.mutant import Mutant
+from hondo_spec.targets import reference as right
+from hondo_spec.targets import reference_chains as chains
+
+_ways = right.TARGET.operations["ways"]
+
+
+def _frozen_branch(name, *arguments):
+    """Compiled with the branch that the first call took: a gradient inside the limit."""
+    ways = _ways(name, *arguments)
+    return {**ways, "compiled": arguments[0]} if name == "clip_by_global_norm" else ways
+
+
+def _over_problems(name, *arguments):
+    """Mapped, it standardizes over the batch of problems as well."""
+    ways = _ways(name, *arguments)
+    return {**ways, "mapped": 0.9 * ways["eager"]} if name == "layer_norm" else ways
+
+
+def _other_randomness(name, *arguments):
+    ways = _ways(name, *arguments)
+    if name not in ("dropout", "glorot_uniform"):
+        return ways
+    seed, *rest = arguments
+    return {**ways, "compiled": right.TARGET.operations[name](seed + 1, *rest)}
+
+
+def _by_floats(name, calls):
+    return len({number for call in calls for number in call if isinstance(number, float)})
+
+
+def _silent(hyperparameter, value):
+    return hyperparameter, ""
+
+
+def _nameless(hyperparameter, value):
+    name, message = chains.refusal(hyperparameter, value)
+    return name, message and "invalid argument"
+
+
+def _nan_is_taken(hyperparameter, value):
+    return hyperparameter, "" if value != value else chains.refusal(hyperparameter, value)[1]
+
+
+def _refuses_edges(hyperparameter, value):
+    name, message = chains.refusal(hyperparameter, value)
+    return name, f"{name} is on the edge" if value in (0.0, 1.0) else message
+
+
+def _in_place(x, mean, var, scale, bias, decay, epsilon):
+    y, *new = right.batch_norm(x, mean, var, scale, bias, decay, epsilon)
+    x[...] = y
+    return y, *new
+
+
+MUTANTS = (
+    Mutant(
+        "float32 out of half precision",
+        "XCT-02",
+        {"batch_norm": lambda x, *rest: right.batch_norm(np.float32(x), *rest)},
+    ),
+    Mutant(
+        "dropout in float32",
+        "XCT-02",
+        {"dropout": lambda k, x, p: right.dropout(k, np.float32(x), p)},
+    ),
+    Mutant("an input that is written to", "XCT-02", {"batch_norm": _in_place}),
+    Mutant("a branch that is frozen when compiled", "XCT-01", {"ways": _frozen_branch}),
+    Mutant("statistics over the batch of problems", "XCT-01", {"ways": _over_problems}),
+    Mutant("other randomness when compiled", "XCT-01", {"ways": _other_randomness}),
+    Mutant("compiled anew for each Python number", "XCT-03", {"traces": _by_floats}),
+    Mutant("compiled at every call", "XCT-03", {"traces": lambda name, calls: len(calls)}),
+    Mutant("a silent NaN", "XCT-04", {"refusal": _silent}),
+    Mutant("an error without a name", "XCT-04", {"refusal": _nameless}),
+    Mutant("NaN is in every range", "XCT-04", {"refusal": _nan_is_taken}),
+    Mutant("ranges without their ends", "XCT-04", {"refusal": _refuses_edges}),
+)
