@@ -1,0 +1,124 @@
+"""flax.linen, and the early stopping of flax.training."""
+
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.training import early_stopping as flax_early_stopping
+
+from hondo_spec.target import Target
+from hondo_spec.targets import _jax
+
+
+@partial(jax.jit, static_argnames="keep_prob")
+def dropout(seed, x, keep_prob):
+    module, key = nn.Dropout(1 - keep_prob), jax.random.key(seed)
+    return module.apply({}, x, deterministic=False, rngs={"dropout": key})
+
+
+def dropout_inference(x, keep_prob):
+    return nn.Dropout(1 - keep_prob).apply({}, jnp.asarray(x), deterministic=True)
+
+
+def _variables(mean: Any, var: Any, scale: Any, bias: Any) -> Any:
+    return {"params": {"scale": scale, "bias": bias}, "batch_stats": {"mean": mean, "var": var}}
+
+
+@partial(jax.jit, static_argnames="epsilon")
+def batch_norm(x, mean, var, scale, bias, decay, epsilon):
+    module = nn.BatchNorm(False, momentum=decay, epsilon=epsilon, dtype=x.dtype)
+    variables = _variables(mean, var, scale, bias)
+    y, new = module.apply(variables, x, mutable=["batch_stats"])
+    return y, new["batch_stats"]["mean"], new["batch_stats"]["var"]
+
+
+@partial(jax.jit, static_argnames="epsilon")
+def batch_norm_inference(x, mean, var, scale, bias, epsilon):
+    module = nn.BatchNorm(True, epsilon=epsilon)
+    return module.apply(_variables(mean, var, scale, bias), x)
+
+
+@partial(jax.jit, static_argnames="epsilon")
+def layer_norm(x, scale, bias, epsilon):
+    return nn.LayerNorm(epsilon).apply({"params": {"scale": scale, "bias": bias}}, x)
+
+
+@partial(jax.jit, static_argnames=("groups", "epsilon"))
+def group_norm(x, groups, epsilon):
+    module = nn.GroupNorm(groups, epsilon=epsilon, use_scale=False, use_bias=False)
+    return module.apply({}, x)
+
+
+@partial(jax.jit, static_argnames="epsilon")
+def instance_norm(x, epsilon):
+    module = nn.InstanceNorm(epsilon=epsilon, use_scale=False, use_bias=False)
+    return module.apply({}, x)
+
+
+@partial(jax.jit, static_argnames="epsilon")
+def rms_norm(x, scale, epsilon):
+    return nn.RMSNorm(epsilon).apply({"params": {"scale": scale}}, x)
+
+
+@jax.jit
+def weight_norm(direction, magnitude):
+    inputs, features = direction.shape
+    module = nn.WeightNorm(nn.Dense(features, use_bias=False))
+    params = {
+        "layer_instance": {"kernel": direction},
+        "layer_instance/kernel/scale": magnitude,
+    }
+    # The weights are what the layer makes of the unit vectors.
+    return module.apply({"params": params}, jnp.eye(inputs))
+
+
+def early_stopping(values, patience, min_delta, mode):
+    state, best = flax_early_stopping.EarlyStopping(min_delta, patience), None
+    for step, value in enumerate(values):
+        state = state.update(value if mode == "min" else -value)
+        best = step if state.has_improved else best
+        if state.should_stop:
+            return step, best
+    return None, best
+
+
+TARGET = Target(
+    name="flax.linen",
+    operations={
+        "glorot_uniform": _jax.initializer(nn.initializers.glorot_uniform()),
+        "glorot_normal": _jax.initializer(nn.initializers.glorot_normal()),
+        "he_uniform": _jax.initializer(nn.initializers.he_uniform()),
+        "he_normal": _jax.initializer(nn.initializers.he_normal()),
+        "lecun_normal": _jax.initializer(nn.initializers.lecun_normal()),
+        "sigmoid": jax.jit(nn.sigmoid),
+        "sigmoid_gradient": _jax.slope(nn.sigmoid),
+        "tanh": jax.jit(nn.tanh),
+        "tanh_gradient": _jax.slope(nn.tanh),
+        "relu": nn.relu,
+        "relu_gradient": _jax.slope(nn.relu),
+        "leaky_relu": nn.leaky_relu,
+        "softmax": jax.jit(nn.softmax),
+        "dropout": dropout,
+        "dropout_gradient": _jax.dropout_gradient(dropout),
+        "dropout_inference": dropout_inference,
+        "batch_norm": batch_norm,
+        "batch_norm_gradient": _jax.batch_norm_gradient(batch_norm),
+        "batch_norm_inference": batch_norm_inference,
+        "layer_norm": layer_norm,
+        "group_norm": group_norm,
+        "instance_norm": instance_norm,
+        "rms_norm": rms_norm,
+        "weight_norm": weight_norm,
+        "early_stopping": early_stopping,
+    },
+    version=version("flax"),
+    conventions={
+        "dropout": "inverted",
+        "decay": "old",
+        "running_variance": "biased",
+        "normal": "truncated",
+    },
+)
