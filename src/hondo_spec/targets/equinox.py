@@ -7,8 +7,9 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from hondo_spec.target import Target
+from hondo_spec.target import Known, Target
 from hondo_spec.targets import _jax
 
 KEY = jax.random.key(0)
@@ -92,6 +93,23 @@ def weight_norm(direction, magnitude):
     return jax.vmap(_with(layer, g=magnitude[:, None]))(jnp.eye(inputs))
 
 
+KNOWN = {
+    "DRP-11": Known(
+        "the gradient at P = 0 is NaN: x / 0 is computed and then left out",
+        {"x": np.ones((1, 1), np.float32), "seed": 0},
+    ),
+    "BNT-12": Known(
+        "statistics in the dtype of the data",
+        {"seed": 0, "offset": 8.0},
+        avoid="an input in float32",
+    ),
+    "XCT-02": Known(
+        "float16 data comes out in the float32 of scale and bias",
+        {"dtype": "float16", "shape": (4, 3)},
+        avoid="dtype=jnp.float16",
+    ),
+}
+
 TARGET = Target(
     name="equinox",
     operations={
@@ -109,4 +127,5 @@ TARGET = Target(
     },
     version=version("equinox"),
     conventions={"dropout": "inverted", "decay": "old", "running_variance": "biased"},
+    known=KNOWN,
 )

@@ -1,16 +1,24 @@
 """flax.linen, and the early stopping of flax.training."""
 
+import math
 from functools import partial
 from importlib.metadata import version
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from flax.training import early_stopping as flax_early_stopping
 
-from hondo_spec.target import Target
+from hondo_spec.target import Known, Target
 from hondo_spec.targets import _jax
+
+COLUMN = np.float32([[300.1], [300.2], [300.4]])
+ONE_PASS = "the variance is computed as E[x²] − E[x]², which cancels where the mean is large"
+LATE = "it stops one step late: the counter is compared before it is raised"
+DOCUMENTED = "https://flax.readthedocs.io/en/latest/api_reference/flax.linen/layers.html"
+STOPPING = "https://flax.readthedocs.io/en/latest/api_reference/flax.training.html"
 
 
 @partial(jax.jit, static_argnames="keep_prob")
@@ -85,6 +93,31 @@ def early_stopping(values, patience, min_delta, mode):
     return None, best
 
 
+def _one_pass(**inputs: Any) -> Known:
+    return Known(ONE_PASS, inputs, DOCUMENTED, avoid="use_fast_variance=False")
+
+
+KNOWN = {
+    "BNT-02": _one_pass(x=COLUMN, epsilon=1e-5),
+    "BNT-03": _one_pass(x=COLUMN, epsilon=1e-5),
+    "BNT-04": _one_pass(x=COLUMN, seed=0),
+    "BNT-08": _one_pass(kappa=1e3, spread=1.0, seed=0),
+    "NRM-01": _one_pass(kappa=1e4, seed=0),
+    "EST-01": Known(LATE, {"values": (0.0, 0.0), "patience": 1}, STOPPING, avoid="patience - 1"),
+    "EST-04": Known(
+        LATE, {"values": (0.0, 0.0, 0.0), "delta": 0.0}, STOPPING, avoid="patience - 1"
+    ),
+    "EST-05": Known(
+        "a NaN that comes first becomes the best, which nothing improves on",
+        {"values": (math.nan, 1.0)},
+        STOPPING,
+    ),
+    "EST-06": Known("after an infinity everything is an improvement", {"patience": 1}, STOPPING),
+    "EST-08": Known(
+        LATE, {"values": (3.0, 1.0, 2.0, 1.5, 1.2, 0.5)}, STOPPING, avoid="patience - 1"
+    ),
+}
+
 TARGET = Target(
     name="flax.linen",
     operations={
@@ -121,4 +154,5 @@ TARGET = Target(
         "running_variance": "biased",
         "normal": "truncated",
     },
+    known=KNOWN,
 )

@@ -6,10 +6,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
-from hondo_spec.target import Target
+from hondo_spec.target import Known, Target
 from hondo_spec.targets import _jax
+
+COLUMN = np.float32([[300.1], [300.2], [300.4]])
+ONE_PASS = "the variance is computed as E[x²] − E[x]², which cancels where the mean is large"
+DOCUMENTED = "https://flax.readthedocs.io/en/latest/api_reference/flax.nnx/nn/normalization.html"
 
 
 @partial(jax.jit, static_argnames="keep_prob")
@@ -78,6 +83,18 @@ def weight_norm(direction, magnitude):
     return module(jnp.eye(inputs))
 
 
+def _one_pass(**inputs: Any) -> Known:
+    return Known(ONE_PASS, inputs, DOCUMENTED, avoid="use_fast_variance=False")
+
+
+KNOWN = {
+    "BNT-02": _one_pass(x=COLUMN, epsilon=1e-5),
+    "BNT-03": _one_pass(x=COLUMN, epsilon=1e-5),
+    "BNT-04": _one_pass(x=COLUMN, seed=0),
+    "BNT-08": _one_pass(kappa=1e3, spread=1.0, seed=0),
+    "NRM-01": _one_pass(kappa=1e4, seed=0),
+}
+
 TARGET = Target(
     name="flax.nnx",
     operations={
@@ -113,4 +130,5 @@ TARGET = Target(
         "running_variance": "biased",
         "normal": "truncated",
     },
+    known=KNOWN,
 )

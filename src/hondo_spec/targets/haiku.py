@@ -7,9 +7,13 @@ from typing import Any
 import haiku as hk
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from hondo_spec.target import Target
+from hondo_spec.target import Known, Target
 from hondo_spec.targets import _jax
+
+COLUMN = np.float32([[300.1], [300.2], [300.4]])
+ONE_PASS = "the variance is computed as E[x²] − E[x]², which cancels where the mean is large"
 
 # Batches seen, so many that what is left of the start of the averages is 0.
 MANY = jnp.array(10**6, jnp.int32)
@@ -69,7 +73,9 @@ def layer_norm(x, scale, bias, epsilon):
 
 @partial(jax.jit, static_argnames=("groups", "epsilon"))
 def group_norm(x, groups, epsilon):
-    return _call(partial(hk.GroupNorm, groups, create_scale=False, create_offset=False, eps=epsilon), x)
+    return _call(
+        partial(hk.GroupNorm, groups, create_scale=False, create_offset=False, eps=epsilon), x
+    )
 
 
 @partial(jax.jit, static_argnames="epsilon")
@@ -82,6 +88,18 @@ def rms_norm(x, scale, epsilon):
     params = {"rms_norm": {"scale": scale}}
     return _call(partial(hk.RMSNorm, -1, epsilon), x, params=params)
 
+
+KNOWN = {
+    "DRP-11": Known(
+        "P = 0 is refused: the rate must be below 1", {"x": np.ones((1, 1), np.float32), "seed": 0}
+    ),
+    "BNT-02": Known(ONE_PASS, {"x": COLUMN, "epsilon": 1e-5}),
+    "BNT-03": Known(ONE_PASS, {"x": COLUMN, "epsilon": 1e-5}),
+    "BNT-04": Known(ONE_PASS, {"x": COLUMN, "seed": 0}),
+    "BNT-07": Known(f"{ONE_PASS}, and becomes negative: NaN", {"value": -3.7e4, "epsilon": 1e-5}),
+    "BNT-08": Known(ONE_PASS, {"kappa": 1e3, "spread": 1.0, "seed": 0}),
+    "BNT-12": Known("statistics in the dtype of the data", {"seed": 0, "offset": 8.0}),
+}
 
 TARGET = Target(
     name="haiku",
@@ -108,4 +126,5 @@ TARGET = Target(
         "running_variance": "biased",
         "normal": "truncated",
     },
+    known=KNOWN,
 )

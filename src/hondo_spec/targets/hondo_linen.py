@@ -46,7 +46,7 @@ def _variables(mean: Any, var: Any, scale: Any, bias: Any) -> Any:
     return {"params": {"scale": scale, "bias": bias}, "batch_stats": {"mean": mean, "var": var}}
 
 
-@partial(jax.jit, static_argnames="epsilon")
+@partial(jax.jit, static_argnames=("decay", "epsilon"))
 def batch_norm(x, mean, var, scale, bias, decay, epsilon):
     module, variables = linen.BatchNorm(decay, epsilon), _variables(mean, var, scale, bias)
     y, new = module.apply(variables, x, train=True, mutable=["batch_stats"])

@@ -45,7 +45,7 @@ def _batch_norm(mean: Any, var: Any, scale: Any, bias: Any, **options: Any) -> n
     return module
 
 
-@partial(jax.jit, static_argnames="epsilon")
+@partial(jax.jit, static_argnames=("decay", "epsilon"))
 def batch_norm(x, mean, var, scale, bias, decay, epsilon):
     module = _batch_norm(mean, var, scale, bias, decay=decay, epsilon=epsilon)
     return module(x, train=True), module.mean[...], module.var[...]

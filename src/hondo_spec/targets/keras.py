@@ -1,6 +1,7 @@
 """Keras on its JAX backend."""
 
 import functools
+import math
 import os
 from importlib.metadata import version
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ import numpy as np
 os.environ["KERAS_BACKEND"] = "jax"
 import keras
 
-from hondo_spec.target import Target
+from hondo_spec.target import Known, Target
 from hondo_spec.targets import _jax
 
 SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -112,17 +113,17 @@ def _penalty(tree: Any, regularizer: Any) -> Any:
 
 
 # Keras has no factor 1/2.
-@jax.jit
+@functools.partial(jax.jit, static_argnames="strength")
 def l1_penalty(tree, strength):
     return _penalty(tree, keras.regularizers.L1(strength / 2))
 
 
-@jax.jit
+@functools.partial(jax.jit, static_argnames="strength")
 def l2_penalty(tree, strength):
     return _penalty(tree, keras.regularizers.L2(strength / 2))
 
 
-@jax.jit
+@functools.partial(jax.jit, static_argnames=("l1", "l2"))
 def elastic_net_penalty(tree, l1, l2):
     return _penalty(tree, keras.regularizers.L1L2(l1 / 2, l2 / 2))
 
@@ -134,7 +135,9 @@ def max_norm(w, limit):
 def _clip(tree: Any, **option: float) -> Any:
     """What a step of length 1 from 0 takes away is the gradient as the optimizer clips it."""
     optimizer = keras.optimizers.SGD(learning_rate=1.0, **option)
-    variables = [keras.Variable(np.zeros_like(leaf), dtype=str(leaf.dtype)) for leaf in tree.values()]
+    variables = [
+        keras.Variable(np.zeros_like(leaf), dtype=str(leaf.dtype)) for leaf in tree.values()
+    ]
     optimizer.apply([jnp.asarray(leaf) for leaf in tree.values()], variables)
     return {name: -np.asarray(new) for name, new in zip(tree, variables, strict=True)}
 
@@ -173,6 +176,35 @@ def mixup(seed, images, labels):
     return mixed["images"], mixed["labels"]
 
 
+AFFINE = "x̂ is computed as x / s − μ / s, and the second quotient is rounded"
+FIRST = "the first value is the best, whatever it is"
+STOPPING = "https://keras.io/api/callbacks/early_stopping/"
+
+KNOWN = {
+    "NOI-01": Known(
+        "a standard deviation above 1 is refused",
+        {"std": 3.0},
+        "https://keras.io/api/layers/regularization_layers/gaussian_noise/",
+    ),
+    "BNT-07": Known(AFFINE, {"value": -3.0, "epsilon": 1e-3}),
+    "BNT-09": Known(AFFINE, {"x": np.float32([[0, 0, 1]])}),
+    "NRM-05": Known("the gradient at 0 is NaN", {"scale": 1.0, "seed": 0}),
+    "PEN-04": Known(
+        "the gradient of |w| at 0 is 1", {"w": np.zeros((1, 1), np.float32), "strength": 0.5}
+    ),
+    "CLP-03": Known(
+        "a gradient inside the limit is rescaled by c / c, computed as c · (1 / c)",
+        {"tree": {"a": np.float32([1])}, "factor": 1.001},
+    ),
+    "CLP-07": Known(
+        "squares overflow, and the gradient is NaN", {"case": ("float16", (300.0, 400.0), 1.0)}
+    ),
+    "CLP-08": Known("with an infinite entry all become NaN", {"bad": math.inf}),
+    "EST-05": Known(FIRST, {"values": (math.nan, 1.0)}, STOPPING),
+    "EST-06": Known(FIRST, {"patience": 1}, STOPPING),
+    "AUG-04": Known("all images of a batch are cropped at the same place", {"seed": 0}),
+}
+
 TARGET = Target(
     name="keras",
     operations={
@@ -204,9 +236,9 @@ TARGET = Target(
         "l2_normalize": l2_normalize,
         "l2_normalize_gradient": l2_normalize_gradient,
         "l1_penalty": l1_penalty,
-        "l1_penalty_gradient": jax.jit(jax.grad(l1_penalty)),
+        "l1_penalty_gradient": jax.grad(l1_penalty),
         "l2_penalty": l2_penalty,
-        "l2_penalty_gradient": jax.jit(jax.grad(l2_penalty)),
+        "l2_penalty_gradient": jax.grad(l2_penalty),
         "elastic_net_penalty": elastic_net_penalty,
         "max_norm": max_norm,
         "clip_by_global_norm": clip_by_global_norm,
@@ -223,4 +255,5 @@ TARGET = Target(
         "running_variance": "biased",
         "normal": "truncated",
     },
+    known=KNOWN,
 )

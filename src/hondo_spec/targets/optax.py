@@ -1,5 +1,6 @@
 """optax: losses, clipping, decay of weights and projections."""
 
+import math
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -8,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from hondo_spec.target import Target
+from hondo_spec.target import Known, Target
 
 
 @jax.jit
@@ -41,6 +42,24 @@ def max_norm(w, limit):
     return jax.vmap(project, in_axes=1, out_axes=1)(w)
 
 
+KNOWN = {
+    "CLP-06": Known(
+        "a limit of 0 makes a gradient of zeros NaN: 0 / 0",
+        {"limit": 0.0},
+        "https://github.com/google-deepmind/optax/pull/1752",
+    ),
+    "CLP-07": Known(
+        "the norm is summed in the dtype of the gradient: float16 overflows and the gradient is 0",
+        {"case": ("float16", (300.0, 400.0), 1.0)},
+        avoid="gradients in float32",
+    ),
+    "CLP-08": Known(
+        "with an infinite entry the finite ones become 0 and that one NaN",
+        {"bad": math.inf},
+        avoid="optax.apply_if_finite",
+    ),
+}
+
 TARGET = Target(
     name="optax",
     operations={
@@ -54,4 +73,5 @@ TARGET = Target(
         "global_norm": jax.jit(optax.tree.norm),
     },
     version=version("optax"),
+    known=KNOWN,
 )

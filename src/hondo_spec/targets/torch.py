@@ -1,5 +1,6 @@
 """PyTorch's functions, on the CPU."""
 
+import math
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -9,7 +10,7 @@ import torch
 from torch.nn import functional
 from torch.nn.utils import parametrizations
 
-from hondo_spec.target import Target
+from hondo_spec.target import Known, Target
 
 
 def _tensor(x: Any, grad: bool = False) -> Any:
@@ -151,6 +152,33 @@ def global_norm(tree):
 
 
 INIT = torch.nn.init
+CLIPPING = "https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.clip_grad_norm_.html"
+NORMALIZE = "https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.normalize.html"
+ADDED = "1e-6 is added to the norm, which shows where the limit is small"
+
+KNOWN = {
+    "DRP-13": Known("x is multiplied by the mask: 0 · ∞ is NaN", {"bad": math.inf, "seed": 0}),
+    "BNT-07": Known(
+        "x̂ is computed as x / s − μ / s, and the second quotient is rounded",
+        {"value": -3.0, "epsilon": 1e-5},
+    ),
+    "BNT-09": Known("a batch of one is refused", {"x": np.ones((1, 3), np.float32)}),
+    "NRM-05": Known(
+        "lengths below 1e-12 count as 1e-12", {"scale": 2.0**-80, "seed": 0}, NORMALIZE, avoid="eps"
+    ),
+    "CLP-03": Known(ADDED, {"tree": {"a": np.float32([1e-6])}, "factor": 1.001}),
+    "CLP-05": Known(ADDED, {"tree": {"a": np.float32([1])}, "factor": 1e-3}),
+    "CLP-07": Known(
+        "squares overflow, and the gradient is 0", {"case": ("float32", (3e19, 4e19), 1.0)}
+    ),
+    "CLP-08": Known(
+        "with an infinite entry the finite ones become 0 and that one NaN",
+        {"bad": math.inf},
+        CLIPPING,
+        avoid="error_if_nonfinite=True",
+    ),
+    "CLP-09": Known(ADDED, {"values": np.float32([1, 0, 0, 0, 0, 0]), "power": -8}),
+}
 
 TARGET = Target(
     name="torch",
@@ -196,4 +224,5 @@ TARGET = Target(
         "running_variance": "unbiased",
         "normal": "full",
     },
+    known=KNOWN,
 )
