@@ -1,5 +1,6 @@
 """The targets of the frameworks: nothing that is not declared, and every declaration shown."""
 
+import importlib
 from collections import Counter
 
 import jax
@@ -55,3 +56,13 @@ def test_what_is_known_is_explained_and_shown(name):
         assert known.reason, id
         assert known.inputs or BY_ID[id].kind == "S", id
         assert not known.inputs or set(known.inputs) == set(BY_ID[id].draws), id
+
+
+@pytest.mark.parametrize("name", ["flax.linen", "flax.nnx"])
+def test_the_option_avoids_what_it_is_said_to(name):
+    option = "use_fast_variance=False"
+    ids = [id for id, known in find_target(name).known.items() if known.avoid == option]
+    stable = importlib.import_module(BUILT_IN[name]).STABLE
+    assert {
+        r.id: r.status for r in check_target(stable, areas=ids, profile="dev")
+    } == dict.fromkeys(ids, "PASS")

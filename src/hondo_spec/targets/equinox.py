@@ -1,16 +1,18 @@
 """equinox.nn, whose layers see one example, channels first; the batch is a mapped axis."""
 
 from functools import partial
+from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from hondo_spec.target import Known, Target
 from hondo_spec.targets import _jax
+
+eqx: Any = import_module("equinox")
 
 KEY = jax.random.key(0)
 # Batches seen, so many that what is left of the start of the averages is 0.

@@ -7,14 +7,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
 from flax.training import early_stopping as flax_early_stopping
 
+from hondo_spec.draws import single
 from hondo_spec.target import Known, Target
 from hondo_spec.targets import _jax
 
-COLUMN = np.float32([[300.1], [300.2], [300.4]])
+COLUMN = single([[300.1], [300.2], [300.4]])
 ONE_PASS = "the variance is computed as E[x²] − E[x]², which cancels where the mean is large"
 LATE = "it stops one step late: the counter is compared before it is raised"
 DOCUMENTED = "https://flax.readthedocs.io/en/latest/api_reference/flax.linen/layers.html"
@@ -35,9 +35,10 @@ def _variables(mean: Any, var: Any, scale: Any, bias: Any) -> Any:
     return {"params": {"scale": scale, "bias": bias}, "batch_stats": {"mean": mean, "var": var}}
 
 
-@partial(jax.jit, static_argnames="epsilon")
-def batch_norm(x, mean, var, scale, bias, decay, epsilon):
-    module = nn.BatchNorm(False, momentum=decay, epsilon=epsilon, dtype=x.dtype)
+@partial(jax.jit, static_argnames=("epsilon", "fast"))
+def batch_norm(x, mean, var, scale, bias, decay, epsilon, fast=True):
+    options = {"epsilon": epsilon, "use_fast_variance": fast, "dtype": x.dtype}
+    module = nn.BatchNorm(False, momentum=decay, **options)
     variables = _variables(mean, var, scale, bias)
     y, new = module.apply(variables, x, mutable=["batch_stats"])
     return y, new["batch_stats"]["mean"], new["batch_stats"]["var"]
@@ -49,9 +50,10 @@ def batch_norm_inference(x, mean, var, scale, bias, epsilon):
     return module.apply(_variables(mean, var, scale, bias), x)
 
 
-@partial(jax.jit, static_argnames="epsilon")
-def layer_norm(x, scale, bias, epsilon):
-    return nn.LayerNorm(epsilon).apply({"params": {"scale": scale, "bias": bias}}, x)
+@partial(jax.jit, static_argnames=("epsilon", "fast"))
+def layer_norm(x, scale, bias, epsilon, fast=True):
+    module = nn.LayerNorm(epsilon, use_fast_variance=fast)
+    return module.apply({"params": {"scale": scale, "bias": bias}}, x)
 
 
 @partial(jax.jit, static_argnames=("groups", "epsilon"))
@@ -155,4 +157,10 @@ TARGET = Target(
         "normal": "truncated",
     },
     known=KNOWN,
+)
+
+STABLE = TARGET.with_operations(
+    "flax.linen, use_fast_variance=False",
+    batch_norm=partial(batch_norm, fast=False),
+    layer_norm=partial(layer_norm, fast=False),
 )

@@ -6,13 +6,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
+from hondo_spec.draws import single
 from hondo_spec.target import Known, Target
 from hondo_spec.targets import _jax
 
-COLUMN = np.float32([[300.1], [300.2], [300.4]])
+COLUMN = single([[300.1], [300.2], [300.4]])
 ONE_PASS = "the variance is computed as E[x²] − E[x]², which cancels where the mean is large"
 DOCUMENTED = "https://flax.readthedocs.io/en/latest/api_reference/flax.nnx/nn/normalization.html"
 
@@ -34,10 +34,10 @@ def _batch_norm(mean: Any, var: Any, scale: Any, bias: Any, **options: Any) -> A
     return module
 
 
-@partial(jax.jit, static_argnames=("decay", "epsilon"))
-def batch_norm(x, mean, var, scale, bias, decay, epsilon):
-    options = {"momentum": decay, "epsilon": epsilon, "dtype": x.dtype}
-    module = _batch_norm(mean, var, scale, bias, **options)
+@partial(jax.jit, static_argnames=("decay", "epsilon", "fast"))
+def batch_norm(x, mean, var, scale, bias, decay, epsilon, fast=True):
+    options = {"epsilon": epsilon, "use_fast_variance": fast, "dtype": x.dtype}
+    module = _batch_norm(mean, var, scale, bias, momentum=decay, **options)
     return module(x, use_running_average=False), module.mean[...], module.var[...]
 
 
@@ -47,9 +47,10 @@ def batch_norm_inference(x, mean, var, scale, bias, epsilon):
     return module(x, use_running_average=True)
 
 
-@partial(jax.jit, static_argnames="epsilon")
-def layer_norm(x, scale, bias, epsilon):
-    module: Any = nnx.LayerNorm(x.shape[-1], epsilon=epsilon, rngs=nnx.Rngs(0))
+@partial(jax.jit, static_argnames=("epsilon", "fast"))
+def layer_norm(x, scale, bias, epsilon, fast=True):
+    options = {"epsilon": epsilon, "use_fast_variance": fast}
+    module: Any = nnx.LayerNorm(x.shape[-1], rngs=nnx.Rngs(0), **options)
     module.scale[...], module.bias[...] = scale, bias
     return module(x)
 
@@ -131,4 +132,10 @@ TARGET = Target(
         "normal": "truncated",
     },
     known=KNOWN,
+)
+
+STABLE = TARGET.with_operations(
+    "flax.nnx, use_fast_variance=False",
+    batch_norm=partial(batch_norm, fast=False),
+    layer_norm=partial(layer_norm, fast=False),
 )

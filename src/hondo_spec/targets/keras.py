@@ -3,6 +3,7 @@
 import functools
 import math
 import os
+from importlib import import_module
 from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any
@@ -11,11 +12,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-os.environ["KERAS_BACKEND"] = "jax"
-import keras
-
+from hondo_spec.draws import single
 from hondo_spec.target import Known, Target
 from hondo_spec.targets import _jax
+
+# Keras reads it once, when it is imported.
+os.environ["KERAS_BACKEND"] = "jax"
+keras: Any = import_module("keras")
 
 SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -187,14 +190,14 @@ KNOWN = {
         "https://keras.io/api/layers/regularization_layers/gaussian_noise/",
     ),
     "BNT-07": Known(AFFINE, {"value": -3.0, "epsilon": 1e-3}),
-    "BNT-09": Known(AFFINE, {"x": np.float32([[0, 0, 1]])}),
+    "BNT-09": Known(AFFINE, {"x": single([[0, 0, 1]])}),
     "NRM-05": Known("the gradient at 0 is NaN", {"scale": 1.0, "seed": 0}),
     "PEN-04": Known(
         "the gradient of |w| at 0 is 1", {"w": np.zeros((1, 1), np.float32), "strength": 0.5}
     ),
     "CLP-03": Known(
         "a gradient inside the limit is rescaled by c / c, computed as c · (1 / c)",
-        {"tree": {"a": np.float32([1])}, "factor": 1.001},
+        {"tree": {"a": single([1])}, "factor": 1.001},
     ),
     "CLP-07": Known(
         "squares overflow, and the gradient is NaN", {"case": ("float16", (300.0, 400.0), 1.0)}

@@ -2,15 +2,18 @@
 
 import math
 from functools import partial
+from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import torch
-from torch.nn import functional
-from torch.nn.utils import parametrizations
 
+from hondo_spec.draws import single
 from hondo_spec.target import Known, Target
+
+torch: Any = import_module("torch")
+functional: Any = import_module("torch.nn.functional")
+parametrizations: Any = import_module("torch.nn.utils.parametrizations")
 
 
 def _tensor(x: Any, grad: bool = False) -> Any:
@@ -164,10 +167,12 @@ KNOWN = {
     ),
     "BNT-09": Known("a batch of one is refused", {"x": np.ones((1, 3), np.float32)}),
     "NRM-05": Known(
-        "lengths below 1e-12 count as 1e-12", {"scale": 2.0**-80, "seed": 0}, NORMALIZE, avoid="eps"
+        "squares under- and overflow, and lengths below 1e-12 count as 1e-12",
+        {"scale": 2.0**-80, "seed": 0},
+        NORMALIZE,
     ),
-    "CLP-03": Known(ADDED, {"tree": {"a": np.float32([1e-6])}, "factor": 1.001}),
-    "CLP-05": Known(ADDED, {"tree": {"a": np.float32([1])}, "factor": 1e-3}),
+    "CLP-03": Known(ADDED, {"tree": {"a": single([1e-6])}, "factor": 1.001}),
+    "CLP-05": Known(ADDED, {"tree": {"a": single([1])}, "factor": 1e-3}),
     "CLP-07": Known(
         "squares overflow, and the gradient is 0", {"case": ("float32", (3e19, 4e19), 1.0)}
     ),
@@ -177,7 +182,7 @@ KNOWN = {
         CLIPPING,
         avoid="error_if_nonfinite=True",
     ),
-    "CLP-09": Known(ADDED, {"values": np.float32([1, 0, 0, 0, 0, 0]), "power": -8}),
+    "CLP-09": Known(ADDED, {"values": single([1, 0, 0, 0, 0, 0]), "power": -8}),
 }
 
 TARGET = Target(
