@@ -54,6 +54,15 @@ class Target:
 BUILT_IN = {
     "reference": "hondo_spec.targets.reference",
     "hondo": "hondo_spec.targets.functions",
+    "hondo.linen": "hondo_spec.targets.hondo_linen",
+    "hondo.nnx": "hondo_spec.targets.hondo_nnx",
+    "flax.linen": "hondo_spec.targets.flax_linen",
+    "flax.nnx": "hondo_spec.targets.flax_nnx",
+    "optax": "hondo_spec.targets.optax",
+    "equinox": "hondo_spec.targets.equinox",
+    "haiku": "hondo_spec.targets.haiku",
+    "keras": "hondo_spec.targets.keras",
+    "torch": "hondo_spec.targets.torch",
 }
 
 

@@ -1,0 +1,68 @@
+"""The targets of the frameworks: nothing that is not declared, and every declaration shown."""
+
+import importlib
+from collections import Counter
+
+import jax
+import pytest
+
+from hondo_spec import BUILT_IN, UNEXPECTED, check_target, find_target
+from hondo_spec.areas import BY_ID
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+OPTIONAL = ("equinox", "haiku", "keras", "torch")
+# Each with how many properties it must pass at least, so that operations do not vanish unseen.
+PASSES = {
+    "reference": 113,
+    "hondo": 110,
+    "hondo.linen": 45,
+    "hondo.nnx": 45,
+    "flax.linen": 45,
+    "flax.nnx": 50,
+    "optax": 12,
+    "equinox": 35,
+    "haiku": 40,
+    "keras": 75,
+    "torch": 60,
+}
+
+
+@pytest.fixture(autouse=True)
+def _ordinary_promotion():
+    """Other people's code promotes and broadcasts as JAX does by default."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
+def target_of(name):
+    if name in OPTIONAL:
+        pytest.importorskip(BUILT_IN[name])
+    return find_target(name)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_nothing_undeclared(name):
+    records = check_target(target_of(name), profile="dev")
+    unexpected = [record for record in records if record.status in UNEXPECTED]
+    assert not unexpected, "\n".join(f"{r.id} {r.status} {r.message}" for r in unexpected)
+    counts = Counter(record.status for record in records)
+    assert counts["PASS"] + counts["UNPOWERED"] >= PASSES[name], counts
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_what_is_known_is_explained_and_shown(name):
+    for id, known in target_of(name).known.items():
+        assert known.reason, id
+        assert known.inputs or BY_ID[id].kind == "S", id
+        assert not known.inputs or set(known.inputs) == set(BY_ID[id].draws), id
+
+
+@pytest.mark.parametrize("name", ["flax.linen", "flax.nnx"])
+def test_the_option_avoids_what_it_is_said_to(name):
+    option = "use_fast_variance=False"
+    ids = [id for id, known in find_target(name).known.items() if known.avoid == option]
+    stable = importlib.import_module(BUILT_IN[name]).STABLE
+    assert {
+        r.id: r.status for r in check_target(stable, areas=ids, profile="dev")
+    } == dict.fromkeys(ids, "PASS")

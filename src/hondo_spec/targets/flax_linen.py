@@ -1,0 +1,166 @@
+"""flax.linen, and the early stopping of flax.training."""
+
+import math
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.training import early_stopping as flax_early_stopping
+
+from hondo_spec.draws import single
+from hondo_spec.target import Known, Target
+from hondo_spec.targets import _jax
+
+COLUMN = single([[300.1], [300.2], [300.4]])
+ONE_PASS = "the variance is computed as E[x²] − E[x]², which cancels where the mean is large"
+LATE = "it stops one step late: the counter is compared before it is raised"
+DOCUMENTED = "https://flax.readthedocs.io/en/latest/api_reference/flax.linen/layers.html"
+STOPPING = "https://flax.readthedocs.io/en/latest/api_reference/flax.training.html"
+
+
+@partial(jax.jit, static_argnames="keep_prob")
+def dropout(seed, x, keep_prob):
+    module, key = nn.Dropout(1 - keep_prob), jax.random.key(seed)
+    return module.apply({}, x, deterministic=False, rngs={"dropout": key})
+
+
+def dropout_inference(x, keep_prob):
+    return nn.Dropout(1 - keep_prob).apply({}, jnp.asarray(x), deterministic=True)
+
+
+def _variables(mean: Any, var: Any, scale: Any, bias: Any) -> Any:
+    return {"params": {"scale": scale, "bias": bias}, "batch_stats": {"mean": mean, "var": var}}
+
+
+@partial(jax.jit, static_argnames=("epsilon", "fast"))
+def batch_norm(x, mean, var, scale, bias, decay, epsilon, fast=True):
+    options = {"epsilon": epsilon, "use_fast_variance": fast, "dtype": x.dtype}
+    module = nn.BatchNorm(False, momentum=decay, **options)
+    variables = _variables(mean, var, scale, bias)
+    y, new = module.apply(variables, x, mutable=["batch_stats"])
+    return y, new["batch_stats"]["mean"], new["batch_stats"]["var"]
+
+
+@partial(jax.jit, static_argnames="epsilon")
+def batch_norm_inference(x, mean, var, scale, bias, epsilon):
+    module = nn.BatchNorm(True, epsilon=epsilon)
+    return module.apply(_variables(mean, var, scale, bias), x)
+
+
+@partial(jax.jit, static_argnames=("epsilon", "fast"))
+def layer_norm(x, scale, bias, epsilon, fast=True):
+    module = nn.LayerNorm(epsilon, use_fast_variance=fast)
+    return module.apply({"params": {"scale": scale, "bias": bias}}, x)
+
+
+@partial(jax.jit, static_argnames=("groups", "epsilon"))
+def group_norm(x, groups, epsilon):
+    module = nn.GroupNorm(groups, epsilon=epsilon, use_scale=False, use_bias=False)
+    return module.apply({}, x)
+
+
+@partial(jax.jit, static_argnames="epsilon")
+def instance_norm(x, epsilon):
+    module = nn.InstanceNorm(epsilon=epsilon, use_scale=False, use_bias=False)
+    return module.apply({}, x)
+
+
+@partial(jax.jit, static_argnames="epsilon")
+def rms_norm(x, scale, epsilon):
+    return nn.RMSNorm(epsilon).apply({"params": {"scale": scale}}, x)
+
+
+@jax.jit
+def weight_norm(direction, magnitude):
+    inputs, features = direction.shape
+    module = nn.WeightNorm(nn.Dense(features, use_bias=False))
+    params = {
+        "layer_instance": {"kernel": direction},
+        "layer_instance/kernel/scale": magnitude,
+    }
+    # The weights are what the layer makes of the unit vectors.
+    return module.apply({"params": params}, jnp.eye(inputs))
+
+
+def early_stopping(values, patience, min_delta, mode):
+    state, best = flax_early_stopping.EarlyStopping(min_delta, patience), None
+    for step, value in enumerate(values):
+        state = state.update(value if mode == "min" else -value)
+        best = step if state.has_improved else best
+        if state.should_stop:
+            return step, best
+    return None, best
+
+
+def _one_pass(**inputs: Any) -> Known:
+    return Known(ONE_PASS, inputs, DOCUMENTED, avoid="use_fast_variance=False")
+
+
+KNOWN = {
+    "BNT-02": _one_pass(x=COLUMN, epsilon=1e-5),
+    "BNT-03": _one_pass(x=COLUMN, epsilon=1e-5),
+    "BNT-04": _one_pass(x=COLUMN, seed=0),
+    "BNT-08": _one_pass(kappa=1e3, spread=1.0, seed=0),
+    "NRM-01": _one_pass(kappa=1e4, seed=0),
+    "EST-01": Known(LATE, {"values": (0.0, 0.0), "patience": 1}, STOPPING, avoid="patience - 1"),
+    "EST-04": Known(
+        LATE, {"values": (0.0, 0.0, 0.0), "delta": 0.0}, STOPPING, avoid="patience - 1"
+    ),
+    "EST-05": Known(
+        "a NaN that comes first becomes the best, which nothing improves on",
+        {"values": (math.nan, 1.0)},
+        STOPPING,
+    ),
+    "EST-06": Known("after an infinity everything is an improvement", {"patience": 1}, STOPPING),
+    "EST-08": Known(
+        LATE, {"values": (3.0, 1.0, 2.0, 1.5, 1.2, 0.5)}, STOPPING, avoid="patience - 1"
+    ),
+}
+
+TARGET = Target(
+    name="flax.linen",
+    operations={
+        "glorot_uniform": _jax.initializer(nn.initializers.glorot_uniform()),
+        "glorot_normal": _jax.initializer(nn.initializers.glorot_normal()),
+        "he_uniform": _jax.initializer(nn.initializers.he_uniform()),
+        "he_normal": _jax.initializer(nn.initializers.he_normal()),
+        "lecun_normal": _jax.initializer(nn.initializers.lecun_normal()),
+        "sigmoid": jax.jit(nn.sigmoid),
+        "sigmoid_gradient": _jax.slope(nn.sigmoid),
+        "tanh": jax.jit(nn.tanh),
+        "tanh_gradient": _jax.slope(nn.tanh),
+        "relu": nn.relu,
+        "relu_gradient": _jax.slope(nn.relu),
+        "leaky_relu": nn.leaky_relu,
+        "softmax": jax.jit(nn.softmax),
+        "dropout": dropout,
+        "dropout_gradient": _jax.dropout_gradient(dropout),
+        "dropout_inference": dropout_inference,
+        "batch_norm": batch_norm,
+        "batch_norm_gradient": _jax.batch_norm_gradient(batch_norm),
+        "batch_norm_inference": batch_norm_inference,
+        "layer_norm": layer_norm,
+        "group_norm": group_norm,
+        "instance_norm": instance_norm,
+        "rms_norm": rms_norm,
+        "weight_norm": weight_norm,
+        "early_stopping": early_stopping,
+    },
+    version=version("flax"),
+    conventions={
+        "dropout": "inverted",
+        "decay": "old",
+        "running_variance": "biased",
+        "normal": "truncated",
+    },
+    known=KNOWN,
+)
+
+STABLE = TARGET.with_operations(
+    "flax.linen, use_fast_variance=False",
+    batch_norm=partial(batch_norm, fast=False),
+    layer_norm=partial(layer_norm, fast=False),
+)

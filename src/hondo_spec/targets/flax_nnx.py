@@ -1,0 +1,141 @@
+"""flax.nnx: its modules, initializers and activations."""
+
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from hondo_spec.draws import single
+from hondo_spec.target import Known, Target
+from hondo_spec.targets import _jax
+
+COLUMN = single([[300.1], [300.2], [300.4]])
+ONE_PASS = "the variance is computed as E[x²] − E[x]², which cancels where the mean is large"
+DOCUMENTED = "https://flax.readthedocs.io/en/latest/api_reference/flax.nnx/nn/normalization.html"
+
+
+@partial(jax.jit, static_argnames="keep_prob")
+def dropout(seed, x, keep_prob):
+    rngs = nnx.Rngs(dropout=jax.random.key(seed))
+    return nnx.Dropout(1 - keep_prob, deterministic=False, rngs=rngs)(x)
+
+
+def dropout_inference(x, keep_prob):
+    return nnx.Dropout(1 - keep_prob, deterministic=True)(jnp.asarray(x))
+
+
+def _batch_norm(mean: Any, var: Any, scale: Any, bias: Any, **options: Any) -> Any:
+    module: Any = nnx.BatchNorm(mean.size, rngs=nnx.Rngs(0), **options)
+    module.mean[...], module.var[...] = mean, var
+    module.scale[...], module.bias[...] = scale, bias
+    return module
+
+
+@partial(jax.jit, static_argnames=("decay", "epsilon", "fast"))
+def batch_norm(x, mean, var, scale, bias, decay, epsilon, fast=True):
+    options = {"epsilon": epsilon, "use_fast_variance": fast, "dtype": x.dtype}
+    module = _batch_norm(mean, var, scale, bias, momentum=decay, **options)
+    return module(x, use_running_average=False), module.mean[...], module.var[...]
+
+
+@partial(jax.jit, static_argnames="epsilon")
+def batch_norm_inference(x, mean, var, scale, bias, epsilon):
+    module = _batch_norm(mean, var, scale, bias, epsilon=epsilon)
+    return module(x, use_running_average=True)
+
+
+@partial(jax.jit, static_argnames=("epsilon", "fast"))
+def layer_norm(x, scale, bias, epsilon, fast=True):
+    options = {"epsilon": epsilon, "use_fast_variance": fast}
+    module: Any = nnx.LayerNorm(x.shape[-1], rngs=nnx.Rngs(0), **options)
+    module.scale[...], module.bias[...] = scale, bias
+    return module(x)
+
+
+@partial(jax.jit, static_argnames=("groups", "epsilon"))
+def group_norm(x, groups, epsilon):
+    rngs = nnx.Rngs(0)
+    return nnx.GroupNorm(x.shape[-1], num_groups=groups, epsilon=epsilon, rngs=rngs)(x)
+
+
+@partial(jax.jit, static_argnames="epsilon")
+def instance_norm(x, epsilon):
+    return nnx.InstanceNorm(x.shape[-1], epsilon=epsilon, rngs=nnx.Rngs(0))(x)
+
+
+@partial(jax.jit, static_argnames="epsilon")
+def rms_norm(x, scale, epsilon):
+    module: Any = nnx.RMSNorm(x.shape[-1], epsilon=epsilon, rngs=nnx.Rngs(0))
+    module.scale[...] = scale
+    return module(x)
+
+
+@jax.jit
+def weight_norm(direction, magnitude):
+    inputs, features = direction.shape
+    layer: Any = nnx.Linear(inputs, features, use_bias=False, rngs=nnx.Rngs(0))
+    layer.kernel[...] = direction
+    module: Any = nnx.WeightNorm(layer, rngs=nnx.Rngs(0))
+    module.scales[("kernel",)] = magnitude
+    # The weights are what the layer makes of the unit vectors.
+    return module(jnp.eye(inputs))
+
+
+def _one_pass(**inputs: Any) -> Known:
+    return Known(ONE_PASS, inputs, DOCUMENTED, avoid="use_fast_variance=False")
+
+
+KNOWN = {
+    "BNT-02": _one_pass(x=COLUMN, epsilon=1e-5),
+    "BNT-03": _one_pass(x=COLUMN, epsilon=1e-5),
+    "BNT-04": _one_pass(x=COLUMN, seed=0),
+    "BNT-08": _one_pass(kappa=1e3, spread=1.0, seed=0),
+    "NRM-01": _one_pass(kappa=1e4, seed=0),
+}
+
+TARGET = Target(
+    name="flax.nnx",
+    operations={
+        "glorot_uniform": _jax.initializer(nnx.initializers.glorot_uniform()),
+        "glorot_normal": _jax.initializer(nnx.initializers.glorot_normal()),
+        "he_uniform": _jax.initializer(nnx.initializers.he_uniform()),
+        "he_normal": _jax.initializer(nnx.initializers.he_normal()),
+        "lecun_normal": _jax.initializer(nnx.initializers.lecun_normal()),
+        "sigmoid": jax.jit(nnx.sigmoid),
+        "sigmoid_gradient": _jax.slope(nnx.sigmoid),
+        "tanh": jax.jit(nnx.tanh),
+        "tanh_gradient": _jax.slope(nnx.tanh),
+        "relu": nnx.relu,
+        "relu_gradient": _jax.slope(nnx.relu),
+        "leaky_relu": nnx.leaky_relu,
+        "softmax": jax.jit(nnx.softmax),
+        "dropout": dropout,
+        "dropout_gradient": _jax.dropout_gradient(dropout),
+        "dropout_inference": dropout_inference,
+        "batch_norm": batch_norm,
+        "batch_norm_gradient": _jax.batch_norm_gradient(batch_norm),
+        "batch_norm_inference": batch_norm_inference,
+        "layer_norm": layer_norm,
+        "group_norm": group_norm,
+        "instance_norm": instance_norm,
+        "rms_norm": rms_norm,
+        "weight_norm": weight_norm,
+    },
+    version=version("flax"),
+    conventions={
+        "dropout": "inverted",
+        "decay": "old",
+        "running_variance": "biased",
+        "normal": "truncated",
+    },
+    known=KNOWN,
+)
+
+STABLE = TARGET.with_operations(
+    "flax.nnx, use_fast_variance=False",
+    batch_norm=partial(batch_norm, fast=False),
+    layer_norm=partial(layer_norm, fast=False),
+)

@@ -1,0 +1,133 @@
+"""Haiku's modules, initializers and dropout, each transformed to a function."""
+
+from functools import partial
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hondo_spec.draws import single
+from hondo_spec.target import Known, Target
+from hondo_spec.targets import _jax
+
+hk: Any = import_module("haiku")
+
+COLUMN = single([[300.1], [300.2], [300.4]])
+ONE_PASS = "the variance is computed as E[x²] − E[x]², which cancels where the mean is large"
+
+# Batches seen, so many that what is left of the start of the averages is 0.
+MANY = jnp.array(10**6, jnp.int32)
+
+
+def _call(make: Any, *arguments: Any, params: Any = (), **options: Any) -> Any:
+    """What a module without state, built by `make()`, does to these arguments."""
+    function = hk.transform(lambda: make()(*arguments, **options))
+    return function.apply(dict(params), None)
+
+
+def _initializer(*scaling: Any) -> Any:
+    def init(key: Any, shape: Any, dtype: Any) -> Any:
+        function = hk.transform(lambda: hk.initializers.VarianceScaling(*scaling)(shape, dtype))
+        return function.apply({}, key)
+
+    return _jax.initializer(init)
+
+
+@partial(jax.jit, static_argnames="keep_prob")
+def dropout(seed, x, keep_prob):
+    return hk.dropout(jax.random.key(seed), 1 - keep_prob, x)
+
+
+def _batch_norm(x: Any, stats: Any, scale: Any, bias: Any, train: bool, *options: Any) -> Any:
+    def forward() -> Any:
+        # In the dtype of x, as the module makes its own.
+        affine = {"scale": scale.astype(x.dtype), "offset": bias.astype(x.dtype)}
+        return hk.BatchNorm(False, False, *options)(x, train, **affine)
+
+    shape = (1,) * (x.ndim - 1) + (-1,)
+    values = [value.reshape(shape).astype(x.dtype) for value in stats]
+    names = ("batch_norm/~/mean_ema", "batch_norm/~/var_ema")
+    state = {
+        name: {"counter": MANY, "hidden": value, "average": value}
+        for name, value in zip(names, values, strict=True)
+    }
+    y, new = hk.transform_with_state(forward).apply({}, state, None)
+    return y, *(new[name]["average"].ravel() for name in names)
+
+
+@partial(jax.jit, static_argnames=("decay", "epsilon"))
+def batch_norm(x, mean, var, scale, bias, decay, epsilon):
+    return _batch_norm(x, (mean, var), scale, bias, True, decay, epsilon)
+
+
+@partial(jax.jit, static_argnames="epsilon")
+def batch_norm_inference(x, mean, var, scale, bias, epsilon):
+    return _batch_norm(x, (mean, var), scale, bias, False, 0.9, epsilon)[0]
+
+
+@partial(jax.jit, static_argnames="epsilon")
+def layer_norm(x, scale, bias, epsilon):
+    make = partial(hk.LayerNorm, -1, False, False, epsilon)
+    return _call(make, x, scale=scale, offset=bias)
+
+
+@partial(jax.jit, static_argnames=("groups", "epsilon"))
+def group_norm(x, groups, epsilon):
+    return _call(
+        partial(hk.GroupNorm, groups, create_scale=False, create_offset=False, eps=epsilon), x
+    )
+
+
+@partial(jax.jit, static_argnames="epsilon")
+def instance_norm(x, epsilon):
+    return _call(partial(hk.InstanceNorm, False, False, epsilon), x)
+
+
+@partial(jax.jit, static_argnames="epsilon")
+def rms_norm(x, scale, epsilon):
+    params = {"rms_norm": {"scale": scale}}
+    return _call(partial(hk.RMSNorm, -1, epsilon), x, params=params)
+
+
+KNOWN = {
+    "DRP-11": Known(
+        "P = 0 is refused: the rate must be below 1", {"x": np.ones((1, 1), np.float32), "seed": 0}
+    ),
+    "BNT-02": Known(ONE_PASS, {"x": COLUMN, "epsilon": 1e-5}),
+    "BNT-03": Known(ONE_PASS, {"x": COLUMN, "epsilon": 1e-5}),
+    "BNT-04": Known(ONE_PASS, {"x": COLUMN, "seed": 0}),
+    "BNT-07": Known(f"{ONE_PASS}, and becomes negative: NaN", {"value": -3.7e4, "epsilon": 1e-5}),
+    "BNT-08": Known(ONE_PASS, {"kappa": 1e3, "spread": 1.0, "seed": 0}),
+    "BNT-12": Known("statistics in the dtype of the data", {"seed": 0, "offset": 8.0}),
+}
+
+TARGET = Target(
+    name="haiku",
+    operations={
+        "glorot_uniform": _initializer(1.0, "fan_avg", "uniform"),
+        "glorot_normal": _initializer(1.0, "fan_avg", "truncated_normal"),
+        "he_uniform": _initializer(2.0, "fan_in", "uniform"),
+        "he_normal": _initializer(2.0, "fan_in", "truncated_normal"),
+        "lecun_normal": _initializer(1.0, "fan_in", "truncated_normal"),
+        "dropout": dropout,
+        "dropout_gradient": _jax.dropout_gradient(dropout),
+        "batch_norm": batch_norm,
+        "batch_norm_gradient": _jax.batch_norm_gradient(batch_norm),
+        "batch_norm_inference": batch_norm_inference,
+        "layer_norm": layer_norm,
+        "group_norm": group_norm,
+        "instance_norm": instance_norm,
+        "rms_norm": rms_norm,
+    },
+    version=version("dm-haiku"),
+    conventions={
+        "dropout": "inverted",
+        "decay": "old",
+        "running_variance": "biased",
+        "normal": "truncated",
+    },
+    known=KNOWN,
+)

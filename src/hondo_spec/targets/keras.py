@@ -1,0 +1,262 @@
+"""Keras on its JAX backend."""
+
+import functools
+import math
+import os
+from importlib import import_module
+from importlib.metadata import version
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hondo_spec.draws import single
+from hondo_spec.target import Known, Target
+from hondo_spec.targets import _jax
+
+# Keras reads it once, when it is imported.
+os.environ["KERAS_BACKEND"] = "jax"
+keras: Any = import_module("keras")
+
+SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def _initializer(make: Any) -> Any:
+    return lambda seed, shape: make(seed=int(seed))(tuple(shape))
+
+
+@jax.jit
+def cross_entropy(z, classes):
+    return SPARSE(classes, z)
+
+
+def leaky_relu(x, slope):
+    return keras.activations.leaky_relu(jnp.asarray(x), negative_slope=slope)
+
+
+def _drop(seed: int, keep_prob: float) -> Any:
+    layer = keras.layers.Dropout(1 - keep_prob, seed=int(seed))
+    return lambda x: layer(x, training=True)
+
+
+def dropout(seed, x, keep_prob):
+    return _drop(seed, keep_prob)(jnp.asarray(x))
+
+
+def dropout_gradient(seed, x, keep_prob, g):
+    y, vjp = jax.vjp(_drop(seed, keep_prob), jnp.asarray(x))
+    return y, vjp(jnp.asarray(g))[0]
+
+
+def dropout_inference(x, keep_prob):
+    return keras.layers.Dropout(1 - keep_prob)(jnp.asarray(x), training=False)
+
+
+def gaussian_noise(seed, x, std):
+    return keras.layers.GaussianNoise(std, seed=int(seed))(jnp.asarray(x), training=True)
+
+
+def _built(layer: Any, shape: Any) -> Any:
+    layer.build(tuple(shape))
+    return layer
+
+
+def _policy(x: Any) -> str:
+    """Half-precision data is computed with variables of single precision."""
+    return "mixed_float16" if x.dtype == np.float16 else "float32"
+
+
+@functools.partial(jax.jit, static_argnames=("decay", "epsilon"))
+def batch_norm(x, mean, var, scale, bias, decay, epsilon):
+    layer = keras.layers.BatchNormalization(momentum=decay, epsilon=epsilon, dtype=_policy(x))
+    layer = _built(layer, x.shape)
+    y, new = layer.stateless_call([scale, bias], [mean, var], x, training=True)
+    return y, *new
+
+
+@functools.partial(jax.jit, static_argnames="epsilon")
+def batch_norm_inference(x, mean, var, scale, bias, epsilon):
+    layer = _built(keras.layers.BatchNormalization(epsilon=epsilon), x.shape)
+    return layer.stateless_call([scale, bias], [mean, var], x, training=False)[0]
+
+
+@functools.partial(jax.jit, static_argnames="epsilon")
+def layer_norm(x, scale, bias, epsilon):
+    layer = _built(keras.layers.LayerNormalization(epsilon=epsilon), x.shape)
+    return layer.stateless_call([scale, bias], [], x)[0]
+
+
+@functools.partial(jax.jit, static_argnames=("groups", "epsilon"))
+def group_norm(x, groups, epsilon):
+    layer = keras.layers.GroupNormalization(groups, epsilon=epsilon, center=False, scale=False)
+    return _built(layer, x.shape).stateless_call([], [], x)[0]
+
+
+@functools.partial(jax.jit, static_argnames="epsilon")
+def rms_norm(x, scale, epsilon):
+    layer = _built(keras.layers.RMSNormalization(epsilon=epsilon), x.shape)
+    return layer.stateless_call([scale], [], x)[0]
+
+
+@jax.jit
+def l2_normalize(x):
+    return keras.layers.UnitNormalization()(x)
+
+
+@jax.jit
+def l2_normalize_gradient(x, g):
+    return jax.vjp(l2_normalize, x)[1](g)[0]
+
+
+def _penalty(tree: Any, regularizer: Any) -> Any:
+    """As `kernel_regularizer`, which layers apply to their kernels alone."""
+    return sum(regularizer(leaf) for name, leaf in tree.items() if name.endswith("kernel"))
+
+
+# Keras has no factor 1/2.
+@functools.partial(jax.jit, static_argnames="strength")
+def l1_penalty(tree, strength):
+    return _penalty(tree, keras.regularizers.L1(strength / 2))
+
+
+@functools.partial(jax.jit, static_argnames="strength")
+def l2_penalty(tree, strength):
+    return _penalty(tree, keras.regularizers.L2(strength / 2))
+
+
+@functools.partial(jax.jit, static_argnames=("l1", "l2"))
+def elastic_net_penalty(tree, l1, l2):
+    return _penalty(tree, keras.regularizers.L1L2(l1 / 2, l2 / 2))
+
+
+def max_norm(w, limit):
+    return keras.constraints.MaxNorm(limit, axis=0)(w)
+
+
+def _clip(tree: Any, **option: float) -> Any:
+    """What a step of length 1 from 0 takes away is the gradient as the optimizer clips it."""
+    optimizer = keras.optimizers.SGD(learning_rate=1.0, **option)
+    variables = [
+        keras.Variable(np.zeros_like(leaf), dtype=str(leaf.dtype)) for leaf in tree.values()
+    ]
+    optimizer.apply([jnp.asarray(leaf) for leaf in tree.values()], variables)
+    return {name: -np.asarray(new) for name, new in zip(tree, variables, strict=True)}
+
+
+def clip_by_global_norm(tree, limit):
+    return _clip(tree, global_clipnorm=limit)
+
+
+def clip_by_value(tree, limit):
+    return _clip(tree, clipvalue=limit)
+
+
+def early_stopping(values, patience, min_delta, mode):
+    stopper = keras.callbacks.EarlyStopping("loss", min_delta, patience, mode=mode)
+    model = SimpleNamespace(stop_training=False)
+    stopper.set_model(model)
+    stopper.on_train_begin()
+    for epoch, value in enumerate(values):
+        stopper.on_epoch_end(epoch, {"loss": value})
+        if model.stop_training:
+            return epoch, stopper.best_epoch
+    return None, stopper.best_epoch
+
+
+def random_flip(seed, images):
+    return keras.layers.RandomFlip("horizontal", seed=int(seed))(images, training=True)
+
+
+def random_crop(seed, images, size):
+    return keras.layers.RandomCrop(size, size, seed=int(seed))(images, training=True)
+
+
+def mixup(seed, images, labels):
+    layer = keras.layers.MixUp(seed=int(seed))
+    mixed = layer({"images": images, "labels": labels}, training=True)
+    return mixed["images"], mixed["labels"]
+
+
+AFFINE = "x̂ is computed as x / s − μ / s, and the second quotient is rounded"
+FIRST = "the first value is the best, whatever it is"
+STOPPING = "https://keras.io/api/callbacks/early_stopping/"
+
+KNOWN = {
+    "NOI-01": Known(
+        "a standard deviation above 1 is refused",
+        {"std": 3.0},
+        "https://keras.io/api/layers/regularization_layers/gaussian_noise/",
+    ),
+    "BNT-07": Known(AFFINE, {"value": -3.0, "epsilon": 1e-3}),
+    "BNT-09": Known(AFFINE, {"x": single([[0, 0, 1]])}),
+    "NRM-05": Known("the gradient at 0 is NaN", {"scale": 1.0, "seed": 0}),
+    "PEN-04": Known(
+        "the gradient of |w| at 0 is 1", {"w": np.zeros((1, 1), np.float32), "strength": 0.5}
+    ),
+    "CLP-03": Known(
+        "a gradient inside the limit is rescaled by c / c, computed as c · (1 / c)",
+        {"tree": {"a": single([1])}, "factor": 1.001},
+    ),
+    "CLP-07": Known(
+        "squares overflow, and the gradient is NaN", {"case": ("float16", (300.0, 400.0), 1.0)}
+    ),
+    "CLP-08": Known("with an infinite entry all become NaN", {"bad": math.inf}),
+    "EST-05": Known(FIRST, {"values": (math.nan, 1.0)}, STOPPING),
+    "EST-06": Known(FIRST, {"patience": 1}, STOPPING),
+    "AUG-04": Known("all images of a batch are cropped at the same place", {"seed": 0}),
+}
+
+TARGET = Target(
+    name="keras",
+    operations={
+        "glorot_uniform": _initializer(keras.initializers.GlorotUniform),
+        "glorot_normal": _initializer(keras.initializers.GlorotNormal),
+        "he_uniform": _initializer(keras.initializers.HeUniform),
+        "he_normal": _initializer(keras.initializers.HeNormal),
+        "lecun_normal": _initializer(keras.initializers.LecunNormal),
+        "sigmoid": jax.jit(keras.activations.sigmoid),
+        "sigmoid_gradient": _jax.slope(keras.activations.sigmoid),
+        "tanh": jax.jit(keras.activations.tanh),
+        "tanh_gradient": _jax.slope(keras.activations.tanh),
+        "relu": jax.jit(keras.activations.relu),
+        "relu_gradient": _jax.slope(keras.activations.relu),
+        "leaky_relu": leaky_relu,
+        "softmax": jax.jit(keras.activations.softmax),
+        "cross_entropy": cross_entropy,
+        "cross_entropy_gradient": jax.jit(jax.grad(cross_entropy)),
+        "dropout": dropout,
+        "dropout_gradient": dropout_gradient,
+        "dropout_inference": dropout_inference,
+        "gaussian_noise": gaussian_noise,
+        "batch_norm": batch_norm,
+        "batch_norm_gradient": _jax.batch_norm_gradient(batch_norm),
+        "batch_norm_inference": batch_norm_inference,
+        "layer_norm": layer_norm,
+        "group_norm": group_norm,
+        "rms_norm": rms_norm,
+        "l2_normalize": l2_normalize,
+        "l2_normalize_gradient": l2_normalize_gradient,
+        "l1_penalty": l1_penalty,
+        "l1_penalty_gradient": jax.grad(l1_penalty),
+        "l2_penalty": l2_penalty,
+        "l2_penalty_gradient": jax.grad(l2_penalty),
+        "elastic_net_penalty": elastic_net_penalty,
+        "max_norm": max_norm,
+        "clip_by_global_norm": clip_by_global_norm,
+        "clip_by_value": clip_by_value,
+        "early_stopping": early_stopping,
+        "random_flip": random_flip,
+        "random_crop": random_crop,
+        "mixup": mixup,
+    },
+    version=version("keras"),
+    conventions={
+        "dropout": "inverted",
+        "decay": "old",
+        "running_variance": "biased",
+        "normal": "truncated",
+    },
+    known=KNOWN,
+)

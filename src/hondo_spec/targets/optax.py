@@ -1,0 +1,77 @@
+"""optax: losses, clipping, decay of weights and projections."""
+
+import math
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from hondo_spec.target import Known, Target
+
+
+@jax.jit
+def cross_entropy(z, classes):
+    return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(z, classes))
+
+
+def _updates(make: Any) -> Any:
+    """What a gradient becomes by the transformation `make(limit)`."""
+
+    @jax.jit
+    def update(tree: Any, limit: Any) -> Any:
+        transformation = make(limit)
+        return transformation.update(tree, transformation.init(tree))[0]
+
+    return update
+
+
+@jax.jit
+def l2_penalty_gradient(tree, strength):
+    weights = {name: name.endswith("kernel") for name in tree}
+    decay = optax.add_decayed_weights(strength, mask=weights)
+    still = jax.tree.map(jnp.zeros_like, tree)
+    return decay.update(still, decay.init(tree), tree)[0]
+
+
+@jax.jit
+def max_norm(w, limit):
+    project = partial(optax.projections.projection_l2_ball, scale=limit)
+    return jax.vmap(project, in_axes=1, out_axes=1)(w)
+
+
+KNOWN = {
+    "CLP-06": Known(
+        "a limit of 0 makes a gradient of zeros NaN: 0 / 0",
+        {"limit": 0.0},
+        "https://github.com/google-deepmind/optax/pull/1752",
+    ),
+    "CLP-07": Known(
+        "the norm is summed in the dtype of the gradient: float16 overflows and the gradient is 0",
+        {"case": ("float16", (300.0, 400.0), 1.0)},
+        avoid="gradients in float32",
+    ),
+    "CLP-08": Known(
+        "with an infinite entry the finite ones become 0 and that one NaN",
+        {"bad": math.inf},
+        avoid="optax.apply_if_finite",
+    ),
+}
+
+TARGET = Target(
+    name="optax",
+    operations={
+        "cross_entropy": cross_entropy,
+        "cross_entropy_gradient": jax.jit(jax.grad(cross_entropy)),
+        "label_smoothing": jax.jit(optax.smooth_labels),
+        "l2_penalty_gradient": l2_penalty_gradient,
+        "max_norm": max_norm,
+        "clip_by_global_norm": _updates(optax.clip_by_global_norm),
+        "clip_by_value": _updates(optax.clip),
+        "global_norm": jax.jit(optax.tree.norm),
+    },
+    version=version("optax"),
+    known=KNOWN,
+)
