@@ -69,6 +69,8 @@ def test_a_run_that_fails_says_how_to_replay_it(capsys, adapter, tmp_path):
         (["run", "--area", "nosuch"], "area must be one of"),
         (["run", "--profile", "nosuch"], "profile must be one of"),
         (["explain", "BNT-99"], "area must be one of"),
+        (["mutants", "--seeds", "0"], "seeds must be at least 1"),
+        (["power", "--seeds", "-1"], "seeds must be at least 1"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(capsys, arguments, message):

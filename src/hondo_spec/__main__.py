@@ -1,7 +1,8 @@
 """The command line: run, matrix, mutants, power, explain."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,8 +12,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from hondo_spec import report
-from hondo_spec.check import check_target, false_alarms, find_profile, select
-from hondo_spec.matrix import matrix, present
+from hondo_spec.areas import PROPERTIES
+from hondo_spec.check import chance_of_alarm, check_target, find_profile, select
+from hondo_spec.kills import affected, false_alarms, kill_matrix
+from hondo_spec.matrix import killed, matrix, present
+from hondo_spec.mutants import BENIGN, MUTANTS
+from hondo_spec.power import ERRORS, WRONG, ladder
 from hondo_spec.runner import UNEXPECTED, Record
 from hondo_spec.target import Target, find_target
 
@@ -58,9 +63,37 @@ class Matrix:
     json: Path | None = None
 
 
+@dataclass(frozen=True)
+class Mutants:
+    """Judges the suite by wrong implementations and by right ones; exit code 1 if it errs.
+
+    Attributes:
+        seeds: at how many seeds the right ones are judged.
+        json: a file to write the kills to; it must not exist.
+    """
+
+    seeds: int = 20
+    json: Path | None = None
+
+
+@dataclass(frozen=True)
+class Power:
+    """Shows how wrong a parameter must be for the statistical properties to notice.
+
+    Attributes:
+        seeds: at how many seeds each error is tried.
+        profile: whose samples and level count.
+    """
+
+    seeds: int = 20
+    profile: str = "spec-ci"
+
+
 Command = (
     Annotated[Run, tyro.conf.subcommand("run")]
     | Annotated[Matrix, tyro.conf.subcommand("matrix")]
+    | Annotated[Mutants, tyro.conf.subcommand("mutants")]
+    | Annotated[Power, tyro.conf.subcommand("power")]
     | Annotated[Explain, tyro.conf.subcommand("explain")]
 )
 
@@ -96,7 +129,7 @@ def _run(command: Run) -> Callable[[], int]:
                 highlight=False,
             )
         console.print(f"{target.name} {target.version}: {report.counts(records)}")
-        chance = false_alarms(records, command.profile)
+        chance = chance_of_alarm(records, command.profile)
         console.print(f"a right implementation fails by chance in at most {chance:.0e} of runs")
         if out:
             with out:
@@ -109,12 +142,17 @@ def _run(command: Run) -> Callable[[], int]:
 
 def judged(console: Console, target: Target, areas: Sequence[str], profile: str) -> list[Record]:
     """The records of a target, under a progress bar."""
+    with _progress(console, target.name, len(select(areas))) as advance:
+        return check_target(target, areas=areas, profile=profile, callback=advance)
+
+
+@contextmanager
+def _progress(console: Console, what: str, total: int) -> Iterator[Callable[..., None]]:
+    """A bar that goes on by one for each call, and away at the end."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
-        task = bar.add_task(target.name, total=len(select(areas)))
-        return check_target(
-            target, areas=areas, profile=profile, callback=lambda _: bar.advance(task)
-        )
+        task = bar.add_task(what, total=total)
+        yield lambda *_: bar.advance(task)
 
 
 def _matrix(command: Matrix) -> Callable[[], int]:
@@ -143,6 +181,60 @@ def _matrix(command: Matrix) -> Callable[[], int]:
     return job
 
 
+def _mutants(command: Mutants) -> Callable[[], int]:
+    _check_seeds(command.seeds)
+    out = command.json and command.json.open("x")
+
+    def job() -> int:
+        console = Console()
+        wanted = sum(len(mutant.kills.split()) for mutant in MUTANTS)
+        with _progress(console, "mutants", wanted) as advance:
+            kills = kill_matrix(MUTANTS, callback=advance)
+        runs = command.seeds * (len(PROPERTIES) + sum(len(affected(b)) for b in BENIGN))
+        with _progress(console, "right implementations", runs) as advance:
+            alarms = false_alarms(range(1, command.seeds + 1), callback=advance)
+        survivors = [kill for kill in kills if not kill.killed]
+        for kill in survivors:
+            console.print(f"survives {kill.id}: {kill.mutant.name}", markup=False)
+        for alarm in alarms:
+            console.print(f"alarm at seed {alarm.seed}: {alarm.record}", markup=False)
+        console.print(
+            f"{len(kills) - len(survivors)} of {len(kills)} kills, by {len(MUTANTS)} mutants; "
+            f"{len(alarms)} false alarms in {runs} runs of {len(BENIGN)} right variants and the "
+            f"reference over {command.seeds} seeds"
+        )
+        if out:
+            with out:
+                out.write(report.to_json(killed(kills, alarms, runs, command.seeds)))
+        return int(bool(survivors or alarms))
+
+    return job
+
+
+def _power(command: Power) -> Callable[[], int]:
+    _check_seeds(command.seeds)
+    find_profile(command.profile)
+
+    def job() -> int:
+        console = Console()
+        with _progress(console, "ladders", len(WRONG) * len(ERRORS)) as advance:
+            rungs = ladder(seeds=range(command.seeds), profile=command.profile, callback=advance)
+        console.print(report.ladders(rungs))
+        return 0
+
+    return job
+
+
+def _check_seeds(seeds: int) -> None:
+    """Raises for less than one seed.
+
+    Raises:
+        ValueError: as it says.
+    """
+    if seeds < 1:
+        raise ValueError(f"seeds must be at least 1, got {seeds}.")
+
+
 def _explain(command: Explain) -> Callable[[], int]:
     properties = select([command.id])
 
@@ -156,6 +248,8 @@ def _explain(command: Explain) -> Callable[[], int]:
 _JOBS: dict[type, Callable[[Any], Callable[[], int]]] = {
     Run: _run,
     Matrix: _matrix,
+    Mutants: _mutants,
+    Power: _power,
     Explain: _explain,
 }
 

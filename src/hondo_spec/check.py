@@ -57,12 +57,12 @@ def check_target(
         records.append(run_property(property, target, profile))
         if callback is not None:
             callback(records[-1])
-    if false_alarms(records, profile) > LEDGER:
+    if chance_of_alarm(records, profile) > LEDGER:
         raise RuntimeError(f"statistical assertions exceed the {LEDGER:g} false alarms of a run.")
     return records
 
 
-def false_alarms(records: Iterable[Record], profile: Profile | str) -> float:
+def chance_of_alarm(records: Iterable[Record], profile: Profile | str) -> float:
     """The probability that a right implementation is called wrong by chance, by union bound."""
     return find_profile(profile).level * sum(record.assertions for record in records)
 

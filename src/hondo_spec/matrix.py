@@ -1,10 +1,12 @@
-"""All targets by all properties."""
+"""All targets by all properties, all mutants by those that must notice them: as data."""
 
 import platform
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from typing import Any
 
+from hondo_spec.kills import Alarm, Kill
+from hondo_spec.mutants import BENIGN
 from hondo_spec.report import rows
 from hondo_spec.runner import Record
 from hondo_spec.target import BUILT_IN, Target, find_target
@@ -52,4 +54,24 @@ def matrix(
             }
             for name, target in targets.items()
         ],
+    }
+
+
+def killed(kills: list[Kill], alarms: list[Alarm], runs: int, seeds: int) -> dict[str, Any]:
+    """What the suite made of the mutants and of the benign variants as data."""
+    return {
+        "kills": [
+            {
+                "mutant": kill.mutant.name,
+                "modelled on": kill.mutant.modelled_on,
+                "id": kill.id,
+                "killed": kill.killed,
+                "message": kill.record.message,
+            }
+            for kill in kills
+        ],
+        "benign": [mutant.name for mutant in BENIGN],
+        "seeds": seeds,
+        "runs": runs,
+        "alarms": [{"seed": a.seed, **a.record._asdict()} for a in alarms],
     }

@@ -95,6 +95,34 @@ def traceability(matrix: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def mutants(found: dict[str, Any]) -> str:
+    """Every wrong implementation and what noticed it; every right one."""
+    kills = found["kills"]
+    by_name = defaultdict(list)
+    for kill in kills:
+        by_name[kill["mutant"]].append(kill)
+    survivors = [kill for kill in kills if not kill["killed"]]
+    lines = [
+        HEAD,
+        "# Mutants",
+        "The suite is judged by implementations that are wrong on purpose, many of them modelled "
+        "on real ones, and by implementations that are right in another way.",
+        "",
+        f"* **Kill rate:** {len(kills) - len(survivors)} of {len(kills)}, by {len(by_name)} "
+        "mutants.",
+        f"* **False alarms:** {len(found['alarms'])} in {found['runs']} runs of the reference and "
+        f"{len(found['benign'])} right variants over {found['seeds']} seeds.",
+        "",
+        _row(["mutant", "modelled on", "noticed by", "missed by"]),
+        _row(["---"] * 4),
+    ]
+    for name, of_mutant in by_name.items():
+        ids = [[k["id"] for k in of_mutant if k["killed"] == killed] for killed in (True, False)]
+        lines.append(_row([name, of_mutant[0]["modelled on"], *map(" ".join, ids)]))
+    lines += ["", "## Right in another way", "", *(f"* {name}" for name in found["benign"])]
+    return "\n".join(lines) + "\n"
+
+
 def _row(cells: list[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
@@ -105,8 +133,12 @@ def _sign(status: str) -> str:
 
 def pages(folder: Path) -> dict[str, str]:
     """The text of each page, by its name."""
-    matrix = json.loads((folder / "matrix.json").read_text())
-    return {"conformance.md": conformance(matrix), "traceability.md": traceability(matrix)}
+    matrix, kills = (json.loads((folder / f"{n}.json").read_text()) for n in ("matrix", "kills"))
+    return {
+        "conformance.md": conformance(matrix),
+        "traceability.md": traceability(matrix),
+        "mutants.md": mutants(kills),
+    }
 
 
 if __name__ == "__main__":

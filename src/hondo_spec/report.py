@@ -14,6 +14,7 @@ from hondo_spec.areas import BY_ID
 from hondo_spec.draws import Made
 from hondo_spec.mutants import MUTANTS
 from hondo_spec.names import WHY
+from hondo_spec.power import Rung
 from hondo_spec.property import Property
 from hondo_spec.runner import STATUSES, Record
 
@@ -96,6 +97,17 @@ def _literal(value: Any) -> str:
         inner = ", ".join(_literal(v) for v in value)
         return f"[{inner}]" if isinstance(value, list) else f"({inner}{',' * (len(value) == 1)})"
     return repr(value)
+
+
+def ladders(rungs: Sequence[Rung]) -> Table:
+    """One row per parameter and error: the share of seeds that noticed, seen and predicted."""
+    made = Table(title="noticed, of all seeds")
+    for name in ("id", "parameter", "wrong by", "seen", "predicted", "smallest effect"):
+        made.add_column(name, justify="left" if name in ("id", "parameter") else "right")
+    for rung in rungs:
+        shares = f"{rung.error:.1%}", f"{rung.rejected:.2f}", f"{rung.predicted:.2f}"
+        made.add_row(rung.id, rung.what, *shares, f"{rung.smallest:.2%}")
+    return made
 
 
 def explain(property: Property) -> str:
