@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-U32 = 2.0**-24
+U32, U64 = 2.0**-24, 2.0**-53
 TINY = 2.0**-126  # the smallest normal number of float32: subnormals may be flushed
 GRID = 2.0**-20  # a uniform number in float32 has 23 bits at least; its distribution is that coarse
 UNITS = {"float32": U32, "float16": 2.0**-11, "bfloat16": 2.0**-8}  # unit roundoffs

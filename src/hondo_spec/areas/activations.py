@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from hondo_spec import draws
-from hondo_spec.bounds import TINY, gamma, ulps
+from hondo_spec.bounds import TINY, U32, gamma, ulps
 from hondo_spec.property import prop
 from hondo_spec.results import Check, Exact, Holds
 
@@ -53,7 +53,7 @@ def act_01(sigmoid, sigmoid_gradient, *, x):
 def act_02(sigmoid, tanh, *, x):
     y = np.float64(sigmoid(x))
     yield Check("σ(−x)", sigmoid(-x), 1 - y, 2 * slack(x))
-    yield Check("tanh", tanh(x), np.tanh(np.float64(x)), 2.0**-21, 1.0)
+    yield Check("tanh", tanh(x), np.tanh(np.float64(x)), ulps(4), 1.0)
     by_sigmoid = 2 * np.float64(sigmoid(2 * x)) - 1
     yield Check("tanh by σ", tanh(x), by_sigmoid, 4 * slack(2 * x), 1.0)
 
@@ -71,7 +71,7 @@ def act_03(sigmoid_gradient, tanh_gradient, *, x):
     x = np.append(x, np.float32(0))
     s, t = logistic(x), np.tanh(np.float64(x))
     # 1 − σ cancels: one unit of 1 may be lost.
-    yield Check("σ'", sigmoid_gradient(x), s * (1 - s), 4 * slack(x) * s * (1 - s) + 2.0**-22)
+    yield Check("σ'", sigmoid_gradient(x), s * (1 - s), 4 * slack(x) * s * (1 - s) + ulps(2))
     yield Check("tanh'", tanh_gradient(x), 1 - t**2, ulps(32))
     yield Exact("σ'(0)", np.asarray(sigmoid_gradient(x))[-1], np.float32(0.25))
 
@@ -87,7 +87,7 @@ def act_03(sigmoid_gradient, tanh_gradient, *, x):
     power=(-3, 2, 10),
 )
 def act_04(relu, relu_gradient, *, x, power):
-    x = np.where(np.abs(x) < 1e-30, 0, x).astype(np.float32)
+    x = np.where(np.abs(x) < 2**10 * TINY, 0, x).astype(np.float32)
     y, a = np.asarray(relu(x)), np.float32(2.0**power)
     yield Exact("max(0, x)", y, np.maximum(x, 0))
     yield Exact("relu(ax)", relu(a * x), a * y)
@@ -157,7 +157,7 @@ def act_07(cross_entropy, *, z, classes, level):
     yield Check("E", cross_entropy(z, classes), np.mean(rows(z, classes)), 2 * bound, 1.0)
     equal = np.full((6, 4), level, np.float32)
     # Logits of this size resolve ln K no better than their own last place.
-    grain = gamma(24) * (math.log(4) + 1) + 2 * level * 2.0**-24
+    grain = gamma(24) * (math.log(4) + 1) + 2 * level * U32
     yield Check("ln K", cross_entropy(equal, classes), math.log(4), grain)
 
 

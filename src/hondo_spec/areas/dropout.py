@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 
 from hondo_spec import draws, statistics
-from hondo_spec.bounds import gamma, ulps
+from hondo_spec.bounds import U64, gamma, ulps
 from hondo_spec.property import prop
 from hondo_spec.results import Check, Exact
 
@@ -210,7 +210,7 @@ def drp_10(scale_weights, *, seed, keep_prob):
     scaled = {name: np.float64(leaf) for name, leaf in scale_weights(tree, keep_prob).items()}
     got = softmax(x @ scaled["kernel"] + scaled["bias"])
     size = np.abs(x) @ np.abs(tree["kernel"]) + np.abs(tree["bias"])
-    return Check("p", got, want, (2 * gamma(4) * (np.max(size) + 1) + gamma(512, 2.0**-53)) * want)
+    return Check("p", got, want, (2 * gamma(4) * (np.max(size) + 1) + gamma(512, U64)) * want)
 
 
 @prop(

@@ -112,7 +112,7 @@ def ini_03(glorot_uniform, samples, *, seed):
 )
 def ini_04(glorot_normal, *, shape):
     variance = 2 / sum(fans_of(shape))
-    return statistics.variance("W", glorot_normal(0, shape), variance, ratio=1.2)
+    return statistics.variance("W", glorot_normal(shape[0], shape), variance, ratio=1.2)
 
 
 @prop(
@@ -125,7 +125,7 @@ def ini_04(glorot_normal, *, shape):
     shape=((64, 1024), (1024, 64), CONVOLUTION),
 )
 def ini_05(he_normal, *, shape):
-    return statistics.variance("W", he_normal(0, shape), 2 / fans_of(shape)[0], ratio=1.2)
+    return statistics.variance("W", he_normal(shape[0], shape), 2 / fans_of(shape)[0], ratio=1.2)
 
 
 @prop(

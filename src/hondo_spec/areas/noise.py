@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import norm
 
 from hondo_spec import draws, statistics
-from hondo_spec.bounds import GRID, gamma
+from hondo_spec.bounds import GRID, U64, gamma
 from hondo_spec.property import prop
 from hondo_spec.results import Check, Exact
 
@@ -64,7 +64,7 @@ def noi_03(noise_penalty, *, w, x, y, std):
     points = math.sqrt(std**2 * d) * np.concatenate([np.eye(d), -np.eye(d)])
     noisy = np.mean(np.sum(((x + points) @ np.float64(w) - y) ** 2, axis=1))
     clean = float(np.sum((np.float64(x) @ w - y) ** 2))
-    bound = gamma(64, 2.0**-53) * (noisy + clean) + gamma(w.size + 2) * (noisy - clean)
+    bound = gamma(64, U64) * (noisy + clean) + gamma(w.size + 2) * (noisy - clean)
     return Check("penalty", noise_penalty(w, std), noisy - clean, bound, 1.0)
 
 

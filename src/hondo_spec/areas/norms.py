@@ -37,18 +37,21 @@ def nrm_01(layer_norm, *, kappa, seed):
 @prop(
     "NRM-02",
     "B M",
-    "group norm standardizes neighbouring channels, over space too",
+    "group norm standardizes neighbouring channels, over space too; alone they are instances",
     formula=r"y = \frac{x - \mu_G}{\sqrt{v_G+\varepsilon}}",
     source="slide 17; Wu & He 2018, equation 7",
     symbols="group_norm instance_norm",
     x=draws.normals(2, 4, 4, 6),
     groups=(1, 2, 3, 6),
 )
-def nrm_02(group_norm, *, x, groups):
+def nrm_02(group_norm, instance_norm=None, *, x, groups):
     cut = x.reshape(2, 16, groups, 6 // groups)
     s = standard(cut, EPS, axes=(1, 3))
     bound = (s.bound + gamma(4) * np.abs(s.xhat)).reshape(x.shape)
-    return Check("y", group_norm(x, groups, EPS), s.xhat.reshape(x.shape), bound)
+    want = s.xhat.reshape(x.shape)
+    yield Check("y", group_norm(x, groups, EPS), want, bound)
+    if instance_norm is not None and groups == 6:
+        yield Check("instance norm", instance_norm(x, EPS), want, bound)
 
 
 @prop(

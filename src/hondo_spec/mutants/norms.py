@@ -55,6 +55,11 @@ MUTANTS = (
             )
         },
     ),
+    Mutant(
+        "instance norm of all channels",
+        "NRM-02",
+        {"instance_norm": lambda x, e: right.group_norm(x, 1, e)},
+    ),
     Mutant("interleaved groups", "NRM-02", {"group_norm": _interleaved}),
     Mutant("group norm of each position", "NRM-02", {"group_norm": _per_position}),
     Mutant(

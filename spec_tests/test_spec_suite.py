@@ -1,0 +1,174 @@
+"""The specification held against itself: complete, satisfiable, sharp, and quiet."""
+
+import ast
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hondo
+import hondo.linen
+import hondo_spec
+from hondo_spec import check_target, find_target, runner
+from hondo_spec.areas import BY_ID, PROPERTIES
+from hondo_spec.kills import SEEDED, affected, false_alarms, kill_matrix, shifted
+from hondo_spec.mutants import BENIGN, MUTANTS
+from hondo_spec.operations import OPERATIONS
+from hondo_spec.power import WRONG, ladder
+from hondo_spec.profiles import LEDGER, PROFILES
+from hondo_spec.property import RESERVED
+from hondo_spec.results import judge
+from hondo_spec.runner import run_property
+
+COUNTS = {
+    "INI": 15, "ACT": 8, "DRP": 13, "NOI": 5, "BNT": 12, "BNR": 6, "BNI": 3, "BNP": 3, "BNF": 3,
+    "NRM": 6, "RES": 6, "PEN": 10, "MTL": 4, "ENS": 5, "AUG": 6, "CLP": 9, "EST": 10, "GRD": 6,
+    "XCT": 4,
+}  # fmt: skip
+IDS = {f"{area}-{k:02d}" for area, count in COUNTS.items() for k in range(1, count + 1)}
+REFERENCE = find_target("reference")
+# What hondo does not offer, and what therefore constrains no symbol of it.
+NOT_OFFERED = {"INI-08"}
+SWIFT = PROFILES["dev"]._replace(shrink=False)
+
+
+def test_the_properties_are_exactly_those_of_the_specification():
+    assert len(IDS) == 134
+    assert {property.id for property in PROPERTIES} == IDS
+    assert len(PROPERTIES) == len(IDS)
+
+
+@pytest.mark.parametrize("property", PROPERTIES, ids=lambda property: property.id)
+def test_a_property_says_what_where_from_and_of_what(property):
+    assert property.kind in "XBSET"
+    assert property.level in "Ms"
+    assert all([property.statement, property.formula, property.source, property.draws])
+    assert property.needs
+    for symbol in property.symbols:
+        assert hasattr(hondo, symbol) or hasattr(hondo.linen, symbol), symbol
+    assert property.symbols or property.id in NOT_OFFERED
+
+
+def test_every_operation_is_documented_used_and_in_the_reference():
+    used = {name for property in PROPERTIES for name in property.uses}
+    assert used == set(OPERATIONS) == set(REFERENCE.operations)
+    assert not used & set(RESERVED)
+
+
+def test_every_operation_with_a_seed_is_known_as_such():
+    seeded = {name for name, text in OPERATIONS.items() if f"{name}(seed" in text}
+    assert seeded == set(SEEDED)
+
+
+@pytest.mark.parametrize(
+    ("profile", "right"), [("dev", ("PASS", "UNPOWERED")), ("spec-ci", ("PASS",))]
+)
+def test_the_reference_satisfies_everything(profile, right):
+    records = check_target("reference", profile=profile)
+    assert [record for record in records if record.status not in right] == []
+    assertions = sum(record.assertions for record in records)
+    assert assertions * PROFILES[profile].level <= LEDGER
+
+
+def test_every_mutant_is_killed_and_every_property_kills():
+    assert len(MUTANTS) >= 130
+    names = [mutant.name for mutant in MUTANTS]
+    assert sorted(set(names)) == sorted(names)
+    kills = kill_matrix(MUTANTS)
+    assert [(kill.mutant.name, kill.id) for kill in kills if not kill.killed] == []
+    assert {kill.id for kill in kills} == IDS
+
+
+def test_what_is_right_in_another_way_raises_no_alarm():
+    assert len(BENIGN) >= 25
+    assert all(affected(variant) for variant in BENIGN)
+    assert not any(variant.kills for variant in BENIGN)
+    assert false_alarms((1, 2), SWIFT._replace(examples=6)) == []
+
+
+def test_a_shifted_seed_is_another_draw():
+    alarms = false_alarms((3,), SWIFT._replace(examples=2), benign=())
+    assert alarms == []
+    shape = (3, 4)
+    first = REFERENCE.operations["glorot_uniform"](0, shape)
+    second = shifted(REFERENCE.operations, 1)["glorot_uniform"](0, shape)
+    assert not np.any(first == second)
+
+
+def _bodies():
+    folder = Path(hondo_spec.__file__).parent / "areas"
+    for path in sorted(folder.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                yield from ((path.name, inner) for line in node.body for inner in ast.walk(line))
+
+
+def _is_tolerance(node):
+    """A comparison with a tolerance of its own, or a number that can only be one."""
+    if isinstance(node, ast.Call):
+        called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        return called in ("allclose", "isclose", "approx", "assert_allclose")
+    if isinstance(node, ast.keyword):
+        return node.arg in ("rtol", "atol", "rel_tol", "abs_tol")
+    if isinstance(node, ast.Constant):
+        return isinstance(node.value, float) and 0 < node.value <= 1e-3
+    is_power = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow)
+    return is_power and isinstance(node.left, ast.Constant) and isinstance(node.right, ast.UnaryOp)
+
+
+def test_no_property_holds_a_tolerance_of_its_own():
+    found = [(name, ast.unparse(node)) for name, node in _bodies() if _is_tolerance(node)]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "code", ["np.allclose(a, b)", "f(a, atol=1)", "x < 1e-6", "2.0**-20", "pytest.approx(1)"]
+)
+def test_a_tolerance_would_be_found(code):
+    assert any(map(_is_tolerance, ast.walk(ast.parse(code))))
+
+
+def _swapped(result, level):
+    verdict = judge(result, level)
+    other = {"PASS": "FAIL", "FAIL": "PASS"}.get(verdict.status, verdict.status)
+    return verdict._replace(status=other)
+
+
+@pytest.mark.parametrize("property", PROPERTIES, ids=lambda property: property.id)
+def test_inverted_comparators_turn_the_reference_red(property, monkeypatch):
+    # A property that finds nothing at all would stay green.
+    monkeypatch.setattr(runner, "judge", _swapped)
+    record = run_property(property, REFERENCE, SWIFT._replace(examples=5))
+    assert record.status in ("FAIL", "UNPOWERED")
+
+
+def test_a_ladder_of_errors_is_climbed_as_predicted():
+    seeds = range(4)
+    rungs = ladder(errors=(0.0, 0.003, 0.03, 0.1), seeds=seeds)
+    for wrong in WRONG:
+        steps = [rung for rung in rungs if rung.id == wrong.id]
+        rejected = [rung.rejected for rung in steps]
+        assert rejected[0] == 0.0
+        assert rejected[-1] == 1.0
+        assert rejected == sorted(rejected)
+        for rung in steps:
+            # Beyond the smallest effect nothing is missed; at a third of it nothing is seen.
+            assert rung.rejected == 1.0 or rung.error < rung.smallest
+            assert rung.rejected == 0.0 or rung.error > rung.smallest / 3
+
+
+def test_hondo_by_its_other_policies_and_conventions():
+    functions = pytest.importorskip("hondo_spec.targets.functions")
+    for target in (*functions.POLICIES, functions.LECTURE):
+        areas = ["CLP-03", "CLP-06", "CLP-08", "DRP-08", "DRP-09"]
+        records = check_target(target, areas=areas, profile=SWIFT)
+        assert {record.status for record in records} <= {"PASS", "N/A"}
+        assert any(record.status == "PASS" for record in records)
+
+
+def test_an_operation_that_is_optional_is_judged_if_it_is_there():
+    flips = replace(REFERENCE, operations={"flip": REFERENCE.operations["flip"]})
+    both = {**flips.operations, "quarter_turn": lambda images: images}
+    assert run_property(BY_ID["AUG-01"], flips, SWIFT).status == "PASS"
+    assert run_property(BY_ID["AUG-01"], replace(flips, operations=both), SWIFT).status == "FAIL"
