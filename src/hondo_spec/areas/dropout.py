@@ -134,7 +134,7 @@ def drp_06(dropout, *, seed, keep_prob):
     keep_prob=PROBABILITIES,
 )
 def drp_07(dropout, conventions, *, keep_prob):
-    y = np.float64(dropout(0, np.ones((64, 64), np.float32), keep_prob))
+    y = np.float64(dropout(0, np.ones((32, 32), np.float32), keep_prob))
     want = factor(conventions, keep_prob) * keep_prob
     return Check("c P", np.max(y) * keep_prob, want, ulps(2) * want)
 

@@ -12,22 +12,13 @@ import optax
 
 import hondo
 from hondo_spec.target import Target
-from hondo_spec.targets import functions_chains
+from hondo_spec.targets import _jax, functions_chains
 
 INITIALIZERS = ("glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_normal")
 
 
-def _initializer(name: str) -> Any:
-    init = jax.jit(getattr(hondo, name)(), static_argnums=(1, 2))
-    return lambda seed, shape: init(jax.random.key(seed), tuple(shape), jnp.float32)
-
-
 def _activation(name: str) -> Any:
     return jax.jit(hondo.find_activation(name).function)
-
-
-def _slope(function: Any) -> Any:
-    return jax.jit(jax.vmap(jax.grad(function)))
 
 
 @partial(jax.jit, static_argnames="keep_prob")
@@ -38,15 +29,6 @@ def _drop(seed: Any, x: Any, keep_prob: float) -> Any:
 @partial(jax.jit, static_argnames="keep_prob")
 def _drop_lecture(seed: Any, x: Any, keep_prob: float) -> Any:
     return hondo.dropout(jax.random.key(seed), x, keep_prob=keep_prob)
-
-
-def _with_gradient(dropout: Any) -> Any:
-    @partial(jax.jit, static_argnames="keep_prob")
-    def both(seed: Any, x: Any, keep_prob: float, g: Any) -> Any:
-        y, vjp = jax.vjp(lambda x: dropout(seed, x, keep_prob), x)
-        return y, vjp(g)[0]
-
-    return both
 
 
 def scale_weights(tree, keep_prob):
@@ -153,11 +135,6 @@ def _branch(a: Any) -> Any:
 @jax.jit
 def residual(x, a):
     return _branch(a)(x)
-
-
-@jax.jit
-def residual_gradient(x, a, g):
-    return jax.vjp(_branch(a), x)[1](g)[0]
 
 
 @jax.jit
@@ -285,20 +262,20 @@ def _best(state: Any) -> int | None:
 
 OPERATIONS = {
     "fans": lambda shape: tuple(hondo.fans(shape)[:2]),
-    **{name: _initializer(name) for name in INITIALIZERS},
+    **{name: _jax.initializer(getattr(hondo, name)()) for name in INITIALIZERS},
     "sigmoid": _activation("sigmoid"),
-    "sigmoid_gradient": _slope(_activation("sigmoid")),
+    "sigmoid_gradient": _jax.slope(_activation("sigmoid")),
     "tanh": _activation("tanh"),
-    "tanh_gradient": _slope(_activation("tanh")),
+    "tanh_gradient": _jax.slope(_activation("tanh")),
     "relu": _activation("relu"),
-    "relu_gradient": _slope(_activation("relu")),
+    "relu_gradient": _jax.slope(_activation("relu")),
     # JAX's own, with the slope that ACTIVATIONS leaves at its default.
     "leaky_relu": _activation("leaky_relu"),
     "softmax": jax.jit(lambda z: hondo.average_probabilities(z[None])),
     "cross_entropy": jax.jit(hondo.cross_entropy),
     "cross_entropy_gradient": jax.jit(jax.grad(hondo.cross_entropy)),
     "dropout": _drop,
-    "dropout_gradient": _with_gradient(_drop),
+    "dropout_gradient": _jax.dropout_gradient(_drop),
     "dropout_inference": lambda x, keep_prob: x,
     "scale_weights": scale_weights,
     "gaussian_noise": gaussian_noise,
@@ -319,7 +296,7 @@ OPERATIONS = {
     "l2_normalize": jax.jit(hondo.l2_normalize),
     "l2_normalize_gradient": l2_normalize_gradient,
     "residual": residual,
-    "residual_gradient": residual_gradient,
+    "residual_gradient": _jax.residual_gradient(residual),
     "residual_stack": residual_stack,
     "residual_projection": residual_projection,
     "l1_penalty": _penalty(hondo.l1_penalty),
@@ -410,7 +387,7 @@ LECTURE = Target(
     "hondo, as the slides have it",
     {
         "dropout": _drop_lecture,
-        "dropout_gradient": _with_gradient(_drop_lecture),
+        "dropout_gradient": _jax.dropout_gradient(_drop_lecture),
         "dropout_inference": lambda x, keep_prob: x * np.float32(keep_prob),
         "scale_weights": scale_weights,
     },

@@ -82,6 +82,11 @@ def batch_norm_inference(x, mean, var, scale, bias, epsilon):
     return layer.stateless_call([scale, bias], [mean, var], x, training=False)[0]
 
 
+@jax.jit
+def batch_moments(x):
+    return keras.ops.moments(x, axes=tuple(range(x.ndim - 1)))
+
+
 @functools.partial(jax.jit, static_argnames="epsilon")
 def layer_norm(x, scale, bias, epsilon):
     layer = _built(keras.layers.LayerNormalization(epsilon=epsilon), x.shape)
@@ -233,6 +238,7 @@ TARGET = Target(
         "batch_norm": batch_norm,
         "batch_norm_gradient": _jax.batch_norm_gradient(batch_norm),
         "batch_norm_inference": batch_norm_inference,
+        "batch_moments": batch_moments,
         "layer_norm": layer_norm,
         "group_norm": group_norm,
         "rms_norm": rms_norm,
@@ -243,6 +249,7 @@ TARGET = Target(
         "l2_penalty": l2_penalty,
         "l2_penalty_gradient": jax.grad(l2_penalty),
         "elastic_net_penalty": elastic_net_penalty,
+        "proximal_l1": jax.jit(keras.activations.soft_shrink),
         "max_norm": max_norm,
         "clip_by_global_norm": clip_by_global_norm,
         "clip_by_value": clip_by_value,

@@ -100,6 +100,11 @@ def batch_norm_inference(x, mean, var, scale, bias, epsilon):
     return _numpy(_last(functional.batch_norm(_first(_tensor(x)), *arrays, eps=epsilon)))
 
 
+def batch_moments(x):
+    var, mean = torch.var_mean(_tensor(x), dim=tuple(range(x.ndim - 1)), correction=0)
+    return _numpy(mean), _numpy(var)
+
+
 def fold_batch_norm(kernel, bias, mean, var, scale, offset, epsilon):
     fuse = torch.nn.utils.fusion.fuse_linear_bn_weights
     arrays = map(_tensor, (kernel.T, bias, mean, var))
@@ -141,6 +146,12 @@ def l2_normalize_gradient(x, g):
     return _gradient(partial(functional.normalize, dim=-1), x, g)
 
 
+def bootstrap_indices(seed, count):
+    generator = torch.Generator().manual_seed(seed)
+    sampler = torch.utils.data.RandomSampler(range(count), replacement=True, generator=generator)
+    return list(sampler)
+
+
 def _clipped(clip: Any, tree: Any, limit: float) -> Any:
     parameters = {name: torch.zeros(leaf.shape) for name, leaf in tree.items()}
     for name, leaf in tree.items():
@@ -161,6 +172,10 @@ ADDED = "1e-6 is added to the norm, which shows where the limit is small"
 
 KNOWN = {
     "DRP-13": Known("x is multiplied by the mask: 0 · ∞ is NaN", {"bad": math.inf, "seed": 0}),
+    "BNT-05": Known(
+        "a running mean is rounded at every step: the mean of these is 1e-16, not 0",
+        {"x": single([[-4], [-2], [4], [2]])},
+    ),
     "BNT-07": Known(
         "x̂ is computed as x / s − μ / s, and the second quotient is rounded",
         {"value": -3.0, "epsilon": 1e-5},
@@ -209,15 +224,18 @@ TARGET = Target(
         "batch_norm": batch_norm,
         "batch_norm_gradient": batch_norm_gradient,
         "batch_norm_inference": batch_norm_inference,
+        "batch_moments": batch_moments,
         "fold_batch_norm": fold_batch_norm,
         "layer_norm": layer_norm,
         "group_norm": group_norm,
         "instance_norm": instance_norm,
         "rms_norm": rms_norm,
         "weight_norm": weight_norm,
+        "proximal_l1": _mapped(functional.softshrink),
         "max_norm": max_norm,
         "l2_normalize": _mapped(partial(functional.normalize, dim=-1)),
         "l2_normalize_gradient": l2_normalize_gradient,
+        "bootstrap_indices": bootstrap_indices,
         "clip_by_global_norm": partial(_clipped, torch.nn.utils.clip_grad_norm_),
         "clip_by_value": partial(_clipped, torch.nn.utils.clip_grad_value_),
         "global_norm": global_norm,
