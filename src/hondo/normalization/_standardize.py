@@ -65,8 +65,9 @@ def statistics(x: Array, axes: tuple[int, ...], valid: Array | None, axis_name: 
     dtype = accumulation_dtype(x)
     n = _entries(x, axes, valid, axis_name)
     pivot = lax.stop_gradient(_pivot(x, axes, valid, axis_name))
-    deviation = select(valid, x.astype(dtype) - pivot)
-    first, second = total(axes, axis_name, deviation, deviation * deviation)
+    # Twice, and apart from every other use of x, so that each sum is one pass.
+    once, again = (select(valid, same.astype(dtype) - pivot) for same in apart(x, 2))
+    first, second = total(axes, axis_name, once, again * again)
     residual = first / at_least_one(n)
     m2 = jnp.maximum(second - first * residual, 0.0)
     return Statistics(n, pivot, residual, m2)
@@ -88,6 +89,23 @@ def _entries(x: Array, axes: tuple[int, ...], valid: Array | None, axis_name: An
     shape = tuple(x.shape[i] if i in axes else n for i, n in enumerate(valid.shape))
     hits = jnp.broadcast_to(valid, shape).astype(jnp.int32)
     return total(axes, axis_name, hits)[0].astype(dtype)
+
+
+def apart(x: Array, copies: int) -> list[Array]:
+    """The same x several times, from each of which the compiler computes anew what it needs.
+
+    On CPU it fuses a sum with the elementwise operations before it only where nothing else uses
+    their result; whatever is shared is written to memory and read back, which costs more.
+    """
+    same = [x]
+    for _ in range(copies):
+        # Each from the one before: the compiler would merge barriers of one and the same array.
+        same.append(lax.platform_dependent(same[-1], cpu=lax.optimization_barrier, default=_same))
+    return same[1:]
+
+
+def _same(x: Array) -> Array:
+    return x
 
 
 def total(axes: tuple[int, ...], axis_name: Any, *terms: Array) -> tuple[Array, ...]:
@@ -126,7 +144,7 @@ def standardize(
     axes: tuple[int, ...],
     axis_name: Any,
 ) -> Standardized:
-    """Standardizes x over the axes; the statistics that come back, and the fallback, are constants.
+    """Standardizes x over the axes; the pivot, the deviations and the fallback are constants.
 
     Where nothing is valid, the fallback's mean and variance serve. Invalid entries are standardized
     by the statistics of the others; one that does not come out finite gives x̂ = 0.
@@ -134,10 +152,13 @@ def standardize(
     stats = statistics(x, axes, valid, axis_name)
     pivot, var = _with_fallback(stats, fallback)
     inverse = 1.0 / jnp.sqrt(var + epsilon)
-    xhat = ((x.astype(var.dtype) - pivot) - stats.residual) * inverse
-    if valid is not None:
-        xhat = jnp.where(valid | jnp.isfinite(xhat), xhat, 0.0)
+    xhat = _xhat(x, pivot, stats.residual, inverse, valid)
     return Standardized(gain * xhat + shift, xhat, inverse, stats)
+
+
+def _xhat(x: Array, pivot: Array, residual: Array, inverse: Array, valid: Array | None) -> Array:
+    xhat = ((x.astype(inverse.dtype) - pivot) - residual) * inverse
+    return xhat if valid is None else jnp.where(valid | jnp.isfinite(xhat), xhat, 0.0)
 
 
 def _with_fallback(stats: Statistics, fallback: tuple[Array, Array] | None) -> tuple[Array, Array]:
@@ -155,18 +176,37 @@ def _standardize_jvp(axes: tuple[int, ...], axis_name: Any, primals: Any, tangen
     dy is grouped by what multiplies dx, 1 and x̂, so that its transpose sums g and g·x̂ and nothing
     else: the gradients of shift and gain serve the gradient of x as well.
     """
-    x, gain, _, _, valid, _ = primals
-    dx, dgain, dshift, depsilon, _, _ = tangents
     out = standardize(*primals, axes, axis_name)
-    xhat, inverse, n = out.xhat, out.inverse, at_least_one(out.statistics.n)
-    dx = jnp.asarray(dx, xhat.dtype)
+    # Rematerialized, so that x is what the backward pass keeps and x̂ is computed where it is used.
+    tangent = jax.checkpoint(partial(_tangent, axes, axis_name))
+    dy, dxhat, dinverse, dresidual = tangent(primals, out.statistics, out.inverse, tangents[:4])
+    zeros = jax.tree.map(jnp.zeros_like, out.statistics)
+    return out, Standardized(dy, dxhat, dinverse, zeros._replace(residual=dresidual))
+
+
+def _tangent(
+    axes: tuple[int, ...],
+    axis_name: Any,
+    primals: Any,
+    stats: Statistics,
+    inverse: Array,
+    tangents: Any,
+) -> tuple[Array, Array, Array, Array]:
+    x, gain, _, _, valid, fallback = primals
+    dx, dgain, dshift, depsilon = tangents
+    n = at_least_one(stats.n)
+    pivot, _ = _with_fallback(stats, fallback)
+    dx = jnp.asarray(dx, inverse.dtype)
+    xhat = _xhat(x, pivot, stats.residual, inverse, valid)
     first, second = total(axes, axis_name, select(valid, dx), select(valid, xhat * dx))
-    mean = inverse * (first / n)
+    dmean = first / n
+    mean = inverse * dmean
     q = inverse * (second / n + 0.5 * inverse * depsilon)
+    (again,) = apart(x, 1)
+    xhat = _xhat(again, pivot, stats.residual, inverse, valid)
     dxhat = inverse * dx - mean - xhat * q
     dy = (gain * inverse) * dx + (dshift - gain * mean) + xhat * (dgain - gain * q)
     if valid is not None:
         kept = valid | jnp.isfinite(x)
         dxhat, dy = jnp.where(kept, dxhat, 0.0), jnp.where(kept, dy, dshift)
-    constants = jax.tree.map(jnp.zeros_like, out.statistics)
-    return out, Standardized(dy, dxhat, -inverse * q, constants)
+    return dy, dxhat, -inverse * q, dmean
