@@ -66,8 +66,10 @@ def statistics(x: Array, axes: tuple[int, ...], valid: Array | None, axis_name: 
     n = _entries(x, axes, valid, axis_name)
     pivot = lax.stop_gradient(_pivot(x, axes, valid, axis_name))
     # Twice, and apart from every other use of x, so that each sum is one pass.
-    once, again = (select(valid, same.astype(dtype) - pivot) for same in apart(x, 2))
-    first, second = total(axes, axis_name, once, again * again)
+    once = apart(x, pivot)
+    again = apart(*once)
+    deviation, same = (select(valid, x.astype(dtype) - pivot) for x, pivot in (once, again))
+    first, second = total(axes, axis_name, deviation, same * same)
     residual = first / at_least_one(n)
     m2 = jnp.maximum(second - first * residual, 0.0)
     return Statistics(n, pivot, residual, m2)
@@ -91,17 +93,15 @@ def _entries(x: Array, axes: tuple[int, ...], valid: Array | None, axis_name: An
     return total(axes, axis_name, hits)[0].astype(dtype)
 
 
-def apart(x: Array, copies: int) -> list[Array]:
-    """The same x several times, from each of which the compiler computes anew what it needs.
+def apart(*arrays: Array) -> tuple[Array, ...]:
+    """The same arrays; what is computed from them is computed anew, not shared with other uses.
 
-    On CPU it fuses a sum with the elementwise operations before it only where nothing else uses
-    their result; whatever is shared is written to memory and read back, which costs more.
+    On CPU the compiler fuses a sum with the elementwise operations before it only where nothing
+    else uses their results, even a mere broadcast: it writes to memory whatever is shared. Of
+    several calls, each takes what the one before gave, lest the compiler merges them.
     """
-    same = [x]
-    for _ in range(copies):
-        # Each from the one before: the compiler would merge barriers of one and the same array.
-        same.append(lax.platform_dependent(same[-1], cpu=lax.optimization_barrier, default=_same))
-    return same[1:]
+    barrier = partial(lax.platform_dependent, cpu=lax.optimization_barrier, default=_same)
+    return tuple(map(barrier, arrays))
 
 
 def _same(x: Array) -> Array:
@@ -198,12 +198,12 @@ def _tangent(
     pivot, _ = _with_fallback(stats, fallback)
     dx = jnp.asarray(dx, inverse.dtype)
     xhat = _xhat(x, pivot, stats.residual, inverse, valid)
+    again = apart(x, pivot, stats.residual, inverse)
     first, second = total(axes, axis_name, select(valid, dx), select(valid, xhat * dx))
     dmean = first / n
     mean = inverse * dmean
     q = inverse * (second / n + 0.5 * inverse * depsilon)
-    (again,) = apart(x, 1)
-    xhat = _xhat(again, pivot, stats.residual, inverse, valid)
+    xhat = _xhat(*again, valid)
     dxhat = inverse * dx - mean - xhat * q
     dy = (gain * inverse) * dx + (dshift - gain * mean) + xhat * (dgain - gain * q)
     if valid is not None:
