@@ -1,5 +1,6 @@
 """The reference run as one program written by hand, without hondo and without modules."""
 
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -52,7 +53,7 @@ def hand_run(epochs: int) -> Any:
 
 def _init(key: Any) -> Any:
     sizes = [64, WIDTH, WIDTH, 10]
-    shapes = list(zip(sizes, sizes[1:], strict=False))
+    shapes = list(pairwise(sizes))
     draws = jax.random.normal(key, (sum(a * b for a, b in shapes),))
     params, start = [], 0
     for a, b in shapes:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -70,16 +69,13 @@ def keras_run(epochs: int) -> Any:
 
     def run(seed: int = 0) -> Any:
         keras.utils.set_random_seed(seed)
-        hidden = [
-            [
-                keras.layers.Dense(WIDTH),
-                keras.layers.BatchNormalization(),
-                keras.layers.ReLU(),
-                keras.layers.Dropout(1 - KEEP_PROB),
-            ]
-            for _ in range(2)
-        ]
-        model = keras.Sequential([keras.Input((64,)), *sum(hidden, []), keras.layers.Dense(10)])
+        model = keras.Sequential([keras.Input((64,))])
+        for _ in range(2):
+            model.add(keras.layers.Dense(WIDTH))
+            model.add(keras.layers.BatchNormalization())
+            model.add(keras.layers.ReLU())
+            model.add(keras.layers.Dropout(1 - KEEP_PROB))
+        model.add(keras.layers.Dense(10))
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(keras.optimizers.Adam(LEARNING_RATE), loss)
         stop = keras.callbacks.EarlyStopping(patience=epochs + 1, restore_best_weights=True)
