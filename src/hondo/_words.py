@@ -27,7 +27,8 @@ def random_words(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "..
     key = key if typed else jax.random.wrap_key_data(key)
     index = linear_index(shape, range(len(shape)))
     is_threefry = str(jax.random.key_impl(key)) == "threefry2x32"
-    if not (is_threefry and jax.config.jax_threefry_partitionable and 0 < index.size <= 2**32):
+    partitionable = jax.config.values["jax_threefry_partitionable"]
+    if not (is_threefry and partitionable and 0 < index.size <= 2**32):
         return jax.random.bits(key, shape, jnp.uint32)
     first, second = jax.random.key_data(key)
     high, low = _threefry(first, second, index)

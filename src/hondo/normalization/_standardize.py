@@ -152,11 +152,11 @@ def standardize(
     stats = statistics(x, axes, valid, axis_name)
     pivot, var = _with_fallback(stats, fallback)
     inverse = 1.0 / jnp.sqrt(var + epsilon)
-    xhat = _xhat(x, pivot, stats.residual, inverse, valid)
+    xhat = _xhat(valid, x, pivot, stats.residual, inverse)
     return Standardized(gain * xhat + shift, xhat, inverse, stats)
 
 
-def _xhat(x: Array, pivot: Array, residual: Array, inverse: Array, valid: Array | None) -> Array:
+def _xhat(valid: Array | None, x: Array, pivot: Array, residual: Array, inverse: Array) -> Array:
     xhat = ((x.astype(inverse.dtype) - pivot) - residual) * inverse
     return xhat if valid is None else jnp.where(valid | jnp.isfinite(xhat), xhat, 0.0)
 
@@ -197,13 +197,13 @@ def _tangent(
     n = at_least_one(stats.n)
     pivot, _ = _with_fallback(stats, fallback)
     dx = jnp.asarray(dx, inverse.dtype)
-    xhat = _xhat(x, pivot, stats.residual, inverse, valid)
+    xhat = _xhat(valid, x, pivot, stats.residual, inverse)
     again = apart(x, pivot, stats.residual, inverse)
     first, second = total(axes, axis_name, select(valid, dx), select(valid, xhat * dx))
     dmean = first / n
     mean = inverse * dmean
     q = inverse * (second / n + 0.5 * inverse * depsilon)
-    xhat = _xhat(*again, valid)
+    xhat = _xhat(valid, *again)
     dxhat = inverse * dx - mean - xhat * q
     dy = (gain * inverse) * dx + (dshift - gain * mean) + xhat * (dgain - gain * q)
     if valid is not None:
