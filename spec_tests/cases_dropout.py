@@ -40,6 +40,10 @@ def _mask(key, x):
     return hondo.dropout_mask(key, x.shape, keep_prob=0.5)
 
 
+def _bernoulli(key, x):
+    return hondo.bernoulli_mask(key, x.shape, keep_prob=0.5)
+
+
 def _apply(key, x):
     return hondo.apply_dropout_mask(x, jax.random.bernoulli(key, 0.5, x.shape))
 
@@ -68,6 +72,7 @@ CASES = (
     Case("scale_weights", _scale_weights, keeps=False),
     Case("scale_parameters", _scale_parameters, keeps=False),
     Case("dropout_mask", _mask, random=True, differentiable=False, keeps=False),
+    Case("bernoulli_mask", _bernoulli, random=True, differentiable=False, keeps=False),
     Case("apply_dropout_mask", _apply, random=True),
     # Five updates, each of at most four roundings that jit may contract.
     Case("monte_carlo", _monte_carlo, random=True, keeps=False, ulps=20),

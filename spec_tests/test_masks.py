@@ -22,6 +22,7 @@ from jax.extend.core import jaxprs_in_params
 from scipy import stats
 
 import hondo
+from hondo._words import random_words
 from hondo.regularization import masks
 
 KEY = jax.random.key(2014)
@@ -94,7 +95,7 @@ def test_drp_05_related_keys_give_independent_masks(family) -> None:
 
 @pytest.fixture(scope="module")
 def words():
-    return np.asarray(jax.jit(lambda: masks._hash(KEY, (2**18,)))())
+    return np.asarray(jax.jit(lambda: masks.keyed_words(KEY, (2**18,)))())
 
 
 def test_every_bit_of_the_hash_is_fair_and_has_no_short_memory(words) -> None:
@@ -117,7 +118,7 @@ def test_a_flipped_bit_of_the_index_flips_every_bit_of_the_hash_half_of_the_time
 def test_the_hash_collides_as_often_as_independent_words_do() -> None:
     # A permutation of the indices never would, and kept units would be counted too evenly.
     n = 2**20
-    words = np.asarray(jax.jit(lambda: masks._hash(KEY, (n,)))())
+    words = np.asarray(jax.jit(lambda: masks.keyed_words(KEY, (n,)))())
     collisions = n - np.unique(words).size
     expected = n * (n - 1) / 2 / 2**32
     tails = (
@@ -205,7 +206,7 @@ def test_the_drawn_probability_is_p_rounded_down_to_2_32(keep_prob) -> None:
 
 def test_a_smaller_keep_prob_keeps_a_subset() -> None:
     # The sharpest check of the threshold: the smallest word kept decides, to one part in 2^32.
-    words = np.asarray(jax.jit(lambda: masks._hash(KEY, (1024,)))())
+    words = np.asarray(jax.jit(lambda: masks.keyed_words(KEY, (1024,)))())
     for word in np.sort(words)[[0, 7, 511]]:
         keep_prob = np.float32(np.float64(word) / 2**32)
         want = words < np.uint32(np.floor(np.float64(keep_prob) * 2**32))
@@ -217,8 +218,10 @@ def test_randomness_costs_128_bits_a_call_however_many_units() -> None:
     def drawn_bits(jaxpr) -> int:
         total = 0
         for equation in jaxpr.eqns:
-            if equation.primitive.name == "random_bits":
+            if equation.params.get("name") == "random_words":
                 total += sum(8 * v.aval.size * v.aval.dtype.itemsize for v in equation.outvars)
+                continue
+            assert equation.primitive.name != "random_bits"
             for inner in jaxprs_in_params(equation.params):
                 total += drawn_bits(inner)
         return total
@@ -323,3 +326,32 @@ def test_xct_04_a_raw_key_raises() -> None:
 def test_xct_04_a_mask_that_does_not_fit_raises(shape) -> None:
     with pytest.raises((ValueError, TypeError)):
         hondo.apply_dropout_mask(jnp.ones((2, 3)), jnp.ones(shape, bool))
+
+
+@pytest.mark.parametrize("keep_prob", [0.0, 1e-9, 0.1, 0.5, 0.8, 1 - 2**-24, 1.0])
+def test_bernoulli_mask_is_that_of_jax(keep_prob) -> None:
+    for key in (KEY, jax.random.key(3, impl="rbg")):
+        for shape in ((), (0, 3), (7,), (3, 5, 7), (256, 128)):
+            want = jax.random.bernoulli(key, np.float32(keep_prob), shape)
+            for function in (hondo.bernoulli_mask, jax.jit(hondo.bernoulli_mask, static_argnums=1)):
+                got = function(key, shape, keep_prob=keep_prob)
+                np.testing.assert_array_equal(got, want)
+
+
+def test_bernoulli_mask_keeps_nothing_but_its_result_in_memory() -> None:
+    def forward(key, x):
+        return hondo.apply_dropout_mask(x, hondo.bernoulli_mask(key, x.shape, keep_prob=0.7))
+
+    x = jnp.ones((512, 512))
+    compiled = jax.jit(forward).lower(KEY, x).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < x.nbytes / 100
+
+
+@pytest.mark.parametrize("partitionable", [False, True])
+def test_random_words_are_those_of_jax(partitionable) -> None:
+    with jax.threefry_partitionable(partitionable):
+        for key in (KEY, jax.random.PRNGKey(1), jax.random.key(1, impl="rbg")):
+            for shape in ((), (0,), (5,), (2, 3, 4)):
+                np.testing.assert_array_equal(
+                    random_words(key, shape), jax.random.bits(key, shape, jnp.uint32)
+                )

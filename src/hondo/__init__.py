@@ -80,7 +80,7 @@ from hondo.regularization.ensembles import (
     init_ensemble,
 )
 from hondo.regularization.gradient_surgery import pcgrad
-from hondo.regularization.masks import apply_dropout_mask, dropout_mask
+from hondo.regularization.masks import apply_dropout_mask, bernoulli_mask, dropout_mask
 from hondo.regularization.missing_labels import Labels, fill_missing, labelled_mean, masked_mean
 from hondo.regularization.mixing import cutmix, mixup
 from hondo.regularization.monte_carlo import MonteCarloMoments, monte_carlo
@@ -142,6 +142,7 @@ __all__ = [
     "batch_norm",
     "batch_norm_inference",
     "batch_normalize",
+    "bernoulli_mask",
     "bias_variance",
     "binary_cross_entropy",
     "bootstrap_indices",

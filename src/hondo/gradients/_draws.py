@@ -13,6 +13,7 @@ from jaxtyping import Array
 
 from hondo._checks import error
 from hondo._dtypes import wide
+from hondo._words import random_words, unit_interval
 
 
 def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
@@ -64,7 +65,10 @@ def _symmetric(key: Any, shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
     The generator's grid starts at -1 and ends one step short of 1: half a step centres it, exactly.
     """
     drawn_in = wide(dtype)
-    u = jax.random.uniform(key, tuple(shape), drawn_in, -1.0, 1.0)
+    if drawn_in == np.float32:
+        u = 2.0 * unit_interval(random_words(key, tuple(shape))) - 1.0
+    else:
+        u = jax.random.uniform(key, tuple(shape), drawn_in, -1.0, 1.0)
     return u + jnp.asarray(jnp.finfo(drawn_in).eps, drawn_in)
 
 

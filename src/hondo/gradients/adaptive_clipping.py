@@ -9,7 +9,7 @@ from jaxtyping import Array
 
 from hondo._checks import check_range
 from hondo._norms import Axes, project, unit_norm
-from hondo.gradients.clipping import Limit, Policy, global_norm, transformation
+from hondo.gradients.clipping import Limit, Policy, Size, transformation
 
 
 def adaptive_clip(
@@ -59,12 +59,12 @@ def adaptive_clip(
         norm = jnp.maximum(unit_norm(w, axes), epsilon)
         return project(g, axes, ratio.astype(norm.dtype) * norm)
 
-    def clip(updates: Any, params: Any, ratio: Array) -> tuple[Any, Array]:
+    def clip(updates: Any, params: Any, ratio: Array, size: Size) -> Any:
+        del size
         if params is None:
             raise ValueError(
                 "params must be given to update, got None. Call update(g, state, params)."
             )
-        clipped = jax.tree.map(lambda g, w: one(g, w, ratio), updates, params)
-        return clipped, global_norm(updates)
+        return jax.tree.map(lambda g, w: one(g, w, ratio), updates, params)
 
     return transformation("ratio", ratio, nonfinite, clip)

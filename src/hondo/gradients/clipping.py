@@ -168,13 +168,32 @@ def global_norm(tree: Any) -> Float[Array, ""]:
     return jnp.ldexp(_norm(scaled), exponent)
 
 
-Clip = Callable[[Any, Any, Array], tuple[Any, Array]]
+class Size(NamedTuple):
+    """The size of a tree of gradients, in two parts that cannot overflow.
+
+    Attributes:
+        scaled: the norm of the finite entries times 2^-exponent, float32.
+        exponent: 0 for all but extreme gradients.
+        nonfinite: for each leaf whether it has a NaN or an infinity.
+    """
+
+    scaled: Float[Array, ""]
+    exponent: Int[Array, ""]
+    nonfinite: Any
+
+    @property
+    def norm(self) -> Float[Array, ""]:
+        """The norm; infinity beyond the range of float32."""
+        return jnp.ldexp(self.scaled, self.exponent)
+
+
+Clip = Callable[[Any, Any, Array, Size], Any]
 
 
 def transformation(
     name: str, limit: Limit, nonfinite: Policy, clip: Clip
 ) -> optax.GradientTransformation:
-    """Makes one of `clip(updates, params, limit)` → clipped updates and the norm before.
+    """Makes one of `clip(updates, params, limit, size)` → clipped updates, all finite.
 
     Raises:
         ValueError: a negative limit, an unknown policy.
@@ -192,44 +211,70 @@ def _init(params: Any) -> ClippingState:
 def _update(
     limit: Limit, policy: Policy, clip: Clip, updates: Any, state: Any, params: Any = None
 ) -> tuple[Any, ClippingState]:
-    nonfinite = jax.tree.map(lambda g: ~jnp.all(jnp.isfinite(g)), updates)
-    bad = jnp.any(jnp.array([False, *jax.tree.leaves(nonfinite)]))
-    finite = jax.tree.map(lambda g: jnp.where(jnp.isfinite(g), g, 0), updates)
-    clipped, norm = clip(finite, params, jnp.asarray(limit, jnp.float32))
+    size = _size(updates)
+    bad = jnp.any(jnp.array([False, *jax.tree.leaves(size.nonfinite)]))
+    clipped = clip(_finite(updates), params, jnp.asarray(limit, jnp.float32), size)
     if policy == "propagate":
         clipped = jax.tree.map(lambda g, c: jnp.where(bad, g, c), updates, clipped)
     elif policy == "skip":
         clipped = jax.tree.map(lambda c: jnp.where(bad, 0, c), clipped)
-    return clipped, ClippingState(norm, nonfinite, state.nonfinite_steps + bad.astype(jnp.int32))
+    steps = state.nonfinite_steps + bad.astype(jnp.int32)
+    return clipped, ClippingState(size.norm, size.nonfinite, steps)
 
 
-def _by_global_norm(updates: Any, params: Any, limit: Array) -> tuple[Any, Array]:
+def _by_global_norm(updates: Any, params: Any, limit: Array, size: Size) -> Any:
     del params
-    scaled, exponent = _scaled(updates)
-    norm = _norm(scaled)
-    exceeds = norm > jnp.ldexp(limit, -exponent)
-    factor = limit / jnp.where(norm > 0, norm, 1.0)
+    exceeds = size.scaled > jnp.ldexp(limit, -size.exponent)
+    factor = limit / jnp.where(size.scaled > 0, size.scaled, 1.0)
 
-    def shrink(g: Array, s: Array) -> Array:
-        return jnp.where(exceeds, (s * factor).astype(g.dtype), g)
+    def shrink(g: Array) -> Array:
+        wide = _times_power_of_two(g.astype(accumulator(g.dtype)), -size.exponent)
+        return jnp.where(exceeds, (wide * factor).astype(g.dtype), g)
 
-    return jax.tree.map(shrink, updates, scaled), jnp.ldexp(norm, exponent)
-
-
-def _by_layer(updates: Any, params: Any, limit: Array) -> tuple[Any, Array]:
-    clipped = jax.tree.map(lambda g: _by_global_norm(g, params, limit)[0], updates)
-    return clipped, global_norm(updates)
+    return jax.tree.map(shrink, updates)
 
 
-def _by_value(updates: Any, params: Any, limit: Array) -> tuple[Any, Array]:
-    del params
+def _by_layer(updates: Any, params: Any, limit: Array, size: Size) -> Any:
+    del size
+    return jax.tree.map(lambda g: _by_global_norm(g, params, limit, _size(g)), updates)
+
+
+def _by_value(updates: Any, params: Any, limit: Array, size: Size) -> Any:
+    del params, size
 
     def clamp(g: Array) -> Array:
         wide = g.astype(accumulator(g.dtype))
         bound = limit.astype(wide.dtype)
         return jnp.clip(wide, -bound, bound).astype(g.dtype)
 
-    return jax.tree.map(clamp, updates), global_norm(updates)
+    return jax.tree.map(clamp, updates)
+
+
+def _finite(tree: Any) -> Any:
+    return jax.tree.map(lambda g: jnp.where(jnp.isfinite(g), g, 0), tree)
+
+
+def _size(tree: Any) -> Size:
+    """One pass of squares; where its sum is not a plain number, the passes that are always right.
+
+    A sum between 2^±60 is one: nothing overflowed, and what underflowed, less than 2^-126 for each
+    entry, is below its rounding.
+    """
+    squares = jax.tree.map(_sum_of_squares, tree)
+    total = _total(squares)
+    plain = (total > 2.0**-60) & (total < 2.0**60)
+
+    def quick(tree: Any) -> Size:
+        nonfinite = jax.tree.map(lambda leaf: jnp.zeros((), bool), tree)
+        return Size(root(total), jnp.zeros((), jnp.int32), nonfinite)
+
+    return jax.lax.cond(plain, quick, _careful_size, tree)
+
+
+def _careful_size(tree: Any) -> Size:
+    nonfinite = jax.tree.map(lambda g: ~jnp.all(jnp.isfinite(g)), tree)
+    scaled, exponent = _scaled(_finite(tree))
+    return Size(_norm(scaled), exponent, nonfinite)
 
 
 def _scaled(tree: Any) -> tuple[Any, Array]:
@@ -238,9 +283,24 @@ def _scaled(tree: Any) -> tuple[Any, Array]:
     largest = [jnp.max(jnp.abs(g), initial=0.0) for g in jax.tree.leaves(wide)]
     top = jnp.max(jnp.array([0.0, *largest], jnp.float32))
     _, exponent = jnp.frexp(top)
-    return jax.tree.map(lambda g: jnp.ldexp(g, -exponent), wide), exponent
+    return jax.tree.map(lambda g: _times_power_of_two(g, -exponent), wide), exponent
+
+
+def _times_power_of_two(x: Array, exponent: Array) -> Array:
+    """x·2^e for |e| up to 252, in two products because 2^e alone may be out of range."""
+    half = exponent // 2
+    first, second = (jnp.ldexp(jnp.ones((), x.dtype), e) for e in (half, exponent - half))
+    return x * first * second
 
 
 def _norm(tree: Any) -> Array:
-    squares = [jnp.sum(jnp.square(g)) for g in jax.tree.leaves(tree)]
-    return root(sum(squares, start=jnp.zeros((), jnp.float32)).astype(jnp.float32))
+    return root(_total(jax.tree.map(_sum_of_squares, tree)))
+
+
+def _sum_of_squares(g: Array) -> Array:
+    return jnp.sum(jnp.square(g.astype(accumulator(g.dtype))))
+
+
+def _total(squares: Any) -> Array:
+    total = sum(jax.tree.leaves(squares), start=jnp.zeros((), jnp.float32))
+    return jnp.asarray(total).astype(jnp.float32)

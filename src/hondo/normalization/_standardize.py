@@ -65,8 +65,11 @@ def statistics(x: Array, axes: tuple[int, ...], valid: Array | None, axis_name: 
     dtype = accumulation_dtype(x)
     n = _entries(x, axes, valid, axis_name)
     pivot = lax.stop_gradient(_pivot(x, axes, valid, axis_name))
-    deviation = select(valid, x.astype(dtype) - pivot)
-    first, second = total(axes, axis_name, deviation, deviation * deviation)
+    # Twice, and apart from every other use of x, so that each sum is one pass.
+    once = apart(x, pivot)
+    again = apart(*once)
+    deviation, same = (select(valid, x.astype(dtype) - pivot) for x, pivot in (once, again))
+    first, second = total(axes, axis_name, deviation, same * same)
     residual = first / at_least_one(n)
     m2 = jnp.maximum(second - first * residual, 0.0)
     return Statistics(n, pivot, residual, m2)
@@ -88,6 +91,21 @@ def _entries(x: Array, axes: tuple[int, ...], valid: Array | None, axis_name: An
     shape = tuple(x.shape[i] if i in axes else n for i, n in enumerate(valid.shape))
     hits = jnp.broadcast_to(valid, shape).astype(jnp.int32)
     return total(axes, axis_name, hits)[0].astype(dtype)
+
+
+def apart(*arrays: Array) -> tuple[Array, ...]:
+    """The same arrays; what is computed from them is computed anew, not shared with other uses.
+
+    On CPU the compiler fuses a sum with the elementwise operations before it only where nothing
+    else uses their results, even a mere broadcast: it writes to memory whatever is shared. Of
+    several calls, each takes what the one before gave, lest the compiler merges them.
+    """
+    barrier = partial(lax.platform_dependent, cpu=lax.optimization_barrier, default=_same)
+    return tuple(map(barrier, arrays))
+
+
+def _same(x: Array) -> Array:
+    return x
 
 
 def total(axes: tuple[int, ...], axis_name: Any, *terms: Array) -> tuple[Array, ...]:
@@ -126,7 +144,7 @@ def standardize(
     axes: tuple[int, ...],
     axis_name: Any,
 ) -> Standardized:
-    """Standardizes x over the axes; the statistics that come back, and the fallback, are constants.
+    """Standardizes x over the axes; the pivot, the deviations and the fallback are constants.
 
     Where nothing is valid, the fallback's mean and variance serve. Invalid entries are standardized
     by the statistics of the others; one that does not come out finite gives x̂ = 0.
@@ -134,10 +152,13 @@ def standardize(
     stats = statistics(x, axes, valid, axis_name)
     pivot, var = _with_fallback(stats, fallback)
     inverse = 1.0 / jnp.sqrt(var + epsilon)
-    xhat = ((x.astype(var.dtype) - pivot) - stats.residual) * inverse
-    if valid is not None:
-        xhat = jnp.where(valid | jnp.isfinite(xhat), xhat, 0.0)
+    xhat = _xhat(valid, x, pivot, stats.residual, inverse)
     return Standardized(gain * xhat + shift, xhat, inverse, stats)
+
+
+def _xhat(valid: Array | None, x: Array, pivot: Array, residual: Array, inverse: Array) -> Array:
+    xhat = ((x.astype(inverse.dtype) - pivot) - residual) * inverse
+    return xhat if valid is None else jnp.where(valid | jnp.isfinite(xhat), xhat, 0.0)
 
 
 def _with_fallback(stats: Statistics, fallback: tuple[Array, Array] | None) -> tuple[Array, Array]:
@@ -155,18 +176,37 @@ def _standardize_jvp(axes: tuple[int, ...], axis_name: Any, primals: Any, tangen
     dy is grouped by what multiplies dx, 1 and x̂, so that its transpose sums g and g·x̂ and nothing
     else: the gradients of shift and gain serve the gradient of x as well.
     """
-    x, gain, _, _, valid, _ = primals
-    dx, dgain, dshift, depsilon, _, _ = tangents
     out = standardize(*primals, axes, axis_name)
-    xhat, inverse, n = out.xhat, out.inverse, at_least_one(out.statistics.n)
-    dx = jnp.asarray(dx, xhat.dtype)
+    # Rematerialized, so that x is what the backward pass keeps and x̂ is computed where it is used.
+    tangent = jax.checkpoint(partial(_tangent, axes, axis_name))
+    dy, dxhat, dinverse, dresidual = tangent(primals, out.statistics, out.inverse, tangents[:4])
+    zeros = jax.tree.map(jnp.zeros_like, out.statistics)
+    return out, Standardized(dy, dxhat, dinverse, zeros._replace(residual=dresidual))
+
+
+def _tangent(
+    axes: tuple[int, ...],
+    axis_name: Any,
+    primals: Any,
+    stats: Statistics,
+    inverse: Array,
+    tangents: Any,
+) -> tuple[Array, Array, Array, Array]:
+    x, gain, _, _, valid, fallback = primals
+    dx, dgain, dshift, depsilon = tangents
+    n = at_least_one(stats.n)
+    pivot, _ = _with_fallback(stats, fallback)
+    dx = jnp.asarray(dx, inverse.dtype)
+    xhat = _xhat(valid, x, pivot, stats.residual, inverse)
+    again = apart(x, pivot, stats.residual, inverse)
     first, second = total(axes, axis_name, select(valid, dx), select(valid, xhat * dx))
-    mean = inverse * (first / n)
+    dmean = first / n
+    mean = inverse * dmean
     q = inverse * (second / n + 0.5 * inverse * depsilon)
+    xhat = _xhat(valid, *again)
     dxhat = inverse * dx - mean - xhat * q
     dy = (gain * inverse) * dx + (dshift - gain * mean) + xhat * (dgain - gain * q)
     if valid is not None:
         kept = valid | jnp.isfinite(x)
         dxhat, dy = jnp.where(kept, dxhat, 0.0), jnp.where(kept, dy, dshift)
-    constants = jax.tree.map(jnp.zeros_like, out.statistics)
-    return out, Standardized(dy, dxhat, -inverse * q, constants)
+    return dy, dxhat, -inverse * q, dmean

@@ -132,7 +132,8 @@ def batch_normalize(
     epsilon = jnp.asarray(epsilon, gain.dtype)
     valid, axes = valid_mask(where, x), tuple(range(x.ndim - 1))
     out = standardize(x, gain, shift, epsilon, valid, center, axes, axis_name)
-    return out.y.astype(x.dtype), as_moments(out.statistics, x.shape[-1])
+    moments = as_moments(lax.stop_gradient(out.statistics), x.shape[-1])
+    return out.y.astype(x.dtype), moments
 
 
 def batch_norm_inference(

@@ -108,12 +108,13 @@ def inverted_dropout(
     References:
         Slide 7, "Dropout en entrenamiento"; Srivastava et al. 2014, section 10, first paragraph.
     """
-    kept = dropout(key, x, keep_prob=keep_prob, broadcast_dims=broadcast_dims)
+    mask = dropout_mask(key, x.shape, keep_prob=keep_prob, broadcast_dims=broadcast_dims)
     drawn = drawn_probability(keep_prob)
     scale = 1.0 / jnp.where(drawn > 0.0, drawn, 1.0).astype(wide(x.dtype))
-    scaled = (kept.astype(scale.dtype) * scale).astype(x.dtype)
+    # Selected before the one rounding to the dtype: XLA rounds again after selecting in bfloat16.
+    scaled = apply_dropout_mask(x.astype(scale.dtype) * scale, mask).astype(x.dtype)
     # Selected, because a product by 1 may flush subnormal numbers to zero.
-    return jnp.where(drawn >= 1.0, kept, scaled)
+    return jnp.where(drawn >= 1.0, x, scaled)
 
 
 def gaussian_dropout(

@@ -12,11 +12,11 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt32
 
 from hondo._checks import check_key, check_probability, error
+from hondo._words import linear_index, random_words, unit_interval
 
 # The numbers of values of a uint32, and the largest float32 below 1.
 _WORDS = 2.0**32
@@ -38,8 +38,8 @@ def dropout_mask(
     the mask is the same eager and under jit, scan, remat and `jax.vmap` over keys (with JAX's
     default key type), and however the array is sharded; P may be traced without changing it.
 
-    It is not `jax.random.bernoulli(key, P, shape)`, which draws 32 random bits for each unit and
-    keeps them in memory; give that to `apply_dropout_mask` where its very bits are wanted.
+    It is not `jax.random.bernoulli(key, P, shape)`; where those very bits are wanted, give
+    `bernoulli_mask` to `apply_dropout_mask`.
 
     Args:
         key: a typed PRNG key.
@@ -70,7 +70,48 @@ def dropout_mask(
     check_keep_prob(keep_prob)
     drawn = _drawn_shape(tuple(shape), broadcast_dims)
     always = jnp.asarray(keep_prob).astype(jnp.float32) >= 1.0
-    return (_hash(key, drawn) < _threshold(keep_prob)) | always
+    return (keyed_words(key, drawn) < _threshold(keep_prob)) | always
+
+
+def bernoulli_mask(
+    key: PRNGKeyArray, shape: Sequence[int], *, keep_prob: ArrayLike
+) -> Bool[Array, "..."]:
+    r"""Draws the mask that other libraries draw from this key, several times faster than they do.
+
+    $$ r = \texttt{jax.random.bernoulli}(k, P, \text{shape}), \qquad P \text{ in float32} $$
+
+    bit for bit. JAX computes those bits in a loop over arrays in memory; here each unit's bits are
+    computed where the mask is used. They cost about five times what `dropout_mask` does.
+
+    Args:
+        key: a typed PRNG key.
+        shape: the shape of the mask.
+        keep_prob: $P$, the probability that a unit is kept; a scalar in [0, 1]. It is rounded
+            to float32, and the chance to keep is the next multiple of $2^{-23}$ from P upwards.
+
+    Returns:
+        A boolean mask of the given shape.
+
+    Raises:
+        TypeError: the key is not a typed PRNG key.
+        ValueError: P outside [0, 1], NaN or no scalar.
+
+    Example:
+        >>> import jax
+        >>> from hondo import bernoulli_mask
+        >>> key = jax.random.key(0)
+        >>> mask = bernoulli_mask(key, (100, 10), keep_prob=0.8)
+        >>> bool((mask == jax.random.bernoulli(key, 0.8, (100, 10))).all())
+        True
+
+    References:
+        Slide 7, "Dropout en entrenamiento".
+        Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", Threefry-2x32-20.
+    """
+    check_key(key)
+    check_keep_prob(keep_prob)
+    uniform = unit_interval(random_words(key, tuple(shape)))
+    return uniform < jnp.asarray(keep_prob).astype(jnp.float32)
 
 
 def apply_dropout_mask(
@@ -153,24 +194,29 @@ def _drawn_shape(shape: tuple[int, ...], broadcast_dims: Sequence[int]) -> tuple
 
 # Jitted so that layers of one shape share one trace; XLA inlines it all the same.
 @partial(jax.jit, static_argnames="shape")
-def _hash(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "..."]:
-    """Two keyed rounds; adding the first to the second makes it a function, not a permutation.
+def keyed_words(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "..."]:
+    """The hash of each unit, uniform on 32 bits: three multiplications with a key between them.
 
-    A permutation of the indices would draw without replacement: in an array near 2^32 units, the
-    number kept would vary less than a binomial does.
+    Adding `second` makes it a function, not a permutation. A permutation of the indices would draw
+    without replacement: in an array near 2^32 units, the number kept would vary less than a
+    binomial does.
     """
-    seed = jax.random.bits(key, (4,), jnp.uint32)
+    seed = random_words(key, (4,))
     low, high = _counters(shape)
-    first = _mix(low ^ seed[0]) + seed[1]
-    if high is not None:
-        first = _mix(first ^ _mix(high ^ seed[3]))
-    return _mix(first ^ seed[2]) + (first ^ seed[3])
+    block = jnp.uint32(0) if high is None else _mix(high)
+    # Shifts and multipliers of `triple32`, found by C. Wellons' hash-prospector search.
+    first = _stir(low ^ seed[0], 17, 0xED5AD4BB) + (seed[1] ^ block)
+    second = _stir(first, 11, 0xAC4C1B51) ^ seed[2]
+    third = _stir(second, 15, 0x31848BAB)
+    return (third ^ (third >> 14)) + (second ^ seed[3] ^ block)
+
+
+def _stir(word: Array, shift: int, multiplier: int) -> Array:
+    return (word ^ (word >> shift)) * jnp.uint32(multiplier)
 
 
 def _mix(word: Array) -> Array:
-    # Xor-shift-multiply; shifts and multipliers found by C. Wellons' hash-prospector search.
-    word = (word ^ (word >> 16)) * jnp.uint32(0x21F0AAAD)
-    word = (word ^ (word >> 15)) * jnp.uint32(0xD35A2D97)
+    word = _stir(_stir(word, 16, 0x21F0AAAD), 15, 0xD35A2D97)
     return word ^ (word >> 15)
 
 
@@ -179,12 +225,5 @@ def _counters(shape: tuple[int, ...]) -> tuple[Array, Array | None]:
     split = 0
     while math.prod(shape[split:]) > 2**32:
         split += 1
-    low = _linear_index(shape, range(split, len(shape)))
-    return low, _linear_index(shape, range(split)) if split else None
-
-
-def _linear_index(shape: tuple[int, ...], dims: range) -> Array:
-    index = jnp.zeros(shape, jnp.uint32)
-    for dim in dims:
-        index = index * jnp.uint32(shape[dim]) + lax.broadcasted_iota(jnp.uint32, shape, dim)
-    return index
+    low = linear_index(shape, range(split, len(shape)))
+    return low, linear_index(shape, range(split)) if split else None

@@ -1,0 +1,1 @@
+"""Comparisons with other libraries, side by side in one process; `python -m benchmarks`."""

@@ -1,0 +1,76 @@
+"""The command line: `python -m benchmarks`, or with names for some comparisons only."""
+
+import importlib
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+import tyro
+
+from benchmarks.measure import Row, Settings
+
+Name = Literal[
+    "dropout",
+    "batch_norm",
+    "layer_norms",
+    "repeat",
+    "fit",
+    "clipping",
+    "initialization",
+    "import",
+    "progress",
+]
+MODULES = {
+    "repeat": "repeated",
+    "fit": "reference_run",
+    "import": "imports",
+    "progress": "progress_bar",
+}
+
+
+def main(
+    names: Annotated[tuple[Name, ...], tyro.conf.Positional] = (),
+    *,
+    out: Path = Path("benchmark-results"),
+    quick: bool = False,
+    rounds: int = 9,
+) -> None:
+    """Compares hondo with the libraries that are installed, side by side in one process.
+
+    Args:
+        names: which comparisons; all of them without any.
+        out: a new folder for the rows (JSON), the table and the plot.
+        quick: fewer cases and shorter turns.
+        rounds: how many turns each contender has, at least 7.
+    """
+    if out.exists():
+        _refuse(f"out must be a new folder, got {str(out)!r}, which exists.")
+    if rounds < 7:
+        _refuse(f"rounds must be at least 7, got {rounds}.")
+    settings = Settings(quick, rounds, seconds=0.01 if quick else 0.03)
+    _run(names or get_args(Name), out, settings)
+
+
+def _refuse(reason: str) -> None:
+    print(f"benchmarks: {reason}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _run(names: tuple[str, ...], out: Path, settings: Settings) -> None:
+    from benchmarks.report import show, write
+
+    out.mkdir(parents=True)
+    rows: list[Row] = []
+    for name in names:
+        began = time.perf_counter()
+        module = importlib.import_module(f"benchmarks.{MODULES.get(name, name)}")
+        rows.extend(module.compare(settings))
+        # After each comparison, so that an interruption loses only the one in progress.
+        write(out, rows, settings)
+        print(f"{name}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
+    show(rows)
+
+
+if __name__ == "__main__":
+    tyro.cli(main, prog="python -m benchmarks")

@@ -1,0 +1,129 @@
+"""Layer and root-mean-square normalization, forward with backward."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+import hondo
+from benchmarks.measure import Rows, Settings, against, best, bound, grid, race
+from benchmarks.peers import installed, only_installed, synchronised, to_torch
+
+NAME = "layer_norms"
+EPSILON = 1e-5
+Norm = Callable[[Any, Any, Any], Any]
+
+
+def compare(settings: Settings) -> Rows:
+    """8192 examples of 1024 features."""
+    for kind, dtype in grid(["layer", "rms"], [jnp.float32, jnp.bfloat16]):
+        yield from _case(settings, kind, dtype)
+
+
+def _case(settings: Settings, kind: str, dtype: Any) -> Rows:
+    x, g = (jax.random.normal(jax.random.key(seed), (8192, 1024), dtype) for seed in (0, 1))
+    scale, bias = jnp.ones(1024), jnp.zeros(1024)
+    norms = _LAYER if kind == "layer" else _RMS
+    runs = {
+        name: bound(_with_backward(norm), x, scale, bias, g)
+        for name, norm in only_installed(norms).items()
+    }
+    if installed("torch"):
+        runs["torch"] = _torch_run(kind, x, g)
+    times = race(runs, settings)
+    peers = [name for name in runs if name != "hondo"]
+    case = f"{kind} norm 8192×1024 {jnp.dtype(dtype).name}"
+    yield against(NAME, case, times, best(times, peers), 1.0)
+    for other in peers:
+        yield against(NAME, case, times, other)
+
+
+def _with_backward(norm: Norm) -> Callable[..., Any]:
+    def both(x: Any, scale: Any, bias: Any, g: Any) -> Any:
+        y, pullback = jax.vjp(norm, x, scale, bias)
+        return y, pullback(g)
+
+    return both
+
+
+def _hondo_layer(x: Any, scale: Any, bias: Any) -> Any:
+    return hondo.layer_norm(x, scale, bias, epsilon=EPSILON)
+
+
+def _hondo_rms(x: Any, scale: Any, bias: Any) -> Any:
+    return hondo.rms_norm(x, scale, epsilon=EPSILON)
+
+
+def _linen_layer(x: Any, scale: Any, bias: Any) -> Any:
+    from flax import linen
+
+    params = {"params": {"scale": scale, "bias": bias}}
+    return linen.LayerNorm(epsilon=EPSILON, dtype=x.dtype).apply(params, x)
+
+
+def _linen_rms(x: Any, scale: Any, bias: Any) -> Any:
+    from flax import linen
+
+    return linen.RMSNorm(epsilon=EPSILON, dtype=x.dtype).apply({"params": {"scale": scale}}, x)
+
+
+def _equinox_layer(x: Any, scale: Any, bias: Any) -> Any:
+    import equinox
+
+    norm = equinox.nn.LayerNorm(x.shape[-1], eps=EPSILON)
+    norm = equinox.tree_at(lambda n: (n.weight, n.bias), norm, (scale, bias))
+    return jax.vmap(norm)(x).astype(x.dtype)
+
+
+def _equinox_rms(x: Any, scale: Any, bias: Any) -> Any:
+    import equinox
+
+    norm = equinox.nn.RMSNorm(x.shape[-1], eps=EPSILON, use_bias=False)
+    norm = equinox.tree_at(lambda n: n.weight, norm, scale)
+    return jax.vmap(norm)(x).astype(x.dtype)
+
+
+def _keras_layer(x: Any, scale: Any, bias: Any) -> Any:
+    import keras
+
+    layer = keras.layers.LayerNormalization(epsilon=EPSILON, dtype=x.dtype.name)
+    layer.build(x.shape)
+    return layer.stateless_call([scale, bias], [], x)[0]
+
+
+def _keras_rms(x: Any, scale: Any, bias: Any) -> Any:
+    import keras
+
+    layer = keras.layers.RMSNormalization(epsilon=EPSILON, dtype=x.dtype.name)
+    layer.build(x.shape)
+    return layer.stateless_call([scale], [], x)[0]
+
+
+_LAYER = {
+    "hondo": ("jax", _hondo_layer),
+    "flax.linen": ("flax", _linen_layer),
+    "equinox": ("equinox", _equinox_layer),
+    "keras": ("keras", _keras_layer),
+}
+_RMS = {
+    "hondo": ("jax", _hondo_rms),
+    "flax.linen": ("flax", _linen_rms),
+    "equinox": ("equinox", _equinox_rms),
+    "keras": ("keras", _keras_rms),
+}
+
+
+def _torch_run(kind: str, x: Any, g: Any) -> Callable[[], Any]:
+    import torch
+
+    data, cotangent = to_torch(x), to_torch(g)
+    module = torch.nn.LayerNorm if kind == "layer" else torch.nn.RMSNorm
+    norm = module(x.shape[-1], eps=EPSILON, device=data.device, dtype=data.dtype)
+
+    def both() -> Any:
+        leaf = data.detach().requires_grad_()
+        y = norm(leaf)
+        return y.detach(), torch.autograd.grad(y, [leaf, *norm.parameters()], cotangent)
+
+    return synchronised(both)
