@@ -19,6 +19,8 @@ PACKAGES = {
     "numpy": "numpy",
 }
 os.environ.setdefault("KERAS_BACKEND", "jax")
+# Torch's threads would otherwise spin for a while after their turn, in the turn of the next.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def installed(package: str) -> bool:
