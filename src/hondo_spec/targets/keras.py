@@ -37,8 +37,11 @@ def leaky_relu(x, slope):
 
 
 def _drop(seed: int, keep_prob: float) -> Any:
-    layer = keras.layers.Dropout(1 - keep_prob, seed=int(seed))
-    return lambda x: layer(x, training=True)
+    def drop(x: Any) -> Any:
+        layer = keras.layers.Dropout(1 - keep_prob, seed=int(seed), dtype=_policy(x))
+        return layer(x, training=True)
+
+    return drop
 
 
 def dropout(seed, x, keep_prob):
@@ -65,7 +68,8 @@ def _built(layer: Any, shape: Any) -> Any:
 
 def _policy(x: Any) -> str:
     """Half-precision data is computed with variables of single precision."""
-    return "mixed_float16" if x.dtype == np.float16 else "float32"
+    name = np.dtype(x.dtype).name
+    return "float32" if name == "float32" else f"mixed_{name}"
 
 
 @functools.partial(jax.jit, static_argnames=("decay", "epsilon"))

@@ -18,10 +18,15 @@ parametrizations: Any = import_module("torch.nn.utils.parametrizations")
 
 def _tensor(x: Any, grad: bool = False) -> Any:
     # A copy: some functions write into their arguments.
-    return torch.tensor(np.asarray(x), requires_grad=grad)
+    x = np.asarray(x)
+    if x.dtype.name == "bfloat16":  # NumPy's comes from elsewhere, and torch does not know it.
+        return torch.tensor(single(x), requires_grad=grad).to(torch.bfloat16)
+    return torch.tensor(x, requires_grad=grad)
 
 
 def _numpy(x: Any) -> np.ndarray:
+    if x.dtype == torch.bfloat16:
+        return x.detach().float().numpy().astype("bfloat16")
     return x.detach().numpy()
 
 
