@@ -102,10 +102,13 @@ from hondo.regularization.rotation import random_quarter_turn, random_rotation, 
 from hondo.regularization.weight_scaling import scale_parameters, scale_weights
 from hondo.training.evaluation import evaluate
 from hondo.training.fit import fit
+from hondo.training.grid import grid
 from hondo.training.problem import Problem
 from hondo.training.progress import fit_with_progress
 from hondo.training.state import Best, FitResult, History, TrainState
 from hondo.training.supervised import supervised
+from hondo.training.sweep import sweep
+from hondo.training.sweep_result import SweepResult
 
 __all__ = [
     "ACTIVATIONS",
@@ -130,6 +133,7 @@ __all__ = [
     "Problem",
     "ProximalState",
     "StopReason",
+    "SweepResult",
     "TrainState",
     "adaptive_clip",
     "ambiguity",
@@ -177,6 +181,7 @@ __all__ = [
     "global_norm",
     "glorot_normal",
     "glorot_uniform",
+    "grid",
     "group_norm",
     "he_normal",
     "he_uniform",
@@ -231,6 +236,7 @@ __all__ = [
     "stochastic_depth",
     "supervised",
     "swa",
+    "sweep",
     "uncertainty_weighting",
     "unstack",
     "update_batch_stats",

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 import hondo
@@ -32,7 +33,8 @@ class Dropout(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
-        if not train or self.rate == 0:
+        # A traced rate, as of a sweep, has no value that could be compared with 0.
+        if not train or (not isinstance(self.rate, Tracer) and self.rate == 0):
             return x
         key = _typed(self.make_rng(self.rng_collection))
         dims = tuple(self.broadcast_dims)

@@ -9,8 +9,8 @@ from jaxtyping import PRNGKeyArray
 
 from hondo.regularization.early_stopping import EarlyStopping
 from hondo.training.problem import Problem
-from hondo.training.run import Plan, check, finish_epoch, result, start, step, steps_per_epoch
-from hondo.training.state import FitResult, TrainState
+from hondo.training.run import Plan, check, epoch, result, running, start
+from hondo.training.state import FitResult
 
 
 def fit(
@@ -81,12 +81,9 @@ def fit(
 
 @partial(jax.jit, static_argnums=0)
 def _fit(plan: Plan, train: Any, valid: Any, key: Any) -> FitResult:
-    def running(state: TrainState) -> Any:
-        return (state.epoch < plan.max_epochs) & ~state.stopper.stopped
-
-    def epoch(state: TrainState) -> TrainState:
-        steps = steps_per_epoch(plan, train)
-        state = jax.lax.fori_loop(0, steps, lambda _, state: step(plan, state, train), state)
-        return finish_epoch(plan, state, train, valid)
-
-    return result(jax.lax.while_loop(running, epoch, start(plan, train, valid, key)))
+    state = jax.lax.while_loop(
+        lambda state: running(plan, state),
+        lambda state: epoch(plan, state, train, valid),
+        start(plan, train, valid, key),
+    )
+    return result(state, plan.max_epochs)

@@ -1,7 +1,5 @@
 """The same run, seen from outside: a progress bar, a report for each epoch, Ctrl-C."""
 
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,9 +11,19 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import PRNGKeyArray
 
-from hondo.regularization.early_stopping import EarlyStopping, StopReason
+from hondo.regularization.early_stopping import EarlyStopping
+from hondo.training._interrupt import interruptible
 from hondo.training.problem import Problem
-from hondo.training.run import Plan, check, finish_epoch, result, start, step, steps_per_epoch
+from hondo.training.run import (
+    Plan,
+    check,
+    finish_epoch,
+    result,
+    running,
+    start,
+    step,
+    steps_per_epoch,
+)
 from hondo.training.state import FitResult, TrainState
 
 _SECONDS_A_CHUNK = 0.3
@@ -82,9 +90,9 @@ def fit_with_progress(
     plan = Plan(problem, optimizer, batch_size, max_epochs, stopper, monitor, augment)
     check(plan, train, valid, key)
     state = _start(plan, train, valid, key)
-    with _interruptible() as interrupted, _bar(plan, steps_per_epoch(plan, train)) as show:
+    with interruptible() as interrupted, _bar(plan, steps_per_epoch(plan, train)) as show:
         chunk, reported = 1, 0
-        while _running(plan, state) and not interrupted.is_set():
+        while running(plan, state) and not interrupted.is_set():
             began = time.perf_counter()
             state = _steps(plan, state, train, valid, chunk)
             epoch = show(state)
@@ -94,8 +102,7 @@ def fit_with_progress(
             reported = epoch
             elapsed = max(time.perf_counter() - began, 1e-6)
             chunk = max(1, int(chunk * min(8.0, _SECONDS_A_CHUNK / elapsed)))
-    ended = int(state.epoch) == max_epochs
-    return _result(state, StopReason.BUDGET if ended else StopReason.INTERRUPTED)
+    return _result(state, max_epochs)
 
 
 def metrics_of(state: TrainState, epoch: int) -> dict[str, float]:
@@ -106,10 +113,6 @@ def metrics_of(state: TrainState, epoch: int) -> dict[str, float]:
         for split, metrics in history.items()
         for name, values in metrics.items()
     }
-
-
-def _running(plan: Plan, state: TrainState) -> Any:
-    return (state.epoch < plan.max_epochs) & ~state.stopper.stopped
 
 
 @partial(jax.jit, static_argnums=0)
@@ -124,7 +127,7 @@ def _steps(plan: Plan, state: TrainState, train: Any, valid: Any, count: Any) ->
 
     def going(carry: Any) -> Any:
         state, left = carry
-        return (left > 0) & _running(plan, state)
+        return (left > 0) & running(plan, state)
 
     def part(carry: Any) -> Any:
         state, left = carry
@@ -137,27 +140,6 @@ def _steps(plan: Plan, state: TrainState, train: Any, valid: Any, count: Any) ->
 
 
 _result = jax.jit(result, static_argnums=1)
-
-
-@contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Turns the first Ctrl-C into an event; signals reach Python's main thread only."""
-    interrupted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupted
-        return
-    previous = signal.getsignal(signal.SIGINT)
-
-    def interrupt(number: int, frame: Any) -> None:
-        if interrupted.is_set():
-            raise KeyboardInterrupt
-        interrupted.set()
-
-    signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield interrupted
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""One run in its parts: start, step, epoch. `fit` and `fit_with_progress` share every one."""
+"""One run in its parts: start, step, epoch. `fit`, `fit_with_progress` and `sweep` share them."""
 
 from typing import Any, NamedTuple
 
@@ -161,10 +161,27 @@ def finish_epoch(plan: Plan, state: TrainState, train: Any, valid: Any) -> Train
     )
 
 
-def result(state: TrainState, ended: StopReason = StopReason.BUDGET) -> FitResult:
-    """The run's result; `ended` is the reason if the stopping rule gave none."""
+def running(plan: Plan, state: TrainState) -> Array:
+    """Whether the run goes on: neither its rule nor its budget has ended it."""
+    return (state.epoch < plan.max_epochs) & ~state.stopper.stopped
+
+
+def epoch(plan: Plan, state: TrainState, train: Any, valid: Any) -> TrainState:
+    """One whole epoch from its first step."""
+    steps = steps_per_epoch(plan, train)
+    state = jax.lax.fori_loop(0, steps, lambda _, state: step(plan, state, train), state)
+    return finish_epoch(plan, state, train, valid)
+
+
+def result(state: TrainState, max_epochs: int) -> FitResult:
+    """The result of one run, or of runs stacked along a leading axis.
+
+    A run that neither its rule nor its budget has ended is one that was interrupted.
+    """
     stopper = state.stopper
     params, model_state = stopper.best
     best = Best(params, model_state, stopper.best_value, stopper.best_step)
-    reason = jnp.where(stopper.stopped, stopper.reason, int(ended)).astype(jnp.int32)
+    in_time = state.epoch >= max_epochs
+    ended = jnp.where(in_time, int(StopReason.BUDGET), int(StopReason.INTERRUPTED))
+    reason = jnp.where(stopper.stopped, stopper.reason, ended).astype(jnp.int32)
     return FitResult(best, state, state.history, reason)

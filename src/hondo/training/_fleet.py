@@ -1,0 +1,150 @@
+"""The members of one program under way: chunks of epochs, and compaction between them."""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from hondo.training._members import Group, take
+from hondo.training._programs import advance_program, split, start_program, whole
+from hondo.training._slots import EMPTY, Layout, fewer_lanes, is_worth_moving, layout, turns
+from hondo.training.run import result
+from hondo.training.state import FitResult
+
+_SECONDS_A_CHUNK = 0.3
+# Called between chunks with the epoch and how many live; False ends the run.
+Watch = Callable[[int, int], bool]
+
+
+class Course(NamedTuple):
+    """What stays the same while a family runs."""
+
+    group: Group
+    mesh: Mesh
+    data: tuple[Any, Any]
+    max_epochs: int
+    slots: int
+    lanes: int
+
+
+class Fleet(NamedTuple):
+    """Members under way: their states and what differs between them, in the slots of `table`."""
+
+    state: Any
+    traced: Any
+    table: Layout
+
+
+def sail(course: Course, members: np.ndarray, watch: Watch) -> dict[int, FitResult]:
+    """Runs these members (by their place in the group) to their ends, or until `watch` says no."""
+    fleet, lanes = _launch(course, members), course.lanes
+    finished: dict[int, FitResult] = {}
+    until, chunk = 0, 1
+    program, compiling = _program(course, fleet, lanes)
+    while fleet.table.live.any():
+        until = min(until + chunk, course.max_epochs)
+        began = time.perf_counter()
+        fleet = _advance(course, fleet, lanes, program, until)
+        seconds = max(time.perf_counter() - began, 1e-6)
+        live = fleet.table.live
+        if not (watch(until, int(live.sum())) and live.any()):
+            break
+        fewer = fewer_lanes(live, lanes)
+        if fewer < lanes and pays(seconds / chunk, course.max_epochs - until, compiling):
+            lanes = fewer
+            program, compiling = _program(course, fleet, lanes)
+            fleet = _compacted(course, fleet, finished)
+        elif is_worth_moving(live, lanes):
+            fleet = _compacted(course, fleet, finished)
+        chunk = max(1, int(chunk * min(2.0, _SECONDS_A_CHUNK / seconds)))
+    return finished | _harvest(course, _to_host(fleet.state), fleet.table.members)
+
+
+def pays(seconds_an_epoch: float, epochs_left: int, compiling: float) -> bool:
+    """Whether half the time of the epochs that may be left is more than a compilation takes.
+
+    Example:
+        >>> pays(0.1, 100, 2.0)
+        True
+    """
+    return seconds_an_epoch * epochs_left / 2 > compiling
+
+
+def _launch(course: Course, members: np.ndarray) -> Fleet:
+    table = layout(members, course.mesh.size, course.slots)
+    filled = np.where(table.members == EMPTY, members[0], table.members).ravel()
+    traced = split(course.mesh, take(course.group.traced, filled))
+    arguments = (traced, *course.data)
+    state = start_program(course.group.family, course.mesh, arguments)(*arguments)
+    return Fleet(state, traced, table)
+
+
+def _program(course: Course, fleet: Fleet, lanes: int) -> tuple[Any, float]:
+    began = time.perf_counter()
+    control = _control(course, fleet, lanes, 0)
+    arguments = (fleet.state, fleet.traced, *control, *course.data)
+    program = advance_program(course.group.family, lanes, course.mesh, arguments)
+    return program, time.perf_counter() - began
+
+
+def _control(course: Course, fleet: Fleet, lanes: int, until: int) -> tuple[Any, Any]:
+    return control(course.mesh, turns(fleet.table.live, lanes), until)
+
+
+def control(mesh: Mesh, turns: np.ndarray, until: int) -> tuple[Any, Any]:
+    """How many turns each device takes, and until which epoch, where the program wants them."""
+    return split(mesh, np.asarray(turns, np.int32)), whole(mesh, np.int32(until))
+
+
+def _advance(course: Course, fleet: Fleet, lanes: int, program: Any, until: int) -> Fleet:
+    control = _control(course, fleet, lanes, until)
+    state = program(fleet.state, fleet.traced, *control, *course.data)
+    stopped = np.asarray(state.stopper.stopped).reshape(fleet.table.live.shape)
+    goes_on = ~stopped & (until < course.max_epochs)
+    table = fleet.table._replace(live=fleet.table.live & goes_on)
+    return Fleet(state, fleet.traced, table)
+
+
+def _compacted(course: Course, fleet: Fleet, finished: dict[int, FitResult]) -> Fleet:
+    """The live members moved together, the others' results put with the finished."""
+    host, table = _to_host(fleet.state), fleet.table
+    finished |= _harvest(course, host, np.where(table.live, EMPTY, table.members))
+    slots, members = np.flatnonzero(table.live), table.members[table.live]
+    moved = layout(members, course.mesh.size, course.slots)
+    place = {int(member): int(slot) for member, slot in zip(members, slots, strict=True)}
+    source = np.array([place.get(int(member), slots[0]) for member in moved.members.ravel()])
+    traced = split(course.mesh, take(_to_host(fleet.traced), source))
+    return Fleet(split(course.mesh, take(host, source)), traced, moved)
+
+
+def _harvest(course: Course, host: Any, members: np.ndarray) -> dict[int, FitResult]:
+    """The results of these members, of which EMPTY is none."""
+    slots = np.flatnonzero(members.ravel() != EMPTY)
+    if not slots.size:
+        return {}
+    results = jax.device_get(result(take(host, slots), course.max_epochs))
+    return {
+        int(members.ravel()[slot]): jax.tree.map(lambda leaf, i=i: _one(leaf, i), results)
+        for i, slot in enumerate(slots)
+    }
+
+
+def _one(leaf: Any, index: int) -> Any:
+    """A copy, so that one member kept does not keep the memory of all."""
+    return np.array(leaf[index]) if isinstance(leaf, np.ndarray) else leaf[index]
+
+
+def _to_host(tree: Any) -> Any:
+    """The tree in NumPy arrays; keys, which NumPy has not, on one device."""
+
+    def move(leaf: Any) -> Any:
+        if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return np.asarray(leaf)
+        data = np.asarray(jax.random.key_data(leaf))
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+
+    return jax.tree.map(move, tree)

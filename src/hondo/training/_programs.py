@@ -1,0 +1,137 @@
+"""The compiled programs of a sweep: start every member, carry the live ones some epochs on.
+
+The members of a family lie in slots, split evenly over the devices. A device takes its slots
+`lanes` at a time, side by side under `vmap`, or one after another where `lanes` is 1; how many
+such turns it takes is an argument, so the same program serves many members and few.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import jax
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from hondo.training._members import Family, Traced, plan_of, start_of
+from hondo.training.run import epoch, running
+
+_AXIS = "members"
+_SPLIT, _WHOLE = P(_AXIS), P()
+
+
+def mesh_of(devices: tuple[Any, ...]) -> Mesh:
+    """One axis over the devices."""
+    types = (jax.sharding.AxisType.Auto,)
+    return jax.make_mesh((len(devices),), (_AXIS,), axis_types=types, devices=devices)
+
+
+def split(mesh: Mesh, tree: Any) -> Any:
+    """The tree's leaves on the devices, the leading axis cut among them."""
+    return jax.device_put(tree, NamedSharding(mesh, _SPLIT))
+
+
+def whole(mesh: Mesh, tree: Any) -> Any:
+    """The tree's leaves on every device."""
+    return jax.device_put(tree, NamedSharding(mesh, _WHOLE))
+
+
+def start_program(family: Family, mesh: Mesh, arguments: tuple[Any, ...]) -> Any:
+    """`(traced, train, valid)` → the states of all slots."""
+    return _compiled(_start, (family,), mesh, *_shapes(arguments))
+
+
+def advance_program(family: Family, lanes: int, mesh: Mesh, arguments: tuple[Any, ...]) -> Any:
+    """`(state, traced, turns, until, train, valid)` → the states after epoch `until` at most.
+
+    `turns` says for each device how many times `lanes` of its slots are to run; the slots after
+    them keep their states.
+    """
+    return _compiled(_advance, (family, lanes), mesh, *_shapes(arguments))
+
+
+def _start(family: Family, traced: Traced, train: Any, valid: Any) -> Any:
+    return jax.lax.map(lambda one: start_of(family, one, train, valid), traced)
+
+
+def _advance(
+    family: Family,
+    lanes: int,
+    state: Any,
+    traced: Traced,
+    turns: Any,
+    until: Any,
+    train: Any,
+    valid: Any,
+) -> Any:
+    def member(state: Any, traced: Traced) -> Any:
+        plan, _ = plan_of(family, traced)
+        return jax.lax.while_loop(
+            lambda state: running(plan, state) & (state.epoch < until),
+            lambda state: epoch(plan, state, train, valid),
+            state,
+        )
+
+    def turn(place: Any, state: Any) -> Any:
+        first = place * lanes
+        new = _side_by_side(member, lanes)(
+            _slots(state, first, lanes), _slots(traced, first, lanes)
+        )
+        return jax.tree.map(
+            lambda all, some: jax.lax.dynamic_update_slice_in_dim(all, some, first, 0), state, new
+        )
+
+    return jax.lax.fori_loop(0, turns[0], turn, state)
+
+
+def _slots(tree: Any, first: Any, count: int) -> Any:
+    return jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, first, count), tree)
+
+
+def _side_by_side(member: Callable[..., Any], lanes: int) -> Callable[..., Any]:
+    """One member is not vmapped, so that its program is that of a run by itself."""
+    if lanes > 1:
+        return jax.vmap(member)
+
+    def single(*trees: Any) -> Any:
+        new = member(*jax.tree.map(lambda leaf: leaf[0], trees))
+        return jax.tree.map(lambda leaf: leaf[None], new)
+
+    return single
+
+
+_SPECS = {
+    _start: ((_SPLIT, _WHOLE, _WHOLE), ()),
+    _advance: ((_SPLIT, _SPLIT, _SPLIT, _WHOLE, _WHOLE, _WHOLE), (0,)),
+}
+
+
+def slots_like(mesh: Mesh, member: Any, count: int) -> Any:
+    """The shapes of `count` slots on each device, of one member's shapes."""
+    sharding, slots = NamedSharding(mesh, _SPLIT), count * mesh.size
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((slots, *leaf.shape), leaf.dtype, sharding=sharding),
+        member,
+    )
+
+
+def _shapes(arguments: tuple[Any, ...]) -> tuple[Any, Any]:
+    leaves, treedef = jax.tree.flatten(arguments)
+    return treedef, tuple(
+        jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding) for leaf in leaves
+    )
+
+
+@lru_cache(maxsize=64)
+def _compiled(
+    function: Callable[..., Any], static: tuple[Any, ...], mesh: Mesh, treedef: Any, shapes: Any
+) -> Any:
+    in_specs, donated = _SPECS[function]
+    arguments = jax.tree.unflatten(treedef, shapes)
+
+    def local(*arguments: Any) -> Any:
+        return function(*static, *arguments)
+
+    # Nothing is communicated, so there is nothing that a check of varying axes could find.
+    mapped = jax.shard_map(local, mesh=mesh, in_specs=in_specs, out_specs=_SPLIT, check_vma=False)
+    return jax.jit(mapped, donate_argnums=donated).lower(*arguments).compile()

@@ -1,0 +1,90 @@
+"""What a sweep comes to."""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from hondo.regularization.early_stopping import StopReason
+from hondo.training.state import FitResult
+
+
+class SweepResult(NamedTuple):
+    """Every member's run, in the caller's order.
+
+    Arrays are NumPy arrays on the host. Only Ctrl-C leaves members out: those that had not started.
+
+    Attributes:
+        members: the index of each run's member among the hyperparameters.
+        hyperparameters: of each run, numbers as Python numbers, in the caller's structure.
+        results: what `fit` returns for each.
+        mode: "min" or "max", which values of the monitored metric are better.
+
+    Example:
+        >>> import hondo
+        >>> hondo.SweepResult((), (), (), "min").table()
+        []
+    """
+
+    members: tuple[int, ...]
+    hyperparameters: tuple[Any, ...]
+    results: tuple[FitResult, ...]
+    mode: str
+
+    def best(self) -> tuple[Any, FitResult]:
+        """The hyperparameters and the result of the best value, the first of equals.
+
+        Raises:
+            ValueError: no run, or none that ever had a value.
+        """
+        sign = 1.0 if self.mode == "min" else -1.0
+        # A run without one good epoch keeps the infinity that it began with.
+        values = [sign * float(result.best.value) for result in self.results]
+        found = [i for i, result in enumerate(self.results) if int(result.best.epoch) >= 0]
+        if not found:
+            raise ValueError(
+                f"best must have at least one run with a finite epoch, got {len(values)} runs "
+                "without. Look at their history."
+            )
+        first = min(found, key=values.__getitem__)
+        return self.hyperparameters[first], self.results[first]
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row for each run, a dict of plain values.
+
+        Its columns are "member", the hyperparameters by their names, "reason", "epochs",
+        "best_epoch", "best_value", and the metrics of the best epoch as `train/…` and `valid/…`.
+        """
+        runs = zip(self.members, self.hyperparameters, self.results, strict=True)
+        return [
+            {"member": member, **named(hyper), **_summary(result)} for member, hyper, result in runs
+        ]
+
+
+def named(hyperparameters: Any) -> dict[str, Any]:
+    """One member's hyperparameters by the names of their places.
+
+    Example:
+        >>> named({"net": {"depth": 4}})
+        {'net.depth': 4}
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(hyperparameters, is_leaf=lambda leaf: leaf is None)
+    return {
+        jax.tree_util.keystr(path, simple=True, separator=".") or "hyperparameter": leaf
+        for path, leaf in leaves
+    }
+
+
+def _summary(result: FitResult) -> dict[str, Any]:
+    epoch = int(result.best.epoch)
+    return {
+        "reason": StopReason(int(result.reason)).name.lower(),
+        "epochs": int(result.last.epoch),
+        "best_epoch": epoch,
+        "best_value": float(result.best.value),
+        **{
+            f"{split}/{name}": float(values[epoch]) if epoch >= 0 else float(np.nan)
+            for split, metrics in result.history._asdict().items()
+            for name, values in metrics.items()
+        },
+    }
