@@ -39,7 +39,10 @@ EXEMPT = {
     "FitResult": "a result",
     "History": "a state",
     "Problem": "a tuple of functions",
+    "SweepResult": "a result",
     "TrainState": "a state",
     "fit_with_progress": "runs on the host; test_training holds it to fit",
+    "grid": "makes members on the host; test_sweep holds it to itertools",
     "supervised": "makes functions; test_training holds it to them",
+    "sweep": "runs on the host; test_sweep holds it to fit",
 }

@@ -11,6 +11,8 @@ from jaxtyping import Array, Float
 
 import hondo
 
+Rate = float | Float[Array, ""]
+
 
 def _typed(key: Any) -> Any:
     """Linen hands out keys of the kind that it was given; the functions want typed ones."""
@@ -27,7 +29,7 @@ class Dropout(nn.Module):
         rng_collection: the name of the random stream.
     """
 
-    rate: float
+    rate: Rate
     broadcast_dims: Sequence[int] = ()
     rng_collection: str = "dropout"
 

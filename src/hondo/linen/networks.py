@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 import hondo
 from hondo._checks import error
 from hondo.linen.batch_norm import BatchNorm, Initializer
-from hondo.linen.layers import Dropout, Repeat
+from hondo.linen.layers import Dropout, Rate, Repeat
 
 Activation = Callable[[Array], Array]
 Norm = Callable[[], nn.Module]
@@ -30,7 +30,7 @@ class PreActivation(nn.Module):
     layer: nn.Module
     activation: Activation
     norm: Norm | None
-    rate: float
+    rate: Rate
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
@@ -47,12 +47,12 @@ class DenseBlock(nn.Module):
     activation: Activation
     kernel_init: Initializer
     norm: Norm | None
-    rate: float
+    rate: Rate
     residual: bool
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
-        def layer(rate: float) -> nn.Module:
+        def layer(rate: Rate) -> nn.Module:
             dense = nn.Dense(self.width, kernel_init=self.kernel_init)
             return PreActivation(dense, self.activation, self.norm, rate)
 
@@ -84,7 +84,7 @@ class DeepMLP(nn.Module):
     activation: Activation = jax.nn.relu
     kernel_init: Initializer = hondo.he_normal()
     norm: Norm | None = BatchNorm
-    rate: float = 0.1
+    rate: Rate = 0.1
     residual: bool = True
 
     @nn.compact
@@ -152,7 +152,7 @@ class ConvBlock(nn.Module):
     activation: Activation
     kernel_init: Initializer
     norm: Norm | None
-    rate: float
+    rate: Rate
     residual: bool
     stride: int = 1
 
@@ -160,7 +160,7 @@ class ConvBlock(nn.Module):
     def __call__(
         self, x: Float[Array, "batch height width channels"], *, train: bool
     ) -> Float[Array, "batch newheight newwidth newchannels"]:
-        def layer(stride: int, rate: float) -> nn.Module:
+        def layer(stride: int, rate: Rate) -> nn.Module:
             conv = _convolution(self.width, 3, self.kernel_init, stride)
             return PreActivation(conv, self.activation, self.norm, rate)
 
@@ -212,7 +212,7 @@ class PreActResNet(nn.Module):
     activation: Activation = jax.nn.relu
     kernel_init: Initializer = hondo.he_normal()
     norm: Norm | None = BatchNorm
-    rate: float = 0.0
+    rate: Rate = 0.0
     residual: bool = True
 
     @nn.compact

@@ -145,6 +145,6 @@ def _to_host(tree: Any) -> Any:
         if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             return np.asarray(leaf)
         data = np.asarray(jax.random.key_data(leaf))
-        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+        return jax.random.wrap_key_data(jnp.asarray(data), impl=jax.random.key_impl(leaf))
 
     return jax.tree.map(move, tree)

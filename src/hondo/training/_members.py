@@ -1,6 +1,6 @@
 """The members of a sweep: what is traced, what is static, who shares a program."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple, TypedDict
 
@@ -65,7 +65,7 @@ class Group(NamedTuple):
 
 
 def groups(
-    build: Build, hyperparameters: Any, static: tuple[str, ...], shared: FitArguments
+    build: Build, hyperparameters: Any, static: Sequence[str], shared: FitArguments
 ) -> list[Group]:
     """Cuts the members into groups of equal static hyperparameters, in order of appearance.
 
@@ -108,7 +108,7 @@ def _leaves(hyperparameters: Any) -> tuple[list[str], list[Any], Any]:
     return paths, leaves, treedef
 
 
-def _check_static(static: tuple[str, ...], paths: list[str]) -> None:
+def _check_static(static: Sequence[str], paths: list[str]) -> None:
     if isinstance(static, str):
         raise error("static", static, "a tuple of names", f"Write ({static!r},).")
     for name in static:
@@ -209,7 +209,9 @@ def checked(group: Group, train: Any, valid: Any) -> tuple[Any, Any]:
     leaves, treedef = jax.tree.flatten(shapes)
     try:
         state = _state_shapes(group.family, treedef, tuple(leaves))
-    except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as reason:
+    except TypeError as reason:
+        if "Tracer" not in f"{type(reason).__name__} {reason}":
+            raise
         raise ValueError(
             "hyperparameters that are traced must only be computed with, but build needs the "
             "value of one, for a shape or a decision. Name it in static=(…): each of its values is "
@@ -217,7 +219,6 @@ def checked(group: Group, train: Any, valid: Any) -> tuple[Any, Any]:
         ) from reason
     plan = None
     for member in sorted(_extremes(group.traced.leaves)) or [0]:
-        # NumPy's scalars: comparing JAX's, inside a trace, has no value either.
         traced = jax.tree.map(lambda leaf, i=member: _concrete(leaf, i), group.traced)
         plan, _ = plan_of(group.family, traced)
         jax.eval_shape(partial(step, plan), state, train)
@@ -235,7 +236,11 @@ def _state_shapes(family: Family, treedef: Any, leaves: tuple[Any, ...]) -> Any:
 
 
 def _concrete(leaf: Any, index: int) -> Any:
-    return leaf[index] if _is_key(leaf) else np.asarray(leaf)[index]
+    """A value of NumPy's: comparing one of JAX's, inside a trace, would be traced too."""
+    if _is_key(leaf):
+        return leaf[index]
+    value = np.asarray(leaf)[index]
+    return np.float64(value) if np.ndim(value) == 0 and value.dtype.kind == "f" else value
 
 
 def _extremes(leaves: tuple[Any, ...]) -> set[int]:

@@ -6,7 +6,7 @@ such turns it takes is an argument, so the same program serves many members and 
 """
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -108,18 +108,13 @@ _SPECS = {
 
 def slots_like(mesh: Mesh, member: Any, count: int) -> Any:
     """The shapes of `count` slots on each device, of one member's shapes."""
-    sharding, slots = NamedSharding(mesh, _SPLIT), count * mesh.size
-    return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct((slots, *leaf.shape), leaf.dtype, sharding=sharding),
-        member,
-    )
+    slots = count * mesh.size
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((slots, *leaf.shape), leaf.dtype), member)
 
 
 def _shapes(arguments: tuple[Any, ...]) -> tuple[Any, Any]:
     leaves, treedef = jax.tree.flatten(arguments)
-    return treedef, tuple(
-        jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding) for leaf in leaves
-    )
+    return treedef, tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
 
 
 @lru_cache(maxsize=64)
@@ -127,7 +122,10 @@ def _compiled(
     function: Callable[..., Any], static: tuple[Any, ...], mesh: Mesh, treedef: Any, shapes: Any
 ) -> Any:
     in_specs, donated = _SPECS[function]
-    arguments = jax.tree.unflatten(treedef, shapes)
+    arguments = [
+        jax.tree.map(partial(_placed, NamedSharding(mesh, spec)), argument)
+        for spec, argument in zip(in_specs, jax.tree.unflatten(treedef, shapes), strict=True)
+    ]
 
     def local(*arguments: Any) -> Any:
         return function(*static, *arguments)
@@ -135,3 +133,7 @@ def _compiled(
     # Nothing is communicated, so there is nothing that a check of varying axes could find.
     mapped = jax.shard_map(local, mesh=mesh, in_specs=in_specs, out_specs=_SPLIT, check_vma=False)
     return jax.jit(mapped, donate_argnums=donated).lower(*arguments).compile()
+
+
+def _placed(sharding: NamedSharding, leaf: Any) -> Any:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)

@@ -10,7 +10,7 @@ import numpy as np
 from hondo._checks import error
 
 
-def grid(**axes: Iterable[Any]) -> dict[str, Any]:
+def grid(**axes: Any) -> dict[str, Any]:
     r"""Makes every combination of the values, as the hyperparameters of `sweep`.
 
     With axes of $K_1, \dots, K_m$ values there are $K = \prod_i K_i$ members; the last axis varies

@@ -105,7 +105,7 @@ def sweep(
     References:
         Goodfellow et al. 2016, section 11.4.3 (grids); slide 4 (each member's early stop).
     """
-    made = groups(build, hyperparameters, tuple(static), shared)
+    made = groups(build, hyperparameters, static, shared)
     for name, value in (("lanes", lanes), ("memory_limit", memory_limit)):
         if value is not None:
             check_count(name, value)

@@ -1,0 +1,376 @@
+"""Sweeps: every member is its own run, stopped ones cost nothing, programs are few."""
+
+import functools
+import itertools
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from exact import gamma
+from flax import linen
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import hondo
+from hondo.linen import BatchNorm, Dropout
+from hondo.training import _fleet, _programs
+
+KEY = jax.random.key(3)
+BUDGET = 12
+ONE = jnp.zeros((1,))
+IMPATIENT = hondo.early_stopping(1, mode="min")
+
+
+def clock(stop, seen=None, size=()):
+    """A run in exact arithmetic: its only parameter counts the epochs, and its validation loss
+    is the distance from `stop`; with a patience of 1 it ends at epoch stop + 1."""
+
+    def metrics(params, state, batch):
+        if seen is not None:
+            jax.debug.callback(seen, params.ravel()[0])
+        return {"loss": jnp.abs(params.ravel()[0] - stop) + batch}
+
+    return hondo.Problem(
+        lambda key, batch: (jnp.zeros(size), ()),
+        lambda params, state, batch, key: (-jnp.sum(params), (state, {})),
+        metrics,
+    )
+
+
+def clocks(hyper, seen=None, size=()):
+    return {"problem": clock(hyper["stop"], seen, size), "optimizer": optax.sgd(1.0)}
+
+
+def sweep_clocks(stops, build=clocks, **options):
+    keywords = {"key": KEY, "batch_size": 1, "max_epochs": BUDGET, "stopper": IMPATIENT}
+    hyper = {"stop": np.asarray(stops, np.float32), **options.pop("more", {})}
+    return hondo.sweep(build, hyper, ONE, ONE, **{**keywords, **options})
+
+
+def epochs_of(stops):
+    return [min(int(stop) + 1, BUDGET) for stop in stops]
+
+
+def compiled() -> int:
+    return _programs._compiled.cache_info().misses
+
+
+RNG = np.random.default_rng(0)
+X = jnp.asarray(RNG.normal(size=(70, 5)), jnp.float32)
+Y = jnp.asarray(RNG.integers(0, 3, 70), jnp.int32)
+TRAIN, VALID = (X[:50], Y[:50]), (X[50:], Y[50:])
+
+
+class Net(linen.Module):
+    rate: float
+
+    @linen.compact
+    def __call__(self, x, *, train):
+        x = BatchNorm()(linen.Dense(8)(x), train=train)
+        return linen.Dense(3)(Dropout(self.rate)(linen.relu(x), train=train))
+
+
+def build_net(hyper):
+    problem = hondo.supervised(Net(1 - hyper["P"]), loss="cross_entropy")
+    penalty = functools.partial(hondo.l2_penalty, strength=hyper["l2"])
+    return {
+        "problem": problem._replace(loss=hondo.penalized(problem.loss, penalty)),
+        "optimizer": optax.sgd(hyper["learning_rate"], momentum=0.9),
+        "key": jax.random.key(hyper["seed"]),
+    }
+
+
+NETS = hondo.grid(l2=[0.0, 1e-2], P=[0.7, 1.0], learning_rate=[0.1], seed=range(2))
+SHARED = {
+    "batch_size": 16,
+    "max_epochs": BUDGET,
+    "stopper": hondo.early_stopping(3, mode="min"),
+}
+
+
+@pytest.fixture(scope="module")
+def solo_runs():
+    run = jax.jit(lambda hyper: hondo.fit(train=TRAIN, valid=VALID, **SHARED, **build_net(hyper)))
+    return [run({name: jnp.asarray(v[i]) for name, v in NETS.items()}) for i in range(8)]
+
+
+def data(leaf):
+    is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+
+
+@pytest.mark.promise(5)
+def test_members_are_bitwise_their_solo_runs(solo_runs) -> None:
+    runs = hondo.sweep(build_net, NETS, TRAIN, VALID, lanes=1, **SHARED)
+    assert runs.members == tuple(range(8))
+    assert len({int(solo.last.epoch) for solo in solo_runs}) > 1
+    for got, want in zip(runs.results, solo_runs, strict=True):
+        assert jax.tree.structure(got) == jax.tree.structure(want)
+        for one, other in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+            assert (one.shape, one.dtype) == (other.shape, other.dtype)
+            np.testing.assert_array_equal(data(one), data(other))
+
+
+@pytest.mark.promise(5)
+def test_members_side_by_side_are_their_solo_runs_up_to_rounding(solo_runs) -> None:
+    runs = hondo.sweep(build_net, NETS, TRAIN, VALID, lanes=4, **SHARED)
+    for got, want in zip(runs.results, solo_runs, strict=True):
+        assert int(got.last.epoch) == int(want.last.epoch)
+        assert int(got.reason) == int(want.reason)
+        assert int(got.best.epoch) == int(want.best.epoch)
+        for one, other in zip(jax.tree.leaves(got.best), jax.tree.leaves(want.best), strict=True):
+            # 12 epochs of 3 steps, sums of at most 70 terms, a momentum that adds up ten steps.
+            np.testing.assert_allclose(one, other, rtol=0, atol=10 * 36 * gamma(70))
+
+
+@settings(max_examples=15)
+@given(st.lists(st.integers(1, 20), min_size=7, max_size=7), st.sampled_from([1, 2, 7]))
+def test_each_member_stops_by_itself_in_the_callers_order(stops, lanes) -> None:
+    runs = sweep_clocks(stops, lanes=lanes)
+    rows = runs.table()
+    assert [row["member"] for row in rows] == list(range(7))
+    assert [row["stop"] for row in rows] == stops
+    assert [row["epochs"] for row in rows] == epochs_of(stops)
+    for stop, row, result in zip(stops, rows, runs.results, strict=True):
+        ended = "patience" if stop < BUDGET else "budget"
+        assert row["reason"] == ended
+        assert row["best_value"] == row["valid/loss"] == max(0, stop - BUDGET)
+        assert float(result.best.params) == min(stop, BUDGET)
+        history = np.abs(np.arange(1.0, BUDGET + 1) - stop)
+        history[row["epochs"] :] = np.nan
+        np.testing.assert_array_equal(result.history.valid["loss"], history)
+    best, _ = runs.best()
+    assert best["stop"] == next(stop for stop in stops if stop == min(stops) or stop <= BUDGET)
+
+
+STOPS = [9, 1, 2, 1, 3, 2, 10, 1, 4, 2, 1, 5, 3, 1, 2, 7]
+
+
+def member_epochs(lanes, monkeypatch):
+    """How many epochs were computed for STOPS, looking at every epoch."""
+    monkeypatch.setattr(_fleet, "_SECONDS_A_CHUNK", 0.0)
+    monkeypatch.setattr(_fleet, "pays", lambda *times: True)
+    count = itertools.count()
+    sweep_clocks(STOPS, functools.partial(clocks, seen=lambda t: next(count)), lanes=lanes)
+    jax.effects_barrier()
+    return next(count)
+
+
+def test_one_after_another_no_epoch_is_computed_in_vain(monkeypatch) -> None:
+    assert member_epochs(1, monkeypatch) == sum(epochs_of(STOPS))
+
+
+def test_side_by_side_the_stopped_are_compacted_away(monkeypatch) -> None:
+    before = compiled()
+    # Lanes are the smallest power of two that holds the living: fewer than twice as many.
+    assert member_epochs(16, monkeypatch) < 2 * sum(epochs_of(STOPS)) < 16 * max(epochs_of(STOPS))
+    # The start, and lanes 16, 8, 4, 2, 1 at most.
+    assert compiled() - before <= 1 + 5
+
+
+def test_fewer_lanes_only_where_that_pays(monkeypatch) -> None:
+    monkeypatch.setattr(_fleet, "_SECONDS_A_CHUNK", 0.0)
+    monkeypatch.setattr(_fleet, "pays", lambda *times: False)
+    before = compiled()
+    sweep_clocks(STOPS, functools.partial(clocks, size=(2,)), lanes=16)
+    assert compiled() - before == 2
+
+
+def test_a_group_is_compiled_once_and_knows_its_static_values() -> None:
+    seen = []
+
+    def build(hyper):
+        seen.append(hyper)
+        size = hyper["sizes"]["size"], len(hyper["word"])
+        return clocks(hyper, size=size)
+
+    sizes, words = np.array([2, 3, 2, 3, 2]), np.array(["a", "a", "a", "bb", "a"])
+    more = {"sizes": {"size": sizes}, "word": words}
+    run = functools.partial(sweep_clocks, [1, 2, 3, 4, 5], build, more=more, static=["sizes.size"])
+    before = compiled()
+    runs = run()
+    assert compiled() - before == 3 * 2
+    assert all(type(hyper["sizes"]["size"]) is int for hyper in seen)
+    shapes = [result.best.params.shape for result in runs.results]
+    assert shapes == [(2, 1), (3, 1), (2, 1), (3, 2), (2, 1)]
+    rows = runs.table()
+    assert [row["epochs"] for row in rows] == [2, 3, 4, 5, 6]
+    assert [row["sizes.size"] for row in rows] == sizes.tolist()
+    assert [row["word"] for row in rows] == words.tolist()
+    run()
+    assert compiled() - before == 3 * 2, "an equal sweep finds its programs"
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_what_does_not_fit_runs_in_waves(monkeypatch, lanes) -> None:
+    build = functools.partial(clocks, size=(1000,))
+    with pytest.raises(ValueError, match=r"memory_limit must hold .* bytes, got 1\.") as refusal:
+        sweep_clocks(STOPS, build, memory_limit=1)
+    one = int(re.search(r"needs (\d+)", str(refusal.value))[1])
+    waves = []
+
+    def sail(course, members, watch):
+        waves.append(len(members))
+        return _fleet.sail(course, members, watch)
+
+    monkeypatch.setattr(sys.modules["hondo.training.sweep"], "sail", sail)
+    runs = sweep_clocks(STOPS, build, lanes=lanes, memory_limit=3 * one)
+    assert sum(waves) == 16
+    assert len(waves) > 2
+    assert max(waves) > 1
+    assert [row["epochs"] for row in runs.table()] == epochs_of(STOPS)
+
+
+def test_ctrl_c_keeps_what_there_is() -> None:
+    def seen(time):
+        if time == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    build = functools.partial(clocks, seen=seen)
+    before = signal.getsignal(signal.SIGINT)
+    options = {"max_epochs": 100_000, "progress": True, "static": ("group",)}
+    more = {"group": np.array([0, 1, 0])}
+    runs = sweep_clocks([2, 3, 90_000], build, more=more, **options)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert runs.members == (0, 2), "the other group had not started"
+    first, last = runs.table()
+    assert (first["reason"], first["epochs"], first["best_epoch"]) == ("patience", 3, 1)
+    assert last["reason"] == "interrupted"
+    assert 5 <= last["epochs"] < 90_000
+    assert last["best_epoch"] == last["epochs"] - 1
+
+
+EIGHT = """
+import sys
+import jax
+jax.config.update("jax_num_cpu_devices", 8)
+import numpy as np
+sys.path.insert(0, sys.argv[1])
+import test_sweep as t
+from hondo.training import _fleet
+_fleet._SECONDS_A_CHUNK = 0.0
+assert len(jax.devices()) == 8
+build = t.functools.partial(t.clocks, size=(3,))
+for count in (3, 16):
+    every = t.sweep_clocks(t.STOPS[:count], build, lanes=1)
+    single = t.sweep_clocks(t.STOPS[:count], build, lanes=1, devices=jax.devices()[:1])
+    assert every.table() == single.table()
+    for one, other in zip(every.results, single.results, strict=True):
+        for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+            np.testing.assert_array_equal(t.data(a), t.data(b))
+runs = t.hondo.sweep(t.build_net, t.NETS, t.TRAIN, t.VALID, **t.SHARED)
+np.save(sys.argv[2], np.stack([result.history.valid["loss"] for result in runs.results]))
+"""
+
+
+@pytest.mark.promise(5)
+def test_eight_devices_give_the_same_values(tmp_path, solo_runs) -> None:
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    here, out = str(pathlib.Path(__file__).parent), str(tmp_path / "losses.npy")
+    command = [sys.executable, "-c", EIGHT, here, out]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    want = np.stack([solo.history.valid["loss"] for solo in solo_runs])
+    np.testing.assert_array_equal(np.load(out), want)
+
+
+values = st.one_of(st.integers(-5, 5), st.floats(-1, 1), st.sampled_from(["a", "b", None]))
+
+
+@given(
+    st.dictionaries(st.sampled_from("abc"), st.lists(values, min_size=1, max_size=3), min_size=1)
+)
+def test_a_grid_is_the_cartesian_product(axes) -> None:
+    members = hondo.grid(**axes)
+    assert list(members) == list(axes)
+    got = list(zip(*(column.tolist() for column in members.values()), strict=True))
+    assert got == list(itertools.product(*axes.values()))
+
+
+def test_a_grid_takes_arrays_and_keys() -> None:
+    keys = jax.random.split(KEY, 2)
+    members = hondo.grid(x=jnp.arange(3.0), key=keys)
+    assert members["x"].tolist() == [0.0, 0.0, 1.0, 1.0, 2.0, 2.0]
+    np.testing.assert_array_equal(data(members["key"]), np.tile(data(keys), (3, 1)))
+
+
+@pytest.mark.parametrize(
+    ("axes", "kind", "words"),
+    [
+        ({}, ValueError, "grid must be at least one axis, got 'no axis'"),
+        ({"l2": []}, ValueError, "l2 must be at least one value"),
+        ({"l2": 0.1}, TypeError, "l2 must be a sequence of values, got 0.1"),
+        ({"name": "adam"}, TypeError, r"Write \['adam'\]"),
+    ],
+)
+def test_bad_grids_are_refused(axes, kind, words) -> None:
+    with pytest.raises(kind, match=words):
+        hondo.grid(**axes)
+
+
+def needs_value(hyper):
+    return clocks(hyper, size=(hyper["stop"].astype(int) + 1,))
+
+
+def decides(hyper):
+    return clocks(hyper) if hyper["stop"] > 0 else {}
+
+
+@pytest.mark.parametrize(
+    ("stops", "options", "words"),
+    [
+        ([], {}, "one common leading axis of at least one member"),
+        (1.0, {}, r"got shapes stop: \(\)"),
+        ([1, 2], {"more": {"l2": np.zeros(3)}}, r"got shapes l2: \(3,\), stop: \(2,\)"),
+        ([1], {"static": ["depth"]}, "static must be names among 'stop', got 'depth'"),
+        ([1], {"static": "stop"}, "static must be a tuple of names"),
+        ([1], {"epochs": 3}, "what sweep gives must be arguments of fit, 'problem'.*got 'epochs'"),
+        ([1], {"key": None}, "key must be given, got 'nothing'. Give it to sweep, or let build"),
+        ([1], {"batch_size": 2}, "batch_size must be at most the 1 training examples, got 2"),
+        ([1], {"monitor": "auc"}, "monitor must be one of 'loss', got 'auc'"),
+        ([1], {"lanes": 0}, "lanes must be an integer of at least 1, got 0"),
+        ([1], {"memory_limit": 0}, "memory_limit must be an integer of at least 1, got 0"),
+        ([1], {"devices": []}, "devices must be at least one device"),
+        ([1], {"build": lambda hyper: None}, "what build returns must be a dict"),
+        ([1], {"build": lambda hyper: {"l2": 1}}, "what build gives must be arguments of fit"),
+        ([1], {"build": decides}, "Name it in static="),
+        ([1], {"build": needs_value}, "Name it in static="),
+        (np.array([[1], None], object), {}, "one hashable value for each member"),
+    ],
+)
+@pytest.mark.spec("XCT-04")
+def test_bad_input_is_refused_before_anything_is_compiled(stops, options, words) -> None:
+    before = compiled()
+    with pytest.raises(ValueError, match=words):
+        if isinstance(stops, np.ndarray):
+            hyper = {"stop": stops}
+            hondo.sweep(clocks, hyper, ONE, ONE, key=KEY, **SHARED)
+        sweep_clocks(stops, **options)
+    assert compiled() == before
+
+
+@pytest.mark.parametrize("bad", [-1e-3, np.nan])
+def test_a_bad_value_in_the_middle_is_refused(bad) -> None:
+    hyper = {**NETS, "l2": np.array([0, 0, 0, bad, 0, 0, 1, 1])}
+    with pytest.raises(ValueError, match="strength must be a finite number at least 0"):
+        hondo.sweep(build_net, hyper, TRAIN, VALID, **SHARED)
+
+
+def test_best_follows_the_mode_and_skips_runs_without_a_value() -> None:
+    higher = hondo.early_stopping(1, mode="max")
+    runs = sweep_clocks([3, np.nan, 8, 5], stopper=higher)
+    assert runs.mode == "max"
+    hyper, result = runs.best()
+    assert hyper == {"stop": 8.0}
+    assert float(result.best.value) == 7.0
+    assert [row["best_epoch"] for row in runs.table()] == [0, -1, 0, 0]
+    with pytest.raises(ValueError, match="best must have at least one run"):
+        sweep_clocks([np.nan]).best()
