@@ -14,7 +14,7 @@ LOSS = "slide 3; Goodfellow et al. 2016, section 6.2.2.3"
 EDGES = (0.0, -0.0, 1.0, -1.0, 20.0, -20.0, 88.0, -88.0, 1e4, -1e4)
 
 
-def logistic(x):
+def _logistic(x):
     x = np.float64(x)
     e = np.exp(-np.abs(x))
     return np.where(x >= 0, 1 / (1 + e), e / (1 + e))
@@ -34,9 +34,9 @@ def slack(x):
     symbols="ACTIVATIONS",
     x=draws.floats(16, reach=30.0),
 )
-def act_01(sigmoid, sigmoid_gradient, *, x):
+def _act_01(sigmoid, sigmoid_gradient, *, x):
     x = np.append(x, draws.single(EDGES))
-    want = logistic(x)
+    want = _logistic(x)
     yield Check("σ", sigmoid(x), want, slack(x) * want + TINY)
     yield Holds("finite gradient", np.all(np.isfinite(sigmoid_gradient(x))), sigmoid_gradient(x))
 
@@ -50,7 +50,7 @@ def act_01(sigmoid, sigmoid_gradient, *, x):
     symbols="ACTIVATIONS",
     x=draws.floats(16, reach=8.0),
 )
-def act_02(sigmoid, tanh, *, x):
+def _act_02(sigmoid, tanh, *, x):
     y = np.float64(sigmoid(x))
     yield Check("σ(−x)", sigmoid(-x), 1 - y, 2 * slack(x))
     yield Check("tanh", tanh(x), np.tanh(np.float64(x)), ulps(4), 1.0)
@@ -67,9 +67,9 @@ def act_02(sigmoid, tanh, *, x):
     symbols="ACTIVATIONS saturated",
     x=draws.floats(16, reach=10.0),
 )
-def act_03(sigmoid_gradient, tanh_gradient, *, x):
+def _act_03(sigmoid_gradient, tanh_gradient, *, x):
     x = np.append(x, np.float32(0))
-    s, t = logistic(x), np.tanh(np.float64(x))
+    s, t = _logistic(x), np.tanh(np.float64(x))
     # 1 − σ cancels: one unit of 1 may be lost.
     yield Check("σ'", sigmoid_gradient(x), s * (1 - s), 4 * slack(x) * s * (1 - s) + ulps(2))
     yield Check("tanh'", tanh_gradient(x), 1 - t**2, ulps(32))
@@ -86,7 +86,7 @@ def act_03(sigmoid_gradient, tanh_gradient, *, x):
     x=draws.floats(16),
     power=(-3, 2, 10),
 )
-def act_04(relu, relu_gradient, *, x, power):
+def _act_04(relu, relu_gradient, *, x, power):
     x = np.where(np.abs(x) < 2**10 * TINY, 0, x).astype(np.float32)
     y, a = np.asarray(relu(x)), np.float32(2.0**power)
     yield Exact("max(0, x)", y, np.maximum(x, 0))
@@ -107,7 +107,7 @@ def act_04(relu, relu_gradient, *, x, power):
     x=draws.floats(16),
     slope=(0.0, 0.25, 1.0, 2.0, -0.5),
 )
-def act_05(leaky_relu, *, x, slope):
+def _act_05(leaky_relu, *, x, slope):
     return Exact("y", leaky_relu(x, slope), np.where(x > 0, x, np.float32(slope) * x))
 
 
@@ -122,7 +122,7 @@ def act_05(leaky_relu, *, x, slope):
     c=(0.0, 64.0, -4096.0),
     far=(1.0, 512.0),
 )
-def act_06(softmax, *, z, c, far):
+def _act_06(softmax, *, z, c, far):
     z = (far * z).astype(np.float32)
     p = np.asarray(softmax(z))
     yield Check("sum", np.sum(np.float64(p), axis=-1), np.ones(3), gamma(5 + 8))
@@ -132,7 +132,7 @@ def act_06(softmax, *, z, c, far):
     yield Check("p", p, want, (gamma(5 + 8) + slack(50)) * want + TINY)
 
 
-def rows(z, classes):
+def _rows(z, classes):
     z = draws.double(z)
     top = z.max(axis=-1)
     return np.log(np.exp(z - top[:, None]).sum(-1)) + top - z[np.arange(len(classes)), classes]
@@ -152,9 +152,9 @@ CLASSES = draws.integers(6, low=0, high=3).map(lambda y: y.astype(np.int32))
     classes=CLASSES,
     level=(0.0, 100.0, 1e4),
 )
-def act_07(cross_entropy, *, z, classes, level):
+def _act_07(cross_entropy, *, z, classes, level):
     bound = gamma(6 + 16) * (np.max(np.abs(z)) + math.log(4) + 1)
-    yield Check("E", cross_entropy(z, classes), np.mean(rows(z, classes)), 2 * bound, 1.0)
+    yield Check("E", cross_entropy(z, classes), np.mean(_rows(z, classes)), 2 * bound, 1.0)
     equal = np.full((6, 4), level, np.float32)
     # Logits of this size resolve ln K no better than their own last place.
     grain = gamma(24) * (math.log(4) + 1) + 2 * level * U32
@@ -171,10 +171,10 @@ def act_07(cross_entropy, *, z, classes, level):
     z=draws.floats(6, 4, reach=30.0),
     classes=CLASSES,
 )
-def act_08(cross_entropy_gradient, *, z, classes):
+def _act_08(cross_entropy_gradient, *, z, classes):
     e = np.exp(np.float64(z) - np.max(z, axis=-1, keepdims=True))
     want = (e / e.sum(-1, keepdims=True) - np.eye(4)[classes]) / 6
     return Check("gradient", cross_entropy_gradient(z, classes), want, gamma(60 + 16) / 6)
 
 
-PROPERTIES = (act_01, act_02, act_03, act_04, act_05, act_06, act_07, act_08)
+PROPERTIES = (_act_01, _act_02, _act_03, _act_04, _act_05, _act_06, _act_07, _act_08)

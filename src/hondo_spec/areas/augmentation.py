@@ -19,7 +19,7 @@ IMAGES = draws.integers(4, 5, 6, 2)
     symbols="random_flip rotate random_quarter_turn",
     images=IMAGES,
 )
-def aug_01(flip, quarter_turn=None, *, images):
+def _aug_01(flip, quarter_turn=None, *, images):
     mirrored = np.asarray(flip(images))
     yield Exact("mirrored", mirrored, images[:, :, ::-1])
     yield Exact("twice", flip(mirrored), images)
@@ -39,7 +39,7 @@ def aug_01(flip, quarter_turn=None, *, images):
     symbols="on_images compose",
     seed=draws.seeds,
 )
-def aug_02(augment, *, seed):
+def _aug_02(augment, *, seed):
     labels = np.arange(8, dtype=np.float32)
     images = np.broadcast_to(labels[:, None, None, None], (8, 4, 4, 1)).copy()
     new_images, new_labels = map(np.asarray, augment(seed, images, labels))
@@ -56,7 +56,7 @@ def aug_02(augment, *, seed):
     symbols="random_flip",
     seed=(0, 1),
 )
-def aug_03(random_flip, samples, *, seed):
+def _aug_03(random_flip, samples, *, seed):
     count = samples // 16
     images = np.tile(np.arange(4, dtype=np.float32)[None, None, :, None], (count, 1, 1, 1))
     first, second = (np.asarray(random_flip(k, images))[:, 0, 0, 0] > 0 for k in (seed, seed + 9))
@@ -74,7 +74,7 @@ def aug_03(random_flip, samples, *, seed):
     symbols="random_crop",
     seed=(0, 1),
 )
-def aug_04(random_crop, samples, *, seed):
+def _aug_04(random_crop, samples, *, seed):
     count, size, full = samples // 16, 5, 8
     place = np.arange(full * full, dtype=np.float32).reshape(1, full, full, 1)
     crops = np.asarray(random_crop(seed, np.tile(place, (count, 1, 1, 1)), size))
@@ -96,7 +96,7 @@ def aug_04(random_crop, samples, *, seed):
     symbols="mixup",
     seed=draws.seeds,
 )
-def aug_05(mixup, *, seed):
+def _aug_05(mixup, *, seed):
     labels = np.eye(4, dtype=np.float32)
     images = np.tile(labels[:, None, None, :], (1, 2, 2, 1))
     mixed, mixed_labels = map(np.asarray, mixup(seed, images, labels))
@@ -114,8 +114,8 @@ def aug_05(mixup, *, seed):
     symbols="fit evaluate on_images",
     images=IMAGES,
 )
-def aug_06(evaluation_view, *, images):
+def _aug_06(evaluation_view, *, images):
     return Exact("images", evaluation_view(images), images)
 
 
-PROPERTIES = (aug_01, aug_02, aug_03, aug_04, aug_05, aug_06)
+PROPERTIES = (_aug_01, _aug_02, _aug_03, _aug_04, _aug_05, _aug_06)

@@ -38,7 +38,7 @@ def plain(batch_norm, x, epsilon=EPS, decay=0.9):
     symbols=SYMBOLS,
     x=draws.columns(kappas=(0.0, 1e2)),
 )
-def bnt_01(batch_norm, *, x):
+def _bnt_01(batch_norm, *, x):
     got = np.mean(np.float64(plain(batch_norm, x)), axis=0)
     bound = np.mean(standard(x, EPS).bound, axis=0) + U32
     return Check("mean of x̂", got, np.zeros_like(got), bound)
@@ -54,7 +54,7 @@ def bnt_01(batch_norm, *, x):
     x=draws.columns(kappas=(0.0, 1e2)),
     epsilon=(1e-5, 1e-3, 0.5),
 )
-def bnt_02(batch_norm, *, x, epsilon):
+def _bnt_02(batch_norm, *, x, epsilon):
     s = standard(x, epsilon)
     got = np.var(np.float64(plain(batch_norm, x, epsilon)), axis=0)
     want = (s.var / (s.var + float(np.float32(epsilon))))[0]
@@ -73,7 +73,7 @@ def bnt_02(batch_norm, *, x, epsilon):
     x=draws.columns(kappas=(0.0, 1e2)),
     epsilon=(1e-5, 1e-3, 0.5),
 )
-def bnt_03(batch_norm, *, x, epsilon):
+def _bnt_03(batch_norm, *, x, epsilon):
     s = standard(x, epsilon)
     return Check("x̂", plain(batch_norm, x, epsilon), s.xhat, s.bound + U32 * np.abs(s.xhat))
 
@@ -88,7 +88,7 @@ def bnt_03(batch_norm, *, x, epsilon):
     x=draws.columns(kappas=(0.0, 1e2)),
     seed=draws.seeds,
 )
-def bnt_04(batch_norm, *, x, seed):
+def _bnt_04(batch_norm, *, x, seed):
     scale, bias = affine(x.shape[-1], seed)
     zero, one = np.zeros_like(bias), np.ones_like(bias)
     y = batch_norm(x, zero, one, scale, bias, 0.9, EPS)[0]
@@ -107,7 +107,7 @@ def bnt_04(batch_norm, *, x, seed):
     symbols="batch_moments",
     x=draws.lattice(),
 )
-def bnt_05(batch_moments, *, x):
+def _bnt_05(batch_moments, *, x):
     mean, var = batch_moments(x)
     exact = [[Fraction(int(value)) for value in column] for column in x.T]
     means = [sum(column) / len(column) for column in exact]
@@ -130,7 +130,7 @@ def bnt_05(batch_moments, *, x):
     a=(-4.0, -1.0, 0.5, 8.0),
     b=(0.0, 3.0, -16.0),
 )
-def bnt_06(batch_norm, *, x, a, b):
+def _bnt_06(batch_norm, *, x, a, b):
     moved = plain(batch_norm, (a * x + b).astype(np.float32), EPS)
     still = np.sign(a) * plain(batch_norm, x, EPS / a**2)
     s = standard(x, EPS / a**2)
@@ -147,7 +147,7 @@ def bnt_06(batch_norm, *, x, a, b):
     value=(0.0, 1.0, -3.0, 64.0, 1.1, -3.7e4, 1e10, 1e-20),
     epsilon=(1e-5, 1e-3),
 )
-def bnt_07(batch_norm, batch_norm_gradient=None, *, value, epsilon):
+def _bnt_07(batch_norm, batch_norm_gradient=None, *, value, epsilon):
     x = np.full((64, 2), value, np.float32)
     xhat = plain(batch_norm, x, epsilon)
     yield Holds("finite", np.isfinite(xhat), xhat)
@@ -170,7 +170,7 @@ def bnt_07(batch_norm, batch_norm_gradient=None, *, value, epsilon):
     spread=(2.0**-6, 1.0, 8.0),
     seed=(0, 1, 2),
 )
-def bnt_08(batch_norm, *, kappa, spread, seed):
+def _bnt_08(batch_norm, *, kappa, spread, seed):
     z = np.random.default_rng(seed).normal(size=(64, 4))
     x = (spread * (z + kappa)).astype(np.float32)
     epsilon = GRID * spread**2
@@ -187,7 +187,7 @@ def bnt_08(batch_norm, *, kappa, spread, seed):
     symbols=SYMBOLS,
     x=draws.floats(1, 3),
 )
-def bnt_09(batch_norm, *, x):
+def _bnt_09(batch_norm, *, x):
     scale, bias = affine(3)
     y = batch_norm(x, np.zeros_like(bias), np.ones_like(bias), scale, bias, 0.9, EPS)[0]
     return Exact("y", y, bias[None])
@@ -203,7 +203,7 @@ def bnt_09(batch_norm, *, x):
     x=draws.normals(4, 4, 4, 3),
     channel=(0, 1, 2),
 )
-def bnt_10(batch_norm, *, x, channel):
+def _bnt_10(batch_norm, *, x, channel):
     changed = x.copy()
     changed[..., channel] *= -3
     others = [k for k in range(3) if k != channel]
@@ -226,7 +226,7 @@ def bnt_10(batch_norm, *, x, channel):
     x=draws.normals(64, 4),
     g=draws.normals(64, 4),
 )
-def bnt_11(batch_norm_gradient, *, x, g):
+def _bnt_11(batch_norm_gradient, *, x, g):
     scale, bias = affine(4)
     s, g64 = standard(x, EPS), np.float64(g)
     first, second = np.mean(g64, axis=0), np.mean(g64 * s.xhat, axis=0)
@@ -252,7 +252,7 @@ def bnt_11(batch_norm_gradient, *, x, g):
     offset=(0.0, 8.0),
     dtype=draws.HALVES,
 )
-def bnt_12(batch_norm, *, seed, offset, dtype):
+def _bnt_12(batch_norm, *, seed, offset, dtype):
     x = (np.random.default_rng(seed).normal(size=(256, 3)) + offset).astype(dtype)
     s, unit = standard(x, EPS), UNITS[dtype]
     zero, one = np.zeros(3, np.float32), np.ones(3, np.float32)
@@ -263,5 +263,6 @@ def bnt_12(batch_norm, *, seed, offset, dtype):
 
 
 PROPERTIES = (
-    bnt_01, bnt_02, bnt_03, bnt_04, bnt_05, bnt_06, bnt_07, bnt_08, bnt_09, bnt_10, bnt_11, bnt_12,
+    _bnt_01, _bnt_02, _bnt_03, _bnt_04, _bnt_05, _bnt_06, _bnt_07, _bnt_08, _bnt_09, _bnt_10,
+    _bnt_11, _bnt_12,
 )  # fmt: skip

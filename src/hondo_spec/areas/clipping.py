@@ -15,16 +15,16 @@ TINY = 9 * float(np.finfo(np.float32).tiny)
 BOUND = gamma(9 + 4)
 
 
-def flushed(limit) -> float:
+def _flushed(limit) -> float:
     """What is lost where code flushes numbers below the smallest normal one, in nine entries."""
     return TINY * max(limit, 1.0)
 
 
-def norm(tree) -> float:
+def _norm(tree) -> float:
     return math.sqrt(sum(float(np.sum(np.float64(leaf) ** 2)) for leaf in tree.values()))
 
 
-def flat(tree) -> np.ndarray:
+def _flat(tree) -> np.ndarray:
     return np.concatenate([np.ravel(np.float64(tree[name])) for name in sorted(tree)])
 
 
@@ -38,7 +38,7 @@ def flat(tree) -> np.ndarray:
     tree=draws.trees(),
     limit=LIMITS,
 )
-def clp_01(clip_by_value, *, tree, limit):
+def _clp_01(clip_by_value, *, tree, limit):
     clipped = clip_by_value(tree, limit)
     for name, leaf in tree.items():
         yield Exact(name, clipped[name], np.clip(leaf, -np.float32(limit), np.float32(limit)))
@@ -59,9 +59,9 @@ def clp_01(clip_by_value, *, tree, limit):
     tree=draws.trees(),
     limit=LIMITS,
 )
-def clp_02(clip_by_global_norm, *, tree, limit):
-    reached = norm(clip_by_global_norm(tree, limit))
-    return Holds("norm ≤ limit", reached <= limit * (1 + BOUND) + flushed(limit), reached)
+def _clp_02(clip_by_global_norm, *, tree, limit):
+    reached = _norm(clip_by_global_norm(tree, limit))
+    return Holds("norm ≤ limit", reached <= limit * (1 + BOUND) + _flushed(limit), reached)
 
 
 @prop(
@@ -74,8 +74,8 @@ def clp_02(clip_by_global_norm, *, tree, limit):
     tree=draws.trees(),
     factor=(1.001, 1.5, 10.0),
 )
-def clp_03(clip_by_global_norm, *, tree, factor):
-    limit = max(norm(tree), TINY) * factor
+def _clp_03(clip_by_global_norm, *, tree, factor):
+    limit = max(_norm(tree), TINY) * factor
     clipped = clip_by_global_norm(tree, limit)
     for name in tree:
         yield Exact(name, clipped[name], tree[name])
@@ -91,14 +91,14 @@ def clp_03(clip_by_global_norm, *, tree, factor):
     tree=draws.trees(),
     limit=LIMITS,
 )
-def clp_04(clip_by_global_norm, *, tree, limit):
-    before, after = flat(tree), flat(clip_by_global_norm(tree, limit))
+def _clp_04(clip_by_global_norm, *, tree, limit):
+    before, after = _flat(tree), _flat(clip_by_global_norm(tree, limit))
     largest = np.argmax(np.abs(before))
     scale = after[largest] / before[largest] if before[largest] else 1.0
     yield Holds("0 < s ≤ 1", 0 < scale <= 1 + BOUND, scale)
     # Where all of it may be flushed there is nothing to compare.
-    if np.max(np.abs(before)) * scale > flushed(limit):
-        bound = 2 * BOUND * np.abs(scale * before) + flushed(limit)
+    if np.max(np.abs(before)) * scale > _flushed(limit):
+        bound = 2 * BOUND * np.abs(scale * before) + _flushed(limit)
         yield Check("g'", after, scale * before, bound)
 
 
@@ -112,11 +112,11 @@ def clp_04(clip_by_global_norm, *, tree, limit):
     tree=draws.trees(),
     factor=(1e-3, 0.3, 0.999),
 )
-def clp_05(clip_by_global_norm, *, tree, factor):
-    limit = norm(tree) * factor
+def _clp_05(clip_by_global_norm, *, tree, factor):
+    limit = _norm(tree) * factor
     if limit > TINY / gamma(1):
-        reached = norm(clip_by_global_norm(tree, limit))
-        yield Check("norm", reached, limit, BOUND * limit + flushed(limit))
+        reached = _norm(clip_by_global_norm(tree, limit))
+        yield Check("norm", reached, limit, BOUND * limit + _flushed(limit))
 
 
 @prop(
@@ -128,7 +128,7 @@ def clp_05(clip_by_global_norm, *, tree, factor):
     symbols="clip_by_global_norm clip_by_value",
     limit=(0.0, 1e-30, 1.0),
 )
-def clp_06(clip_by_global_norm, clip_by_value=None, *, limit):
+def _clp_06(clip_by_global_norm, clip_by_value=None, *, limit):
     tree = {"a": np.zeros(2, np.float32), "b": np.zeros((2, 3), np.float32)}
     for clip in filter(None, (clip_by_global_norm, clip_by_value)):
         clipped = clip(tree, limit)
@@ -152,7 +152,7 @@ HARD = (
     symbols="clip_by_global_norm",
     case=HARD,
 )
-def clp_07(clip_by_global_norm, *, case):
+def _clp_07(clip_by_global_norm, *, case):
     dtype, values, limit = case
     leaf = np.asarray(values, dtype)
     exact = leaf.astype(np.float64)
@@ -173,7 +173,7 @@ def clp_07(clip_by_global_norm, *, case):
     bad=(math.inf, -math.inf, math.nan),
     limit=(10.0, 1.0),
 )
-def clp_08(clip_by_global_norm, conventions, *, bad, limit):
+def _clp_08(clip_by_global_norm, conventions, *, bad, limit):
     tree = {"a": draws.single([bad, 4.0]), "b": draws.single([3.0])}
     policy = conventions.get("nonfinite", "propagate")
     if policy == "error":
@@ -181,7 +181,7 @@ def clp_08(clip_by_global_norm, conventions, *, bad, limit):
     factor = {"propagate": 1.0, "zero": min(1.0, limit / 5), "skip": 0.0}[policy]
     first = bad if policy == "propagate" else 0.0
     want = np.array([first, 4 * factor, 3 * factor])
-    got = flat(clip_by_global_norm(tree, limit))
+    got = _flat(clip_by_global_norm(tree, limit))
     places = [Exact("the non-finite entry", got[:1], want[:1])]
     return [*places, Check("the others", got[1:], want[1:], BOUND * want[1:], 1.0)]
 
@@ -196,15 +196,15 @@ def clp_08(clip_by_global_norm, conventions, *, bad, limit):
     values=draws.floats(6),
     power=(-8, 3, 12),
 )
-def clp_09(clip_by_global_norm, *, values, power):
+def _clp_09(clip_by_global_norm, *, values, power):
     values = np.where(np.abs(values) < GRID, 0, values).astype(np.float32)
     factor = np.float32(2.0**power)
     whole = np.asarray(clip_by_global_norm({"a": values}, 1.0)["a"])
     scaled = np.asarray(clip_by_global_norm({"a": values * factor}, float(factor))["a"])
     yield Exact("a g'", scaled, whole * factor)
     parts = {"a": values[:2], "b": values[2:].reshape(2, 2)}
-    cut = flat(clip_by_global_norm(parts, 1.0))
+    cut = _flat(clip_by_global_norm(parts, 1.0))
     yield Check("cut", cut, whole, 2 * gamma(10) * np.abs(whole) + TINY)
 
 
-PROPERTIES = (clp_01, clp_02, clp_03, clp_04, clp_05, clp_06, clp_07, clp_08, clp_09)
+PROPERTIES = (_clp_01, _clp_02, _clp_03, _clp_04, _clp_05, _clp_06, _clp_07, _clp_08, _clp_09)

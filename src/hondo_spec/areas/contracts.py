@@ -39,7 +39,7 @@ GOOD = {
     limit=(0.5, 100.0),
     seed=(0, 1, 2**20),
 )
-def xct_01(ways, layer_norm, clip_by_global_norm, dropout, glorot_uniform, *, x, limit, seed):
+def _xct_01(ways, layer_norm, clip_by_global_norm, dropout, glorot_uniform, *, x, limit, seed):
     one, zero = np.ones(8, np.float32), np.zeros(8, np.float32)
     s = standard(x, EPS, axes=(1,))
     for way, y in ways("layer_norm", x, one, zero, EPS).items():
@@ -64,7 +64,7 @@ def xct_01(ways, layer_norm, clip_by_global_norm, dropout, glorot_uniform, *, x,
     dtype=("float32", *draws.HALVES),
     shape=((4, 3), (2, 5, 3), (2, 3, 3, 3)),
 )
-def xct_02(batch_norm, dropout=None, clip_by_global_norm=None, *, dtype, shape):
+def _xct_02(batch_norm, dropout=None, clip_by_global_norm=None, *, dtype, shape):
     x = np.random.default_rng(0).normal(size=shape).astype(dtype)
     kept, zero, one = x.copy(), np.zeros(3, np.float32), np.ones(3, np.float32)
     results = {"batch norm": batch_norm(x, zero, one, one, zero, 0.9, EPS)[0]}
@@ -87,7 +87,7 @@ def xct_02(batch_norm, dropout=None, clip_by_global_norm=None, *, dtype, shape):
     symbols="gaussian_noise clip_by_global_norm",
     seed=(0, 1),
 )
-def xct_03(traces, *, seed):
+def _xct_03(traces, *, seed):
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(3, 4, 5)).astype(np.float32)
     noise = [(k, part, 0.25 + k) for k, part in enumerate(x)]
@@ -106,17 +106,17 @@ def xct_03(traces, *, seed):
     "gaussian_noise",
     hyperparameter=tuple(BAD),
 )
-def xct_04(refusal, *, hyperparameter):
+def _xct_04(refusal, *, hyperparameter):
     for value in GOOD[hyperparameter]:
         name, message = refusal(hyperparameter, value)
         yield Holds(f"{name} = {value} is taken", message == "", message)
     for value in BAD[hyperparameter]:
         name, message = refusal(hyperparameter, value)
-        yield Holds(f"{name} = {value} is refused by name", name in words(message), message)
+        yield Holds(f"{name} = {value} is refused by name", name in _words(message), message)
 
 
-def words(message) -> list[str]:
+def _words(message) -> list[str]:
     return re.findall(r"\w+", message)
 
 
-PROPERTIES = (xct_01, xct_02, xct_03, xct_04)
+PROPERTIES = (_xct_01, _xct_02, _xct_03, _xct_04)

@@ -17,12 +17,12 @@ FEW = (0.2, 0.8)
 BOTH = "dropout inverted_dropout"
 
 
-def factor(conventions, keep_prob) -> float:
+def _factor(conventions, keep_prob) -> float:
     """What a kept unit is multiplied by."""
     return 1.0 if conventions.get("dropout", "inverted") == "lecture" else 1.0 / keep_prob
 
 
-def kept(dropout, seed, shape, keep_prob) -> np.ndarray:
+def _kept(dropout, seed, shape, keep_prob) -> np.ndarray:
     return np.asarray(dropout(seed, np.ones(shape, np.float32), keep_prob)) != 0
 
 
@@ -37,9 +37,9 @@ def kept(dropout, seed, shape, keep_prob) -> np.ndarray:
     keep_prob=PROBABILITIES,
     seed=draws.seeds,
 )
-def drp_01(dropout, conventions, *, x, keep_prob, seed):
+def _drp_01(dropout, conventions, *, x, keep_prob, seed):
     y = np.asarray(dropout(seed, x, keep_prob))
-    want = np.where(y != 0, np.float64(x) * factor(conventions, keep_prob), 0.0)
+    want = np.where(y != 0, np.float64(x) * _factor(conventions, keep_prob), 0.0)
     # The factor is within two units in the last place, and its product with x is rounded.
     return Check("y", y, want, (ulps(2) + gamma(1)) * np.abs(want))
 
@@ -53,8 +53,8 @@ def drp_01(dropout, conventions, *, x, keep_prob, seed):
     symbols=BOTH,
     keep_prob=PROBABILITIES,
 )
-def drp_02(dropout, samples, *, keep_prob):
-    mask = kept(dropout, 1, (samples // 64, 64), keep_prob)
+def _drp_02(dropout, samples, *, keep_prob):
+    mask = _kept(dropout, 1, (samples // 64, 64), keep_prob)
     return statistics.binomial("kept", mask.sum(), mask.size, keep_prob, effect=0.011)
 
 
@@ -67,8 +67,8 @@ def drp_02(dropout, samples, *, keep_prob):
     symbols=BOTH,
     keep_prob=FEW,
 )
-def drp_03(dropout, samples, *, keep_prob):
-    mask = kept(dropout, 2, (samples // 64, 64), keep_prob)
+def _drp_03(dropout, samples, *, keep_prob):
+    mask = _kept(dropout, 2, (samples // 64, 64), keep_prob)
     for lag in (1, 2, 32):
         rows = mask[:, :: 2 * lag] if lag < 32 else mask[:, :32]
         others = mask[:, lag :: 2 * lag] if lag < 32 else mask[:, 32:]
@@ -84,8 +84,8 @@ def drp_03(dropout, samples, *, keep_prob):
     symbols=BOTH,
     keep_prob=FEW,
 )
-def drp_04(dropout, samples, *, keep_prob):
-    mask = kept(dropout, 3, (samples // 64, 64), keep_prob)
+def _drp_04(dropout, samples, *, keep_prob):
+    mask = _kept(dropout, 3, (samples // 64, 64), keep_prob)
     half = len(mask) // 2
     yield statistics.agreement("neighbours", mask[::2], mask[1::2], keep_prob, effect=0.02)
     yield statistics.agreement("halves", mask[:half], mask[half:], keep_prob, effect=0.02)
@@ -101,9 +101,9 @@ def drp_04(dropout, samples, *, keep_prob):
     keep_prob=FEW,
     other=(1, 2, 255, 2**16),
 )
-def drp_05(dropout, samples, *, keep_prob, other):
+def _drp_05(dropout, samples, *, keep_prob, other):
     shape = (samples // 64, 64)
-    first, second = (kept(dropout, seed, shape, keep_prob) for seed in (0, other))
+    first, second = (_kept(dropout, seed, shape, keep_prob) for seed in (0, other))
     return statistics.agreement("two seeds", first, second, keep_prob, effect=0.02)
 
 
@@ -117,7 +117,7 @@ def drp_05(dropout, samples, *, keep_prob, other):
     seed=draws.seeds,
     keep_prob=FEW,
 )
-def drp_06(dropout, *, seed, keep_prob):
+def _drp_06(dropout, *, seed, keep_prob):
     x = np.ones((8, 16), np.float32)
     first = np.asarray(dropout(seed, x, keep_prob))
     dropout(seed + 1, x, keep_prob)
@@ -133,9 +133,9 @@ def drp_06(dropout, *, seed, keep_prob):
     symbols=BOTH,
     keep_prob=PROBABILITIES,
 )
-def drp_07(dropout, conventions, *, keep_prob):
+def _drp_07(dropout, conventions, *, keep_prob):
     y = np.float64(dropout(0, np.ones((32, 32), np.float32), keep_prob))
-    want = factor(conventions, keep_prob) * keep_prob
+    want = _factor(conventions, keep_prob) * keep_prob
     return Check("c P", np.max(y) * keep_prob, want, ulps(2) * want)
 
 
@@ -149,16 +149,16 @@ def drp_07(dropout, conventions, *, keep_prob):
     x=draws.normals(8, 8),
     keep_prob=(0.25, 0.5, 1.0),
 )
-def drp_08(dropout_inference, conventions, *, x, keep_prob):
+def _drp_08(dropout_inference, conventions, *, x, keep_prob):
     lecture = conventions.get("dropout", "inverted") == "lecture"
     return Exact("y", dropout_inference(x, keep_prob), x * np.float32(keep_prob if lecture else 1))
 
 
-def masks(d):
+def _masks(d):
     return np.array(list(itertools.product((0.0, 1.0), repeat=d)))
 
 
-def layer(seed, inputs=6, outputs=3):
+def _layer(seed, inputs=6, outputs=3):
     rng = np.random.default_rng(seed)
     tree = {"kernel": rng.normal(size=(inputs, outputs)), "bias": rng.normal(size=outputs)}
     x = rng.normal(size=inputs)
@@ -175,10 +175,10 @@ def layer(seed, inputs=6, outputs=3):
     seed=draws.seeds,
     keep_prob=(0.25, 0.5, 0.8),
 )
-def drp_09(scale_weights, *, seed, keep_prob):
-    tree, x = layer(seed)
+def _drp_09(scale_weights, *, seed, keep_prob):
+    tree, x = _layer(seed)
     kernel, bias = np.float64(tree["kernel"]), np.float64(tree["bias"])
-    m = masks(x.size)
+    m = _masks(x.size)
     weights = keep_prob ** m.sum(1) * (1 - keep_prob) ** (x.size - m.sum(1))
     want = weights @ ((m * np.float64(x)) @ kernel + bias)
     scaled = {name: np.float64(leaf) for name, leaf in scale_weights(tree, keep_prob).items()}
@@ -186,7 +186,7 @@ def drp_09(scale_weights, *, seed, keep_prob):
     return Check("mean", x @ scaled["kernel"] + scaled["bias"], want, bound)
 
 
-def softmax(z):
+def _softmax(z):
     e = np.exp(z - z.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
 
@@ -201,14 +201,14 @@ def softmax(z):
     seed=draws.seeds,
     keep_prob=(0.25, 0.5, 0.8),
 )
-def drp_10(scale_weights, *, seed, keep_prob):
-    tree, x = layer(seed)
-    m = masks(x.size)
+def _drp_10(scale_weights, *, seed, keep_prob):
+    tree, x = _layer(seed)
+    m = _masks(x.size)
     weights = keep_prob ** m.sum(1) * (1 - keep_prob) ** (x.size - m.sum(1))
     logits = (m * np.float64(x)) @ np.float64(tree["kernel"]) + np.float64(tree["bias"])
-    want = softmax(weights @ np.log(softmax(logits)))
+    want = _softmax(weights @ np.log(_softmax(logits)))
     scaled = {name: np.float64(leaf) for name, leaf in scale_weights(tree, keep_prob).items()}
-    got = softmax(x @ scaled["kernel"] + scaled["bias"])
+    got = _softmax(x @ scaled["kernel"] + scaled["bias"])
     size = np.abs(x) @ np.abs(tree["kernel"]) + np.abs(tree["bias"])
     return Check("p", got, want, (2 * gamma(4) * (np.max(size) + 1) + gamma(512, U64)) * want)
 
@@ -223,7 +223,7 @@ def drp_10(scale_weights, *, seed, keep_prob):
     x=draws.normals(8, 8),
     seed=draws.seeds,
 )
-def drp_11(dropout_gradient, *, x, seed):
+def _drp_11(dropout_gradient, *, x, seed):
     one = np.ones_like(x)
     y, gradient = map(np.asarray, dropout_gradient(seed, x, 1.0, one))
     yield Exact("P = 1", y, x)
@@ -244,9 +244,9 @@ def drp_11(dropout_gradient, *, x, seed):
     seed=draws.seeds,
     keep_prob=(0.25, 0.5),
 )
-def drp_12(dropout_gradient, conventions, *, g, seed, keep_prob):
+def _drp_12(dropout_gradient, conventions, *, g, seed, keep_prob):
     y, gradient = map(np.asarray, dropout_gradient(seed, np.ones_like(g), keep_prob, g))
-    want = np.where(y != 0, g * np.float32(factor(conventions, keep_prob)), 0)
+    want = np.where(y != 0, g * np.float32(_factor(conventions, keep_prob)), 0)
     return Exact("gx", gradient, want)
 
 
@@ -260,8 +260,8 @@ def drp_12(dropout_gradient, conventions, *, g, seed, keep_prob):
     bad=(np.inf, -np.inf, np.nan),
     dtype=draws.HALVES,
 )
-def drp_13(dropout, samples, *, bad, dtype):
-    mask = kept(dropout, 2, (16, 16), 0.5)
+def _drp_13(dropout, samples, *, bad, dtype):
+    mask = _kept(dropout, 2, (16, 16), 0.5)
     y = np.asarray(dropout(2, np.full((16, 16), bad, np.float32), 0.5))
     yield Exact("dropped", y[~mask], np.zeros(np.sum(~mask)))
     # A uniform number in half precision has few values: the rate would be .9922 for .99.
@@ -270,6 +270,7 @@ def drp_13(dropout, samples, *, bad, dtype):
 
 
 PROPERTIES = (
-    drp_01, drp_02, drp_03, drp_04, drp_05, drp_06, drp_07, drp_08, drp_09, drp_10, drp_11, drp_12,
-    drp_13,
+    _drp_01, _drp_02, _drp_03, _drp_04, _drp_05, _drp_06, _drp_07, _drp_08, _drp_09, _drp_10,
+    _drp_11, _drp_12,
+    _drp_13,
 )  # fmt: skip

@@ -15,7 +15,7 @@ VALUES = (0.0, 1.0, 2.0)
 DELTAS = (0.0, 0.5, 1.0)
 
 
-def automaton(values, patience, min_delta=0.0, mode="min"):
+def _automaton(values, patience, min_delta=0.0, mode="min"):
     """The definition: an improvement is strict, NaN is none, patience counts from the best."""
     best, best_at, wait = math.inf if mode == "min" else -math.inf, None, 0
     for step, value in enumerate(values):
@@ -39,9 +39,9 @@ def automaton(values, patience, min_delta=0.0, mode="min"):
     values=tuple(itertools.product(VALUES, repeat=6)),
     patience=(1, 2, 3),
 )
-def est_01(early_stopping, *, values, patience):
+def _est_01(early_stopping, *, values, patience):
     stopped, _ = early_stopping(list(values), patience, 0.0, "min")
-    want, _ = automaton(values, patience)
+    want, _ = _automaton(values, patience)
     return Holds(f"stops at {want}", stopped == want, stopped)
 
 
@@ -54,7 +54,7 @@ def est_01(early_stopping, *, values, patience):
     symbols="early_stopping",
     patience=(2, 3, 5),
 )
-def est_02(early_stopping, *, patience):
+def _est_02(early_stopping, *, patience):
     # Again and again one step short of the patience, then an improvement.
     values = [float(10 - k) for k in range(5) for _ in range(patience)]
     stopped, _ = early_stopping(values, patience, 0.0, "min")
@@ -70,7 +70,7 @@ def est_02(early_stopping, *, patience):
     symbols="early_stopping",
     values=tuple(itertools.product(VALUES, repeat=5)),
 )
-def est_03(early_stopping, *, values):
+def _est_03(early_stopping, *, values):
     _, best = early_stopping(list(values), 10, 0.0, "min")
     return Holds(f"best at {np.argmin(values)}", best == int(np.argmin(values)), best)
 
@@ -85,9 +85,9 @@ def est_03(early_stopping, *, values):
     delta=DELTAS,
     values=tuple(itertools.product((0.0, 0.5, 1.0, 2.0), repeat=4)),
 )
-def est_04(early_stopping, *, delta, values):
+def _est_04(early_stopping, *, delta, values):
     got = tuple(early_stopping(list(values), 2, delta, "min"))
-    want = automaton(values, 2, delta)
+    want = _automaton(values, 2, delta)
     return Holds(f"stop and best {want}", got == want, got)
 
 
@@ -100,9 +100,9 @@ def est_04(early_stopping, *, delta, values):
     symbols="early_stopping",
     values=tuple(itertools.product((math.nan, 1.0, 2.0), repeat=4)),
 )
-def est_05(early_stopping, *, values):
+def _est_05(early_stopping, *, values):
     got = tuple(early_stopping(list(values), 3, 0.0, "min"))
-    want = automaton(values, 3)
+    want = _automaton(values, 3)
     return Holds(f"stop and best {want}", got == want, got)
 
 
@@ -115,7 +115,7 @@ def est_05(early_stopping, *, values):
     symbols="early_stopping",
     patience=(1, 2, 5),
 )
-def est_06(early_stopping, *, patience):
+def _est_06(early_stopping, *, patience):
     stopped, _ = early_stopping([math.inf] * 8, patience, 0.0, "min")
     return Holds(f"stops at {patience - 1}", stopped == patience - 1, stopped)
 
@@ -130,7 +130,7 @@ def est_06(early_stopping, *, patience):
     values=draws.sequences(),
     delta=DELTAS,
 )
-def est_07(early_stopping, *, values, delta):
+def _est_07(early_stopping, *, values, delta):
     up = tuple(early_stopping(values, 2, delta, "max"))
     down = tuple(early_stopping([-value for value in values], 2, delta, "min"))
     return Holds("both modes", up == down, (up, down))
@@ -145,7 +145,7 @@ def est_07(early_stopping, *, values, delta):
     symbols="early_stopping",
     values=((3.0, 1.0, 2.0, 1.5, 1.2, 0.5), (5.0, 1.0, 4.0, 3.0, 2.0, 1.5)),
 )
-def est_08(early_stopping, *, values):
+def _est_08(early_stopping, *, values):
     got = tuple(early_stopping(list(values), 3, 0.0, "min"))
     return Holds("stop and best", got == (4, 1), got)
 
@@ -160,7 +160,7 @@ def est_08(early_stopping, *, values):
     values=draws.sequences(8),
     patience=(1, 2, 3),
 )
-def est_09(early_stopping, stopped_after=None, *, values, patience):
+def _est_09(early_stopping, stopped_after=None, *, values, patience):
     stopped, best = early_stopping(values, patience, 0.0, "min")
     if stopped is not None:
         for more in ([], [-1e9], [-1e9] * 3):
@@ -188,7 +188,7 @@ def est_09(early_stopping, stopped_after=None, *, values, patience):
     curvature=draws.floats(3).map(lambda h: np.float32(0.1) + np.abs(h) / np.float32(100)),
     steps=(1, 2, 5, 20),
 )
-def est_10(gradient_descent, *, optimum, curvature, steps):
+def _est_10(gradient_descent, *, optimum, curvature, steps):
     rate, h = 0.5, np.float64(curvature)
     left = (1 - rate * h) ** steps
     strength = h * left / (1 - left)
@@ -198,5 +198,5 @@ def est_10(gradient_descent, *, optimum, curvature, steps):
 
 
 PROPERTIES = (
-    est_01, est_02, est_03, est_04, est_05, est_06, est_07, est_08, est_09, est_10,
+    _est_01, _est_02, _est_03, _est_04, _est_05, _est_06, _est_07, _est_08, _est_09, _est_10,
 )  # fmt: skip

@@ -21,7 +21,7 @@ from hondo_spec.results import Check, Exact
     losses=draws.floats(3),
     weights=draws.floats(3, reach=4.0).map(np.abs),
 )
-def mtl_01(multitask_loss, *, losses, weights):
+def _mtl_01(multitask_loss, *, losses, weights):
     terms = np.float64(losses) * np.float64(weights)
     bound = gamma(6) * np.sum(np.abs(terms)) + TINY
     yield Check("J", multitask_loss(losses, weights), np.sum(terms), bound, 1.0)
@@ -48,7 +48,7 @@ TRUNK = {
     **TRUNK,
     weights=((1.0, 0.5, 2.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0)),
 )
-def mtl_02(multitask_gradients, *, x, trunk, heads, targets, weights):
+def _mtl_02(multitask_gradients, *, x, trunk, heads, targets, weights):
     shared, own = multitask_gradients(x, trunk, heads, targets, draws.single(weights))
     errors = x @ trunk @ heads - targets
     parts = [a * x.T @ (e @ head.T) for a, e, head in zip(weights, errors, heads, strict=True)]
@@ -68,7 +68,7 @@ def mtl_02(multitask_gradients, *, x, trunk, heads, targets, weights):
     present=draws.integers(6, low=0, high=1).map(lambda r: r > 0),
     hole=(0.0, np.nan, np.inf),
 )
-def mtl_03(masked_loss, *, losses, present, hole):
+def _mtl_03(masked_loss, *, losses, present, hole):
     filled = np.where(present, losses, np.float32(hole))
     want = np.mean(np.float64(losses[present])) if present.any() else 0.0
     bound = gamma(6 + 2) * np.max(np.abs(losses)) + TINY
@@ -86,7 +86,7 @@ def mtl_03(masked_loss, *, losses, present, hole):
     **TRUNK,
     order=((1, 2, 0), (2, 1, 0)),
 )
-def mtl_04(multitask_loss, multitask_gradients=None, *, losses, x, trunk, heads, targets, order):
+def _mtl_04(multitask_loss, multitask_gradients=None, *, losses, x, trunk, heads, targets, order):
     weights, order = draws.single([1, 0.5, 2]), list(order)
     straight = np.float64(multitask_loss(losses, weights))
     yield Exact("J", np.float64(multitask_loss(losses[order], weights[order])), straight)
@@ -98,11 +98,11 @@ def mtl_04(multitask_loss, multitask_gradients=None, *, losses, x, trunk, heads,
         yield Exact("heads", turned[1], np.asarray(own)[order])
 
 
-def logits_of(seed, members):
+def _logits_of(seed, members):
     return (3 * np.random.default_rng(seed).normal(size=(members, 4, 3))).astype(np.float32)
 
 
-def softmax(z):
+def _softmax(z):
     e = np.exp(np.float64(z) - np.max(z, axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
 
@@ -117,11 +117,11 @@ def softmax(z):
     seed=draws.seeds,
     members=(1, 2, 5),
 )
-def ens_01(average_probabilities, *, seed, members):
-    logits = logits_of(seed, members)
+def _ens_01(average_probabilities, *, seed, members):
+    logits = _logits_of(seed, members)
     got = average_probabilities(logits)
     # Arguments of the exponential are up to 30 in size, and so are its relative roundings.
-    yield Check("p̄", got, np.mean(softmax(logits), axis=0), gamma(members + 3 + 40))
+    yield Check("p̄", got, np.mean(_softmax(logits), axis=0), gamma(members + 3 + 40))
     yield Check("sum", np.sum(np.float64(got), axis=-1), np.ones(4), gamma(members + 3 + 8))
     order = np.random.default_rng(seed).permutation(members)
     yield Check("permuted", average_probabilities(logits[order]), got, gamma(2 * members))
@@ -138,7 +138,7 @@ def ens_01(average_probabilities, *, seed, members):
     targets=draws.floats(3),
     weights=((1.0, 1.0, 1.0, 1.0), (0.5, 0.25, 0.125, 0.125), (3.0, 0.0, 2.0, 1.0)),
 )
-def ens_02(ambiguity, *, predictions, targets, weights):
+def _ens_02(ambiguity, *, predictions, targets, weights):
     share = draws.double(weights)[:, None] / np.sum(weights)
     f, t = np.float64(predictions), np.float64(targets)
     mean = np.sum(share * f, axis=0)
@@ -163,7 +163,7 @@ def ens_02(ambiguity, *, predictions, targets, weights):
     own=((0,), (-2, 2)),
     members=(1, 2, 3),
 )
-def ens_03(error_covariance, *, shared, own, members):
+def _ens_03(error_covariance, *, shared, own, members):
     # Every outcome of a finite distribution: a part that all share plus one of each member's.
     outcomes = itertools.product(shared, *[own] * members)
     errors = np.array([[part + each for each in rest] for part, *rest in outcomes]).T
@@ -184,10 +184,10 @@ def ens_03(error_covariance, *, shared, own, members):
     symbols="average_probabilities",
     seed=draws.seeds,
 )
-def ens_04(average_probabilities, *, seed):
-    logits = logits_of(seed, 5)
+def _ens_04(average_probabilities, *, seed):
+    logits = _logits_of(seed, 5)
     mean = np.float64(average_probabilities(logits))
-    excess = np.maximum(-np.log(mean) + np.mean(np.log(softmax(logits)), axis=0), 0.0)
+    excess = np.maximum(-np.log(mean) + np.mean(np.log(_softmax(logits)), axis=0), 0.0)
     return Check("excess", excess, np.zeros_like(excess), gamma(64), 1.0)
 
 
@@ -200,7 +200,7 @@ def ens_04(average_probabilities, *, seed):
     symbols="bootstrap_indices",
     seed=(0, 1, 2),
 )
-def ens_05(bootstrap_indices, samples, *, seed):
+def _ens_05(bootstrap_indices, samples, *, seed):
     count = samples // 16
     indices = np.asarray(bootstrap_indices(seed, count))
     absent = count - np.unique(indices).size
@@ -210,4 +210,4 @@ def ens_05(bootstrap_indices, samples, *, seed):
     yield Exact("in range", (indices >= 0) & (indices < count), np.ones(count, bool))
 
 
-PROPERTIES = (mtl_01, mtl_02, mtl_03, mtl_04, ens_01, ens_02, ens_03, ens_04, ens_05)
+PROPERTIES = (_mtl_01, _mtl_02, _mtl_03, _mtl_04, _ens_01, _ens_02, _ens_03, _ens_04, _ens_05)

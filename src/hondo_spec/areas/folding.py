@@ -21,7 +21,7 @@ from hondo_spec.results import Check
     x=draws.normals(4, 5),
     seed=draws.seeds,
 )
-def bnf_01(fold_batch_norm, *, w, x, seed):
+def _bnf_01(fold_batch_norm, *, w, x, seed):
     (mean, var), (scale, offset) = statistics(seed), affine(3, seed)
     bias = np.random.default_rng(seed).normal(size=3).astype(np.float32)
     kernel, shift = fold_batch_norm(w, bias, mean, var, scale, offset, EPS)
@@ -42,7 +42,7 @@ def bnf_01(fold_batch_norm, *, w, x, seed):
     x=draws.lattice(16, 3),
     shift=(1.0, -8.0, 64.0),
 )
-def bnf_02(batch_norm, *, x, shift):
+def _bnf_02(batch_norm, *, x, shift):
     s = standard(x, EPS)
     moved, still = plain(batch_norm, x + np.float32(shift)), plain(batch_norm, x)
     return Check("y", moved, still, 2 * s.bound + 4 * U32 * (np.abs(s.xhat) + abs(shift) / s.root))
@@ -59,7 +59,7 @@ def bnf_02(batch_norm, *, x, shift):
     g=draws.integers(16, 3),
     a=(0.5, 2.0, 8.0),
 )
-def bnf_03(batch_norm_gradient, *, x, g, a):
+def _bnf_03(batch_norm_gradient, *, x, g, a):
     one, zero = np.ones(3, np.float32), np.zeros(3, np.float32)
     scaled = np.asarray(batch_norm_gradient(np.float32(a) * x, one, zero, a**2 * EPS, g))
     still = np.asarray(batch_norm_gradient(x, one, zero, EPS, g))
@@ -68,4 +68,4 @@ def bnf_03(batch_norm_gradient, *, x, g, a):
     return Check("gradient", scaled, still / a, gamma(200) * size + s.inverse * size, np.max(size))
 
 
-PROPERTIES = (bnf_01, bnf_02, bnf_03)
+PROPERTIES = (_bnf_01, _bnf_02, _bnf_03)

@@ -15,7 +15,7 @@ SKIPS = "slide 13; He et al. 2016, equation 5"
 DEPTHS = (1, 5, 20)
 
 
-def no_biases(weights) -> list:
+def _no_biases(weights) -> list:
     return [np.zeros(w.shape[1], np.float32) for w in weights]
 
 
@@ -32,7 +32,7 @@ def no_biases(weights) -> list:
     depth=DEPTHS,
     scale=(0.5, 1.0, 2.0),
 )
-def grd_01(chain_gradient, *, seed, depth, scale):
+def _grd_01(chain_gradient, *, seed, depth, scale):
     rng = np.random.default_rng(seed)
     x, g = rng.normal(size=(2, 1, 4)).astype(np.float32)
     # Of one sign, so that the product does not cancel.
@@ -40,10 +40,10 @@ def grd_01(chain_gradient, *, seed, depth, scale):
     want, size = np.float64(g), np.abs(np.float64(g))
     for w in reversed(weights):
         want, size = want @ w.T, size @ np.abs(w.T)
-    got = chain_gradient(x, weights, no_biases(weights), g, "identity")
+    got = chain_gradient(x, weights, _no_biases(weights), g, "identity")
     yield Check("gx", got, want, gamma(5 * depth) * size)
     turns = [scale * np.eye(4, dtype=np.float32)[rng.permutation(4)] for _ in range(depth)]
-    got = np.float64(chain_gradient(x, turns, no_biases(turns), g, "identity"))
+    got = np.float64(chain_gradient(x, turns, _no_biases(turns), g, "identity"))
     yield Exact("‖gx‖ᵢ", np.sort(np.abs(got)), scale**depth * np.sort(np.abs(np.float64(g))))
 
 
@@ -58,7 +58,7 @@ def grd_01(chain_gradient, *, seed, depth, scale):
     seed=draws.seeds,
     depth=DEPTHS,
 )
-def grd_02(chain_gradient, *, seed, depth):
+def _grd_02(chain_gradient, *, seed, depth):
     rng, one = np.random.default_rng(seed), np.ones((1, 1), np.float32)
     weights = list(rng.uniform(1, 4, (depth, 1, 1)).astype(np.float32))
     biases = list(rng.normal(size=(depth, 1)).astype(np.float32))
@@ -80,7 +80,7 @@ def grd_02(chain_gradient, *, seed, depth):
     symbols="he_normal fans",
     seed=(0, 1),
 )
-def grd_03(he_normal, chain_gradient, samples, *, seed):
+def _grd_03(he_normal, chain_gradient, samples, *, seed):
     inputs, outputs, rng = samples // 16, 64, np.random.default_rng(seed)
     # The transpose of a kernel for (outputs, inputs) has the variance 2/outputs.
     w = np.ascontiguousarray(np.asarray(he_normal(seed, (outputs, inputs))).T)
@@ -88,7 +88,7 @@ def grd_03(he_normal, chain_gradient, samples, *, seed):
     g = rng.choice(draws.single([-1, 1]), (1, outputs))
     # By the random signs of g it is exactly normal given which units are active, half on average.
     active = int(np.sum(draws.double(x) @ w > 0))
-    got = chain_gradient(x, [w], no_biases([w]), g, "relu")
+    got = chain_gradient(x, [w], _no_biases([w]), g, "relu")
     return statistics.variance("gradient", got, 2 * active / outputs, ratio=1.2)
 
 
@@ -105,7 +105,7 @@ def grd_03(he_normal, chain_gradient, samples, *, seed):
     stride=(1, 2),
     seed=draws.seeds,
 )
-def grd_04(
+def _grd_04(
     convolution, convolution_gradient, sigmoid, sigmoid_gradient, tanh, tanh_gradient,
     *, u, kernel, stride, seed,
 ):  # fmt: skip
@@ -134,7 +134,7 @@ def grd_04(
     symbols="global_norm",
     tree=draws.trees(),
 )
-def grd_05(global_norm, *, tree):
+def _grd_05(global_norm, *, tree):
     want = math.sqrt(sum(float(np.sum(np.float64(leaf) ** 2)) for leaf in tree.values()))
     return Check("norm", global_norm(tree), want, gamma(9 + 4) * want + 9 * TINY, 1.0)
 
@@ -151,7 +151,7 @@ def grd_05(global_norm, *, tree):
     depth=DEPTHS,
     reach=(0.01, 0.1, 0.5),
 )
-def grd_06(residual_chain, *, seed, depth, reach):
+def _grd_06(residual_chain, *, seed, depth, reach):
     rng = np.random.default_rng(seed)
     x, g = rng.normal(size=(2, 1, 4)).astype(np.float32)
     first, last = rng.normal(size=(2, depth, 4, 4))
@@ -166,4 +166,4 @@ def grd_06(residual_chain, *, seed, depth, reach):
     yield Holds(f"between {low:.4g} and {high:.4g}", low - slack <= kept <= high + slack, kept)
 
 
-PROPERTIES = (grd_01, grd_02, grd_03, grd_04, grd_05, grd_06)
+PROPERTIES = (_grd_01, _grd_02, _grd_03, _grd_04, _grd_05, _grd_06)

@@ -17,18 +17,18 @@ CUT = 2 / float(stats.truncnorm(-2, 2).std())
 CONVOLUTION = (3, 3, 16, 64)
 
 
-def shape_of(samples, inputs, outputs):
+def _shape_of(samples, inputs, outputs):
     """A dense shape of about so many entries in that proportion."""
     factor = max(1, math.isqrt(samples // (inputs * outputs)))
     return inputs * factor, outputs * factor
 
 
-def fans_of(shape):
+def _fans_of(shape):
     window = math.prod(shape[:-2])
     return window * shape[-2], window * shape[-1]
 
 
-def reach(what, w, bound) -> list:
+def _reach(what, w, bound) -> list:
     """|w| ≤ a surely, and max |w| ≥ a(1 − ln(1/α)/n) but for a false alarm."""
     largest, n = float(np.max(np.abs(w))), w.size
     p_value = (min(largest, bound) / bound) ** n
@@ -36,23 +36,23 @@ def reach(what, w, bound) -> list:
     return [Holds(f"{what} within ±{bound:.6g}", largest <= bound * (1 + ulps(2)), largest), stat]
 
 
-def normal_shape(what, w, sigma, conventions) -> list:
+def _normal_shape(what, w, sigma, conventions) -> list:
     """A full normal, or one cut at two deviations and rescaled, as declared."""
     z = np.float64(w) / sigma
     if conventions.get("normal", "full") == "truncated":
-        return cut_shape(what, z)
+        return _cut_shape(what, z)
     whole = statistics.distribution(f"{what} is normal", z, stats.norm.cdf, GRID, effect=0.03)
-    return [statistics.largest(f"{what} is not cut", z, full, CUT), whole]
+    return [statistics.largest(f"{what} is not cut", z, _full, CUT), whole]
 
 
-def cut_shape(what, z) -> list:
+def _cut_shape(what, z) -> list:
     """|z| ≤ 2.27 surely, and the distribution of a normal between two of its deviations."""
     inside = Holds(f"{what} is cut", np.max(np.abs(z)) <= CUT * (1 + ulps(4)), np.max(np.abs(z)))
     cdf = stats.truncnorm(-2, 2, scale=CUT / 2).cdf
     return [inside, statistics.distribution(f"{what} is a cut normal", z, cdf, GRID, effect=0.03)]
 
 
-def full(z) -> float:
+def _full(z) -> float:
     """P(|Z| ≤ z) of a standard normal."""
     return float(stats.norm.cdf(z) - stats.norm.cdf(-z))
 
@@ -66,9 +66,9 @@ def full(z) -> float:
     symbols="fans",
     shape=((3, 5), (7, 3, 5), (3, 3, 4, 8), (2, 3, 4, 5, 6)),
 )
-def ini_01(fans, *, shape):
+def _ini_01(fans, *, shape):
     fan_in, fan_out = fans(shape)
-    return Exact("fans", (float(fan_in), float(fan_out)), tuple(map(float, fans_of(shape))))
+    return Exact("fans", (float(fan_in), float(fan_out)), tuple(map(float, _fans_of(shape))))
 
 
 @prop(
@@ -80,9 +80,9 @@ def ini_01(fans, *, shape):
     symbols="glorot_uniform",
     shape=((64, 256), CONVOLUTION),
 )
-def ini_02(glorot_uniform, *, shape):
+def _ini_02(glorot_uniform, *, shape):
     w = np.float64(glorot_uniform(0, shape))
-    return reach("W", w, math.sqrt(6 / sum(fans_of(shape))))
+    return _reach("W", w, math.sqrt(6 / sum(_fans_of(shape))))
 
 
 @prop(
@@ -94,9 +94,9 @@ def ini_02(glorot_uniform, *, shape):
     symbols="glorot_uniform",
     seed=(0, 1),
 )
-def ini_03(glorot_uniform, samples, *, seed):
-    shape = shape_of(samples, 1, 4)
-    a = math.sqrt(6 / sum(fans_of(shape)))
+def _ini_03(glorot_uniform, samples, *, seed):
+    shape = _shape_of(samples, 1, 4)
+    a = math.sqrt(6 / sum(_fans_of(shape)))
     w = np.float64(glorot_uniform(seed, shape)) / a
     return statistics.distribution("W/a", w, lambda x: np.clip((x + 1) / 2, 0, 1), GRID, 0.02)
 
@@ -110,8 +110,8 @@ def ini_03(glorot_uniform, samples, *, seed):
     symbols="glorot_normal",
     shape=((64, 1024), (1024, 64), CONVOLUTION),
 )
-def ini_04(glorot_normal, *, shape):
-    variance = 2 / sum(fans_of(shape))
+def _ini_04(glorot_normal, *, shape):
+    variance = 2 / sum(_fans_of(shape))
     return statistics.variance("W", glorot_normal(shape[0], shape), variance, ratio=1.2)
 
 
@@ -124,8 +124,8 @@ def ini_04(glorot_normal, *, shape):
     symbols="he_normal",
     shape=((64, 1024), (1024, 64), CONVOLUTION),
 )
-def ini_05(he_normal, *, shape):
-    return statistics.variance("W", he_normal(shape[0], shape), 2 / fans_of(shape)[0], ratio=1.2)
+def _ini_05(he_normal, *, shape):
+    return statistics.variance("W", he_normal(shape[0], shape), 2 / _fans_of(shape)[0], ratio=1.2)
 
 
 @prop(
@@ -137,9 +137,9 @@ def ini_05(he_normal, *, shape):
     symbols="he_uniform",
     shape=((64, 256), CONVOLUTION),
 )
-def ini_06(he_uniform, *, shape):
+def _ini_06(he_uniform, *, shape):
     w = np.float64(he_uniform(0, shape))
-    return reach("W", w, math.sqrt(6 / fans_of(shape)[0]))
+    return _reach("W", w, math.sqrt(6 / _fans_of(shape)[0]))
 
 
 @prop(
@@ -151,8 +151,8 @@ def ini_06(he_uniform, *, shape):
     symbols="lecun_normal",
     shape=((64, 1024), (1024, 64)),
 )
-def ini_07(lecun_normal, *, shape):
-    return statistics.variance("W", lecun_normal(0, shape), 1 / fans_of(shape)[0], ratio=1.2)
+def _ini_07(lecun_normal, *, shape):
+    return statistics.variance("W", lecun_normal(0, shape), 1 / _fans_of(shape)[0], ratio=1.2)
 
 
 @prop(
@@ -163,11 +163,11 @@ def ini_07(lecun_normal, *, shape):
     source="slide 15; LeCun et al. 1998, equation 16, with a cut normal",
     seed=(0, 1),
 )
-def ini_08(truncated_normal, samples, *, seed):
-    shape = shape_of(samples, 1, 4)
+def _ini_08(truncated_normal, samples, *, seed):
+    shape = _shape_of(samples, 1, 4)
     z = np.float64(truncated_normal(seed, shape)) * math.sqrt(shape[0])
     yield statistics.bounded_mean("variance", np.minimum(z**2, CUT**2), 1.0, CUT**2, effect=0.15)
-    yield from cut_shape("W", z)
+    yield from _cut_shape("W", z)
 
 
 @prop(
@@ -179,9 +179,9 @@ def ini_08(truncated_normal, samples, *, seed):
     symbols="glorot_normal he_normal",
     seed=(0, 1),
 )
-def ini_09(he_normal, conventions, samples, *, seed):
-    shape = shape_of(samples, 1, 4)
-    return normal_shape("W", he_normal(seed, shape), math.sqrt(2 / shape[0]), conventions)
+def _ini_09(he_normal, conventions, samples, *, seed):
+    shape = _shape_of(samples, 1, 4)
+    return _normal_shape("W", he_normal(seed, shape), math.sqrt(2 / shape[0]), conventions)
 
 
 @prop(
@@ -193,8 +193,8 @@ def ini_09(he_normal, conventions, samples, *, seed):
     symbols="glorot_uniform he_normal",
     seed=(0, 1),
 )
-def ini_10(glorot_uniform, samples, *, seed):
-    shape = shape_of(samples, 1, 4)
+def _ini_10(glorot_uniform, samples, *, seed):
+    shape = _shape_of(samples, 1, 4)
     w = np.float64(glorot_uniform(seed, shape))
     std = math.sqrt(2 / sum(shape))
     yield statistics.mean("mean", w, 0.0, std, effect=0.05 * std)
@@ -210,7 +210,7 @@ def ini_10(glorot_uniform, samples, *, seed):
     symbols="glorot_uniform",
     seed=(0, 1),
 )
-def ini_11(glorot_uniform, samples, glorot_normal=None, *, seed):
+def _ini_11(glorot_uniform, samples, glorot_normal=None, *, seed):
     side = math.isqrt(samples) // 2 * 2
     positive = np.asarray(glorot_uniform(seed, (side, side))) > 0
     upper = np.triu_indices(side, 1)
@@ -233,8 +233,8 @@ def ini_11(glorot_uniform, samples, glorot_normal=None, *, seed):
     symbols="glorot_uniform",
     other=(1, 2, 2**16),
 )
-def ini_12(glorot_uniform, samples, *, other):
-    shape = shape_of(samples, 1, 4)
+def _ini_12(glorot_uniform, samples, *, other):
+    shape = _shape_of(samples, 1, 4)
     first = np.asarray(glorot_uniform(0, shape))
     yield Exact("again", glorot_uniform(0, shape), first)
     second = np.asarray(glorot_uniform(other, shape))
@@ -250,7 +250,7 @@ def ini_12(glorot_uniform, samples, *, other):
     symbols="zero_last",
     seed=draws.seeds,
 )
-def ini_13(initial_parameters, *, seed):
+def _ini_13(initial_parameters, *, seed):
     found = {name: np.asarray(leaf) for name, leaf in initial_parameters(seed).items()}
     starts = {"bias": 0.0, "scale": 1.0, "last_scale": 0.0}
     yield Holds("has biases", any(name.endswith("bias") for name in found), sorted(found))
@@ -267,7 +267,7 @@ def ini_13(initial_parameters, *, seed):
     symbols="glorot_uniform",
     seed=draws.seeds,
 )
-def ini_14(glorot_uniform, *, seed):
+def _ini_14(glorot_uniform, *, seed):
     w = np.asarray(glorot_uniform(seed, (16, 32)))
     return Holds("units differ", len(np.unique(w, axis=1).T) == 32, w)
 
@@ -281,7 +281,7 @@ def ini_14(glorot_uniform, *, seed):
     symbols="he_normal",
     inputs=(32, 128),
 )
-def ini_15(he_normal, samples, *, inputs):
+def _ini_15(he_normal, samples, *, inputs):
     outputs = samples // 16
     x = np.random.default_rng(0).normal(size=inputs)
     response = x @ np.float64(he_normal(0, (inputs, outputs)))
@@ -294,6 +294,7 @@ def ini_15(he_normal, samples, *, inputs):
 
 
 PROPERTIES = (
-    ini_01, ini_02, ini_03, ini_04, ini_05, ini_06, ini_07, ini_08, ini_09, ini_10, ini_11, ini_12,
-    ini_13, ini_14, ini_15,
+    _ini_01, _ini_02, _ini_03, _ini_04, _ini_05, _ini_06, _ini_07, _ini_08, _ini_09, _ini_10,
+    _ini_11, _ini_12,
+    _ini_13, _ini_14, _ini_15,
 )  # fmt: skip

@@ -20,7 +20,7 @@ from hondo_spec.results import Check, Exact
     symbols="gaussian_noise",
     std=(0.25, 3.0),
 )
-def noi_01(gaussian_noise, samples, *, std):
+def _noi_01(gaussian_noise, samples, *, std):
     x = np.zeros((samples // 64, 64), np.float32)
     noise = draws.double(gaussian_noise(0, x, std))
     yield statistics.variance("variance", noise, std**2, ratio=1.1)
@@ -41,7 +41,7 @@ def noi_01(gaussian_noise, samples, *, std):
     x=draws.floats(4, 4),
     seed=draws.seeds,
 )
-def noi_02(gaussian_noise, *, x, seed):
+def _noi_02(gaussian_noise, *, x, seed):
     return Exact("y", gaussian_noise(seed, x, 0.0), x)
 
 
@@ -58,7 +58,7 @@ def noi_02(gaussian_noise, *, x, seed):
     y=draws.integers(3),
     std=(0.25, 1.0, 2.0),
 )
-def noi_03(noise_penalty, *, w, x, y, std):
+def _noi_03(noise_penalty, *, w, x, y, std):
     # The points ±σ√d eᵢ have the mean and the covariance of the noise: for squares that is all.
     d = x.size
     points = math.sqrt(std**2 * d) * np.concatenate([np.eye(d), -np.eye(d)])
@@ -78,7 +78,7 @@ def noi_03(noise_penalty, *, w, x, y, std):
     amount=(0.0, 0.1, 0.5),
     classes=(2, 3, 10),
 )
-def noi_04(label_smoothing, *, amount, classes):
+def _noi_04(label_smoothing, *, amount, classes):
     y = np.eye(classes, dtype=np.float32)
     smooth = np.asarray(label_smoothing(y, amount))
     yield Check("ỹ", smooth, (1 - amount) * np.float64(y) + amount / classes, gamma(4))
@@ -94,7 +94,7 @@ def noi_04(label_smoothing, *, amount, classes):
     symbols="noisy_parameters parameter_noise",
     std=(0.1, 2.0),
 )
-def noi_05(parameter_noise, samples, *, std):
+def _noi_05(parameter_noise, samples, *, std):
     w = np.zeros((samples // 64, 64), np.float32)
     first = np.float64(parameter_noise(0, {"kernel": w}, std)["kernel"])
     second = np.float64(parameter_noise(1, {"kernel": w}, std)["kernel"])
@@ -104,4 +104,4 @@ def noi_05(parameter_noise, samples, *, std):
     yield Exact("parameters", w, np.zeros_like(w))
 
 
-PROPERTIES = (noi_01, noi_02, noi_03, noi_04, noi_05)
+PROPERTIES = (_noi_01, _noi_02, _noi_03, _noi_04, _noi_05)

@@ -22,7 +22,7 @@ KAPPAS = (0.0, 1e2, 1e4)
     kappa=KAPPAS,
     seed=draws.seeds,
 )
-def nrm_01(layer_norm, *, kappa, seed):
+def _nrm_01(layer_norm, *, kappa, seed):
     x = (np.random.default_rng(seed).normal(size=(4, 64)) + kappa).astype(np.float32)
     scale, bias = affine(64, seed)
     s = standard(x, EPS, axes=(1,))
@@ -44,7 +44,7 @@ def nrm_01(layer_norm, *, kappa, seed):
     x=draws.normals(2, 4, 4, 6),
     groups=(1, 2, 3, 6),
 )
-def nrm_02(group_norm, instance_norm=None, *, x, groups):
+def _nrm_02(group_norm, instance_norm=None, *, x, groups):
     cut = x.reshape(2, 16, groups, 6 // groups)
     s = standard(cut, EPS, axes=(1, 3))
     bound = (s.bound + gamma(4) * np.abs(s.xhat)).reshape(x.shape)
@@ -64,7 +64,7 @@ def nrm_02(group_norm, instance_norm=None, *, x, groups):
     seed=draws.seeds,
     offset=(0.0, 3.0),
 )
-def nrm_03(rms_norm, *, seed, offset):
+def _nrm_03(rms_norm, *, seed, offset):
     x = (np.random.default_rng(seed).normal(size=(4, 64)) + offset).astype(np.float32)
     scale, _ = affine(64, seed)
     root = np.sqrt(np.mean(np.float64(x) ** 2, axis=-1, keepdims=True) + EPS)
@@ -83,7 +83,7 @@ def nrm_03(rms_norm, *, seed, offset):
     a=(0.25, 4.0, 1024.0),
     seed=draws.seeds,
 )
-def nrm_04(weight_norm, *, v, a, seed):
+def _nrm_04(weight_norm, *, v, a, seed):
     g, _ = affine(3, seed)
     w = np.float64(weight_norm(v, g))
     yield Check("length", np.sqrt(np.sum(w**2, axis=0)), np.abs(g), gamma(8 + 8) * np.abs(g))
@@ -100,7 +100,7 @@ def nrm_04(weight_norm, *, v, a, seed):
     scale=(1.0, 2.0**-80, 2.0**80),
     seed=draws.seeds,
 )
-def nrm_05(l2_normalize, l2_normalize_gradient, *, scale, seed):
+def _nrm_05(l2_normalize, l2_normalize_gradient, *, scale, seed):
     x = (np.random.default_rng(seed).normal(size=(3, 8)) * scale).astype(np.float32)
     exact = np.float64(x) / np.sqrt(np.sum(np.float64(x) ** 2, axis=-1, keepdims=True))
     yield Check("y", l2_normalize(x), exact, gamma(8 + 8) * np.abs(exact) + 4 * U32)
@@ -119,7 +119,7 @@ def nrm_05(l2_normalize, l2_normalize_gradient, *, scale, seed):
     x=draws.normals(4, 64),
     seed=draws.seeds,
 )
-def nrm_06(layer_norm, *, x, seed):
+def _nrm_06(layer_norm, *, x, seed):
     order = np.random.default_rng(seed).permutation(64)
     one, zero = np.ones(64, np.float32), np.zeros(64, np.float32)
     straight = np.asarray(layer_norm(x, one, zero, EPS))[:, order]
@@ -128,4 +128,4 @@ def nrm_06(layer_norm, *, x, seed):
     return Check("permuted", layer_norm(x[:, order], one, zero, EPS), straight, bound)
 
 
-PROPERTIES = (nrm_01, nrm_02, nrm_03, nrm_04, nrm_05, nrm_06)
+PROPERTIES = (_nrm_01, _nrm_02, _nrm_03, _nrm_04, _nrm_05, _nrm_06)

@@ -12,7 +12,7 @@ STRENGTHS = (0.0, 0.25, 0.5, 4.0)
 LAYER = draws.integers(3, 4)
 
 
-def tree_of(kernel):
+def _tree_of(kernel):
     """One layer, with a bias and a scale that no penalty may see."""
     far = np.full(4, 1e3, np.float32)
     return {"dense/kernel": kernel, "dense/bias": far, "norm/scale": far, "norm/bias": far}
@@ -28,7 +28,7 @@ def tree_of(kernel):
     w=LAYER,
     strength=STRENGTHS,
 )
-def pen_01(l2_penalty, *, w, strength):
+def _pen_01(l2_penalty, *, w, strength):
     return Exact("R", float(l2_penalty({"dense/kernel": w}, strength)), strength / 2 * np.sum(w**2))
 
 
@@ -42,7 +42,7 @@ def pen_01(l2_penalty, *, w, strength):
     w=LAYER,
     strength=STRENGTHS,
 )
-def pen_02(l2_penalty_gradient, *, w, strength):
+def _pen_02(l2_penalty_gradient, *, w, strength):
     gradient = l2_penalty_gradient({"dense/kernel": w}, strength)["dense/kernel"]
     return Exact("gradient", gradient, np.float32(strength) * w)
 
@@ -59,7 +59,7 @@ def pen_02(l2_penalty_gradient, *, w, strength):
     learning_rate=(0.125, 0.3),
     strength=STRENGTHS,
 )
-def pen_03(sgd_step, *, w, gradient, learning_rate, strength):
+def _pen_03(sgd_step, *, w, gradient, learning_rate, strength):
     new = sgd_step(w, gradient, learning_rate, strength)
     want = (1 - learning_rate * strength) * np.float64(w) - learning_rate * np.float64(gradient)
     sizes = (1 + learning_rate * strength) * np.abs(w) + learning_rate * np.abs(gradient)
@@ -76,7 +76,7 @@ def pen_03(sgd_step, *, w, gradient, learning_rate, strength):
     w=LAYER,
     strength=STRENGTHS,
 )
-def pen_04(l1_penalty, l1_penalty_gradient, *, w, strength):
+def _pen_04(l1_penalty, l1_penalty_gradient, *, w, strength):
     tree = {"dense/kernel": w}
     yield Exact("R", float(l1_penalty(tree, strength)), strength / 2 * np.sum(np.abs(w)))
     gradient = l1_penalty_gradient(tree, strength)["dense/kernel"]
@@ -95,7 +95,7 @@ def pen_04(l1_penalty, l1_penalty_gradient, *, w, strength):
     w=LAYER,
     case=((1.0, 1.0), (2.0, 6.0), (0.5, 0.0), (4.0, 12.0)),
 )
-def pen_05(proximal_l1, l1_penalty=None, l2_penalty=None, *, w, case):
+def _pen_05(proximal_l1, l1_penalty=None, l2_penalty=None, *, w, case):
     h, strength = case
     threshold = np.float32(strength / (2 * h))
     sparse = np.asarray(proximal_l1(w, float(threshold)))
@@ -103,11 +103,11 @@ def pen_05(proximal_l1, l1_penalty=None, l2_penalty=None, *, w, case):
     shrunk = np.float32(h / (h + strength)) * w
     for name, penalty, best in (("L1", l1_penalty, sparse), ("L2", l2_penalty, shrunk)):
         if penalty is not None:
-            around = objectives(penalty, best, w, h, strength)
+            around = _objectives(penalty, best, w, h, strength)
             yield Holds(f"minimum under {name}", around[1:] > around[0], around)
 
 
-def objectives(penalty, best, w, h, strength) -> np.ndarray:
+def _objectives(penalty, best, w, h, strength) -> np.ndarray:
     """The objective at a point, and an eighth to both sides of it; all of that is exact."""
     aside = [best + step for step in draws.single([0, 0.125, -0.125])]
     return np.array(
@@ -128,9 +128,9 @@ def objectives(penalty, best, w, h, strength) -> np.ndarray:
     symbols="l1_penalty l2_penalty is_weight",
     w=LAYER,
 )
-def pen_06(l2_penalty, l2_penalty_gradient, *, w):
-    yield Exact("R", float(l2_penalty(tree_of(w), 0.5)), 0.25 * np.sum(w**2))
-    gradient = l2_penalty_gradient(tree_of(w), 0.5)
+def _pen_06(l2_penalty, l2_penalty_gradient, *, w):
+    yield Exact("R", float(l2_penalty(_tree_of(w), 0.5)), 0.25 * np.sum(w**2))
+    gradient = l2_penalty_gradient(_tree_of(w), 0.5)
     for name in ("dense/bias", "norm/scale", "norm/bias"):
         yield Exact(name, gradient[name], np.zeros(4))
 
@@ -147,7 +147,7 @@ def pen_06(l2_penalty, l2_penalty_gradient, *, w):
     seed=draws.seeds,
     strength=(0.25, 4.0),
 )
-def pen_07(penalized_loss, *, w, seed, strength):
+def _pen_07(penalized_loss, *, w, seed, strength):
     rng = np.random.default_rng(seed)
     x, classes = rng.integers(-2, 3, (5, 3)).astype(np.float32), rng.integers(0, 4, 5)
     (plain, slope), (zero, flat) = (penalized_loss(w, x, classes, s) for s in (None, 0.0))
@@ -175,7 +175,7 @@ def pen_07(penalized_loss, *, w, seed, strength):
     v=LAYER,
     strength=STRENGTHS,
 )
-def pen_08(l2_penalty, l1_penalty, *, w, v, strength):
+def _pen_08(l2_penalty, l1_penalty, *, w, v, strength):
     for penalty in (l2_penalty, l1_penalty):
         both = float(penalty({"a/kernel": w, "b/kernel": v}, strength))
         apart = [float(penalty({"a/kernel": leaf}, strength)) for leaf in (w, v)]
@@ -194,7 +194,7 @@ def pen_08(l2_penalty, l1_penalty, *, w, v, strength):
     l1=STRENGTHS,
     l2=(0.0, 0.5),
 )
-def pen_09(elastic_net_penalty, *, w, l1, l2):
+def _pen_09(elastic_net_penalty, *, w, l1, l2):
     want = l1 / 2 * np.sum(np.abs(w)) + l2 / 2 * np.sum(w**2)
     return Exact("R", float(elastic_net_penalty({"dense/kernel": w}, l1, l2)), want)
 
@@ -209,7 +209,7 @@ def pen_09(elastic_net_penalty, *, w, l1, l2):
     w=draws.floats(6, 4),
     limit=(0.5, 2.0, 1e3),
 )
-def pen_10(max_norm, *, w, limit):
+def _pen_10(max_norm, *, w, limit):
     norms = np.sqrt(np.sum(np.float64(w) ** 2, axis=0))
     got = np.asarray(max_norm(w, limit))
     want = np.float64(w) * np.minimum(1, limit / np.where(norms > 0, norms, 1))
@@ -223,5 +223,5 @@ def pen_10(max_norm, *, w, limit):
 
 
 PROPERTIES = (
-    pen_01, pen_02, pen_03, pen_04, pen_05, pen_06, pen_07, pen_08, pen_09, pen_10,
+    _pen_01, _pen_02, _pen_03, _pen_04, _pen_05, _pen_06, _pen_07, _pen_08, _pen_09, _pen_10,
 )  # fmt: skip

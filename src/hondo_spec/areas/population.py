@@ -14,14 +14,14 @@ RUNNING = "slide 18; Ioffe & Szegedy 2015, section 3.1"
 POPULATION = "slide 18; Ioffe & Szegedy 2015, algorithm 2"
 
 
-def running(batch_norm, conventions, x, mean, var, decay):
+def _running(batch_norm, conventions, x, mean, var, decay):
     """The new statistics, with the declared weight put on the old value."""
     weight = decay if conventions.get("decay", "old") == "old" else 1 - decay
     one = np.ones_like(mean)
     return batch_norm(x, mean, var, one, 0 * one, weight, EPS)[1:]
 
 
-def claimed(conventions, var, m):
+def _claimed(conventions, var, m):
     """The variance that goes into the running one."""
     return var * (m / (m - 1) if conventions.get("running_variance") == "unbiased" else 1.0)
 
@@ -36,11 +36,11 @@ def claimed(conventions, var, m):
     x=draws.normals(64, 3),
     decay=(0.0, 0.5, 0.9),
 )
-def bnr_01(batch_norm, conventions, *, x, decay):
+def _bnr_01(batch_norm, conventions, *, x, decay):
     old_mean, old_var = draws.single([1, -2, 0.5]), draws.single([0.25, 4, 1])
-    mean, var = running(batch_norm, conventions, x, old_mean, old_var, decay)
+    mean, var = _running(batch_norm, conventions, x, old_mean, old_var, decay)
     s = standard(x, EPS)
-    new = s.mean[0], claimed(conventions, s.var[0], 64)
+    new = s.mean[0], _claimed(conventions, s.var[0], 64)
     slack = gamma(64 + 8) * (1 + np.mean(np.abs(x), axis=0))
     want = decay * old_mean + (1 - decay) * new[0]
     yield Check("mean", mean, want, slack + gamma(4) * np.abs(old_mean))
@@ -58,13 +58,13 @@ def bnr_01(batch_norm, conventions, *, x, decay):
     x=draws.lattice(64, 2),
     steps=(1, 5, 50),
 )
-def bnr_02(batch_norm, conventions, *, x, steps):
+def _bnr_02(batch_norm, conventions, *, x, steps):
     decay, s = 0.75, standard(x, EPS)
     mean, var = draws.single([3, -1]), draws.single([2, 5])
-    target = s.mean[0], claimed(conventions, s.var[0], 64)
+    target = s.mean[0], _claimed(conventions, s.var[0], 64)
     wants = [t + decay**steps * (start - t) for t, start in zip(target, (mean, var), strict=True)]
     for _ in range(steps):
-        mean, var = map(np.asarray, running(batch_norm, conventions, x, mean, var, decay))
+        mean, var = map(np.asarray, _running(batch_norm, conventions, x, mean, var, decay))
     for name, got, want, t in zip(("mean", "variance"), (mean, var), wants, target, strict=True):
         yield Check(name, got, want, gamma(64 + 8 * steps) * (np.abs(t) + 20))
 
@@ -78,10 +78,10 @@ def bnr_02(batch_norm, conventions, *, x, steps):
     symbols="batch_norm update_batch_stats",
     x=draws.integers(2, 3),
 )
-def bnr_03(batch_norm, conventions, *, x):
+def _bnr_03(batch_norm, conventions, *, x):
     zero = np.zeros(3, np.float32)
-    _, var = running(batch_norm, conventions, x, zero, zero + 1, 0.0)
-    want = claimed(conventions, np.var(np.float64(x), axis=0), 2)
+    _, var = _running(batch_norm, conventions, x, zero, zero + 1, 0.0)
+    want = _claimed(conventions, np.var(np.float64(x), axis=0), 2)
     return Check("variance", var, want, gamma(8) * want)
 
 
@@ -95,7 +95,7 @@ def bnr_03(batch_norm, conventions, *, x):
     x=draws.normals(16, 3),
     seed=draws.seeds,
 )
-def bnr_04(batch_norm, *, x, seed):
+def _bnr_04(batch_norm, *, x, seed):
     rng, one = np.random.default_rng(seed), np.ones(3, np.float32)
     mean, var = rng.normal(size=3).astype(np.float32), rng.uniform(0.1, 9, 3).astype(np.float32)
     other = batch_norm(x, mean, var, one, 0 * one, 0.9, EPS)[0]
@@ -111,11 +111,11 @@ def bnr_04(batch_norm, *, x, seed):
     symbols="batch_norm update_batch_stats",
     scale=(0.25, 4.0, 16.0),
 )
-def bnr_05(batch_norm, conventions, *, scale):
+def _bnr_05(batch_norm, conventions, *, scale):
     x = (scale * np.where(np.arange(64) % 2, 1.0, -1.0))[:, None].astype(np.float32)
     zero, one = np.zeros(1, np.float32), np.ones(1, np.float32)
-    _, var = running(batch_norm, conventions, x, zero, one, 0.5)
-    want = 0.5 + 0.5 * claimed(conventions, np.array([scale**2]), 64)
+    _, var = _running(batch_norm, conventions, x, zero, one, 0.5)
+    want = 0.5 + 0.5 * _claimed(conventions, np.array([scale**2]), 64)
     return Check("variance", var, want, gamma(64 + 8) * want)
 
 
@@ -128,7 +128,7 @@ def bnr_05(batch_norm, conventions, *, scale):
     symbols=SYMBOLS,
     x=draws.normals(16, 3),
 )
-def bnr_06(batch_norm, *, x):
+def _bnr_06(batch_norm, *, x):
     mean, var, one = np.zeros(3, np.float32), np.ones(3, np.float32), np.ones(3, np.float32)
     kept = x.copy()
     batch_norm(x, mean, var, one, np.zeros(3, np.float32), 0.9, EPS)
@@ -152,7 +152,7 @@ def statistics(seed):
     x=draws.normals(5, 3),
     seed=draws.seeds,
 )
-def bni_01(batch_norm_inference, *, x, seed):
+def _bni_01(batch_norm_inference, *, x, seed):
     (mean, var), (scale, bias) = statistics(seed), affine(3, seed)
     y = batch_norm_inference(x, mean, var, scale, bias, EPS)
     root = np.sqrt(np.float64(var) + EPS)
@@ -171,7 +171,7 @@ def bni_01(batch_norm_inference, *, x, seed):
     x=draws.normals(8, 3),
     seed=draws.seeds,
 )
-def bni_02(batch_norm_inference, *, x, seed):
+def _bni_02(batch_norm_inference, *, x, seed):
     (mean, var), (scale, bias) = statistics(seed), affine(3, seed)
     whole = np.asarray(batch_norm_inference(x, mean, var, scale, bias, EPS))
     changed = x.copy()
@@ -189,7 +189,7 @@ def bni_02(batch_norm_inference, *, x, seed):
     symbols="batch_norm_inference batch_norm",
     x=draws.normals(64, 3),
 )
-def bni_03(batch_norm, batch_norm_inference, *, x):
+def _bni_03(batch_norm, batch_norm_inference, *, x):
     scale, bias = affine(3)
     s = standard(x, EPS)
     mean, var = s.mean[0].astype(np.float32), s.var[0].astype(np.float32)
@@ -216,7 +216,7 @@ def bni_03(batch_norm, batch_norm_inference, *, x):
     x=draws.lattice(24, 2),
     cut=(4, 8, 15),
 )
-def bnp_01(population_stats, *, x, cut):
+def _bnp_01(population_stats, *, x, cut):
     mean, _ = population_stats([x[:cut], x[cut:]])
     want = np.mean(np.float64(x), axis=0)
     return Check("mean", mean, want, gamma(32) * np.mean(np.abs(x), axis=0) + U32)
@@ -235,7 +235,7 @@ def bnp_01(population_stats, *, x, cut):
     cut=(4, 8, 15),
     m=(2, 3),
 )
-def bnp_02(population_stats, batch_averaged_stats=None, *, x, cut, m):
+def _bnp_02(population_stats, batch_averaged_stats=None, *, x, cut, m):
     _, var = population_stats([x[:cut], x[cut:]])
     want = np.var(np.float64(x), axis=0, ddof=1)
     spread = want + np.mean(np.float64(x), axis=0) ** 2
@@ -262,7 +262,7 @@ def bnp_02(population_stats, batch_averaged_stats=None, *, x, cut, m):
     x=draws.columns(m=24, features=2, kappas=(0.0, 1e2)),
     order=tuple(itertools.permutations(range(3))),
 )
-def bnp_03(merge_moments, *, x, order):
+def _bnp_03(merge_moments, *, x, order):
     parts = [x[:4], x[4:13], x[13:]]
     mean, var = merge_moments([parts[k] for k in order])
     s, size = standard(x, EPS), np.max(np.abs(np.float64(x)), axis=0)
@@ -272,5 +272,6 @@ def bnp_03(merge_moments, *, x, order):
 
 
 PROPERTIES = (
-    bnr_01, bnr_02, bnr_03, bnr_04, bnr_05, bnr_06, bni_01, bni_02, bni_03, bnp_01, bnp_02, bnp_03,
+    _bnr_01, _bnr_02, _bnr_03, _bnr_04, _bnr_05, _bnr_06, _bni_01, _bni_02, _bni_03, _bnp_01,
+    _bnp_02, _bnp_03,
 )  # fmt: skip

@@ -20,7 +20,7 @@ X, A = draws.integers(2, 3), draws.integers(3, 3, low=-3, high=3)
     x=draws.floats(2, 3),
     depth=(1, 3, 50),
 )
-def res_01(residual_stack, *, x, depth):
+def _res_01(residual_stack, *, x, depth):
     return Exact("y", residual_stack(x, [np.zeros((3, 3), np.float32)] * depth), x)
 
 
@@ -34,7 +34,7 @@ def res_01(residual_stack, *, x, depth):
     x=X,
     a=A,
 )
-def res_02(residual, *, x, a):
+def _res_02(residual, *, x, a):
     return Exact("y", residual(x, a), x + x @ a)
 
 
@@ -49,7 +49,7 @@ def res_02(residual, *, x, a):
     a=A,
     g=X,
 )
-def res_03(residual_gradient, *, x, a, g):
+def _res_03(residual_gradient, *, x, a, g):
     return Exact("gx", residual_gradient(x, a, g), g + g @ a.T)
 
 
@@ -65,7 +65,7 @@ def res_03(residual_gradient, *, x, a, g):
     depth=(1, 10, 100),
     seed=draws.seeds,
 )
-def res_04(residual_chain, *, x, g, depth, seed):
+def _res_04(residual_chain, *, x, g, depth, seed):
     first = np.random.default_rng(seed).normal(size=(depth, 3, 3)).astype(np.float32)
     y, gradient = residual_chain(x, first, 0 * first, g)
     yield Exact("y", y, x)
@@ -82,7 +82,7 @@ def res_04(residual_chain, *, x, g, depth, seed):
     x=X,
     a=draws.integers(3, 3, 3, low=-2, high=2),
 )
-def res_05(residual_stack, *, x, a):
+def _res_05(residual_stack, *, x, a):
     want = x
     for matrix in a:
         want = want + want @ matrix
@@ -100,7 +100,7 @@ def res_05(residual_stack, *, x, a):
     w=draws.integers(3, 5, low=-3, high=3),
     a=draws.integers(3, 5, low=-3, high=3),
 )
-def res_06(residual_projection, residual=None, *, x, w, a):
+def _res_06(residual_projection, residual=None, *, x, w, a):
     yield Exact("y", residual_projection(x, w, a), x @ w + x @ a)
     if residual is not None:
         for width in (1, 5):
@@ -108,4 +108,4 @@ def res_06(residual_projection, residual=None, *, x, w, a):
             yield Holds(f"3 + {width} channels are an error", raised)
 
 
-PROPERTIES = (res_01, res_02, res_03, res_04, res_05, res_06)
+PROPERTIES = (_res_01, _res_02, _res_03, _res_04, _res_05, _res_06)
