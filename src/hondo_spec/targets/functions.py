@@ -13,6 +13,7 @@ import optax
 import hondo
 from hondo_spec.target import Target
 from hondo_spec.targets import _jax, functions_chains
+from hondo_spec.targets.jax_modes import modes
 
 INITIALIZERS = ("glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_normal")
 
@@ -322,47 +323,7 @@ OPERATIONS = {
 }
 
 
-def _split(arguments: Any) -> tuple[Any, Any]:
-    """Data and seeds, which are mapped over, and the rest."""
-    mapped = [isinstance(leaf, (np.ndarray, dict)) or k == 0 for k, leaf in enumerate(arguments)]
-    return mapped, [leaf for leaf, is_mapped in zip(arguments, mapped, strict=True) if is_mapped]
-
-
-def _mapped(name: str, arguments: Any) -> Any:
-    """The first of two problems that are solved together; the second is another one."""
-    mapped, data = _split(arguments)
-
-    def one(*data: Any) -> Any:
-        rest = iter(data)
-        pairs = zip(arguments, mapped, strict=True)
-        return OPERATIONS[name](*[next(rest) if is_mapped else leaf for leaf, is_mapped in pairs])
-
-    both = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf), jnp.asarray(leaf) + 1]), data)
-    return jax.tree.map(lambda leaf: leaf[0], jax.vmap(one)(*both))
-
-
-def ways(name, *arguments):
-    with jax.disable_jit():
-        eager = OPERATIONS[name](*arguments)
-    compiled = OPERATIONS[name](*arguments)
-    return {"eager": eager, "compiled": compiled, "mapped": _mapped(name, arguments)}
-
-
-def traces(name, calls):
-    count = 0
-
-    @jax.jit
-    def counted(*arguments: Any) -> Any:
-        nonlocal count
-        count += 1
-        return OPERATIONS[name](*arguments)
-
-    for arguments in calls:
-        counted(*arguments)
-    return count
-
-
-OPERATIONS |= {"ways": ways, "traces": traces}
+OPERATIONS |= modes(OPERATIONS)
 
 CONVENTIONS = {
     "dropout": "inverted",
