@@ -1,4 +1,4 @@
-"""The command line: `hondo train` and `hondo predict`."""
+"""The command line: `hondo train`, `hondo sweep` and `hondo predict`."""
 
 from hondo.cli.main import main
 

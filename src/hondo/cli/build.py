@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
+from jax.core import Tracer
 
 import hondo
 from hondo._checks import check_choice, check_count, check_probability, check_range, error
@@ -53,6 +54,11 @@ def checked(config: TrainConfig) -> TrainConfig:
     return config
 
 
+def is_on(amount: Any) -> bool:
+    """Whether a technique takes part: not where its amount is 0, but where a sweep traces it."""
+    return isinstance(amount, Tracer) or bool(amount)
+
+
 def network(config: TrainConfig, dataset: Dataset) -> nn.Module:
     """The network, with the remedies that are switched on.
 
@@ -85,7 +91,7 @@ def problem(config: TrainConfig, dataset: Dataset) -> hondo.Problem:
     loss = _LOSSES[dataset.task]
     made = hondo.supervised(network(config, dataset), loss=loss, reduce=reduce)
     for penalty, strength in ((hondo.l1_penalty, config.l1), (hondo.l2_penalty, config.l2)):
-        if strength:
+        if is_on(strength):
             penalty = partial(penalty, strength=strength)
             made = made._replace(loss=hondo.penalized(made.loss, penalty))
     return made
@@ -97,9 +103,9 @@ def optimizer(config: TrainConfig, steps: int) -> optax.GradientTransformation:
     if config.schedule == "cosine":
         rate = optax.cosine_decay_schedule(config.learning_rate, max(steps, 1))
     descend = optax.adam(rate) if config.optimizer == "adam" else optax.sgd(rate, momentum=0.9)
-    parts = [hondo.clip_by_global_norm(config.clip)] if config.clip else []
+    parts = [hondo.clip_by_global_norm(config.clip)] if is_on(config.clip) else []
     parts += [descend]
-    parts += [hondo.max_norm(config.max_norm)] if config.max_norm else []
+    parts += [hondo.max_norm(config.max_norm)] if is_on(config.max_norm) else []
     return optax.chain(*parts)
 
 
@@ -115,9 +121,10 @@ def augmentation(config: TrainConfig, dataset: Dataset) -> Any:
         ValueError: label smoothing without classes.
     """
     images = dataset.inputs.ndim == 4 and config.augment
-    if config.label_smoothing and dataset.task != "classification":
+    if is_on(config.label_smoothing) and dataset.task != "classification":
         raise error("label_smoothing", config.label_smoothing, "0 without classes")
-    if not (images or config.input_noise or config.label_smoothing):
+    noise, smoothing = is_on(config.input_noise), is_on(config.label_smoothing)
+    if not (images or noise or smoothing):
         return None
 
     def augment(key: Any, example: Any, partner: Any) -> Any:
@@ -127,9 +134,9 @@ def augmentation(config: TrainConfig, dataset: Dataset) -> Any:
             inputs = hondo.random_crop(crop_key, inputs, padding=inputs.shape[0] // 8)
             if dataset.name == "fashion-mnist":
                 inputs = hondo.random_flip(flip_key, inputs)
-        if config.input_noise:
+        if noise:
             inputs = hondo.gaussian_noise(noise_key, inputs, std=config.input_noise)
-        if config.label_smoothing:
+        if smoothing:
             one_hot = jax.nn.one_hot(target, dataset.outputs)
             target = hondo.label_smoothing(one_hot, amount=config.label_smoothing)
         return inputs, target

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -75,11 +75,29 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class SweepConfig:
+    """Trains every combination of the values and writes a folder with all that came of it.
+
+    For example `hondo sweep l2=0,1e-5,1e-4,1e-3 seed=0,1,2 --max-epochs 50`. The folder has the
+    table of the runs, a picture of the path and, in its folder `best`, the best run as `hondo
+    train` would have written it.
+
+    Attributes:
+        over: for each swept field its values, name=value,value,…; any option but dataset,
+            data-dir, out and valid-fraction. The data is split by --seed, the same for all.
+        train: what all the runs share.
+    """
+
+    over: tyro.conf.Positional[tuple[str, ...]]
+    train: Annotated[TrainConfig, tyro.conf.arg(name="")]
+
+
+@dataclass(frozen=True)
 class PredictConfig:
     """Predicts with the best model of a run's folder.
 
     Attributes:
-        run: the folder that `hondo train` wrote.
+        run: the folder that `hondo train` wrote, or the folder `best` of a sweep.
         inputs: a NumPy file (.npy) of inputs, in the form of the data set's; by default the data
             set's own test part, with its score.
         out: a CSV file to write the predictions to; it must not exist. By default they are only

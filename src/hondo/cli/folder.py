@@ -15,6 +15,7 @@ CONFIG, METRICS, CURVES, MODEL, RESULT = (
     "model",
     "result.json",
 )
+SWEEP, TABLE, ROWS, PATH, BEST = "sweep.json", "table.csv", "table.jsonl", "path.png", "best"
 
 
 def create(config: TrainConfig) -> Path:
@@ -23,6 +24,25 @@ def create(config: TrainConfig) -> Path:
     Raises:
         ValueError: the folder exists already.
     """
+    folder = _new(config)
+    values = {**dataclasses.asdict(config), "out": folder}
+    (folder / CONFIG).write_text(json.dumps(values, indent=2, default=str) + "\n")
+    return folder
+
+
+def create_sweep(config: TrainConfig, over: tuple[str, ...]) -> Path:
+    """Makes the folder of a sweep and writes what it runs over, and what its members share.
+
+    Raises:
+        ValueError: the folder exists already.
+    """
+    folder = _new(config)
+    values = {"over": over, "shared": {**dataclasses.asdict(config), "out": folder}}
+    (folder / SWEEP).write_text(json.dumps(values, indent=2, default=str) + "\n")
+    return folder
+
+
+def _new(config: TrainConfig) -> Path:
     folder = config.out or _next(Path("runs"), config.dataset)
     try:
         folder.mkdir(parents=True)
@@ -31,8 +51,6 @@ def create(config: TrainConfig) -> Path:
             f"out must be a new folder, got {folder}, which exists; nothing in it was touched. "
             "Name another with --out."
         ) from None
-    values = {**dataclasses.asdict(config), "out": folder}
-    (folder / CONFIG).write_text(json.dumps(values, indent=2, default=str) + "\n")
     return folder
 
 

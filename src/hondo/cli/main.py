@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 import tyro
 
-from hondo.cli.config import PredictConfig, TrainConfig
+from hondo.cli.config import PredictConfig, SweepConfig, TrainConfig
 
 Command = (
     Annotated[TrainConfig, tyro.conf.subcommand("train")]
+    | Annotated[SweepConfig, tyro.conf.subcommand("sweep")]
     | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
 )
 
@@ -33,12 +34,16 @@ def main() -> None:
         sys.exit(_INTERRUPTED)
 
 
-def _prepared(config: TrainConfig | PredictConfig) -> Callable[[], Any]:
+def _prepared(config: TrainConfig | SweepConfig | PredictConfig) -> Callable[[], Any]:
     """What is left to do once everything that the user gave has been checked."""
     if isinstance(config, TrainConfig):
         from hondo.cli.train import prepare as prepare_train
 
         return prepare_train(config)
+    if isinstance(config, SweepConfig):
+        from hondo.cli.sweep import prepare as prepare_sweep
+
+        return prepare_sweep(config)
     from hondo.cli.predict import prepare as prepare_predict
 
     return prepare_predict(config)

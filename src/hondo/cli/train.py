@@ -36,7 +36,7 @@ def prepare(config: TrainConfig) -> Callable[[], Path]:
     build.checked(config)
     dataset = load(config.dataset, config.data_dir)
     parts = split(dataset, config.valid_fraction, config.seed)
-    _check_batch(config, parts)
+    check_batch(config, parts)
     problem = build.problem(config, dataset)
     build.augmentation(config, dataset)
     # What the network itself refuses is refused before anything is written.
@@ -55,14 +55,15 @@ def run(job: Job) -> Path:
     began = time.perf_counter()
     result = _fit(job)
     seconds = time.perf_counter() - began
-    console.print(_table(_write(job, result, seconds)))
+    console.print(summary_table(write(job, result, seconds)))
     console.print(f"written to {job.out}")
     if int(result.reason) == hondo.StopReason.INTERRUPTED:
         raise KeyboardInterrupt
     return job.out
 
 
-def _check_batch(config: TrainConfig, parts: Parts) -> None:
+def check_batch(config: TrainConfig, parts: Parts) -> None:
+    """Raises where a batch would need more examples than there are."""
     count = len(parts.train[0])
     if config.batch_size > count:
         raise ValueError(
@@ -116,7 +117,8 @@ def _fit(job: Job) -> hondo.FitResult:
     )
 
 
-def _write(job: Job, result: hondo.FitResult, seconds: float) -> dict[str, Any]:
+def write(job: Job, result: hondo.FitResult, seconds: float) -> dict[str, Any]:
+    """Fills the folder with the best model, its test score and the curves; gives the summary."""
     dataset, out = job.dataset, job.out
     best = result.best
     folder.save_model(out, {"params": best.params, **best.model_state})
@@ -145,7 +147,8 @@ def _explained(dataset: Dataset, loss: float) -> dict[str, float]:
     return {"test R²": 1 - loss / float(dataset.test_targets.var())}
 
 
-def _table(summary: dict[str, Any]) -> Table:
+def summary_table(summary: dict[str, Any]) -> Table:
+    """The summary as a table for the terminal."""
     table = Table(show_header=False)
     for name, value in summary.items():
         text = f"{value:.4f}" if isinstance(value, float) and name != "seconds" else str(value)

@@ -12,7 +12,7 @@ import optax
 from hondo._checks import check_key, error
 from hondo.regularization.early_stopping import EarlyStopping
 from hondo.training.problem import Problem
-from hondo.training.run import Plan, check, start, step
+from hondo.training.run import Plan, check, next_batch, start
 
 
 class FitArguments(TypedDict, total=False):
@@ -221,8 +221,12 @@ def checked(group: Group, train: Any, valid: Any) -> tuple[Any, Any]:
     for member in sorted(_extremes(group.traced.leaves)) or [0]:
         traced = jax.tree.map(lambda leaf, i=member: _concrete(leaf, i), group.traced)
         plan, _ = plan_of(group.family, traced)
-        jax.eval_shape(partial(step, plan), state, train)
+        jax.eval_shape(partial(_objective, plan), state, train)
     return plan, state
+
+
+def _objective(plan: Plan, state: Any, train: Any) -> Any:
+    return plan.problem.loss(state.params, state.model_state, *next_batch(plan, state, train))
 
 
 @lru_cache(maxsize=64)

@@ -105,11 +105,7 @@ def step(plan: Plan, state: TrainState, train: Any) -> TrainState:
 def _gradient_step(
     plan: Plan, state: TrainState, train: Any
 ) -> tuple[TrainState, dict[str, Array]]:
-    _, loss_key, augment_key = jax.random.split(state.key, 3)
-    first = state.step * plan.batch_size
-    indices = jax.lax.dynamic_slice_in_dim(state.order, first, plan.batch_size)
-    batch = _augmented(plan, augment_key, state.epoch, train, indices)
-    loss_key = jax.random.fold_in(jax.random.fold_in(loss_key, state.epoch), state.step)
+    batch, loss_key = next_batch(plan, state, train)
     loss = jax.value_and_grad(plan.problem.loss, has_aux=True)
     (value, (model_state, info)), gradient = loss(state.params, state.model_state, batch, loss_key)
     optimizer = optax.with_extra_args_support(plan.optimizer)
@@ -121,6 +117,15 @@ def _gradient_step(
     )
     values = {"objective": value, **info}
     return state, {name: jnp.asarray(v).astype(jnp.float32) for name, v in values.items()}
+
+
+def next_batch(plan: Plan, state: TrainState, train: Any) -> tuple[Any, Any]:
+    """The epoch's next batch, augmented, and the key of its loss."""
+    _, loss_key, augment_key = jax.random.split(state.key, 3)
+    first = state.step * plan.batch_size
+    indices = jax.lax.dynamic_slice_in_dim(state.order, first, plan.batch_size)
+    batch = _augmented(plan, augment_key, state.epoch, train, indices)
+    return batch, jax.random.fold_in(jax.random.fold_in(loss_key, state.epoch), state.step)
 
 
 def _order(key: Any, epoch: Array, count: int) -> Array:

@@ -1,0 +1,87 @@
+"""The regularisation path as a picture: a metric against the swept value."""
+
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+_COLORS = ("#1f5fa8", "#c44e28", "#3a8f5c", "#8a5ca8", "#9a9a9a", "#b8912f")
+_LINES = 6
+
+
+def draw(path: Path, rows: list[dict[str, Any]], axes: dict[str, list[Any]], title: str) -> None:
+    """Draws the best epoch's validation metrics against the first axis that is no seed.
+
+    A point is the median over the seeds, the band their range; each combination of the other axes
+    is a line, the best six of them.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    swept = next((name for name in axes if name != "seed"), "seed")
+    others = [name for name in axes if name not in (swept, "seed")]
+    metrics = [name for name in ("loss", "accuracy") if f"valid/{name}" in rows[0]]
+    figure = Figure(figsize=(4.6 * len(metrics), 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    lines = _lines(rows, others)
+    for panel, metric in zip(
+        figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True
+    ):
+        for color, (label, members) in zip(_COLORS, lines.items(), strict=False):
+            _draw_line(panel, members, swept, list(axes[swept]), f"valid/{metric}", color, label)
+        _dress(panel, swept, list(axes[swept]), f"validation {metric}", bool(others))
+    figure.suptitle(title)
+    figure.savefig(path, dpi=150)
+
+
+def _lines(rows: list[dict[str, Any]], others: list[str]) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        label = ", ".join(f"{name} {_text(row[name])}" for name in others)
+        found.setdefault(label, []).append(row)
+    best = sorted(found, key=lambda label: min(row["best_value"] for row in found[label]))
+    return {label: found[label] for label in found if label in best[:_LINES]}
+
+
+def _draw_line(
+    panel: Any,
+    rows: list[dict[str, Any]],
+    swept: str,
+    values: list[Any],
+    metric: str,
+    color: str,
+    label: str,
+) -> None:
+    seen = {value: [row[metric] for row in rows if row[swept] == value] for value in values}
+    seen = {value: found for value, found in seen.items() if found}
+    places = [_place(value, values) for value in seen]
+    panel.plot(places, [median(found) for found in seen.values()], "o-", color=color, label=label)
+    low, high = [min(found) for found in seen.values()], [max(found) for found in seen.values()]
+    panel.fill_between(places, low, high, color=color, alpha=0.18, linewidth=0)
+
+
+def _place(value: Any, values: list[Any]) -> Any:
+    return value if _is_number(values) else values.index(value)
+
+
+def _is_number(values: list[Any]) -> bool:
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+
+def _dress(panel: Any, swept: str, values: list[Any], metric: str, legend: bool) -> None:
+    positive = [value for value in values if _is_number(values) and value > 0]
+    if not _is_number(values):
+        panel.set_xticks(range(len(values)), [_text(value) for value in values])
+    elif positive and min(values) >= 0 and max(positive) >= 30 * min(positive):
+        # Linear from zero to the smallest value, so that zero has its place; then by decades.
+        panel.set_xscale("symlog", linthresh=min(positive), linscale=0.5)
+        panel.set_xticks(values, [_text(value) for value in values])
+        panel.minorticks_off()
+    panel.set_xlabel(swept)
+    panel.set_ylabel(metric)
+    panel.spines[["top", "right"]].set_visible(False)
+    if legend:
+        panel.legend(frameon=False, fontsize="small")
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

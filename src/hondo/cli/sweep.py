@@ -1,0 +1,150 @@
+"""`hondo sweep`: many runs from data to folder."""
+
+import csv
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from rich.console import Console
+from rich.table import Table
+
+import hondo
+from hondo.cli import build, folder, paths
+from hondo.cli.config import SweepConfig, TrainConfig
+from hondo.cli.swept import Swept, builder, swept
+from hondo.cli.train import Job, check_batch, summary_table, write
+from hondo.data import Dataset, Parts, load, split
+
+_SHOWN = 10
+
+
+class SweepJob(NamedTuple):
+    """A checked sweep: all that it needs, and the folder that it will fill."""
+
+    config: TrainConfig
+    swept: Swept
+    dataset: Dataset
+    parts: Parts
+    out: Path
+
+
+def prepare(config: SweepConfig) -> Callable[[], Path]:
+    """Checks every member and the data, makes the folder, gives what is left to do.
+
+    Raises:
+        ValueError: a configuration or data that cannot work; nothing is written then.
+    """
+    base = config.train
+    members = swept(config.over, base)
+    _use_every_core(len(members.configs))
+    dataset = load(base.dataset, base.data_dir)
+    parts = split(dataset, base.valid_fraction, base.seed)
+    for member in members.configs:
+        check_batch(member, parts)
+        build.augmentation(member, dataset)
+    for network in {_structure(member): member for member in members.configs}.values():
+        problem = build.problem(network, dataset)
+        jax.eval_shape(problem.init, jax.random.key(0), build.as_arrays(parts.valid))
+    out = folder.create_sweep(base, config.over)
+    return partial(run, SweepJob(base, members, dataset, parts, out))
+
+
+def _structure(config: TrainConfig) -> tuple[Any, ...]:
+    return config.model, config.depth, config.width, config.activation, config.init, config.norm
+
+
+def _use_every_core(members: int) -> None:
+    """On CPU, a device for each core, so that members run at the same time."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
+        return
+    try:
+        jax.config.update("jax_num_cpu_devices", min(cores or 1, members))
+    except RuntimeError:
+        return  # JAX runs already, with the devices that it has.
+
+
+def run(job: SweepJob) -> Path:
+    """Trains every member, prints what came of it, fills the folder.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C ended the training; what there was is in the folder.
+    """
+    console = Console()
+    console.print(_describe(job))
+    began = time.perf_counter()
+    base, parts = job.config, job.parts
+    train, valid = build.as_arrays(parts.train), build.as_arrays(parts.valid)
+    members = builder(base, job.dataset, parts)
+    runs = hondo.sweep(
+        members, job.swept.grid, train, valid, static=job.swept.static, progress=True
+    )
+    if not runs.members:
+        raise KeyboardInterrupt
+    seconds = time.perf_counter() - began
+    rows = runs.table()
+    _write_tables(job, rows)
+    best, result = runs.best()
+    console.print(_leaders(rows, job.swept))
+    console.print(summary_table(_write_best(job, best, result, seconds)))
+    console.print(f"written to {job.out}, its best run to {job.out / folder.BEST}")
+    if any(row["reason"] == "interrupted" for row in rows) or len(rows) < len(job.swept.configs):
+        raise KeyboardInterrupt
+    return job.out
+
+
+def _describe(job: SweepJob) -> str:
+    devices = jax.local_devices()
+    axes = ", ".join(f"{name} ({len(values)})" for name, values in job.swept.axes.items())
+    return (
+        f"{job.dataset.name}: {len(job.parts.train[0])} train, {len(job.parts.valid[0])} "
+        f"validation, {len(job.dataset.test_inputs)} test\n"
+        f"{len(job.swept.configs)} runs over {axes}, on {len(devices)} {devices[0].platform} "
+        f"device{'s' if len(devices) > 1 else ''}"
+    )
+
+
+def _write_tables(job: SweepJob, rows: list[dict[str, Any]]) -> None:
+    with (job.out / folder.TABLE).open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (job.out / folder.ROWS).write_text(lines)
+    title = f"{job.dataset.name}, {job.config.model}"
+    paths.draw(job.out / folder.PATH, rows, job.swept.axes, title)
+
+
+def _write_best(
+    job: SweepJob, hyper: dict[str, Any], result: hondo.FitResult, seconds: float
+) -> dict[str, Any]:
+    config = dataclasses.replace(job.config, **hyper, out=job.out / folder.BEST)
+    out = folder.create(config)
+    for epoch in range(int(result.last.epoch)):
+        history = result.history._asdict().items()
+        metrics = {
+            f"{part}/{name}": float(values[epoch])
+            for part, found in history
+            for name, values in found.items()
+        }
+        folder.append_metrics(out, epoch, metrics)
+    made = Job(config, job.dataset, job.parts, build.problem(config, job.dataset), out)
+    return {**{name: str(value) for name, value in hyper.items()}, **write(made, result, seconds)}
+
+
+def _leaders(rows: list[dict[str, Any]], swept: Swept) -> Table:
+    """The best runs, best first."""
+    table = Table()
+    names = [*swept.axes, "best_value", "best_epoch", "epochs", "reason"]
+    for name in names:
+        table.add_column(name)
+    for row in sorted(rows, key=lambda row: row["best_value"])[:_SHOWN]:
+        values = [row[name] for name in names]
+        table.add_row(*(f"{v:.5g}" if isinstance(v, float) else str(v) for v in values))
+    return table
