@@ -11,6 +11,7 @@ import numpy as np
 
 from hondo_spec.target import Known, Target
 from hondo_spec.targets import _jax
+from hondo_spec.targets.jax_modes import modes
 
 eqx: Any = import_module("equinox")
 
@@ -112,21 +113,23 @@ KNOWN = {
     ),
 }
 
+OPERATIONS: dict[str, Any] = {
+    "leaky_relu": leaky_relu,
+    "dropout": dropout,
+    "dropout_gradient": _jax.dropout_gradient(dropout),
+    "dropout_inference": dropout_inference,
+    "batch_norm": batch_norm,
+    "batch_norm_gradient": _jax.batch_norm_gradient(batch_norm),
+    "batch_norm_inference": batch_norm_inference,
+    "layer_norm": layer_norm,
+    "group_norm": group_norm,
+    "rms_norm": rms_norm,
+    "weight_norm": weight_norm,
+}
+
 TARGET = Target(
     name="equinox",
-    operations={
-        "leaky_relu": leaky_relu,
-        "dropout": dropout,
-        "dropout_gradient": _jax.dropout_gradient(dropout),
-        "dropout_inference": dropout_inference,
-        "batch_norm": batch_norm,
-        "batch_norm_gradient": _jax.batch_norm_gradient(batch_norm),
-        "batch_norm_inference": batch_norm_inference,
-        "layer_norm": layer_norm,
-        "group_norm": group_norm,
-        "rms_norm": rms_norm,
-        "weight_norm": weight_norm,
-    },
+    operations={**OPERATIONS, "ways": modes(OPERATIONS)["ways"]},
     version=version("equinox"),
     conventions={"dropout": "inverted", "decay": "old", "running_variance": "biased"},
     known=KNOWN,

@@ -13,6 +13,7 @@ from flax.training import early_stopping as flax_early_stopping
 from hondo_spec.draws import single
 from hondo_spec.target import Known, Target
 from hondo_spec.targets import _jax
+from hondo_spec.targets.jax_modes import modes
 
 COLUMN = single([[300.1], [300.2], [300.4]])
 ONE_PASS = "the variance is computed as E[x²] − E[x]², which cancels where the mean is large"
@@ -120,35 +121,37 @@ KNOWN = {
     ),
 }
 
+OPERATIONS: dict[str, Any] = {
+    "glorot_uniform": _jax.initializer(nn.initializers.glorot_uniform()),
+    "glorot_normal": _jax.initializer(nn.initializers.glorot_normal()),
+    "he_uniform": _jax.initializer(nn.initializers.he_uniform()),
+    "he_normal": _jax.initializer(nn.initializers.he_normal()),
+    "lecun_normal": _jax.initializer(nn.initializers.lecun_normal()),
+    "sigmoid": jax.jit(nn.sigmoid),
+    "sigmoid_gradient": _jax.slope(nn.sigmoid),
+    "tanh": jax.jit(nn.tanh),
+    "tanh_gradient": _jax.slope(nn.tanh),
+    "relu": nn.relu,
+    "relu_gradient": _jax.slope(nn.relu),
+    "leaky_relu": nn.leaky_relu,
+    "softmax": jax.jit(nn.softmax),
+    "dropout": dropout,
+    "dropout_gradient": _jax.dropout_gradient(dropout),
+    "dropout_inference": dropout_inference,
+    "batch_norm": batch_norm,
+    "batch_norm_gradient": _jax.batch_norm_gradient(batch_norm),
+    "batch_norm_inference": batch_norm_inference,
+    "layer_norm": layer_norm,
+    "group_norm": group_norm,
+    "instance_norm": instance_norm,
+    "rms_norm": rms_norm,
+    "weight_norm": weight_norm,
+    "early_stopping": early_stopping,
+}
+
 TARGET = Target(
     name="flax.linen",
-    operations={
-        "glorot_uniform": _jax.initializer(nn.initializers.glorot_uniform()),
-        "glorot_normal": _jax.initializer(nn.initializers.glorot_normal()),
-        "he_uniform": _jax.initializer(nn.initializers.he_uniform()),
-        "he_normal": _jax.initializer(nn.initializers.he_normal()),
-        "lecun_normal": _jax.initializer(nn.initializers.lecun_normal()),
-        "sigmoid": jax.jit(nn.sigmoid),
-        "sigmoid_gradient": _jax.slope(nn.sigmoid),
-        "tanh": jax.jit(nn.tanh),
-        "tanh_gradient": _jax.slope(nn.tanh),
-        "relu": nn.relu,
-        "relu_gradient": _jax.slope(nn.relu),
-        "leaky_relu": nn.leaky_relu,
-        "softmax": jax.jit(nn.softmax),
-        "dropout": dropout,
-        "dropout_gradient": _jax.dropout_gradient(dropout),
-        "dropout_inference": dropout_inference,
-        "batch_norm": batch_norm,
-        "batch_norm_gradient": _jax.batch_norm_gradient(batch_norm),
-        "batch_norm_inference": batch_norm_inference,
-        "layer_norm": layer_norm,
-        "group_norm": group_norm,
-        "instance_norm": instance_norm,
-        "rms_norm": rms_norm,
-        "weight_norm": weight_norm,
-        "early_stopping": early_stopping,
-    },
+    operations={**OPERATIONS, "ways": modes(OPERATIONS)["ways"]},
     version=version("flax"),
     conventions={
         "dropout": "inverted",

@@ -11,6 +11,7 @@ from flax import nnx
 from hondo_spec.draws import single
 from hondo_spec.target import Known, Target
 from hondo_spec.targets import _jax
+from hondo_spec.targets.jax_modes import modes
 
 COLUMN = single([[300.1], [300.2], [300.4]])
 ONE_PASS = "the variance is computed as E[x²] − E[x]², which cancels where the mean is large"
@@ -96,34 +97,36 @@ KNOWN = {
     "NRM-01": _one_pass(kappa=1e4, seed=0),
 }
 
+OPERATIONS: dict[str, Any] = {
+    "glorot_uniform": _jax.initializer(nnx.initializers.glorot_uniform()),
+    "glorot_normal": _jax.initializer(nnx.initializers.glorot_normal()),
+    "he_uniform": _jax.initializer(nnx.initializers.he_uniform()),
+    "he_normal": _jax.initializer(nnx.initializers.he_normal()),
+    "lecun_normal": _jax.initializer(nnx.initializers.lecun_normal()),
+    "sigmoid": jax.jit(nnx.sigmoid),
+    "sigmoid_gradient": _jax.slope(nnx.sigmoid),
+    "tanh": jax.jit(nnx.tanh),
+    "tanh_gradient": _jax.slope(nnx.tanh),
+    "relu": nnx.relu,
+    "relu_gradient": _jax.slope(nnx.relu),
+    "leaky_relu": nnx.leaky_relu,
+    "softmax": jax.jit(nnx.softmax),
+    "dropout": dropout,
+    "dropout_gradient": _jax.dropout_gradient(dropout),
+    "dropout_inference": dropout_inference,
+    "batch_norm": batch_norm,
+    "batch_norm_gradient": _jax.batch_norm_gradient(batch_norm),
+    "batch_norm_inference": batch_norm_inference,
+    "layer_norm": layer_norm,
+    "group_norm": group_norm,
+    "instance_norm": instance_norm,
+    "rms_norm": rms_norm,
+    "weight_norm": weight_norm,
+}
+
 TARGET = Target(
     name="flax.nnx",
-    operations={
-        "glorot_uniform": _jax.initializer(nnx.initializers.glorot_uniform()),
-        "glorot_normal": _jax.initializer(nnx.initializers.glorot_normal()),
-        "he_uniform": _jax.initializer(nnx.initializers.he_uniform()),
-        "he_normal": _jax.initializer(nnx.initializers.he_normal()),
-        "lecun_normal": _jax.initializer(nnx.initializers.lecun_normal()),
-        "sigmoid": jax.jit(nnx.sigmoid),
-        "sigmoid_gradient": _jax.slope(nnx.sigmoid),
-        "tanh": jax.jit(nnx.tanh),
-        "tanh_gradient": _jax.slope(nnx.tanh),
-        "relu": nnx.relu,
-        "relu_gradient": _jax.slope(nnx.relu),
-        "leaky_relu": nnx.leaky_relu,
-        "softmax": jax.jit(nnx.softmax),
-        "dropout": dropout,
-        "dropout_gradient": _jax.dropout_gradient(dropout),
-        "dropout_inference": dropout_inference,
-        "batch_norm": batch_norm,
-        "batch_norm_gradient": _jax.batch_norm_gradient(batch_norm),
-        "batch_norm_inference": batch_norm_inference,
-        "layer_norm": layer_norm,
-        "group_norm": group_norm,
-        "instance_norm": instance_norm,
-        "rms_norm": rms_norm,
-        "weight_norm": weight_norm,
-    },
+    operations={**OPERATIONS, "ways": modes(OPERATIONS)["ways"]},
     version=version("flax"),
     conventions={
         "dropout": "inverted",

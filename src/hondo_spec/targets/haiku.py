@@ -12,6 +12,7 @@ import numpy as np
 from hondo_spec.draws import single
 from hondo_spec.target import Known, Target
 from hondo_spec.targets import _jax
+from hondo_spec.targets.jax_modes import modes
 
 hk: Any = import_module("haiku")
 
@@ -104,24 +105,26 @@ KNOWN = {
     "BNT-12": Known("statistics in the dtype of the data", {"seed": 0, "offset": 8.0}),
 }
 
+OPERATIONS: dict[str, Any] = {
+    "glorot_uniform": _initializer(1.0, "fan_avg", "uniform"),
+    "glorot_normal": _initializer(1.0, "fan_avg", "truncated_normal"),
+    "he_uniform": _initializer(2.0, "fan_in", "uniform"),
+    "he_normal": _initializer(2.0, "fan_in", "truncated_normal"),
+    "lecun_normal": _initializer(1.0, "fan_in", "truncated_normal"),
+    "dropout": dropout,
+    "dropout_gradient": _jax.dropout_gradient(dropout),
+    "batch_norm": batch_norm,
+    "batch_norm_gradient": _jax.batch_norm_gradient(batch_norm),
+    "batch_norm_inference": batch_norm_inference,
+    "layer_norm": layer_norm,
+    "group_norm": group_norm,
+    "instance_norm": instance_norm,
+    "rms_norm": rms_norm,
+}
+
 TARGET = Target(
     name="haiku",
-    operations={
-        "glorot_uniform": _initializer(1.0, "fan_avg", "uniform"),
-        "glorot_normal": _initializer(1.0, "fan_avg", "truncated_normal"),
-        "he_uniform": _initializer(2.0, "fan_in", "uniform"),
-        "he_normal": _initializer(2.0, "fan_in", "truncated_normal"),
-        "lecun_normal": _initializer(1.0, "fan_in", "truncated_normal"),
-        "dropout": dropout,
-        "dropout_gradient": _jax.dropout_gradient(dropout),
-        "batch_norm": batch_norm,
-        "batch_norm_gradient": _jax.batch_norm_gradient(batch_norm),
-        "batch_norm_inference": batch_norm_inference,
-        "layer_norm": layer_norm,
-        "group_norm": group_norm,
-        "instance_norm": instance_norm,
-        "rms_norm": rms_norm,
-    },
+    operations={**OPERATIONS, "ways": modes(OPERATIONS)["ways"]},
     version=version("dm-haiku"),
     conventions={
         "dropout": "inverted",

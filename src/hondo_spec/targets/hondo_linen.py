@@ -11,6 +11,7 @@ from flax import linen as nn
 from hondo import linen
 from hondo_spec.target import Target
 from hondo_spec.targets import _jax
+from hondo_spec.targets.jax_modes import modes
 
 
 class Linear(nn.Module):
@@ -113,25 +114,27 @@ def residual_projection(x, w, a):
     return module.apply({"params": params}, x, train=True)
 
 
+OPERATIONS: dict[str, Any] = {
+    "dropout": dropout,
+    "dropout_gradient": _jax.dropout_gradient(dropout),
+    "dropout_inference": dropout_inference,
+    "batch_norm": batch_norm,
+    "batch_norm_gradient": _jax.batch_norm_gradient(batch_norm),
+    "batch_norm_inference": batch_norm_inference,
+    "population_stats": population_stats,
+    "layer_norm": layer_norm,
+    "group_norm": group_norm,
+    "instance_norm": instance_norm,
+    "rms_norm": rms_norm,
+    "residual": residual,
+    "residual_gradient": _jax.residual_gradient(residual),
+    "residual_stack": residual_stack,
+    "residual_projection": residual_projection,
+}
+
 TARGET = Target(
     name="hondo.linen",
-    operations={
-        "dropout": dropout,
-        "dropout_gradient": _jax.dropout_gradient(dropout),
-        "dropout_inference": dropout_inference,
-        "batch_norm": batch_norm,
-        "batch_norm_gradient": _jax.batch_norm_gradient(batch_norm),
-        "batch_norm_inference": batch_norm_inference,
-        "population_stats": population_stats,
-        "layer_norm": layer_norm,
-        "group_norm": group_norm,
-        "instance_norm": instance_norm,
-        "rms_norm": rms_norm,
-        "residual": residual,
-        "residual_gradient": _jax.residual_gradient(residual),
-        "residual_stack": residual_stack,
-        "residual_projection": residual_projection,
-    },
+    operations={**OPERATIONS, "ways": modes(OPERATIONS)["ways"]},
     version=version("hondo"),
     conventions={"dropout": "inverted", "decay": "old", "running_variance": "unbiased"},
 )

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from hondo_spec.target import Known, Target
+from hondo_spec.targets.jax_modes import modes
 
 
 @jax.jit
@@ -60,18 +61,20 @@ KNOWN = {
     ),
 }
 
+OPERATIONS: dict[str, Any] = {
+    "cross_entropy": cross_entropy,
+    "cross_entropy_gradient": jax.jit(jax.grad(cross_entropy)),
+    "label_smoothing": jax.jit(optax.smooth_labels),
+    "l2_penalty_gradient": l2_penalty_gradient,
+    "max_norm": max_norm,
+    "clip_by_global_norm": _updates(optax.clip_by_global_norm),
+    "clip_by_value": _updates(optax.clip),
+    "global_norm": jax.jit(optax.tree.norm),
+}
+
 TARGET = Target(
     name="optax",
-    operations={
-        "cross_entropy": cross_entropy,
-        "cross_entropy_gradient": jax.jit(jax.grad(cross_entropy)),
-        "label_smoothing": jax.jit(optax.smooth_labels),
-        "l2_penalty_gradient": l2_penalty_gradient,
-        "max_norm": max_norm,
-        "clip_by_global_norm": _updates(optax.clip_by_global_norm),
-        "clip_by_value": _updates(optax.clip),
-        "global_norm": jax.jit(optax.tree.norm),
-    },
+    operations={**OPERATIONS, "ways": modes(OPERATIONS)["ways"]},
     version=version("optax"),
     known=KNOWN,
 )
