@@ -5,13 +5,12 @@ import functools
 import jax
 import optax
 
-# A device for each core, before JAX starts: members run at the same time.
-jax.config.update("jax_num_cpu_devices", 2)
-
 import hondo
 from hondo.data import load, split
 from hondo.linen import DeepMLP
 
+# A device for each core, before JAX starts: members run at the same time.
+jax.config.update("jax_num_cpu_devices", 2)
 train, valid = split(load("digits"), valid_fraction=0.15, seed=0)
 problem = hondo.supervised(DeepMLP(outputs=10, depth=4, width=64, rate=0.0), loss="cross_entropy")
 
