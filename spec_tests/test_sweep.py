@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import math
 import os
 import pathlib
 import re
@@ -21,7 +22,7 @@ from hypothesis import strategies as st
 
 import hondo
 from hondo.linen import BatchNorm, Dropout
-from hondo.training import _fleet, _programs
+from hondo.training import _fleet, _programs, _slots
 
 KEY = jax.random.key(3)
 BUDGET = 12
@@ -154,12 +155,12 @@ def test_each_member_stops_by_itself_in_the_callers_order(stops, lanes) -> None:
 STOPS = [9, 1, 2, 1, 3, 2, 10, 1, 4, 2, 1, 5, 3, 1, 2, 7]
 
 
-def member_epochs(lanes, monkeypatch):
-    """How many epochs were computed for STOPS, looking at every epoch."""
+def member_epochs(lanes, monkeypatch, stops=STOPS):
+    """How many epochs were computed, looking at every epoch."""
     monkeypatch.setattr(_fleet, "_SECONDS_A_CHUNK", 0.0)
     monkeypatch.setattr(_fleet, "pays", lambda *times: True)
     count = itertools.count()
-    sweep_clocks(STOPS, functools.partial(clocks, seen=lambda t: next(count)), lanes=lanes)
+    sweep_clocks(stops, functools.partial(clocks, seen=lambda t: next(count)), lanes=lanes)
     jax.effects_barrier()
     return next(count)
 
@@ -174,6 +175,38 @@ def test_side_by_side_the_stopped_are_compacted_away(monkeypatch) -> None:
     assert member_epochs(16, monkeypatch) < 2 * sum(epochs_of(STOPS)) < 16 * max(epochs_of(STOPS))
     # The start, and lanes 16, 8, 4, 2, 1 at most.
     assert compiled() - before <= 1 + 5
+
+
+def test_turns_with_stopped_members_are_merged(monkeypatch) -> None:
+    # Sixteen run two epochs; of each pair one goes on for eight more, and all these move together.
+    assert member_epochs(2, monkeypatch, stops=[9, 1] * 8) == 16 * 2 + 8 * 8
+
+
+@given(st.integers(1, 4), st.integers(1, 9), st.data())
+def test_members_are_dealt_out_evenly(devices, width, drawn) -> None:
+    count = drawn.draw(st.integers(1, devices * width))
+    table = _slots.layout(np.arange(count), devices, width)
+    assert sorted(table.members[table.live]) == list(range(count))
+    each = table.live.sum(axis=1)
+    assert max(each) - min(each) <= 1
+
+
+@given(st.data(), st.integers(1, 3), st.integers(1, 9), st.integers(1, 9))
+def test_turns_reach_every_live_slot_and_no_further(drawn, devices, width, lanes) -> None:
+    row = st.lists(st.booleans(), min_size=width, max_size=width)
+    live = np.array([drawn.draw(row) for _ in range(devices)])
+    turns = _slots.turns(live, lanes)
+    for device, count in zip(live, turns, strict=True):
+        assert not device[count * lanes :].any()
+        assert count == 0 or device[(count - 1) * lanes : count * lanes].any()
+    busy = [
+        sum(device[first : first + lanes].any() for first in range(0, width, lanes))
+        for device in live
+    ]
+    assert _slots.busy_turns(live, lanes) == max(busy)
+    if live.any():
+        fewest = math.ceil(live.sum() / devices / lanes)
+        assert _slots.is_worth_moving(live, lanes) == (fewest <= 0.75 * max(busy))
 
 
 def test_fewer_lanes_only_where_that_pays(monkeypatch) -> None:
@@ -235,12 +268,13 @@ def test_ctrl_c_keeps_what_there_is() -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
     build = functools.partial(clocks, seen=seen)
-    before = signal.getsignal(signal.SIGINT)
+    before, programs = signal.getsignal(signal.SIGINT), compiled()
     options = {"max_epochs": 100_000, "progress": True, "static": ("group",)}
     more = {"group": np.array([0, 1, 0])}
     runs = sweep_clocks([2, 3, 90_000], build, more=more, **options)
     assert signal.getsignal(signal.SIGINT) is before
     assert runs.members == (0, 2), "the other group had not started"
+    assert compiled() - programs == 2
     first, last = runs.table()
     assert (first["reason"], first["epochs"], first["best_epoch"]) == ("patience", 3, 1)
     assert last["reason"] == "interrupted"

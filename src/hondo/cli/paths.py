@@ -80,7 +80,7 @@ def _dress(panel: Any, swept: str, values: list[Any], metric: str, legend: bool)
     panel.set_ylabel(metric)
     panel.spines[["top", "right"]].set_visible(False)
     if legend:
-        panel.legend(frameon=False, fontsize="small")
+        panel.legend(frameon=False, fontsize="small", ncols=2)
 
 
 def _text(value: Any) -> str:

@@ -90,10 +90,9 @@ def run(job: SweepJob) -> Path:
     seconds = time.perf_counter() - began
     rows = runs.table()
     _write_tables(job, rows)
-    best, result = runs.best()
     console.print(_leaders(rows, job.swept))
-    console.print(summary_table(_write_best(job, best, result, seconds)))
     console.print(f"written to {job.out}, its best run to {job.out / folder.BEST}")
+    console.print(summary_table(_write_best(job, *runs.best(), seconds)))
     if any(row["reason"] == "interrupted" for row in rows) or len(rows) < len(job.swept.configs):
         raise KeyboardInterrupt
     return job.out
@@ -117,7 +116,9 @@ def _write_tables(job: SweepJob, rows: list[dict[str, Any]]) -> None:
         writer.writerows(rows)
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     (job.out / folder.ROWS).write_text(lines)
-    title = f"{job.dataset.name}, {job.config.model}"
+    seeds = len(job.swept.axes.get("seed", []))
+    band = f": median and range of {seeds} seeds" if seeds > 1 and len(job.swept.axes) > 1 else ""
+    title = f"{job.dataset.name}, {job.config.model}{band}"
     paths.draw(job.out / folder.PATH, rows, job.swept.axes, title)
 
 

@@ -66,7 +66,8 @@ def sweep(
         train: the training data, as for `fit`.
         valid: the validation data.
         static: the names of further static hyperparameters, those that decide on a shape, such as
-            a depth; `"net.depth"` for one inside another dict.
+            a depth, and in nnx modules whatever is an attribute; `"net.depth"` for one inside
+            another dict.
         lanes: how many members a device computes side by side, under vmap, an integer ≥ 1. By
             default 1 on CPU, where more gain little and change the rounding, and elsewhere as many
             as there are.

@@ -1,0 +1,138 @@
+"""`hondo sweep` as a user meets it: processes, files, exit codes."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from test_cli import MAIN, hondo, refused
+
+from hondo.cli.config import TrainConfig
+from hondo.cli.swept import swept
+
+QUICK = ("--max-epochs", "3", "--depth", "4", "--width", "8", "--dataset", "breast-cancer")
+
+
+def test_sweep_writes_a_table_a_path_and_a_run_that_predict_reads(tmp_path) -> None:
+    done = hondo(tmp_path, "sweep", "l2=0,1e-1", "seed=0,1", *QUICK, "--out", "many")
+    assert done.returncode == 0, done.stderr
+    assert "4 runs over l2 (2), seed (2)" in done.stdout
+    many = tmp_path / "many"
+    with (many / "table.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["l2"], row["seed"]) for row in rows] == [
+        ("0.0", "0"),
+        ("0.0", "1"),
+        ("0.1", "0"),
+        ("0.1", "1"),
+    ]
+    lines = [json.loads(line) for line in (many / "table.jsonl").read_text().splitlines()]
+    assert [str(line["best_value"]) for line in lines] == [row["best_value"] for row in rows]
+    assert (many / "path.png").read_bytes()[:4] == b"\x89PNG"
+    shared = json.loads((many / "sweep.json").read_text())
+    assert shared["over"] == ["l2=0,1e-1", "seed=0,1"]
+
+    best = min(lines, key=lambda line: line["best_value"])
+    config = json.loads((many / "best" / "config.json").read_text())
+    assert {name: config[name] for name in ("l2", "seed", "depth")} == {
+        "l2": best["l2"],
+        "seed": best["seed"],
+        "depth": 4,
+    }
+    result = json.loads((many / "best" / "result.json").read_text())
+    assert result["best epoch"] == best["best_epoch"]
+    predicted = hondo(tmp_path, "predict", "many/best")
+    assert f"test accuracy {result['test accuracy']:.4f}" in predicted.stdout
+
+    before = {path: path.read_bytes() for path in many.rglob("*") if path.is_file()}
+    again = hondo(tmp_path, "sweep", "l2=0,1", *QUICK, "--out", "many")
+    refused(again, "out must be a new folder", "many")
+    assert before == {path: path.read_bytes() for path in many.rglob("*") if path.is_file()}
+
+
+@pytest.mark.promise(2)
+def test_ctrl_c_writes_what_there_is(tmp_path) -> None:
+    endless = (*QUICK, "--max-epochs", "100000", "--patience", "0")
+    command = [sys.executable, "-c", MAIN, "sweep", "seed=0,1", *endless, "--out", "many"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 240
+    while not (tmp_path / "many").exists():
+        assert process.poll() is None, process.stderr
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(12)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=240)
+    assert process.returncode == 130, errors
+    if "interrupted" in output:
+        assert (tmp_path / "many" / "best" / "model").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("", ("over must be one or more axes", "seed=0,1,2")),
+        ("l3=1", ("over must be name=value,value", "'l3=1'")),
+        ("l2=0 --out nowhere/../many --depth 5", ("depth must be even", "5")),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(tmp_path, arguments, words) -> None:
+    refused(hondo(tmp_path, "sweep", *arguments.split()), *words)
+    assert not list(tmp_path.iterdir())
+
+
+def test_values_are_read_by_the_type_of_their_field() -> None:
+    over = (
+        "keep-prob=0.5,1",
+        "depth=4,6",
+        "residual=true,false",
+        "norm=batch,none",
+        "init=he_normal",
+    )
+    read = swept((*over, "batch_size=64"), TrainConfig())
+    assert read.axes == {
+        "keep_prob": [0.5, 1.0],
+        "depth": [4, 6],
+        "residual": [True, False],
+        "norm": ["batch", "none"],
+        "init": ["he_normal"],
+        "batch_size": [64],
+    }
+    assert len(read.configs) == 16
+    assert read.configs[-1].residual is False
+    assert set(read.static) == {"depth", "residual", "norm", "init", "batch_size"}
+
+
+@pytest.mark.parametrize(("values", "is_static"), [("0,1", True), ("1,2", False)])
+def test_clipping_is_static_where_it_is_switched_off(values, is_static) -> None:
+    assert swept((f"clip={values}",), TrainConfig()).static == (["clip"] if is_static else [])
+
+
+@pytest.mark.parametrize(
+    ("over", "words"),
+    [
+        ("l2", "l2=value,value without an empty value, got 'l2'"),
+        ("l2=0,,1", "without an empty value"),
+        ("l2=0,x", "l2 must be a number, got 'x'"),
+        ("seed=0.5", "seed must be an integer, got '0.5'"),
+        ("norm=batch,group", "norm must be one of batch, layer, rms, none, got 'group'"),
+        ("residual=maybe", "residual must be one of true, false"),
+        ("dataset=digits", "Options set what all members share"),
+        ("keep_prob=0.5,2", "keep_prob must be a number in"),
+        ("l2=0,nan", "l2 must be a finite number"),
+        ("activation=relu,swoosh", "activation must be one of .* got 'swoosh'"),
+    ],
+)
+def test_bad_axes_are_refused(over, words) -> None:
+    with pytest.raises(ValueError, match=words):
+        swept((over,), TrainConfig())
+
+
+def test_an_axis_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match="over must be each name once, got 'l2=1'"):
+        swept(("l2=0", "l2=1"), TrainConfig())
