@@ -254,6 +254,8 @@ def _finite(tree: Any) -> Any:
     return jax.tree.map(lambda g: jnp.where(jnp.isfinite(g), g, 0), tree)
 
 
+# Jitted, because eager control flow compiles anew at every call.
+@jax.jit
 def _size(tree: Any) -> Size:
     """One pass of squares; where its sum is not a plain number, the passes that are always right.
 

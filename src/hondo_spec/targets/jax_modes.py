@@ -22,8 +22,9 @@ def modes(operations: Operations) -> dict[str, Callable[..., Any]]:
     """
 
     def ways(name: str, *arguments: Any) -> dict[str, Any]:
+        on_device = jax.tree.map(_array, arguments)
         with jax.disable_jit():
-            eager = operations[name](*arguments)
+            eager = operations[name](*on_device)
         compiled = operations[name](*arguments)
         return {
             "eager": eager,
@@ -45,6 +46,10 @@ def modes(operations: Operations) -> dict[str, Callable[..., Any]]:
         return count
 
     return {"ways": ways, "traces": traces}
+
+
+def _array(leaf: Any) -> Any:
+    return jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf
 
 
 def _mapped(operation: Callable[..., Any], arguments: Any) -> Any:
