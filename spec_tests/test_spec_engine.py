@@ -135,6 +135,12 @@ def test_a_known_failure_replays_its_counterexample():
     np.testing.assert_array_equal(tried[0], inputs["x"])
 
 
+def test_stored_inputs_of_another_form_are_an_error():
+    stale = Known("a modulus", {"x": np.float32([-1.0])})
+    record = one(Target("mine", MODULUS), "ACT-04", expected_failures={"ACT-04": stale})
+    assert (record.status, record.message) == ("ERROR", "the stored inputs must be x, power")
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

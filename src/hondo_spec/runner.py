@@ -70,6 +70,9 @@ def run_property(property: Property, target: Target, profile: Profile) -> Record
     if missing:
         return Record(target.name, property.id, "N/A", message=f"has no {', '.join(missing)}")
     known = target.known.get(property.id)
+    if known and known.inputs and set(known.inputs) != set(property.draws):
+        wanted = f"the stored inputs must be {', '.join(property.draws)}"
+        return Record(target.name, property.id, "ERROR", message=wanted)
     try:
         with _time_limit(profile.seconds):
             _replay(trial, known) if known and known.inputs else _explore(trial)

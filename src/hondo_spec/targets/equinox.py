@@ -103,7 +103,7 @@ KNOWN = {
     ),
     "BNT-12": Known(
         "statistics in the dtype of the data",
-        {"seed": 0, "offset": 8.0},
+        {"seed": 0, "offset": 8.0, "dtype": "float16"},
         avoid="an input in float32",
     ),
     "XCT-02": Known(

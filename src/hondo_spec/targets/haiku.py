@@ -102,7 +102,9 @@ KNOWN = {
     "BNT-04": Known(ONE_PASS, {"x": COLUMN, "seed": 0}),
     "BNT-07": Known(f"{ONE_PASS}, and becomes negative: NaN", {"value": -3.7e4, "epsilon": 1e-5}),
     "BNT-08": Known(ONE_PASS, {"kappa": 1e3, "spread": 1.0, "seed": 0}),
-    "BNT-12": Known("statistics in the dtype of the data", {"seed": 0, "offset": 8.0}),
+    "BNT-12": Known(
+        "statistics in the dtype of the data", {"seed": 0, "offset": 8.0, "dtype": "float16"}
+    ),
 }
 
 OPERATIONS: dict[str, Any] = {
