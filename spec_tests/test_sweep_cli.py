@@ -53,6 +53,15 @@ def test_sweep_writes_a_table_a_path_and_a_run_that_predict_reads(tmp_path) -> N
     assert before == {path: path.read_bytes() for path in many.rglob("*") if path.is_file()}
 
 
+def test_where_every_run_diverges_there_is_a_table_and_no_best(tmp_path) -> None:
+    wild = ("--optimizer", "sgd", "--clip", "0", "--norm", "none", "--no-residual")
+    done = hondo(tmp_path, "sweep", "learning_rate=1e30,1e35", *QUICK, *wild, "--out", "many")
+    assert done.returncode == 0, done.stderr
+    assert "no run has a finite epoch" in done.stdout
+    assert len((tmp_path / "many" / "table.jsonl").read_text().splitlines()) == 2
+    assert not (tmp_path / "many" / "best").exists()
+
+
 @pytest.mark.promise(2)
 def test_ctrl_c_writes_what_there_is(tmp_path) -> None:
     endless = (*QUICK, "--max-epochs", "100000", "--patience", "0")

@@ -91,8 +91,11 @@ def run(job: SweepJob) -> Path:
     rows = runs.table()
     _write_tables(job, rows)
     console.print(_leaders(rows, job.swept))
-    console.print(f"written to {job.out}, its best run to {job.out / folder.BEST}")
-    console.print(summary_table(_write_best(job, *runs.best(), seconds)))
+    if any(row["best_epoch"] >= 0 for row in rows):
+        console.print(f"written to {job.out}, its best run to {job.out / folder.BEST}")
+        console.print(summary_table(_write_best(job, *runs.best(), seconds)))
+    else:
+        console.print(f"written to {job.out}; no run has a finite epoch, so none is the best")
     if any(row["reason"] == "interrupted" for row in rows) or len(rows) < len(job.swept.configs):
         raise KeyboardInterrupt
     return job.out
