@@ -101,6 +101,7 @@ def test_the_line_of_the_adapter_is_named():
     record = one(RIGHT.with_operations("bad", relu=raises), "ACT-04")
     assert __file__ in record.message
     assert 'raise RuntimeError("out of memory")' in record.message
+    assert set(record.inputs) == {"x", "power"}
 
 
 def test_a_hanging_call_ends():

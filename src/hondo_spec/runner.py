@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import hypothesis
@@ -107,11 +108,12 @@ class _Trial:
     def __call__(self, **drawn: Any) -> None:
         """Raises `_RefutedError` if any result is not PASS; a statistic may only be unpowered."""
         self.examples += 1
+        self.inputs = drawn
         for result in results(self.property, self.target, self.profile, drawn):
             self.assertions += isinstance(result, Stat)
             verdict = judge(result, self.profile.level)
             if verdict.status in ("FAIL", "VACUOUS"):
-                self.worst, self.inputs = verdict, drawn
+                self.worst = verdict
                 raise _RefutedError(verdict.message)
             if _rank(verdict) > _rank(self.worst):
                 self.worst = verdict
@@ -202,8 +204,14 @@ def _explain(reason: BaseException) -> str:
     frames = traceback.extract_tb(reason.__traceback__)
     ours = ("hondo_spec/runner.py", "hondo_spec/areas/")
     outer = [f for f in frames if not any(part in f.filename for part in ours)]
-    line = f" ({outer[0].filename}:{outer[0].lineno}: {outer[0].line})" if outer else ""
+    line = f" ({_place(outer[0].filename)}:{outer[0].lineno}: {outer[0].line})" if outer else ""
     return f"{type(reason).__name__}: {reason}{line}"
+
+
+def _place(filename: str) -> str:
+    """Our own files by their place in the package, others where they are."""
+    path, package = Path(filename), Path(__file__).parent
+    return str(path.relative_to(package.parent)) if path.is_relative_to(package) else filename
 
 
 @contextmanager
