@@ -136,6 +136,15 @@ def test_a_known_failure_replays_its_counterexample():
     np.testing.assert_array_equal(tried[0], inputs["x"])
 
 
+@pytest.mark.parametrize(
+    ("version", "status"), [("1.2", "XFAIL"), ("1.3+cpu", "XFAIL"), ("1.1", "FAIL")]
+)
+def test_a_known_failure_is_that_of_its_versions(version, status):
+    known = Known("a modulus", {"x": np.float32([-1.0]), "power": 2}, versions=">=1.2")
+    record = one(Target("mine", MODULUS, version, known={"ACT-04": known}), "ACT-04")
+    assert record.status == status
+
+
 def test_stored_inputs_of_another_form_are_an_error():
     stale = Known("a modulus", {"x": np.float32([-1.0])})
     record = one(Target("mine", MODULUS), "ACT-04", expected_failures={"ACT-04": stale})

@@ -47,7 +47,12 @@ def matrix(
                 "mode": target.mode,
                 "conventions": dict(target.conventions),
                 "known": {
-                    id: {"reason": known.reason, "link": known.link, "avoid": known.avoid}
+                    id: {
+                        "reason": known.reason,
+                        "versions": known.versions,
+                        "link": known.link,
+                        "avoid": known.avoid,
+                    }
                     for id, known in target.known.items()
                 },
                 "records": rows(judged(target), name),

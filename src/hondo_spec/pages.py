@@ -54,7 +54,8 @@ def _explained(target: dict[str, Any]) -> list[str]:
     for record in odd:
         known = target["known"].get(record["id"], {})
         lines += [
-            f"**{record['id']}** {record['status']}, {BY_ID[record['id']].statement}.",
+            f"**{record['id']}** {record['status']} in versions {known.get('versions') or 'all'}, "
+            f"{BY_ID[record['id']].statement}.",
             f"{record['message']}",
             f"Avoided by {known['avoid']}." if known.get("avoid") else "",
             f"See {known['link']}." if known.get("link") else "",

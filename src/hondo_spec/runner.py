@@ -71,6 +71,7 @@ def run_property(property: Property, target: Target, profile: Profile) -> Record
     if missing:
         return Record(target.name, property.id, "N/A", message=f"has no {', '.join(missing)}")
     known = target.known.get(property.id)
+    known = known if known and known.holds_in(target.version) else None
     if known and known.inputs and set(known.inputs) != set(property.draws):
         wanted = f"the stored inputs must be {', '.join(property.draws)}"
         return Record(target.name, property.id, "ERROR", message=wanted)

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from packaging.specifiers import SpecifierSet
+
 Operation = Callable[..., Any]
 
 
@@ -17,12 +19,19 @@ class Known:
         inputs: drawn values at which it fails; they are replayed on every run.
         link: where it is reported or documented.
         avoid: the option that avoids it, if there is one.
+        versions: in which it fails, as in ">=0.12.8"; every one if empty. In others the property
+            is judged as if nothing were known.
     """
 
     reason: str
     inputs: Mapping[str, Any] | None = None
     link: str = ""
     avoid: str = ""
+    versions: str = ""
+
+    def holds_in(self, version: str) -> bool:
+        """Whether that version is among those that fail."""
+        return not self.versions or SpecifierSet(self.versions).contains(version, prereleases=True)
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,11 @@ class Target:
     def with_operations(self, name: str, **operations: Operation) -> "Target":
         """The same implementation but for some operations."""
         return replace(self, name=name, operations={**self.operations, **operations}, known={})
+
+
+def since(version: str, known: Mapping[str, Known]) -> dict[str, Known]:
+    """The failures as seen in this version; they are expected until one no longer fails."""
+    return {id: replace(failure, versions=f">={version}") for id, failure in known.items()}
 
 
 BUILT_IN = {

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hondo_spec.target import Known, Target
+from hondo_spec.target import Known, Target, since
 from hondo_spec.targets import _jax
 from hondo_spec.targets.jax_modes import modes
 
@@ -132,5 +132,6 @@ TARGET = Target(
     operations={**OPERATIONS, "ways": modes(OPERATIONS)["ways"]},
     version=version("equinox"),
     conventions={"dropout": "inverted", "decay": "old", "running_variance": "biased"},
-    known=KNOWN,
+    known=since("0.13.8", KNOWN),
+    mode="jit-float32",
 )

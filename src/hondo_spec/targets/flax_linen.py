@@ -11,7 +11,7 @@ from flax import linen as nn
 from flax.training import early_stopping as flax_early_stopping
 
 from hondo_spec.draws import single
-from hondo_spec.target import Known, Target
+from hondo_spec.target import Known, Target, since
 from hondo_spec.targets import _jax
 from hondo_spec.targets.jax_modes import modes
 
@@ -159,7 +159,8 @@ TARGET = Target(
         "running_variance": "biased",
         "normal": "truncated",
     },
-    known=KNOWN,
+    known=since("0.12.8", KNOWN),
+    mode="jit-float32",
 )
 
 STABLE = TARGET.with_operations(

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from hondo_spec.draws import single
-from hondo_spec.target import Known, Target
+from hondo_spec.target import Known, Target, since
 from hondo_spec.targets import _jax
 from hondo_spec.targets.jax_modes import modes
 
@@ -134,7 +134,8 @@ TARGET = Target(
         "running_variance": "biased",
         "normal": "truncated",
     },
-    known=KNOWN,
+    known=since("0.12.8", KNOWN),
+    mode="jit-float32",
 )
 
 STABLE = TARGET.with_operations(

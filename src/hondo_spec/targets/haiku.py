@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hondo_spec.draws import single
-from hondo_spec.target import Known, Target
+from hondo_spec.target import Known, Target, since
 from hondo_spec.targets import _jax
 from hondo_spec.targets.jax_modes import modes
 
@@ -134,5 +134,6 @@ TARGET = Target(
         "running_variance": "biased",
         "normal": "truncated",
     },
-    known=KNOWN,
+    known=since("0.0.17", KNOWN),
+    mode="jit-float32",
 )

@@ -135,4 +135,5 @@ TARGET = Target(
     operations={**OPERATIONS, "ways": modes(OPERATIONS)["ways"]},
     version=version("hondo"),
     conventions={"dropout": "inverted", "decay": "old", "running_variance": "unbiased"},
+    mode="jit-float32",
 )

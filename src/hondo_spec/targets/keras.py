@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hondo_spec.draws import single
-from hondo_spec.target import Known, Target
+from hondo_spec.target import Known, Target, since
 from hondo_spec.targets import _jax
 
 # Keras reads it once, when it is imported.
@@ -269,5 +269,6 @@ TARGET = Target(
         "running_variance": "biased",
         "normal": "truncated",
     },
-    known=KNOWN,
+    known=since("3.15.1", KNOWN),
+    mode="jit-float32",
 )

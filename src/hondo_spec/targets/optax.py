@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from hondo_spec.target import Known, Target
+from hondo_spec.target import Known, Target, since
 from hondo_spec.targets.jax_modes import modes
 
 
@@ -76,5 +76,6 @@ TARGET = Target(
     name="optax",
     operations={**OPERATIONS, "ways": modes(OPERATIONS)["ways"]},
     version=version("optax"),
-    known=KNOWN,
+    known=since("0.2.8", KNOWN),
+    mode="jit-float32",
 )

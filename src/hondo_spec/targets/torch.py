@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hondo_spec.draws import single
-from hondo_spec.target import Known, Target
+from hondo_spec.target import Known, Target, since
 
 torch: Any = import_module("torch")
 functional: Any = import_module("torch.nn.functional")
@@ -254,5 +254,6 @@ TARGET = Target(
         "running_variance": "unbiased",
         "normal": "full",
     },
-    known=KNOWN,
+    known=since("2.13.0", KNOWN),
+    mode="eager-float32",
 )
