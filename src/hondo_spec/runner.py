@@ -194,6 +194,8 @@ def _guarded(name: str, operation: Callable[..., Any] | None) -> Callable[..., A
             return operation(*arguments, **options)
         except Exception as reason:
             raise OperationError(f"{name} raised {_explain(reason)}") from reason
+        except _TimeUpError as reason:
+            raise _TimeUpError(f"{name}: {reason}{_line(reason)}") from None
 
     return call
 
@@ -202,11 +204,14 @@ def _explain(reason: BaseException) -> str:
     """The error and the line that it comes from."""
     if isinstance(reason, OperationError):
         return str(reason)
+    return f"{type(reason).__name__}: {reason}{_line(reason)}"
+
+
+def _line(reason: BaseException) -> str:
     frames = traceback.extract_tb(reason.__traceback__)
     ours = ("hondo_spec/runner.py", "hondo_spec/areas/")
     outer = [f for f in frames if not any(part in f.filename for part in ours)]
-    line = f" ({_place(outer[0].filename)}:{outer[0].lineno}: {outer[0].line})" if outer else ""
-    return f"{type(reason).__name__}: {reason}{line}"
+    return f" ({_place(outer[0].filename)}:{outer[0].lineno}: {outer[0].line})" if outer else ""
 
 
 def _place(filename: str) -> str:
