@@ -16,6 +16,7 @@ Name = Literal[
     "layer_norms",
     "repeat",
     "fit",
+    "sweep",
     "clipping",
     "initialization",
     "import",
@@ -24,6 +25,7 @@ Name = Literal[
 MODULES = {
     "repeat": "repeated",
     "fit": "reference_run",
+    "sweep": "sweeps",
     "import": "imports",
     "progress": "progress_bar",
 }

@@ -26,7 +26,7 @@ def both(x, w, seed=2, **arguments):
     return results
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(
     rank=st.sampled_from([1, 2, 3]),
     size=st.integers(1, 3),

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 
@@ -75,6 +75,7 @@ numbers = st.sampled_from([*VALUES, -2.0, -1.0, 0.0, -0.0, 0.5, 1.5, 2.0**100, -
 sequences = st.lists(numbers, min_size=LENGTH, max_size=LENGTH)
 
 
+@settings(max_examples=40)
 @given(sequences, st.integers(1, 3), st.sampled_from([0.0, 0.5, 1.0]), st.booleans())
 @pytest.mark.spec("EST-04", "EST-09")
 @pytest.mark.promise(1)
@@ -88,6 +89,7 @@ def test_est_04_loop_jit_scan_and_oracle_agree(values, patience, min_delta, rela
     assert summary(scanned(stopper, np.float32(values))) == summary(state)
 
 
+@settings(max_examples=40)
 @given(sequences, st.integers(1, 3), st.sampled_from([0.0, 0.5]))
 @pytest.mark.spec("EST-07")
 def test_est_07_max_is_min_of_the_negated(values, patience, min_delta) -> None:

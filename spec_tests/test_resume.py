@@ -48,23 +48,29 @@ def as_data(state):
     return jax.device_get(state._replace(key=jax.random.key_data(state.key)))
 
 
-state = _start(plan, train, valid, jax.random.key(0))
+def begin():
+    return _start(plan, train, valid, jax.random.key(0))
+
+
+def write(name, state):
+    leaves = {jax.tree_util.keystr(p): v for p, v in jax.tree.leaves_with_path(as_data(state))}
+    np.savez(folder / name, **leaves)
+
+
 with ocp.StandardCheckpointer() as checkpointer:
-    if part == "second":
-        kept = checkpointer.restore(folder / "state", as_data(state))
-        state = kept._replace(key=jax.random.wrap_key_data(kept.key))
-    state = _steps(plan, state, train, valid, {"whole": 30, "first": 13, "second": 17}[part])
     if part == "first":
-        checkpointer.save(folder / "state", as_data(state))
+        write("whole.npz", _steps(plan, begin(), train, valid, 30))
+        checkpointer.save(folder / "state", as_data(_steps(plan, begin(), train, valid, 13)))
     else:
-        leaves = {jax.tree_util.keystr(p): v for p, v in jax.tree.leaves_with_path(as_data(state))}
-        np.savez(folder / (part + ".npz"), **leaves)
+        kept = checkpointer.restore(folder / "state", as_data(begin()))
+        kept = kept._replace(key=jax.random.wrap_key_data(kept.key))
+        write("resumed.npz", _steps(plan, kept, train, valid, 17))
 """
 
 
 @pytest.mark.promise(3)
 def test_a_resumed_run_is_bitwise_the_uncut_run(tmp_path):
-    for part in ("whole", "first", "second"):
+    for part in ("first", "second"):
         ran = subprocess.run(
             [sys.executable, "-c", SCRIPT, part, str(tmp_path)],
             capture_output=True,
@@ -72,7 +78,7 @@ def test_a_resumed_run_is_bitwise_the_uncut_run(tmp_path):
             check=False,
         )
         assert ran.returncode == 0, ran.stderr
-    whole, resumed = (np.load(tmp_path / f"{part}.npz") for part in ("whole", "second"))
+    whole, resumed = (np.load(tmp_path / f"{name}.npz") for name in ("whole", "resumed"))
     assert set(whole.files) == set(resumed.files)
     assert int(whole[".epoch"]) == 3
     assert int(whole[".step"]) == 6

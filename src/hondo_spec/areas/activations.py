@@ -76,6 +76,11 @@ def _act_03(sigmoid_gradient, tanh_gradient, *, x):
     yield Exact("σ'(0)", np.asarray(sigmoid_gradient(x))[-1], np.float32(0.25))
 
 
+def _normal(x):
+    """Without what is flushed to 0, or would be as a product."""
+    return np.where(np.abs(x) < 2**10 * TINY, 0, x).astype(np.float32)
+
+
 @prop(
     "ACT-04",
     "X M",
@@ -87,7 +92,7 @@ def _act_03(sigmoid_gradient, tanh_gradient, *, x):
     power=(-3, 2, 10),
 )
 def _act_04(relu, relu_gradient, *, x, power):
-    x = np.where(np.abs(x) < 2**10 * TINY, 0, x).astype(np.float32)
+    x = _normal(x)
     y, a = np.asarray(relu(x)), np.float32(2.0**power)
     yield Exact("max(0, x)", y, np.maximum(x, 0))
     yield Exact("relu(ax)", relu(a * x), a * y)
@@ -108,6 +113,7 @@ def _act_04(relu, relu_gradient, *, x, power):
     slope=(0.0, 0.25, 1.0, 2.0, -0.5),
 )
 def _act_05(leaky_relu, *, x, slope):
+    x = _normal(x)
     return Exact("y", leaky_relu(x, slope), np.where(x > 0, x, np.float32(slope) * x))
 
 
