@@ -55,7 +55,7 @@ def monte_carlo(
         >>> from hondo import inverted_dropout, monte_carlo
         >>> def network(key):
         ...     return inverted_dropout(key, jnp.ones(50), keep_prob=0.5).mean()
-        >>> moments = monte_carlo(jax.random.key(0), network, n_samples=1000)
+        >>> moments = monte_carlo(jax.random.key(0), network, n_samples=10_000)
         >>> print(f"{moments.mean:.2f} {moments.variance:.2f}")
         1.00 0.02
 
