@@ -1,10 +1,36 @@
-"""What the targets of JAX frameworks share: gradients of whatever operation they offer."""
+"""What the targets of JAX frameworks share: initializers, gradients, and the ways to run."""
 
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+Operations = Mapping[str, Callable[..., Any]]
+INITIALIZERS = ("glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_normal")
+
+
+def complete(operations: Operations) -> dict[str, Callable[..., Any]]:
+    """The operations with what JAX makes of them: their gradients, and the ways to run them."""
+    every = with_gradients(operations)
+    return {**every, "ways": modes(every)["ways"]}
+
+
+def with_gradients(operations: Operations) -> dict[str, Callable[..., Any]]:
+    """The operations with the gradients of those that have none of their own."""
+    made = {
+        f"{name}_gradient": gradient(operations[name])
+        for name, gradient in GRADIENTS.items()
+        if name in operations
+    }
+    return {**made, **operations}
+
+
+def initializers(namespace: Any) -> dict[str, Callable[..., Any]]:
+    """The operations of initializers by their usual names: `namespace.he_normal()` and so on."""
+    return {name: initializer(getattr(namespace, name)()) for name in INITIALIZERS}
 
 
 def initializer(init: Any) -> Any:
@@ -44,6 +70,82 @@ def batch_norm_gradient(batch_norm: Any) -> Any:
     return gradient
 
 
-def residual_gradient(residual: Any) -> Any:
-    """The operation of that name, of a residual connection."""
-    return jax.jit(lambda x, a, g: jax.vjp(lambda x: residual(x, a), x)[1](g)[0])
+def product(function: Any) -> Any:
+    """(x, …, g) → the gradient of g · function(x, …) in x."""
+    return jax.jit(lambda x, *rest: jax.vjp(lambda x: function(x, *rest[:-1]), x)[1](rest[-1])[0])
+
+
+def of_number(function: Any) -> Any:
+    """The gradient of a number in its first argument."""
+    return jax.jit(jax.grad(function))
+
+
+GRADIENTS = {
+    "sigmoid": slope,
+    "tanh": slope,
+    "relu": slope,
+    "dropout": dropout_gradient,
+    "batch_norm": batch_norm_gradient,
+    "residual": product,
+    "l2_normalize": product,
+    "cross_entropy": of_number,
+    "l1_penalty": of_number,
+    "l2_penalty": of_number,
+}
+
+
+def modes(operations: Operations) -> dict[str, Callable[..., Any]]:
+    """The operations `ways` and `traces` of a target that has these.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from hondo_spec.targets._jax import modes
+        >>> ways = modes({"relu": lambda x: jnp.maximum(x, 0)})["ways"]
+        >>> {way: y.tolist() for way, y in ways("relu", np.float32([-1, 2])).items()}
+        {'eager': [0.0, 2.0], 'compiled': [0.0, 2.0], 'mapped': [0.0, 2.0]}
+    """
+
+    def ways(name: str, *arguments: Any) -> dict[str, Any]:
+        on_device = jax.tree.map(_array, arguments)
+        with jax.disable_jit():
+            eager = operations[name](*on_device)
+        compiled = operations[name](*arguments)
+        return {
+            "eager": eager,
+            "compiled": compiled,
+            "mapped": _mapped(operations[name], arguments),
+        }
+
+    def traces(name: str, calls: Any) -> int:
+        count = 0
+
+        @jax.jit
+        def counted(*arguments: Any) -> Any:
+            nonlocal count
+            count += 1
+            return operations[name](*arguments)
+
+        for arguments in calls:
+            counted(*arguments)
+        return count
+
+    return {"ways": ways, "traces": traces}
+
+
+def _array(leaf: Any) -> Any:
+    return jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf
+
+
+def _mapped(operation: Callable[..., Any], arguments: Any) -> Any:
+    """The first of two problems that are solved together; the second is another one."""
+    # Data, trees and the seed, which comes first, are mapped over; hyperparameters are not.
+    mapped = [isinstance(leaf, (np.ndarray, dict)) or k == 0 for k, leaf in enumerate(arguments)]
+    data = [leaf for leaf, is_mapped in zip(arguments, mapped, strict=True) if is_mapped]
+
+    def one(*data: Any) -> Any:
+        rest = iter(data)
+        pairs = zip(arguments, mapped, strict=True)
+        return operation(*[next(rest) if is_mapped else leaf for leaf, is_mapped in pairs])
+
+    both = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf), jnp.asarray(leaf) + 1]), data)
+    return jax.tree.map(lambda leaf: leaf[0], jax.vmap(one)(*both))

@@ -11,7 +11,6 @@ import numpy as np
 
 from hondo_spec.target import Known, Target, since
 from hondo_spec.targets import _jax
-from hondo_spec.targets.jax_modes import modes
 
 eqx: Any = import_module("equinox")
 
@@ -116,10 +115,8 @@ KNOWN = {
 OPERATIONS: dict[str, Any] = {
     "leaky_relu": leaky_relu,
     "dropout": dropout,
-    "dropout_gradient": _jax.dropout_gradient(dropout),
     "dropout_inference": dropout_inference,
     "batch_norm": batch_norm,
-    "batch_norm_gradient": _jax.batch_norm_gradient(batch_norm),
     "batch_norm_inference": batch_norm_inference,
     "layer_norm": layer_norm,
     "group_norm": group_norm,
@@ -129,7 +126,7 @@ OPERATIONS: dict[str, Any] = {
 
 TARGET = Target(
     name="equinox",
-    operations={**OPERATIONS, "ways": modes(OPERATIONS)["ways"]},
+    operations=_jax.complete(OPERATIONS),
     version=version("equinox"),
     conventions={"dropout": "inverted", "decay": "old", "running_variance": "biased"},
     known=since("0.13.8", KNOWN),

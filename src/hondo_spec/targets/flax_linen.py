@@ -13,7 +13,6 @@ from flax.training import early_stopping as flax_early_stopping
 from hondo_spec.draws import single
 from hondo_spec.target import Known, Target, since
 from hondo_spec.targets import _jax
-from hondo_spec.targets.jax_modes import modes
 
 COLUMN = single([[300.1], [300.2], [300.4]])
 ONE_PASS = "the variance is computed as E[x²] − E[x]², which cancels where the mean is large"
@@ -122,24 +121,15 @@ KNOWN = {
 }
 
 OPERATIONS: dict[str, Any] = {
-    "glorot_uniform": _jax.initializer(nn.initializers.glorot_uniform()),
-    "glorot_normal": _jax.initializer(nn.initializers.glorot_normal()),
-    "he_uniform": _jax.initializer(nn.initializers.he_uniform()),
-    "he_normal": _jax.initializer(nn.initializers.he_normal()),
-    "lecun_normal": _jax.initializer(nn.initializers.lecun_normal()),
+    **_jax.initializers(nn.initializers),
     "sigmoid": jax.jit(nn.sigmoid),
-    "sigmoid_gradient": _jax.slope(nn.sigmoid),
     "tanh": jax.jit(nn.tanh),
-    "tanh_gradient": _jax.slope(nn.tanh),
     "relu": nn.relu,
-    "relu_gradient": _jax.slope(nn.relu),
     "leaky_relu": nn.leaky_relu,
     "softmax": jax.jit(nn.softmax),
     "dropout": dropout,
-    "dropout_gradient": _jax.dropout_gradient(dropout),
     "dropout_inference": dropout_inference,
     "batch_norm": batch_norm,
-    "batch_norm_gradient": _jax.batch_norm_gradient(batch_norm),
     "batch_norm_inference": batch_norm_inference,
     "layer_norm": layer_norm,
     "group_norm": group_norm,
@@ -151,7 +141,7 @@ OPERATIONS: dict[str, Any] = {
 
 TARGET = Target(
     name="flax.linen",
-    operations={**OPERATIONS, "ways": modes(OPERATIONS)["ways"]},
+    operations=_jax.complete(OPERATIONS),
     version=version("flax"),
     conventions={
         "dropout": "inverted",

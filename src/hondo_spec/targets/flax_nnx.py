@@ -11,7 +11,6 @@ from flax import nnx
 from hondo_spec.draws import single
 from hondo_spec.target import Known, Target, since
 from hondo_spec.targets import _jax
-from hondo_spec.targets.jax_modes import modes
 
 COLUMN = single([[300.1], [300.2], [300.4]])
 ONE_PASS = "the variance is computed as E[x²] − E[x]², which cancels where the mean is large"
@@ -98,24 +97,15 @@ KNOWN = {
 }
 
 OPERATIONS: dict[str, Any] = {
-    "glorot_uniform": _jax.initializer(nnx.initializers.glorot_uniform()),
-    "glorot_normal": _jax.initializer(nnx.initializers.glorot_normal()),
-    "he_uniform": _jax.initializer(nnx.initializers.he_uniform()),
-    "he_normal": _jax.initializer(nnx.initializers.he_normal()),
-    "lecun_normal": _jax.initializer(nnx.initializers.lecun_normal()),
+    **_jax.initializers(nnx.initializers),
     "sigmoid": jax.jit(nnx.sigmoid),
-    "sigmoid_gradient": _jax.slope(nnx.sigmoid),
     "tanh": jax.jit(nnx.tanh),
-    "tanh_gradient": _jax.slope(nnx.tanh),
     "relu": nnx.relu,
-    "relu_gradient": _jax.slope(nnx.relu),
     "leaky_relu": nnx.leaky_relu,
     "softmax": jax.jit(nnx.softmax),
     "dropout": dropout,
-    "dropout_gradient": _jax.dropout_gradient(dropout),
     "dropout_inference": dropout_inference,
     "batch_norm": batch_norm,
-    "batch_norm_gradient": _jax.batch_norm_gradient(batch_norm),
     "batch_norm_inference": batch_norm_inference,
     "layer_norm": layer_norm,
     "group_norm": group_norm,
@@ -126,7 +116,7 @@ OPERATIONS: dict[str, Any] = {
 
 TARGET = Target(
     name="flax.nnx",
-    operations={**OPERATIONS, "ways": modes(OPERATIONS)["ways"]},
+    operations=_jax.complete(OPERATIONS),
     version=version("flax"),
     conventions={
         "dropout": "inverted",

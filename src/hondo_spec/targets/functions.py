@@ -13,9 +13,6 @@ import optax
 import hondo
 from hondo_spec.target import Target
 from hondo_spec.targets import _jax, functions_chains
-from hondo_spec.targets.jax_modes import modes
-
-INITIALIZERS = ("glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_normal")
 
 
 def _activation(name: str) -> Any:
@@ -124,11 +121,6 @@ def rms_norm(x, scale, epsilon):
     return hondo.rms_norm(x, scale, epsilon=epsilon)
 
 
-@jax.jit
-def l2_normalize_gradient(x, g):
-    return jax.vjp(hondo.l2_normalize, x)[1](g)[0]
-
-
 def _branch(a: Any) -> Any:
     return hondo.residual(lambda x: x @ a)
 
@@ -151,10 +143,6 @@ def residual_projection(x, w, a):
 
 def _penalty(penalty: Any) -> Any:
     return jax.jit(lambda tree, strength: penalty(_nested(tree), strength))
-
-
-def _penalty_gradient(penalty: Any) -> Any:
-    return jax.jit(jax.grad(lambda tree, strength: penalty(_nested(tree), strength)))
 
 
 def _nested(tree: Any) -> Any:
@@ -263,20 +251,15 @@ def _best(state: Any) -> int | None:
 
 OPERATIONS = {
     "fans": lambda shape: tuple(hondo.fans(shape)[:2]),
-    **{name: _jax.initializer(getattr(hondo, name)()) for name in INITIALIZERS},
+    **_jax.initializers(hondo),
     "sigmoid": _activation("sigmoid"),
-    "sigmoid_gradient": _jax.slope(_activation("sigmoid")),
     "tanh": _activation("tanh"),
-    "tanh_gradient": _jax.slope(_activation("tanh")),
     "relu": _activation("relu"),
-    "relu_gradient": _jax.slope(_activation("relu")),
     # JAX's own, with the slope that ACTIVATIONS leaves at its default.
     "leaky_relu": _activation("leaky_relu"),
     "softmax": jax.jit(lambda z: hondo.average_probabilities(z[None])),
     "cross_entropy": jax.jit(hondo.cross_entropy),
-    "cross_entropy_gradient": jax.jit(jax.grad(hondo.cross_entropy)),
     "dropout": _drop,
-    "dropout_gradient": _jax.dropout_gradient(_drop),
     "dropout_inference": lambda x, keep_prob: x,
     "scale_weights": scale_weights,
     "gaussian_noise": gaussian_noise,
@@ -295,15 +278,11 @@ OPERATIONS = {
     "rms_norm": rms_norm,
     "weight_norm": jax.jit(hondo.weight_norm),
     "l2_normalize": jax.jit(hondo.l2_normalize),
-    "l2_normalize_gradient": l2_normalize_gradient,
     "residual": residual,
-    "residual_gradient": _jax.residual_gradient(residual),
     "residual_stack": residual_stack,
     "residual_projection": residual_projection,
     "l1_penalty": _penalty(hondo.l1_penalty),
-    "l1_penalty_gradient": _penalty_gradient(hondo.l1_penalty),
     "l2_penalty": _penalty(hondo.l2_penalty),
-    "l2_penalty_gradient": _penalty_gradient(hondo.l2_penalty),
     "elastic_net_penalty": elastic_net_penalty,
     "proximal_l1": proximal_l1,
     "max_norm": max_norm,
@@ -323,7 +302,8 @@ OPERATIONS = {
 }
 
 
-OPERATIONS |= modes(OPERATIONS)
+OPERATIONS = _jax.with_gradients(OPERATIONS)
+OPERATIONS |= _jax.modes(OPERATIONS)
 
 CONVENTIONS = {
     "dropout": "inverted",

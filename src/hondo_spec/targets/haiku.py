@@ -12,7 +12,6 @@ import numpy as np
 from hondo_spec.draws import single
 from hondo_spec.target import Known, Target, since
 from hondo_spec.targets import _jax
-from hondo_spec.targets.jax_modes import modes
 
 hk: Any = import_module("haiku")
 
@@ -114,9 +113,7 @@ OPERATIONS: dict[str, Any] = {
     "he_normal": _initializer(2.0, "fan_in", "truncated_normal"),
     "lecun_normal": _initializer(1.0, "fan_in", "truncated_normal"),
     "dropout": dropout,
-    "dropout_gradient": _jax.dropout_gradient(dropout),
     "batch_norm": batch_norm,
-    "batch_norm_gradient": _jax.batch_norm_gradient(batch_norm),
     "batch_norm_inference": batch_norm_inference,
     "layer_norm": layer_norm,
     "group_norm": group_norm,
@@ -126,7 +123,7 @@ OPERATIONS: dict[str, Any] = {
 
 TARGET = Target(
     name="haiku",
-    operations={**OPERATIONS, "ways": modes(OPERATIONS)["ways"]},
+    operations=_jax.complete(OPERATIONS),
     version=version("dm-haiku"),
     conventions={
         "dropout": "inverted",

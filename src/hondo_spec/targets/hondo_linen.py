@@ -11,7 +11,6 @@ from flax import linen as nn
 from hondo import linen
 from hondo_spec.target import Target
 from hondo_spec.targets import _jax
-from hondo_spec.targets.jax_modes import modes
 
 
 class Linear(nn.Module):
@@ -116,10 +115,8 @@ def residual_projection(x, w, a):
 
 OPERATIONS: dict[str, Any] = {
     "dropout": dropout,
-    "dropout_gradient": _jax.dropout_gradient(dropout),
     "dropout_inference": dropout_inference,
     "batch_norm": batch_norm,
-    "batch_norm_gradient": _jax.batch_norm_gradient(batch_norm),
     "batch_norm_inference": batch_norm_inference,
     "population_stats": population_stats,
     "layer_norm": layer_norm,
@@ -127,14 +124,13 @@ OPERATIONS: dict[str, Any] = {
     "instance_norm": instance_norm,
     "rms_norm": rms_norm,
     "residual": residual,
-    "residual_gradient": _jax.residual_gradient(residual),
     "residual_stack": residual_stack,
     "residual_projection": residual_projection,
 }
 
 TARGET = Target(
     name="hondo.linen",
-    operations={**OPERATIONS, "ways": modes(OPERATIONS)["ways"]},
+    operations=_jax.complete(OPERATIONS),
     version=version("hondo"),
     conventions={"dropout": "inverted", "decay": "old", "running_variance": "unbiased"},
     mode="jit-float32",

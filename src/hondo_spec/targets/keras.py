@@ -114,11 +114,6 @@ def l2_normalize(x):
     return keras.layers.UnitNormalization()(x)
 
 
-@jax.jit
-def l2_normalize_gradient(x, g):
-    return jax.vjp(l2_normalize, x)[1](g)[0]
-
-
 def _penalty(tree: Any, regularizer: Any) -> Any:
     """As `kernel_regularizer`, which layers apply to their kernels alone."""
     return sum(regularizer(leaf) for name, leaf in tree.items() if name.endswith("kernel"))
@@ -217,51 +212,48 @@ KNOWN = {
     "AUG-04": Known("all images of a batch are cropped at the same place", {"seed": 0}),
 }
 
+OPERATIONS: dict[str, Any] = {
+    "glorot_uniform": _initializer(keras.initializers.GlorotUniform),
+    "glorot_normal": _initializer(keras.initializers.GlorotNormal),
+    "he_uniform": _initializer(keras.initializers.HeUniform),
+    "he_normal": _initializer(keras.initializers.HeNormal),
+    "lecun_normal": _initializer(keras.initializers.LecunNormal),
+    "sigmoid": jax.jit(keras.activations.sigmoid),
+    "tanh": jax.jit(keras.activations.tanh),
+    "relu": jax.jit(keras.activations.relu),
+    "leaky_relu": leaky_relu,
+    "softmax": jax.jit(keras.activations.softmax),
+    "cross_entropy": cross_entropy,
+    "dropout": dropout,
+    "dropout_gradient": dropout_gradient,
+    "dropout_inference": dropout_inference,
+    "gaussian_noise": gaussian_noise,
+    "batch_norm": batch_norm,
+    "batch_norm_inference": batch_norm_inference,
+    "batch_moments": batch_moments,
+    "layer_norm": layer_norm,
+    "group_norm": group_norm,
+    "rms_norm": rms_norm,
+    "l2_normalize": l2_normalize,
+    "l1_penalty": l1_penalty,
+    # A strength has to be a number for keras, so these are not jitted.
+    "l1_penalty_gradient": jax.grad(l1_penalty),
+    "l2_penalty": l2_penalty,
+    "l2_penalty_gradient": jax.grad(l2_penalty),
+    "elastic_net_penalty": elastic_net_penalty,
+    "proximal_l1": jax.jit(keras.activations.soft_shrink),
+    "max_norm": max_norm,
+    "clip_by_global_norm": clip_by_global_norm,
+    "clip_by_value": clip_by_value,
+    "early_stopping": early_stopping,
+    "random_flip": random_flip,
+    "random_crop": random_crop,
+    "mixup": mixup,
+}
+
 TARGET = Target(
     name="keras",
-    operations={
-        "glorot_uniform": _initializer(keras.initializers.GlorotUniform),
-        "glorot_normal": _initializer(keras.initializers.GlorotNormal),
-        "he_uniform": _initializer(keras.initializers.HeUniform),
-        "he_normal": _initializer(keras.initializers.HeNormal),
-        "lecun_normal": _initializer(keras.initializers.LecunNormal),
-        "sigmoid": jax.jit(keras.activations.sigmoid),
-        "sigmoid_gradient": _jax.slope(keras.activations.sigmoid),
-        "tanh": jax.jit(keras.activations.tanh),
-        "tanh_gradient": _jax.slope(keras.activations.tanh),
-        "relu": jax.jit(keras.activations.relu),
-        "relu_gradient": _jax.slope(keras.activations.relu),
-        "leaky_relu": leaky_relu,
-        "softmax": jax.jit(keras.activations.softmax),
-        "cross_entropy": cross_entropy,
-        "cross_entropy_gradient": jax.jit(jax.grad(cross_entropy)),
-        "dropout": dropout,
-        "dropout_gradient": dropout_gradient,
-        "dropout_inference": dropout_inference,
-        "gaussian_noise": gaussian_noise,
-        "batch_norm": batch_norm,
-        "batch_norm_gradient": _jax.batch_norm_gradient(batch_norm),
-        "batch_norm_inference": batch_norm_inference,
-        "batch_moments": batch_moments,
-        "layer_norm": layer_norm,
-        "group_norm": group_norm,
-        "rms_norm": rms_norm,
-        "l2_normalize": l2_normalize,
-        "l2_normalize_gradient": l2_normalize_gradient,
-        "l1_penalty": l1_penalty,
-        "l1_penalty_gradient": jax.grad(l1_penalty),
-        "l2_penalty": l2_penalty,
-        "l2_penalty_gradient": jax.grad(l2_penalty),
-        "elastic_net_penalty": elastic_net_penalty,
-        "proximal_l1": jax.jit(keras.activations.soft_shrink),
-        "max_norm": max_norm,
-        "clip_by_global_norm": clip_by_global_norm,
-        "clip_by_value": clip_by_value,
-        "early_stopping": early_stopping,
-        "random_flip": random_flip,
-        "random_crop": random_crop,
-        "mixup": mixup,
-    },
+    operations=_jax.with_gradients(OPERATIONS),
     version=version("keras"),
     conventions={
         "dropout": "inverted",

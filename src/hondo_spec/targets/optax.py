@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from hondo_spec.target import Known, Target, since
-from hondo_spec.targets.jax_modes import modes
+from hondo_spec.targets import _jax
 
 
 @jax.jit
@@ -63,7 +63,6 @@ KNOWN = {
 
 OPERATIONS: dict[str, Any] = {
     "cross_entropy": cross_entropy,
-    "cross_entropy_gradient": jax.jit(jax.grad(cross_entropy)),
     "label_smoothing": jax.jit(optax.smooth_labels),
     "l2_penalty_gradient": l2_penalty_gradient,
     "max_norm": max_norm,
@@ -74,7 +73,7 @@ OPERATIONS: dict[str, Any] = {
 
 TARGET = Target(
     name="optax",
-    operations={**OPERATIONS, "ways": modes(OPERATIONS)["ways"]},
+    operations=_jax.complete(OPERATIONS),
     version=version("optax"),
     known=since("0.2.8", KNOWN),
     mode="jit-float32",
