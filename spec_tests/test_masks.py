@@ -218,8 +218,8 @@ def test_randomness_costs_128_bits_a_call_however_many_units() -> None:
     def drawn_bits(jaxpr) -> int:
         total = 0
         for equation in jaxpr.eqns:
-            if equation.params.get("name") == "random_words":
-                total += sum(8 * v.aval.size * v.aval.dtype.itemsize for v in equation.outvars)
+            if equation.primitive.name == "random_split":
+                total += sum(64 * v.aval.size for v in equation.outvars)
                 continue
             assert equation.primitive.name != "random_bits"
             for inner in jaxprs_in_params(equation.params):

@@ -16,7 +16,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt32
 
 from hondo._checks import check_key, check_probability, error
-from hondo._words import linear_index, random_words, unit_interval
+from hondo._threefry import linear_index, written_out
+from hondo._words import random_words, unit_interval
 
 # The numbers of values of a uint32, and the largest float32 below 1.
 _WORDS = 2.0**32
@@ -201,7 +202,7 @@ def keyed_words(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "...
     without replacement: in an array near 2^32 units, the number kept would vary less than a
     binomial does.
     """
-    seed = random_words(key, (4,))
+    seed = jax.random.key_data(jax.random.split(written_out(key))).ravel()
     low, high = _counters(shape)
     block = jnp.uint32(0) if high is None else _mix(high)
     # Shifts and multipliers of `triple32`, found by C. Wellons' hash-prospector search.

@@ -16,6 +16,7 @@ from hondo.training._interrupt import interruptible
 from hondo.training.problem import Problem
 from hondo.training.run import (
     Plan,
+    begin_epoch,
     check,
     finish_epoch,
     result,
@@ -131,6 +132,7 @@ def _steps(plan: Plan, state: TrainState, train: Any, valid: Any, count: Any) ->
 
     def part(carry: Any) -> Any:
         state, left = carry
+        state = jax.lax.cond(state.step == 0, begin_epoch, lambda state: state, state)
         todo = jnp.minimum(left, steps - state.step)
         state = jax.lax.fori_loop(0, todo, lambda _, state: step(plan, state, train), state)
         finish = partial(finish_epoch, plan, train=train, valid=valid)

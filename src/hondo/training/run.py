@@ -1,5 +1,6 @@
 """One run in its parts: start, step, epoch. `fit`, `fit_with_progress` and `sweep` share them."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -8,6 +9,7 @@ import optax
 from jaxtyping import Array
 
 from hondo._checks import check_count, check_key, error
+from hondo._threefry import as_usual, written_out
 from hondo.regularization.early_stopping import EarlyStopping, StopReason
 from hondo.training._data import examples, take
 from hondo.training.evaluation import evaluate
@@ -28,10 +30,10 @@ class Plan(NamedTuple):
 
 
 def check(plan: Plan, train: Any, valid: Any, key: Any) -> None:
-    """Raises for every static mistake, before anything is traced for training.
+    """Raises for every mistake that shows without tracing.
 
     Raises:
-        ValueError: sizes that do not fit, an unknown monitor.
+        ValueError: sizes that do not fit.
         TypeError: a key that is not a typed PRNG key.
     """
     check_key(key)
@@ -42,18 +44,6 @@ def check(plan: Plan, train: Any, valid: Any, key: Any) -> None:
     if plan.batch_size > count:
         repair = "A batch is drawn without replacement."
         raise error("batch_size", plan.batch_size, f"at most the {count} training examples", repair)
-    metrics = _metric_names(plan, train, valid, key)
-    if plan.monitor not in metrics:
-        choices = "one of " + ", ".join(map(repr, sorted(metrics)))
-        raise error("monitor", plan.monitor, choices, "They are the problem's metrics.")
-
-
-def _metric_names(plan: Plan, train: Any, valid: Any, key: Any) -> dict[str, Any]:
-    def metrics(train: Any, valid: Any, key: Any) -> dict[str, Any]:
-        params, model_state = plan.problem.init(key, take(train, jnp.arange(plan.batch_size)))
-        return plan.problem.metrics(params, model_state, take(valid, jnp.arange(1)))
-
-    return jax.eval_shape(metrics, train, valid, key)
 
 
 def steps_per_epoch(plan: Plan, train: Any) -> int:
@@ -63,9 +53,9 @@ def steps_per_epoch(plan: Plan, train: Any) -> int:
 
 def start(plan: Plan, train: Any, valid: Any, key: Any) -> TrainState:
     """The state before the first step."""
-    init_key, run_key = jax.random.split(key)
+    init_key, run_key = jax.random.split(written_out(key))
     batch = take(train, jnp.arange(plan.batch_size))
-    params, model_state = plan.problem.init(init_key, batch)
+    params, model_state = as_usual(plan.problem.init(init_key, batch))
     zero = jnp.zeros((), jnp.int32)
     state = TrainState(
         params=params,
@@ -74,25 +64,29 @@ def start(plan: Plan, train: Any, valid: Any, key: Any) -> TrainState:
         stopper=plan.stopper.init((params, model_state)),
         epoch=zero,
         step=zero,
-        order=_order(run_key, zero, examples("train", train)),
+        order=jnp.arange(examples("train", train)),
         sums={},
         history=History({}, {}),
-        key=run_key,
+        key=as_usual(run_key),
     )
     return _with_metrics(plan, state, train, valid)
 
 
 def _with_metrics(plan: Plan, state: TrainState, train: Any, valid: Any) -> TrainState:
     """The state with places for all the metrics that its steps and epochs will bring."""
-    sums = jax.eval_shape(lambda s, t: _gradient_step(plan, s, t)[1], state, train)
-    valid_metrics = jax.eval_shape(
-        lambda s, v: evaluate(plan.problem, s.params, s.model_state, v), state, valid
-    )
-    empty = jnp.full((plan.max_epochs,), jnp.nan, jnp.float32)
-    return state._replace(
-        sums={name: jnp.zeros((), jnp.float32) for name in sums},
-        history=History(dict.fromkeys(sums, empty), dict.fromkeys(valid_metrics, empty)),
-    )
+    info = jax.eval_shape(lambda s, t: _objective(plan, s.params, s, t)[1][1], state, train)
+    measured = jax.eval_shape(lambda s, v: _evaluated(plan, s, v), state, valid)
+    if plan.monitor not in measured:
+        choices = "one of " + ", ".join(map(repr, sorted(measured)))
+        raise error("monitor", plan.monitor, choices, "They are the problem's metrics.")
+    zero, empty = jnp.zeros((), jnp.float32), jnp.full((plan.max_epochs,), jnp.nan, jnp.float32)
+    trained = ("objective", *info)
+    history = History(dict.fromkeys(trained, empty), dict.fromkeys(measured, empty))
+    return state._replace(sums=dict.fromkeys(trained, zero), history=history)
+
+
+def _evaluated(plan: Plan, state: TrainState, valid: Any) -> dict[str, Array]:
+    return evaluate(plan.problem, state.params, state.model_state, valid)
 
 
 def step(plan: Plan, state: TrainState, train: Any) -> TrainState:
@@ -105,9 +99,8 @@ def step(plan: Plan, state: TrainState, train: Any) -> TrainState:
 def _gradient_step(
     plan: Plan, state: TrainState, train: Any
 ) -> tuple[TrainState, dict[str, Array]]:
-    batch, loss_key = next_batch(plan, state, train)
-    loss = jax.value_and_grad(plan.problem.loss, has_aux=True)
-    (value, (model_state, info)), gradient = loss(state.params, state.model_state, batch, loss_key)
+    objective = jax.value_and_grad(partial(_objective, plan), has_aux=True)
+    (value, (model_state, info)), gradient = objective(state.params, state, train)
     optimizer = optax.with_extra_args_support(plan.optimizer)
     updates, opt_state = optimizer.update(gradient, state.opt_state, state.params, value=value)
     state = state._replace(
@@ -119,9 +112,15 @@ def _gradient_step(
     return state, {name: jnp.asarray(v).astype(jnp.float32) for name, v in values.items()}
 
 
+def _objective(plan: Plan, params: Any, state: TrainState, train: Any) -> Any:
+    batch, key = next_batch(plan, state, train)
+    value, (model_state, info) = plan.problem.loss(params, state.model_state, batch, key)
+    return value, (as_usual(model_state), info)
+
+
 def next_batch(plan: Plan, state: TrainState, train: Any) -> tuple[Any, Any]:
     """The epoch's next batch, augmented, and the key of its loss."""
-    _, loss_key, augment_key = jax.random.split(state.key, 3)
+    _, loss_key, augment_key = jax.random.split(written_out(state.key), 3)
     first = state.step * plan.batch_size
     indices = jax.lax.dynamic_slice_in_dim(state.order, first, plan.batch_size)
     batch = _augmented(plan, augment_key, state.epoch, train, indices)
@@ -129,7 +128,7 @@ def next_batch(plan: Plan, state: TrainState, train: Any) -> tuple[Any, Any]:
 
 
 def _order(key: Any, epoch: Array, count: int) -> Array:
-    order_key, _, _ = jax.random.split(key, 3)
+    order_key, _, _ = jax.random.split(written_out(key), 3)
     return jax.random.permutation(jax.random.fold_in(order_key, epoch), count)
 
 
@@ -147,10 +146,15 @@ def _augmented(plan: Plan, key: Any, epoch: Array, train: Any, indices: Array) -
     return jax.vmap(one)(indices)
 
 
+def begin_epoch(state: TrainState) -> TrainState:
+    """Draws the order in which the epoch takes the examples."""
+    return state._replace(order=_order(state.key, state.epoch, state.order.size))
+
+
 def finish_epoch(plan: Plan, state: TrainState, train: Any, valid: Any) -> TrainState:
     """Validates, records, and lets the stopping rule see the value."""
     means = {name: value / steps_per_epoch(plan, train) for name, value in state.sums.items()}
-    metrics = evaluate(plan.problem, state.params, state.model_state, valid)
+    metrics = _evaluated(plan, state, valid)
     history = History(
         {name: state.history.train[name].at[state.epoch].set(v) for name, v in means.items()},
         {name: state.history.valid[name].at[state.epoch].set(v) for name, v in metrics.items()},
@@ -161,7 +165,6 @@ def finish_epoch(plan: Plan, state: TrainState, train: Any, valid: Any) -> Train
         history=history,
         epoch=state.epoch + 1,
         step=jnp.zeros_like(state.step),
-        order=_order(state.key, state.epoch + 1, state.order.size),
         sums={name: jnp.zeros_like(value) for name, value in state.sums.items()},
     )
 
@@ -174,6 +177,7 @@ def running(plan: Plan, state: TrainState) -> Array:
 def epoch(plan: Plan, state: TrainState, train: Any, valid: Any) -> TrainState:
     """One whole epoch from its first step."""
     steps = steps_per_epoch(plan, train)
+    state = begin_epoch(state)
     state = jax.lax.fori_loop(0, steps, lambda _, state: step(plan, state, train), state)
     return finish_epoch(plan, state, train, valid)
 
