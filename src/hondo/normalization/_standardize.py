@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array
 
@@ -76,18 +77,28 @@ def statistics(x: Array, axes: tuple[int, ...], valid: Array | None, axis_name: 
 
 
 def _pivot(x: Array, axes: tuple[int, ...], valid: Array | None, axis_name: Any) -> Array:
-    sampled = x[::SAMPLE_EVERY] if valid is None and 0 in axes else x
+    sampled = _sample(x, axes) if valid is None else x
     values = select(valid, sampled.astype(accumulation_dtype(x)))
     n = _entries(sampled, axes, valid, axis_name)
     return total(axes, axis_name, values)[0] / at_least_one(n)
 
 
-def _entries(x: Array, axes: tuple[int, ...], valid: Array | None, axis_name: Any) -> Array:
+def _sample(x: Array, axes: tuple[int, ...]) -> Array:
+    """Every eighth example of a batch; within an example, the first eighth of an axis."""
+    if not axes:
+        return x
+    if axes[0] == 0:
+        return x[::SAMPLE_EVERY]
+    return lax.slice_in_dim(x, 0, -(-x.shape[axes[0]] // SAMPLE_EVERY), axis=axes[0])
+
+
+def _entries(x: Array, axes: tuple[int, ...], valid: Array | None, axis_name: Any) -> Any:
+    """How many entries a sum has: known beforehand, and then of NumPy, or counted."""
     dtype = accumulation_dtype(x)
     if valid is None:
         devices = 1 if axis_name is None else lax.psum(1, axis_name)
         entries = math.prod(x.shape[axis] for axis in axes) * devices
-        return jnp.full((1,) * x.ndim, float(entries), dtype)
+        return np.full((1,) * x.ndim, float(entries), dtype)
     shape = tuple(x.shape[i] if i in axes else n for i, n in enumerate(valid.shape))
     hits = jnp.broadcast_to(valid, shape).astype(jnp.int32)
     return total(axes, axis_name, hits)[0].astype(dtype)
@@ -100,12 +111,16 @@ def apart(*arrays: Array) -> tuple[Array, ...]:
     else uses their results, even a mere broadcast: it writes to memory whatever is shared. Of
     several calls, each takes what the one before gave, lest the compiler merges them.
     """
-    barrier = partial(lax.platform_dependent, cpu=lax.optimization_barrier, default=_same)
-    return tuple(map(barrier, arrays))
+    return lax.platform_dependent(*arrays, cpu=_barrier, default=_same)
 
 
-def _same(x: Array) -> Array:
-    return x
+def _barrier(*arrays: Array) -> tuple[Array, ...]:
+    # One for each, because arrays that vary over different mapped axes cannot share one.
+    return tuple(map(lax.optimization_barrier, arrays))
+
+
+def _same(*arrays: Array) -> tuple[Array, ...]:
+    return arrays
 
 
 def total(axes: tuple[int, ...], axis_name: Any, *terms: Array) -> tuple[Array, ...]:
@@ -119,16 +134,15 @@ def select(valid: Array | None, x: Array) -> Array:
     return x if valid is None else jnp.where(valid, x, 0.0)
 
 
-def at_least_one(n: Array) -> Array:
+def at_least_one(n: Any) -> Any:
     """A number of entries that may divide: the mean of nothing is 0, as its sum."""
-    return jnp.maximum(n, 1.0)
+    return np.maximum(n, 1) if isinstance(n, np.ndarray) else jnp.maximum(n, 1.0)
 
 
 class Standardized(NamedTuple):
-    """y = gain·x̂ + shift, and the pieces that its derivative needs."""
+    """y = gain·x̂ + shift in the dtype of x, and the pieces that its derivative needs."""
 
     y: Array
-    xhat: Array
     inverse: Array
     statistics: Statistics
 
@@ -150,10 +164,11 @@ def standardize(
     by the statistics of the others; one that does not come out finite gives x̂ = 0.
     """
     stats = statistics(x, axes, valid, axis_name)
-    pivot, var = _with_fallback(stats, fallback)
+    n = _entries(x, axes, valid, axis_name)
+    pivot, var = _with_fallback(n, stats, fallback)
     inverse = 1.0 / jnp.sqrt(var + epsilon)
-    xhat = _xhat(valid, x, pivot, stats.residual, inverse)
-    return Standardized(gain * xhat + shift, xhat, inverse, stats)
+    y = gain * _xhat(valid, x, pivot, stats.residual, inverse) + shift
+    return Standardized(y.astype(x.dtype), inverse, stats)
 
 
 def _xhat(valid: Array | None, x: Array, pivot: Array, residual: Array, inverse: Array) -> Array:
@@ -161,27 +176,24 @@ def _xhat(valid: Array | None, x: Array, pivot: Array, residual: Array, inverse:
     return xhat if valid is None else jnp.where(valid | jnp.isfinite(xhat), xhat, 0.0)
 
 
-def _with_fallback(stats: Statistics, fallback: tuple[Array, Array] | None) -> tuple[Array, Array]:
-    var = stats.m2 / at_least_one(stats.n)
-    if fallback is None:
+def _with_fallback(
+    n: Any, stats: Statistics, fallback: tuple[Array, Array] | None
+) -> tuple[Array, Array]:
+    var, some = stats.m2 / at_least_one(n), n > 0
+    if fallback is None or (isinstance(some, np.ndarray) and some.all()):
         return stats.pivot, var
-    some = stats.n > 0.0
     return jnp.where(some, stats.pivot, fallback[0]), jnp.where(some, var, fallback[1])
 
 
 @standardize.defjvp
 def _standardize_jvp(axes: tuple[int, ...], axis_name: Any, primals: Any, tangents: Any) -> Any:
-    """With 1/s the inverse and q = mean(x̂·dx)/s: dx̂ = (dx - mean dx)/s - x̂·q and d(1/s) = -q/s.
-
-    dy is grouped by what multiplies dx, 1 and x̂, so that its transpose sums g and g·x̂ and nothing
-    else: the gradients of shift and gain serve the gradient of x as well.
-    """
+    """With 1/s the inverse and q = mean(x̂·dx)/s: dx̂ = (dx - mean dx)/s - x̂·q and d(1/s) = -q/s."""
     out = standardize(*primals, axes, axis_name)
     # Rematerialized, so that x is what the backward pass keeps and x̂ is computed where it is used.
     tangent = jax.checkpoint(partial(_tangent, axes, axis_name))
-    dy, dxhat, dinverse, dresidual = tangent(primals, out.statistics, out.inverse, tangents[:4])
+    dy, dinverse, dresidual = tangent(primals, out.statistics, out.inverse, tangents[:4])
     zeros = jax.tree.map(jnp.zeros_like, out.statistics)
-    return out, Standardized(dy, dxhat, dinverse, zeros._replace(residual=dresidual))
+    return out, Standardized(dy, dinverse, zeros._replace(residual=dresidual))
 
 
 def _tangent(
@@ -191,22 +203,48 @@ def _tangent(
     stats: Statistics,
     inverse: Array,
     tangents: Any,
-) -> tuple[Array, Array, Array, Array]:
+) -> tuple[Array, Array, Array]:
     x, gain, _, _, valid, fallback = primals
     dx, dgain, dshift, depsilon = tangents
-    n = at_least_one(stats.n)
-    pivot, _ = _with_fallback(stats, fallback)
-    dx = jnp.asarray(dx, inverse.dtype)
-    xhat = _xhat(valid, x, pivot, stats.residual, inverse)
-    again = apart(x, pivot, stats.residual, inverse)
-    first, second = total(axes, axis_name, select(valid, dx), select(valid, xhat * dx))
+    entries = _entries(x, axes, valid, axis_name)
+    n, (pivot, _) = at_least_one(entries), _with_fallback(entries, stats, fallback)
+    kept = None if valid is None else valid | jnp.isfinite(x)
+    wide = jnp.asarray(dx, inverse.dtype)
+    once = (x, pivot, stats.residual)
+    again = apart(*once)
+    first, second = total(
+        axes, axis_name, select(valid, wide), select(valid, _deviation(kept, *once) * wide)
+    )
     dmean = first / n
     mean = inverse * dmean
-    q = inverse * (second / n + 0.5 * inverse * depsilon)
-    xhat = _xhat(valid, *again)
-    dxhat = inverse * dx - mean - xhat * q
-    dy = (gain * inverse) * dx + (dshift - gain * mean) + xhat * (dgain - gain * q)
-    if valid is not None:
-        kept = valid | jnp.isfinite(x)
-        dxhat, dy = jnp.where(kept, dxhat, 0.0), jnp.where(kept, dy, dshift)
-    return dy, dxhat, -inverse * q, dmean
+    q = inverse * (inverse * second / n + 0.5 * inverse * depsilon)
+    scaled = select(kept, (gain * inverse) * wide)
+    if all(gain.shape[axis] == 1 for axis in axes):
+        # One gain for each mean: the same sums serve the gain, the shift and x.
+        constant = select(kept, -gain * mean) + dshift
+        slope = inverse * (dgain - gain * q)
+        dy = sum_apart(x, scaled, constant, _deviation(kept, *again) * slope)
+    else:
+        *_, gain_too, inverse_too = last = apart(*again, gain, inverse)
+        along = _deviation(kept, *again) * (gain_too * -(inverse * q))
+        xhat = _deviation(kept, *last[:3]) * inverse_too
+        dy = sum_apart(x, scaled, select(kept, -gain * mean), along, dshift, xhat * dgain)
+    return dy, -inverse * q, dmean
+
+
+def _deviation(kept: Array | None, x: Array, pivot: Array, residual: Array) -> Array:
+    """Takes the mean out of x: the sums with it, 1/s left out, cost half of those with x̂."""
+    return select(kept, (x.astype(pivot.dtype) - pivot) - residual)
+
+
+def sum_apart(x: Array, *terms: Array) -> Array:
+    """The sum of the terms, in the shape and dtype of x, whose transpose is a pass for each term.
+
+    A barrier after each addition becomes, transposed, a barrier before each use of the cotangent:
+    none of its uses shares anything, be it no more than the widening of a bfloat16, with another.
+    """
+    terms = tuple(jnp.broadcast_to(term, x.shape).astype(x.dtype) for term in terms)
+    (tangent,) = apart(terms[0])
+    for term in terms[1:]:
+        (tangent,) = apart(tangent + term)
+    return tangent

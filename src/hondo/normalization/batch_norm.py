@@ -133,7 +133,7 @@ def batch_normalize(
     valid, axes = valid_mask(where, x), tuple(range(x.ndim - 1))
     out = standardize(x, gain, shift, epsilon, valid, center, axes, axis_name)
     moments = as_moments(lax.stop_gradient(out.statistics), x.shape[-1])
-    return out.y.astype(x.dtype), moments
+    return out.y, moments
 
 
 def batch_norm_inference(

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from hondo._checks import check_count, check_range, error
-from hondo.normalization._standardize import accumulation_dtype, feature_row, standardize
+from hondo.normalization._standardize import apart, feature_row, standardize, sum_apart
 
 
 def layer_norm(
@@ -150,11 +150,12 @@ def _normalize(
 ) -> Array:
     """Standardizes x, seen in another shape, over the axes of that shape."""
     check_range("epsilon", epsilon, 0.0, open_low=True, repair="1e-5 is usual.")
-    dtype = accumulation_dtype(x)
-    one, zero, epsilon = jnp.ones((), dtype), jnp.zeros((), dtype), jnp.asarray(epsilon, dtype)
-    out = standardize(x.reshape(shape), one, zero, epsilon, None, None, axes, None)
-    gain, shift = feature_row("scale", scale, x, 1.0), feature_row("bias", bias, x)
-    return (gain * out.xhat.reshape(x.shape) + shift).astype(x.dtype)
+    row = (1,) * (x.ndim - 1) + shape[x.ndim - 1 :]
+    gain = feature_row("scale", scale, x, 1.0).reshape(row)
+    shift = feature_row("bias", bias, x).reshape(row)
+    epsilon = jnp.asarray(epsilon, gain.dtype)
+    out = standardize(x.reshape(shape), gain, shift, epsilon, None, None, axes, None)
+    return out.y.reshape(x.shape)
 
 
 def rms_norm(
@@ -188,21 +189,33 @@ def rms_norm(
         Zhang & Sennrich 2019, eq. 4.
     """
     check_range("epsilon", epsilon, 0.0, open_low=True, repair="1e-6 is usual.")
-    dtype = accumulation_dtype(x)
-    xhat, _ = _divide_by_rms(x.astype(dtype), jnp.asarray(epsilon, dtype))
-    return (feature_row("scale", scale, x, 1.0) * xhat).astype(x.dtype)
+    gain = feature_row("scale", scale, x, 1.0)
+    return _rms_norm(x, gain, jnp.asarray(epsilon, gain.dtype))[0]
 
 
 @jax.custom_jvp
-def _divide_by_rms(x: Array, epsilon: Array) -> tuple[Array, Array]:
-    inverse = 1.0 / jnp.sqrt(jnp.mean(x * x, axis=-1, keepdims=True) + epsilon)
-    return x * inverse, inverse
+def _rms_norm(x: Array, gain: Array, epsilon: Array) -> tuple[Array, Array]:
+    """The normalized x and 1/s."""
+    (again,) = apart(x)
+    again = again.astype(gain.dtype)
+    inverse = 1.0 / jnp.sqrt(jnp.mean(again * again, axis=-1, keepdims=True) + epsilon)
+    return (gain * (x.astype(gain.dtype) * inverse)).astype(x.dtype), inverse
 
 
-@_divide_by_rms.defjvp
-def _divide_by_rms_jvp(primals: Any, tangents: Any) -> Any:
+@_rms_norm.defjvp
+def _rms_norm_jvp(primals: Any, tangents: Any) -> Any:
+    out = _rms_norm(*primals)
+    # Rematerialized and apart as in `standardize`.
+    return out, jax.checkpoint(_rms_tangent)(primals[0], primals[1], out[1], tangents)
+
+
+def _rms_tangent(x: Array, gain: Array, inverse: Array, tangents: Any) -> tuple[Array, Array]:
     """With 1/s the inverse and q = mean(x̂·dx)/s: dx̂ = dx/s - x̂·q, which stays in range."""
-    dx, depsilon = tangents
-    xhat, inverse = _divide_by_rms(*primals)
-    q = inverse * (jnp.mean(xhat * dx, axis=-1, keepdims=True) + 0.5 * inverse * depsilon)
-    return (xhat, inverse), (inverse * dx - xhat * q, -inverse * q)
+    dx, dgain, depsilon = tangents
+    wide = jnp.asarray(dx, gain.dtype)
+    again = apart(x, inverse, gain)
+    uses = ((x, inverse, gain), again, apart(*again))
+    xhats = [x.astype(gain.dtype) * inverse for x, inverse, _ in uses]
+    q = inverse * (jnp.mean(xhats[0] * wide, axis=-1, keepdims=True) + 0.5 * inverse * depsilon)
+    dy = sum_apart(x, (gain * inverse) * wide, -xhats[1] * (again[2] * q), xhats[2] * dgain)
+    return dy, -inverse * q
