@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import hondo
-from benchmarks.measure import Rows, Settings, against, bound, grid, race, single
+from benchmarks.measure import Rows, Settings, against, bound, grid, race, single, temporaries
 from benchmarks.peers import installed, only_installed, synchronised, to_torch
 
 NAME = "batch_norm"
@@ -44,6 +44,9 @@ def _case(settings: Settings, shape: Any, dtype: Any) -> Rows:
     case = f"{'×'.join(map(str, shape))} {jnp.dtype(dtype).name}"
     for other in [name for name in runs if name != "hondo"]:
         yield against(NAME, case, times, other, goals.get(other))
+    for name, norm in {"hondo": _hondo, **_jax_peers()}.items():
+        spare = temporaries(_with_backward(norm), x, scale, bias, g)
+        yield single(NAME, case, f"temporaries of {name} / x", spare / x.nbytes)
 
 
 def _errors() -> Rows:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 import hondo
-from benchmarks.measure import Rows, Settings, against, best, bound, grid, race
+from benchmarks.measure import Rows, Settings, against, best, bound, grid, race, single, temporaries
 from benchmarks.peers import installed, only_installed, synchronised, to_torch
 
 NAME = "layer_norms"
@@ -37,6 +37,9 @@ def _case(settings: Settings, kind: str, dtype: Any) -> Rows:
     yield against(NAME, case, times, best(times, peers), 1.0)
     for other in peers:
         yield against(NAME, case, times, other)
+    for name, norm in only_installed(norms).items():
+        spare = temporaries(_with_backward(norm), x, scale, bias, g)
+        yield single(NAME, case, f"temporaries of {name} / x", spare / x.nbytes)
 
 
 def _with_backward(norm: Norm) -> Callable[..., Any]:

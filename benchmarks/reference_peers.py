@@ -1,4 +1,4 @@
-"""The reference run as others write it: Flax's usual loop, keras.fit, one program by hand."""
+"""The reference run as others write it: the usual loop, Flax's in it, and keras.fit."""
 
 from typing import Any
 
@@ -16,55 +16,65 @@ from benchmarks.reference_problem import (
 )
 
 
-def linen_run(epochs: int) -> Any:
-    """The loop of Flax's examples: a jitted step, a jitted validation, the best copied."""
-    (inputs, targets), valid = digits()
-    # On the host, where taking a batch's rows costs least.
-    inputs, targets = np.asarray(inputs), np.asarray(targets)
+def loop(start: Any, step: Any, validate: Any, epochs: int, patience: int | None = None) -> Any:
+    """The loop of these libraries' examples: a jitted step, a jitted validation, the best kept.
+
+    `start(key)` gives a state, `step(state, x, y, key)` the next one, `validate(state)` its loss.
+    """
+    inputs, targets = (np.asarray(a) for a in digits()[0])
+
+    def run(seed: int = 0, *extra: Any) -> Any:
+        rng, key = np.random.default_rng(seed), jax.random.key(seed)
+        state, best, best_loss, wait, number = start(key), None, np.inf, 0, 0
+        for _ in range(epochs):
+            order = rng.permutation(len(targets))
+            for first in range(0, len(order) - BATCH + 1, BATCH):
+                # Taken on the host, where rows cost least.
+                rows, number = order[first : first + BATCH], number + 1
+                state = step(state, inputs[rows], targets[rows], key, number, *extra)
+            loss = float(validate(state))
+            wait = 0 if loss < best_loss else wait + 1
+            best, best_loss = (state, loss) if loss < best_loss else (best, best_loss)
+            if wait == patience:
+                break
+        return best
+
+    return run
+
+
+def linen_run(epochs: int, patience: int | None = None) -> Any:
+    """Flax's linen; `run(seed, l2)` penalizes the kernels by (l2/2)·‖·‖²."""
+    valid = digits()[1]
     model, optimizer = LinenNetwork(), optax.adam(LEARNING_RATE)
 
     @jax.jit
-    def init(key: Any) -> Any:
-        variables = model.init(key, inputs[:1], train=False)
+    def start(key: Any) -> Any:
+        variables = model.init(key, valid[0][:1], train=False)
         return variables, optimizer.init(variables["params"])
 
     @jax.jit
-    def step(variables: Any, state: Any, x: Any, y: Any, key: Any, number: Any) -> Any:
-        key = jax.random.fold_in(key, number)
+    def step(state: Any, x: Any, y: Any, key: Any, number: Any, l2: Any = 0.0) -> Any:
+        variables, optimizer_state = state
+        dropout = jax.random.fold_in(key, number)
 
         def loss(params: Any) -> Any:
             full = {**variables, "params": params}
             logits, updated = model.apply(
-                full, x, train=True, rngs={"dropout": key}, mutable=["batch_stats"]
+                full, x, train=True, rngs={"dropout": dropout}, mutable=["batch_stats"]
             )
-            return _loss(logits, y), updated
+            kernels = [params[f"Dense_{i}"]["kernel"] for i in range(3)]
+            return _loss(logits, y) + half_square(kernels, l2), updated
 
-        (value, updated), gradient = jax.value_and_grad(loss, has_aux=True)(variables["params"])
-        updates, state = optimizer.update(gradient, state)
+        gradient, updated = jax.grad(loss, has_aux=True)(variables["params"])
+        updates, optimizer_state = optimizer.update(gradient, optimizer_state)
         params = optax.apply_updates(variables["params"], updates)
-        return {"params": params, **updated}, state, value
+        return {"params": params, **updated}, optimizer_state
 
     @jax.jit
-    def validate(variables: Any) -> Any:
-        return _loss(model.apply(variables, valid[0], train=False), valid[1])
+    def validate(state: Any) -> Any:
+        return _loss(model.apply(state[0], valid[0], train=False), valid[1])
 
-    def run(seed: int = 0) -> Any:
-        rng, key = np.random.default_rng(seed), jax.random.key(seed)
-        (variables, state), best, best_loss = init(key), None, np.inf
-        for epoch in range(epochs):
-            order = rng.permutation(len(targets))
-            for start in range(0, len(order) - BATCH + 1, BATCH):
-                rows = order[start : start + BATCH]
-                number = epoch * len(order) + start
-                variables, state, _ = step(
-                    variables, state, inputs[rows], targets[rows], key, number
-                )
-            loss = float(validate(variables))
-            if loss < best_loss:
-                best, best_loss = variables, loss
-        return best
-
-    return run
+    return loop(start, step, validate, epochs, patience)
 
 
 def keras_run(epochs: int) -> Any:
@@ -99,6 +109,11 @@ def keras_run(epochs: int) -> Any:
         model.fit(*train, validation_data=valid, callbacks=[stop], **options)
 
     return run
+
+
+def half_square(kernels: list[Any], l2: Any) -> Any:
+    """The L2 penalty (l2/2)·‖·‖²."""
+    return l2 / 2 * sum((kernel**2).sum() for kernel in kernels)
 
 
 def _loss(logits: Any, targets: Any) -> Any:

@@ -25,6 +25,7 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "architecture": platform.machine(),
         "python": platform.python_version(),
+        "malloc": os.environ.get("GLIBC_TUNABLES", "default"),
     }
 
 

@@ -1,4 +1,4 @@
-"""Many early-stopped runs by `sweep`, against the same runs by our own `fit` one after another.
+"""Many early-stopped runs by `sweep`, against the same runs one after another, ours and a peer's.
 
 A process of its own, because a CPU is shared out among virtual devices before JAX starts.
 """
@@ -12,18 +12,23 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 import hondo
-from benchmarks.measure import Row, Rows, Settings, race, ratio
+from benchmarks.measure import Row, Rows, Settings, clock, race, ratio
+from benchmarks.peers import only_installed
+from benchmarks.reference_loops import haiku_run
+from benchmarks.reference_peers import linen_run
 from benchmarks.reference_problem import BATCH, LEARNING_RATE, HondoNetwork, digits
 
 NAME = "sweep"
+PATIENCE = 10
 L2 = (0.0, 1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 
 
 def compare(settings: Settings) -> Rows:
-    """8 λ × 4 seeds, each with its own stop, on as many virtual devices as there are cores."""
+    """8 λ × 4 seeds and 32 λ × 8 seeds, each with its own stop, on a virtual device a core."""
     environment = {**os.environ, "JAX_NUM_CPU_DEVICES": str(os.cpu_count() or 1)}
     command = [sys.executable, "-m", "benchmarks.sweeps", json.dumps(settings)]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
@@ -32,15 +37,24 @@ def compare(settings: Settings) -> Rows:
 
 def measure(settings: Settings) -> Rows:
     """The comparison itself."""
-    seeds = 1 if settings.quick else 4
-    runs = contenders(seeds, max_epochs=20 if settings.quick else 100)
-    times = race(runs, settings._replace(seconds=0.0))
-    devices = len(jax.local_devices())
-    case = f"{len(L2) * seeds} runs, {devices} {jax.default_backend()} device(s)"
+    epochs = 20 if settings.quick else 100
+    once = settings._replace(seconds=0.0)
+    few = [(l2, seed) for l2 in L2 for seed in range(1 if settings.quick else 4)]
+    peer, in_turn = _fastest_peer(few, epochs)
+    times = race({**_ours(few, epochs), peer: in_turn}, once)
+    devices = f"{len(jax.local_devices())} {jax.default_backend()} device(s)"
+    case = f"{len(few)} runs, {devices}"
+    yield Row(NAME, case, "hondo.sweep / hondo.fit in turn", *ratio(times, "sweep", "fit"), 0.55)
+    yield Row(NAME, case, f"hondo.sweep / {peer}'s loop in turn", *ratio(times, "sweep", peer), 0.2)
+    if settings.quick:
+        return
+    many = [(float(l2), seed) for l2 in np.geomspace(1e-6, 1e-2, 32) for seed in range(8)]
+    times = race(_ours(many, epochs), once._replace(rounds=3))
+    case = f"{len(many)} runs, {devices}"
     yield Row(NAME, case, "hondo.sweep / hondo.fit in turn", *ratio(times, "sweep", "fit"), 0.55)
 
 
-def contenders(seeds: int, max_epochs: int) -> dict[str, Any]:
+def _ours(members: list[tuple[float, int]], max_epochs: int) -> dict[str, Any]:
     """The same members both ways; `fit` is compiled once and called with each."""
     train, valid = jax.tree.map(jnp.asarray, digits())
     problem = hondo.supervised(HondoNetwork(), loss="cross_entropy")
@@ -56,22 +70,31 @@ def contenders(seeds: int, max_epochs: int) -> dict[str, Any]:
         "optimizer": optax.adam(LEARNING_RATE),
         "batch_size": BATCH,
         "max_epochs": max_epochs,
-        "stopper": hondo.early_stopping(10, mode="min"),
+        "stopper": hondo.early_stopping(PATIENCE, mode="min"),
     }
-    grid = hondo.grid(l2=L2, seed=range(seeds))
-    members = [
-        {name: jnp.asarray(v[i]) for name, v in grid.items()} for i in range(len(L2) * seeds)
-    ]
+    l2, seeds = zip(*members, strict=True)
+    hyper = {"l2": jnp.asarray(l2), "seed": jnp.asarray(seeds)}
+    each = [{name: values[i] for name, values in hyper.items()} for i in range(len(members))]
     solo = jax.jit(lambda hyper: hondo.fit(train=train, valid=valid, **{**shared, **build(hyper)}))
 
     def in_turn() -> Any:
-        return [jax.block_until_ready(solo(hyper).best) for hyper in members]
+        return [jax.block_until_ready(solo(one).best) for one in each]
 
     def at_once() -> Any:
-        found = hondo.sweep(build, grid, train, valid, **shared)
-        return [result.best for result in found.results]
+        return [result.best for result in hondo.sweep(build, hyper, train, valid, **shared).results]
 
     return {"fit": in_turn, "sweep": at_once}
+
+
+def _fastest_peer(members: list[tuple[float, int]], max_epochs: int) -> tuple[str, Any]:
+    """The library whose loop takes least for one member, and its loop over all of them."""
+    makers = only_installed({"flax.linen": ("flax", linen_run), "haiku": ("haiku", haiku_run)})
+    runs = {name: make(max_epochs, PATIENCE) for name, make in makers.items()}
+    for run in runs.values():
+        run(0, 0.0)
+    seconds = {name: clock(partial(run, 0, 0.0)) for name, run in runs.items()}
+    fastest = min(seconds, key=lambda name: seconds[name])
+    return fastest, lambda: [runs[fastest](seed, l2) for l2, seed in members]
 
 
 if __name__ == "__main__":

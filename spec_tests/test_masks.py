@@ -93,9 +93,13 @@ def test_drp_05_related_keys_give_independent_masks(family) -> None:
                 assert_independent(mask.ravel()[1:], other.ravel()[:-1], keep_prob)
 
 
-@pytest.fixture(scope="module")
-def words():
-    return np.asarray(jax.jit(lambda: masks.keyed_words(KEY, (2**18,)))())
+# By index, and by place in rows of several lengths.
+SHAPES = ((2**18,), (2**8, 2**10), (2**15, 2**3), (2**2, 2**16))
+
+
+@pytest.fixture(scope="module", params=SHAPES, ids=str)
+def words(request):
+    return np.asarray(jax.jit(lambda: masks.keyed_words(KEY, request.param))()).ravel()
 
 
 def test_every_bit_of_the_hash_is_fair_and_has_no_short_memory(words) -> None:
@@ -115,6 +119,40 @@ def test_a_flipped_bit_of_the_index_flips_every_bit_of_the_hash_half_of_the_time
             assert_binomial(((changed >> bit) & 1).sum(), low.size, 0.5)
 
 
+@pytest.mark.parametrize("shape", [(2**12, 2**10), (2**6, 2**16), (2**19, 2**3)])
+def test_rows_and_columns_show_no_pattern(shape) -> None:
+    @jax.jit
+    def odd(words):
+        """Numbers of odd sums over two units, and over the corners of rectangles, for each bit."""
+        bits = (words[..., None] >> jnp.array([[[31, 30, 29, 24, 16, 1]]], jnp.uint32)) & 1
+
+        def of(down, right):
+            rows, columns = bits.shape[0] - down, bits.shape[1] - right
+            corner = bits[:rows, :columns] ^ bits[down:, right:]
+            both = down and right
+            corner ^= bits[:rows, right:] ^ bits[down:, :columns] if both else 0
+            return corner.sum((0, 1)), rows * columns
+
+        lags = [(0, lag) for lag in (1, 2, 3, 4)] + [(lag, 0) for lag in (1, 2, 8, 64)]
+        return [of(*lag) for lag in [*lags, (1, 1), (1, 2), (8, 4), (64, 1)]]
+
+    for counts, n in odd(masks.keyed_words(KEY, shape)):
+        for count in np.asarray(counts):
+            assert_binomial(int(count), int(n), 0.5)
+
+
+def test_counts_within_rows_are_spread_as_binomials() -> None:
+    for keep_prob in (0.1, 0.9):
+        mask = np.asarray(draw(KEY, (2**12, 2**10), keep_prob))
+        for axis in (0, 1):
+            counts = mask.sum(axis)
+            p, n = float(np.float32(keep_prob)), mask.shape[axis]
+            score = np.sum((counts - n * p) ** 2) / (n * p * (1 - p))
+            # Nearly normal counts; the excess of their fourth moment is below 1/n.
+            assert 2 * stats.chi2.sf(score, counts.size) > ALPHA
+            assert 2 * stats.chi2.cdf(score, counts.size) > ALPHA
+
+
 def test_the_hash_collides_as_often_as_independent_words_do() -> None:
     # A permutation of the indices never would, and kept units would be counted too evenly.
     n = 2**20
@@ -132,7 +170,7 @@ def test_keys_whose_seed_words_nearly_coincide_do_not_share_a_stream() -> None:
     # If indices met one seed word only, two keys whose words agree in the high bits would have
     # the same mask in another order. Among 512 keys some pair does agree in the top 14 bits.
     n, keys = 2**18, jax.random.split(KEY, 512)
-    seeds = np.asarray(jax.vmap(lambda key: jax.random.bits(key, (4,), jnp.uint32))(keys))
+    seeds = np.asarray(jax.random.key_data(jax.vmap(jax.random.split)(keys))).reshape(512, 4)
     for used in ([0], [1], [2], [3], [0, 2], [0, 3], [2, 3], [0, 2, 3]):
         word = np.bitwise_xor.reduce(seeds[:, used], axis=1)
         order = np.argsort(word)
