@@ -84,8 +84,8 @@ def bernoulli_mask(
 
     $$ r = \texttt{jax.random.bernoulli}(k, P, \text{shape}), \qquad P \text{ in float32} $$
 
-    bit for bit. JAX computes those bits in a loop over arrays in memory; here each unit's bits are
-    computed where the mask is used. They cost about five times what `dropout_mask` does.
+    bit for bit. JAX computes those bits in a loop over arrays in memory; here nothing is kept but
+    the mask. It costs about eight times what `dropout_mask` does.
 
     Args:
         key: a typed PRNG key.
@@ -115,7 +115,18 @@ def bernoulli_mask(
     check_key(key)
     check_keep_prob(keep_prob)
     uniform = unit_interval(random_words(key, tuple(shape)))
-    return uniform < jnp.asarray(keep_prob).astype(jnp.float32)
+    mask = uniform < jnp.asarray(keep_prob).astype(jnp.float32)
+    return lax.platform_dependent(mask, cpu=_in_memory, default=lambda mask: mask)
+
+
+def _in_memory(mask: Array) -> Array:
+    """The same mask, which XLA computes once and not anew for the backward pass.
+
+    It fuses no concatenation with what uses it; the barrier keeps it from seeing through this one.
+    """
+    if mask.ndim == 0 or mask.shape[0] < 2:
+        return mask
+    return jnp.concatenate(lax.optimization_barrier((mask[:1], mask[1:])))
 
 
 def apply_dropout_mask(

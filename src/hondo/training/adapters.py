@@ -47,10 +47,13 @@ def model(module: Any) -> Model:
         >>> infer(params, state, jnp.ones((2, 4))).shape
         (2, 3)
     """
-    from flax import linen, nnx
+    from flax import linen
 
     if isinstance(module, linen.Module):
         return _linen_model(module)
+    # Only now: it takes a tenth of a second to import.
+    from flax import nnx
+
     if isinstance(module, nnx.Module):
         return _nnx_model(lambda rngs: module, keep=module)
     if callable(module):
