@@ -42,7 +42,9 @@ def fit(
         optimizer: any optax transformation; clipping, proximal steps and max-norm chain into it.
         train: a pytree of arrays with a common leading axis, `(inputs, targets)` for `supervised`.
         valid: the validation data, in the same form; never trained on.
-        key: the typed PRNG key of the whole run.
+        key: the typed PRNG key of the whole run. From JAX's default kind, `problem` and `augment`
+            get keys that draw the same bits faster; they are of another type, so they cannot be
+            stacked with keys that do not come from them.
         batch_size: $B$, an integer in [1, n].
         max_epochs: the budget, an integer ≥ 1.
         stopper: the stopping rule, from `early_stopping`.
