@@ -22,7 +22,7 @@ from jax.extend.core import jaxprs_in_params
 from scipy import stats
 
 import hondo
-from hondo._words import random_words
+from hondo._words import keyed_words, random_words
 from hondo.regularization import masks
 
 KEY = jax.random.key(2014)
@@ -99,7 +99,7 @@ SHAPES = ((2**18,), (2**8, 2**10), (2**15, 2**3), (2**2, 2**16))
 
 @pytest.fixture(scope="module", params=SHAPES, ids=str)
 def words(request):
-    return np.asarray(jax.jit(lambda: masks.keyed_words(KEY, request.param))()).ravel()
+    return np.asarray(jax.jit(lambda: keyed_words(KEY, request.param))()).ravel()
 
 
 def test_every_bit_of_the_hash_is_fair_and_has_no_short_memory(words) -> None:
@@ -136,7 +136,7 @@ def test_rows_and_columns_show_no_pattern(shape) -> None:
         lags = [(0, lag) for lag in (1, 2, 3, 4)] + [(lag, 0) for lag in (1, 2, 8, 64)]
         return [of(*lag) for lag in [*lags, (1, 1), (1, 2), (8, 4), (64, 1)]]
 
-    for counts, n in odd(masks.keyed_words(KEY, shape)):
+    for counts, n in odd(keyed_words(KEY, shape)):
         for count in np.asarray(counts):
             assert_binomial(int(count), int(n), 0.5)
 
@@ -156,7 +156,7 @@ def test_counts_within_rows_are_spread_as_binomials() -> None:
 def test_the_hash_collides_as_often_as_independent_words_do() -> None:
     # A permutation of the indices never would, and kept units would be counted too evenly.
     n = 2**20
-    words = np.asarray(jax.jit(lambda: masks.keyed_words(KEY, (n,)))())
+    words = np.asarray(jax.jit(lambda: keyed_words(KEY, (n,)))())
     collisions = n - np.unique(words).size
     expected = n * (n - 1) / 2 / 2**32
     tails = (
@@ -244,7 +244,7 @@ def test_the_drawn_probability_is_p_rounded_down_to_2_32(keep_prob) -> None:
 
 def test_a_smaller_keep_prob_keeps_a_subset() -> None:
     # The sharpest check of the threshold: the smallest word kept decides, to one part in 2^32.
-    words = np.asarray(jax.jit(lambda: masks.keyed_words(KEY, (1024,)))())
+    words = np.asarray(jax.jit(lambda: keyed_words(KEY, (1024,)))())
     for word in np.sort(words)[[0, 7, 511]]:
         keep_prob = np.float32(np.float64(word) / 2**32)
         want = words < np.uint32(np.floor(np.float64(keep_prob) * 2**32))

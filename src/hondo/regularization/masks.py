@@ -1,15 +1,12 @@
 r"""Dropout masks (slide 7): r ~ Bernoulli(P), each unit a function of the key and of its own index.
 
 A mask costs one call of JAX's generator, for 128 bits of seed, and then a keyed hash of each unit's
-global index: integer operations that XLA fuses into whatever uses the mask, so that no array of
-random bits exists. The hash passes the statistical tests beside it; it is not cryptographic.
+place: integer operations that XLA fuses into whatever uses the mask, so that no array of random
+bits exists. The hash passes the statistical tests beside it; it is not cryptographic.
 """
 
-import math
 from collections.abc import Sequence
-from functools import partial
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -17,14 +14,11 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt32
 
 from hondo._checks import check_key, check_probability, error
-from hondo._threefry import linear_index, written_out
-from hondo._words import random_words, unit_interval
+from hondo._words import keyed_words, random_words, unit_interval
 
 # The numbers of values of a uint32, and the largest float32 below 1.
 _WORDS = 2.0**32
 _BELOW_ONE = 1.0 - 2.0**-24
-# Lengths of rows whose units are hashed under keys of the row.
-_SHORTEST_ROW, _LONGEST_ROW = 8, 2**16
 
 
 def dropout_mask(
@@ -205,59 +199,3 @@ def _drawn_shape(shape: tuple[int, ...], broadcast_dims: Sequence[int]) -> tuple
         raise error("broadcast_dims", tuple(broadcast_dims), f"axes of the shape {shape}", repair)
     shared = {dim % rank for dim in broadcast_dims}
     return tuple(1 if dim in shared else size for dim, size in enumerate(shape))
-
-
-# Jitted so that layers of one shape share one trace; XLA inlines it all the same.
-@partial(jax.jit, static_argnames="shape")
-def keyed_words(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "..."]:
-    """A word for each unit, uniform on 32 bits: its place in its row, hashed under the row's words.
-
-    Three multiplications a unit, with two random words a row that are hashed from the row's index.
-    Rows are those of the last axis. Too short, they would not be worth their words; within one, no
-    two units have the same word, which shows in long ones: there each unit is hashed by its index.
-    """
-    if not (shape and _SHORTEST_ROW <= shape[-1] <= _LONGEST_ROW):
-        return indexed_words(key, shape)
-    pairs = indexed_words(key, (*shape[:-1], 2))
-    column = lax.broadcasted_iota(jnp.uint32, shape, len(shape) - 1)
-    # Shifts and multipliers of `triple32`, found by C. Wellons' hash-prospector search.
-    first = _stir(column ^ pairs[..., :1], 17, 0xED5AD4BB) + pairs[..., 1:]
-    return _stir(_stir(first, 11, 0xAC4C1B51), 15, 0x31848BAB)
-
-
-def indexed_words(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "..."]:
-    """A hash of each element's index: three multiplications with a random word between them.
-
-    Adding `second` makes it a function, not a permutation. A permutation of the indices would draw
-    without replacement: in an array near 2^32 units, the number kept would vary less than a
-    binomial does.
-
-    Example:
-        >>> indexed_words(jax.random.key(0), (2, 3)).shape
-        (2, 3)
-    """
-    seed = jax.random.key_data(jax.random.split(written_out(key))).ravel()
-    low, high = _counters(shape)
-    block = jnp.uint32(0) if high is None else _mix(high)
-    first = _stir(low ^ seed[0], 17, 0xED5AD4BB) + (seed[1] ^ block)
-    second = _stir(first, 11, 0xAC4C1B51) ^ seed[2]
-    third = _stir(second, 15, 0x31848BAB)
-    return (third ^ (third >> 14)) + (second ^ seed[3] ^ block)
-
-
-def _stir(word: Array, shift: int, multiplier: int) -> Array:
-    return (word ^ (word >> shift)) * jnp.uint32(multiplier)
-
-
-def _mix(word: Array) -> Array:
-    word = _stir(_stir(word, 16, 0x21F0AAAD), 15, 0xD35A2D97)
-    return word ^ (word >> 15)
-
-
-def _counters(shape: tuple[int, ...]) -> tuple[Array, Array | None]:
-    """Each unit's own pair of words; the high one only in arrays of more than 2^32 units."""
-    split = 0
-    while math.prod(shape[split:]) > 2**32:
-        split += 1
-    low = linear_index(shape, range(split, len(shape)))
-    return low, linear_index(shape, range(split)) if split else None
