@@ -164,6 +164,21 @@ def test_nrm_03_both_modes_and_second_order():
         check_grads(run, (x, jnp.float64(0.1)), 2, eps=1e-4, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["layer", "group", "rms"])
+def test_gradients_of_gain_and_shift_in_both_modes_and_second_order(name):
+    norms = {
+        "layer": lambda x, gain, shift: hondo.layer_norm(x, gain, shift, epsilon=0.1),
+        "group": lambda x, gain, shift: hondo.group_norm(x, gain, shift, groups=2, epsilon=0.1),
+        "rms": lambda x, gain, shift: hondo.rms_norm(x, gain, epsilon=0.1) + shift,
+    }
+    with jax.enable_x64(True):
+        rng = np.random.default_rng(4)
+        x, gain, shift = (jnp.asarray(rng.normal(size=s)) for s in ((3, 6), (6,), (6,)))
+        shift = jnp.broadcast_to(shift, x.shape) if name == "rms" else shift
+        arguments = (x, gain, shift)
+        check_grads(jax.jit(norms[name]), arguments, 2, eps=1e-4, atol=1e-4, rtol=1e-4)
+
+
 @pytest.mark.spec("NRM-06")
 @given(hnp.arrays(np.float32, (3, 16), elements=st.integers(-16, 16)), SEEDS)
 def test_nrm_06_permuting_features_permutes_the_output(x, seed):
