@@ -26,6 +26,16 @@ def layer(x, scale=None, bias=None):
 
 
 @jax.jit
+def layer_of_many(x, scale=None, bias=None):
+    """The same rows among so many that the means are computed within the pass that uses them."""
+    many = jnp.tile(x, (4096 // len(x) + 1, 1))
+    return hondo.layer_norm(many, scale, bias, epsilon=EPS)[-len(x) :]
+
+
+LAYERS = pytest.mark.parametrize("layer", [layer, layer_of_many])
+
+
+@jax.jit
 def rms(x):
     return hondo.rms_norm(x, None, epsilon=EPS)
 
@@ -39,8 +49,9 @@ def bits(x):
 
 
 @pytest.mark.spec("NRM-01")
-@given(columns(kappas=(0.0, 1e2, 1e3, 1e4, 1e5)))
-def test_nrm_01_layer_norm_is_the_formula(columns_of_x):
+@LAYERS
+@given(columns_of_x=columns(kappas=(0.0, 1e2, 1e3, 1e4, 1e5)))
+def test_nrm_01_layer_norm_is_the_formula(layer, columns_of_x):
     x = columns_of_x.T
     want = standard(x, EPS, (1,))
     got = np.asarray(layer(x), np.float64)
@@ -52,20 +63,25 @@ def test_nrm_01_layer_norm_is_the_formula(columns_of_x):
 
 
 @pytest.mark.spec("NRM-01")
-@given(columns(), SEEDS)
-def test_nrm_01_gradient(columns_of_x, seed):
+@LAYERS
+@given(columns_of_x=columns(), seed=SEEDS)
+def test_nrm_01_gradient(layer, columns_of_x, seed):
     x = columns_of_x.T
     g = np.random.default_rng(seed).normal(size=x.shape).astype(np.float32)
     want, allowed = gradient(x, g, np.ones(64), EPS, (1,))
-    assert np.all(np.abs(np.asarray(GRADIENT(x, g), np.float64) - want) <= allowed)
+    assert np.all(np.abs(np.asarray(GRADIENTS[layer](x, g), np.float64) - want) <= allowed)
 
 
-GRADIENT = jax.jit(jax.grad(lambda x, g: jnp.vdot(layer(x), g)))
+GRADIENTS = {
+    layer: jax.jit(jax.grad(lambda x, g, layer=layer: jnp.vdot(layer(x), g)))
+    for layer in (layer, layer_of_many)
+}
 
 
 @pytest.mark.spec("NRM-01")
-@given(SEEDS, st.integers(0, 3))
-def test_nrm_01_examples_do_not_meet(seed, row):
+@LAYERS
+@given(seed=SEEDS, row=st.integers(0, 3))
+def test_nrm_01_examples_do_not_meet(layer, seed, row):
     x = np.random.default_rng(seed).normal(size=(4, 64)).astype(np.float32)
     other = np.full_like(x, np.nan)
     other[row] = x[row]
@@ -164,10 +180,13 @@ def test_nrm_03_both_modes_and_second_order():
         check_grads(run, (x, jnp.float64(0.1)), 2, eps=1e-4, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["layer", "group", "rms"])
+@pytest.mark.parametrize("name", ["layer", "layer of many", "group", "rms"])
 def test_gradients_of_gain_and_shift_in_both_modes_and_second_order(name):
     norms = {
         "layer": lambda x, gain, shift: hondo.layer_norm(x, gain, shift, epsilon=0.1),
+        "layer of many": lambda x, *vectors: hondo.layer_norm(
+            jnp.tile(x, (1366, 1)), *vectors, epsilon=0.1
+        )[:3],
         "group": lambda x, gain, shift: hondo.group_norm(x, gain, shift, groups=2, epsilon=0.1),
         "rms": lambda x, gain, shift: hondo.rms_norm(x, gain, epsilon=0.1) + shift,
     }
@@ -184,7 +203,7 @@ def test_gradients_of_gain_and_shift_in_both_modes_and_second_order(name):
 def test_nrm_06_permuting_features_permutes_the_output(x, seed):
     # Integers on the lattice: sums are exact in any order.
     order = np.random.default_rng(seed).permutation(16)
-    for norm in (layer, rms):
+    for norm in (layer, layer_of_many, rms):
         np.testing.assert_array_equal(np.asarray(norm(x[:, order])), np.asarray(norm(x))[:, order])
 
 
@@ -193,7 +212,8 @@ def test_half_precision_sums_in_float32(dtype):
     x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 512)) * 100, dtype)
     want = standard(np.asarray(x, np.float64), EPS, (1,))
     out = unit_roundoff(dtype) * (np.abs(want.xhat) + want.tight) + float(jnp.finfo(dtype).tiny)
-    assert np.all(np.abs(np.asarray(layer(x), np.float64) - want.xhat) <= want.tight + out)
+    for norm in (layer, layer_of_many):
+        assert np.all(np.abs(np.asarray(norm(x), np.float64) - want.xhat) <= want.tight + out)
     wide = np.asarray(x, np.float64)
     want = wide / np.sqrt(np.mean(wide**2, axis=1, keepdims=True) + EPS)
     allowed = (unit_roundoff(dtype) + gamma(512)) * np.abs(want) + float(jnp.finfo(dtype).tiny)
@@ -293,9 +313,10 @@ def _normalizations(features):
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("rows", [2048, 4096])
 @pytest.mark.parametrize("name", ["batch", "layer", "rms"])
-def test_forward_and_backward_keep_nothing_as_large_as_their_input(name, dtype) -> None:
-    x = jnp.ones((2048, 512), dtype)
+def test_forward_and_backward_keep_nothing_as_large_as_their_input(name, rows, dtype) -> None:
+    x = jnp.ones((rows, 512), dtype)
 
     def both(x, g):
         y, pullback = jax.vjp(_normalizations(512)[name], x)

@@ -17,7 +17,7 @@ from jax import lax
 from jaxtyping import Array
 
 from hondo._checks import error
-from hondo._dtypes import wide
+from hondo._dtypes import convert, wide
 
 SAMPLE_EVERY = 8
 
@@ -69,7 +69,7 @@ def statistics(x: Array, axes: tuple[int, ...], valid: Array | None, axis_name: 
     # Twice, and apart from every other use of x, so that each sum is one pass.
     once = apart(x, pivot)
     again = apart(*once)
-    deviation, same = (select(valid, x.astype(dtype) - pivot) for x, pivot in (once, again))
+    deviation, same = (select(valid, convert(x, dtype) - pivot) for x, pivot in (once, again))
     first, second = total(axes, axis_name, deviation, same * same)
     residual = first / at_least_one(n)
     m2 = jnp.maximum(second - first * residual, 0.0)
@@ -78,7 +78,7 @@ def statistics(x: Array, axes: tuple[int, ...], valid: Array | None, axis_name: 
 
 def _pivot(x: Array, axes: tuple[int, ...], valid: Array | None, axis_name: Any) -> Array:
     sampled = _sample(x, axes) if valid is None else x
-    values = select(valid, sampled.astype(accumulation_dtype(x)))
+    values = select(valid, convert(sampled, accumulation_dtype(x)))
     n = _entries(sampled, axes, valid, axis_name)
     return total(axes, axis_name, values)[0] / at_least_one(n)
 
@@ -168,11 +168,11 @@ def standardize(
     pivot, var = _with_fallback(n, stats, fallback)
     inverse = 1.0 / jnp.sqrt(var + epsilon)
     y = gain * _xhat(valid, x, pivot, stats.residual, inverse) + shift
-    return Standardized(y.astype(x.dtype), inverse, stats)
+    return Standardized(convert(y, x.dtype), inverse, stats)
 
 
 def _xhat(valid: Array | None, x: Array, pivot: Array, residual: Array, inverse: Array) -> Array:
-    xhat = ((x.astype(inverse.dtype) - pivot) - residual) * inverse
+    xhat = ((convert(x, inverse.dtype) - pivot) - residual) * inverse
     return xhat if valid is None else jnp.where(valid | jnp.isfinite(xhat), xhat, 0.0)
 
 
@@ -234,7 +234,7 @@ def _tangent(
 
 def _deviation(kept: Array | None, x: Array, pivot: Array, residual: Array) -> Array:
     """Takes the mean out of x: the sums with it, 1/s left out, cost half of those with x̂."""
-    return select(kept, (x.astype(pivot.dtype) - pivot) - residual)
+    return select(kept, (convert(x, pivot.dtype) - pivot) - residual)
 
 
 def sum_apart(x: Array, *terms: Array) -> Array:

@@ -7,6 +7,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from hondo._checks import check_probability, check_range
+from hondo._dtypes import convert
 from hondo.normalization._standardize import feature_row, standardize
 from hondo.normalization.moments import Moments, as_moments, valid_mask
 from hondo.normalization.running import BatchStats, init_batch_stats, update_batch_stats
@@ -179,5 +180,5 @@ def batch_norm_inference(
     mean = lax.stop_gradient(feature_row("stats.mean", stats.mean, x))
     var = lax.stop_gradient(feature_row("stats.var", stats.var, x))
     inverse = 1.0 / jnp.sqrt(var + jnp.asarray(epsilon, var.dtype))
-    xhat = (x.astype(mean.dtype) - mean) * inverse
-    return (gain * xhat + shift).astype(x.dtype)
+    xhat = (convert(x, mean.dtype) - mean) * inverse
+    return convert(gain * xhat + shift, x.dtype)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from hondo._checks import check_count, check_range, error
+from hondo.normalization._one_pass import fits_one_pass, normalize_rows
 from hondo.normalization._standardize import apart, feature_row, standardize, sum_apart
 
 
@@ -46,7 +47,10 @@ def layer_norm(
     References:
         Ba, Kiros & Hinton 2016, eq. 3.
     """
-    return _normalize(x, x.shape, (x.ndim - 1,), scale, bias, epsilon)
+    if not fits_one_pass(x):
+        return _normalize(x, x.shape, (x.ndim - 1,), scale, bias, epsilon)
+    gain, shift, epsilon = _parameters(x, scale, bias, epsilon)
+    return normalize_rows(x, gain, shift, epsilon)
 
 
 def group_norm(
@@ -149,13 +153,17 @@ def _normalize(
     epsilon: Any,
 ) -> Array:
     """Standardizes x, seen in another shape, over the axes of that shape."""
-    check_range("epsilon", epsilon, 0.0, open_low=True, repair="1e-5 is usual.")
+    gain, shift, epsilon = _parameters(x, scale, bias, epsilon)
     row = (1,) * (x.ndim - 1) + shape[x.ndim - 1 :]
-    gain = feature_row("scale", scale, x, 1.0).reshape(row)
-    shift = feature_row("bias", bias, x).reshape(row)
-    epsilon = jnp.asarray(epsilon, gain.dtype)
+    gain, shift = gain.reshape(row), shift.reshape(row)
     out = standardize(x.reshape(shape), gain, shift, epsilon, None, None, axes, None)
     return out.y.reshape(x.shape)
+
+
+def _parameters(x: Array, scale: Any, bias: Any, epsilon: Any) -> tuple[Array, Array, Array]:
+    check_range("epsilon", epsilon, 0.0, open_low=True, repair="1e-5 is usual.")
+    gain, shift = feature_row("scale", scale, x, 1.0), feature_row("bias", bias, x)
+    return gain, shift, jnp.asarray(epsilon, gain.dtype)
 
 
 def rms_norm(

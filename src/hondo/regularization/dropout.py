@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from hondo._checks import check_key
-from hondo._dtypes import wide
+from hondo._dtypes import convert, wide
 from hondo.regularization.masks import (
     apply_dropout_mask,
     check_keep_prob,
@@ -119,8 +119,7 @@ def inverted_dropout(
 
 @jax.custom_jvp
 def _masked_and_scaled(x: Array, mask: Array, scale: Array) -> Array:
-    """Selects before rounding to the dtype: XLA rounds once more after selecting in bfloat16."""
-    return apply_dropout_mask(x.astype(scale.dtype) * scale, mask).astype(x.dtype)
+    return convert(apply_dropout_mask(convert(x, scale.dtype) * scale, mask), x.dtype)
 
 
 @_masked_and_scaled.defjvp
@@ -131,8 +130,8 @@ def _masked_and_scaled_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
     time.
     """
     x, mask, scale = primals
-    selected = apply_dropout_mask(jnp.asarray(tangents[0], scale.dtype), mask)
-    return _masked_and_scaled(*primals), (selected * scale).astype(x.dtype)
+    selected = apply_dropout_mask(convert(tangents[0], scale.dtype), mask)
+    return _masked_and_scaled(*primals), convert(selected * scale, x.dtype)
 
 
 def gaussian_dropout(

@@ -14,6 +14,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt32
 
 from hondo._checks import check_key, check_probability, error
+from hondo._dtypes import convert
 from hondo._words import keyed_words, random_words, unit_interval
 
 # The numbers of values of a uint32, and the largest float32 below 1.
@@ -155,7 +156,10 @@ def apply_dropout_mask(
     fits = mask.ndim == x.ndim and all(size in (1, full) for size, full in pairs)
     if not fits:
         raise error("mask", mask.shape, f"of a shape that broadcasts to {x.shape}")
-    return jnp.where(mask, x, jnp.zeros((), x.dtype))
+    if x.dtype != jnp.bfloat16:
+        return jnp.where(mask, x, jnp.zeros((), x.dtype))
+    # XLA selects in float32 on CPU and rounds, slowly, what needs no rounding.
+    return convert(jnp.where(mask, convert(x, jnp.float32), 0.0), x.dtype)
 
 
 def check_keep_prob(keep_prob: ArrayLike) -> None:
