@@ -311,6 +311,60 @@ def test_the_pivot_is_within_eight_variances_of_the_mean(shape, seed, row):
 STATISTICS = jax.jit(lambda x, axes: statistics(x, axes, None, None), static_argnums=1)
 
 
+MANY = (2**14, 8)
+OF_MANY = jax.jit(lambda x: statistics(x, (0,), None, None))
+
+
+@given(
+    kappas=st.lists(st.sampled_from([0.0, -1.0, 2.5, 3.5, -1e2, 1e4]), min_size=8, max_size=8),
+    power=st.integers(-20, 20),
+    seed=SEEDS,
+)
+def test_a_large_batch_is_summed_about_zero_where_that_is_near(kappas, power, seed):
+    z = np.random.default_rng(seed).normal(size=MANY)
+    x = ((z + kappas) * 2.0**power).astype(np.float32)
+    # Without epsilon's help: 1/s is as large as the data are small.
+    epsilon = EPS * 4.0**power
+    want = standard(x, epsilon, (0,))
+    assert np.all(np.abs(np.asarray(xhat(x, epsilon), np.float64) - want.xhat) <= want.tight)
+    near = np.abs(kappas) < np.sqrt(8)
+    np.testing.assert_array_equal(np.asarray(OF_MANY(x).pivot)[0] == 0, near)
+    # Nor does a channel's route depend on the others'.
+    alone = np.where(np.arange(8) == seed % 8, x, np.float32(np.nan))
+    for one, other in zip(OF_MANY(x)[1:], OF_MANY(alone)[1:], strict=True):
+        assert bits(one[:, seed % 8]) == bits(other[:, seed % 8])
+
+
+# All squares overflow; only their sum does, and not n times the squared mean.
+@pytest.mark.parametrize(("mean", "std"), [(3e19, 3e16), (1.42e17, 3.5e16)])
+def test_a_large_batch_whose_squares_overflow_has_its_variance_all_the_same(mean, std):
+    z = np.random.default_rng(0).normal(size=MANY)
+    x = (mean + std * z).astype(np.float32)
+    assert np.all(np.sum(x.astype(np.float64) ** 2, axis=0) > np.finfo(np.float32).max)
+    want = np.var(x.astype(np.float64), axis=0)
+    # The same bound as for x̂: the relative error of a variance about a sample's mean.
+    got = np.asarray(OF_MANY(x).m2[0], np.float64) / MANY[0]
+    np.testing.assert_allclose(got, want, rtol=20 * gamma(MANY[0]))
+
+
+@pytest.mark.parametrize("shift", [0.0, 100.0])
+def test_large_batches_have_their_derivatives_in_both_modes(shift):
+    rng = np.random.default_rng(0)
+    x, dx = (rng.normal(size=MANY).astype(np.float32) for _ in range(2))
+    x = x + np.float32(shift)
+    deviation = x - x.mean(0, dtype=np.float64)
+    want = 2 * np.sum(deviation * dx, axis=0)
+    # A sum over x - p, at most √8 standard deviations off, and p's share of the sum of dx.
+    terms = np.abs(deviation) + 2 * np.sqrt(8 * np.var(x, axis=0, dtype=np.float64))
+    allowed = gamma(MANY[0] + 4) * 2 * np.sum(terms * np.abs(dx), axis=0)
+    m2 = jax.jit(lambda x: hondo.batch_moments(x).m2)
+    _, forward = jax.jvp(m2, (x,), (dx,))
+    (slope,) = jax.vjp(m2, x)[1](jnp.ones(8))
+    backward = np.sum(np.asarray(slope, np.float64) * dx, axis=0)
+    assert np.all(np.abs(np.asarray(forward) - want) <= allowed)
+    assert np.all(np.abs(backward - want) <= allowed)
+
+
 @pytest.mark.promise(6)
 @pytest.mark.parametrize("rank", ["leading", "full", "channel", "spatial"])
 def test_every_form_of_mask(rank):

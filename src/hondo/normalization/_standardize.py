@@ -3,7 +3,8 @@
 Statistics are sums over the deviations from a pivot, x - p. The pivot is the mean of a sample of at
 least one entry in eight, so that (p - mean)² is at most eight variances, whatever the data: nothing
 cancels. For a batch without a mask the sample is every eighth example, and the statistics cost
-what E[x²] - E[x]² costs and an eighth of a reading of x; otherwise it is all the valid entries.
+what E[x²] - E[x]² costs and an eighth of a reading of x; otherwise it is all the valid entries. In
+a large batch the pivot is 0 wherever that is as near.
 """
 
 import math
@@ -20,6 +21,8 @@ from hondo._checks import error
 from hondo._dtypes import convert, wide
 
 SAMPLE_EVERY = 8
+# From so many entries on, less to add up is worth a branch.
+_MANY = 2**17
 
 
 class Statistics(NamedTuple):
@@ -63,17 +66,60 @@ def feature_row(name: str, vector: Array | None, x: Array, default: float = 0.0)
 
 def statistics(x: Array, axes: tuple[int, ...], valid: Array | None, axis_name: Any) -> Statistics:
     """The statistics of the valid entries over the axes, and over the named axis if any."""
-    dtype = accumulation_dtype(x)
     n = _entries(x, axes, valid, axis_name)
-    pivot = lax.stop_gradient(_pivot(x, axes, valid, axis_name))
+    if valid is None and axis_name is None and x.size >= _MANY:
+        return Statistics(n, *_of_many(x, axes))
+    return Statistics(n, *_about(_pivot(x, axes, valid, axis_name), x, axes, valid, axis_name))
+
+
+def _about(
+    pivot: Array, x: Array, axes: tuple[int, ...], valid: Array | None, axis_name: Any
+) -> tuple[Array, Array, Array]:
+    """The pivot, what it lacks of the mean, and the sum of squared deviations from the mean."""
+    pivot = lax.stop_gradient(pivot)
     # Twice, and apart from every other use of x, so that each sum is one pass.
     once = apart(x, pivot)
     again = apart(*once)
-    deviation, same = (select(valid, convert(x, dtype) - pivot) for x, pivot in (once, again))
-    first, second = total(axes, axis_name, deviation, same * same)
+    deviation, same = (select(valid, convert(x, pivot.dtype) - pivot) for x, pivot in (once, again))
+    n = _entries(x, axes, valid, axis_name)
+    return pivot, *_residual_and_m2(n, *total(axes, axis_name, deviation, same * same))
+
+
+def _residual_and_m2(n: Any, first: Array, second: Array) -> tuple[Array, Array]:
     residual = first / at_least_one(n)
-    m2 = jnp.maximum(second - first * residual, 0.0)
-    return Statistics(n, pivot, residual, m2)
+    return residual, jnp.maximum(second - first * residual, 0.0)
+
+
+# Jitted, because a branch is compiled anew whenever it is met outside a jit.
+@partial(jax.jit, static_argnums=1)
+def _of_many(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array, Array]:
+    """About 0 on CPU wherever 0 is as near the mean as a sample's mean is sure to be.
+
+    Sums of x and x² cost two thirds there. Other compilers make both sums in one reading of x, with
+    a pivot or without, and a branch would keep them waiting.
+    """
+    sampled = partial(_about_sample, axes=axes)
+    return lax.platform_dependent(x, cpu=partial(_about_zero, axes=axes), default=sampled)
+
+
+def _about_sample(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array, Array]:
+    return _about(_pivot(x, axes, None, None), x, axes, None, None)
+
+
+def _about_zero(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array, Array]:
+    (once,) = apart(x)
+    value, same = (convert(x, accumulation_dtype(x)) for x in (once, *apart(once)))
+    n = _entries(x, axes, None, None)
+    mean, m2 = _residual_and_m2(n, *total(axes, None, value, same * same))
+    near = (n * mean * mean <= SAMPLE_EVERY * m2) & jnp.isfinite(m2)
+    zero = jnp.zeros_like(mean), mean, m2
+
+    def some_far(x: Array) -> tuple[Array, Array, Array]:
+        # Each by itself, so that no channel's bits depend on another's data.
+        pairs = zip(zero, _about_sample(x, axes), strict=True)
+        return tuple(jnp.where(near, one, other) for one, other in pairs)
+
+    return lax.cond(jnp.all(near), lambda _: zero, some_far, x)
 
 
 def _pivot(x: Array, axes: tuple[int, ...], valid: Array | None, axis_name: Any) -> Array:
@@ -209,7 +255,7 @@ def _tangent(
     entries = _entries(x, axes, valid, axis_name)
     n, (pivot, _) = at_least_one(entries), _with_fallback(entries, stats, fallback)
     kept = None if valid is None else valid | jnp.isfinite(x)
-    wide = jnp.asarray(dx, inverse.dtype)
+    wide = convert(dx, inverse.dtype)
     once = (x, pivot, stats.residual)
     again = apart(*once)
     first, second = total(
