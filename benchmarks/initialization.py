@@ -28,10 +28,10 @@ def _draw(settings: Settings) -> Rows:
     key, shape = jax.random.key(0), (side, side)
     flax = jax.nn.initializers.he_normal()  # Flax takes its initializers from JAX.
     untruncated = jax.nn.initializers.normal((2 / side) ** 0.5)
+    draws = {"hondo": hondo.he_normal(), "flax": flax, "flax, untruncated": untruncated}
     runs = {
-        "hondo": bound(lambda key: hondo.he_normal()(key, shape, jnp.float32), key),
-        "flax": bound(lambda key: flax(key, shape, jnp.float32), key),
-        "flax, untruncated": bound(lambda key: untruncated(key, shape, jnp.float32), key),
+        name: bound(lambda key, draw=draw: draw(key, shape, jnp.float32), key)
+        for name, draw in draws.items()
     }
     if installed("torch"):
         runs["torch"] = _torch_run(shape)

@@ -22,7 +22,7 @@ from jax.extend.core import jaxprs_in_params
 from scipy import stats
 
 import hondo
-from hondo._words import keyed_words, random_words
+from hondo._words import keyed_words, random_words, words_to_compare
 from hondo.regularization import masks
 
 KEY = jax.random.key(2014)
@@ -242,9 +242,18 @@ def test_the_drawn_probability_is_p_rounded_down_to_2_32(keep_prob) -> None:
     assert drawn == single or keep_prob < 2**-9
 
 
+@pytest.mark.parametrize("shape", [(64, 1024), (3, 8), (5, 7), (2**17,)])
+def test_masks_compare_the_words_that_the_batteries_see(shape) -> None:
+    # Where the low bits of the threshold are 0, the last shift cannot be told.
+    words = np.asarray(keyed_words(KEY, shape))
+    for fraction in (1, 2**13, 2**14 - 1):
+        want = words < np.uint32(fraction << 18)
+        np.testing.assert_array_equal(draw(KEY, shape, fraction / 2**14), want)
+
+
 def test_a_smaller_keep_prob_keeps_a_subset() -> None:
     # The sharpest check of the threshold: the smallest word kept decides, to one part in 2^32.
-    words = np.asarray(jax.jit(lambda: keyed_words(KEY, (1024,)))())
+    words = np.asarray(words_to_compare(KEY, (1024,)))
     for word in np.sort(words)[[0, 7, 511]]:
         keep_prob = np.float32(np.float64(word) / 2**32)
         want = words < np.uint32(np.floor(np.float64(keep_prob) * 2**32))

@@ -39,8 +39,6 @@ def unit_interval(words: UInt32[Array, "*shape"]) -> Float[Array, "*shape"]:
     return lax.bitcast_convert_type((words >> 9) | one, jnp.float32) - 1.0
 
 
-# Jitted so that layers of one shape share one trace; XLA inlines it all the same.
-@partial(jax.jit, static_argnames="shape")
 def keyed_words(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "..."]:
     """A uniform 32-bit word for each element: its place in its row, hashed under words of the row.
 
@@ -52,15 +50,35 @@ def keyed_words(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "...
         >>> keyed_words(jax.random.key(0), (2, 9)).shape
         (2, 9)
     """
-    if not (shape and _SHORTEST_ROW <= shape[-1] <= _LONGEST_ROW):
+    words = words_to_compare(key, shape)
+    return words ^ (words >> 14) if _by_rows(shape) else words
+
+
+# Jitted so that layers of one shape share one trace; XLA inlines it all the same.
+@partial(jax.jit, static_argnames="shape")
+def words_to_compare(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "..."]:
+    """Uniform words as `keyed_words` has them but for their low bits, two operations cheaper.
+
+    The last shift mixes the 18 low bits only. A comparison with a threshold sees them where the 14
+    high ones are equal to the threshold's: hardly ever, and never if its own low bits are 0.
+
+    Example:
+        >>> key = jax.random.key(0)
+        >>> bool((words_to_compare(key, (9,)) >> 18 == keyed_words(key, (9,)) >> 18).all())
+        True
+    """
+    if not _by_rows(shape):
         return indexed_words(key, shape)
     pairs = indexed_words(key, (*shape[:-1], 2))
     column = lax.broadcasted_iota(jnp.uint32, shape, len(shape) - 1)
     # Shifts and multipliers of `triple32`, found by C. Wellons' hash-prospector search. Its first
     # shift is left out: it would bring down bits that a row's elements share, of a random word.
     first = (column ^ pairs[..., :1]) * jnp.uint32(0xED5AD4BB) + pairs[..., 1:]
-    third = _stir(_stir(first, 11, 0xAC4C1B51), 15, 0x31848BAB)
-    return third ^ (third >> 14)
+    return _stir(_stir(first, 11, 0xAC4C1B51), 15, 0x31848BAB)
+
+
+def _by_rows(shape: tuple[int, ...]) -> bool:
+    return bool(shape) and _SHORTEST_ROW <= shape[-1] <= _LONGEST_ROW
 
 
 def indexed_words(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "..."]:

@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt32
 
 from hondo._checks import check_key, check_probability, error
 from hondo._dtypes import convert
-from hondo._words import keyed_words, random_words, unit_interval
+from hondo._words import random_words, unit_interval, words_to_compare
 
 # The numbers of values of a uint32, and the largest float32 below 1.
 _WORDS = 2.0**32
@@ -69,7 +69,7 @@ def dropout_mask(
     check_keep_prob(keep_prob)
     drawn = _drawn_shape(tuple(shape), broadcast_dims)
     always = jnp.asarray(keep_prob).astype(jnp.float32) >= 1.0
-    return (keyed_words(key, drawn) < _threshold(keep_prob)) | always
+    return (words_to_compare(key, drawn) < _threshold(keep_prob)) | always
 
 
 def bernoulli_mask(
