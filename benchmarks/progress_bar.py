@@ -16,7 +16,7 @@ NAME = "progress"
 
 def compare(settings: Settings) -> Rows:
     """Throughput of `fit_with_progress` over that of `fit`, in runs of a few seconds."""
-    runs = _runs(100 if settings.quick else 500)
+    runs = _runs(200 if settings.quick else 2000)
     times = race(runs, settings._replace(seconds=0.0))
     low, median, high = ratio(times, "fit", "fit_with_progress")
     what = "throughput, with the bar / without"
