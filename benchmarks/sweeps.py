@@ -24,6 +24,7 @@ from benchmarks.reference_problem import BATCH, LEARNING_RATE, HondoNetwork, dig
 
 NAME = "sweep"
 PATIENCE = 10
+Members = list[tuple[float, int]]
 L2 = (0.0, 1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 
 
@@ -38,23 +39,25 @@ def compare(settings: Settings) -> Rows:
 def measure(settings: Settings) -> Rows:
     """The comparison itself."""
     epochs = 20 if settings.quick else 100
-    once = settings._replace(seconds=0.0)
     few = [(l2, seed) for l2 in L2 for seed in range(1 if settings.quick else 4)]
-    peer, in_turn = _fastest_peer(few, epochs)
-    times = race({**_ours(few, epochs), peer: in_turn}, once)
-    devices = f"{len(jax.local_devices())} {jax.default_backend()} device(s)"
-    case = f"{len(few)} runs, {devices}"
-    yield Row(NAME, case, "hondo.sweep / hondo.fit in turn", *ratio(times, "sweep", "fit"), 0.55)
-    yield Row(NAME, case, f"hondo.sweep / {peer}'s loop in turn", *ratio(times, "sweep", peer), 0.2)
-    if settings.quick:
-        return
-    many = [(float(l2), seed) for l2 in np.geomspace(1e-6, 1e-2, 32) for seed in range(8)]
-    times = race(_ours(many, epochs), once._replace(rounds=3))
-    case = f"{len(many)} runs, {devices}"
-    yield Row(NAME, case, "hondo.sweep / hondo.fit in turn", *ratio(times, "sweep", "fit"), 0.55)
+    peer = _fastest_peer(epochs)
+    yield from _compare(few, epochs, peer, settings._replace(seconds=0.0))
+    if not settings.quick:
+        many = [(float(l2), seed) for l2 in np.geomspace(1e-6, 1e-2, 32) for seed in range(8)]
+        yield from _compare(many, epochs, peer, settings._replace(seconds=0.0, rounds=3))
 
 
-def _ours(members: list[tuple[float, int]], max_epochs: int) -> dict[str, Any]:
+def _compare(members: Members, epochs: int, peer: tuple[str, Any], settings: Settings) -> Rows:
+    name, run = peer
+    in_turn = {name: lambda: [run(seed, l2) for l2, seed in members]}
+    times = race({**_ours(members, epochs), **in_turn}, settings)
+    case = f"{len(members)} runs, {len(jax.local_devices())} {jax.default_backend()} device(s)"
+    yield Row(NAME, case, "hondo.sweep / hondo.fit in turn", *ratio(times, "sweep", "fit"), 0.55)
+    what = f"hondo.sweep / {name}'s loop in turn"
+    yield Row(NAME, case, what, *ratio(times, "sweep", name), 0.2)
+
+
+def _ours(members: Members, max_epochs: int) -> dict[str, Any]:
     """The same members both ways; `fit` is compiled once and called with each."""
     train, valid = jax.tree.map(jnp.asarray, digits())
     problem = hondo.supervised(HondoNetwork(), loss="cross_entropy")
@@ -86,15 +89,15 @@ def _ours(members: list[tuple[float, int]], max_epochs: int) -> dict[str, Any]:
     return {"fit": in_turn, "sweep": at_once}
 
 
-def _fastest_peer(members: list[tuple[float, int]], max_epochs: int) -> tuple[str, Any]:
-    """The library whose loop takes least for one member, and its loop over all of them."""
+def _fastest_peer(epochs: int) -> tuple[str, Any]:
+    """The library whose loop takes least for one member, and that loop."""
     makers = only_installed({"flax.linen": ("flax", linen_run), "haiku": ("haiku", haiku_run)})
-    runs = {name: make(max_epochs, PATIENCE) for name, make in makers.items()}
+    runs = {name: make(epochs, PATIENCE) for name, make in makers.items()}
     for run in runs.values():
         run(0, 0.0)
     seconds = {name: clock(partial(run, 0, 0.0)) for name, run in runs.items()}
     fastest = min(seconds, key=lambda name: seconds[name])
-    return fastest, lambda: [runs[fastest](seed, l2) for l2, seed in members]
+    return fastest, runs[fastest]
 
 
 if __name__ == "__main__":

@@ -116,8 +116,7 @@ def _about_zero(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array, Array]:
 
     def some_far(x: Array) -> tuple[Array, Array, Array]:
         # Each by itself, so that no channel's bits depend on another's data.
-        pairs = zip(zero, _about_sample(x, axes), strict=True)
-        return tuple(jnp.where(near, one, other) for one, other in pairs)
+        return jax.tree.map(partial(jnp.where, near), zero, _about_sample(x, axes))
 
     return lax.cond(jnp.all(near), lambda _: zero, some_far, x)
 
