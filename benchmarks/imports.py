@@ -15,7 +15,8 @@ def compare(settings: Settings) -> Rows:
         "jax + flax.linen + optax": "import jax, flax.linen, optax",
     }
     runs = {name: lambda code=code: _python(code) for name, code in statements.items()}
-    times = race(runs, settings._replace(seconds=0.0))
+    rounds = 3 if settings.quick else settings.rounds
+    times = race(runs, settings._replace(seconds=0.0, rounds=rounds))
     yield against(NAME, "a fresh process", times, "jax + flax.linen + optax", 1.1)
 
 

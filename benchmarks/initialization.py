@@ -70,7 +70,7 @@ def _compile(settings: Settings) -> Rows:
         "hondo, Repeat": _Repeated(hondo.he_normal()),
     }
     seconds: dict[str, list[float]] = {name: [] for name in networks}
-    for _ in range(min(settings.rounds, 5)):
+    for _ in range(1 if settings.quick else min(settings.rounds, 5)):
         for name, network in networks.items():
             seconds[name].append(_compile_seconds(network, x))
     for name, goal in (("hondo", None), ("hondo, Repeat", 0.3)):

@@ -87,6 +87,8 @@ def clock(run: Run, calls: int = 1) -> float:
 def _calls(run: Run, seconds: float) -> int:
     """How many calls fill a turn; asking warms up."""
     clock(run)
+    if seconds == 0.0:
+        return 1
     return max(1, round(seconds / max(clock(run), 1e-7)))
 
 

@@ -25,7 +25,7 @@ def compare(settings: Settings) -> Rows:
 def _compile(settings: Settings, depths: list[int]) -> Rows:
     for unroll in (1, UNROLL):
         seconds: dict[int, list[float]] = {depth: [] for depth in depths}
-        for _ in range(settings.rounds):
+        for _ in range(2 if settings.quick else settings.rounds):
             for depth in depths:
                 gradient = _gradient(hondo.repeat(_block, depth, unroll=unroll))
                 seconds[depth].append(_compile_seconds(gradient, depth))
