@@ -42,16 +42,16 @@ def _draw(settings: Settings) -> Rows:
 
 def _in_place(draw: Callable[..., Any], key: Any, shape: tuple[int, int]) -> Callable[[], Any]:
     """Draws into the memory of the weights before: new memory takes as long as the draws."""
+    held = [jnp.zeros(shape, jnp.float32)]
 
-    @partial(jax.jit, donate_argnums=0, keep_unused=True)
-    def again(weights: Any) -> Any:
+    @partial(jax.jit, donate_argnums=1, keep_unused=True)
+    def again(key: Any, weights: Any) -> Any:
         return draw(key, weights.shape, weights.dtype)
 
     def run() -> Any:
-        held[0] = again(held[0])
+        held[0] = again(key, held[0])
         return held[0]
 
-    held = [jnp.zeros(shape, jnp.float32)]
     return run
 
 
