@@ -80,6 +80,18 @@ def test_derivatives_are_those_of_astype(name, dtype):
         )
 
 
+@pytest.mark.parametrize(
+    ("dtype", "other"), [(jnp.float32, jnp.bfloat16), (jnp.bfloat16, jnp.float32)]
+)
+def test_one_conversion_has_slope_one(dtype, other):
+    # There and back, two wrong signs would make a right one.
+    x = jnp.asarray([1.5, -0.75, 3.0], dtype)
+    (slope,) = jax.vjp(lambda x: convert(x, other), x)[1](jnp.asarray([1.0, 2.0, -3.0], other))
+    assert slope.dtype == dtype
+    assert slope.tolist() == [1.0, 2.0, -3.0]
+    assert jax.jvp(lambda x: convert(x, other), (x,), (x,))[1].tolist() == x.tolist()
+
+
 @pytest.mark.parametrize("axis_type", ["Auto", "Explicit"])
 def test_a_sharded_array_keeps_its_sharding(axis_type):
     types = (getattr(jax.sharding.AxisType, axis_type),)

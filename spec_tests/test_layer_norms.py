@@ -183,19 +183,22 @@ def test_nrm_03_both_modes_and_second_order():
 @pytest.mark.parametrize("name", ["layer", "layer of many", "group", "rms"])
 def test_gradients_of_gain_and_shift_in_both_modes_and_second_order(name):
     norms = {
-        "layer": lambda x, gain, shift: hondo.layer_norm(x, gain, shift, epsilon=0.1),
-        "layer of many": lambda x, *vectors: hondo.layer_norm(
-            jnp.tile(x, (1366, 1)), *vectors, epsilon=0.1
+        "layer": lambda x, *vectors, epsilon: hondo.layer_norm(x, *vectors, epsilon=epsilon),
+        "layer of many": lambda x, *vectors, epsilon: hondo.layer_norm(
+            jnp.tile(x, (1366, 1)), *vectors, epsilon=epsilon
         )[:3],
-        "group": lambda x, gain, shift: hondo.group_norm(x, gain, shift, groups=2, epsilon=0.1),
-        "rms": lambda x, gain, shift: hondo.rms_norm(x, gain, epsilon=0.1) + shift,
+        "group": lambda x, *vectors, epsilon: hondo.group_norm(
+            x, *vectors, groups=2, epsilon=epsilon
+        ),
+        "rms": lambda x, gain, shift, epsilon: hondo.rms_norm(x, gain, epsilon=epsilon) + shift,
     }
+    run = jax.jit(lambda *vectors: norms[name](*vectors[:3], epsilon=vectors[3]))
     with jax.enable_x64(True):
         rng = np.random.default_rng(4)
         x, gain, shift = (jnp.asarray(rng.normal(size=s)) for s in ((3, 6), (6,), (6,)))
         shift = jnp.broadcast_to(shift, x.shape) if name == "rms" else shift
-        arguments = (x, gain, shift)
-        check_grads(jax.jit(norms[name]), arguments, 2, eps=1e-4, atol=1e-4, rtol=1e-4)
+        arguments = (x, gain, shift, jnp.float64(0.1))
+        check_grads(run, arguments, 2, eps=1e-4, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.spec("NRM-06")
@@ -303,12 +306,11 @@ def test_xct_04_wrong_arguments_raise():
 
 
 def _normalizations(features):
-    gain, shift = jnp.full(features, 1.5), jnp.full(features, 0.5)
     stats = hondo.init_batch_stats(features)
     return {
-        "batch": lambda x: hondo.batch_norm(x, stats, gain, shift, decay=0.9, epsilon=1e-5)[0],
-        "layer": lambda x: hondo.layer_norm(x, gain, shift, epsilon=1e-5),
-        "rms": lambda x: hondo.rms_norm(x, gain, epsilon=1e-5),
+        "batch": lambda x, *v: hondo.batch_norm(x, stats, *v, decay=0.9, epsilon=1e-5)[0],
+        "layer": lambda x, *vectors: hondo.layer_norm(x, *vectors, epsilon=1e-5),
+        "rms": lambda x, gain, shift: hondo.rms_norm(x, gain, epsilon=1e-5),
     }
 
 
@@ -319,7 +321,8 @@ def test_forward_and_backward_keep_nothing_as_large_as_their_input(name, rows, d
     x = jnp.ones((rows, 512), dtype)
 
     def both(x, g):
-        y, pullback = jax.vjp(_normalizations(512)[name], x)
+        gain, shift = jnp.full(512, 1.5), jnp.full(512, 0.5)
+        y, pullback = jax.vjp(_normalizations(512)[name], x, gain, shift)
         return y, pullback(g)
 
     analysis = jax.jit(both).lower(x, x).compile().memory_analysis()

@@ -22,7 +22,7 @@ from jax.extend.core import jaxprs_in_params
 from scipy import stats
 
 import hondo
-from hondo._words import keyed_words, random_words, words_to_compare
+from hondo._words import indexed_words, keyed_words, random_words, words_to_compare
 from hondo.regularization import masks
 
 KEY = jax.random.key(2014)
@@ -249,6 +249,18 @@ def test_masks_compare_the_words_that_the_batteries_see(shape) -> None:
     for fraction in (1, 2**13, 2**14 - 1):
         want = words < np.uint32(fraction << 18)
         np.testing.assert_array_equal(draw(KEY, shape, fraction / 2**14), want)
+
+
+def test_rows_that_share_their_first_word_have_other_words() -> None:
+    # Of 2^18 rows some eight pairs have the same first word by chance: only the second differs.
+    first, second = np.asarray(indexed_words(KEY, (2**18, 2))).T
+    order = np.argsort(first)
+    same = np.flatnonzero(first[order][1:] == first[order][:-1])
+    assert len(same) > 0
+    words = np.asarray(keyed_words(KEY, (2**18, 8)))
+    for i, j in zip(order[same], order[same + 1], strict=True):
+        assert second[i] != second[j]
+        assert np.all(words[i] != words[j])
 
 
 def test_a_smaller_keep_prob_keeps_a_subset() -> None:
