@@ -20,7 +20,7 @@ def _logistic(x):
     return np.where(x >= 0, 1 / (1 + e), e / (1 + e))
 
 
-def slack(x):
+def slack(x: np.ndarray | float) -> np.ndarray | np.float64:
     """The exponential of an argument that is rounded: |x| units, and a few more."""
     return ulps(8) + gamma(2) * np.minimum(np.abs(np.float64(x)), 110)
 

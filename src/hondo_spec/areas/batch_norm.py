@@ -8,6 +8,7 @@ from hondo_spec import draws
 from hondo_spec.bounds import GRID, U32, UNITS, gamma, standard
 from hondo_spec.property import prop
 from hondo_spec.results import Check, Exact, Holds
+from hondo_spec.target import Operation
 
 ALGORITHM = "slide 17; Ioffe & Szegedy 2015, algorithm 1"
 RUNNING = "slide 18; Ioffe & Szegedy 2015, section 3.1"
@@ -16,14 +17,16 @@ EPS = 2.0**-10
 SYMBOLS = "batch_norm"
 
 
-def affine(features, seed=0):
+def affine(features: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """A scale away from zero and a bias."""
     rng = np.random.default_rng(seed)
     scale = rng.uniform(0.5, 2, features) * rng.choice([-1, 1], features)
     return scale.astype(np.float32), rng.normal(size=features).astype(np.float32)
 
 
-def plain(batch_norm, x, epsilon=EPS, decay=0.9):
+def plain(
+    batch_norm: Operation, x: np.ndarray, epsilon: float = EPS, decay: float = 0.9
+) -> np.ndarray:
     """The training output with γ = 1 and β = 0, from neutral statistics."""
     zero, one = np.zeros(x.shape[-1], np.float32), np.ones(x.shape[-1], np.float32)
     return np.asarray(batch_norm(x, zero, one, one, zero, decay, epsilon)[0])

@@ -3,10 +3,17 @@
 import numpy as np
 
 from hondo_spec.mutants.mutant import Mutant
+from hondo_spec.target import Operation
 from hondo_spec.targets import reference as right
 
 
-def train(mean_of=None, var_of=None, shape=None, running=None, order=None):
+def train(
+    mean_of: Operation | None = None,
+    var_of: Operation | None = None,
+    shape: Operation | None = None,
+    running: Operation | None = None,
+    order: Operation | None = None,
+) -> dict[str, Operation]:
     """Batch norm with one of its steps replaced."""
 
     def batch_norm(x, mean, var, scale, bias, decay, epsilon):

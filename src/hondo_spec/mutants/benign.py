@@ -119,7 +119,7 @@ def _product(tree, limit):
     if not 0 < top < np.inf:
         return tree
     power = 2.0 ** np.floor(np.log2(top))
-    scaled = {k: np.float32(np.float64(g) / power) for k, g in tree.items()}
+    scaled = {k: np.asarray(np.float64(g) / power, np.float32) for k, g in tree.items()}
     norm = np.float32(right.global_norm(scaled))
     if norm * power <= limit:
         return tree

@@ -61,12 +61,12 @@ MUTANTS = (
     Mutant(
         "float32 out of half precision",
         "XCT-02",
-        {"batch_norm": lambda x, *rest: right.batch_norm(np.float32(x), *rest)},
+        {"batch_norm": lambda x, *rest: right.batch_norm(np.asarray(x, np.float32), *rest)},
     ),
     Mutant(
         "dropout in float32",
         "XCT-02",
-        {"dropout": lambda k, x, p: right.dropout(k, np.float32(x), p)},
+        {"dropout": lambda k, x, p: right.dropout(k, np.asarray(x, np.float32), p)},
     ),
     Mutant("an input that is written to", "XCT-02", {"batch_norm": _in_place}),
     Mutant("a branch that is frozen when compiled", "XCT-01", {"ways": _frozen_branch}),

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from hondo_spec.target import Known, Target, since
 from hondo_spec.targets import _jax
@@ -34,16 +35,19 @@ def _with(layer: Any, **arrays: Any) -> Any:
 
 
 @jax.jit
-def leaky_relu(x, slope):
+def leaky_relu(x: ArrayLike, slope: float) -> jax.Array:
+    """`eqx.nn.PReLU`, whose slope is to be learnt: this is the one that it starts with."""
     return eqx.nn.PReLU(slope)(x)
 
 
 @partial(jax.jit, static_argnames="keep_prob")
-def dropout(seed, x, keep_prob):
+def dropout(seed: int, x: ArrayLike, keep_prob: float) -> jax.Array:
+    """`eqx.nn.Dropout`, whose p is that of dropping: 1 − P; the seed makes the key of the call."""
     return eqx.nn.Dropout(1 - keep_prob)(x, key=jax.random.key(seed))
 
 
-def dropout_inference(x, keep_prob):
+def dropout_inference(x: ArrayLike, keep_prob: float) -> ArrayLike:
+    """`eqx.nn.Dropout` with `inference=True`, which returns x itself."""
     return eqx.nn.Dropout(1 - keep_prob, inference=True)(x)
 
 
@@ -59,35 +63,51 @@ def _batch_norm(x: Any, stats: Any, scale: Any, bias: Any, **options: Any) -> tu
 
 
 @partial(jax.jit, static_argnames=("decay", "epsilon"))
-def batch_norm(x, mean, var, scale, bias, decay, epsilon):
+def batch_norm(
+    x: jax.Array,
+    mean: ArrayLike,
+    var: ArrayLike,
+    scale: ArrayLike,
+    bias: ArrayLike,
+    decay: float,
+    epsilon: float,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """`eqx.nn.BatchNorm` of mode 'batch', in training: momentum is the weight of the old."""
     y, new = _batch_norm(x, (mean, var), scale, bias, momentum=decay, eps=epsilon)
     return y, *new
 
 
 @partial(jax.jit, static_argnames="epsilon")
-def batch_norm_inference(x, mean, var, scale, bias, epsilon):
+def batch_norm_inference(
+    x: jax.Array, mean: ArrayLike, var: ArrayLike, scale: ArrayLike, bias: ArrayLike, epsilon: float
+) -> jax.Array:
+    """`eqx.nn.BatchNorm` with `inference=True`, after so many batches that it debiases nothing."""
     return _batch_norm(x, (mean, var), scale, bias, eps=epsilon, inference=True)[0]
 
 
 @partial(jax.jit, static_argnames="epsilon")
-def layer_norm(x, scale, bias, epsilon):
+def layer_norm(x: jax.Array, scale: ArrayLike, bias: ArrayLike, epsilon: float) -> jax.Array:
+    """`eqx.nn.LayerNorm`, mapped over the batch: x is (batch, features); scale is its weight."""
     layer = eqx.nn.LayerNorm(x.shape[-1], epsilon)
     return jax.vmap(_with(layer, weight=scale, bias=bias))(x)
 
 
 @partial(jax.jit, static_argnames=("groups", "epsilon"))
-def group_norm(x, groups, epsilon):
+def group_norm(x: ArrayLike, groups: int, epsilon: float) -> jax.Array:
+    """`eqx.nn.GroupNorm` without its affine part; channels go to the front and back."""
     return _each(eqx.nn.GroupNorm(groups, eps=epsilon, channelwise_affine=False), x)
 
 
 @partial(jax.jit, static_argnames="epsilon")
-def rms_norm(x, scale, epsilon):
+def rms_norm(x: jax.Array, scale: ArrayLike, epsilon: float) -> jax.Array:
+    """`eqx.nn.RMSNorm` without bias, mapped over the batch: x is (batch, features)."""
     layer = eqx.nn.RMSNorm(x.shape[-1], epsilon, use_bias=False)
     return jax.vmap(_with(layer, weight=scale))(x)
 
 
 @jax.jit
-def weight_norm(direction, magnitude):
+def weight_norm(direction: jax.Array, magnitude: jax.Array) -> jax.Array:
+    """`eqx.nn.WeightNorm` of a `Linear`, whose weight is (outputs, inputs); magnitude is its g."""
     inputs, features = direction.shape
     linear = eqx.nn.Linear(inputs, features, use_bias=False, key=KEY)
     layer = eqx.nn.WeightNorm(_with(linear, weight=direction.T))

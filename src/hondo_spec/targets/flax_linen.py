@@ -1,18 +1,23 @@
 """flax.linen, and the early stopping of flax.training."""
 
 import math
+from collections.abc import Sequence
 from functools import partial
+from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 from flax.training import early_stopping as flax_early_stopping
+from jax.typing import ArrayLike
 
 from hondo_spec.draws import single
 from hondo_spec.target import Known, Target, since
 from hondo_spec.targets import _jax
+
+# As Any: `apply` is typed as if every result could come with new variables.
+nn: Any = import_module("flax.linen")
 
 COLUMN = single([[300.1], [300.2], [300.4]])
 ONE_PASS = "the variance is computed as E[x²] − E[x]², which cancels where the mean is large"
@@ -22,12 +27,14 @@ STOPPING = "https://flax.readthedocs.io/en/latest/api_reference/flax.training.ht
 
 
 @partial(jax.jit, static_argnames="keep_prob")
-def dropout(seed, x, keep_prob):
+def dropout(seed: int, x: ArrayLike, keep_prob: float) -> jax.Array:
+    """`nn.Dropout`, whose rate is that of dropping: 1 − P; the seed makes the key of its stream."""
     module, key = nn.Dropout(1 - keep_prob), jax.random.key(seed)
     return module.apply({}, x, deterministic=False, rngs={"dropout": key})
 
 
-def dropout_inference(x, keep_prob):
+def dropout_inference(x: ArrayLike, keep_prob: float) -> jax.Array:
+    """`nn.Dropout` when deterministic, which returns x whatever its rate and takes no key."""
     return nn.Dropout(1 - keep_prob).apply({}, jnp.asarray(x), deterministic=True)
 
 
@@ -36,7 +43,17 @@ def _variables(mean: Any, var: Any, scale: Any, bias: Any) -> Any:
 
 
 @partial(jax.jit, static_argnames=("epsilon", "fast"))
-def batch_norm(x, mean, var, scale, bias, decay, epsilon, fast=True):
+def batch_norm(
+    x: jax.Array,
+    mean: ArrayLike,
+    var: ArrayLike,
+    scale: ArrayLike,
+    bias: ArrayLike,
+    decay: float,
+    epsilon: float,
+    fast: bool = True,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """`nn.BatchNorm` in training: momentum is the weight of the old; fast as for `layer_norm`."""
     options = {"epsilon": epsilon, "use_fast_variance": fast, "dtype": x.dtype}
     module = nn.BatchNorm(False, momentum=decay, **options)
     variables = _variables(mean, var, scale, bias)
@@ -45,36 +62,46 @@ def batch_norm(x, mean, var, scale, bias, decay, epsilon, fast=True):
 
 
 @partial(jax.jit, static_argnames="epsilon")
-def batch_norm_inference(x, mean, var, scale, bias, epsilon):
+def batch_norm_inference(
+    x: ArrayLike, mean: ArrayLike, var: ArrayLike, scale: ArrayLike, bias: ArrayLike, epsilon: float
+) -> jax.Array:
+    """`nn.BatchNorm` with `use_running_average`: mean and var are its `batch_stats`."""
     module = nn.BatchNorm(True, epsilon=epsilon)
     return module.apply(_variables(mean, var, scale, bias), x)
 
 
 @partial(jax.jit, static_argnames=("epsilon", "fast"))
-def layer_norm(x, scale, bias, epsilon, fast=True):
+def layer_norm(
+    x: ArrayLike, scale: ArrayLike, bias: ArrayLike, epsilon: float, fast: bool = True
+) -> jax.Array:
+    """`nn.LayerNorm` over its default axis, the last; fast is its `use_fast_variance`."""
     module = nn.LayerNorm(epsilon, use_fast_variance=fast)
     return module.apply({"params": {"scale": scale, "bias": bias}}, x)
 
 
 @partial(jax.jit, static_argnames=("groups", "epsilon"))
-def group_norm(x, groups, epsilon):
+def group_norm(x: ArrayLike, groups: int, epsilon: float) -> jax.Array:
+    """`nn.GroupNorm` without scale and bias, with its default, fast variance."""
     module = nn.GroupNorm(groups, epsilon=epsilon, use_scale=False, use_bias=False)
     return module.apply({}, x)
 
 
 @partial(jax.jit, static_argnames="epsilon")
-def instance_norm(x, epsilon):
+def instance_norm(x: ArrayLike, epsilon: float) -> jax.Array:
+    """`nn.InstanceNorm` without scale and bias, with its default, fast variance."""
     module = nn.InstanceNorm(epsilon=epsilon, use_scale=False, use_bias=False)
     return module.apply({}, x)
 
 
 @partial(jax.jit, static_argnames="epsilon")
-def rms_norm(x, scale, epsilon):
+def rms_norm(x: ArrayLike, scale: ArrayLike, epsilon: float) -> jax.Array:
+    """`nn.RMSNorm` over its default axis, the last; scale is its one parameter."""
     return nn.RMSNorm(epsilon).apply({"params": {"scale": scale}}, x)
 
 
 @jax.jit
-def weight_norm(direction, magnitude):
+def weight_norm(direction: jax.Array, magnitude: ArrayLike) -> jax.Array:
+    """`nn.WeightNorm` of an `nn.Dense` without bias; magnitude is its scale of the kernel."""
     inputs, features = direction.shape
     module = nn.WeightNorm(nn.Dense(features, use_bias=False))
     params = {
@@ -85,7 +112,10 @@ def weight_norm(direction, magnitude):
     return module.apply({"params": params}, jnp.eye(inputs))
 
 
-def early_stopping(values, patience, min_delta, mode):
+def early_stopping(
+    values: Sequence[float], patience: int, min_delta: float, mode: str
+) -> tuple[int | None, int | None]:
+    """`EarlyStopping` of flax.training, for what should fall: what should rise is negated."""
     state, best = flax_early_stopping.EarlyStopping(min_delta, patience), None
     for step, value in enumerate(values):
         state = state.update(value if mode == "min" else -value)

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import ArrayLike
 
 from hondo_spec.draws import single
 from hondo_spec.target import Known, Target, since
@@ -18,12 +19,14 @@ DOCUMENTED = "https://flax.readthedocs.io/en/latest/api_reference/flax.nnx/nn/no
 
 
 @partial(jax.jit, static_argnames="keep_prob")
-def dropout(seed, x, keep_prob):
+def dropout(seed: int, x: ArrayLike, keep_prob: float) -> jax.Array:
+    """`nnx.Dropout`, whose rate is that of dropping: 1 − P; the seed makes its `Rngs`."""
     rngs = nnx.Rngs(dropout=jax.random.key(seed))
     return nnx.Dropout(1 - keep_prob, deterministic=False, rngs=rngs)(x)
 
 
-def dropout_inference(x, keep_prob):
+def dropout_inference(x: ArrayLike, keep_prob: float) -> jax.Array:
+    """`nnx.Dropout` when deterministic, which returns x whatever its rate and takes no `Rngs`."""
     return nnx.Dropout(1 - keep_prob, deterministic=True)(jnp.asarray(x))
 
 
@@ -35,20 +38,36 @@ def _batch_norm(mean: Any, var: Any, scale: Any, bias: Any, **options: Any) -> A
 
 
 @partial(jax.jit, static_argnames=("decay", "epsilon", "fast"))
-def batch_norm(x, mean, var, scale, bias, decay, epsilon, fast=True):
+def batch_norm(
+    x: jax.Array,
+    mean: jax.Array,
+    var: ArrayLike,
+    scale: ArrayLike,
+    bias: ArrayLike,
+    decay: float,
+    epsilon: float,
+    fast: bool = True,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """`nnx.BatchNorm` in training: momentum is the weight of the old; fast as for `layer_norm`."""
     options = {"epsilon": epsilon, "use_fast_variance": fast, "dtype": x.dtype}
     module = _batch_norm(mean, var, scale, bias, momentum=decay, **options)
     return module(x, use_running_average=False), module.mean[...], module.var[...]
 
 
 @partial(jax.jit, static_argnames="epsilon")
-def batch_norm_inference(x, mean, var, scale, bias, epsilon):
+def batch_norm_inference(
+    x: ArrayLike, mean: jax.Array, var: ArrayLike, scale: ArrayLike, bias: ArrayLike, epsilon: float
+) -> jax.Array:
+    """`nnx.BatchNorm` with `use_running_average`, the arrays being written into its variables."""
     module = _batch_norm(mean, var, scale, bias, epsilon=epsilon)
     return module(x, use_running_average=True)
 
 
 @partial(jax.jit, static_argnames=("epsilon", "fast"))
-def layer_norm(x, scale, bias, epsilon, fast=True):
+def layer_norm(
+    x: jax.Array, scale: ArrayLike, bias: ArrayLike, epsilon: float, fast: bool = True
+) -> jax.Array:
+    """`nnx.LayerNorm` over its default axis, the last; fast is its `use_fast_variance`."""
     options = {"epsilon": epsilon, "use_fast_variance": fast}
     module: Any = nnx.LayerNorm(x.shape[-1], rngs=nnx.Rngs(0), **options)
     module.scale[...], module.bias[...] = scale, bias
@@ -56,25 +75,29 @@ def layer_norm(x, scale, bias, epsilon, fast=True):
 
 
 @partial(jax.jit, static_argnames=("groups", "epsilon"))
-def group_norm(x, groups, epsilon):
+def group_norm(x: jax.Array, groups: int, epsilon: float) -> jax.Array:
+    """`nnx.GroupNorm` as it starts, scale 1 and bias 0, with its default, fast variance."""
     rngs = nnx.Rngs(0)
     return nnx.GroupNorm(x.shape[-1], num_groups=groups, epsilon=epsilon, rngs=rngs)(x)
 
 
 @partial(jax.jit, static_argnames="epsilon")
-def instance_norm(x, epsilon):
+def instance_norm(x: jax.Array, epsilon: float) -> jax.Array:
+    """`nnx.InstanceNorm` as it starts, scale 1 and bias 0, with its default, fast variance."""
     return nnx.InstanceNorm(x.shape[-1], epsilon=epsilon, rngs=nnx.Rngs(0))(x)
 
 
 @partial(jax.jit, static_argnames="epsilon")
-def rms_norm(x, scale, epsilon):
+def rms_norm(x: jax.Array, scale: ArrayLike, epsilon: float) -> jax.Array:
+    """`nnx.RMSNorm` over its default axis, the last; scale is written into its one parameter."""
     module: Any = nnx.RMSNorm(x.shape[-1], epsilon=epsilon, rngs=nnx.Rngs(0))
     module.scale[...] = scale
     return module(x)
 
 
 @jax.jit
-def weight_norm(direction, magnitude):
+def weight_norm(direction: jax.Array, magnitude: ArrayLike) -> jax.Array:
+    """`nnx.WeightNorm` of an `nnx.Linear` without bias: magnitude is its scale of the kernel."""
     inputs, features = direction.shape
     layer: Any = nnx.Linear(inputs, features, use_bias=False, rngs=nnx.Rngs(0))
     layer.kernel[...] = direction

@@ -1,14 +1,16 @@
 """hondo's functions. No other module of hondo_spec imports hondo but those of its own targets."""
 
 import functools
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.typing import ArrayLike
 
 import hondo
 from hondo_spec.target import Target
@@ -29,21 +31,25 @@ def _drop_lecture(seed: Any, x: Any, keep_prob: float) -> Any:
     return hondo.dropout(jax.random.key(seed), x, keep_prob=keep_prob)
 
 
-def scale_weights(tree, keep_prob):
+def scale_weights(tree: Mapping[str, ArrayLike], keep_prob: float) -> dict[str, jax.Array]:
+    """`hondo.scale_weights` by its default rule: 'kernel' is scaled, 'bias' is left alone."""
     return hondo.scale_weights(jax.tree.map(jnp.asarray, tree), keep_prob)
 
 
 @jax.jit
-def gaussian_noise(seed, x, std):
+def gaussian_noise(seed: int, x: jax.Array, std: float) -> jax.Array:
+    """`hondo.gaussian_noise` with the key of this seed; std is traced."""
     return hondo.gaussian_noise(jax.random.key(seed), x, std=std)
 
 
 @jax.jit
-def parameter_noise(seed, tree, std):
+def parameter_noise(seed: int, tree: dict[str, jax.Array], std: float) -> dict[str, jax.Array]:
+    """`hondo.parameter_noise` by its default rule, noise on weights alone; std is traced."""
     return hondo.parameter_noise(jax.random.key(seed), tree, std=std)
 
 
-def label_smoothing(one_hot, amount):
+def label_smoothing(one_hot: ArrayLike, amount: float) -> jax.Array:
+    """`hondo.label_smoothing`, not compiled, so that amount is checked."""
     return hondo.label_smoothing(jnp.asarray(one_hot), amount=amount)
 
 
@@ -52,14 +58,27 @@ def _stats(mean: Any, var: Any) -> hondo.BatchStats:
 
 
 @partial(jax.jit, static_argnames="epsilon")
-def batch_norm(x, mean, var, scale, bias, decay, epsilon):
+def batch_norm(
+    x: jax.Array,
+    mean: jax.Array,
+    var: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+    decay: float,
+    epsilon: float,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """`hondo.batch_norm` from statistics of weight 1, so that decay weighs the old; ddof is 1."""
     stats = _stats(mean, var)
     y, new = hondo.batch_norm(x, stats, scale, bias, decay=decay, epsilon=epsilon)
     return y, new.mean, new.var
 
 
 @partial(jax.jit, static_argnames="epsilon")
-def batch_norm_gradient(x, scale, bias, epsilon, g):
+def batch_norm_gradient(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float, g: jax.Array
+) -> jax.Array:
+    """The gradient in x of `hondo.batch_normalize`, which takes no running statistics."""
+
     def train(x):
         return hondo.batch_normalize(x, scale, bias, epsilon=epsilon)[0]
 
@@ -67,12 +86,21 @@ def batch_norm_gradient(x, scale, bias, epsilon, g):
 
 
 @partial(jax.jit, static_argnames="epsilon")
-def batch_norm_inference(x, mean, var, scale, bias, epsilon):
+def batch_norm_inference(
+    x: jax.Array,
+    mean: jax.Array,
+    var: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+    epsilon: float,
+) -> jax.Array:
+    """`hondo.batch_norm_inference` by running statistics of this mean and variance."""
     return hondo.batch_norm_inference(x, _stats(mean, var), scale, bias, epsilon=epsilon)
 
 
 @jax.jit
-def batch_moments(x):
+def batch_moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """`hondo.batch_moments`, its M₂ as a variance by `hondo.moments_variance` with ddof 0."""
     moments = hondo.batch_moments(x)
     return moments.mean, hondo.moments_variance(moments, ddof=0)
 
@@ -85,39 +113,54 @@ def _merged(parts: Any) -> hondo.Moments:
     return moments
 
 
-def merge_moments(parts):
+def merge_moments(parts: Sequence[ArrayLike]) -> tuple[jax.Array, jax.Array]:
+    """`hondo.merge_moments` of each batch's moments to those before, from none on; ddof is 0."""
     moments = _merged(parts)
     return moments.mean, hondo.moments_variance(moments, ddof=0)
 
 
-def population_stats(parts):
+def population_stats(parts: Sequence[ArrayLike]) -> tuple[jax.Array, jax.Array]:
+    """`hondo.population_stats` of the moments of all batches, merged in order; ddof is 1."""
     stats = hondo.population_stats(_merged(parts))
     return stats.mean, stats.var
 
 
 @partial(jax.jit, static_argnames="epsilon")
-def fold_batch_norm(kernel, bias, mean, var, scale, offset, epsilon):
+def fold_batch_norm(
+    kernel: jax.Array,
+    bias: jax.Array,
+    mean: jax.Array,
+    var: jax.Array,
+    scale: jax.Array,
+    offset: jax.Array,
+    epsilon: float,
+) -> tuple[jax.Array, jax.Array]:
+    """`hondo.fold_batch_norm` with running statistics of this mean and variance; offset is β."""
     stats = _stats(mean, var)
     return hondo.fold_batch_norm(kernel, bias, stats, scale, offset, epsilon=epsilon)
 
 
 @partial(jax.jit, static_argnames="epsilon")
-def layer_norm(x, scale, bias, epsilon):
+def layer_norm(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) -> jax.Array:
+    """`hondo.layer_norm`, whose axis is always the last; compiled for each epsilon."""
     return hondo.layer_norm(x, scale, bias, epsilon=epsilon)
 
 
 @partial(jax.jit, static_argnames=("groups", "epsilon"))
-def group_norm(x, groups, epsilon):
+def group_norm(x: jax.Array, groups: int, epsilon: float) -> jax.Array:
+    """`hondo.group_norm` with None for scale and bias; groups are of neighbouring features."""
     return hondo.group_norm(x, None, None, groups=groups, epsilon=epsilon)
 
 
 @partial(jax.jit, static_argnames="epsilon")
-def instance_norm(x, epsilon):
+def instance_norm(x: jax.Array, epsilon: float) -> jax.Array:
+    """`hondo.instance_norm` with None for scale and bias; statistics over space, channels last."""
     return hondo.instance_norm(x, None, None, epsilon=epsilon)
 
 
 @partial(jax.jit, static_argnames="epsilon")
-def rms_norm(x, scale, epsilon):
+def rms_norm(x: jax.Array, scale: jax.Array, epsilon: float) -> jax.Array:
+    """`hondo.rms_norm`, which has a scale and neither centers nor shifts."""
     return hondo.rms_norm(x, scale, epsilon=epsilon)
 
 
@@ -126,18 +169,21 @@ def _branch(a: Any) -> Any:
 
 
 @jax.jit
-def residual(x, a):
+def residual(x: jax.Array, a: jax.Array) -> jax.Array:
+    """`hondo.residual` of the branch x a, with the identity for its shortcut."""
     return _branch(a)(x)
 
 
 @jax.jit
-def residual_stack(x, matrices):
+def residual_stack(x: jax.Array, matrices: Sequence[jax.Array]) -> jax.Array:
+    """`hondo.repeat` of `hondo.residual`: one scan over the matrices, which are stacked for it."""
     deep = hondo.repeat(lambda a, x: _branch(a)(x), len(matrices))
     return deep(jnp.stack(matrices), x)
 
 
 @jax.jit
-def residual_projection(x, w, a):
+def residual_projection(x: jax.Array, w: jax.Array, a: jax.Array) -> jax.Array:
+    """`hondo.residual` of the branch x a, with `hondo.projection` of w for its shortcut."""
     return hondo.residual(lambda x: x @ a, shortcut=hondo.projection(w))(x)
 
 
@@ -153,7 +199,10 @@ def _nested(tree: Any) -> Any:
     return nested
 
 
-def elastic_net_penalty(tree, l1, l2):
+def elastic_net_penalty(
+    tree: Mapping[str, np.ndarray | jax.Array], l1: float, l2: float
+) -> jax.Array:
+    """`hondo.elastic_net_penalty` of the tree split at '/': its rule goes by the last name."""
     return hondo.elastic_net_penalty(_nested(tree), l1, l2)
 
 
@@ -165,27 +214,33 @@ def _step(transformation: Any, w: Any) -> Any:
     return new["kernel"]
 
 
-def proximal_l1(w, threshold):
+def proximal_l1(w: ArrayLike, threshold: float) -> jax.Array:
+    """`hondo.proximal_l1` with λ = 2 threshold and η = 1, after an update of 0."""
     # The slide's λ/2 makes the threshold of a step of length 1 half of the strength.
     return _step(hondo.proximal_l1(2 * threshold, learning_rate=1.0), w)
 
 
-def max_norm(w, limit):
+def max_norm(w: ArrayLike, limit: float) -> jax.Array:
+    """`hondo.max_norm` over its default axes, all but the last, after an update of 0."""
     return _step(hondo.max_norm(limit), w)
 
 
-def multitask_loss(losses, weights):
+def multitask_loss(losses: ArrayLike, weights: ArrayLike) -> jax.Array:
+    """`hondo.multitask_loss` of mappings, in which a task's name is its position."""
+
     def named(values):
         return {str(task): value for task, value in enumerate(jnp.asarray(values))}
 
     return hondo.multitask_loss(named(losses), weights=named(weights))
 
 
-def masked_loss(losses, present):
+def masked_loss(losses: ArrayLike, present: ArrayLike) -> jax.Array:
+    """`hondo.masked_mean`, with what is present for its mask; a loss that is not may be NaN."""
     return hondo.masked_mean(jnp.asarray(losses), jnp.asarray(present))
 
 
-def bootstrap_indices(seed, count):
+def bootstrap_indices(seed: int, count: int) -> jax.Array:
+    """`hondo.bootstrap_indices` with the key of this seed, not compiled; int32."""
     return hondo.bootstrap_indices(jax.random.key(seed), count)
 
 
@@ -200,7 +255,8 @@ def _each(augment: Any) -> Any:
 _always = _each(partial(hondo.random_flip, probability=1.0))
 
 
-def flip(images):
+def flip(images: ArrayLike) -> jax.Array:
+    """`hondo.random_flip` of each image with probability 1; horizontal is its default."""
     return _always(0, images)
 
 
@@ -218,12 +274,14 @@ def _clip(make: Any) -> Any:
     return clip
 
 
-def random_crop(seed, images, size):
+def random_crop(seed: int, images: ArrayLike, size: int) -> jax.Array:
+    """`hondo.random_crop` of each image by a key of its own, split from the seed's; no padding."""
     return _crop(size)(seed, images)
 
 
 @jax.jit
-def mixup(seed, images, labels):
+def mixup(seed: int, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """`hondo.mixup` of each example with the one before it, by keys of their own; α is 0.4."""
     keys = jax.random.split(jax.random.key(seed), len(images))
     pairs = (images, labels), (jnp.roll(images, 1, axis=0), jnp.roll(labels, 1, axis=0))
     return jax.vmap(lambda key, one, other: hondo.mixup(key, one, other, alpha=0.4))(keys, *pairs)
@@ -235,7 +293,10 @@ def _stopper(patience: int, min_delta: float, mode: Any) -> Any:
     return init, jax.jit(update)
 
 
-def early_stopping(values, patience, min_delta, mode):
+def early_stopping(
+    values: Iterable[float], patience: int, min_delta: float, mode: Literal["min", "max"]
+) -> tuple[int | None, int | None]:
+    """`hondo.early_stopping` in a Python loop; each update's index is its payload, in float32."""
     init, update = _stopper(patience, min_delta, mode)
     state = init(np.float32(0))
     for step, value in enumerate(values):

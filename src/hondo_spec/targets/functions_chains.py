@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.typing import ArrayLike
 
 import hondo
 import hondo.linen
@@ -20,7 +22,8 @@ def _initial() -> Any:
     return jax.jit(lambda seed: network.init(jax.random.key(seed), jnp.ones((2, 5)), train=False))
 
 
-def initial_parameters(seed):
+def initial_parameters(seed: int) -> dict[str, jax.Array]:
+    """All but the kernels of a `hondo.linen.DeepMLP`, and `hondo.zero_last` for a last scale."""
     leaves = jax.tree_util.tree_leaves_with_path(_initial()(seed)["params"])
     named = {"/".join(part.key for part in path): leaf for path, leaf in leaves}
     last = hondo.zero_last()(jax.random.key(seed), (8,))
@@ -28,12 +31,17 @@ def initial_parameters(seed):
     return {**kept, "block/last_scale": last}
 
 
-def noise_penalty(w, std):
+def noise_penalty(w: ArrayLike, std: float) -> jax.Array:
+    """`hondo.l2_penalty` with λ = 2 std², which it halves."""
     return hondo.l2_penalty({"kernel": jnp.asarray(w)}, 2 * std**2)
 
 
 @jax.jit
-def residual_chain(x, a, b, g):
+def residual_chain(
+    x: jax.Array, a: jax.Array, b: jax.Array, g: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """`hondo.repeat` of `hondo.residual`: x a[l], then `hondo.pre_activation` of relu and b[l]."""
+
     def block(params: Any, x: Any) -> Any:
         first, last = params
         branch = hondo.pre_activation(lambda x: x @ last, activation=jax.nn.relu)
@@ -45,7 +53,14 @@ def residual_chain(x, a, b, g):
 
 
 @partial(jax.jit, static_argnames="activation")
-def chain_gradient(x, weights, biases, g, activation):
+def chain_gradient(
+    x: jax.Array,
+    weights: Sequence[jax.Array],
+    biases: Sequence[jax.Array],
+    g: jax.Array,
+    activation: str,
+) -> jax.Array:
+    """JAX's gradient of a plain loop over the layers; φ is that of `hondo.find_activation`."""
     curve = hondo.find_activation(activation).function
 
     def chain(x: Any) -> Any:
@@ -57,7 +72,8 @@ def chain_gradient(x, weights, biases, g, activation):
 
 
 @partial(jax.jit, static_argnames="stride")
-def convolution(x, kernel, stride):
+def convolution(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """`hondo.conv_general_dilated` in NHWC and HWIO, one stride for both axes, without padding."""
     numbers = jax.lax.conv_dimension_numbers(x.shape, kernel.shape, ("NHWC", "HWIO", "NHWC"))
     return hondo.conv_general_dilated(
         x, kernel, (stride, stride), "VALID", dimension_numbers=numbers
@@ -65,12 +81,19 @@ def convolution(x, kernel, stride):
 
 
 @partial(jax.jit, static_argnames="stride")
-def convolution_gradient(x, kernel, stride, g):
+def convolution_gradient(
+    x: jax.Array, kernel: jax.Array, stride: int, g: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """The vjp of `convolution`, by the gradient rule of `hondo.conv_general_dilated`."""
     return jax.vjp(lambda x, kernel: convolution(x, kernel, stride), x, kernel)[1](g)
 
 
 @partial(jax.jit, static_argnames="strength")
-def penalized_loss(w, x, classes, strength):
+def penalized_loss(
+    w: jax.Array, x: jax.Array, classes: jax.Array, strength: Any
+) -> tuple[jax.Array, jax.Array]:
+    """`hondo.penalized` of `hondo.cross_entropy` and `hondo.l2_penalty`; the bare loss for None."""
+
     def loss(params: Any) -> Any:
         return hondo.cross_entropy(x @ params["kernel"], classes)
 
@@ -81,7 +104,8 @@ def penalized_loss(w, x, classes, strength):
 
 
 @jax.jit
-def sgd_step(w, gradient, learning_rate, strength):
+def sgd_step(w: jax.Array, gradient: jax.Array, learning_rate: float, strength: float) -> jax.Array:
+    """An `optax.sgd` step on `hondo.penalized` of the loss Σ w·gradient and `hondo.l2_penalty`."""
     params = {"kernel": jnp.asarray(w)}
     linear = hondo.penalized(
         lambda params: jnp.sum(params["kernel"] * gradient),
@@ -94,7 +118,14 @@ def sgd_step(w, gradient, learning_rate, strength):
 
 
 @jax.jit
-def multitask_gradients(x, trunk, heads, targets, weights):
+def multitask_gradients(
+    x: jax.Array,
+    trunk: jax.Array,
+    heads: jax.Array,
+    targets: jax.Array,
+    weights: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """JAX's gradient of `hondo.multitask_loss` of a `hondo.multitask`; the heads' stacked again."""
     names = [f"task {t}" for t in range(len(heads))]
     model = hondo.multitask(lambda w, x: x @ w, dict.fromkeys(names, lambda w, x: x @ w))
     params = hondo.MultitaskParams(trunk, dict(zip(names, heads, strict=True)))
@@ -112,28 +143,35 @@ def multitask_gradients(x, trunk, heads, targets, weights):
 
 
 @jax.jit
-def ambiguity(predictions, targets, weights):
+def ambiguity(
+    predictions: jax.Array, targets: jax.Array, weights: jax.Array
+) -> tuple[jax.Array, ...]:
+    """`hondo.ambiguity`: its named terms as a plain tuple; weights are traced."""
     return tuple(hondo.ambiguity(predictions, targets, weights=weights))
 
 
 @jax.jit
-def error_covariance(predictions, targets):
+def error_covariance(predictions: jax.Array, targets: jax.Array) -> tuple[jax.Array, ...]:
+    """`hondo.error_covariance`: its named terms as a plain tuple."""
     return tuple(hondo.error_covariance(predictions, targets))
 
 
 @jax.jit
-def batch_averaged_stats(parts):
+def batch_averaged_stats(parts: Sequence[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    """`hondo.batch_averaged_stats` of `hondo.batch_moments`, mapped over the stacked batches."""
     stats = hondo.batch_averaged_stats(jax.vmap(hondo.batch_moments)(jnp.stack(parts)))
     return stats.mean, stats.var
 
 
 @jax.jit
-def quarter_turn(images):
+def quarter_turn(images: jax.Array) -> jax.Array:
+    """`hondo.rotate` of each image by 90°: interpolated, unlike `hondo.random_quarter_turn`."""
     return jax.vmap(partial(hondo.rotate, angle=90))(images)
 
 
 @jax.jit
-def augment(seed, images, labels):
+def augment(seed: int, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """`hondo.on_images` of `hondo.random_flip` for each example; its partner is given, not used."""
     keys = jax.random.split(jax.random.key(seed), len(images))
     pairs = (images, labels), (jnp.roll(images, 1, axis=0), jnp.roll(labels, 1, axis=0))
     return jax.vmap(hondo.on_images(hondo.random_flip))(keys, *pairs)
@@ -153,11 +191,13 @@ class _Viewer:
             self.metrics,
         )
 
-    def metrics(self, params: Any, model_state: Any, batch: Any) -> dict[str, Any]:
+    def metrics(self, params: Any, model_state: Any, batch: Any) -> dict[str, jax.Array]:
+        """A loss of 0 for each example, whose images are kept on the way."""
         jax.debug.callback(self.keep, batch[0])
         return {"loss": jnp.zeros(len(batch[0]))}
 
-    def keep(self, images: Any) -> None:
+    def keep(self, images: ArrayLike) -> None:
+        """Keeps the images, those of the last call only."""
         self.seen = np.asarray(images)
 
 
@@ -175,7 +215,8 @@ def _run(problem: Any, data: Any, size: int, epochs: int, rate: float, augment: 
     )
 
 
-def evaluation_view(images):
+def evaluation_view(images: np.ndarray | jax.Array) -> np.ndarray:
+    """What `hondo.fit` gives to `Problem.metrics` in a run whose `augment` flips every image."""
     viewer, labels = _viewer(), jnp.zeros(len(images))
     data = (jnp.asarray(images), labels)
     _viewing(data)
@@ -200,7 +241,8 @@ def _stopper(patience: int) -> Any:
     return init, jax.jit(update)
 
 
-def stopped_after(values, patience):
+def stopped_after(values: Iterable[float], patience: int) -> list[bool]:
+    """`hondo.early_stopping` in mode "min", whose updates go on after it has stopped."""
     init, update = _stopper(patience)
     state, flags = init(np.float32(0)), []
     for value in values:
@@ -210,7 +252,10 @@ def stopped_after(values, patience):
 
 
 @partial(jax.jit, static_argnames="steps")
-def gradient_descent(curvature, optimum, learning_rate, steps):
+def gradient_descent(
+    curvature: jax.Array, optimum: jax.Array, learning_rate: float, steps: int
+) -> jax.Array:
+    """`hondo.fit` with `optax.sgd` on one example: an epoch is a step; the last parameters."""
     parabola = hondo.Problem(
         lambda key, batch: (jnp.zeros_like(batch[1][0]), ()),
         lambda w, state, batch, key: (
@@ -238,7 +283,8 @@ ARGUMENTS = {
 }
 
 
-def refusal(hyperparameter, value):
+def refusal(hyperparameter: str, value: float) -> tuple[str, str]:
+    """The name, which hondo shares, and the `ValueError` of its function under `jax.eval_shape`."""
     try:
         jax.eval_shape(lambda: (ARGUMENTS[hyperparameter](value), None)[1])
     except ValueError as reason:

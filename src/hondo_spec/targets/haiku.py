@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from hondo_spec.draws import single
 from hondo_spec.target import Known, Target, since
@@ -37,7 +38,8 @@ def _initializer(*scaling: Any) -> Any:
 
 
 @partial(jax.jit, static_argnames="keep_prob")
-def dropout(seed, x, keep_prob):
+def dropout(seed: int, x: ArrayLike, keep_prob: float) -> jax.Array:
+    """`hk.dropout`, whose rate is that of dropping: 1 − P; the seed makes its key."""
     return hk.dropout(jax.random.key(seed), 1 - keep_prob, x)
 
 
@@ -59,35 +61,51 @@ def _batch_norm(x: Any, stats: Any, scale: Any, bias: Any, train: bool, *options
 
 
 @partial(jax.jit, static_argnames=("decay", "epsilon"))
-def batch_norm(x, mean, var, scale, bias, decay, epsilon):
+def batch_norm(
+    x: jax.Array,
+    mean: jax.Array,
+    var: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+    decay: float,
+    epsilon: float,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """`hk.BatchNorm` in training, all in the dtype of x; its decay rate weighs the old."""
     return _batch_norm(x, (mean, var), scale, bias, True, decay, epsilon)
 
 
 @partial(jax.jit, static_argnames="epsilon")
-def batch_norm_inference(x, mean, var, scale, bias, epsilon):
+def batch_norm_inference(
+    x: jax.Array, mean: jax.Array, var: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float
+) -> jax.Array:
+    """`hk.BatchNorm` out of training: mean and var are its averages; its decay rate has no part."""
     return _batch_norm(x, (mean, var), scale, bias, False, 0.9, epsilon)[0]
 
 
 @partial(jax.jit, static_argnames="epsilon")
-def layer_norm(x, scale, bias, epsilon):
+def layer_norm(x: ArrayLike, scale: ArrayLike, bias: ArrayLike, epsilon: float) -> jax.Array:
+    """`hk.LayerNorm` over the last axis, without parameters: scale and offset go into the call."""
     make = partial(hk.LayerNorm, -1, False, False, epsilon)
     return _call(make, x, scale=scale, offset=bias)
 
 
 @partial(jax.jit, static_argnames=("groups", "epsilon"))
-def group_norm(x, groups, epsilon):
+def group_norm(x: ArrayLike, groups: int, epsilon: float) -> jax.Array:
+    """`hk.GroupNorm` without scale and offset; its axes stay the default, all but the batch's."""
     return _call(
         partial(hk.GroupNorm, groups, create_scale=False, create_offset=False, eps=epsilon), x
     )
 
 
 @partial(jax.jit, static_argnames="epsilon")
-def instance_norm(x, epsilon):
+def instance_norm(x: ArrayLike, epsilon: float) -> jax.Array:
+    """`hk.InstanceNorm` without scale and offset; channels come last by default."""
     return _call(partial(hk.InstanceNorm, False, False, epsilon), x)
 
 
 @partial(jax.jit, static_argnames="epsilon")
-def rms_norm(x, scale, epsilon):
+def rms_norm(x: ArrayLike, scale: ArrayLike, epsilon: float) -> jax.Array:
+    """`hk.RMSNorm` over the last axis, with the scale as its parameter."""
     params = {"rms_norm": {"scale": scale}}
     return _call(partial(hk.RMSNorm, -1, epsilon), x, params=params)
 

@@ -3,6 +3,7 @@
 import functools
 import math
 import os
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from hondo_spec.draws import single
 from hondo_spec.target import Known, Target, since
@@ -28,11 +30,13 @@ def _initializer(make: Any) -> Any:
 
 
 @jax.jit
-def cross_entropy(z, classes):
+def cross_entropy(z: ArrayLike, classes: ArrayLike) -> jax.Array:
+    """`SparseCategoricalCrossentropy` of logits, which takes the classes first; it averages."""
     return SPARSE(classes, z)
 
 
-def leaky_relu(x, slope):
+def leaky_relu(x: ArrayLike, slope: float) -> jax.Array:
+    """`activations.leaky_relu`, where the slope is `negative_slope`."""
     return keras.activations.leaky_relu(jnp.asarray(x), negative_slope=slope)
 
 
@@ -44,20 +48,26 @@ def _drop(seed: int, keep_prob: float) -> Any:
     return drop
 
 
-def dropout(seed, x, keep_prob):
+def dropout(seed: int, x: ArrayLike, keep_prob: float) -> jax.Array:
+    """`layers.Dropout` in training, its rate that of dropping: 1 − P; a layer for every seed."""
     return _drop(seed, keep_prob)(jnp.asarray(x))
 
 
-def dropout_gradient(seed, x, keep_prob, g):
+def dropout_gradient(
+    seed: int, x: ArrayLike, keep_prob: float, g: ArrayLike
+) -> tuple[jax.Array, jax.Array]:
+    """`jax.vjp` through the layer of `dropout`, called once: y and gx have one mask."""
     y, vjp = jax.vjp(_drop(seed, keep_prob), jnp.asarray(x))
     return y, vjp(jnp.asarray(g))[0]
 
 
-def dropout_inference(x, keep_prob):
+def dropout_inference(x: ArrayLike, keep_prob: float) -> jax.Array:
+    """`layers.Dropout` out of training, in its default dtype, float32."""
     return keras.layers.Dropout(1 - keep_prob)(jnp.asarray(x), training=False)
 
 
-def gaussian_noise(seed, x, std):
+def gaussian_noise(seed: int, x: ArrayLike, std: float) -> jax.Array:
+    """`layers.GaussianNoise` in training, in its default dtype, float32; a layer for every seed."""
     return keras.layers.GaussianNoise(std, seed=int(seed))(jnp.asarray(x), training=True)
 
 
@@ -73,7 +83,16 @@ def _policy(x: Any) -> str:
 
 
 @functools.partial(jax.jit, static_argnames=("decay", "epsilon"))
-def batch_norm(x, mean, var, scale, bias, decay, epsilon):
+def batch_norm(
+    x: jax.Array,
+    mean: ArrayLike,
+    var: ArrayLike,
+    scale: ArrayLike,
+    bias: ArrayLike,
+    decay: float,
+    epsilon: float,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """`layers.BatchNormalization` in training: momentum is the weight of the old statistics."""
     layer = keras.layers.BatchNormalization(momentum=decay, epsilon=epsilon, dtype=_policy(x))
     layer = _built(layer, x.shape)
     y, new = layer.stateless_call([scale, bias], [mean, var], x, training=True)
@@ -81,36 +100,44 @@ def batch_norm(x, mean, var, scale, bias, decay, epsilon):
 
 
 @functools.partial(jax.jit, static_argnames="epsilon")
-def batch_norm_inference(x, mean, var, scale, bias, epsilon):
+def batch_norm_inference(
+    x: jax.Array, mean: ArrayLike, var: ArrayLike, scale: ArrayLike, bias: ArrayLike, epsilon: float
+) -> jax.Array:
+    """`layers.BatchNormalization` out of training, in its default dtype, float32."""
     layer = _built(keras.layers.BatchNormalization(epsilon=epsilon), x.shape)
     return layer.stateless_call([scale, bias], [mean, var], x, training=False)[0]
 
 
 @jax.jit
-def batch_moments(x):
+def batch_moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """`ops.moments` over every axis but the last; its variance is the biased one."""
     return keras.ops.moments(x, axes=tuple(range(x.ndim - 1)))
 
 
 @functools.partial(jax.jit, static_argnames="epsilon")
-def layer_norm(x, scale, bias, epsilon):
+def layer_norm(x: jax.Array, scale: ArrayLike, bias: ArrayLike, epsilon: float) -> jax.Array:
+    """`layers.LayerNormalization` over its default axis; its variables are scale, then bias."""
     layer = _built(keras.layers.LayerNormalization(epsilon=epsilon), x.shape)
     return layer.stateless_call([scale, bias], [], x)[0]
 
 
 @functools.partial(jax.jit, static_argnames=("groups", "epsilon"))
-def group_norm(x, groups, epsilon):
+def group_norm(x: jax.Array, groups: int, epsilon: float) -> jax.Array:
+    """`layers.GroupNormalization` without scale and center, and so without variables."""
     layer = keras.layers.GroupNormalization(groups, epsilon=epsilon, center=False, scale=False)
     return _built(layer, x.shape).stateless_call([], [], x)[0]
 
 
 @functools.partial(jax.jit, static_argnames="epsilon")
-def rms_norm(x, scale, epsilon):
+def rms_norm(x: jax.Array, scale: ArrayLike, epsilon: float) -> jax.Array:
+    """`layers.RMSNormalization` over its default axis, the last; scale is its one variable."""
     layer = _built(keras.layers.RMSNormalization(epsilon=epsilon), x.shape)
     return layer.stateless_call([scale], [], x)[0]
 
 
 @jax.jit
-def l2_normalize(x):
+def l2_normalize(x: ArrayLike) -> jax.Array:
+    """`layers.UnitNormalization` over its default axis, the last."""
     return keras.layers.UnitNormalization()(x)
 
 
@@ -121,21 +148,25 @@ def _penalty(tree: Any, regularizer: Any) -> Any:
 
 # Keras has no factor 1/2.
 @functools.partial(jax.jit, static_argnames="strength")
-def l1_penalty(tree, strength):
+def l1_penalty(tree: dict[str, jax.Array], strength: float) -> jax.Array:
+    """`regularizers.L1` of half the strength, for the kernels."""
     return _penalty(tree, keras.regularizers.L1(strength / 2))
 
 
 @functools.partial(jax.jit, static_argnames="strength")
-def l2_penalty(tree, strength):
+def l2_penalty(tree: dict[str, jax.Array], strength: float) -> jax.Array:
+    """`regularizers.L2` of half the strength, for the kernels."""
     return _penalty(tree, keras.regularizers.L2(strength / 2))
 
 
 @functools.partial(jax.jit, static_argnames=("l1", "l2"))
-def elastic_net_penalty(tree, l1, l2):
+def elastic_net_penalty(tree: dict[str, jax.Array], l1: float, l2: float) -> jax.Array:
+    """`regularizers.L1L2` of half of both strengths, for the kernels."""
     return _penalty(tree, keras.regularizers.L1L2(l1 / 2, l2 / 2))
 
 
-def max_norm(w, limit):
+def max_norm(w: ArrayLike, limit: float) -> jax.Array:
+    """`constraints.MaxNorm` along axis 0, that of the inputs: it limits the norm of each column."""
     return keras.constraints.MaxNorm(limit, axis=0)(w)
 
 
@@ -149,15 +180,20 @@ def _clip(tree: Any, **option: float) -> Any:
     return {name: -np.asarray(new) for name, new in zip(tree, variables, strict=True)}
 
 
-def clip_by_global_norm(tree, limit):
+def clip_by_global_norm(tree: Mapping[str, np.ndarray], limit: float) -> dict[str, np.ndarray]:
+    """`optimizers.SGD` with `global_clipnorm`, read off the step that it takes."""
     return _clip(tree, global_clipnorm=limit)
 
 
-def clip_by_value(tree, limit):
+def clip_by_value(tree: Mapping[str, np.ndarray], limit: float) -> dict[str, np.ndarray]:
+    """`optimizers.SGD` with `clipvalue`, read off the step that it takes."""
     return _clip(tree, clipvalue=limit)
 
 
-def early_stopping(values, patience, min_delta, mode):
+def early_stopping(
+    values: Sequence[float], patience: int, min_delta: float, mode: str
+) -> tuple[int | None, int]:
+    """`callbacks.EarlyStopping`, each value being an epoch's loss; its best is 0 before any."""
     stopper = keras.callbacks.EarlyStopping("loss", min_delta, patience, mode=mode)
     model = SimpleNamespace(stop_training=False)
     stopper.set_model(model)
@@ -169,15 +205,18 @@ def early_stopping(values, patience, min_delta, mode):
     return None, stopper.best_epoch
 
 
-def random_flip(seed, images):
+def random_flip(seed: int, images: ArrayLike) -> jax.Array:
+    """`layers.RandomFlip` in training, 'horizontal' alone; a layer for every seed."""
     return keras.layers.RandomFlip("horizontal", seed=int(seed))(images, training=True)
 
 
-def random_crop(seed, images, size):
+def random_crop(seed: int, images: ArrayLike, size: int) -> jax.Array:
+    """`layers.RandomCrop` in training, at one place for the whole batch; a layer for every seed."""
     return keras.layers.RandomCrop(size, size, seed=int(seed))(images, training=True)
 
 
-def mixup(seed, images, labels):
+def mixup(seed: int, images: ArrayLike, labels: ArrayLike) -> tuple[jax.Array, jax.Array]:
+    """`layers.MixUp` in training, of its default alpha, 0.2; data goes in and out as a dict."""
     layer = keras.layers.MixUp(seed=int(seed))
     mixed = layer({"images": images, "labels": labels}, training=True)
     return mixed["images"], mixed["labels"]

@@ -8,13 +8,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
 from hondo_spec.target import Known, Target, since
 from hondo_spec.targets import _jax
 
 
 @jax.jit
-def cross_entropy(z, classes):
+def cross_entropy(z: ArrayLike, classes: ArrayLike) -> jax.Array:
+    """`softmax_cross_entropy_with_integer_labels`, which is by example; the mean is taken here."""
     return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(z, classes))
 
 
@@ -30,7 +32,8 @@ def _updates(make: Any) -> Any:
 
 
 @jax.jit
-def l2_penalty_gradient(tree, strength):
+def l2_penalty_gradient(tree: dict[str, jax.Array], strength: float) -> optax.Updates:
+    """`add_decayed_weights`, masked to the kernels: what it adds to a gradient of zeros."""
     weights = {name: name.endswith("kernel") for name in tree}
     decay = optax.add_decayed_weights(strength, mask=weights)
     still = jax.tree.map(jnp.zeros_like, tree)
@@ -38,7 +41,8 @@ def l2_penalty_gradient(tree, strength):
 
 
 @jax.jit
-def max_norm(w, limit):
+def max_norm(w: ArrayLike, limit: float) -> jax.Array:
+    """`projections.projection_l2_ball`, mapped over the columns; its scale is the radius."""
     project = partial(optax.projections.projection_l2_ball, scale=limit)
     return jax.vmap(project, in_axes=1, out_axes=1)(w)
 

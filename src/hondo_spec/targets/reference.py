@@ -2,11 +2,12 @@
 
 import math
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from hondo_spec.target import Target
+from hondo_spec.target import Operation, Target
 from hondo_spec.targets import reference_chains
 
 Tree = dict[str, np.ndarray]
@@ -20,70 +21,85 @@ def _tree(function: Any, tree: Tree) -> Tree:
     return {name: function(np.asarray(leaf)) for name, leaf in tree.items()}
 
 
-def fans(shape):
+def fans(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Inputs and outputs, the last two axes, each times the window, ∏ of the axes before them."""
     window = math.prod(shape[:-2])
     return window * shape[-2], window * shape[-1]
 
 
-def glorot_uniform(seed, shape):
+def glorot_uniform(seed: int, shape: tuple[int, ...]) -> np.ndarray:
+    """U(−a, a), a = √(6 / (fan_in + fan_out)), drawn in float64 and rounded to float32."""
     a = math.sqrt(6 / sum(fans(shape)))
     return _rounded(np.random.default_rng(seed).uniform(-a, a, shape))
 
 
-def he_uniform(seed, shape):
+def he_uniform(seed: int, shape: tuple[int, ...]) -> np.ndarray:
+    """U(−a, a), a = √(6 / fan_in), drawn in float64 and rounded to float32."""
     a = math.sqrt(6 / fans(shape)[0])
     return _rounded(np.random.default_rng(seed).uniform(-a, a, shape))
 
 
-def glorot_normal(seed, shape):
+def glorot_normal(seed: int, shape: tuple[int, ...]) -> np.ndarray:
+    """N(0, 2 / (fan_in + fan_out)), not cut, drawn in float64 and rounded to float32."""
     return _rounded(np.random.default_rng(seed).normal(0, math.sqrt(2 / sum(fans(shape))), shape))
 
 
-def he_normal(seed, shape):
+def he_normal(seed: int, shape: tuple[int, ...]) -> np.ndarray:
+    """N(0, 2 / fan_in), not cut, drawn in float64 and rounded to float32."""
     return _rounded(np.random.default_rng(seed).normal(0, math.sqrt(2 / fans(shape)[0]), shape))
 
 
-def lecun_normal(seed, shape):
+def lecun_normal(seed: int, shape: tuple[int, ...]) -> np.ndarray:
+    """N(0, 1 / fan_in), not cut, drawn in float64 and rounded to float32."""
     return _rounded(np.random.default_rng(seed).normal(0, math.sqrt(1 / fans(shape)[0]), shape))
 
 
-def sigmoid(x):
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + e⁻ˣ), and eˣ / (1 + eˣ) below 0, so that no exponential overflows."""
     e = np.exp(-np.abs(np.float64(x)))
     return np.where(np.asarray(x) >= 0, 1 / (1 + e), e / (1 + e))
 
 
-def sigmoid_gradient(x):
+def sigmoid_gradient(x: np.ndarray) -> np.ndarray:
+    """σ(x) σ(−x), in which no 1 − σ(x) cancels."""
     return sigmoid(x) * sigmoid(-np.asarray(x))
 
 
-def tanh_gradient(x):
+def tanh_gradient(x: np.ndarray) -> np.ndarray:
+    """1 − tanh²x, whose subtraction keeps float64's absolute accuracy, not its relative one."""
     return 1 - np.tanh(np.float64(x)) ** 2
 
 
-def relu(x):
+def relu(x: np.ndarray) -> np.ndarray:
+    """max(x, 0) in the dtype of x; NaN stays NaN."""
     return np.maximum(x, 0)
 
 
-def relu_gradient(x):
+def relu_gradient(x: np.ndarray) -> np.ndarray:
+    """1 where x > 0, else 0, at x = 0 too; float32."""
     return (np.asarray(x) > 0).astype(np.float32)
 
 
-def leaky_relu(x, slope):
+def leaky_relu(x: np.ndarray, slope: float) -> np.ndarray:
+    """Where x > 0 it is x, elsewhere a x for any a, not max(x, a x); a is rounded to float32."""
     return np.where(x > 0, x, np.float32(slope) * x)
 
 
-def softmax(z):
+def softmax(z: np.ndarray) -> np.ndarray:
+    """exp(z − max z) / Σ exp(z − max z) over the last axis: no exponent is above 0."""
     e = np.exp(np.float64(z) - np.max(z, axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
 
 
-def cross_entropy(z, classes):
+def cross_entropy(z: np.ndarray, classes: np.ndarray) -> float:
+    """Mean of log Σ exp(z − max z) − (z_y − max z): no probability is formed that could be 0."""
     z = np.float64(z) - np.max(z, axis=-1, keepdims=True)
     chosen = z[np.arange(len(classes)), classes]
     return np.mean(np.log(np.exp(z).sum(axis=-1)) - chosen)
 
 
-def cross_entropy_gradient(z, classes):
+def cross_entropy_gradient(z: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """(softmax z − one-hot y) / m for m examples, since the loss is their mean."""
     return (softmax(z) - np.eye(z.shape[-1])[classes]) / len(classes)
 
 
@@ -91,42 +107,61 @@ def _mask(seed, shape, keep_prob):
     return np.random.default_rng([seed, 7]).random(shape) < keep_prob
 
 
-def dropout(seed, x, keep_prob):
+def dropout(seed: int, x: np.ndarray, keep_prob: float) -> np.ndarray:
+    """Inverted: x·(1/P) where the mask keeps, else 0, chosen, not multiplied; 0 at P = 0."""
     c = 1 / keep_prob if keep_prob > 0 else 0.0
     kept = (np.float64(x) * c).astype(x.dtype)
     return np.where(_mask(seed, np.shape(x), keep_prob), kept, np.zeros_like(kept))
 
 
-def dropout_gradient(seed, x, keep_prob, g):
+def dropout_gradient(
+    seed: int, x: np.ndarray, keep_prob: float, g: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """y, and g through the mask and the factor of x: y is linear in x."""
     return dropout(seed, x, keep_prob), dropout(seed, g, keep_prob)
 
 
-def dropout_inference(x, keep_prob):
+def dropout_inference(x: np.ndarray, keep_prob: float) -> np.ndarray:
+    """The identity, since training divides by P what it keeps."""
     return x
 
 
-def scale_weights(tree, keep_prob):
+def scale_weights(tree: Tree, keep_prob: float) -> dict[str, np.ndarray | np.float64]:
+    """P·W, with b as it is: x (P·W) + b is the mean over masks r of (r·x) W + b."""
     return {"kernel": np.float64(tree["kernel"]) * keep_prob, "bias": tree["bias"]}
 
 
-def gaussian_noise(seed, x, std):
+def gaussian_noise(seed: int, x: np.ndarray, std: float) -> np.ndarray:
+    """Adds σ z, z ~ N(0, 1) for each entry, in float64; the sum is rounded to float32."""
     return _rounded(x + std * np.random.default_rng(seed).normal(size=np.shape(x)))
 
 
-def parameter_noise(seed, tree, std):
+def parameter_noise(seed: int, tree: Tree, std: float) -> Tree:
+    """Adds σ z to every leaf, each z from the one seed: leaves of one shape get the same noise."""
     return _tree(lambda w: gaussian_noise(seed, w, std), tree)
 
 
-def label_smoothing(one_hot, amount):
+def label_smoothing(one_hot: np.ndarray, amount: float) -> np.ndarray:
+    """(1 − α) y + α / K, K the length of the last axis."""
     return (1 - amount) * np.float64(one_hot) + amount / one_hot.shape[-1]
 
 
-def batch_moments(x):
+def batch_moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """μ and the biased variance, the mean of (x − μ)², over every axis but the last."""
     axes = tuple(range(x.ndim - 1))
     return np.mean(np.float64(x), axis=axes), np.var(np.float64(x), axis=axes)
 
 
-def batch_norm(x, mean, var, scale, bias, decay, epsilon):
+def batch_norm(
+    x: np.ndarray,
+    mean: np.ndarray,
+    var: np.ndarray,
+    scale: np.ndarray,
+    bias: np.ndarray,
+    decay: float,
+    epsilon: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | float]:
+    """γ (x − μ) / √(v + ε) + β; d·old + (1 − d)·new, the new variance v m / (m − 1) if m > 1."""
     mu, v = batch_moments(x)
     m = x.size // x.shape[-1]
     y = np.float64(scale) * (np.float64(x) - mu) / np.sqrt(v + np.float32(epsilon)) + bias
@@ -138,18 +173,30 @@ def batch_norm(x, mean, var, scale, bias, decay, epsilon):
     return y.astype(x.dtype), *new
 
 
-def batch_norm_gradient(x, scale, bias, epsilon, g):
+def batch_norm_gradient(
+    x: np.ndarray, scale: np.ndarray, bias: np.ndarray, epsilon: float, g: np.ndarray
+) -> np.ndarray:
+    """γ/s · (g − mean g − x̂ mean(g x̂)), s = √(v + ε), for x of shape (batch, features)."""
     mu, v = batch_moments(x)
     s = np.sqrt(v + epsilon)
     xhat = (np.float64(x) - mu) / s
     return scale / s * (g - np.mean(g, axis=0) - xhat * np.mean(g * xhat, axis=0))
 
 
-def batch_norm_inference(x, mean, var, scale, bias, epsilon):
+def batch_norm_inference(
+    x: np.ndarray,
+    mean: np.ndarray,
+    var: np.ndarray,
+    scale: np.ndarray,
+    bias: np.ndarray,
+    epsilon: float,
+) -> np.ndarray:
+    """γ (x − μ) / √(v + ε) + β of the given μ and v, so that each example stands alone."""
     return scale * (np.float64(x) - mean) / np.sqrt(np.float64(var) + epsilon) + bias
 
 
-def merge_moments(parts):
+def merge_moments(parts: Sequence[np.ndarray]) -> tuple[np.ndarray | float, np.ndarray | float]:
+    """Chan's update with δ = μ_k − μ: M₂ += k v_k + δ² n k / (n + k), μ += δ k / (n + k)."""
     n, mean, m2 = 0, 0.0, 0.0
     for x in parts:
         mu, v = batch_moments(x)
@@ -159,13 +206,23 @@ def merge_moments(parts):
     return mean, m2 / n
 
 
-def population_stats(parts):
+def population_stats(parts: Sequence[np.ndarray]) -> tuple[np.ndarray | float, np.ndarray | float]:
+    """The merged mean, and the merged variance times n / (n − 1) for n rows in all the parts."""
     mean, var = merge_moments(parts)
     n = sum(map(len, parts))
     return mean, var * n / (n - 1)
 
 
-def fold_batch_norm(kernel, bias, mean, var, scale, offset, epsilon):
+def fold_batch_norm(
+    kernel: np.ndarray,
+    bias: np.ndarray,
+    mean: np.ndarray,
+    var: np.ndarray,
+    scale: np.ndarray,
+    offset: np.ndarray,
+    epsilon: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """W f and (b − μ) f + β, f = γ / √(v + ε) for each output."""
     factor = scale / np.sqrt(np.float64(var) + epsilon)
     return np.float64(kernel) * factor, (np.float64(bias) - mean) * factor + offset
 
@@ -176,52 +233,64 @@ def _standardize(x, axes, epsilon):
     return (x - mu) / np.sqrt(v + epsilon)
 
 
-def layer_norm(x, scale, bias, epsilon):
+def layer_norm(
+    x: np.ndarray, scale: np.ndarray | float, bias: np.ndarray | float, epsilon: float
+) -> np.ndarray:
+    """γ (x − μ) / √(v + ε) + β, μ and the biased v over the last axis."""
     return scale * _standardize(x, -1, epsilon) + bias
 
 
-def group_norm(x, groups, epsilon):
+def group_norm(x: np.ndarray, groups: int, epsilon: float) -> np.ndarray:
+    """(x − μ) / √(v + ε) by example and group of neighbouring channels; no scale, no bias."""
     cut = x.reshape(x.shape[0], -1, groups, x.shape[-1] // groups)
     return _standardize(cut, (1, 3), epsilon).reshape(x.shape)
 
 
-def rms_norm(x, scale, epsilon):
+def rms_norm(x: np.ndarray, scale: np.ndarray, epsilon: float) -> np.ndarray:
+    """γ x / √(mean x² + ε) over the last axis, ε under the root and no mean taken out."""
     return scale * x / np.sqrt(np.mean(np.float64(x) ** 2, axis=-1, keepdims=True) + epsilon)
 
 
-def weight_norm(direction, magnitude):
+def weight_norm(direction: np.ndarray, magnitude: np.ndarray) -> np.ndarray:
+    """‖w‖ = g for each column: g v / ‖v‖ without an ε, so NaN for a column of zeros."""
     return magnitude * direction / np.sqrt(np.sum(np.float64(direction) ** 2, axis=0))
 
 
-def l2_normalize(x):
+def l2_normalize(x: np.ndarray) -> np.ndarray:
+    """‖y‖ = 1, y = x / ‖x‖ over the last axis, 0 at x = 0; squares of float32 fit float64."""
     norm = np.sqrt(np.sum(np.float64(x) ** 2, axis=-1, keepdims=True))
     return x / np.where(norm > 0, norm, 1)
 
 
-def l2_normalize_gradient(x, g):
+def l2_normalize_gradient(x: np.ndarray, g: np.ndarray) -> np.ndarray:
+    """(g − y Σ g y) / ‖x‖ with y = x / ‖x‖, and 0 at x = 0."""
     norm = np.sqrt(np.sum(np.float64(x) ** 2, axis=-1, keepdims=True))
     safe, y = np.where(norm > 0, norm, 1), l2_normalize(x)
     return np.where(norm > 0, (g - y * np.sum(g * y, axis=-1, keepdims=True)) / safe, 0)
 
 
-def residual(x, a):
+def residual(x: np.ndarray, a: np.ndarray) -> np.ndarray:
+    """The branch x a is added to x; another shape than that of x is refused, not broadcast."""
     branch = x @ a
     if branch.shape != x.shape:
         raise ValueError(f"the branch must have the shape {x.shape}, got {branch.shape}.")
     return x + branch
 
 
-def residual_gradient(x, a, g):
+def residual_gradient(x: np.ndarray, a: np.ndarray, g: np.ndarray) -> np.ndarray:
+    """The shortcut's g plus the branch's g aᵀ, whatever x."""
     return g + g @ a.T
 
 
-def residual_stack(x, matrices):
+def residual_stack(x: np.ndarray, matrices: Sequence[np.ndarray]) -> np.ndarray:
+    """Takes x ← x + x a for each a in turn: x (I + a₁)(I + a₂)…."""
     for a in matrices:
         x = residual(x, a)
     return x
 
 
-def residual_projection(x, w, a):
+def residual_projection(x: np.ndarray, w: np.ndarray, a: np.ndarray) -> np.ndarray:
+    """The projection x w stands in for the shortcut: x w + x a."""
     return x @ w + x @ a
 
 
@@ -229,91 +298,112 @@ def _weights(tree):
     return {name: leaf for name, leaf in tree.items() if name.endswith("kernel")}
 
 
-def l1_penalty(tree, strength):
+def l1_penalty(tree: Tree, strength: float) -> float:
+    """λ/2 · Σ|w| over leaves whose name ends in kernel, in float64."""
     return strength / 2 * sum(np.sum(np.abs(np.float64(w))) for w in _weights(tree).values())
 
 
-def l2_penalty(tree, strength):
+def l2_penalty(tree: Tree, strength: float) -> float:
+    """λ/2 · Σ w² over leaves whose name ends in kernel, in float64."""
     return strength / 2 * sum(np.sum(np.float64(w) ** 2) for w in _weights(tree).values())
 
 
-def l1_penalty_gradient(tree, strength):
+def l1_penalty_gradient(tree: Tree, strength: float) -> Tree:
+    """λ/2 · sgn w of a kernel, 0 at w = 0, and zeros for every other leaf; float32."""
     kept = _weights(tree)
     return {k: _rounded(strength / 2 * np.sign(w) * (k in kept)) for k, w in tree.items()}
 
 
-def l2_penalty_gradient(tree, strength):
+def l2_penalty_gradient(tree: Tree, strength: float) -> Tree:
+    """λ w of a kernel, and zeros for every other leaf; float32."""
     kept = _weights(tree)
     return {k: _rounded(strength * w * (k in kept)) for k, w in tree.items()}
 
 
-def elastic_net_penalty(tree, l1, l2):
+def elastic_net_penalty(tree: Tree, l1: float, l2: float) -> float:
+    """λ₁/2 · Σ|w| + λ₂/2 · Σ w² over the kernels."""
     return l1_penalty(tree, l1) + l2_penalty(tree, l2)
 
 
-def proximal_l1(w, threshold):
+def proximal_l1(w: np.ndarray, threshold: float) -> np.ndarray:
+    """Soft threshold: sgn w · max(|w| − t, 0), t rounded to float32."""
     return np.sign(w) * np.maximum(np.abs(w) - np.float32(threshold), 0)
 
 
-def max_norm(w, limit):
+def max_norm(w: np.ndarray, limit: float) -> np.ndarray:
+    """Columns longer than c become w c / ‖w‖, rounded to float32; the others stay bit for bit."""
     norm = np.sqrt(np.sum(np.float64(w) ** 2, axis=0))
     return np.where(norm > limit, _rounded(w * (limit / np.where(norm > 0, norm, 1))), w)
 
 
-def multitask_loss(losses, weights):
+def multitask_loss(losses: np.ndarray, weights: np.ndarray) -> float:
+    """Σ aₜ Jₜ in float64; the weights are not divided by their sum."""
     return np.sum(np.float64(losses) * np.float64(weights))
 
 
-def masked_loss(losses, present):
+def masked_loss(losses: np.ndarray, present: np.ndarray) -> float | np.floating:
+    """Mean of the losses picked by the mask, so no absent NaN counts; 0 if none is present."""
     return np.mean(np.float64(losses[present])) if np.any(present) else 0.0
 
 
-def average_probabilities(logits):
+def average_probabilities(logits: np.ndarray) -> np.ndarray:
+    """p̄ = mean over axis 0, the members, of softmax z: probabilities, not logits."""
     return np.mean(softmax(logits), axis=0)
 
 
-def bootstrap_indices(seed, count):
+def bootstrap_indices(seed: int, count: int) -> np.ndarray:
+    """As many draws with replacement from 0 … count − 1 as `count` says."""
     return np.random.default_rng(seed).integers(0, count, count)
 
 
-def flip(images):
+def flip(images: np.ndarray) -> np.ndarray:
+    """Columns in reverse, axis 2 of (batch, height, width, channels), as a view."""
     return images[:, :, ::-1]
 
 
-def random_flip(seed, images):
+def random_flip(seed: int, images: np.ndarray) -> np.ndarray:
+    """A coin for each image: mirrored left to right where U[0, 1) < 1/2."""
     coin = np.random.default_rng(seed).random(len(images)) < 0.5
     return np.where(coin[:, None, None, None], flip(images), images)
 
 
-def random_crop(seed, images, size):
+def random_crop(seed: int, images: np.ndarray, size: int) -> np.ndarray:
+    """A corner for each image, uniform over 0 … height − size on both axes, as if square."""
     rng = np.random.default_rng(seed)
     offsets = rng.integers(0, images.shape[1] - size + 1, (len(images), 2))
     pairs = zip(images, offsets, strict=True)
     return np.stack([image[i : i + size, j : j + size] for image, (i, j) in pairs])
 
 
-def mixup(seed, images, labels):
+def mixup(seed: int, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, ...]:
+    """λ x + (1 − λ) x[π] of both, one λ ~ Beta(0.4, 0.4) and one permutation π for the batch."""
     rng = np.random.default_rng(seed)
     weight, partner = rng.beta(0.4, 0.4), rng.permutation(len(images))
     return tuple(weight * x + (1 - weight) * x[partner] for x in (images, labels))
 
 
-def global_norm(tree):
+def global_norm(tree: Tree) -> float:
+    """√Σ g² over all leaves, in float64, where the squares of float32 stay in range."""
     return math.sqrt(sum(float(np.sum(np.float64(leaf) ** 2)) for leaf in tree.values()))
 
 
-def clip_by_global_norm(tree, limit):
+def clip_by_global_norm(tree: Tree, limit: float) -> Tree:
+    """(c / ‖g‖) g in the dtype of g if c < ‖g‖ < ∞; otherwise the very same tree."""
     norm = global_norm(tree)
     if not math.isfinite(norm) or norm <= limit:
         return tree
     return _tree(lambda g: (np.float64(g) * (limit / norm)).astype(g.dtype), tree)
 
 
-def clip_by_value(tree, limit):
+def clip_by_value(tree: Tree, limit: float) -> Tree:
+    """min(max(g, −c), c) with c rounded to float32; NaN stays NaN."""
     return _tree(lambda g: np.clip(g, -np.float32(limit), np.float32(limit)), tree)
 
 
-def early_stopping(values, patience, min_delta, mode):
+def early_stopping(
+    values: Iterable[float], patience: int, min_delta: float, mode: str
+) -> tuple[int | None, int | None]:
+    """It improves if best − v > δ, of −v for 'max'; patience counts the rest, NaN included."""
     best, best_at, wait = math.inf, None, 0
     for step, value in enumerate(values):
         value = value if mode == "min" else -value
@@ -326,7 +416,7 @@ def early_stopping(values, patience, min_delta, mode):
     return None, best_at
 
 
-def ways_of(operations):
+def ways_of(operations: Mapping[str, Operation]) -> Operation:
     """NumPy has one way; the other one here goes through a batch of problems, one by one."""
 
     def ways(name, *arguments):

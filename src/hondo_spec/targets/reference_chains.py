@@ -1,15 +1,19 @@
 """The reference's several layers, losses, tasks, ensembles and runs, in float64 NumPy."""
 
 import math
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
 
-def relu(x):
+def relu(x: np.ndarray) -> np.ndarray:
+    """max(x, 0) in the dtype of x; NaN stays NaN."""
     return np.maximum(x, 0)
 
 
-def truncated_normal(seed, shape):
+def truncated_normal(seed: int, shape: Any) -> np.ndarray | np.float32:
+    """N(0, 1) drawn again beyond ±2, over √fan_in and 0.8796…, its deviation once cut."""
     rng, fan_in = np.random.default_rng(seed), math.prod(shape[:-1])
     z = rng.normal(size=shape)
     while np.any(far := np.abs(z) > 2):
@@ -17,16 +21,24 @@ def truncated_normal(seed, shape):
     return np.float32(z / (0.87962566103423978 * math.sqrt(fan_in)))
 
 
-def initial_parameters(seed):
+def initial_parameters(seed: int) -> dict[str, np.ndarray]:
+    """Biases 0, the norm's scale 1, the last scale of the block 0; nothing depends on the seed."""
     zero, one = np.zeros(4, np.float32), np.ones(4, np.float32)
     return {"dense/bias": zero, "norm/scale": one, "norm/bias": zero, "block/last_scale": zero}
 
 
-def noise_penalty(w, std):
+def noise_penalty(w: np.ndarray, std: float) -> float:
+    """σ² Σ w², the mean of ‖n w‖² for independent noise n ~ N(0, σ²) on each input."""
     return std**2 * np.sum(np.float64(w) ** 2)
 
 
-def residual_chain(x, a, b, g):
+def residual_chain(
+    x: np.ndarray,
+    a: Sequence[np.ndarray] | np.ndarray,
+    b: Sequence[np.ndarray] | np.ndarray,
+    g: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Forwards x ← x + relu(x a) b, backwards g ← g + (g bᵀ · [x a > 0]) aᵀ."""
     inputs = []
     for first, last in zip(a, b, strict=True):
         inputs.append(x)
@@ -47,7 +59,14 @@ _CURVES = {
 }
 
 
-def chain_gradient(x, weights, biases, g, activation):
+def chain_gradient(
+    x: np.ndarray | np.float64,
+    weights: Sequence[np.ndarray],
+    biases: Sequence[np.ndarray],
+    g: np.ndarray | np.float64,
+    activation: str,
+) -> np.ndarray | np.float64:
+    """From the last layer on g ← (g · φ′(z)) wᵀ, z = x w + b, relu′(0) = 0; in float64."""
     curve, slope = _CURVES[activation]
     x, g, slopes = np.float64(x), np.float64(g), []
     for w, b in zip(weights, biases, strict=True):
@@ -64,11 +83,15 @@ def _windows(x, kernel, stride):
     return whole[:, ::stride, ::stride]
 
 
-def convolution(x, kernel, stride):
+def convolution(x: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
+    """y[r, c, o] = Σ x[s r + h, s c + w, i] k[h, w, i, o]: the kernel is not turned; float64."""
     return np.einsum("brcihw,hwio->brco", _windows(np.float64(x), kernel, stride), kernel)
 
 
-def convolution_gradient(x, kernel, stride, g):
+def convolution_gradient(
+    x: np.ndarray, kernel: np.ndarray, stride: int, g: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """gx: each g[r, c] k added onto its window of x; gk: Σ over the windows of window · g."""
     gx = np.zeros(x.shape)
     height, width = kernel.shape[:2]
     for r in range(g.shape[1]):
@@ -78,7 +101,10 @@ def convolution_gradient(x, kernel, stride, g):
     return gx, np.einsum("brcihw,brco->hwio", _windows(np.float64(x), kernel, stride), g)
 
 
-def penalized_loss(w, x, classes, strength):
+def penalized_loss(
+    w: np.ndarray, x: np.ndarray, classes: np.ndarray, strength: float | None
+) -> tuple[float, np.ndarray]:
+    """J = mean(log Σ exp z − z_y) + λ/2 · Σ w², z = x w, and xᵀ(p − y) / m + λ w; None is λ = 0."""
     z = np.float64(x) @ w
     top = z.max(axis=-1, keepdims=True)
     e, rows = np.exp(z - top), np.arange(len(classes))
@@ -89,25 +115,35 @@ def penalized_loss(w, x, classes, strength):
     return loss, np.float64(x).T @ error / len(classes) + decay * np.float64(w)
 
 
-def sgd_step(w, gradient, learning_rate, strength):
+def sgd_step(
+    w: np.ndarray, gradient: np.ndarray, learning_rate: float, strength: float
+) -> np.ndarray:
+    """The penalty's gradient is in the step: w − η (g + λ w), in float64."""
     return np.float64(w) - learning_rate * (gradient + strength * np.float64(w))
 
 
-def multitask_gradients(x, trunk, heads, targets, weights):
+def multitask_gradients(
+    x: np.ndarray, trunk: np.ndarray, heads: np.ndarray, targets: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray | int, np.ndarray]:
+    """Σ xᵀ eₜ hₜᵀ, and (x trunk)ᵀ eₜ for each head, with eₜ = aₜ (x trunk hₜ − targetₜ)."""
     hidden = np.float64(x) @ trunk
     errors = [a * (hidden @ h - t) for a, h, t in zip(weights, heads, targets, strict=True)]
     shared = sum(x.T @ error @ h.T for error, h in zip(errors, heads, strict=True))
     return shared, np.stack([hidden.T @ error for error in errors])
 
 
-def ambiguity(predictions, targets, weights):
+def ambiguity(
+    predictions: np.ndarray, targets: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(f̄ − t)² = Σ w (f − t)² − Σ w (f − f̄)²: the three terms, with f̄ = Σ w f and Σ w = 1."""
     f, t = np.float64(predictions), np.float64(targets)
     w = np.asarray(weights, np.float64)[:, None] / np.sum(weights)
     mean = np.sum(w * f, axis=0)
     return (mean - t) ** 2, np.sum(w * (f - t) ** 2, axis=0), np.sum(w * (f - mean) ** 2, axis=0)
 
 
-def error_covariance(predictions, targets):
+def error_covariance(predictions: np.ndarray, targets: np.ndarray) -> tuple[float, float, float]:
+    """Means of εᵢ², of εᵢ εⱼ over i ≠ j (0 for one member) and of ε̄²; errors are not centred."""
     errors = np.float64(predictions) - targets
     products = errors @ errors.T / errors.shape[1]
     k = len(errors)
@@ -116,25 +152,30 @@ def error_covariance(predictions, targets):
     return v, c, np.mean(np.mean(errors, axis=0) ** 2)
 
 
-def batch_averaged_stats(parts):
+def batch_averaged_stats(parts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of the batches' μ, and of their v m / (m − 1): how the μ differ is left out."""
     means = [np.mean(np.float64(x), axis=0) for x in parts]
     return np.mean(means, axis=0), np.mean([np.var(np.float64(x), 0, ddof=1) for x in parts], 0)
 
 
-def quarter_turn(images):
+def quarter_turn(images: np.ndarray) -> np.ndarray:
+    """The last column becomes the first row: counter-clockwise with rows counted downwards."""
     return np.rot90(images, axes=(1, 2))
 
 
-def augment(seed, images, labels):
+def augment(seed: int, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each image mirrored left to right where its U[0, 1) < 1/2; its label stays."""
     coin = np.random.default_rng(seed).random(len(images)) < 0.5
     return np.where(coin[:, None, None, None], images[:, :, ::-1], images), labels
 
 
-def evaluation_view(images):
+def evaluation_view(images: np.ndarray) -> np.ndarray:
+    """The images as they are: only training is augmented."""
     return images
 
 
-def stopped_after(values, patience):
+def stopped_after(values: Iterable[float], patience: int) -> list[bool]:
+    """For each value, whether the wait has ever reached the patience; only v < best resets it."""
     best, wait, stopped, flags = math.inf, 0, False, []
     for value in values:
         best, wait = (value, 0) if value < best else (best, wait + 1)
@@ -143,14 +184,18 @@ def stopped_after(values, patience):
     return flags
 
 
-def gradient_descent(curvature, optimum, learning_rate, steps):
+def gradient_descent(
+    curvature: np.ndarray, optimum: np.ndarray, learning_rate: float, steps: int
+) -> np.ndarray:
+    """From 0, w ← w − η h (w − w*) in float64: w* (1 − (1 − η h)ᵗ), rounded at each step."""
     w = np.zeros(np.shape(optimum))
     for _ in range(steps):
         w = w - learning_rate * np.float64(curvature) * (w - optimum)
     return w
 
 
-def traces(name, calls):
+def traces(name: str, calls: Sequence[Sequence[Any]]) -> int:
+    """1 whatever the calls: NumPy compiles nothing, so no call adds to it."""
     return 1
 
 
@@ -164,6 +209,7 @@ RANGES = {
 }
 
 
-def refusal(hyperparameter, value):
+def refusal(hyperparameter: str, value: float) -> tuple[str, str]:
+    """Takes what `RANGES` admits, with an empty message; NaN fails every comparison there."""
     fits = RANGES[hyperparameter](value)
     return hyperparameter, "" if fits else f"{hyperparameter} is out of range: {value}"

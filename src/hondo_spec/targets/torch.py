@@ -1,6 +1,7 @@
 """PyTorch's functions, on the CPU."""
 
 import math
+from collections.abc import Mapping
 from functools import partial
 from importlib import import_module
 from importlib.metadata import version
@@ -60,23 +61,30 @@ def _dropout(seed: int, x: Any, keep_prob: float) -> Any:
         return functional.dropout(x, 1 - keep_prob)
 
 
-def dropout(seed, x, keep_prob):
+def dropout(seed: int, x: np.ndarray, keep_prob: float) -> np.ndarray:
+    """`functional.dropout`, whose p is that of dropping: 1 − P; the global seed is restored."""
     return _numpy(_dropout(seed, _tensor(x), keep_prob))
 
 
-def dropout_gradient(seed, x, keep_prob, g):
+def dropout_gradient(
+    seed: int, x: np.ndarray, keep_prob: float, g: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """`functional.dropout` called once for y and once for autograd, by the same seed."""
     return dropout(seed, x, keep_prob), _gradient(lambda x: _dropout(seed, x, keep_prob), x, g)
 
 
-def dropout_inference(x, keep_prob):
+def dropout_inference(x: np.ndarray, keep_prob: float) -> np.ndarray:
+    """`functional.dropout` with `training=False`, which leaves x as it is."""
     return _numpy(functional.dropout(_tensor(x), 1 - keep_prob, training=False))
 
 
-def cross_entropy(z, classes):
+def cross_entropy(z: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """`functional.cross_entropy`, which wants classes in int64 and averages by default."""
     return _numpy(functional.cross_entropy(_tensor(z), _tensor(classes).long()))
 
 
-def cross_entropy_gradient(z, classes):
+def cross_entropy_gradient(z: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Autograd through `functional.cross_entropy`, for the logits alone."""
     targets = _tensor(classes).long()
     return _gradient(lambda z: functional.cross_entropy(z, targets), z, np.float32(1))
 
@@ -89,53 +97,88 @@ def _last(x: Any) -> Any:
     return x.movedim(1, -1)
 
 
-def batch_norm(x, mean, var, scale, bias, decay, epsilon):
+def batch_norm(
+    x: np.ndarray,
+    mean: np.ndarray,
+    var: np.ndarray,
+    scale: np.ndarray,
+    bias: np.ndarray,
+    decay: float,
+    epsilon: float,
+) -> tuple[np.ndarray, ...]:
+    """`functional.batch_norm` in training: momentum is the weight of the new, var's is unbiased."""
     stats, affine = (_tensor(mean), _tensor(var)), (_tensor(scale), _tensor(bias))
     y = functional.batch_norm(_first(_tensor(x)), *stats, *affine, True, decay, epsilon)
     return _numpy(_last(y)), *map(_numpy, stats)
 
 
-def batch_norm_gradient(x, scale, bias, epsilon, g):
+def batch_norm_gradient(
+    x: np.ndarray, scale: np.ndarray, bias: np.ndarray, epsilon: float, g: np.ndarray
+) -> np.ndarray:
+    """Autograd through `functional.batch_norm` without running statistics; channels are axis 1."""
     affine = {"weight": _tensor(scale), "bias": _tensor(bias), "training": True, "eps": epsilon}
     return _gradient(lambda x: functional.batch_norm(x, None, None, **affine), x, g)
 
 
-def batch_norm_inference(x, mean, var, scale, bias, epsilon):
+def batch_norm_inference(
+    x: np.ndarray,
+    mean: np.ndarray,
+    var: np.ndarray,
+    scale: np.ndarray,
+    bias: np.ndarray,
+    epsilon: float,
+) -> np.ndarray:
+    """`functional.batch_norm` out of training, its default; channels go to axis 1 and back."""
     arrays = map(_tensor, (mean, var, scale, bias))
     return _numpy(_last(functional.batch_norm(_first(_tensor(x)), *arrays, eps=epsilon)))
 
 
-def batch_moments(x):
+def batch_moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`torch.var_mean` without Bessel's correction, its two results swapped."""
     var, mean = torch.var_mean(_tensor(x), dim=tuple(range(x.ndim - 1)), correction=0)
     return _numpy(mean), _numpy(var)
 
 
-def fold_batch_norm(kernel, bias, mean, var, scale, offset, epsilon):
+def fold_batch_norm(
+    kernel: np.ndarray,
+    bias: np.ndarray,
+    mean: np.ndarray,
+    var: np.ndarray,
+    scale: np.ndarray,
+    offset: np.ndarray,
+    epsilon: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """`fuse_linear_bn_weights`, whose kernel is (outputs, inputs): transposed there and back."""
     fuse = torch.nn.utils.fusion.fuse_linear_bn_weights
     arrays = map(_tensor, (kernel.T, bias, mean, var))
     weight, shift = fuse(*arrays, epsilon, _tensor(scale), _tensor(offset))
     return _numpy(weight).T, _numpy(shift)
 
 
-def layer_norm(x, scale, bias, epsilon):
+def layer_norm(x: np.ndarray, scale: np.ndarray, bias: np.ndarray, epsilon: float) -> np.ndarray:
+    """`functional.layer_norm` with the last axis for the normalized shape."""
     shape = x.shape[-1:]
     y = functional.layer_norm(_tensor(x), shape, _tensor(scale), _tensor(bias), epsilon)
     return _numpy(y)
 
 
-def group_norm(x, groups, epsilon):
+def group_norm(x: np.ndarray, groups: int, epsilon: float) -> np.ndarray:
+    """`functional.group_norm` without weight and bias; channels go to axis 1 and back."""
     return _numpy(_last(functional.group_norm(_first(_tensor(x)), groups, eps=epsilon)))
 
 
-def instance_norm(x, epsilon):
+def instance_norm(x: np.ndarray, epsilon: float) -> np.ndarray:
+    """`functional.instance_norm` without weight and bias; channels go to axis 1 and back."""
     return _numpy(_last(functional.instance_norm(_first(_tensor(x)), eps=epsilon)))
 
 
-def rms_norm(x, scale, epsilon):
+def rms_norm(x: np.ndarray, scale: np.ndarray, epsilon: float) -> np.ndarray:
+    """`functional.rms_norm` with the last axis for the normalized shape; scale is its weight."""
     return _numpy(functional.rms_norm(_tensor(x), x.shape[-1:], _tensor(scale), epsilon))
 
 
-def weight_norm(direction, magnitude):
+def weight_norm(direction: np.ndarray, magnitude: np.ndarray) -> np.ndarray:
+    """`parametrizations.weight_norm` of a `Linear`, whose weight is (outputs, inputs)."""
     layer = parametrizations.weight_norm(torch.nn.Linear(*direction.shape, bias=False))
     originals = layer.parametrizations.weight
     originals.original0.data = _tensor(magnitude)[:, None]
@@ -143,15 +186,18 @@ def weight_norm(direction, magnitude):
     return _numpy(layer.weight).T
 
 
-def max_norm(w, limit):
+def max_norm(w: np.ndarray, limit: float) -> np.ndarray:
+    """`torch.renorm` with p = 2 and dim = 1: it limits the norm of each column."""
     return _numpy(torch.renorm(_tensor(w), p=2, dim=1, maxnorm=limit))
 
 
-def l2_normalize_gradient(x, g):
+def l2_normalize_gradient(x: np.ndarray, g: np.ndarray) -> np.ndarray:
+    """Autograd through `functional.normalize` over the last axis."""
     return _gradient(partial(functional.normalize, dim=-1), x, g)
 
 
-def bootstrap_indices(seed, count):
+def bootstrap_indices(seed: int, count: int) -> list[int]:
+    """`RandomSampler` with replacement, of as many as there are; the seed makes its generator."""
     generator = torch.Generator().manual_seed(seed)
     sampler = torch.utils.data.RandomSampler(range(count), replacement=True, generator=generator)
     return list(sampler)
@@ -166,7 +212,8 @@ def _clipped(clip: Any, tree: Any, limit: float) -> Any:
     return {name: _numpy(parameter.grad) for name, parameter in parameters.items()}
 
 
-def global_norm(tree):
+def global_norm(tree: Mapping[str, np.ndarray]) -> np.ndarray:
+    """`nn.utils.get_total_norm` of the leaves, by default their 2-norm."""
     return _numpy(torch.nn.utils.get_total_norm([_tensor(leaf) for leaf in tree.values()]))
 
 
