@@ -4,10 +4,12 @@ import importlib
 from collections import Counter
 
 import jax
+import numpy as np
 import pytest
 
 from hondo_spec import BUILT_IN, UNEXPECTED, check_target, find_target
 from hondo_spec.areas import BY_ID
+from hondo_spec.bounds import gamma
 from hondo_spec.names import AREAS
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -75,3 +77,26 @@ def test_the_option_avoids_what_it_is_said_to(name):
     assert {
         r.id: r.status for r in check_target(stable, areas=ids, profile="dev")
     } == dict.fromkeys(ids, "PASS")
+
+
+@pytest.mark.parametrize("name", ["reference", "hondo", "torch"])
+def test_statistics_of_images_are_those_of_their_pixels(name) -> None:
+    operations = target_of(name).operations
+    x, g = np.random.default_rng(0).normal(size=(2, 6, 4, 5, 3)).astype(np.float32)
+    rows, one = x.reshape(-1, 3), np.ones(3, np.float32)
+    # Sums of 120 products of numbers below 4, in two orders.
+    bound = 2 * 16 * gamma(120)
+    for operation in {"population_stats", "merge_moments"} & set(operations):
+        got, want = (operations[operation](parts) for parts in ([x[:2], x[2:]], [rows]))
+        np.testing.assert_allclose(got, want, rtol=0, atol=bound)
+    gradient = operations["batch_norm_gradient"]
+    got = np.asarray(gradient(x, one, 0 * one, 1e-3, g)).reshape(-1, 3)
+    want = gradient(rows, one, 0 * one, 1e-3, g.reshape(-1, 3))
+    np.testing.assert_allclose(got, want, rtol=0, atol=bound)
+
+
+def test_noise_of_the_reference_differs_between_leaves() -> None:
+    noise = find_target("reference").operations["parameter_noise"]
+    w = np.zeros((4, 4), np.float32)
+    got = noise(0, {"a/kernel": w, "b/kernel": w}, 1.0)
+    assert not np.any(got["a/kernel"] == got["b/kernel"])

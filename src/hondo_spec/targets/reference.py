@@ -137,8 +137,12 @@ def gaussian_noise(seed: int, x: np.ndarray, std: float) -> np.ndarray:
 
 
 def parameter_noise(seed: int, tree: Tree, std: float) -> Tree:
-    """Adds σ z to every leaf, each z from the one seed: leaves of one shape get the same noise."""
-    return _tree(lambda w: gaussian_noise(seed, w, std), tree)
+    """Adds σ z to every leaf, z ~ N(0, 1) from a seed of the leaf's own."""
+    seeds = np.random.default_rng(seed).integers(2**32, size=len(tree))
+    return {
+        name: gaussian_noise(int(own), leaf, std)
+        for own, (name, leaf) in zip(seeds, tree.items(), strict=True)
+    }
 
 
 def label_smoothing(one_hot: np.ndarray, amount: float) -> np.ndarray:
@@ -152,6 +156,10 @@ def batch_moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.mean(np.float64(x), axis=axes), np.var(np.float64(x), axis=axes)
 
 
+def _count(x):
+    return x.size // x.shape[-1]
+
+
 def batch_norm(
     x: np.ndarray,
     mean: np.ndarray,
@@ -163,7 +171,7 @@ def batch_norm(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | float]:
     """γ (x − μ) / √(v + ε) + β; d·old + (1 − d)·new, the new variance v m / (m − 1) if m > 1."""
     mu, v = batch_moments(x)
-    m = x.size // x.shape[-1]
+    m = _count(x)
     y = np.float64(scale) * (np.float64(x) - mu) / np.sqrt(v + np.float32(epsilon)) + bias
     unbiased = v * m / (m - 1) if m > 1 else np.float64(var)
     new = (
@@ -176,11 +184,11 @@ def batch_norm(
 def batch_norm_gradient(
     x: np.ndarray, scale: np.ndarray, bias: np.ndarray, epsilon: float, g: np.ndarray
 ) -> np.ndarray:
-    """γ/s · (g − mean g − x̂ mean(g x̂)), s = √(v + ε), for x of shape (batch, features)."""
+    """γ/s · (g − mean g − x̂ mean(g x̂)), s = √(v + ε); means over every axis but the last."""
     mu, v = batch_moments(x)
     s = np.sqrt(v + epsilon)
     xhat = (np.float64(x) - mu) / s
-    return scale / s * (g - np.mean(g, axis=0) - xhat * np.mean(g * xhat, axis=0))
+    return scale / s * (g - batch_moments(g)[0] - xhat * batch_moments(g * xhat)[0])
 
 
 def batch_norm_inference(
@@ -200,16 +208,16 @@ def merge_moments(parts: Sequence[np.ndarray]) -> tuple[np.ndarray | float, np.n
     n, mean, m2 = 0, 0.0, 0.0
     for x in parts:
         mu, v = batch_moments(x)
-        k, gap = len(x), mu - mean
+        k, gap = _count(x), mu - mean
         m2 = m2 + k * v + gap**2 * n * k / (n + k)
         n, mean = n + k, mean + gap * k / (n + k)
     return mean, m2 / n
 
 
 def population_stats(parts: Sequence[np.ndarray]) -> tuple[np.ndarray | float, np.ndarray | float]:
-    """The merged mean, and the merged variance times n / (n − 1) for n rows in all the parts."""
+    """The merged mean, and the merged variance times n / (n − 1) for n values in all the parts."""
     mean, var = merge_moments(parts)
-    n = sum(map(len, parts))
+    n = sum(map(_count, parts))
     return mean, var * n / (n - 1)
 
 
@@ -270,7 +278,11 @@ def l2_normalize_gradient(x: np.ndarray, g: np.ndarray) -> np.ndarray:
 
 
 def residual(x: np.ndarray, a: np.ndarray) -> np.ndarray:
-    """The branch x a is added to x; another shape than that of x is refused, not broadcast."""
+    """The branch x a is added to x; another shape than that of x is refused, not broadcast.
+
+    Raises:
+        ValueError: a branch of another shape.
+    """
     branch = x @ a
     if branch.shape != x.shape:
         raise ValueError(f"the branch must have the shape {x.shape}, got {branch.shape}.")

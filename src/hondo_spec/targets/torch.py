@@ -115,9 +115,13 @@ def batch_norm(
 def batch_norm_gradient(
     x: np.ndarray, scale: np.ndarray, bias: np.ndarray, epsilon: float, g: np.ndarray
 ) -> np.ndarray:
-    """Autograd through `functional.batch_norm` without running statistics; channels are axis 1."""
+    """Autograd through `functional.batch_norm` without running averages; channels go to axis 1."""
     affine = {"weight": _tensor(scale), "bias": _tensor(bias), "training": True, "eps": epsilon}
-    return _gradient(lambda x: functional.batch_norm(x, None, None, **affine), x, g)
+
+    def normalized(x: Any) -> Any:
+        return _last(functional.batch_norm(_first(x), None, None, **affine))
+
+    return _gradient(normalized, x, g)
 
 
 def batch_norm_inference(
