@@ -308,7 +308,9 @@ def test_xct_04_wrong_arguments_raise():
 def _normalizations(features):
     stats = hondo.init_batch_stats(features)
     return {
-        "batch": lambda x, *v: hondo.batch_norm(x, stats, *v, decay=0.9, epsilon=1e-5)[0],
+        "batch": lambda x, *vectors: hondo.batch_norm(x, stats, *vectors, decay=0.9, epsilon=1e-5)[
+            0
+        ],
         "layer": lambda x, *vectors: hondo.layer_norm(x, *vectors, epsilon=1e-5),
         "rms": lambda x, gain, shift: hondo.rms_norm(x, gain, epsilon=1e-5),
     }

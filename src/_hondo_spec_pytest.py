@@ -36,7 +36,11 @@ class SpecFile(pytest.File):
     """All properties that the options choose, on the target that they name."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        """One item for each property."""
+        """One item for each property.
+
+        Raises:
+            CollectError: no such target, profile or area.
+        """
         from hondo_spec.check import find_profile, select
         from hondo_spec.target import find_target
 
@@ -60,7 +64,11 @@ class SpecItem(pytest.Item):
         self.judged = judged
 
     def runtest(self) -> None:
-        """Fails on an unexpected status; says why it skips or expects a failure."""
+        """Fails on an unexpected status; says why it skips or expects a failure.
+
+        Raises:
+            UnexpectedError: a status that was not expected.
+        """
         from hondo_spec.conformance import UnexpectedError
         from hondo_spec.runner import UNEXPECTED, run_property
 

@@ -9,7 +9,11 @@ from typing import Any
 
 @contextmanager
 def interruptible() -> Iterator[threading.Event]:
-    """Turns the first Ctrl-C into an event; signals reach Python's main thread only."""
+    """Turns the first Ctrl-C into an event; signals reach Python's main thread only.
+
+    Raises:
+        KeyboardInterrupt: at the second.
+    """
     interrupted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield interrupted
