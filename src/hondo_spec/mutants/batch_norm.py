@@ -4,7 +4,7 @@ import numpy as np
 
 from hondo_spec.mutants.mutant import Mutant
 from hondo_spec.target import Operation
-from hondo_spec.targets import reference as right
+from hondo_spec.targets import reference_norms as right
 
 
 def train(

@@ -5,6 +5,7 @@ import numpy as np
 from hondo_spec.mutants.mutant import Mutant
 from hondo_spec.targets import reference as right
 from hondo_spec.targets import reference_chains as chains
+from hondo_spec.targets import reference_norms as norms
 
 
 def _single(function):
@@ -26,7 +27,7 @@ def _welford(x, mean, var, scale, bias, decay, epsilon):
         mu = mu + gap / np.float32(n)
         m2 = m2 + gap * (row - mu)
     xhat = (np.float32(x) - mu) / np.sqrt(m2 / np.float32(len(rows)) + np.float32(epsilon))
-    new = right.batch_norm(x, mean, var, scale, bias, decay, epsilon)[1:]
+    new = norms.batch_norm(x, mean, var, scale, bias, decay, epsilon)[1:]
     return (scale * xhat + bias).astype(x.dtype), *new
 
 
@@ -36,7 +37,7 @@ def _two_pass(x, mean, var, scale, bias, decay, epsilon):
     mu = np.mean(single, axis=axes)
     v = np.mean((single - mu) ** 2, axis=axes)
     y = scale * ((single - mu) / np.sqrt(v + np.float32(epsilon))) + bias
-    return y.astype(x.dtype), *right.batch_norm(x, mean, var, scale, bias, decay, epsilon)[1:]
+    return y.astype(x.dtype), *norms.batch_norm(x, mean, var, scale, bias, decay, epsilon)[1:]
 
 
 def _other_mask(seed, shape, p):
@@ -53,12 +54,12 @@ def _other_dropout(seed, x, keep_prob):
 
 
 def _dual(x, mean, var, scale, bias, decay, epsilon):
-    return right.batch_norm(x, mean, var, scale, bias, 1 - decay, epsilon)
+    return norms.batch_norm(x, mean, var, scale, bias, 1 - decay, epsilon)
 
 
 def _biased(x, mean, var, scale, bias, decay, epsilon):
-    y, new_mean, _ = right.batch_norm(x, mean, var, scale, bias, decay, epsilon)
-    return y, new_mean, decay * np.float64(var) + (1 - decay) * right.batch_moments(x)[1]
+    y, new_mean, _ = norms.batch_norm(x, mean, var, scale, bias, decay, epsilon)
+    return y, new_mean, decay * np.float64(var) + (1 - decay) * norms.batch_moments(x)[1]
 
 
 def _lecture(seed, x, keep_prob):
@@ -142,7 +143,7 @@ BENIGN = (
         {"running_variance": "biased"},
     ),
     Mutant(
-        "inference in float32", "", {"batch_norm_inference": _single(right.batch_norm_inference)}
+        "inference in float32", "", {"batch_norm_inference": _single(norms.batch_norm_inference)}
     ),
     Mutant(
         "inference folded to a product and a sum",
@@ -154,17 +155,17 @@ BENIGN = (
         },
     ),
     Mutant(
-        "the gradient in float32", "", {"batch_norm_gradient": _single(right.batch_norm_gradient)}
+        "the gradient in float32", "", {"batch_norm_gradient": _single(norms.batch_norm_gradient)}
     ),
     Mutant(
         "statistics of the concatenated parts",
         "",
-        {"merge_moments": lambda p: right.batch_moments(np.concatenate(p))},
+        {"merge_moments": lambda p: norms.batch_moments(np.concatenate(p))},
     ),
-    Mutant("folding in float32", "", {"fold_batch_norm": _single(right.fold_batch_norm)}),
-    Mutant("layer norm rounded to float32", "", {"layer_norm": _single(right.layer_norm)}),
-    Mutant("RMS norm rounded to float32", "", {"rms_norm": _single(right.rms_norm)}),
-    Mutant("group norm rounded to float32", "", {"group_norm": _single(right.group_norm)}),
+    Mutant("folding in float32", "", {"fold_batch_norm": _single(norms.fold_batch_norm)}),
+    Mutant("layer norm rounded to float32", "", {"layer_norm": _single(norms.layer_norm)}),
+    Mutant("RMS norm rounded to float32", "", {"rms_norm": _single(norms.rms_norm)}),
+    Mutant("group norm rounded to float32", "", {"group_norm": _single(norms.group_norm)}),
     Mutant(
         "another generator",
         "",

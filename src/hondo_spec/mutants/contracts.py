@@ -5,6 +5,7 @@ import numpy as np
 from hondo_spec.mutants.mutant import Mutant
 from hondo_spec.targets import reference as right
 from hondo_spec.targets import reference_chains as chains
+from hondo_spec.targets import reference_norms as norms
 
 _ways = right.TARGET.operations["ways"]
 
@@ -52,7 +53,7 @@ def _refuses_edges(hyperparameter, value):
 
 
 def _in_place(x, mean, var, scale, bias, decay, epsilon):
-    y, *new = right.batch_norm(x, mean, var, scale, bias, decay, epsilon)
+    y, *new = norms.batch_norm(x, mean, var, scale, bias, decay, epsilon)
     x[...] = y
     return y, *new
 
@@ -61,7 +62,7 @@ MUTANTS = (
     Mutant(
         "float32 out of half precision",
         "XCT-02",
-        {"batch_norm": lambda x, *rest: right.batch_norm(np.asarray(x, np.float32), *rest)},
+        {"batch_norm": lambda x, *rest: norms.batch_norm(np.asarray(x, np.float32), *rest)},
     ),
     Mutant(
         "dropout in float32",
