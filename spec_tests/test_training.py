@@ -134,6 +134,15 @@ def test_progress_follows_the_same_steps() -> None:
     assert rows[0][1]["valid/loss"] == float(shown.history.valid["loss"][0])
 
 
+def test_the_bar_ends_at_the_epochs_that_the_run_had(capsys) -> None:
+    # A falling loss stops a rule that waits for it to rise.
+    early = run.keywords | {"max_epochs": 9, "stopper": hondo.early_stopping(1, mode="max")}
+    result = hondo.fit_with_progress(*run.args, **early, key=KEY)
+    epochs = int(result.last.epoch)
+    assert epochs < 9
+    assert f"epoch {epochs}/9" in capsys.readouterr().err
+
+
 @pytest.mark.promise(2)
 def test_ctrl_c_returns_the_best_so_far() -> None:
     def interrupt(epoch, row):

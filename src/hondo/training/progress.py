@@ -170,8 +170,9 @@ def _bar(plan: Plan, steps: int) -> Iterator[Callable[[TrainState], int]]:
             seen = (state.epoch, state.step, state.sums["objective"], state.history.train)
             epoch, step, total, past = jax.device_get(seen)
             loss = total / step if step else past["objective"][epoch - 1]
-            epochs, done = min(epoch + 1, plan.max_epochs), epoch * steps + step
-            progress.update(task, completed=int(done), epoch=int(epochs), loss=float(loss))
+            # The one under way, or the last one of a run that has ended.
+            number, done = epoch + bool(running(plan, state)), epoch * steps + step
+            progress.update(task, completed=int(done), epoch=int(number), loss=float(loss))
             return int(epoch)
 
         yield show
