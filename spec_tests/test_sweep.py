@@ -238,8 +238,20 @@ def test_a_group_is_compiled_once_and_knows_its_static_values() -> None:
     assert [row["epochs"] for row in rows] == [2, 3, 4, 5, 6]
     assert [row["sizes.size"] for row in rows] == sizes.tolist()
     assert [row["word"] for row in rows] == words.tolist()
+    tried = len(seen)
     run()
     assert compiled() - before == 3 * 2, "an equal sweep finds its programs"
+    assert len(seen) == tried, "and what has passed is not tried again"
+
+
+def test_when_members_stop_changes_nothing_that_is_compiled(monkeypatch, caplog) -> None:
+    monkeypatch.setattr(_fleet, "_SECONDS_A_CHUNK", 0.0)
+    run = functools.partial(sweep_clocks, build=functools.partial(clocks, size=(4,)), lanes=2)
+    run([9, 1] * 8)
+    with jax.log_compiles():
+        run([9, 1] * 5 + [1] * 6)
+    assert "Finished tracing" in caplog.text
+    assert "XLA compilation" not in caplog.text
 
 
 @pytest.mark.parametrize("lanes", [1, 4])

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -48,6 +49,7 @@ def sail(course: Course, members: np.ndarray, watch: Watch) -> dict[int, FitResu
     while fleet.table.live.any():
         until = min(until + chunk, course.max_epochs)
         began = time.perf_counter()
+        lived = fleet.table.live.sum()
         fleet = _advance(course, fleet, lanes, program, until)
         seconds = max(time.perf_counter() - began, 1e-6)
         live = fleet.table.live
@@ -60,7 +62,9 @@ def sail(course: Course, members: np.ndarray, watch: Watch) -> dict[int, FitResu
             fleet = _compacted(course, fleet, finished)
         elif is_worth_moving(live, lanes):
             fleet = _compacted(course, fleet, finished)
-        chunk = max(1, int(chunk * min(2.0, _SECONDS_A_CHUNK / seconds)))
+        # Shorter while members stop: until the chunk ends, a device that has fewer left waits.
+        wanted = _SECONDS_A_CHUNK / (1 if live.sum() == lived else 3)
+        chunk = max(1, int(chunk * min(2.0, wanted / seconds)))
     return finished | _harvest(course, _to_host(fleet.state), fleet.table.members)
 
 
@@ -122,15 +126,16 @@ def _compacted(course: Course, fleet: Fleet, finished: dict[int, FitResult]) -> 
 
 
 def _harvest(course: Course, host: Any, members: np.ndarray) -> dict[int, FitResult]:
-    """The results of these members, of which EMPTY is none."""
-    slots = np.flatnonzero(members.ravel() != EMPTY)
-    if not slots.size:
+    """The results of these members, of which EMPTY is none.
+
+    Computed for all slots, however few are wanted: of every other number JAX would compile anew.
+    """
+    members = members.ravel()
+    slots = np.flatnonzero(members != EMPTY).tolist()
+    if not slots:
         return {}
-    results = jax.device_get(result(take(host, slots), course.max_epochs))
-    return {
-        int(members.ravel()[slot]): jax.tree.map(lambda leaf, i=i: _one(leaf, i), results)
-        for i, slot in enumerate(slots)
-    }
+    results = jax.device_get(result(host, course.max_epochs))
+    return {int(members[i]): jax.tree.map(partial(_one, index=i), results) for i in slots}
 
 
 def _one(leaf: Any, index: int) -> Any:

@@ -1,7 +1,6 @@
 """The members of a sweep: what is traced, what is static, who shares a program."""
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
 from typing import Any, NamedTuple, TypedDict
 
 import jax
@@ -12,7 +11,7 @@ import optax
 from hondo._checks import check_key, error
 from hondo.regularization.early_stopping import EarlyStopping
 from hondo.training.problem import Problem
-from hondo.training.run import Plan, check, next_batch, start
+from hondo.training.run import Plan, start
 
 
 class FitArguments(TypedDict, total=False):
@@ -194,67 +193,3 @@ def start_of(family: Family, traced: Traced, train: Any, valid: Any) -> Any:
     """One member's state before its first step."""
     plan, key = plan_of(family, traced)
     return start(plan, train, valid, key)
-
-
-def checked(group: Group, train: Any, valid: Any) -> tuple[Any, Any]:
-    """A plan of the group and the shapes of one member's state, traced but not compiled.
-
-    The hyperparameters have no value while they are traced, so their ranges could not be checked;
-    the members with the smallest and the largest value of each are traced with their values.
-
-    Raises:
-        ValueError: whatever `fit` or `build` refuses; a hyperparameter whose value `build` needs.
-    """
-    shapes = jax.eval_shape(lambda *data: data, take(group.traced, 0), train, valid)
-    leaves, treedef = jax.tree.flatten(shapes)
-    try:
-        state = _state_shapes(group.family, treedef, tuple(leaves))
-    except TypeError as reason:
-        if "Tracer" not in f"{type(reason).__name__} {reason}":
-            raise
-        raise ValueError(
-            "hyperparameters that are traced must only be computed with, but build needs the "
-            "value of one, for a shape or a decision. Name it in static=(…): each of its values is "
-            f"then compiled by itself. JAX says: {str(reason).splitlines()[0]}"
-        ) from reason
-    plan = None
-    for member in sorted(_extremes(group.traced.leaves)) or [0]:
-        traced = jax.tree.map(lambda leaf, i=member: _concrete(leaf, i), group.traced)
-        plan, _ = plan_of(group.family, traced)
-        jax.eval_shape(partial(_objective, plan), state, train)
-    return plan, state
-
-
-def _objective(plan: Plan, state: Any, train: Any) -> Any:
-    return plan.problem.loss(state.params, state.model_state, *next_batch(plan, state, train))
-
-
-@lru_cache(maxsize=64)
-def _state_shapes(family: Family, treedef: Any, leaves: tuple[Any, ...]) -> Any:
-    def begin(traced: Traced, train: Any, valid: Any) -> Any:
-        plan, key = plan_of(family, traced)
-        check(plan, train, valid, key)
-        return start(plan, train, valid, key)
-
-    return jax.eval_shape(begin, *jax.tree.unflatten(treedef, leaves))
-
-
-def _concrete(leaf: Any, index: int) -> Any:
-    """A value of NumPy's: comparing one of JAX's, inside a trace, would be traced too."""
-    if _is_key(leaf):
-        return leaf[index]
-    value = np.asarray(leaf)[index]
-    return np.float64(value) if np.ndim(value) == 0 and value.dtype.kind == "f" else value
-
-
-def _extremes(leaves: tuple[Any, ...]) -> set[int]:
-    """Members that hold the smallest and the largest value of every leaf; NaN is either."""
-    numbers = [np.asarray(leaf) for leaf in leaves if not _is_key(leaf)]
-    flat = [leaf.reshape(len(leaf), -1)[:, 0] for leaf in numbers]
-    lowest = {int(np.argmin(leaf)) for leaf in flat}
-    # The last of equal largest values: in a grid one member has them all.
-    return lowest | {len(leaf) - 1 - int(np.argmax(leaf[::-1])) for leaf in flat}
-
-
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

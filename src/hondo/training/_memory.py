@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -18,6 +19,7 @@ def memory_of(device: Any) -> int:
     return int(_PART * pages * size) // len(jax.local_devices())
 
 
+@lru_cache(maxsize=64)
 def needed(compiled: Any) -> int:
     """Bytes that a compiled program needs on each device: arguments, results, temporaries."""
     analysis = compiled.memory_analysis()

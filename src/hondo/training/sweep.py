@@ -15,7 +15,6 @@ from hondo.training._members import (
     Build,
     FitArguments,
     Group,
-    checked,
     groups,
     python_value,
     take,
@@ -23,6 +22,7 @@ from hondo.training._members import (
 from hondo.training._memory import fitting, memory_of, needed, size_of
 from hondo.training._programs import advance_program, mesh_of, slots_like, whole
 from hondo.training._sweep_bar import Show, bar
+from hondo.training._trial import checked
 from hondo.training.run import Plan
 from hondo.training.state import FitResult
 from hondo.training.sweep_result import SweepResult

@@ -1,0 +1,106 @@
+"""What a sweep tries before it compiles: every mistake that shows in a trace."""
+
+from functools import lru_cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hondo.training._members import Family, Group, Traced, plan_of, take
+from hondo.training.run import Plan, check, next_batch, start
+
+
+def checked(group: Group, train: Any, valid: Any) -> tuple[Plan, Any]:
+    """A plan of the group and the shapes of one member's state, traced but not compiled.
+
+    The hyperparameters have no value while they are traced, so their ranges could not be checked;
+    the members with the smallest and the largest value of each are traced with their values. What
+    has passed once passes again without a trace.
+
+    Raises:
+        ValueError: whatever `fit` or `build` refuses; a hyperparameter whose value `build` needs.
+    """
+    data = jax.eval_shape(lambda *data: data, train, valid)
+    leaves, treedef = jax.tree.flatten(data)
+    return _checked(group.family, _ByValue(group.traced), treedef, tuple(leaves))
+
+
+class _ByValue:
+    """Members whose hyperparameters and keys are equal where their bits are: a key of a cache."""
+
+    def __init__(self, traced: Traced) -> None:
+        self.traced = traced
+        self._bits = tuple(map(_bits, jax.tree.leaves(traced)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ByValue) and self._bits == other._bits
+
+    def __hash__(self) -> int:
+        return hash(self._bits)
+
+
+def _bits(leaf: Any) -> tuple[Any, ...]:
+    kind = leaf.dtype
+    data = np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+    return kind, data.shape, data.tobytes()
+
+
+@lru_cache(maxsize=64)
+def _checked(
+    family: Family, members: _ByValue, treedef: Any, leaves: tuple[Any, ...]
+) -> tuple[Plan, Any]:
+    data = jax.tree.unflatten(treedef, leaves)
+    state = _state_shapes(family, take(members.traced, 0), data)
+    tried = sorted(_extremes(members.traced.leaves)) or [0]
+    plans = [_tried(family, members.traced, member, state, data[0]) for member in tried]
+    return plans[0], state
+
+
+def _tried(family: Family, traced: Traced, member: int, state: Any, train: Any) -> Plan:
+    plan, _ = plan_of(family, jax.tree.map(lambda leaf: _concrete(leaf, member), traced))
+    jax.eval_shape(partial(_objective, plan), state, train)
+    return plan
+
+
+def _state_shapes(family: Family, traced: Traced, data: tuple[Any, Any]) -> Any:
+    def begin(traced: Traced, train: Any, valid: Any) -> Any:
+        plan, key = plan_of(family, traced)
+        check(plan, train, valid, key)
+        return start(plan, train, valid, key)
+
+    try:
+        return jax.eval_shape(begin, traced, *data)
+    except TypeError as reason:
+        if "Tracer" not in f"{type(reason).__name__} {reason}":
+            raise
+        raise ValueError(
+            "hyperparameters that are traced must only be computed with, but build needs the "
+            "value of one, for a shape or a decision. Name it in static=(…): each of its values is "
+            f"then compiled by itself. JAX says: {str(reason).splitlines()[0]}"
+        ) from reason
+
+
+def _objective(plan: Plan, state: Any, train: Any) -> Any:
+    return plan.problem.loss(state.params, state.model_state, *next_batch(plan, state, train))
+
+
+def _concrete(leaf: Any, index: int) -> Any:
+    """A value of NumPy's: comparing one of JAX's, inside a trace, would be traced too."""
+    if _is_key(leaf):
+        return leaf[index]
+    value = np.asarray(leaf)[index]
+    return np.float64(value) if np.ndim(value) == 0 and value.dtype.kind == "f" else value
+
+
+def _extremes(leaves: tuple[Any, ...]) -> set[int]:
+    """Members that hold the smallest and the largest value of every leaf; NaN is either."""
+    numbers = [np.asarray(leaf) for leaf in leaves if not _is_key(leaf)]
+    flat = [leaf.reshape(len(leaf), -1)[:, 0] for leaf in numbers]
+    lowest = {int(np.argmin(leaf)) for leaf in flat}
+    # The last of equal largest values: in a grid one member has them all.
+    return lowest | {len(leaf) - 1 - int(np.argmax(leaf[::-1])) for leaf in flat}
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
