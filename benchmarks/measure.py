@@ -128,6 +128,11 @@ def against(comparison: str, case: str, times: Times, other: str, goal: float | 
     return Row(comparison, case, f"hondo / {other}", *ratio(times, "hondo", other), goal)
 
 
+def limit(comparison: str, case: str, times: Times, least: str, other: str) -> Row:
+    """The row of the least that can be done over another's time: what hondo's could become."""
+    return Row(comparison, case, f"limit: {least} / {other}", *ratio(times, least, other))
+
+
 def single(comparison: str, case: str, what: str, value: float, goal: float | None = None) -> Row:
     """The row of a number that is no distribution."""
     return Row(comparison, case, what, value, value, value, goal)

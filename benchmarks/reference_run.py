@@ -6,7 +6,7 @@ import time
 
 import jax
 
-from benchmarks.measure import Row, Rows, Settings, against, race, ratio
+from benchmarks.measure import Rows, Settings, against, limit, race
 from benchmarks.peers import only_installed
 from benchmarks.reference_hand import hand_run
 from benchmarks.reference_loops import equinox_run, haiku_run, nnx_run, sklearn_run, torch_run
@@ -38,12 +38,12 @@ def compare(settings: Settings) -> Rows:
     times = race(runs, settings._replace(seconds=0.0))
     for other in [name for name in runs if name != "hondo"]:
         yield against(NAME, f"{case}, warm", times, other, GOALS.get(other))
-    first = _first(settings, epochs)
-    for other, goal in (("flax.linen", 0.8), ("by hand", None)):
-        what = f"hondo / {other}"
-        yield Row(
-            NAME, f"{case}, first run with compilation", what, *ratio(first, "hondo", other), goal
-        )
+    if "keras" in runs:
+        yield limit(NAME, f"{case}, warm", times, "by hand", "keras")
+    first, case = _first(settings, epochs), f"{case}, first run with compilation"
+    yield against(NAME, case, first, "flax.linen", 0.8)
+    yield against(NAME, case, first, "by hand")
+    yield limit(NAME, case, first, "by hand", "flax.linen")
 
 
 def _first(settings: Settings, epochs: int) -> dict[str, list[float]]:
