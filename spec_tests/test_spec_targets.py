@@ -100,3 +100,53 @@ def test_noise_of_the_reference_differs_between_leaves() -> None:
     w = np.zeros((4, 4), np.float32)
     got = noise(0, {"a/kernel": w, "b/kernel": w}, 1.0)
     assert not np.any(got["a/kernel"] == got["b/kernel"])
+
+
+def test_crops_of_the_reference_reach_every_place_and_no_other() -> None:
+    images = np.broadcast_to(np.arange(15.0).reshape(1, 3, 5, 1), (400, 3, 5, 1))
+    crops = find_target("reference").operations["random_crop"](0, images, 2)
+    corners = Counter(crops[:, 0, 0, 0].astype(int).tolist())
+    # Each of the eight is missed by 400 fair draws once in 10^23.
+    assert set(corners) == {0, 1, 2, 3, 5, 6, 7, 8}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_keras_keeps_the_dtype_of_the_data(dtype) -> None:
+    operations = target_of("keras").operations
+    x = jax.random.normal(jax.random.key(0), (4, 6), dtype)
+    one, zero = np.ones(6, np.float32), np.zeros(6, np.float32)
+    results = {
+        "dropout": operations["dropout"](0, x, 0.5),
+        "dropout_inference": operations["dropout_inference"](x, 0.5),
+        "gaussian_noise": operations["gaussian_noise"](0, x, 0.1),
+        "batch_norm": operations["batch_norm"](x, zero, one, one, zero, 0.9, 1e-3)[0],
+        "batch_norm_inference": operations["batch_norm_inference"](x, zero, one, one, zero, 1e-3),
+        "layer_norm": operations["layer_norm"](x, one, zero, 1e-3),
+        "group_norm": operations["group_norm"](x, 2, 1e-3),
+        "rms_norm": operations["rms_norm"](x, one, 1e-3),
+    }
+    assert {name: np.asarray(y).dtype.name for name, y in results.items()} == dict.fromkeys(
+        results, dtype
+    )
+
+
+def test_the_reference_adds_up_in_float64() -> None:
+    operations = find_target("reference").operations
+    draw = np.random.default_rng(0)
+    x, kernel, g = (
+        draw.normal(size=shape).astype(np.float32)
+        for shape in [(2, 5, 5, 3), (2, 2, 3, 4), (2, 4, 4, 4)]
+    )
+    single = operations["convolution_gradient"](x, kernel, 1, g)
+    double = operations["convolution_gradient"](*map(np.float64, (x, kernel)), 1, np.float64(g))
+    for one, other in zip(single, double, strict=True):
+        np.testing.assert_array_equal(one, other)
+    predictions, targets = draw.normal(size=(2, 3, 5)).astype(np.float32)
+    weights = np.array([0.1, 0.2, 0.4], np.float32)
+    given = predictions, targets[0], weights
+    for one, other in zip(
+        operations["ambiguity"](*given),
+        operations["ambiguity"](*map(np.float64, given)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one, other)

@@ -69,7 +69,7 @@ OPERATIONS = {
     "convolution": "convolution(x, kernel, stride) -> y, x (batch, height, width, inputs), kernel "
     "(height, width, inputs, outputs), without padding",
     "convolution_gradient": "convolution_gradient(x, kernel, stride, g) -> (gx, gkernel)",
-    # Penalties over {'kernel', 'bias'} or {layer: {'kernel', …}}, flat names 'layer/kernel'.
+    # Penalties of what is called '…/kernel' in a tree of such names as 'dense/kernel'.
     "l1_penalty": "l1_penalty(tree, strength) -> R",
     "l1_penalty_gradient": "l1_penalty_gradient(tree, strength) -> tree",
     "l2_penalty": "l2_penalty(tree, strength) -> R",

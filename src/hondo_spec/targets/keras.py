@@ -62,13 +62,15 @@ def dropout_gradient(
 
 
 def dropout_inference(x: ArrayLike, keep_prob: float) -> jax.Array:
-    """`layers.Dropout` out of training, in its default dtype, float32."""
-    return keras.layers.Dropout(1 - keep_prob)(jnp.asarray(x), training=False)
+    """`layers.Dropout` out of training."""
+    x = jnp.asarray(x)
+    return keras.layers.Dropout(1 - keep_prob, dtype=_policy(x))(x, training=False)
 
 
 def gaussian_noise(seed: int, x: ArrayLike, std: float) -> jax.Array:
-    """`layers.GaussianNoise` in training, in its default dtype, float32; a layer for every seed."""
-    return keras.layers.GaussianNoise(std, seed=int(seed))(jnp.asarray(x), training=True)
+    """`layers.GaussianNoise` in training; a layer for every seed."""
+    x = jnp.asarray(x)
+    return keras.layers.GaussianNoise(std, seed=int(seed), dtype=_policy(x))(x, training=True)
 
 
 def _built(layer: Any, shape: Any) -> Any:
@@ -103,8 +105,9 @@ def batch_norm(
 def batch_norm_inference(
     x: jax.Array, mean: ArrayLike, var: ArrayLike, scale: ArrayLike, bias: ArrayLike, epsilon: float
 ) -> jax.Array:
-    """`layers.BatchNormalization` out of training, in its default dtype, float32."""
-    layer = _built(keras.layers.BatchNormalization(epsilon=epsilon), x.shape)
+    """`layers.BatchNormalization` out of training."""
+    layer = keras.layers.BatchNormalization(epsilon=epsilon, dtype=_policy(x))
+    layer = _built(layer, x.shape)
     return layer.stateless_call([scale, bias], [mean, var], x, training=False)[0]
 
 
@@ -117,22 +120,23 @@ def batch_moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
 @functools.partial(jax.jit, static_argnames="epsilon")
 def layer_norm(x: jax.Array, scale: ArrayLike, bias: ArrayLike, epsilon: float) -> jax.Array:
     """`layers.LayerNormalization` over its default axis; its variables are scale, then bias."""
-    layer = _built(keras.layers.LayerNormalization(epsilon=epsilon), x.shape)
-    return layer.stateless_call([scale, bias], [], x)[0]
+    layer = keras.layers.LayerNormalization(epsilon=epsilon, dtype=_policy(x))
+    return _built(layer, x.shape).stateless_call([scale, bias], [], x)[0]
 
 
 @functools.partial(jax.jit, static_argnames=("groups", "epsilon"))
 def group_norm(x: jax.Array, groups: int, epsilon: float) -> jax.Array:
     """`layers.GroupNormalization` without scale and center, and so without variables."""
-    layer = keras.layers.GroupNormalization(groups, epsilon=epsilon, center=False, scale=False)
+    bare: Any = {"center": False, "scale": False, "dtype": _policy(x)}
+    layer = keras.layers.GroupNormalization(groups, epsilon=epsilon, **bare)
     return _built(layer, x.shape).stateless_call([], [], x)[0]
 
 
 @functools.partial(jax.jit, static_argnames="epsilon")
 def rms_norm(x: jax.Array, scale: ArrayLike, epsilon: float) -> jax.Array:
     """`layers.RMSNormalization` over its default axis, the last; scale is its one variable."""
-    layer = _built(keras.layers.RMSNormalization(epsilon=epsilon), x.shape)
-    return layer.stateless_call([scale], [], x)[0]
+    layer = keras.layers.RMSNormalization(epsilon=epsilon, dtype=_policy(x))
+    return _built(layer, x.shape).stateless_call([scale], [], x)[0]
 
 
 @jax.jit

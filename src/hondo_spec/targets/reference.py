@@ -253,9 +253,10 @@ def random_flip(seed: int, images: np.ndarray) -> np.ndarray:
 
 
 def random_crop(seed: int, images: np.ndarray, size: int) -> np.ndarray:
-    """A corner for each image, uniform over 0 … height − size on both axes, as if square."""
+    """A corner for each image, uniform over the places at which the square still fits."""
     rng = np.random.default_rng(seed)
-    offsets = rng.integers(0, images.shape[1] - size + 1, (len(images), 2))
+    places = np.array(images.shape[1:3]) - size + 1
+    offsets = rng.integers(0, places, (len(images), 2))
     pairs = zip(images, offsets, strict=True)
     return np.stack([image[i : i + size, j : j + size] for image, (i, j) in pairs])
 

@@ -92,7 +92,7 @@ def convolution_gradient(
     x: np.ndarray, kernel: np.ndarray, stride: int, g: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """gx: each g[r, c] k added onto its window of x; gk: Σ over the windows of window · g."""
-    gx = np.zeros(x.shape)
+    gx, g = np.zeros(x.shape), np.asarray(g, np.float64)
     height, width = kernel.shape[:2]
     for r in range(g.shape[1]):
         for c in range(g.shape[2]):
@@ -137,7 +137,8 @@ def ambiguity(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(f̄ − t)² = Σ w (f − t)² − Σ w (f − f̄)²: the three terms, with f̄ = Σ w f and Σ w = 1."""
     f, t = np.float64(predictions), np.float64(targets)
-    w = np.asarray(weights, np.float64)[:, None] / np.sum(weights)
+    total = np.sum(weights, dtype=np.float64)
+    w = np.asarray(weights, np.float64)[:, None] / total
     mean = np.sum(w * f, axis=0)
     return (mean - t) ** 2, np.sum(w * (f - t) ** 2, axis=0), np.sum(w * (f - mean) ** 2, axis=0)
 
