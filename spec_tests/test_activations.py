@@ -199,6 +199,7 @@ def _true_gain(function):
 def test_gains_are_exact(entry):
     want = _true_gain(MPMATH[entry.name])
     assert entry.gain == hondo.gain(entry.name) == pytest.approx(want, rel=1e-14)
+    assert hondo.gain(entry) == entry.gain
 
 
 @each

@@ -346,6 +346,9 @@ IMAGE = jnp.ones((4, 4))
     [
         (lambda: hondo.random_flip(KEY, IMAGE, probability=1.5), "probability .*1.5"),
         (lambda: hondo.random_flip(KEY, IMAGE, probability=float("nan")), "probability"),
+        (lambda: hondo.random_flip(KEY, IMAGE, probability=jnp.zeros(3)), "shape of probability"),
+        (lambda: hondo.rotate(IMAGE, angle=jnp.zeros(3)), "shape of angle"),
+        (lambda: hondo.random_rotation(KEY, IMAGE, max_angle=jnp.zeros(3)), "shape of max_angle"),
         (
             lambda: bare(hondo.random_flip)(KEY, jnp.ones(3)),
             r"shape of image .*height, width.* got \(3,\)",
@@ -383,3 +386,24 @@ def test_xct_04_an_unknown_direction_or_mode_names_the_choices():
 def test_xct_04_a_key_that_is_not_typed_says_how_to_make_one(name, key):
     with pytest.raises(TypeError, match=r"typed PRNG key.*jax.random.key"):
         bare(getattr(hondo, name))(key, IMAGE)
+
+
+def test_offsets_are_the_same_in_double_precision() -> None:
+    image = jnp.arange(8.0 * 8 * 3).reshape(8, 8, 3)
+
+    def cut():
+        return (
+            hondo.random_crop(KEY, image, padding=2),
+            hondo.random_shift(KEY, image, max_shift=3),
+            hondo.cutout(KEY, image, size=3),
+        )
+
+    single = cut()
+    with jax.enable_x64(True):
+        for one, other in zip(single, cut(), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_the_size_of_a_hole_may_be_an_array() -> None:
+    want = hondo.cutout(KEY, GRID, size=2)
+    np.testing.assert_array_equal(hondo.cutout(KEY, GRID, size=jnp.int32(2)), want)

@@ -118,6 +118,8 @@ def test_every_technique_can_be_switched(tmp_path) -> None:
         ("--learning-rate 0", ("learning_rate",)),
         ("--l2 -1", ("l2",)),
         ("--depth 5", ("depth", "5")),
+        ("--depth 0", ("depth must be an integer of at least 1, got 0",)),
+        ("--width 0", ("width must be an integer of at least 1, got 0",)),
         ("--activation swoosh", ("activation", "swoosh")),
         ("--dataset diabetes --model resnet", ("model", "resnet")),
         ("--dataset diabetes --label-smoothing 0.1", ("label_smoothing", "0.1")),
@@ -133,6 +135,36 @@ def test_predict_refuses_what_is_no_run(tmp_path) -> None:
     refused(hondo(tmp_path, "predict", "nothing"), "run must be a folder")
 
 
+def test_inputs_to_predict_are_checked(tmp_path) -> None:
+    from hondo.cli.predict import _read
+    from hondo.data import load
+
+    digits = load("digits")
+    (tmp_path / "empty.npy").touch()
+    np.savez(tmp_path / "several.npz", a=digits.inputs[:1], b=digits.inputs[:1])
+    np.save(tmp_path / "none.npy", digits.inputs[:0])
+    for name, words in (
+        ("empty.npy", "must be a NumPy file"),
+        ("several.npz", "must be one array"),
+        ("none.npy", "n at least 1"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            _read(tmp_path / name, digits)
+
+
+def test_a_run_that_diverges_writes_valid_json(tmp_path) -> None:
+    from hondo.cli import folder
+
+    folder.append_metrics(tmp_path, 0, {"train/loss": float("nan"), "valid/loss": float("inf")})
+    line = json.loads((tmp_path / folder.METRICS).read_text())
+    assert line == {"epoch": 0, "train/loss": None, "valid/loss": None}
+    (row,) = folder.read_metrics(tmp_path)
+    assert row["epoch"] == 0
+    assert np.isnan(row["train/loss"])
+
+
+# A header, and a block of a kind that there is not.
+FLIPPED = gzip.compress(b"x")[:10] + b"\x07" + bytes(12)
 IDX = b"\0\0\x08\x01" + (3).to_bytes(4, "big") + bytes([1, 2, 3])
 
 
@@ -146,6 +178,7 @@ def test_idx_files_are_checked(tmp_path) -> None:
         "short": (gzip.compress(IDX[:-1]), "must hold 11 bytes"),
         "cut": (gzip.compress(IDX)[:-6], "whole gzip file"),
         "text": (b"hello", "whole gzip file"),
+        "flipped": (FLIPPED, "whole gzip file"),
         "other": (gzip.compress(b"\0\0\x0d\x01" + IDX[4:]), "IDX file of unsigned bytes"),
     }
     for name, (content, words) in broken.items():

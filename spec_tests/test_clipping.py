@@ -172,3 +172,25 @@ def test_bad_arguments_are_refused(arguments, words) -> None:
 def test_an_unknown_policy_is_refused() -> None:
     with pytest.raises((ValueError, TypeError), match="nonfinite"):
         hondo.clip_by_value(1.0, nonfinite="ignore")
+
+
+@pytest.mark.parametrize("scale", [3e39, 3e-300, 3e300, 1.0])
+def test_double_precision_is_clipped_in_its_own_range(scale) -> None:
+    with jax.enable_x64(True):
+        gradient = {"a": jnp.array([scale, 4 / 3 * scale]), "b": jnp.zeros(2, jnp.float32)}
+        limit = 0.1 * scale
+        clipped, state = clip(hondo.clip_by_global_norm(limit), gradient)
+        exact = np.asarray(gradient["a"]) / (5 / 3 * scale) * limit
+        np.testing.assert_allclose(clipped["a"], exact, rtol=gamma(12, np.float64))
+        np.testing.assert_array_equal(clipped["b"], gradient["b"])
+        assert not any(jax.tree.leaves(state.nonfinite))
+        assert state.norm.dtype == jnp.float32
+        norm = hondo.global_norm(gradient)
+        np.testing.assert_allclose(norm, 5 / 3 * scale, rtol=gamma(8, np.float64))
+        value, _ = clip(hondo.clip_by_value(limit), gradient)
+        assert value["a"].tolist() == [limit, limit]
+
+
+def test_complex_gradients_are_refused() -> None:
+    with pytest.raises(ValueError, match="dtype must be a real one, got 'complex64'"):
+        hondo.global_norm(jnp.array([3 + 4j]))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import hondo
 
+KEY = jax.random.key(7)
 LOGITS = st.lists(st.floats(-30, 30, width=32), min_size=12, max_size=12).map(
     lambda z: np.float32(z).reshape(3, 4)
 )
@@ -110,3 +111,12 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         hondo.cross_entropy(z, jnp.zeros(4))
     with pytest.raises(ValueError, match=r"shape of logits, \(3, 1\), got \(3,\)"):
         hondo.binary_cross_entropy(jnp.zeros((3, 1)), jnp.zeros(3))
+
+
+@pytest.mark.parametrize(("dtype", "classes"), [("uint8", 256), ("uint8", 300), ("int8", 200)])
+def test_classes_of_few_bits_may_be_of_many(dtype, classes) -> None:
+    logits = jax.random.normal(KEY, (4, classes))
+    y = jnp.array([0, 3, 44, 127])
+    want = hondo.cross_entropy(logits, y, reduce=None)
+    got = hondo.cross_entropy(logits, y.astype(dtype), reduce=None)
+    np.testing.assert_array_equal(got, want)

@@ -390,6 +390,15 @@ def test_variance_and_scale_may_be_traced():
     np.testing.assert_array_equal(got, hondo.orthogonal(2.0)(KEY, (4, 4)))
 
 
+@pytest.mark.parametrize("make", [hondo.gaussian, hondo.orthogonal])
+def test_a_parameter_may_be_an_array(make) -> None:
+    number, array = make(0.5), make(jnp.float32(0.5))
+    assert number == array
+    np.testing.assert_array_equal(
+        hondo.depth_scaled(array, 4)(KEY, (2, 2)), hondo.depth_scaled(number, 4)(KEY, (2, 2))
+    )
+
+
 @pytest.mark.spec("XCT-04")
 @pytest.mark.parametrize(
     ("call", "words"),

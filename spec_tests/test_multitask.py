@@ -258,8 +258,9 @@ def test_the_best_log_variance_is_that_of_the_documentation():
     assert max(abs(float(slope)) for slope in gradient.values()) <= gamma(8)
 
 
-def test_a_task_without_labels_leaves_its_variance_alone():
-    losses = {"there": jnp.float32(2.0), "absent": jnp.float32(0.0)}
+@pytest.mark.parametrize("absent", [0.0, math.nan, math.inf])
+def test_a_task_without_labels_leaves_its_variance_alone(absent):
+    losses = {"there": jnp.float32(2.0), "absent": jnp.float32(absent)}
     start = {"there": jnp.float32(1.0), "absent": jnp.float32(-3.0)}
 
     def objective(s):
@@ -317,6 +318,12 @@ LOSSES = {"a": 1.0, "b": 2.0}
         (
             lambda: hondo.labelled_mean(lambda p, t: jnp.ones(2), jnp.ones(3), jnp.ones(3)),
             r"losses.* each example.*\(3,\), got \(2,\)",
+        ),
+        (
+            lambda: hondo.labelled_mean(
+                hondo.cross_entropy, jnp.ones((2, 3)), jnp.array([0, 1]), mask=jnp.ones(2, bool)
+            ),
+            r"losses.* each example.*\(2,\), got \(\).*reduce=None",
         ),
     ],
 )

@@ -1,5 +1,7 @@
 """Noise on inputs, outputs and parameters."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,9 @@ from scipy import stats
 import hondo
 
 KEY, N = jax.random.key(5), 2**18
+X, ONES = jnp.ones(2), jnp.ones(2, jnp.int32)
+# Without the check of annotated types, which only the suite has.
+bare = inspect.unwrap
 
 
 @pytest.mark.spec("NOI-01")
@@ -87,3 +92,20 @@ def test_a_bad_sigma_is_refused(std) -> None:
 def test_a_bad_amount_is_refused() -> None:
     with pytest.raises(ValueError, match="amount must be"):
         hondo.label_smoothing(jnp.ones((1, 2)), amount=1.5)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: bare(hondo.gaussian_noise)(KEY, ONES, std=0.1), "dtype of x .*int32"),
+        (lambda: bare(hondo.label_smoothing)(ONES, amount=0.1), "dtype of labels .*one_hot"),
+        (lambda: bare(hondo.inverted_dropout)(KEY, ONES, keep_prob=0.5), "dtype of x"),
+        (lambda: bare(hondo.gaussian_dropout)(KEY, ONES, keep_prob=0.5), "dtype of x"),
+        (lambda: bare(hondo.gaussian_noise)(KEY, X, std=X), "shape of std must be .*scalar"),
+        (lambda: bare(hondo.label_smoothing)(X, amount=0 * X), "shape of amount must be .*scalar"),
+    ],
+)
+@pytest.mark.spec("XCT-04")
+def test_what_would_be_cut_off_or_broadcast_is_refused(call, words) -> None:
+    with pytest.raises(ValueError, match=words):
+        call()

@@ -233,3 +233,25 @@ def test_low_precision_sums_are_taken_in_float32() -> None:
     assert got.dtype == jnp.float32
     assert abs(float(got) - want) <= gamma(4096) * want
     assert unit_roundoff(jnp.bfloat16) > gamma(4096), "a bfloat16 sum would be off by more"
+
+
+@pytest.mark.parametrize(
+    ("path", "weight"),
+    [
+        (("norms", "0", "weight"), False),
+        (("LayerNorm_2", "weight"), False),
+        (("heads", "normals", "weight"), True),
+        (("heads", "normals", "kernel"), True),
+        (("PreNormBlock_0", "Dense_0", "kernel"), True),
+        (("SpectralNorm_0", "kernel"), True),
+        (("norm_then_linear", "linear", "weight"), True),
+        (("1", "weight"), True),
+    ],
+)
+def test_only_the_weight_of_a_norm_is_a_scale(path, weight) -> None:
+    assert hondo.is_weight(path, None) == weight
+
+
+def test_a_penalized_loss_takes_names_and_plain_numbers() -> None:
+    loss = hondo.penalized(lambda params, scale: scale * params["kernel"][0], lambda params: 1.0)
+    assert float(loss({"kernel": jnp.array([2.0])}, scale=3.0)) == 7.0

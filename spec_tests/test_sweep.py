@@ -370,6 +370,15 @@ def decides(hyper):
     return clocks(hyper) if hyper["stop"] > 0 else {}
 
 
+def counted(hyper):
+    return {**clocks(hyper), "batch_size": hyper["size"]}
+
+
+def mixed(hyper):
+    best = hondo.early_stopping(1, mode=hyper["better"])
+    return {**clocks(hyper), "stopper": best}
+
+
 LISTS = np.array([None, None], object)
 LISTS[0] = ["a list"]
 
@@ -393,6 +402,13 @@ LISTS[0] = ["a list"]
         ([1], {"build": lambda hyper: {"l2": 1}}, "what build gives must be arguments of fit"),
         ([1], {"build": decides}, "Name it in static="),
         ([1], {"build": needs_value}, "Name it in static="),
+        ([1], {"build": counted, "more": {"size": np.array([1])}}, "Name it in static="),
+        ([1], {"more": {"epochs": np.array([1])}}, "name of a hyperparameter .*got 'epochs'"),
+        (
+            [1, 2],
+            {"build": mixed, "more": {"better": np.array(["min", "max"])}},
+            "monitor must be one metric in one mode, got 'loss in 2 modes'",
+        ),
         ([1, 2], {"more": {"names": LISTS}}, "static names must be one hashable value"),
     ],
 )
@@ -421,3 +437,58 @@ def test_best_follows_the_mode_and_skips_runs_without_a_value() -> None:
     assert [row["best_epoch"] for row in runs.table()] == [0, -1, 0, 0]
     with pytest.raises(ValueError, match="best must have at least one run"):
         sweep_clocks([np.nan]).best()
+
+
+def test_a_grid_takes_sequences_and_scalars_of_jax() -> None:
+    widths, keys = [(16, 16), (32, 32)], [jax.random.key(1), jax.random.key(2)]
+    members = hondo.grid(widths=widths, one=[(5,)], rate=list(jnp.array([0.5, 0.25])), key=keys)
+    assert members["widths"].tolist() == [(16, 16)] * 4 + [(32, 32)] * 4
+    assert members["one"].tolist() == [(5,)] * 8
+    assert members["rate"].dtype == np.float64
+    np.testing.assert_array_equal(data(members["key"])[:2], data(jnp.stack(keys)))
+
+
+def test_static_sequences_keep_their_name_and_their_type() -> None:
+    seen = []
+
+    def build(hyper):
+        seen.append((hyper["sizes"], hyper["flag"]))
+        return clocks(hyper, size=hyper["sizes"])
+
+    grid = hondo.grid(stop=[1.0], sizes=[(2,), (1, 3)], flag=[True, 1])
+    keywords = {"key": KEY, "batch_size": 1, "max_epochs": BUDGET, "stopper": IMPATIENT}
+    runs = hondo.sweep(build, grid, ONE, ONE, **keywords)
+    assert [row["sizes"] for row in runs.table()] == [(2,), (2,), (1, 3), (1, 3)]
+    assert [result.best.params.shape for result in runs.results] == [(2,), (2,), (1, 3), (1, 3)]
+    assert {type(flag) for _, flag in seen} == {bool, int}
+
+
+def test_another_precision_is_another_program() -> None:
+    build = functools.partial(clocks, size=(5,))
+    sweep_clocks([1, 2], build)
+    before = compiled()
+    with jax.default_matmul_precision("highest"):
+        sweep_clocks([1, 2], build)
+    assert compiled() - before == 2
+
+
+def test_what_a_compilation_took_is_known_where_it_is_weighed(monkeypatch) -> None:
+    monkeypatch.setattr(_fleet, "_SECONDS_A_CHUNK", 0.0)
+    weighed = []
+    monkeypatch.setattr(_fleet, "pays", lambda *times: bool(weighed.append(times)))
+    sweep_clocks(STOPS, functools.partial(clocks, size=(6,)), lanes=16)
+    # Far less than any compilation takes, and far more than finding a program that there is.
+    assert weighed
+    assert all(compiling > 0.01 for _, _, compiling in weighed)
+
+
+def test_every_entry_of_a_vector_is_tried() -> None:
+    def build(hyper):
+        penalty = functools.partial(hondo.l2_penalty, strength=hyper["rates"][1])
+        made = clocks(hyper)
+        penalized = hondo.penalized(made["problem"].loss, lambda p: penalty({"w": p}))
+        return {**made, "problem": made["problem"]._replace(loss=penalized)}
+
+    rates = np.array([[1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
+    with pytest.raises(ValueError, match=r"strength must be a finite number at least 0"):
+        sweep_clocks([1, 2, 3], build, more={"rates": rates})

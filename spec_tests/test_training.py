@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hondo
+from hondo.training import progress
 
 RNG = np.random.default_rng(0)
 X = jnp.asarray(RNG.normal(size=(70, 5)), jnp.float32)
@@ -265,3 +266,28 @@ def test_outputs_and_targets_never_broadcast() -> None:
     params, state = problem.init(KEY, TRAIN)
     with pytest.raises(ValueError, match="outputs and targets must have one shape"):
         problem.metrics(params, state, (X, X[:, 0]))
+
+
+def test_an_nnx_module_stays_as_it_is_given() -> None:
+    module = NnxNet(nnx.Rngs(0))
+    graph, state = nnx.split(module)
+    problem = hondo.supervised(module, loss="cross_entropy")
+    assert nnx.split(module)[0] == graph
+    problem.metrics(*problem.init(KEY, TRAIN), TRAIN)
+    after, now = nnx.split(module)
+    assert after == graph
+    assert equal(now, state)
+
+
+def test_progress_sends_arrays_of_numpy_once(monkeypatch) -> None:
+    steps, sent = progress._steps, []
+
+    def watched(plan, state, train, valid, count):
+        sent.extend(jax.tree.leaves((train, valid)))
+        return steps(plan, state, train, valid, count)
+
+    monkeypatch.setattr(progress, "_steps", watched)
+    data = jax.tree.map(np.asarray, (TRAIN, VALID))
+    hondo.fit_with_progress(*run.args[:2], *data, **run.keywords, key=KEY)
+    assert sent
+    assert all(isinstance(leaf, jax.Array) for leaf in sent)

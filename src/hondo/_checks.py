@@ -78,6 +78,45 @@ def check_count(name: str, value: Any, least: int = 1, repair: str = "") -> None
         raise error(name, value, f"an integer of at least {least}", repair)
 
 
+def python_number(value: Any) -> Any:
+    """A concrete scalar of NumPy or JAX as a Python value; anything else, a key too, as it is.
+
+    Example:
+        >>> python_number(jnp.int32(3))
+        3
+    """
+    is_array = isinstance(value, np.generic | np.ndarray | jax.Array)
+    if not is_array or isinstance(value, Tracer) or np.ndim(value):
+        return value
+    return value if jnp.issubdtype(value.dtype, jax.dtypes.prng_key) else value.item()
+
+
+def check_scalar(name: str, value: Any) -> None:
+    """Raises unless the value, traced or not, has no axes: nothing is broadcast along them.
+
+    Raises:
+        ValueError: an array.
+
+    Example:
+        >>> check_scalar("keep_prob", 0.5)
+    """
+    if np.shape(value):
+        raise error(f"the shape of {name}", np.shape(value), "that of a scalar, ()")
+
+
+def check_floating(name: str, array: Any, repair: str = "") -> None:
+    """Raises unless the array has a floating dtype: integers would cut off what is computed.
+
+    Raises:
+        ValueError: another dtype.
+
+    Example:
+        >>> check_floating("x", jnp.ones(2))
+    """
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise error(f"the dtype of {name}", str(array.dtype), "a floating-point one", repair)
+
+
 def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     """Raises unless value is one of the choices.
 

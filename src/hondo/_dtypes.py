@@ -11,16 +11,24 @@ from jax.interpreters import ad, batching, mlir
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
+from hondo._checks import error
+
 
 def wide(dtype: Any) -> np.dtype[Any]:
-    """The dtype to accumulate in: float64 for float64, float32 for everything else.
+    """The dtype to accumulate in: float64 for float64, float32 for everything else that is real.
 
-    Unlike `jnp.promote_types` it may be asked of any dtype under strict promotion.
+    Unlike `jnp.promote_types` it may be asked of any real dtype under strict promotion.
+
+    Raises:
+        ValueError: a complex dtype, whose imaginary part would be lost.
 
     Example:
         >>> wide(jnp.bfloat16)
         dtype('float32')
     """
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        repair = "Give the real and the imaginary part as two arrays."
+        raise error("the dtype", str(np.dtype(dtype)), "a real one", repair)
     return np.dtype(np.float64 if dtype == jnp.float64 else np.float32)
 
 

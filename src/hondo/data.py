@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import zlib
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -215,7 +216,7 @@ def read_idx(path: Path, sha256: str | None = None) -> np.ndarray:
         )
     try:
         content = gzip.decompress(path.read_bytes())
-    except (OSError, EOFError, ValueError) as reason:
+    except (OSError, EOFError, ValueError, zlib.error) as reason:
         raise ValueError(f"{path} must be a whole gzip file, got: {reason}. Get it anew.") from None
     array = _parse_idx(path, content)
     digest = hashlib.sha256(content).hexdigest()

@@ -48,8 +48,9 @@ def checked(config: TrainConfig) -> TrainConfig:
     check_range("label_smoothing", config.label_smoothing, 0.0, 1.0)
     for name in ("l1", "l2", "max_norm", "clip", "input_noise"):
         check_range(name, getattr(config, name), 0.0)
-    for name in ("batch_size", "max_epochs"):
-        check_count(name, getattr(config, name))
+    for name in ("batch_size", "max_epochs", "depth", "width"):
+        if (value := getattr(config, name)) is not None:
+            check_count(name, value)
     check_count("patience", config.patience, least=0)
     return config
 
@@ -71,8 +72,8 @@ def network(config: TrainConfig, dataset: Dataset) -> nn.Module:
     depth, width = _SIZES.get(config.model) or _SIZES[dataset.task]
     common = {
         "outputs": dataset.outputs,
-        "depth": config.depth or depth,
-        "width": config.width or width,
+        "depth": depth if config.depth is None else config.depth,
+        "width": width if config.width is None else config.width,
         "activation": hondo.find_activation(config.activation).function,
         "kernel_init": _INITS[config.init](),
     }

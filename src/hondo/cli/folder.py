@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -77,12 +78,30 @@ def read_config(folder: Path) -> TrainConfig:
 def append_metrics(folder: Path, epoch: int, metrics: dict[str, float]) -> None:
     """Adds one line of JSON."""
     with (folder / METRICS).open("a") as file:
-        file.write(json.dumps({"epoch": epoch, **metrics}) + "\n")
+        file.write(line_of({"epoch": epoch, **metrics}))
 
 
-def read_metrics(folder: Path) -> list[dict[str, float]]:
-    """All lines, in order."""
-    return [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """All lines, in order; NaN where a number was not finite."""
+    lines = (folder / METRICS).read_text().splitlines()
+    return [
+        {name: math.nan if value is None else value for name, value in json.loads(line).items()}
+        for line in lines
+    ]
+
+
+def line_of(values: dict[str, Any], indent: int | None = None) -> str:
+    r"""Valid JSON, which knows no NaN and no infinity: null stands for both.
+
+    Example:
+        >>> line_of({"loss": float("nan"), "epoch": 3})
+        '{"loss": null, "epoch": 3}\n'
+    """
+    plain = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in values.items()
+    }
+    return json.dumps(plain, indent=indent, allow_nan=False) + "\n"
 
 
 def save_model(folder: Path, variables: Any) -> None:

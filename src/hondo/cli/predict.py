@@ -49,13 +49,16 @@ def run(
 def _read(path: Path, dataset: Dataset) -> np.ndarray:
     try:
         inputs = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as reason:
+    except (OSError, EOFError, ValueError) as reason:
         raise ValueError(f"inputs must be a NumPy file, got {path}: {reason}") from None
+    if not isinstance(inputs, np.ndarray):
+        raise ValueError(f"inputs must be one array (.npy), got {path}, which holds several.")
     shape = dataset.inputs.shape[1:]
-    if inputs.shape[1:] != shape or not np.all(np.isfinite(inputs)):
+    fits = inputs.shape[1:] == shape and len(inputs) > 0
+    if not (fits and np.all(np.isfinite(inputs))):
         raise ValueError(
-            f"inputs must be finite, of shape (n, {', '.join(map(str, shape))}), "
-            f"got shape {inputs.shape}."
+            f"inputs must be finite, of shape (n, {', '.join(map(str, shape))}) with n at least "
+            f"1, got shape {inputs.shape}."
         )
     return inputs.astype(np.float32)
 

@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import json
 import os
 import time
 from collections.abc import Callable
@@ -117,8 +116,7 @@ def _write_tables(job: SweepJob, rows: list[dict[str, Any]]) -> None:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-    lines = "".join(json.dumps(row) + "\n" for row in rows)
-    (job.out / folder.ROWS).write_text(lines)
+    (job.out / folder.ROWS).write_text("".join(map(folder.line_of, rows)))
     seeds = len(job.swept.axes.get("seed", []))
     band = f": median and range of {seeds} seeds" if seeds > 1 and len(job.swept.axes) > 1 else ""
     title = f"{job.dataset.name}, {job.config.model}{band}"

@@ -1,6 +1,5 @@
 """`hondo train`: the run from data to folder."""
 
-import json
 import time
 from collections.abc import Callable
 from functools import partial
@@ -133,7 +132,7 @@ def write(job: Job, result: hondo.FitResult, seconds: float) -> dict[str, Any]:
         "stopped by": hondo.StopReason(int(result.reason)).name.lower(),
         "seconds": round(seconds, 1),
     }
-    (out / folder.RESULT).write_text(json.dumps(summary, indent=2) + "\n")
+    (out / folder.RESULT).write_text(folder.line_of(summary, indent=2))
     if int(result.last.epoch):
         title = f"{dataset.name}, {job.config.model}"
         curves.draw(out / folder.CURVES, folder.read_metrics(out), int(best.epoch), title)

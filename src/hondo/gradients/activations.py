@@ -94,7 +94,7 @@ def find_activation(name: str) -> Activation:
     return ACTIVATIONS[name]
 
 
-def gain(activation: str | Callable[[Any], Any]) -> float:
+def gain(activation: str | Activation | Callable[[Any], Any]) -> float:
     r"""The factor by which a layer's weights make up for its activation.
 
     $$ g = \frac{1}{\sqrt{\mathrm{E}[\varphi(z)^2]}}, \qquad z \sim N(0, 1) $$
@@ -104,8 +104,9 @@ def gain(activation: str | Callable[[Any], Any]) -> float:
     `he_normal`, and 1.5925 for "tanh", where PyTorch's `calculate_gain` has the nominal 5/3.
 
     Args:
-        activation: a name of `ACTIVATIONS`, or any elementwise $\varphi$, whose gain is integrated
-            numerically to a relative error below 1e-6 where $\varphi$ is continuous.
+        activation: a name of `ACTIVATIONS`, an entry of one's own, or any elementwise $\varphi$,
+            whose gain is integrated numerically to a relative error below 1e-6 where $\varphi$ is
+            continuous.
 
     Returns:
         $g$, a Python float, also under jit.
@@ -125,7 +126,9 @@ def gain(activation: str | Callable[[Any], Any]) -> float:
         Slides 12 and 15; He et al. 2015, section 2.2; Klambauer et al. 2017 for "selu", g = 1.
     """
     if isinstance(activation, str):
-        return find_activation(activation).gain
+        activation = find_activation(activation)
+    if isinstance(activation, Activation):
+        return activation.gain
     # The midpoint rule; its error falls with h² at a kink and faster than any power without one.
     step = 24.0 / 2**15
     z = -12.0 + step * (np.arange(2**15) + 0.5)

@@ -31,7 +31,8 @@ def adaptive_clip(
         ratio: λ ≥ 0; may be traced.
         epsilon: ε > 0, the least norm that weights count with, so that zeros can start to move.
         axis: the axes of one unit's weights; by default every axis but the last. Kernels stacked
-            by `repeat` need it said: −2 for dense ones.
+            by `repeat` need it said: −2 for dense ones. Stacked biases, of shape (layers,
+            features), look like kernels; `optax.masked` keeps them apart.
         nonfinite: as for `clip_by_global_norm`.
 
     Returns:

@@ -154,7 +154,7 @@ def global_norm(tree: Any) -> Float[Array, ""]:
         tree: any tree of arrays.
 
     Returns:
-        A float32 scalar; 0 for an empty tree.
+        A scalar in float32, in float64 where a leaf is; 0 for an empty tree.
 
     Example:
         >>> import hondo, jax.numpy as jnp
@@ -172,7 +172,7 @@ class Size(NamedTuple):
     """The size of a tree of gradients, in two parts that cannot overflow.
 
     Attributes:
-        scaled: the norm of the finite entries times 2^-exponent, float32.
+        scaled: the norm of the finite entries times 2^-exponent, in the widest dtype of sums.
         exponent: 0 for all but extreme gradients.
         nonfinite: for each leaf whether it has a NaN or an infinity.
     """
@@ -183,7 +183,7 @@ class Size(NamedTuple):
 
     @property
     def norm(self) -> Float[Array, ""]:
-        """The norm; infinity beyond the range of float32."""
+        """The norm; infinity beyond the range of its dtype."""
         return jnp.ldexp(self.scaled, self.exponent)
 
 
@@ -213,22 +213,23 @@ def _update(
 ) -> tuple[Any, ClippingState]:
     size = _size(updates)
     bad = jnp.any(jnp.array([False, *jax.tree.leaves(size.nonfinite)]))
-    clipped = clip(_finite(updates), params, jnp.asarray(limit, jnp.float32), size)
+    clipped = clip(_finite(updates), params, jnp.asarray(limit, size.scaled.dtype), size)
     if policy == "propagate":
         clipped = jax.tree.map(lambda g, c: jnp.where(bad, g, c), updates, clipped)
     elif policy == "skip":
         clipped = jax.tree.map(lambda c: jnp.where(bad, 0, c), clipped)
     steps = state.nonfinite_steps + bad.astype(jnp.int32)
-    return clipped, ClippingState(size.norm, size.nonfinite, steps)
+    return clipped, ClippingState(size.norm.astype(jnp.float32), size.nonfinite, steps)
 
 
 def _by_global_norm(updates: Any, params: Any, limit: Array, size: Size) -> Any:
     del params
+    limit = limit.astype(size.scaled.dtype)
     exceeds = size.scaled > jnp.ldexp(limit, -size.exponent)
     factor = limit / jnp.where(size.scaled > 0, size.scaled, 1.0)
 
     def shrink(g: Array) -> Array:
-        wide = _times_power_of_two(g.astype(accumulator(g.dtype)), -size.exponent)
+        wide = _times_power_of_two(g.astype(factor.dtype), -size.exponent)
         return jnp.where(exceeds, (wide * factor).astype(g.dtype), g)
 
     return jax.tree.map(shrink, updates)
@@ -283,13 +284,19 @@ def _scaled(tree: Any) -> tuple[Any, Array]:
     """The leaves times 2^-e, in float32 or wider, so that the largest is in [1/2, 1); and e."""
     wide = jax.tree.map(lambda g: g.astype(accumulator(g.dtype)), tree)
     largest = [jnp.max(jnp.abs(g), initial=0.0) for g in jax.tree.leaves(wide)]
-    top = jnp.max(jnp.array([0.0, *largest], jnp.float32))
+    top = jnp.max(jnp.array([0.0, *largest], _widest(tree)))
     _, exponent = jnp.frexp(top)
     return jax.tree.map(lambda g: _times_power_of_two(g, -exponent), wide), exponent
 
 
 def _times_power_of_two(x: Array, exponent: Array) -> Array:
-    """x·2^e for |e| up to 252, in two products because 2^e alone may be out of range."""
+    """x·2^e in two products, because 2^e alone may be out of range, as no half of it is.
+
+    The exponent of a tree that holds float64 is cut for the other leaves, which are 0 beside it
+    then, or stay as good as 0.
+    """
+    most = 2 * (jnp.finfo(x.dtype).maxexp - 2)
+    exponent = jnp.clip(exponent, -most, most)
     half = exponent // 2
     first, second = (jnp.ldexp(jnp.ones((), x.dtype), e) for e in (half, exponent - half))
     return x * first * second
@@ -304,5 +311,11 @@ def _sum_of_squares(g: Array) -> Array:
 
 
 def _total(squares: Any) -> Array:
-    total = sum(jax.tree.leaves(squares), start=jnp.zeros((), jnp.float32))
-    return jnp.asarray(total).astype(jnp.float32)
+    dtype = _widest(squares)
+    return sum((s.astype(dtype) for s in jax.tree.leaves(squares)), start=jnp.zeros((), dtype))
+
+
+def _widest(tree: Any) -> Any:
+    """float64 where a leaf is, and float32 otherwise."""
+    dtypes = {accumulator(leaf.dtype) for leaf in jax.tree.leaves(tree)}
+    return jnp.float64 if jnp.dtype(jnp.float64) in dtypes else jnp.float32

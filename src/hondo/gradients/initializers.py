@@ -1,4 +1,4 @@
-r"""Initialization (slides 14 and 15), with the signature of `jax.nn.initializers`.
+r"""Initialization (slides 14 and 15), for wherever `jax.nn.initializers` goes.
 
 Each function makes an initializer: a value that is called as `init(key, shape, dtype)`, takes every
 key that `jax.random` takes, and compares, hashes and pickles by its parameters. A draw is made in
@@ -13,7 +13,7 @@ from typing import Any, Literal, Unpack
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array
 
-from hondo._checks import check_range
+from hondo._checks import check_range, python_number
 from hondo.gradients._draws import normal, uniform
 from hondo.gradients.fans import Axes, Layout, fans
 
@@ -42,7 +42,7 @@ def gaussian(variance: ArrayLike) -> Initializer:
         Slide 14, "Inicialización (1)".
     """
     check_range("variance", variance, 0.0, repair="It is σ², not σ.")
-    return _Gaussian(variance)
+    return _Gaussian(python_number(variance))
 
 
 def glorot_uniform(**layout: Unpack[Layout]) -> Initializer:

@@ -8,7 +8,15 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, PRNGKeyArray, Shaped
 
-from hondo._checks import check_choice, check_count, check_key, check_probability, error
+from hondo._checks import (
+    check_choice,
+    check_count,
+    check_key,
+    check_probability,
+    check_scalar,
+    error,
+    python_number,
+)
 
 
 def random_flip(
@@ -36,7 +44,8 @@ def random_flip(
 
     Raises:
         TypeError: the key is not a typed PRNG key.
-        ValueError: p outside [0, 1] or NaN, an unknown direction, an image of fewer than two axes.
+        ValueError: p outside [0, 1], NaN or no scalar; an unknown direction; an image of fewer
+            than two axes.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -50,6 +59,7 @@ def random_flip(
     check_key(key)
     check_image(image)
     check_probability("probability", probability)
+    check_scalar("probability", probability)
     check_choice("direction", direction, ("horizontal", "vertical"))
     axis = 1 if direction == "horizontal" else 0
     flips = jax.random.bernoulli(key, probability)
@@ -107,7 +117,7 @@ def random_crop(
     padded = jnp.pad(image, [(padding, padding)] * 2 + rest, mode=mode)
     window = _window(image.shape if size is None else size, padded.shape)
     starts = [
-        jax.random.randint(axis_key, (), 0, whole - part + 1)
+        jax.random.randint(axis_key, (), 0, whole - part + 1, jnp.int32)
         for axis_key, whole, part in zip(jax.random.split(key), padded.shape, window, strict=False)
     ]
     return jax.lax.dynamic_slice(
@@ -195,7 +205,7 @@ def cutout(
     check_key(key)
     check_image(image)
     if not isinstance(size, Tracer):
-        check_count("size", size, least=0)
+        check_count("size", python_number(size), least=0)
     inside = random_box(key, image.shape[:2], size, size)
     return jnp.where(over_pixels(inside, image), jnp.zeros((), image.dtype), image)
 
@@ -229,7 +239,7 @@ def random_box(
 
 
 def _interval(key: PRNGKeyArray, length: int, size: int | Array) -> Bool[Array, " length"]:
-    first = jax.random.randint(key, (), 0, length) - jnp.int32(size) // 2
+    first = jax.random.randint(key, (), 0, length, jnp.int32) - jnp.int32(size) // 2
     position = jnp.arange(length, dtype=jnp.int32)
     return (first <= position) & (position < first + size)
 

@@ -103,6 +103,8 @@ def _shifted(logits: Array) -> Array:
 
 
 def _of_classes(logits: Array, classes: Array) -> Array:
+    # The number of classes need not fit the dtype of a class: of 256, none is too large for uint8.
+    classes = classes.astype(jnp.int32) if classes.dtype.itemsize < 4 else classes
     # By comparison, not by index: the gradient of an index is a scatter, a loop of its own.
     index = lax.broadcasted_iota(classes.dtype, logits.shape, logits.ndim - 1)
     label = jnp.sum(jnp.where(index == classes[..., None], logits, 0), axis=-1)

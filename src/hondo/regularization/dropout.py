@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from hondo._checks import check_key
+from hondo._checks import check_floating, check_key
 from hondo._dtypes import convert, wide
 from hondo.regularization.masks import (
     apply_dropout_mask,
@@ -96,7 +96,7 @@ def inverted_dropout(
 
     Raises:
         TypeError: the key is not a typed PRNG key.
-        ValueError: P outside [0, 1], NaN or no scalar; an axis that is not there.
+        ValueError: P outside [0, 1], NaN or no scalar; an axis that is not there; integers.
 
     Example:
         >>> import jax
@@ -109,6 +109,7 @@ def inverted_dropout(
     References:
         Slide 7, "Dropout en entrenamiento"; Srivastava et al. 2014, section 10, first paragraph.
     """
+    check_floating("x", x, "Use x.astype(jnp.float32).")
     mask = dropout_mask(key, x.shape, keep_prob=keep_prob, broadcast_dims=broadcast_dims)
     drawn = drawn_probability(keep_prob)
     scale = 1.0 / jnp.where(drawn > 0.0, drawn, 1.0).astype(wide(x.dtype))
@@ -156,7 +157,7 @@ def gaussian_dropout(
 
     Raises:
         TypeError: the key is not a typed PRNG key.
-        ValueError: P outside [0, 1], NaN or no scalar.
+        ValueError: P outside [0, 1], NaN or no scalar; integers.
 
     Example:
         >>> import jax
@@ -171,6 +172,7 @@ def gaussian_dropout(
     """
     check_key(key)
     check_keep_prob(keep_prob)
+    check_floating("x", x, "Use x.astype(jnp.float32).")
     keep = jnp.asarray(keep_prob).astype(wide(x.dtype))
     some = keep > 0.0
     variance = jnp.where(some, 1.0 - keep, 0.0) / jnp.where(some, keep, 1.0)

@@ -10,12 +10,11 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt32
 
-from hondo._checks import check_key, check_probability, error
+from hondo._checks import check_key, check_probability, check_scalar, error
 from hondo._dtypes import convert
 from hondo._words import random_words, unit_interval, words_to_compare
 
@@ -175,8 +174,7 @@ def check_keep_prob(keep_prob: ArrayLike) -> None:
         >>> check_keep_prob(0.5)
     """
     check_probability("keep_prob", keep_prob, "It is the probability of keeping a unit.")
-    if np.shape(keep_prob):
-        raise error("keep_prob", np.shape(keep_prob), "a scalar, of shape ()")
+    check_scalar("keep_prob", keep_prob)
 
 
 def drawn_probability(keep_prob: ArrayLike) -> Float[Array, ""]:

@@ -126,7 +126,7 @@ def labelled_mean(
 
     Raises:
         ValueError: a mask of another shape than the targets; losses whose shape is not the
-            beginning of the targets' shape.
+            beginning of the targets' shape, such as one loss for the whole batch.
 
     Example:
         >>> import jax.numpy as jnp
@@ -141,8 +141,9 @@ def labelled_mean(
     """
     targets, present = fill_missing(targets, mask=mask, fill=fill)
     values = loss(predictions, targets)
-    if targets.shape[: values.ndim] != values.shape:
+    if targets.shape[: values.ndim] != values.shape or values.ndim == 0 < targets.ndim:
         expected = f"one for each example, the beginning of {targets.shape}"
-        raise error("the shape of the losses", values.shape, expected)
+        repair = "Hondo's own losses keep it with reduce=None."
+        raise error("the shape of the losses", values.shape, expected, repair)
     axes = tuple(range(values.ndim, targets.ndim))
     return masked_mean(values, jnp.all(present, axis=axes))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from hondo._checks import check_key, check_range, error
+from hondo._checks import check_floating, check_key, check_range, check_scalar, error
 from hondo._dtypes import wide
 from hondo.regularization.augmentation import check_image, over_pixels, random_box
 
@@ -37,7 +37,7 @@ def mixup(
 
     Raises:
         TypeError: the key is not a typed PRNG key.
-        ValueError: α negative or NaN, examples of different shapes, integer arrays.
+        ValueError: α negative, NaN or no scalar, examples of different shapes, integer arrays.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -52,7 +52,7 @@ def mixup(
         Slide 2, "Acrecentamiento de datos"; Zhang et al. 2018, equation 1.
     """
     _check_pair(key, first, second, alpha)
-    _check_floating("input", first[0])
+    check_floating("input", first[0])
     weight = _beta(key, alpha)
     return _blend(weight, first[0], second[0]), _blend(weight, first[1], second[1])
 
@@ -83,8 +83,8 @@ def cutmix(
 
     Raises:
         TypeError: the key is not a typed PRNG key.
-        ValueError: α negative or NaN, examples of different shapes, an integer target, an image
-            of fewer than two axes.
+        ValueError: α negative, NaN or no scalar, examples of different shapes, an integer target,
+            an image of fewer than two axes.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -135,12 +135,8 @@ def _blend(weight: Float[Array, ""], one: Array, other: Array) -> Array:
 def _check_pair(key: PRNGKeyArray, first: Example, second: Example, alpha: ArrayLike) -> None:
     check_key(key)
     check_range("alpha", alpha, 0.0)
+    check_scalar("alpha", alpha)
     shapes, others = ([array.shape for array in example] for example in (first, second))
     if shapes != others:
         raise error("the shapes of second", others, f"those of first, {shapes}")
-    _check_floating("target", first[1], "jax.nn.one_hot makes probabilities of classes.")
-
-
-def _check_floating(name: str, array: Array, repair: str = "") -> None:
-    if not jnp.issubdtype(array.dtype, jnp.floating):
-        raise error(f"the dtype of {name}", str(array.dtype), "a floating-point one", repair)
+    check_floating("target", first[1], "jax.nn.one_hot makes probabilities of classes.")

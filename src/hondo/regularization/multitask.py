@@ -161,10 +161,12 @@ def uncertainty_weighting(
         raise error("classification", unknown, f"some of the tasks {sorted(losses)}")
     terms = []
     for task in sorted(losses):
-        loss = _accumulable(losses[task])
+        there = jnp.asarray(labelled[task])
+        # Already here, because the gradient of a product with NaN is NaN, chosen or not.
+        loss = jnp.where(there, _accumulable(losses[task]), 0)
         s = jnp.asarray(log_variances[task]).astype(loss.dtype)
         c = 1.0 if task in classification else 0.5
-        terms.append(jnp.where(jnp.asarray(labelled[task]), c * jnp.exp(-s) * loss + s / 2, 0))
+        terms.append(jnp.where(there, c * jnp.exp(-s) * loss + s / 2, 0))
     return _total(terms)
 
 

@@ -7,7 +7,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from hondo._checks import check_key, check_probability, check_range
+from hondo._checks import (
+    check_floating,
+    check_key,
+    check_probability,
+    check_range,
+    check_scalar,
+)
 from hondo._dtypes import wide as accumulator
 from hondo.regularization.roles import Where, is_weight, weight_mask
 
@@ -30,7 +36,7 @@ def gaussian_noise(
         y, with the shape and dtype of x.
 
     Raises:
-        ValueError: σ negative or NaN.
+        ValueError: σ negative, NaN or no scalar; integers, which noise would be cut off from.
         TypeError: a key that is not typed.
 
     Example:
@@ -43,6 +49,8 @@ def gaussian_noise(
     """
     check_key(key)
     check_range("std", std, 0.0, repair="It is σ, not σ².")
+    check_scalar("std", std)
+    check_floating("x", x, "Use x.astype(jnp.float32).")
     wide = accumulator(x.dtype)
     sigma = jnp.asarray(std, wide)
     noise = sigma * jax.random.normal(key, x.shape, wide)
@@ -62,7 +70,7 @@ def label_smoothing(
         The smoothed labels, with the same shape, dtype and sum.
 
     Raises:
-        ValueError: ε outside [0, 1].
+        ValueError: ε outside [0, 1] or no scalar, integer labels.
 
     Example:
         >>> import hondo, jax.numpy as jnp
@@ -73,6 +81,8 @@ def label_smoothing(
         Slide 2, noise on outputs; Szegedy et al. 2016, section 7.
     """
     check_probability("amount", amount)
+    check_scalar("amount", amount)
+    check_floating("labels", labels, "jax.nn.one_hot makes probabilities of classes.")
     epsilon = jnp.asarray(amount, accumulator(labels.dtype))
     smooth = labels.astype(epsilon.dtype) * (1 - epsilon) + epsilon / labels.shape[-1]
     return jnp.where(epsilon == 0, labels, smooth.astype(labels.dtype))

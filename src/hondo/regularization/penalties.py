@@ -145,12 +145,13 @@ class _Penalized(NamedTuple):
     loss: Callable[..., Any]
     penalty: Penalty
 
-    def __call__(self, params: Any, *args: Any) -> Any:
-        value = self.loss(params, *args)
+    def __call__(self, params: Any, *args: Any, **kwargs: Any) -> Any:
+        value = self.loss(params, *args, **kwargs)
         if isinstance(value, tuple):
             return (_add(value[0], self.penalty(params)), *value[1:])
         return _add(value, self.penalty(params))
 
 
 def _add(value: Any, penalty: Any) -> Any:
-    return value + penalty.astype(value.dtype)
+    value = jnp.asarray(value)
+    return value + jnp.asarray(penalty).astype(value.dtype)

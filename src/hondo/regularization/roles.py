@@ -15,8 +15,8 @@ _CONTAINERS = {"value", "raw_value"}
 def is_weight(path: Path, leaf: Any) -> bool:
     """Tells whether a parameter is a weight by its name, so that stacking changes nothing.
 
-    A weight's last name is kernel, embedding, w, weight or weights. A `weight` inside something
-    called a norm is a scale, and no weight.
+    A weight's last name is kernel, embedding, w, weight or weights. A `weight` of what is called a
+    norm, such as norm1, norms/0 or LayerNorm_2, is a scale, and no weight.
 
     Args:
         path: the names from the root to the leaf.
@@ -36,7 +36,13 @@ def is_weight(path: Path, leaf: Any) -> bool:
     names = [name.lower() for name in path if name.lower() not in _CONTAINERS]
     if not names or names[-1] not in _WEIGHTS:
         return False
-    return not any("norm" in name for name in names[:-1])
+    return names[-1] != "weight" or not _is_norm(names[:-1])
+
+
+def _is_norm(names: list[str]) -> bool:
+    """Whether the last of these names that is more than a number ends in norm, numbers aside."""
+    stems = [stem for name in names if (stem := name.rstrip("_0123456789"))]
+    return bool(stems) and stems[-1].endswith(("norm", "norms"))
 
 
 def weight_mask(params: Any, where: Where = is_weight) -> Any:

@@ -9,7 +9,7 @@ from jax.scipy.ndimage import map_coordinates
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Num, PRNGKeyArray, Shaped
 
-from hondo._checks import check_key, check_range, error
+from hondo._checks import check_key, check_range, check_scalar, error
 from hondo._dtypes import wide
 from hondo.regularization.augmentation import check_image
 
@@ -36,7 +36,7 @@ def rotate(
         $y$, with the shape and dtype of `image`.
 
     Raises:
-        ValueError: an angle that is infinite or NaN, an image of fewer than two axes.
+        ValueError: an angle that is infinite, NaN or no scalar, an image of fewer than two axes.
 
     Example:
         >>> import jax.numpy as jnp
@@ -49,6 +49,7 @@ def rotate(
     """
     check_image(image)
     check_range("angle", angle, -np.inf)
+    check_scalar("angle", angle)
     dtype = wide(image.dtype)
     angle = jnp.asarray(angle).astype(dtype)
     coordinates = _sources(angle, image.shape[:2])
@@ -100,7 +101,7 @@ def random_rotation(
 
     Raises:
         TypeError: the key is not a typed PRNG key.
-        ValueError: an angle outside [0, 180] or NaN, an image of fewer than two axes.
+        ValueError: an angle outside [0, 180], NaN or no scalar, an image of fewer than two axes.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -113,6 +114,7 @@ def random_rotation(
     """
     check_key(key)
     check_range("max_angle", max_angle, 0.0, 180.0)
+    check_scalar("max_angle", max_angle)
     fraction = jax.random.uniform(key, (), jnp.float32, -1.0, 1.0)
     return rotate(image, angle=fraction * jnp.asarray(max_angle, jnp.float32))
 

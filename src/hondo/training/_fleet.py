@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from hondo.training._members import Group, take
-from hondo.training._programs import advance_program, split, start_program, whole
+from hondo.training._programs import Program, advance_program, split, start_program, whole
 from hondo.training._slots import EMPTY, Layout, fewer_lanes, is_worth_moving, layout, turns
 from hondo.training.run import result
 from hondo.training.state import FitResult
@@ -45,26 +45,29 @@ def sail(course: Course, members: np.ndarray, watch: Watch) -> dict[int, FitResu
     fleet, lanes = _launch(course, members), course.lanes
     finished: dict[int, FitResult] = {}
     until, chunk = 0, 1
-    program, compiling = _program(course, fleet, lanes)
+    program = _program(course, fleet, lanes)
     while fleet.table.live.any():
         until = min(until + chunk, course.max_epochs)
         began = time.perf_counter()
         lived = fleet.table.live.sum()
-        fleet = _advance(course, fleet, lanes, program, until)
+        fleet = _advance(course, fleet, lanes, program.run, until)
         seconds = max(time.perf_counter() - began, 1e-6)
         live = fleet.table.live
         if not (watch(until, int(live.sum())) and live.any()):
             break
-        fewer = fewer_lanes(live, lanes)
-        if fewer < lanes and pays(seconds / chunk, course.max_epochs - until, compiling):
-            lanes = fewer
-            program, compiling = _program(course, fleet, lanes)
-            fleet = _compacted(course, fleet, finished)
-        elif is_worth_moving(live, lanes):
-            fleet = _compacted(course, fleet, finished)
+        an_epoch = seconds / chunk
         # Shorter while members stop: until the chunk ends, a device that has fewer left waits.
         wanted = _SECONDS_A_CHUNK / (1 if live.sum() == lived else 3)
         chunk = max(1, int(chunk * min(2.0, wanted / seconds)))
+        fewer = fewer_lanes(live, lanes)
+        if fewer < lanes and pays(an_epoch, course.max_epochs - until, program.seconds):
+            lanes = fewer
+            program = _program(course, fleet, lanes)
+        elif not is_worth_moving(live, lanes):
+            continue
+        # Off the devices before anything is put there again.
+        fleet = fleet._replace(state=_to_host(fleet.state), traced=_to_host(fleet.traced))
+        fleet = _compacted(course, fleet, finished)
     return finished | _harvest(course, _to_host(fleet.state), fleet.table.members)
 
 
@@ -83,16 +86,14 @@ def _launch(course: Course, members: np.ndarray) -> Fleet:
     filled = np.where(table.members == EMPTY, members[0], table.members).ravel()
     traced = split(course.mesh, take(course.group.traced, filled))
     arguments = (traced, *course.data)
-    state = start_program(course.group.family, course.mesh, arguments)(*arguments)
+    state = start_program(course.group.family, course.mesh, arguments).run(*arguments)
     return Fleet(state, traced, table)
 
 
-def _program(course: Course, fleet: Fleet, lanes: int) -> tuple[Any, float]:
-    began = time.perf_counter()
+def _program(course: Course, fleet: Fleet, lanes: int) -> Program:
     control = _control(course, fleet, lanes, 0)
     arguments = (fleet.state, fleet.traced, *control, *course.data)
-    program = advance_program(course.group.family, lanes, course.mesh, arguments)
-    return program, time.perf_counter() - began
+    return advance_program(course.group.family, lanes, course.mesh, arguments)
 
 
 def _control(course: Course, fleet: Fleet, lanes: int, until: int) -> tuple[Any, Any]:
@@ -114,15 +115,15 @@ def _advance(course: Course, fleet: Fleet, lanes: int, program: Any, until: int)
 
 
 def _compacted(course: Course, fleet: Fleet, finished: dict[int, FitResult]) -> Fleet:
-    """The live members moved together, the others' results put with the finished."""
-    host, table = _to_host(fleet.state), fleet.table
-    finished |= _harvest(course, host, np.where(table.live, EMPTY, table.members))
+    """Of a fleet on the host: the live members moved together, the others put with the finished."""
+    table = fleet.table
+    finished |= _harvest(course, fleet.state, np.where(table.live, EMPTY, table.members))
     slots, members = np.flatnonzero(table.live), table.members[table.live]
     moved = layout(members, course.mesh.size, course.slots)
     place = {int(member): int(slot) for member, slot in zip(members, slots, strict=True)}
     source = np.array([place.get(int(member), slots[0]) for member in moved.members.ravel()])
-    traced = split(course.mesh, take(_to_host(fleet.traced), source))
-    return Fleet(split(course.mesh, take(host, source)), traced, moved)
+    state, traced = (take(tree, source) for tree in (fleet.state, fleet.traced))
+    return Fleet(split(course.mesh, state), split(course.mesh, traced), moved)
 
 
 def _harvest(course: Course, host: Any, members: np.ndarray) -> dict[int, FitResult]:

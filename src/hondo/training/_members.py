@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from hondo._checks import check_key, error
+from hondo._checks import check_key, error, python_number
 from hondo.regularization.early_stopping import EarlyStopping
 from hondo.training.problem import Problem
 from hondo.training.run import Plan, start
+from hondo.training.sweep_result import COLUMNS
 
 
 class FitArguments(TypedDict, total=False):
@@ -39,13 +40,13 @@ class Family(NamedTuple):
         build: from one member's hyperparameters to arguments of `fit`.
         shared: the arguments that all members share, but for the key.
         treedef: of the hyperparameters.
-        static: the static leaves, as pairs (place, value).
+        static: the static leaves, as triples (place, value, type), because 1 equals True.
     """
 
     build: Build
     shared: tuple[tuple[str, Any], ...]
     treedef: Any
-    static: tuple[tuple[int, Any], ...]
+    static: tuple[tuple[int, Any, type], ...]
 
 
 class Traced(NamedTuple):
@@ -69,17 +70,19 @@ def groups(
     """Cuts the members into groups of equal static hyperparameters, in order of appearance.
 
     Raises:
-        ValueError: no leaf, leading axes that differ, an unknown name in `static` or `shared`,
-            a static value that cannot be compared.
+        ValueError: no leaf, leading axes that differ, a name that the table needs, an unknown
+            name in `static` or `shared`, a static value that cannot be compared.
     """
     _check_names("sweep", shared)
     paths, leaves, treedef = _leaves(hyperparameters)
+    _check_paths(paths)
     _check_static(static, paths)
     is_static = [_is_static(leaf, path in static) for path, leaf in zip(paths, leaves, strict=True)]
     places = [place for place, flag in enumerate(is_static) if flag]
     found: dict[Any, list[int]] = {}
     for member in range(len(leaves[0])):
-        values = tuple((place, python_value(leaves[place][member])) for place in places)
+        each = [(place, python_number(leaves[place][member])) for place in places]
+        values = tuple((place, value, type(value)) for place, value in each)
         found.setdefault(_hashed(values, paths), []).append(member)
     rest = [leaf for leaf, flag in zip(leaves, is_static, strict=True) if not flag]
     fixed = tuple(sorted((name, value) for name, value in shared.items() if name != "key"))
@@ -107,6 +110,13 @@ def _leaves(hyperparameters: Any) -> tuple[list[str], list[Any], Any]:
     return paths, leaves, treedef
 
 
+def _check_paths(paths: list[str]) -> None:
+    for path in paths:
+        if path in COLUMNS:
+            repair = "The table has a column of its own of that name."
+            raise error("the name of a hyperparameter", path, "another", repair)
+
+
 def _check_static(static: Sequence[str], paths: list[str]) -> None:
     if isinstance(static, str):
         raise error("static", static, "a tuple of names", f"Write ({static!r},).")
@@ -126,16 +136,8 @@ def _is_static(leaf: Any, named: bool) -> bool:
     return named or (isinstance(leaf, np.ndarray) and leaf.dtype.kind in "OUS")
 
 
-def python_value(value: Any) -> Any:
-    """A NumPy or JAX scalar as a Python number; anything else as it is."""
-    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
-        return value
-    is_scalar = isinstance(value, np.generic | np.ndarray | jax.Array) and not np.ndim(value)
-    return value.item() if is_scalar else value
-
-
 def _hashed(values: Any, paths: list[str]) -> Any:
-    for place, value in values:
+    for place, value, _ in values:
         try:
             hash(value)
         except TypeError:
@@ -178,7 +180,7 @@ def plan_of(family: Family, traced: Traced) -> tuple[Plan, Any]:
 
 def hyperparameters_of(family: Family, leaves: tuple[Any, ...]) -> Any:
     """One member's hyperparameters, static values as Python values, in the caller's structure."""
-    static, rest = dict(family.static), iter(leaves)
+    static, rest = {place: value for place, value, _ in family.static}, iter(leaves)
     count = len(static) + len(leaves)
     merged = [static[place] if place in static else next(rest) for place in range(count)]
     return jax.tree.unflatten(family.treedef, merged)

@@ -5,9 +5,10 @@ The members of a family lie in slots, split evenly over the devices. A device ta
 such turns it takes is an argument, so the same program serves many members and few.
 """
 
+import time
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from jax.sharding import Mesh, NamedSharding
@@ -18,6 +19,28 @@ from hondo.training.run import epoch, running
 
 _AXIS = "members"
 _SPLIT, _WHOLE = P(_AXIS), P()
+# What a trace depends on beside its arguments.
+_SETTINGS = (
+    "jax_enable_x64",
+    "jax_default_matmul_precision",
+    "jax_default_prng_impl",
+    "jax_threefry_partitionable",
+    "jax_numpy_dtype_promotion",
+    "jax_numpy_rank_promotion",
+    "jax_debug_nans",
+)
+
+
+class Program(NamedTuple):
+    """A compiled program, and how many seconds its compilation took."""
+
+    run: Any
+    seconds: float
+
+
+def settings() -> tuple[Any, ...]:
+    """JAX's settings that a trace depends on, as part of a cache's key."""
+    return tuple(getattr(jax.config, name) for name in _SETTINGS)
 
 
 def mesh_of(devices: tuple[Any, ...]) -> Mesh:
@@ -36,18 +59,18 @@ def whole(mesh: Mesh, tree: Any) -> Any:
     return jax.device_put(tree, NamedSharding(mesh, _WHOLE))
 
 
-def start_program(family: Family, mesh: Mesh, arguments: tuple[Any, ...]) -> Any:
+def start_program(family: Family, mesh: Mesh, arguments: tuple[Any, ...]) -> Program:
     """`(traced, train, valid)` → the states of all slots."""
-    return _compiled(_start, (family,), mesh, *_shapes(arguments))
+    return _compiled(_start, (family,), mesh, *_shapes(arguments), settings())
 
 
-def advance_program(family: Family, lanes: int, mesh: Mesh, arguments: tuple[Any, ...]) -> Any:
+def advance_program(family: Family, lanes: int, mesh: Mesh, arguments: tuple[Any, ...]) -> Program:
     """`(state, traced, turns, until, train, valid)` → the states after epoch `until` at most.
 
     `turns` says for each device how many times `lanes` of its slots are to run; the slots after
     them keep their states.
     """
-    return _compiled(_advance, (family, lanes), mesh, *_shapes(arguments))
+    return _compiled(_advance, (family, lanes), mesh, *_shapes(arguments), settings())
 
 
 def _start(family: Family, traced: Traced, train: Any, valid: Any) -> Any:
@@ -119,8 +142,15 @@ def _shapes(arguments: tuple[Any, ...]) -> tuple[Any, Any]:
 
 @lru_cache(maxsize=64)
 def _compiled(
-    function: Callable[..., Any], static: tuple[Any, ...], mesh: Mesh, treedef: Any, shapes: Any
-) -> Any:
+    function: Callable[..., Any],
+    static: tuple[Any, ...],
+    mesh: Mesh,
+    treedef: Any,
+    shapes: Any,
+    settings: tuple[Any, ...],
+) -> Program:
+    del settings
+    began = time.perf_counter()
     in_specs, donated = _SPECS[function]
     arguments = [
         jax.tree.map(partial(_placed, NamedSharding(mesh, spec)), argument)
@@ -132,7 +162,8 @@ def _compiled(
 
     # Nothing is communicated, so there is nothing that a check of varying axes could find.
     mapped = jax.shard_map(local, mesh=mesh, in_specs=in_specs, out_specs=_SPLIT, check_vma=False)
-    return jax.jit(mapped, donate_argnums=donated).lower(*arguments).compile()
+    compiled = jax.jit(mapped, donate_argnums=donated).lower(*arguments).compile()
+    return Program(compiled, time.perf_counter() - began)
 
 
 def _placed(sharding: NamedSharding, leaf: Any) -> Any:

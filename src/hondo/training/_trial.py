@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hondo.training._members import Family, Group, Traced, plan_of, take
+from hondo.training._programs import settings
 from hondo.training.run import Plan, check, next_batch, start
 
 
@@ -23,7 +24,8 @@ def checked(group: Group, train: Any, valid: Any) -> tuple[Plan, Any]:
     """
     data = jax.eval_shape(lambda *data: data, train, valid)
     leaves, treedef = jax.tree.flatten(data)
-    return _checked(group.family, _ByValue(group.traced), treedef, tuple(leaves))
+    members = _ByValue(group.traced)
+    return _checked(group.family, members, treedef, tuple(leaves), settings())
 
 
 class _ByValue:
@@ -48,8 +50,13 @@ def _bits(leaf: Any) -> tuple[Any, ...]:
 
 @lru_cache(maxsize=64)
 def _checked(
-    family: Family, members: _ByValue, treedef: Any, leaves: tuple[Any, ...]
+    family: Family,
+    members: _ByValue,
+    treedef: Any,
+    leaves: tuple[Any, ...],
+    settings: tuple[Any, ...],
 ) -> tuple[Plan, Any]:
+    del settings
     data = jax.tree.unflatten(treedef, leaves)
     state = _state_shapes(family, take(members.traced, 0), data)
     tried = sorted(_extremes(members.traced.leaves)) or [0]
@@ -71,14 +78,18 @@ def _state_shapes(family: Family, traced: Traced, data: tuple[Any, Any]) -> Any:
 
     try:
         return jax.eval_shape(begin, traced, *data)
-    except TypeError as reason:
+    except (TypeError, ValueError) as reason:
         if "Tracer" not in f"{type(reason).__name__} {reason}":
             raise
         raise ValueError(
             "hyperparameters that are traced must only be computed with, but build needs the "
-            "value of one, for a shape or a decision. Name it in static=(…): each of its values is "
-            f"then compiled by itself. JAX says: {str(reason).splitlines()[0]}"
+            "value of one, for a shape, a number of steps or a decision. Name it in static=(…): "
+            f"each of its values is then compiled by itself. The error was: {_first_line(reason)}"
         ) from reason
+
+
+def _first_line(reason: Exception) -> str:
+    return str(reason).splitlines()[0]
 
 
 def _objective(plan: Plan, state: Any, train: Any) -> Any:
@@ -90,16 +101,16 @@ def _concrete(leaf: Any, index: int) -> Any:
     if _is_key(leaf):
         return leaf[index]
     value = np.asarray(leaf)[index]
-    return np.float64(value) if np.ndim(value) == 0 and value.dtype.kind == "f" else value
+    return np.float64(value) if value.dtype.kind == "f" else value
 
 
 def _extremes(leaves: tuple[Any, ...]) -> set[int]:
-    """Members that hold the smallest and the largest value of every leaf; NaN is either."""
+    """Members that hold the smallest and the largest value of every entry; NaN is either."""
     numbers = [np.asarray(leaf) for leaf in leaves if not _is_key(leaf)]
-    flat = [leaf.reshape(len(leaf), -1)[:, 0] for leaf in numbers]
-    lowest = {int(np.argmin(leaf)) for leaf in flat}
+    columns = [column for leaf in numbers for column in leaf.reshape(len(leaf), -1).T]
+    lowest = {int(np.argmin(column)) for column in columns}
     # The last of equal largest values: in a grid one member has them all.
-    return lowest | {len(leaf) - 1 - int(np.argmax(leaf[::-1])) for leaf in flat}
+    return lowest | {len(column) - 1 - int(np.argmax(column[::-1])) for column in columns}
 
 
 def _is_key(leaf: Any) -> bool:

@@ -55,7 +55,9 @@ def model(module: Any) -> Model:
     from flax import nnx
 
     if isinstance(module, nnx.Module):
-        return _nnx_model(lambda rngs: module, keep=module)
+        # Its own, because switching between training and inference changes the module.
+        own = nnx.clone(module)
+        return _nnx_model(lambda rngs: own, keep=own)
     if callable(module):
         return _nnx_model(module)
     raise TypeError(

@@ -5,9 +5,10 @@ from itertools import product
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from hondo._checks import error
+from hondo._checks import error, python_number
 
 
 def grid(**axes: Any) -> dict[str, Any]:
@@ -18,7 +19,7 @@ def grid(**axes: Any) -> dict[str, Any]:
 
     Args:
         axes: for each hyperparameter its values, one or more: numbers, typed PRNG keys, or any
-            other Python values (strings, functions, None), which `sweep` takes as static.
+            other Python values (strings, functions, tuples, None), which `sweep` takes as static.
 
     Returns:
         For each hyperparameter an array with leading axis K.
@@ -52,14 +53,19 @@ def _column(name: str, values: Any) -> Any:
     return column
 
 
-def _array(values: list[Any]) -> np.ndarray:
-    """Numbers as numbers; anything else, a mixture included, as it is."""
+def _array(values: list[Any]) -> Any:
+    """Numbers as numbers, keys as keys; anything else, a mixture included, as it is."""
+    values = [python_number(value) for value in values]
+    if values and all(isinstance(value, jax.Array) for value in values):
+        return jnp.stack(values)
     if all(isinstance(value, bool) for value in values):
         return np.array(values, bool)
     if all(_is_number(value) for value in values):
         return np.array(values)
     column = np.empty(len(values), object)
-    column[:] = values
+    # One by one: NumPy would take a sequence of sequences apart.
+    for place, value in enumerate(values):
+        column[place] = value
     return column
 
 

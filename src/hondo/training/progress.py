@@ -25,7 +25,7 @@ from hondo.training.run import (
     step,
     steps_per_epoch,
 )
-from hondo.training.state import FitResult, TrainState
+from hondo.training.state import FitResult, History, TrainState
 
 _SECONDS_A_CHUNK = 0.3
 
@@ -49,8 +49,8 @@ def fit_with_progress(
     It takes the arguments of `fit` and the same steps with the same keys, so the result is that
     of `fit` up to rounding. Ctrl-C ends the run after the chunk in progress, and the best state
     so far comes back with the reason `StopReason.INTERRUPTED`; a second Ctrl-C raises
-    KeyboardInterrupt at once. A few numbers come to the host for each chunk of about a third of a
-    second, which may be a part of an epoch or many epochs.
+    KeyboardInterrupt as soon as JAX returns. A few numbers come to the host for each chunk of
+    about a third of a second, which may be a part of an epoch or many epochs.
 
     Args:
         problem: what is trained.
@@ -90,6 +90,8 @@ def fit_with_progress(
     """
     plan = Plan(problem, optimizer, batch_size, max_epochs, stopper, monitor, augment)
     check(plan, train, valid, key)
+    # Once, not with every chunk.
+    train, valid = jax.tree.map(jnp.asarray, (train, valid))
     state = _start(plan, train, valid, key)
     with interruptible() as interrupted, _bar(plan, steps_per_epoch(plan, train)) as show:
         chunk, reported = 1, 0
@@ -97,21 +99,21 @@ def fit_with_progress(
             began = time.perf_counter()
             state = _steps(plan, state, train, valid, chunk)
             epoch = show(state)
-            if report is not None:
+            if report is not None and epoch > reported:
+                history = jax.device_get(state.history)
                 for done in range(reported, epoch):
-                    report(done, metrics_of(state, done))
+                    report(done, metrics_of(history, done))
             reported = epoch
             elapsed = max(time.perf_counter() - began, 1e-6)
             chunk = max(1, int(chunk * min(8.0, _SECONDS_A_CHUNK / elapsed)))
     return _result(state, max_epochs)
 
 
-def metrics_of(state: TrainState, epoch: int) -> dict[str, float]:
+def metrics_of(history: History, epoch: int) -> dict[str, float]:
     """The metrics of a complete epoch, named `train/…` and `valid/…`."""
-    history = jax.device_get(state.history)._asdict()
     return {
         f"{split}/{name}": float(values[epoch])
-        for split, metrics in history.items()
+        for split, metrics in history._asdict().items()
         for name, values in metrics.items()
     }
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hondo._checks import check_count, error
+from hondo._checks import check_count, error, python_number
 from hondo.training._fleet import Course, control, sail
 from hondo.training._interrupt import interruptible
 from hondo.training._members import (
@@ -16,7 +16,6 @@ from hondo.training._members import (
     FitArguments,
     Group,
     groups,
-    python_value,
     take,
 )
 from hondo.training._memory import fitting, memory_of, needed, size_of
@@ -55,12 +54,14 @@ def sweep(
 
     Ctrl-C ends the sweep after the chunk in progress: members that run come back with their best
     so far and the reason `StopReason.INTERRUPTED`, and those that have not started are left out.
-    A second Ctrl-C raises KeyboardInterrupt at once.
+    A second Ctrl-C raises KeyboardInterrupt as soon as JAX returns.
 
     Args:
         build: one member's hyperparameters → a dict of arguments of `fit`: its problem, its
-            optimiser, whatever else depends on them. Numbers come as traced scalars, static ones
-            as Python values.
+            optimiser, whatever else depends on them. Numbers come as traced scalars of their
+            arrays' dtype (`.astype` it where parameters are narrower), static ones as Python
+            values. It is called while tracing, and what came of it is kept: it must depend on
+            nothing but its argument.
         hyperparameters: any pytree of arrays with a common leading axis of K ≥ 1 members, such as
             `grid` makes. Arrays of strings or other Python objects are static.
         train: the training data, as for `fit`.
@@ -83,9 +84,10 @@ def sweep(
         Every member's hyperparameters and result, with `table()` and `best()`.
 
     Raises:
-        ValueError: leading axes that differ, no member, an unknown name, a value that `fit` or
-            `build` refuses, a traced hyperparameter that `build` needs the value of, all before
-            anything is compiled; a memory that does not hold one member.
+        ValueError: leading axes that differ, no member, an unknown name or one of the table's own,
+            a value that `fit` or `build` refuses, a traced hyperparameter that `build` needs the
+            value of, members that monitor different things, all before anything is compiled; a
+            memory that does not hold one member.
 
     Example:
         >>> import hondo, jax, jax.numpy as jnp, optax
@@ -115,10 +117,11 @@ def sweep(
         raise error("devices", chosen, "at least one device")
     train, valid = jax.tree.map(jnp.asarray, (train, valid))
     ready = [_Ready(group, *checked(group, train, valid)) for group in made]
+    mode = _common_mode(ready)
     mesh = mesh_of(chosen)
     limit = memory_limit or min(map(memory_of, chosen))
     plan = partial(_course, mesh=mesh, data=whole(mesh, (train, valid)), lanes=lanes, limit=limit)
-    return _collected(ready, hyperparameters, _run(ready, plan, progress))
+    return _collected(mode, hyperparameters, _run(ready, plan, progress))
 
 
 class _Ready(NamedTuple):
@@ -127,6 +130,16 @@ class _Ready(NamedTuple):
     group: Group
     plan: Plan
     state: Any
+
+
+def _common_mode(ready: list[_Ready]) -> str:
+    """The mode, min or max, of the one metric: values of others could not be compared."""
+    signs = {float(one.plan.stopper.init(()).best_value) for one in ready}
+    monitors = sorted({one.plan.monitor for one in ready})
+    if len(signs) > 1 or len(monitors) > 1:
+        got = f"{', '.join(monitors)} in {len(signs)} modes"
+        raise error("monitor", got, "one metric in one mode", "Run a sweep for each.")
+    return "min" if signs.pop() > 0 else "max"
 
 
 def _course(ready: _Ready, *, mesh: Any, data: Any, lanes: int | None, limit: int) -> Course:
@@ -140,7 +153,7 @@ def _course(ready: _Ready, *, mesh: Any, data: Any, lanes: int | None, limit: in
     def need(slots: int, lanes: int) -> int:
         state, own = (slots_like(mesh, tree, slots) for tree in (ready.state, traced))
         arguments = (state, own, *control(mesh, np.zeros(mesh.size), 0), *data)
-        return needed(advance_program(group.family, lanes, mesh, arguments))
+        return needed(advance_program(group.family, lanes, mesh, arguments).run)
 
     slots = -(-slots // wanted) * wanted
     each, fixed = size_of((ready.state, traced)), size_of(data)
@@ -184,17 +197,15 @@ def _watch(watched: _Watched, course: Course, wave: int, epoch: int, live: int) 
     return not watched.interrupted.is_set()
 
 
-def _collected(
-    ready: list[_Ready], hyperparameters: Any, finished: dict[int, FitResult]
-) -> SweepResult:
+def _collected(mode: str, hyperparameters: Any, finished: dict[int, FitResult]) -> SweepResult:
     def own(member: int) -> Any:
-        return jax.tree.map(lambda leaf: python_value(leaf[member]), hyperparameters)
+        return jax.tree.map(lambda leaf: python_number(leaf[member]), hyperparameters)
 
     members = tuple(sorted(finished))
-    worst = float(ready[0].plan.stopper.init(()).best_value)
     return SweepResult(
         members,
         tuple(own(member) for member in members),
         tuple(finished[member] for member in members),
-        "min" if worst > 0 else "max",
+        mode,
+        jax.tree.structure(hyperparameters),
     )

@@ -8,6 +8,8 @@ import numpy as np
 from hondo.regularization.early_stopping import StopReason
 from hondo.training.state import FitResult
 
+COLUMNS = ("member", "reason", "epochs", "best_epoch", "best_value")
+
 
 class SweepResult(NamedTuple):
     """Every member's run, in the caller's order.
@@ -19,6 +21,7 @@ class SweepResult(NamedTuple):
         hyperparameters: of each run, numbers as Python numbers, in the caller's structure.
         results: what `fit` returns for each.
         mode: "min" or "max", which values of the monitored metric are better.
+        structure: that of the hyperparameters; None if each of their leaves is a leaf of a pytree.
 
     Example:
         >>> import hondo
@@ -30,6 +33,7 @@ class SweepResult(NamedTuple):
     hyperparameters: tuple[Any, ...]
     results: tuple[FitResult, ...]
     mode: str
+    structure: Any = None
 
     def best(self) -> tuple[Any, FitResult]:
         """The hyperparameters and the result of the best value, the first of equals.
@@ -57,21 +61,28 @@ class SweepResult(NamedTuple):
         """
         runs = zip(self.members, self.hyperparameters, self.results, strict=True)
         return [
-            {"member": member, **named(hyper), **_summary(result)} for member, hyper, result in runs
+            {"member": member, **named(hyper, self.structure), **_summary(result)}
+            for member, hyper, result in runs
         ]
 
 
-def named(hyperparameters: Any) -> dict[str, Any]:
-    """One member's hyperparameters by the names of their places.
+def named(hyperparameters: Any, structure: Any = None) -> dict[str, Any]:
+    """One member's hyperparameters by the names of their places in the structure.
 
     Example:
         >>> named({"net": {"depth": 4}})
         {'net.depth': 4}
+        >>> named({"widths": (16, 32)}, jax.tree.structure({"widths": 0}))
+        {'widths': (16, 32)}
     """
-    leaves = jax.tree_util.tree_leaves_with_path(hyperparameters, is_leaf=lambda leaf: leaf is None)
+    if structure is None:
+        structure = jax.tree.structure(hyperparameters, is_leaf=lambda leaf: leaf is None)
+    places = jax.tree.unflatten(structure, range(structure.num_leaves))
+    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(places)]
+    leaves = structure.flatten_up_to(hyperparameters)
     return {
         jax.tree_util.keystr(path, simple=True, separator=".") or "hyperparameter": leaf
-        for path, leaf in leaves
+        for path, leaf in zip(paths, leaves, strict=True)
     }
 
 
