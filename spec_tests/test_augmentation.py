@@ -346,9 +346,15 @@ IMAGE = jnp.ones((4, 4))
     [
         (lambda: hondo.random_flip(KEY, IMAGE, probability=1.5), "probability .*1.5"),
         (lambda: hondo.random_flip(KEY, IMAGE, probability=float("nan")), "probability"),
-        (lambda: hondo.random_flip(KEY, IMAGE, probability=jnp.zeros(3)), "shape of probability"),
-        (lambda: hondo.rotate(IMAGE, angle=jnp.zeros(3)), "shape of angle"),
-        (lambda: hondo.random_rotation(KEY, IMAGE, max_angle=jnp.zeros(3)), "shape of max_angle"),
+        (
+            lambda: hondo.random_flip(KEY, IMAGE, probability=jnp.zeros(3)),
+            "probability must be a scalar",
+        ),
+        (lambda: hondo.rotate(IMAGE, angle=jnp.zeros(3)), "angle must be a scalar"),
+        (
+            lambda: hondo.random_rotation(KEY, IMAGE, max_angle=jnp.zeros(3)),
+            "max_angle must be a scalar",
+        ),
         (
             lambda: bare(hondo.random_flip)(KEY, jnp.ones(3)),
             r"shape of image .*height, width.* got \(3,\)",

@@ -139,7 +139,7 @@ EXAMPLE = jnp.ones((2, 2)), jnp.ones(3)
     [
         (EXAMPLE, EXAMPLE, -0.1, r"alpha .*at least 0, got -0.1"),
         (EXAMPLE, EXAMPLE, float("nan"), r"alpha .*nan"),
-        (EXAMPLE, EXAMPLE, jnp.ones(3), r"shape of alpha .*scalar, \(\), got \(3,\)"),
+        (EXAMPLE, EXAMPLE, jnp.ones(3), r"alpha must be a scalar, of shape \(\), got \(3,\)"),
         (
             EXAMPLE,
             (jnp.ones((2, 3)), jnp.ones(3)),

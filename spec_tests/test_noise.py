@@ -101,8 +101,8 @@ def test_a_bad_amount_is_refused() -> None:
         (lambda: bare(hondo.label_smoothing)(ONES, amount=0.1), "dtype of labels .*one_hot"),
         (lambda: bare(hondo.inverted_dropout)(KEY, ONES, keep_prob=0.5), "dtype of x"),
         (lambda: bare(hondo.gaussian_dropout)(KEY, ONES, keep_prob=0.5), "dtype of x"),
-        (lambda: bare(hondo.gaussian_noise)(KEY, X, std=X), "shape of std must be .*scalar"),
-        (lambda: bare(hondo.label_smoothing)(X, amount=0 * X), "shape of amount must be .*scalar"),
+        (lambda: bare(hondo.gaussian_noise)(KEY, X, std=X), "std must be a scalar"),
+        (lambda: bare(hondo.label_smoothing)(X, amount=0 * X), "amount must be a scalar"),
     ],
 )
 @pytest.mark.spec("XCT-04")

@@ -101,7 +101,7 @@ def check_scalar(name: str, value: Any) -> None:
         >>> check_scalar("keep_prob", 0.5)
     """
     if np.shape(value):
-        raise error(f"the shape of {name}", np.shape(value), "that of a scalar, ()")
+        raise error(name, np.shape(value), "a scalar, of shape ()")
 
 
 def check_floating(name: str, array: Any, repair: str = "") -> None:
