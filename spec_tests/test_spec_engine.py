@@ -1,5 +1,7 @@
 """hondo_spec's engine: what it judges, and that nothing makes it crash."""
 
+import re
+import signal
 import time
 
 import numpy as np
@@ -17,6 +19,7 @@ from hondo_spec import (
     replay,
 )
 from hondo_spec.profiles import PROFILES
+from hondo_spec.report import snippet
 from hondo_spec.results import judge
 
 MODULUS = {"relu": np.abs, "relu_gradient": np.sign}
@@ -190,3 +193,73 @@ def test_records_come_as_they_are_made():
     records = check_target("reference", areas=["CLP"], profile="dev", callback=seen.append)
     assert seen == records
     assert [record.id for record in records] == sorted(record.id for record in records)
+
+
+def test_what_is_written_into_the_arguments_is_noticed():
+    def halved(images):
+        images *= 0.5
+        return images
+
+    record = one(RIGHT.with_operations("bad", evaluation_view=halved), "AUG-06")
+    assert record.status == "ERROR"
+    assert "evaluation_view wrote to its arguments" in record.message
+    assert np.all(record.inputs["images"] == np.round(record.inputs["images"])), "as drawn"
+
+
+@pytest.mark.parametrize("stop", [SystemExit(0), pytest.skip.Exception("no")])
+def test_nothing_that_an_operation_raises_ends_the_run(stop):
+    def leaves(x):
+        raise stop
+
+    record = one(RIGHT.with_operations("bad", relu=leaves), "ACT-04")
+    assert record.status == "ERROR"
+    assert f"relu raised {type(stop).__name__}" in record.message
+
+
+def test_a_stored_input_without_power_is_no_surprise():
+    known = Known("all at one place", {"seed": 0})
+    few = PROFILES["dev"]._replace(samples=2**10)
+    (record,) = check_target(
+        RIGHT, areas=["AUG-04"], profile=few, expected_failures={"AUG-04": known}
+    )
+    assert record.status == "UNPOWERED"
+
+
+def test_a_timer_that_runs_goes_on():
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1000.0)
+        assert one(RIGHT, "ACT-04").status == "PASS"
+        assert 0.0 < signal.getitimer(signal.ITIMER_REAL)[0] < 1000.0
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"operations": {"batchnorm": np.abs}}, "got 'batchnorm'. Is it 'batch_norm'?"),
+        ({"conventions": {"dropout": "Lecture"}}, "got 'dropout': 'Lecture'"),
+        ({"conventions": {"dropuot": "lecture"}}, "got 'dropuot'"),
+    ],
+)
+def test_a_target_that_no_property_would_look_at_is_refused(given, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        Target("mine", **{"operations": {}, **given})
+
+
+def test_a_known_failure_of_no_property_is_refused():
+    with pytest.raises(ValueError, match="got 'ACT-99'"):
+        check_target(Target("mine", {}, known={"ACT-99": Known("none")}), areas=["ACT"])
+
+
+def test_a_failure_replays_at_its_own_size():
+    record = one(Target("mine", {"random_crop": RIGHT.operations["random_crop"]}), "AUG-04")
+    with pytest.raises(ValueError, match="profile must be one of"):
+        replay("AUG-04", RIGHT, profile="none", seed=0)
+    replay("AUG-04", RIGHT, profile="dev", seed=0)
+    pasted = snippet(record._replace(inputs={"seed": 0}), "mine:TARGET", "deep")
+    assert 'replay("AUG-04", "mine:TARGET", profile="deep",' in pasted
+    empty = Target("mine", {"l1_penalty": lambda tree, strength: 0.0})
+    assert "profile=" not in snippet(one(empty, "PEN-04"), "mine:TARGET")

@@ -41,8 +41,14 @@ def adapter(tmp_path, monkeypatch):
     return "adapter_of_mine:TARGET"
 
 
+@pytest.fixture
+def broken(tmp_path, monkeypatch):
+    (tmp_path / "broken_adapter.py").write_text("TARGET = nothing\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
 def test_a_run_that_passes(capsys):
-    code, out, _ = run(capsys, "run", "--target", "reference", "--area", "clipping,EST-02")
+    code, out, _ = run(capsys, "run", "--target", "reference", "--area", "clipping, EST-02")
     assert code == 0
     assert "10 PASS" in out
 
@@ -67,13 +73,15 @@ def test_a_run_that_fails_says_how_to_replay_it(capsys, adapter, tmp_path):
         (["run", "--target", "nosuch"], "target must be one of"),
         (["run", "--target", "nosuch:TARGET"], "No module named 'nosuch'"),
         (["run", "--area", "nosuch"], "area must be one of"),
+        (["run", "--area", ","], "area must be names, letters or ids between commas, got ','"),
+        (["run", "--target", "broken_adapter:TARGET"], "cannot be imported: NameError"),
         (["run", "--profile", "nosuch"], "profile must be one of"),
         (["explain", "BNT-99"], "area must be one of"),
         (["mutants", "--seeds", "0"], "seeds must be at least 1"),
         (["power", "--seeds", "-1"], "seeds must be at least 1"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(capsys, arguments, message):
+def test_bad_input_is_one_line_and_exit_code_2(capsys, arguments, message, broken):
     code, _, err = run(capsys, *arguments)
     assert code == 2
     assert message in err
@@ -87,6 +95,17 @@ def test_no_record_is_overwritten(capsys, tmp_path):
     assert code == 2
     assert "there.json" in err
     assert there.read_text() == "kept"
+
+
+def test_a_run_that_is_cut_off_leaves_no_file(tmp_path, monkeypatch):
+    def cut(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hondo_spec.__main__.judged", cut)
+    record = tmp_path / "records.json"
+    with pytest.raises(KeyboardInterrupt):
+        main(["run", "--target", "reference", "--area", "ACT-04", "--json", str(record)])
+    assert not record.exists()
 
 
 def test_explain_says_everything(capsys):

@@ -47,7 +47,8 @@ class SpecFile(pytest.File):
         try:
             target = find_target(_option(self, "target"))
             profile = find_profile(_option(self, "profile"))
-            properties = select(filter(None, _option(self, "area").split(",")))
+            areas = (area.strip() for area in _option(self, "area").split(","))
+            properties = select(filter(None, areas))
         except (ValueError, ImportError) as reason:
             raise self.CollectError(str(reason)) from reason
         for property in properties:
@@ -86,7 +87,8 @@ class SpecItem(pytest.Item):
         from hondo_spec.report import failure
 
         if isinstance(excinfo.value, UnexpectedError):
-            return failure(excinfo.value.record, _option(self, "target"))
+            profile = _option(self, "profile")
+            return failure(excinfo.value.record, _option(self, "target"), profile)
         return str(super().repr_failure(excinfo, style))
 
     def reportinfo(self) -> tuple[Path, None, str]:

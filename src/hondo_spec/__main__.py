@@ -111,10 +111,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(command: Run) -> Callable[[], int]:
     target = find_target(command.target)
-    areas = [area for area in command.area.split(",") if area]
+    areas = _areas(command.area)
     select(areas)
     find_profile(command.profile)
-    out = command.json and command.json.open("x")
+    _check_new(command.json)
 
     def job() -> int:
         console = Console()
@@ -123,7 +123,7 @@ def _run(command: Run) -> Callable[[], int]:
         unexpected = [record for record in records if record.status in UNEXPECTED]
         for record in unexpected:
             console.print(
-                report.failure(record, command.target),
+                report.failure(record, command.target, command.profile),
                 soft_wrap=True,
                 markup=False,
                 highlight=False,
@@ -131,13 +131,36 @@ def _run(command: Run) -> Callable[[], int]:
         console.print(f"{target.name} {target.version}: {report.counts(records)}")
         chance = chance_of_alarm(records, command.profile)
         console.print(f"a right implementation fails by chance in at most {chance:.0e} of runs")
-        if out:
-            with out:
-                about = {"version": target.version, "profile": command.profile}
-                out.write(report.as_json(records, command.target, **about))
+        about = {"version": target.version, "profile": command.profile}
+        _write_new(command.json, report.as_json(records, command.target, **about))
         return int(bool(unexpected))
 
     return job
+
+
+def _areas(text: str) -> list[str]:
+    """The names between the commas; no name at all means everything.
+
+    Raises:
+        ValueError: commas only.
+    """
+    areas = [area.strip() for area in text.split(",") if area.strip()]
+    if text and not areas:
+        raise ValueError(f"area must be names, letters or ids between commas, got {text!r}.")
+    return areas
+
+
+def _check_new(path: Path | None) -> None:
+    """Raises now rather than at the end of a run, and leaves nothing behind if that never comes."""
+    if path is not None:
+        path.open("x").close()
+        path.unlink()
+
+
+def _write_new(path: Path | None, text: str) -> None:
+    if path is not None:
+        with path.open("x") as file:
+            file.write(text)
 
 
 def judged(console: Console, target: Target, areas: Sequence[str], profile: str) -> list[Record]:
@@ -158,7 +181,7 @@ def _progress(console: Console, what: str, total: int) -> Iterator[Callable[...,
 def _matrix(command: Matrix) -> Callable[[], int]:
     find_profile(command.profile)
     targets = present()
-    out = command.json and command.json.open("x")
+    _check_new(command.json)
 
     def job() -> int:
         console, every = Console(), []
@@ -173,9 +196,7 @@ def _matrix(command: Matrix) -> Callable[[], int]:
         for target in found["targets"]:
             if "absent" in target:
                 console.print(f"{target['name']}: absent, {target['absent']}")
-        if out:
-            with out:
-                out.write(report.to_json(found))
+        _write_new(command.json, report.to_json(found))
         return int(any(record.status in UNEXPECTED for record in every))
 
     return job
@@ -183,7 +204,7 @@ def _matrix(command: Matrix) -> Callable[[], int]:
 
 def _mutants(command: Mutants) -> Callable[[], int]:
     _check_seeds(command.seeds)
-    out = command.json and command.json.open("x")
+    _check_new(command.json)
 
     def job() -> int:
         console = Console()
@@ -203,9 +224,7 @@ def _mutants(command: Mutants) -> Callable[[], int]:
             f"{len(alarms)} false alarms in {runs} runs of {len(BENIGN)} right variants and the "
             f"reference over {command.seeds} seeds"
         )
-        if out:
-            with out:
-                out.write(report.to_json(killed(kills, alarms, runs, command.seeds)))
+        _write_new(command.json, report.to_json(killed(kills, alarms, runs, command.seeds)))
         return int(bool(survivors or alarms))
 
     return job

@@ -119,3 +119,12 @@ OPERATIONS = {
     "refusal": "refusal(hyperparameter, value) -> (its name here, message of the error or ''); "
     "'keep_prob', 'strength', 'epsilon', 'patience', 'limit' or 'std'",
 }
+
+# What a target may declare where several choices are right, and its values.
+CONVENTIONS = {
+    "dropout": ("inverted", "lecture"),
+    "decay": ("old", "new"),
+    "running_variance": ("biased", "unbiased"),
+    "nonfinite": ("propagate", "zero", "skip", "error"),
+    "normal": ("full", "truncated"),
+}

@@ -50,10 +50,10 @@ def counts(records: Iterable[Record]) -> str:
     return ", ".join(f"{found[status]} {status}" for status in STATUSES if found[status])
 
 
-def failure(record: Record, address: str) -> str:
+def failure(record: Record, address: str, profile: str = "spec-ci") -> str:
     """Id, statement, what was got and wanted, a snippet to paste, and what it looks like.
 
-    `address` is what `find_target` takes.
+    `address` is what `find_target` takes, `profile` the one of the run.
     """
     property = BY_ID[record.id]
     lines = [
@@ -61,14 +61,15 @@ def failure(record: Record, address: str) -> str:
         f"  {record.message}",
     ]
     if record.inputs is not None:
-        lines += ["", *("    " + line for line in snippet(record, address).splitlines()), ""]
+        pasted = snippet(record, address, profile).splitlines()
+        lines += ["", *("    " + line for line in pasted), ""]
     alike = [mutant.name for mutant in MUTANTS if record.id in mutant.kills.split()]
     lines.append(f"  it looks like: {'; '.join(alike)}")
     return "\n".join(lines) + "\n"
 
 
-def snippet(record: Record, address: str) -> str:
-    """The failure, to paste into Python."""
+def snippet(record: Record, address: str, profile: str = "spec-ci") -> str:
+    """The failure, to paste into Python; its profile where it is not that of `replay`."""
     inputs = "".join(f",\n    {name}={_literal(v)}" for name, v in (record.inputs or {}).items())
     made = [v.recipe.__name__ for v in (record.inputs or {}).values() if isinstance(v, Made)]
     recipes = f"from hondo_spec.draws import {', '.join(sorted(set(made)))}\n" if made else ""
@@ -76,8 +77,12 @@ def snippet(record: Record, address: str) -> str:
         "import numpy as np\n"
         "from hondo_spec import replay\n"
         f"{recipes}"
-        f'replay("{record.id}", "{address}"{inputs})'
+        f'replay("{record.id}", "{address}"{_profile(profile)}{inputs})'
     )
+
+
+def _profile(name: str) -> str:
+    return "" if name == "spec-ci" else f', profile="{name}"'
 
 
 def _literal(value: Any) -> str:
@@ -131,10 +136,11 @@ def explain(property: Property) -> str:
 def as_json(records: Iterable[Record], address: str, **about: Any) -> str:
     """A run as data."""
     about = {"python": sys.version.split()[0], "numpy": np.__version__, **about}
-    return to_json({**about, "records": rows(records, address)})
+    profile = about.get("profile", "spec-ci")
+    return to_json({**about, "records": rows(records, address, profile)})
 
 
-def rows(records: Iterable[Record], address: str) -> list[dict[str, Any]]:
+def rows(records: Iterable[Record], address: str, profile: str = "spec-ci") -> list[dict[str, Any]]:
     """The records as data; inputs as the snippet that replays them."""
     return [
         {
@@ -142,7 +148,7 @@ def rows(records: Iterable[Record], address: str) -> list[dict[str, Any]]:
             "status": record.status,
             "headroom": float(f"{record.headroom:.3g}") if np.isfinite(record.headroom) else None,
             "message": record.message,
-            "replay": snippet(record, address) if record.inputs is not None else None,
+            "replay": snippet(record, address, profile) if record.inputs is not None else None,
             "examples": record.examples,
             "assertions": record.assertions,
         }

@@ -1,5 +1,6 @@
 """Runs properties on targets, judges what they find, and never crashes over a bad adapter."""
 
+import copy
 import itertools
 import signal
 import threading
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import hypothesis
+import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky
@@ -78,7 +80,7 @@ def run_property(property: Property, target: Target, profile: Profile) -> Record
     try:
         with _time_limit(profile.seconds):
             _replay(trial, known) if known and known.inputs else _explore(trial)
-        status = "PASS"
+        status = trial.worst.status if trial.worst.status == "UNPOWERED" else "PASS"
     except _RefutedError:
         status = trial.worst.status
     except Flaky as reason:
@@ -109,7 +111,8 @@ class _Trial:
     def __call__(self, **drawn: Any) -> None:
         """Raises `_RefutedError` if any result is not PASS; a statistic may only be unpowered."""
         self.examples += 1
-        self.inputs = drawn
+        # As drawn, whatever the target writes there.
+        self.inputs = copy.deepcopy(drawn)
         for result in results(self.property, self.target, self.profile, drawn):
             self.assertions += isinstance(result, Stat)
             verdict = judge(result, self.profile.level)
@@ -149,8 +152,6 @@ def _explore(trial: _Trial) -> None:
             trial(**dict(zip(draws, values, strict=True)))
     else:
         _search(trial)
-    if trial.worst.status == "UNPOWERED":
-        raise _RefutedError(trial.worst.message)
 
 
 def _search(trial: _Trial) -> None:
@@ -189,15 +190,33 @@ def _guarded(name: str, operation: Callable[..., Any] | None) -> Callable[..., A
     if operation is None:
         return None
 
-    def call(*arguments: Any, **options: Any) -> Any:
+    def call(*arguments: Any) -> Any:
+        before = _bytes(arguments)
         try:
-            return operation(*arguments, **options)
-        except Exception as reason:
-            raise OperationError(f"{name} raised {_explain(reason)}") from reason
+            answer = operation(*arguments)
         except _TimeUpError as reason:
             raise _TimeUpError(f"{name}: {reason}{_line(reason)}") from None
+        except KeyboardInterrupt:
+            raise
+        # Exits and the outcomes of test frameworks too, which are no Exceptions.
+        except BaseException as reason:
+            raise OperationError(f"{name} raised {_explain(reason)}") from reason
+        if _bytes(arguments) != before:
+            # What is drawn is also what the answer is compared with.
+            raise OperationError(f"{name} wrote to its arguments")
+        return answer
 
     return call
+
+
+def _bytes(value: Any) -> list[bytes]:
+    """The content of every array in a structure of arguments."""
+    if isinstance(value, np.ndarray):
+        return [value.tobytes()]
+    inner = value.values() if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping | list | tuple):
+        return [content for one in inner for content in _bytes(one)]
+    return []
 
 
 def _explain(reason: BaseException) -> str:
@@ -222,18 +241,25 @@ def _place(filename: str) -> str:
 
 @contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
-    """Interrupts Python code after so many seconds; signals reach the main thread only."""
-    if threading.current_thread() is not threading.main_thread():
+    """Interrupts Python code after so many seconds; signals reach the main thread only.
+
+    A timer that runs already goes on afterwards. Where there is no such signal, nothing is limited.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    if not (in_main and hasattr(signal, "SIGALRM")):
         yield
         return
 
     def expire(number: int, frame: Any) -> None:
         raise _TimeUpError(f"no answer within {seconds:g} seconds")
 
-    previous = signal.signal(signal.SIGALRM, expire)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    previous, began = signal.signal(signal.SIGALRM, expire), time.monotonic()
+    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
+        if left:
+            rest = max(left - (time.monotonic() - began), 1e-3)
+            signal.setitimer(signal.ITIMER_REAL, rest, interval)

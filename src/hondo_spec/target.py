@@ -1,11 +1,14 @@
 """An implementation under test: named operations on NumPy arrays, and what it says of itself."""
 
+import difflib
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from packaging.specifiers import SpecifierSet
+
+from hondo_spec.operations import CONVENTIONS, OPERATIONS
 
 Operation = Callable[..., Any]
 
@@ -55,6 +58,24 @@ class Target:
     known: Mapping[str, Known] = field(default_factory=dict)
     mode: str = "float32"
 
+    def __post_init__(self) -> None:
+        """Refuses what no property would ever look at.
+
+        Raises:
+            ValueError: an unknown operation or convention, or a value that a convention has not.
+        """
+        for name in self.operations:
+            if name not in OPERATIONS:
+                close = difflib.get_close_matches(name, OPERATIONS, 1)
+                hint = f" Is it {close[0]!r}?" if close else ""
+                raise ValueError(
+                    f"operations must be among those of hondo_spec.operations, got {name!r}.{hint}"
+                )
+        for name, value in self.conventions.items():
+            if value not in CONVENTIONS.get(name, ()):
+                choices = "; ".join(f"{k}: {', '.join(v)}" for k, v in CONVENTIONS.items())
+                raise ValueError(f"conventions must be among {choices}, got {name!r}: {value!r}.")
+
     def with_operations(self, name: str, **operations: Operation) -> "Target":
         """The same implementation but for some operations."""
         return replace(self, name=name, operations={**self.operations, **operations}, known={})
@@ -84,7 +105,7 @@ def find_target(name: str) -> Target:
     """A built-in target, or the one at `module:attribute`.
 
     Raises:
-        ValueError: no such target; lists the built-in ones.
+        ValueError: no such target; lists the built-in ones. A module that breaks when imported.
         ImportError: a framework that is not installed.
     """
     if name in BUILT_IN:
@@ -94,7 +115,13 @@ def find_target(name: str) -> Target:
         raise ValueError(
             f"target must be one of {', '.join(BUILT_IN)} or module:attribute, got {name!r}."
         )
-    found = getattr(importlib.import_module(module), attribute, None)
+    try:
+        found = getattr(importlib.import_module(module), attribute, None)
+    except ImportError:
+        raise
+    except Exception as reason:
+        broken = f"{type(reason).__name__}: {reason}"
+        raise ValueError(f"target {name} cannot be imported: {broken}") from reason
     if not isinstance(found, Target):
         raise ValueError(f"{name} must be a hondo_spec.Target, got {found!r}.")
     return found

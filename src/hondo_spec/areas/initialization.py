@@ -52,6 +52,11 @@ def _cut_shape(what, z) -> list:
     return [inside, statistics.distribution(f"{what} is a cut normal", z, cdf, GRID, effect=0.03)]
 
 
+def _uniform(x) -> np.ndarray:
+    """P(U ≤ x) of a uniform on [−1, 1]."""
+    return np.clip((x + 1) / 2, 0, 1)
+
+
 def _full(z) -> float:
     """P(|Z| ≤ z) of a standard normal."""
     return float(stats.norm.cdf(z) - stats.norm.cdf(-z))
@@ -98,7 +103,7 @@ def _ini_03(glorot_uniform, samples, *, seed):
     shape = _shape_of(samples, 1, 4)
     a = math.sqrt(6 / sum(_fans_of(shape)))
     w = np.float64(glorot_uniform(seed, shape)) / a
-    return statistics.distribution("W/a", w, lambda x: np.clip((x + 1) / 2, 0, 1), GRID, 0.02)
+    return statistics.distribution("W/a", w, _uniform, GRID, effect=0.02)
 
 
 @prop(
@@ -138,8 +143,9 @@ def _ini_05(he_normal, *, shape):
     shape=((64, 256), CONVOLUTION),
 )
 def _ini_06(he_uniform, *, shape):
-    w = np.float64(he_uniform(0, shape))
-    return _reach("W", w, math.sqrt(6 / _fans_of(shape)[0]))
+    w, bound = np.float64(he_uniform(0, shape)), math.sqrt(6 / _fans_of(shape)[0])
+    yield from _reach("W", w, bound)
+    yield statistics.distribution("W/a", w / bound, _uniform, GRID, effect=0.1)
 
 
 @prop(
@@ -179,9 +185,16 @@ def _ini_08(truncated_normal, samples, *, seed):
     symbols="glorot_normal he_normal",
     seed=(0, 1),
 )
-def _ini_09(he_normal, conventions, samples, *, seed):
+def _ini_09(he_normal, conventions, samples, glorot_normal=None, lecun_normal=None, *, seed):
     shape = _shape_of(samples, 1, 4)
-    return _normal_shape("W", he_normal(seed, shape), math.sqrt(2 / shape[0]), conventions)
+    schemes = {
+        "He": (he_normal, 2 / shape[0]),
+        "Glorot": (glorot_normal, 2 / sum(shape)),
+        "LeCun": (lecun_normal, 1 / shape[0]),
+    }
+    for name, (scheme, variance) in schemes.items():
+        if scheme is not None:
+            yield from _normal_shape(name, scheme(seed, shape), math.sqrt(variance), conventions)
 
 
 @prop(
@@ -210,14 +223,14 @@ def _ini_10(glorot_uniform, samples, *, seed):
     symbols="glorot_uniform",
     seed=(0, 1),
 )
-def _ini_11(glorot_uniform, samples, glorot_normal=None, *, seed):
+def _ini_11(glorot_uniform, samples, conventions, glorot_normal=None, *, seed):
     side = math.isqrt(samples) // 2 * 2
     positive = np.asarray(glorot_uniform(seed, (side, side))) > 0
     upper = np.triu_indices(side, 1)
     yield statistics.agreement("columns", positive[:, ::2], positive[:, 1::2], 0.5, effect=0.03)
     yield statistics.agreement("rows", positive[::2], positive[1::2], 0.5, effect=0.03)
     yield statistics.agreement("W and Wᵀ", positive[upper], positive.T[upper], 0.5, effect=0.03)
-    if glorot_normal is not None:
+    if glorot_normal is not None and conventions.get("normal", "full") == "full":
         # A column's energy is χ² with one degree of freedom for each of its entries.
         energies = np.sum(np.square(np.float64(glorot_normal(seed, (side, side)))), axis=0) * side
         cdf = stats.chi2(side).cdf

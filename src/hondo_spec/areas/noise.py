@@ -96,9 +96,15 @@ def _noi_04(label_smoothing, *, amount, classes):
 )
 def _noi_05(parameter_noise, samples, *, std):
     w = np.zeros((samples // 64, 64), np.float32)
-    first = np.float64(parameter_noise(0, {"kernel": w}, std)["kernel"])
-    second = np.float64(parameter_noise(1, {"kernel": w}, std)["kernel"])
+    both = parameter_noise(0, {"a/kernel": w, "b/kernel": w}, std)
+    first, other = (np.float64(both[name]) for name in ("a/kernel", "b/kernel"))
+    second = np.float64(parameter_noise(1, {"a/kernel": w, "b/kernel": w}, std)["a/kernel"])
     yield statistics.variance("one draw", first, std**2, ratio=1.1)
+    yield statistics.distribution("shape", first / std, norm.cdf, GRID, effect=0.02)
+    yield statistics.agreement("signs of two weights", first > 0, other > 0, 0.5, effect=0.02)
+    far = np.arange(64, dtype=np.float32).reshape(8, 8)
+    still = parameter_noise(0, {"a/kernel": far}, 0.0)["a/kernel"]
+    yield Exact("without noise", still, far)
     yield statistics.mean("mean of one draw", first, 0.0, std, effect=0.05 * std)
     yield statistics.variance("the difference of two", first - second, 2 * std**2, ratio=1.1)
     yield Exact("parameters", w, np.zeros_like(w))

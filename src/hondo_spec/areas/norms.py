@@ -76,7 +76,7 @@ def _nrm_03(rms_norm, *, seed, offset):
     "NRM-04",
     "B M",
     "weight norm gives each unit's weights their length, whatever that of the direction",
-    formula=r"\lVert w_k\rVert = |g_k|,\quad w(av) = w(v)",
+    formula=r"w_k = g_k v_k/\lVert v_k\rVert,\quad w(av) = w(v)",
     source="slide 18; Salimans & Kingma 2016, equation 2",
     symbols="weight_norm",
     v=draws.normals(8, 3),
@@ -87,6 +87,8 @@ def _nrm_04(weight_norm, *, v, a, seed):
     g, _ = affine(3, seed)
     w = np.float64(weight_norm(v, g))
     yield Check("length", np.sqrt(np.sum(w**2, axis=0)), np.abs(g), gamma(8 + 8) * np.abs(g))
+    want = g * v / np.sqrt(np.sum(np.float64(v) ** 2, axis=0))
+    yield Check("w", w, want, gamma(8 + 8) * np.abs(want))
     yield Check("w(av)", weight_norm(np.float32(a) * v, g), w, gamma(24) * np.abs(w))
 
 
@@ -102,8 +104,13 @@ def _nrm_04(weight_norm, *, v, a, seed):
 )
 def _nrm_05(l2_normalize, l2_normalize_gradient, *, scale, seed):
     x = (np.random.default_rng(seed).normal(size=(3, 8)) * scale).astype(np.float32)
-    exact = np.float64(x) / np.sqrt(np.sum(np.float64(x) ** 2, axis=-1, keepdims=True))
+    norm = np.sqrt(np.sum(np.float64(x) ** 2, axis=-1, keepdims=True))
+    exact = np.float64(x) / norm
     yield Check("y", l2_normalize(x), exact, gamma(8 + 8) * np.abs(exact) + 4 * U32)
+    g = np.random.default_rng(seed + 1).normal(size=(3, 8)).astype(np.float32)
+    slope = (g - exact * np.sum(g * exact, axis=-1, keepdims=True)) / norm
+    terms = np.abs(g) + np.abs(exact) * np.sum(np.abs(g * exact), axis=-1, keepdims=True)
+    yield Check("gradient", l2_normalize_gradient(x, g), slope, gamma(64) * terms / norm)
     zero = np.zeros_like(x)
     yield Exact("y at 0", l2_normalize(zero), zero)
     yield Exact("finite", np.isfinite(l2_normalize_gradient(zero, zero + 1)), zero == 0)

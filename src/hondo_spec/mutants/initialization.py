@@ -39,6 +39,11 @@ def _cut(seed, shape):
     return np.float32(truncnorm.rvs(-2, 2, scale=sigma, size=shape, random_state=rng))
 
 
+def _coin(seed, shape):
+    a = math.sqrt(6 / right.fans(shape)[0])
+    return np.float32(a * np.random.default_rng(seed).choice([-1, 1], shape))
+
+
 def _cut_short(seed, shape):
     """The same without the correction."""
     return _cut(seed, shape) * np.float32(0.87962566103423978)
@@ -139,7 +144,18 @@ MUTANTS = (
     Mutant(
         "He uniform over fan_out", "INI-06", {"he_uniform": _uniform(lambda i, o: math.sqrt(6 / o))}
     ),
+    Mutant("He uniform by a coin", "INI-06", {"he_uniform": _coin}),
     Mutant("LeCun over fan_out", "INI-07", {"lecun_normal": _normal(lambda i, o: 1 / o)}),
+    Mutant(
+        "a uniform for LeCun's normal",
+        "INI-09",
+        {"lecun_normal": _uniform(lambda i, o: math.sqrt(3 / i))},
+    ),
+    Mutant(
+        "a uniform for Glorot's normal",
+        "INI-09",
+        {"glorot_normal": _uniform(lambda i, o: math.sqrt(6 / (i + o)))},
+    ),
     Mutant("a cut normal that says it is full", "INI-09", {"he_normal": _cut}),
     Mutant(
         "a cut normal without its correction",

@@ -31,6 +31,11 @@ def _naive_unit(x):
         return x / np.sqrt(np.sum(x * x, axis=-1, keepdims=True))
 
 
+def _through(x, g):
+    norm = np.sqrt(np.sum(np.float64(x) ** 2, axis=-1, keepdims=True))
+    return np.where(norm > 0, g / np.where(norm > 0, norm, 1), 0)
+
+
 MUTANTS = (
     Mutant(
         "layer norm over the batch",
@@ -86,7 +91,27 @@ MUTANTS = (
         "NRM-04",
         {"weight_norm": lambda v, g: g * v / np.sqrt(np.sum(np.float64(v) ** 2, 0) + 1e-3)},
     ),
+    Mutant(
+        "weights of the right length in another direction",
+        "NRM-04",
+        {"weight_norm": lambda v, g: np.ones_like(v) * g / np.sqrt(len(v))},
+    ),
+    Mutant(
+        "the length of the weights without its sign",
+        "NRM-04",
+        {"weight_norm": lambda v, g: right.weight_norm(v, np.abs(g))},
+    ),
     Mutant("x/‖x‖ with 0/0 and overflow", "NRM-05", {"l2_normalize": _naive_unit}),
+    Mutant(
+        "a gradient of 0 everywhere",
+        "NRM-05",
+        {"l2_normalize_gradient": lambda x, g: np.zeros(np.shape(x))},
+    ),
+    Mutant(
+        "a gradient that takes the norm for a constant",
+        "NRM-05",
+        {"l2_normalize_gradient": _through},
+    ),
     Mutant(
         "an infinite gradient at 0",
         "NRM-05",

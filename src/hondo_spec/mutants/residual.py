@@ -80,6 +80,16 @@ def _scattered(seed, images, size):
     return np.concatenate([crops[:, 1:], crops[:, :1]], axis=1)
 
 
+def _diagonal(seed, images, size):
+    places = np.random.default_rng(seed).integers(0, images.shape[1] - size + 1, len(images))
+    pairs = zip(images, places, strict=True)
+    return np.stack([image[k : k + size, k : k + size] for image, k in pairs])
+
+
+def _unseeded(seed, images, size):
+    return right.random_crop(0, images, size)
+
+
 def _two_weights(seed, images, labels):
     mixed, _ = right.mixup(seed, images, labels)
     return mixed, right.mixup(seed + 1, images, labels)[1]
@@ -114,7 +124,10 @@ AUGMENTATION = (
     ),
     Mutant("the last offset is never drawn", "AUG-04", {"random_crop": _never_last}),
     Mutant("rows out of order", "AUG-04", {"random_crop": _scattered}),
+    Mutant("one offset for rows and columns", "AUG-04", {"random_crop": _diagonal}),
+    Mutant("crops in the same places for all seeds", "AUG-04", {"random_crop": _unseeded}),
     Mutant("two weights for image and label", "AUG-05", {"mixup": _two_weights}),
+    Mutant("a mixup that mixes nothing", "AUG-05", {"mixup": lambda k, x, y: (x, y)}),
     Mutant("labels are not mixed", "AUG-05", {"mixup": _label_kept}),
     Mutant("labels in an order of their own", "AUG-02", {"augment": _shuffled_labels}),
     Mutant("images in an order of their own", "AUG-02", {"augment": _shuffled_images}),

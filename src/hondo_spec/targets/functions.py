@@ -44,8 +44,9 @@ def gaussian_noise(seed: int, x: jax.Array, std: float) -> jax.Array:
 
 @jax.jit
 def parameter_noise(seed: int, tree: dict[str, jax.Array], std: float) -> dict[str, jax.Array]:
-    """`hondo.parameter_noise` by its default rule, noise on weights alone; std is traced."""
-    return hondo.parameter_noise(jax.random.key(seed), tree, std=std)
+    """`hondo.parameter_noise` of the tree split at '/': its rule goes by the last name."""
+    noisy = hondo.parameter_noise(jax.random.key(seed), _nested(tree), std=std)
+    return {f"{layer}/{role}": w for layer, leaves in noisy.items() for role, w in leaves.items()}
 
 
 def label_smoothing(one_hot: ArrayLike, amount: float) -> jax.Array:
