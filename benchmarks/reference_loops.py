@@ -137,7 +137,7 @@ def haiku_run(epochs: int, patience: int | None = None) -> Any:
         return params, state, optimizer.init(params)
 
     @jax.jit
-    def step(carry: Any, x: Any, y: Any, key: Any, number: Any, l2: Any = 0.0) -> Any:
+    def step(carry: Any, x: Any, y: Any, key: Any, number: Any, l2: Any = None) -> Any:
         params, state, optimizer_state = carry
 
         def loss(params: Any) -> Any:
@@ -165,8 +165,10 @@ def torch_run(epochs: int) -> Any:
         layers += [torch.nn.Linear(a, b), torch.nn.BatchNorm1d(b)]
         layers += [torch.nn.ReLU(), torch.nn.Dropout(1 - KEEP_PROB)]
     model = torch.nn.Sequential(*layers, torch.nn.Linear(WIDTH, 10))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = model.to(device)
     begin, criterion = copy.deepcopy(model.state_dict()), torch.nn.CrossEntropyLoss()
-    x_valid, y_valid = (torch.from_numpy(np.array(a)) for a in digits()[1])
+    x_valid, y_valid = (torch.from_numpy(np.array(a)).to(device) for a in digits()[1])
     optimizer: Any = None
 
     def start(key: Any) -> Any:
@@ -177,7 +179,8 @@ def torch_run(epochs: int) -> Any:
     def step(state: Any, x: Any, y: Any, key: Any, number: Any) -> Any:
         model.train()
         optimizer.zero_grad()
-        criterion(model(torch.from_numpy(x)), torch.from_numpy(y).long()).backward()
+        data, classes = (torch.from_numpy(array).to(device) for array in (x, y))
+        criterion(model(data), classes.long()).backward()
         optimizer.step()
         return model
 
@@ -186,7 +189,10 @@ def torch_run(epochs: int) -> Any:
         with torch.no_grad():
             return criterion(model(x_valid), y_valid.long())
 
-    return loop(start, step, validate, epochs)
+    def keep(state: Any) -> Any:
+        return copy.deepcopy(model.state_dict())
+
+    return loop(start, step, validate, epochs, keep=keep)
 
 
 def sklearn_run(epochs: int) -> Any:

@@ -32,5 +32,5 @@ for strength in (0.0, 0.1, 0.4):
         max_epochs=300,
         stopper=hondo.early_stopping(300, mode="min"),
     )
-    zeros = int(jnp.sum(result.last.params["w"] == 0))
+    zeros = int(jnp.sum(result.best.params["w"] == 0))
     print(f"λ = {strength}: validation loss {result.best.value:.3f}, {zeros} weights are exactly 0")

@@ -271,3 +271,25 @@ def test_a_depth_that_cannot_be_is_refused(net) -> None:
 def test_resnet_depths() -> None:
     with pytest.raises(ValueError, match="6n"):
         PreActResNet(3, depth=10).init(KEY, jnp.ones((1, 8, 8, 1)), train=False)
+
+
+def test_variables_are_made_outside_of_the_mapped_axis() -> None:
+    module = BatchNorm(axis_name="batch")
+    variables = module.init(KEY, X, train=True)
+    jax.tree.map(np.testing.assert_array_equal, variables, BatchNorm().init(KEY, X, train=True))
+
+    def apply(x):
+        return module.apply(variables, x, train=True, mutable=["batch_stats"])[0]
+
+    y = jax.vmap(apply, axis_name="batch")(X.reshape(4, 4, 6))
+    want = BatchNorm().apply(variables, X, train=True, mutable=["batch_stats"])[0]
+    # Sums of four parts of four beside sums of sixteen, of numbers below 16.
+    np.testing.assert_allclose(y.reshape(16, 6), want, rtol=0, atol=16 * gamma(64))
+
+
+def test_moments_are_held_for_variables_of_flax() -> None:
+    theirs = nn.BatchNorm(use_running_average=False)
+    variables = theirs.init(KEY, X)
+    _, new = BatchNorm().apply(hold_moments(variables), X, train=True, mutable=["batch_moments"])
+    after = commit_moments(hold_moments(variables) | new, decay=0.5)["batch_stats"]
+    np.testing.assert_allclose(after["mean"], X.mean(0) / 2, rtol=gamma(20))

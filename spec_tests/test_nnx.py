@@ -293,3 +293,10 @@ def test_a_network_of_repeated_dropout_trains_as_a_problem() -> None:
     second, _ = problem.loss(params, state, batch, jax.random.key(1))
     again, _ = problem.loss(params, state, batch, KEY)
     assert float(first) == float(again) != float(second)
+
+
+def test_the_rate_of_dropout_may_be_traced() -> None:
+    def drop(rate):
+        return Dropout(rate, rngs=nnx.Rngs(0))(X, train=True)
+
+    np.testing.assert_array_equal(jax.jit(drop)(0.5), drop(0.5))

@@ -62,6 +62,9 @@ def matrix(
     }
 
 
+_SAID = ("target", "id", "status", "message")
+
+
 def killed(kills: list[Kill], alarms: list[Alarm], runs: int, seeds: int) -> dict[str, Any]:
     """What the suite made of the mutants and of the benign variants as data."""
     return {
@@ -78,5 +81,8 @@ def killed(kills: list[Kill], alarms: list[Alarm], runs: int, seeds: int) -> dic
         "benign": [mutant.name for mutant in BENIGN],
         "seeds": seeds,
         "runs": runs,
-        "alarms": [{"seed": a.seed, **a.record._asdict()} for a in alarms],
+        "alarms": [
+            {"seed": alarm.seed, **{name: getattr(alarm.record, name) for name in _SAID}}
+            for alarm in alarms
+        ],
     }

@@ -51,7 +51,8 @@ class BatchNorm(nn.Module):
         filled = jnp.ones if self.has_variable("batch_stats", "mean") else jnp.zeros
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
         var = self.variable("batch_stats", "var", jnp.ones, shape)
-        if not train and not self.is_initializing():
+        starts = self.is_initializing()
+        if not train and not starts:
             stats = hondo.BatchStats(mean.value, var.value, jnp.ones(shape))
             return hondo.batch_norm_inference(x, stats, scale, bias, epsilon=self.epsilon)
         weight = self.variable("batch_stats", "weight", filled, shape)
@@ -62,12 +63,13 @@ class BatchNorm(nn.Module):
             bias,
             epsilon=self.epsilon,
             where=where,
-            axis_name=self.axis_name,
+            # As in Flax, variables are made outside of the mapped axis too.
+            axis_name=None if starts else self.axis_name,
             fallback=stats,
         )
         if self.has_variable("batch_moments", "n"):
             self._hold(moments)
-        elif not self.is_initializing():
+        elif not starts:
             new = hondo.update_batch_stats(stats, moments, decay=self.decay)
             mean.value, var.value, weight.value = new
         return y

@@ -19,7 +19,8 @@ def hold_moments(variables: Variables) -> dict[str, Any]:
 
     Returns:
         The variables with one more collection, `batch_moments`, of moments without any entry; make
-        it mutable in `apply` beside `batch_stats`.
+        it mutable in `apply`. Averages that came without their weight, from Flax's own module,
+        count as complete.
 
     Raises:
         ValueError: variables without the statistics of a batch normalization.
@@ -47,7 +48,12 @@ def hold_moments(variables: Variables) -> dict[str, Any]:
     def empty(stats: Any) -> dict[str, Any]:
         return {name: jnp.zeros_like(stats["mean"]) for name in hondo.Moments._fields}
 
-    return {**variables, "batch_moments": _each_norm(empty, variables["batch_stats"])}
+    def complete(stats: Any) -> dict[str, Any]:
+        return {**stats, "weight": stats.get("weight", jnp.ones_like(stats["mean"]))}
+
+    stats = variables["batch_stats"]
+    held = {"batch_stats": _each_norm(complete, stats), "batch_moments": _each_norm(empty, stats)}
+    return {**variables, **held}
 
 
 def commit_moments(variables: Variables, *, decay: Any) -> dict[str, Any]:

@@ -4,10 +4,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from flax import nnx
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 import hondo
 from hondo._checks import check_count
+
+Rate = float | Float[Array, ""]
 
 
 class Dropout(nnx.Module):
@@ -22,7 +25,7 @@ class Dropout(nnx.Module):
 
     def __init__(
         self,
-        rate: float,
+        rate: Rate,
         *,
         broadcast_dims: Sequence[int] = (),
         rng_collection: str = "dropout",
@@ -33,7 +36,8 @@ class Dropout(nnx.Module):
 
     def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
         """Drops units of x in training, returns x at inference."""
-        if not train or self.rate == 0:
+        # A traced rate, as of a sweep, has no value that could be compared with 0.
+        if not train or (not isinstance(self.rate, Tracer) and self.rate == 0):
             return x
         keep_prob, dims = 1 - self.rate, self.broadcast_dims
         return hondo.inverted_dropout(self.stream(), x, keep_prob=keep_prob, broadcast_dims=dims)

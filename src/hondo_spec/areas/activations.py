@@ -136,6 +136,7 @@ def _act_06(softmax, *, z, c, far):
     e = np.exp(np.float64(z) - np.max(z, axis=-1, keepdims=True))
     want = e / e.sum(axis=-1, keepdims=True)
     yield Check("p", p, want, (gamma(5 + 8) + slack(50)) * want + TINY)
+    yield Check("over the last of three axes", softmax(z[None]), p[None], ulps(4) * p[None] + TINY)
 
 
 def _rows(z, classes):
@@ -165,6 +166,10 @@ def _act_07(cross_entropy, *, z, classes, level):
     # Logits of this size resolve ln K no better than their own last place.
     grain = gamma(24) * (math.log(4) + 1) + 2 * level * U32
     yield Check("ln K", cross_entropy(equal, classes), math.log(4), grain)
+    # So far that the probability of the class is 0 in any precision, but not its logarithm.
+    far = np.zeros((6, 4), np.float32)
+    far[np.arange(6), classes] = -1e3
+    yield Check("far out", cross_entropy(far, classes), 1e3 + math.log(3), gamma(24) * 1e3)
 
 
 @prop(
@@ -176,11 +181,15 @@ def _act_07(cross_entropy, *, z, classes, level):
     symbols="cross_entropy",
     z=draws.floats(6, 4, reach=30.0),
     classes=CLASSES,
+    far=(1.0, 64.0),
 )
-def _act_08(cross_entropy_gradient, *, z, classes):
+def _act_08(cross_entropy_gradient, *, z, classes, far):
+    z = np.float32(far) * z
     e = np.exp(np.float64(z) - np.max(z, axis=-1, keepdims=True))
     want = (e / e.sum(-1, keepdims=True) - np.eye(4)[classes]) / 6
-    return Check("gradient", cross_entropy_gradient(z, classes), want, gamma(60 + 16) / 6)
+    # Where a logarithm is subtracted from the logits, they round at their own size.
+    bound = (gamma(60 + 16) + 2 * U32 * np.max(np.abs(z))) / 6
+    return Check("gradient", cross_entropy_gradient(z, classes), want, bound)
 
 
 PROPERTIES = (_act_01, _act_02, _act_03, _act_04, _act_05, _act_06, _act_07, _act_08)

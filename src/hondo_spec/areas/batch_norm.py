@@ -120,6 +120,14 @@ def _bnt_05(batch_moments, *, x):
     ]
     yield Exact("μ", mean, np.array([float(mu) for mu in means]))
     yield Exact("v", var, np.array([float(v) for v in variances]))
+    over_space = zip(("μ", "v"), batch_moments(x.reshape(2, 2, 4, 3)), (mean, var), strict=True)
+    for what, got, want in over_space:
+        yield Check(f"{what} of pixels", got, want, gamma(24) * (np.abs(want) + 16), 1.0)
+    # Integers still, on which the difference of two means of squares is not exact.
+    far = x + np.float32(2**12)
+    var = np.var(np.float64(far), axis=0)
+    shift = gamma(16) * 2**13
+    yield Check("v far out", batch_moments(far)[1], var, gamma(20) * var + shift**2 + U32, 1.0)
 
 
 @prop(
@@ -192,8 +200,9 @@ def _bnt_08(batch_norm, *, kappa, spread, seed):
 )
 def _bnt_09(batch_norm, *, x):
     scale, bias = affine(3)
-    y = batch_norm(x, np.zeros_like(bias), np.ones_like(bias), scale, bias, 0.9, EPS)[0]
-    return Exact("y", y, bias[None])
+    y, *new = batch_norm(x, np.zeros_like(bias), np.ones_like(bias), scale, bias, 0.9, EPS)
+    yield Exact("y", y, bias[None])
+    yield Holds("finite statistics", all(np.all(np.isfinite(s)) for s in new), new)
 
 
 @prop(
@@ -240,8 +249,11 @@ def _bnt_11(batch_norm_gradient, *, x, g):
     slack = (s.inverse + gamma(64 + 9)) * sizes
     slack += s.bound * np.mean(np.abs(g64 * s.xhat), 0)
     slack += np.abs(s.xhat) * np.mean(np.abs(g64) * s.bound, 0)
-    got = batch_norm_gradient(x, scale, bias, EPS, g)
-    return Check("gx", got, want, 2 * np.abs(scale) / s.root * slack)
+    bound = 2 * np.abs(scale) / s.root * slack
+    yield Check("gx", batch_norm_gradient(x, scale, bias, EPS, g), want, bound)
+    pixels = (4, 4, 4, 4)
+    got = batch_norm_gradient(x.reshape(pixels), scale, bias, EPS, g.reshape(pixels))
+    yield Check("gx of pixels", got, want.reshape(pixels), bound.reshape(pixels))
 
 
 @prop(

@@ -83,7 +83,10 @@ def _xct_01(
 def _xct_02(batch_norm, dropout=None, clip_by_global_norm=None, *, dtype, shape):
     x = np.random.default_rng(0).normal(size=shape).astype(dtype)
     kept, zero, one = x.copy(), np.zeros(3, np.float32), np.ones(3, np.float32)
-    results = {"batch norm": batch_norm(x, zero, one, one, zero, 0.9, EPS)[0]}
+    y, *new = batch_norm(x, zero, one, one, zero, 0.9, EPS)
+    widths = [np.asarray(statistic).dtype.itemsize for statistic in new]
+    yield Holds("running statistics in at least 32 bits", min(widths) >= 4, widths)
+    results = {"batch norm": y}
     if dropout is not None:
         results["dropout"] = dropout(0, x, 0.5)
     if clip_by_global_norm is not None:

@@ -104,7 +104,9 @@ def _drp_04(dropout, samples, *, keep_prob):
 def _drp_05(dropout, samples, *, keep_prob, other):
     shape = (samples // 64, 64)
     first, second = (_kept(dropout, seed, shape, keep_prob) for seed in (0, other))
-    return statistics.agreement("two seeds", first, second, keep_prob, effect=0.02)
+    yield statistics.agreement("two seeds", first, second, keep_prob, effect=0.02)
+    # As where each example has the seed plus its own index.
+    yield statistics.agreement("a row on", first[1:], second[:-1], keep_prob, effect=0.02)
 
 
 @prop(
@@ -223,7 +225,7 @@ def _drp_10(scale_weights, *, seed, keep_prob):
     x=draws.normals(8, 8),
     seed=draws.seeds,
 )
-def _drp_11(dropout_gradient, *, x, seed):
+def _drp_11(dropout_gradient, dropout=None, *, x, seed):
     one = np.ones_like(x)
     y, gradient = map(np.asarray, dropout_gradient(seed, x, 1.0, one))
     yield Exact("P = 1", y, x)
@@ -231,6 +233,10 @@ def _drp_11(dropout_gradient, *, x, seed):
     y, gradient = map(np.asarray, dropout_gradient(seed, x, 0.0, one))
     yield Exact("P = 0", y, 0 * x)
     yield Exact("gradient at P = 0", gradient, 0 * x)
+    if dropout is not None:
+        for keep_prob in (1.0, 0.0):
+            alone = np.asarray(dropout(seed, x, keep_prob))
+            yield Exact(f"P = {keep_prob:g} by itself", alone, np.float32(keep_prob) * x)
 
 
 @prop(
@@ -247,7 +253,9 @@ def _drp_11(dropout_gradient, *, x, seed):
 def _drp_12(dropout_gradient, conventions, *, g, seed, keep_prob):
     y, gradient = map(np.asarray, dropout_gradient(seed, np.ones_like(g), keep_prob, g))
     want = np.where(y != 0, g * np.float32(_factor(conventions, keep_prob)), 0)
-    return Exact("gx", gradient, want)
+    yield Exact("gx", gradient, want)
+    # There the output does not say which units are kept.
+    yield Exact("gx at x = 0", dropout_gradient(seed, 0 * g, keep_prob, g)[1], gradient)
 
 
 @prop(

@@ -6,9 +6,9 @@ from fractions import Fraction
 import numpy as np
 
 from hondo_spec import draws, statistics
-from hondo_spec.bounds import TINY, gamma
+from hondo_spec.bounds import TINY, U32, gamma
 from hondo_spec.property import prop
-from hondo_spec.results import Check, Exact
+from hondo_spec.results import Check, Exact, Holds
 
 
 @prop(
@@ -98,8 +98,9 @@ def _mtl_04(multitask_loss, multitask_gradients=None, *, losses, x, trunk, heads
         yield Exact("heads", turned[1], np.asarray(own)[order])
 
 
-def _logits_of(seed, members):
-    return (3 * np.random.default_rng(seed).normal(size=(members, 4, 3))).astype(np.float32)
+def _logits_of(seed, members, level=0.0):
+    logits = 3 * np.random.default_rng(seed).normal(size=(members, 4, 3)) + level
+    return logits.astype(np.float32)
 
 
 def _softmax(z):
@@ -116,15 +117,19 @@ def _softmax(z):
     symbols="average_probabilities",
     seed=draws.seeds,
     members=(1, 2, 5),
+    level=(0.0, 1024.0),
 )
-def _ens_01(average_probabilities, *, seed, members):
-    logits = _logits_of(seed, members)
+def _ens_01(average_probabilities, *, seed, members, level):
+    logits = _logits_of(seed, members, level)
     got = average_probabilities(logits)
+    # Where a logarithm is subtracted from the logits, they round at their own size.
+    grain = 4 * U32 * level
     # Arguments of the exponential are up to 30 in size, and so are its relative roundings.
-    yield Check("p̄", got, np.mean(_softmax(logits), axis=0), gamma(members + 3 + 40))
-    yield Check("sum", np.sum(np.float64(got), axis=-1), np.ones(4), gamma(members + 3 + 8))
+    yield Check("p̄", got, np.mean(_softmax(logits), axis=0), gamma(members + 3 + 40) + grain)
+    bound = gamma(members + 3 + 8) + 3 * grain
+    yield Check("sum", np.sum(np.float64(got), axis=-1), np.ones(4), bound)
     order = np.random.default_rng(seed).permutation(members)
-    yield Check("permuted", average_probabilities(logits[order]), got, gamma(2 * members))
+    yield Check("permuted", average_probabilities(logits[order]), got, gamma(2 * members) + grain)
 
 
 @prop(
@@ -170,7 +175,8 @@ def _ens_03(error_covariance, *, shared, own, members):
     c = Fraction(sum(s * s for s in shared), len(shared))
     v, k = c + Fraction(sum(e * e for e in own), len(own)), members
     want = np.array([float(v), float(c if k > 1 else 0), float(v / k + (k - 1) * c / k)])
-    got = error_covariance(draws.single(errors), np.zeros(errors.shape[1], np.float32))
+    targets = draws.single(np.arange(errors.shape[1]) % 5)
+    got = error_covariance(draws.single(errors) + targets, targets)
     bound = gamma(2 * errors.size + 8) * float(v)
     return Check("v, c and the error", np.stack([np.float64(g) for g in got]), want, bound, 1.0)
 
@@ -208,6 +214,11 @@ def _ens_05(bootstrap_indices, samples, *, seed):
     probability = (1 - 1 / count) ** count
     yield statistics.binomial("absent", absent, count, probability, effect=0.05)
     yield Exact("in range", (indices >= 0) & (indices < count), np.ones(count, bool))
+    again = np.asarray(bootstrap_indices(seed + 3, count))
+    yield Holds("another seed draws others", np.any(again != indices), again[:8])
+    # All of four come in 64 draws of four, but once in 10^31.
+    few = np.unique([np.asarray(bootstrap_indices(k, 4)) for k in range(64)])
+    yield Exact("every index comes", few, np.arange(4))
 
 
 PROPERTIES = (_mtl_01, _mtl_02, _mtl_03, _mtl_04, _ens_01, _ens_02, _ens_03, _ens_04, _ens_05)

@@ -128,11 +128,21 @@ def _objectives(penalty, best, w, h, strength) -> np.ndarray:
     symbols="l1_penalty l2_penalty is_weight",
     w=LAYER,
 )
-def _pen_06(l2_penalty, l2_penalty_gradient, *, w):
-    yield Exact("R", float(l2_penalty(_tree_of(w), 0.5)), 0.25 * np.sum(w**2))
-    gradient = l2_penalty_gradient(_tree_of(w), 0.5)
-    for name in ("dense/bias", "norm/scale", "norm/bias"):
-        yield Exact(name, gradient[name], np.zeros(4))
+def _pen_06(
+    l2_penalty, l2_penalty_gradient,
+    l1_penalty=None, l1_penalty_gradient=None, elastic_net_penalty=None,
+    *, w,
+):  # fmt: skip
+    tree, square, modulus = _tree_of(w), 0.25 * np.sum(w**2), 0.25 * np.sum(np.abs(w))
+    yield Exact("L2", float(l2_penalty(tree, 0.5)), square)
+    if l1_penalty is not None:
+        yield Exact("L1", float(l1_penalty(tree, 0.5)), modulus)
+    if elastic_net_penalty is not None:
+        yield Exact("both", float(elastic_net_penalty(tree, 0.5, 0.5)), modulus + square)
+    for penalty, slope in (("L1", l1_penalty_gradient), ("L2", l2_penalty_gradient)):
+        gradient = {} if slope is None else slope(tree, 0.5)
+        for name in {"dense/bias", "norm/scale", "norm/bias"} & set(gradient):
+            yield Exact(f"{penalty}, {name}", gradient[name], np.zeros(4))
 
 
 @prop(

@@ -53,6 +53,24 @@ def _res_03(residual_gradient, *, x, a, g):
     return Exact("gx", residual_gradient(x, a, g), g + g @ a.T)
 
 
+def _halves(seed) -> tuple:
+    """Odd halves through odd and then even weights: all exact, and no pre-activation is 0."""
+    rng = np.random.default_rng(seed)
+    x, g = (rng.integers(-3, 3, (2, 3)) + 0.5 for _ in range(2))
+    a, b = 2 * rng.integers(-2, 2, (2, 3, 3)) + 1, 2 * rng.integers(-1, 2, (2, 3, 3))
+    return tuple(array.astype(np.float32) for array in (x, a, b, g))
+
+
+def _chain(x, a, b, g) -> tuple:
+    """Two blocks x + relu(x a) b, forwards and backwards."""
+    inputs = [x]
+    for first, last in zip(a, b, strict=True):
+        inputs.append(inputs[-1] + np.maximum(inputs[-1] @ first, 0) @ last)
+    for at, first, last in reversed(list(zip(inputs[:-1], a, b, strict=True))):
+        g = g + (g @ last.T * (at @ first > 0)) @ first.T
+    return inputs[-1], g
+
+
 @prop(
     "RES-04",
     "X M",
@@ -70,6 +88,11 @@ def _res_04(residual_chain, *, x, g, depth, seed):
     y, gradient = residual_chain(x, first, 0 * first, g)
     yield Exact("y", y, x)
     yield Exact("gx", gradient, g)
+    x, a, b, g = _halves(seed)
+    want, slope = _chain(x, a, b, g)
+    y, gradient = residual_chain(x, a, b, g)
+    yield Exact("y of two blocks", y, want)
+    yield Exact("gx of two blocks", gradient, slope)
 
 
 @prop(

@@ -11,6 +11,7 @@ from hondo_spec.mutants import (
     initialization,
     noise,
     norms,
+    overlooked,
     penalties,
     population,
     residual,
@@ -34,6 +35,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *early_stopping.MUTANTS,
     *gradients.MUTANTS,
     *contracts.MUTANTS,
+    *overlooked.MUTANTS,
 )
 
 __all__ = ["BENIGN", "MUTANTS", "Mutant"]
