@@ -122,6 +122,9 @@ KNOWN = {
     "BNT-12": Known(
         "statistics in the dtype of the data", {"seed": 0, "offset": 8.0, "dtype": "float16"}
     ),
+    "XCT-02": Known(
+        "running statistics in the dtype of the data", {"dtype": "float16", "shape": (4, 3)}
+    ),
 }
 
 OPERATIONS: dict[str, Any] = {
