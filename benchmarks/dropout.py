@@ -12,9 +12,9 @@ from benchmarks.measure import (
     Settings,
     against,
     best,
+    between,
     bound,
     grid,
-    limit,
     race,
     single,
     temporaries,
@@ -48,7 +48,7 @@ def _case(settings: Settings, shape: Any, keep_prob: float, dtype: Any, backward
     yield against(NAME, case, times, "x*c", 1.3)
     fastest = best(times, list(peers))
     yield against(NAME, case, times, fastest, 0.2)
-    yield limit(NAME, case, times, "x*c", fastest)
+    yield between(NAME, case, times, "x*c", fastest)
     for other in [name for name in (*peers, "torch") if name in runs]:
         yield against(NAME, case, times, other)
     as_printed = {"hondo": times["dropout"], "x*c": times["x*c"]}

@@ -128,9 +128,9 @@ def against(comparison: str, case: str, times: Times, other: str, goal: float | 
     return Row(comparison, case, f"hondo / {other}", *ratio(times, "hondo", other), goal)
 
 
-def limit(comparison: str, case: str, times: Times, least: str, other: str) -> Row:
-    """The row of the least that can be done over another's time: what hondo's could become."""
-    return Row(comparison, case, f"limit: {least} / {other}", *ratio(times, least, other))
+def between(comparison: str, case: str, times: Times, one: str, other: str) -> Row:
+    """The row of two contenders neither of which is hondo, to hold its own ratio beside."""
+    return Row(comparison, case, f"{one} / {other}", *ratio(times, one, other))
 
 
 def single(comparison: str, case: str, what: str, value: float, goal: float | None = None) -> Row:

@@ -6,7 +6,7 @@ import time
 
 import jax
 
-from benchmarks.measure import Rows, Settings, against, limit, race
+from benchmarks.measure import Rows, Settings, against, between, race
 from benchmarks.peers import only_installed
 from benchmarks.reference_hand import hand_run
 from benchmarks.reference_loops import equinox_run, haiku_run, nnx_run, sklearn_run, torch_run
@@ -39,11 +39,11 @@ def compare(settings: Settings) -> Rows:
     for other in [name for name in runs if name != "hondo"]:
         yield against(NAME, f"{case}, warm", times, other, GOALS.get(other))
     if "keras" in runs:
-        yield limit(NAME, f"{case}, warm", times, "by hand", "keras")
+        yield between(NAME, f"{case}, warm", times, "by hand", "keras")
     first, case = _first(settings, epochs), f"{case}, first run with compilation"
     yield against(NAME, case, first, "flax.linen", 0.8)
     yield against(NAME, case, first, "by hand")
-    yield limit(NAME, case, first, "by hand", "flax.linen")
+    yield between(NAME, case, first, "by hand", "flax.linen")
 
 
 def _first(settings: Settings, epochs: int) -> dict[str, list[float]]:

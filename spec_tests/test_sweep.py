@@ -492,3 +492,13 @@ def test_every_entry_of_a_vector_is_tried() -> None:
     rates = np.array([[1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
     with pytest.raises(ValueError, match=r"strength must be a finite number at least 0"):
         sweep_clocks([1, 2, 3], build, more={"rates": rates})
+
+
+@pytest.mark.parametrize("some_stopped", [False, True])
+def test_the_host_looks_sooner_while_members_stop(some_stopped) -> None:
+    wanted = 0.1 if some_stopped else 0.3
+    for seconds, chunk in ((0.3, 30), (0.01, 1), (3.0, 20)):
+        longer = _fleet.next_chunk(chunk, seconds, some_stopped)
+        assert 1 <= longer <= 2 * chunk
+        # No longer than wanted, but for one epoch that takes longer itself.
+        assert longer == 1 or longer * seconds / chunk <= wanted * (1 + 1e-9)

@@ -78,17 +78,27 @@ def check_count(name: str, value: Any, least: int = 1, repair: str = "") -> None
         raise error(name, value, f"an integer of at least {least}", repair)
 
 
-def python_number(value: Any) -> Any:
+def is_key(array: Any) -> bool:
+    """Whether an array is one of typed PRNG keys.
+
+    Example:
+        >>> is_key(jax.random.key(0)), is_key(jnp.ones(2))
+        (True, False)
+    """
+    return jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
+
+
+def python_value(value: Any) -> Any:
     """A concrete scalar of NumPy or JAX as a Python value; anything else, a key too, as it is.
 
     Example:
-        >>> python_number(jnp.int32(3))
+        >>> python_value(jnp.int32(3))
         3
     """
     is_array = isinstance(value, np.generic | np.ndarray | jax.Array)
     if not is_array or isinstance(value, Tracer) or np.ndim(value):
         return value
-    return value if jnp.issubdtype(value.dtype, jax.dtypes.prng_key) else value.item()
+    return value if is_key(value) else value.item()
 
 
 def check_scalar(name: str, value: Any) -> None:
@@ -114,7 +124,7 @@ def check_floating(name: str, array: Any, repair: str = "") -> None:
         >>> check_floating("x", jnp.ones(2))
     """
     if not jnp.issubdtype(array.dtype, jnp.floating):
-        raise error(f"the dtype of {name}", str(array.dtype), "a floating-point one", repair)
+        raise error(name, str(array.dtype), "of a floating dtype", repair)
 
 
 def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:

@@ -48,9 +48,11 @@ def checked(config: TrainConfig) -> TrainConfig:
     check_range("label_smoothing", config.label_smoothing, 0.0, 1.0)
     for name in ("l1", "l2", "max_norm", "clip", "input_noise"):
         check_range(name, getattr(config, name), 0.0)
-    for name in ("batch_size", "max_epochs", "depth", "width"):
-        if (value := getattr(config, name)) is not None:
-            check_count(name, value)
+    for name in ("batch_size", "max_epochs"):
+        check_count(name, getattr(config, name))
+    for name in ("depth", "width"):
+        if getattr(config, name) is not None:
+            check_count(name, getattr(config, name))
     check_count("patience", config.patience, least=0)
     return config
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, Unpack
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array
 
-from hondo._checks import check_range, python_number
+from hondo._checks import check_range, python_value
 from hondo.gradients._draws import normal, uniform
 from hondo.gradients.fans import Axes, Layout, fans
 
@@ -42,7 +42,7 @@ def gaussian(variance: ArrayLike) -> Initializer:
         Slide 14, "Inicialización (1)".
     """
     check_range("variance", variance, 0.0, repair="It is σ², not σ.")
-    return _Gaussian(python_number(variance))
+    return _Gaussian(python_value(variance))
 
 
 def glorot_uniform(**layout: Unpack[Layout]) -> Initializer:

@@ -4,20 +4,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
 import hondo
+from hondo._checks import is_key
 
 Rate = float | Float[Array, ""]
 
 
 def _typed(key: Any) -> Any:
     """Linen hands out keys of the kind that it was given; the functions want typed ones."""
-    is_typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    return key if is_typed else jax.random.wrap_key_data(key)
+    return key if is_key(key) else jax.random.wrap_key_data(key)
 
 
 class Dropout(nn.Module):

@@ -17,7 +17,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array
 
-from hondo._checks import error
+from hondo._checks import check_floating, error
 from hondo._dtypes import convert, wide
 
 SAMPLE_EVERY = 8
@@ -44,8 +44,7 @@ def accumulation_dtype(x: Array) -> Any:
     Raises:
         ValueError: a dtype that is not floating.
     """
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise error("x", x.dtype, "of a floating dtype", "Use x.astype(jnp.float32).")
+    check_floating("x", x, "Use x.astype(jnp.float32).")
     return wide(x.dtype)
 
 

@@ -15,7 +15,7 @@ from hondo._checks import (
     check_probability,
     check_scalar,
     error,
-    python_number,
+    python_value,
 )
 
 
@@ -205,7 +205,7 @@ def cutout(
     check_key(key)
     check_image(image)
     if not isinstance(size, Tracer):
-        check_count("size", python_number(size), least=0)
+        check_count("size", python_value(size), least=0)
     inside = random_box(key, image.shape[:2], size, size)
     return jnp.where(over_pixels(inside, image), jnp.zeros((), image.dtype), image)
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from hondo._checks import is_key
 from hondo.training._members import Group, take
 from hondo.training._programs import Program, advance_program, split, start_program, whole
 from hondo.training._slots import EMPTY, Layout, fewer_lanes, is_worth_moving, layout, turns
@@ -55,10 +56,8 @@ def sail(course: Course, members: np.ndarray, watch: Watch) -> dict[int, FitResu
         live = fleet.table.live
         if not (watch(until, int(live.sum())) and live.any()):
             break
-        an_epoch = seconds / chunk
-        # Shorter while members stop: until the chunk ends, a device that has fewer left waits.
-        wanted = _SECONDS_A_CHUNK / (1 if live.sum() == lived else 3)
-        chunk = max(1, int(chunk * min(2.0, wanted / seconds)))
+        some_stopped = bool(live.sum() < lived)
+        an_epoch, chunk = seconds / chunk, next_chunk(chunk, seconds, some_stopped)
         fewer = fewer_lanes(live, lanes)
         if fewer < lanes and pays(an_epoch, course.max_epochs - until, program.seconds):
             lanes = fewer
@@ -69,6 +68,19 @@ def sail(course: Course, members: np.ndarray, watch: Watch) -> dict[int, FitResu
         fleet = fleet._replace(state=_to_host(fleet.state), traced=_to_host(fleet.traced))
         fleet = _compacted(course, fleet, finished)
     return finished | _harvest(course, _to_host(fleet.state), fleet.table.members)
+
+
+def next_chunk(chunk: int, seconds: float, some_stopped: bool) -> int:
+    """The epochs of the next chunk, after one that took so long.
+
+    It is shorter while members stop, because a device that has fewer left waits until it ends.
+
+    Example:
+        >>> next_chunk(30, 0.3, False), next_chunk(30, 0.3, True), next_chunk(1, 0.01, False)
+        (30, 10, 2)
+    """
+    wanted = _SECONDS_A_CHUNK / (3 if some_stopped else 1)
+    return max(1, int(chunk * min(2.0, wanted / seconds)))
 
 
 def pays(seconds_an_epoch: float, epochs_left: int, compiling: float) -> bool:
@@ -148,7 +160,7 @@ def _to_host(tree: Any) -> Any:
     """The tree in NumPy arrays; keys, which NumPy has not, on one device."""
 
     def move(leaf: Any) -> Any:
-        if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        if not is_key(leaf):
             return np.asarray(leaf)
         data = np.asarray(jax.random.key_data(leaf))
         return jax.random.wrap_key_data(jnp.asarray(data), impl=jax.random.key_impl(leaf))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from hondo._checks import check_key, error, python_number
+from hondo._checks import check_key, error, python_value
 from hondo.regularization.early_stopping import EarlyStopping
 from hondo.training.problem import Problem
 from hondo.training.run import Plan, start
@@ -81,7 +81,7 @@ def groups(
     places = [place for place, flag in enumerate(is_static) if flag]
     found: dict[Any, list[int]] = {}
     for member in range(len(leaves[0])):
-        each = [(place, python_number(leaves[place][member])) for place in places]
+        each = [(place, python_value(leaves[place][member])) for place in places]
         values = tuple((place, value, type(value)) for place, value in each)
         found.setdefault(_hashed(values, paths), []).append(member)
     rest = [leaf for leaf, flag in zip(leaves, is_static, strict=True) if not flag]

@@ -1,14 +1,14 @@
 """What a sweep tries before it compiles: every mistake that shows in a trace."""
 
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from hondo._checks import is_key
 from hondo.training._members import Family, Group, Traced, plan_of, take
-from hondo.training._programs import settings
+from hondo.training._programs import cached
 from hondo.training.run import Plan, check, next_batch, start
 
 
@@ -25,7 +25,7 @@ def checked(group: Group, train: Any, valid: Any) -> tuple[Plan, Any]:
     data = jax.eval_shape(lambda *data: data, train, valid)
     leaves, treedef = jax.tree.flatten(data)
     members = _ByValue(group.traced)
-    return _checked(group.family, members, treedef, tuple(leaves), settings())
+    return _checked(group.family, members, treedef, tuple(leaves))
 
 
 class _ByValue:
@@ -44,19 +44,14 @@ class _ByValue:
 
 def _bits(leaf: Any) -> tuple[Any, ...]:
     kind = leaf.dtype
-    data = np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+    data = np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf)
     return kind, data.shape, data.tobytes()
 
 
-@lru_cache(maxsize=64)
+@cached
 def _checked(
-    family: Family,
-    members: _ByValue,
-    treedef: Any,
-    leaves: tuple[Any, ...],
-    settings: tuple[Any, ...],
+    family: Family, members: _ByValue, treedef: Any, leaves: tuple[Any, ...]
 ) -> tuple[Plan, Any]:
-    del settings
     data = jax.tree.unflatten(treedef, leaves)
     state = _state_shapes(family, take(members.traced, 0), data)
     tried = sorted(_extremes(members.traced.leaves)) or [0]
@@ -98,7 +93,7 @@ def _objective(plan: Plan, state: Any, train: Any) -> Any:
 
 def _concrete(leaf: Any, index: int) -> Any:
     """A value of NumPy's: comparing one of JAX's, inside a trace, would be traced too."""
-    if _is_key(leaf):
+    if is_key(leaf):
         return leaf[index]
     value = np.asarray(leaf)[index]
     return np.float64(value) if value.dtype.kind == "f" else value
@@ -106,12 +101,8 @@ def _concrete(leaf: Any, index: int) -> Any:
 
 def _extremes(leaves: tuple[Any, ...]) -> set[int]:
     """Members that hold the smallest and the largest value of every entry; NaN is either."""
-    numbers = [np.asarray(leaf) for leaf in leaves if not _is_key(leaf)]
+    numbers = [np.asarray(leaf) for leaf in leaves if not is_key(leaf)]
     columns = [column for leaf in numbers for column in leaf.reshape(len(leaf), -1).T]
     lowest = {int(np.argmin(column)) for column in columns}
     # The last of equal largest values: in a grid one member has them all.
     return lowest | {len(column) - 1 - int(np.argmax(column[::-1])) for column in columns}
-
-
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hondo._checks import error, python_number
+from hondo._checks import error, python_value
 
 
 def grid(**axes: Any) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def _column(name: str, values: Any) -> Any:
 
 def _array(values: list[Any]) -> Any:
     """Numbers as numbers, keys as keys; anything else, a mixture included, as it is."""
-    values = [python_number(value) for value in values]
+    values = [python_value(value) for value in values]
     if values and all(isinstance(value, jax.Array) for value in values):
         return jnp.stack(values)
     if all(isinstance(value, bool) for value in values):

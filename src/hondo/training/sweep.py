@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hondo._checks import check_count, error, python_number
+from hondo._checks import check_count, error, python_value
 from hondo.training._fleet import Course, control, sail
 from hondo.training._interrupt import interruptible
 from hondo.training._members import (
@@ -199,7 +199,7 @@ def _watch(watched: _Watched, course: Course, wave: int, epoch: int, live: int) 
 
 def _collected(mode: str, hyperparameters: Any, finished: dict[int, FitResult]) -> SweepResult:
     def own(member: int) -> Any:
-        return jax.tree.map(lambda leaf: python_number(leaf[member]), hyperparameters)
+        return jax.tree.map(lambda leaf: python_value(leaf[member]), hyperparameters)
 
     members = tuple(sorted(finished))
     return SweepResult(
