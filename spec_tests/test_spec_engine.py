@@ -263,3 +263,10 @@ def test_a_failure_replays_at_its_own_size():
     assert 'replay("AUG-04", "mine:TARGET", profile="deep",' in pasted
     empty = Target("mine", {"l1_penalty": lambda tree, strength: 0.0})
     assert "profile=" not in snippet(one(empty, "PEN-04"), "mine:TARGET")
+
+
+def test_a_replay_that_says_nothing_is_no_pass(monkeypatch):
+    vacuous = [Check("x", 1.0, 1.0, 2.0)]
+    monkeypatch.setattr("hondo_spec.check.results_of", lambda *arguments: vacuous)
+    with pytest.raises(AssertionError, match="bound 2"):
+        replay("ACT-04", RIGHT, x=np.zeros(1, np.float32), power=2)

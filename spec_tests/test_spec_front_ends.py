@@ -13,10 +13,11 @@ import pytest
 from hondo_spec import Record, Target
 from hondo_spec.__main__ import main
 from hondo_spec.areas import BY_ID
-from hondo_spec.matrix import matrix, present
+from hondo_spec.kills import Alarm
+from hondo_spec.matrix import killed, matrix, present
 from hondo_spec.names import AREAS, WHY
 from hondo_spec.pages import pages
-from hondo_spec.report import failure, snippet
+from hondo_spec.report import failure, snippet, to_json
 
 DOCS = Path(__file__).parents[1] / "docs" / "specification"
 ADAPTER = """
@@ -203,3 +204,11 @@ def test_every_odd_cell_is_explained():
 
 def test_a_failure_without_inputs_has_no_snippet():
     assert "replay" not in failure(Record("none", "INI-01", "ERROR", message="unknown"), "none")
+
+
+def test_an_alarm_over_arrays_is_written_too():
+    record = Record("right", "ACT-04", "FAIL", message="y", inputs={"x": np.ones(2)})
+    written = json.loads(to_json(killed([], [Alarm(3, record)], 1, 1)))
+    assert written["alarms"] == [
+        {"seed": 3, "target": "right", "id": "ACT-04", "status": "FAIL", "message": "y"}
+    ]

@@ -47,8 +47,7 @@ class SpecFile(pytest.File):
         try:
             target = find_target(_option(self, "target"))
             profile = find_profile(_option(self, "profile"))
-            areas = (area.strip() for area in _option(self, "area").split(","))
-            properties = select(filter(None, areas))
+            properties = select(filter(str.strip, _option(self, "area").split(",")))
         except (ValueError, ImportError) as reason:
             raise self.CollectError(str(reason)) from reason
         for property in properties:

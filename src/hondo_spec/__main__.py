@@ -144,7 +144,7 @@ def _areas(text: str) -> list[str]:
     Raises:
         ValueError: commas only.
     """
-    areas = [area.strip() for area in text.split(",") if area.strip()]
+    areas = [area for area in text.split(",") if area.strip()]
     if text and not areas:
         raise ValueError(f"area must be names, letters or ids between commas, got {text!r}.")
     return areas
