@@ -11,7 +11,6 @@ from hondo_spec.mutants import (
     initialization,
     noise,
     norms,
-    overlooked,
     penalties,
     population,
     residual,
@@ -35,7 +34,6 @@ MUTANTS: tuple[Mutant, ...] = (
     *early_stopping.MUTANTS,
     *gradients.MUTANTS,
     *contracts.MUTANTS,
-    *overlooked.MUTANTS,
 )
 
 __all__ = ["BENIGN", "MUTANTS", "Mutant"]

@@ -30,6 +30,26 @@ def _twice(z, classes):
     return (right.softmax(right.softmax(z)) - np.eye(z.shape[-1])[classes]) / len(classes)
 
 
+def _log_of_softmax(z, classes):
+    p = np.asarray(right.softmax(z), np.float32)[np.arange(len(classes)), classes]
+    return -np.mean(np.log(p))
+
+
+def unshifted(z: np.ndarray) -> np.ndarray:
+    """A softmax over the last axis, in float32, of exponentials that may overflow."""
+    e = np.exp(np.float32(z))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def _unshifted_gradient(z, classes):
+    return (unshifted(z) - np.eye(z.shape[-1])[classes]) / len(classes)
+
+
+def _over_the_second_axis(z):
+    e = np.exp(np.float64(z) - np.max(z, axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
 MUTANTS = (
     Mutant("eˣ/(1 + eˣ)", "ACT-01", {"sigmoid": _naive_sigmoid}),
     Mutant(
@@ -78,4 +98,11 @@ MUTANTS = (
         "ACT-08",
         {"cross_entropy_gradient": lambda z, y: right.cross_entropy_gradient(z, y) * len(y)},
     ),
+    Mutant("the logarithm of a softmax in float32", "ACT-07", {"cross_entropy": _log_of_softmax}),
+    Mutant(
+        "a gradient through exponentials of the logits themselves",
+        "ACT-08",
+        {"cross_entropy_gradient": _unshifted_gradient},
+    ),
+    Mutant("a softmax over the second axis", "ACT-06", {"softmax": _over_the_second_axis}),
 )

@@ -31,10 +31,12 @@ def train(
     return {"batch_norm": batch_norm}
 
 
-def _one_pass(x, v, _):
+def one_pass(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean and E[x²] − E[x]² in float32, over every axis but the last; at least 0."""
     x = np.asarray(x, np.float32)
     axes = tuple(range(x.ndim - 1))
-    return np.maximum(np.mean(x * x, axes) - np.mean(x, axes) ** 2, 0)
+    mean = np.mean(x, axes)
+    return mean, np.maximum(np.mean(x * x, axes) - mean**2, 0)
 
 
 def _unclamped(x, v, _):
@@ -90,6 +92,18 @@ def _half_gradient(x, scale, bias, epsilon, g):
     return _stopped(x, scale, bias, epsilon, g - np.mean(g, axis=0))
 
 
+def _first_axis_gradient(x, scale, bias, epsilon, g):
+    mu, v = right.batch_moments(x)
+    s = np.sqrt(v + epsilon)
+    xhat = (np.float64(x) - mu) / s
+    return scale / s * (g - np.mean(g, axis=0) - xhat * np.mean(g * xhat, axis=0))
+
+
+def _nan_of_one(x, mean, var, scale, bias, decay, epsilon):
+    y, new_mean, new_var = right.batch_norm(x, mean, var, scale, bias, decay, epsilon)
+    return y, new_mean, new_var * (np.nan if len(x) == 1 else 1.0)
+
+
 MUTANTS = (
     Mutant(
         "the running mean in training",
@@ -135,7 +149,7 @@ MUTANTS = (
     Mutant(
         "E[x²] − E[x]² in float32",
         "BNT-08",
-        train(var_of=_one_pass),
+        train(var_of=lambda x, v, _: one_pass(x)[1]),
         modelled_on="flax's use_fast_variance",
     ),
     Mutant("statistics over the features", "BNT-10", train(mean_of=lambda x, mu, mean: np.mean(x))),
@@ -150,4 +164,18 @@ MUTANTS = (
     Mutant("sums in bfloat16", "BNT-12", train(mean_of=_coarse_mean)),
     Mutant("0/0 in the gradient", "BNT-07", {"batch_norm_gradient": _flushed_gradient}),
     Mutant("examples that do not weigh alike", "BNT-10", {"batch_norm": _by_position}),
+    Mutant("moments in one pass", "BNT-05", {"batch_moments": one_pass}),
+    Mutant(
+        "moments over the examples alone",
+        "BNT-05",
+        {"batch_moments": lambda x: (np.mean(x, axis=0), np.var(x, axis=0))},
+    ),
+    Mutant(
+        "a gradient averaged over the examples alone",
+        "BNT-11",
+        {"batch_norm_gradient": _first_axis_gradient},
+    ),
+    Mutant(
+        "a batch of one that makes NaN of the statistics", "BNT-09", {"batch_norm": _nan_of_one}
+    ),
 )

@@ -58,6 +58,11 @@ def _in_place(x, mean, var, scale, bias, decay, epsilon):
     return y, *new
 
 
+def _statistics_of_the_data(x, *arguments):
+    y, *new = norms.batch_norm(x, *arguments)
+    return y, *(np.asarray(s).astype(x.dtype) for s in new)
+
+
 MUTANTS = (
     Mutant(
         "float32 out of half precision",
@@ -79,4 +84,9 @@ MUTANTS = (
     Mutant("an error without a name", "XCT-04", {"refusal": _nameless}),
     Mutant("NaN is in every range", "XCT-04", {"refusal": _nan_is_taken}),
     Mutant("ranges without their ends", "XCT-04", {"refusal": _refuses_edges}),
+    Mutant(
+        "running statistics in the dtype of the data",
+        "XCT-02",
+        {"batch_norm": _statistics_of_the_data},
+    ),
 )

@@ -81,6 +81,22 @@ def _zero_over_zero(seed, x, keep_prob, g):
         return mask * (x * c), mask * (g * c)
 
 
+def _seeds_of_rows(seed, x, keep_prob):
+    rows = [np.random.default_rng(seed + i).random(x.shape[1:]) for i in range(len(x))]
+    kept = np.float64(x) / keep_prob if keep_prob > 0 else 0 * np.float64(x)
+    return np.where(np.stack(rows) < keep_prob, kept, 0).astype(x.dtype)
+
+
+def _divided(seed, x, keep_prob):
+    mask = right.dropout(seed, np.ones_like(x), keep_prob) != 0
+    return np.float32(x * mask) / np.float32(keep_prob)
+
+
+def _mask_of_the_output(seed, x, keep_prob, g):
+    y = right.dropout(seed, x, keep_prob)
+    return y, np.where(y != 0, right.dropout_gradient(seed, x, keep_prob, g)[1], 0)
+
+
 MUTANTS = (
     Mutant("multiplicative normal noise", "DRP-01", {"dropout": _gaussian}),
     Mutant("division by the share that was kept", "DRP-01", {"dropout": _realised}),
@@ -204,5 +220,12 @@ MUTANTS = (
         "the same noise in every step",
         "NOI-05",
         {"parameter_noise": lambda k, t, s: right.parameter_noise(0, t, s)},
+    ),
+    Mutant("each example by the seed plus its index", "DRP-05", {"dropout": _seeds_of_rows}),
+    Mutant("0/0 where everything is dropped", "DRP-11", {"dropout": _divided}),
+    Mutant(
+        "the mask read off the output",
+        "DRP-12",
+        {"dropout_gradient": _mask_of_the_output},
     ),
 )

@@ -107,4 +107,9 @@ MUTANTS = (
     Mutant("no skips in a chain", "RES-04", {"residual_chain": _plain_chain}),
     Mutant("half of each skip", "GRD-06 RES-04", {"residual_chain": _half_skip}),
     Mutant("branches that grow the gradient", "GRD-06", {"residual_chain": _grown}),
+    Mutant(
+        "a convolution that takes every place",
+        "GRD-04",
+        {"convolution": lambda x, kernel, stride: chains.convolution(x, kernel, 1)},
+    ),
 )

@@ -30,6 +30,10 @@ def _matrix_norm(w, limit):
     return w * np.float32(min(1, limit / norm)) if norm else w
 
 
+def _l1_of_all(tree, strength):
+    return strength / 2 * sum(np.sum(np.abs(np.float64(w))) for w in tree.values())
+
+
 PENALTIES = (
     Mutant(
         "L2 without the half",
@@ -102,6 +106,7 @@ PENALTIES = (
             )
         },
     ),
+    Mutant("an L1 penalty of biases and scales too", "PEN-06", {"l1_penalty": _l1_of_all}),
 )
 
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from hondo_spec.mutants.batch_norm import train
+from hondo_spec.mutants.batch_norm import one_pass, train
 from hondo_spec.mutants.mutant import Mutant
+from hondo_spec.targets import reference_chains as chains
 from hondo_spec.targets import reference_norms as right
 
 
@@ -70,6 +71,19 @@ def _late_bias(x, mean, var, scale, bias, decay, epsilon):
 
 def _saturating(x, mean, var, scale, bias, epsilon):
     return np.clip(right.batch_norm_inference(x, mean, var, scale, bias, epsilon), -3, 3)
+
+
+def _one_pass_population(parts):
+    whole = np.concatenate(parts)
+    mean, var = one_pass(whole)
+    return mean, var * np.float32(len(whole) / (len(whole) - 1))
+
+
+def _factor_of_examples(x, mean, var, scale, bias, decay, epsilon):
+    y, new_mean, new_var = right.batch_norm(x, mean, var, scale, bias, decay, epsilon)
+    n, m = len(x), x.size // x.shape[-1]
+    step = (new_var - decay * np.float64(var)) * (m - 1) / max(m, 1) * n / max(n - 1, 1)
+    return y, new_mean, decay * np.float64(var) + step
 
 
 MUTANTS = (
@@ -150,4 +164,20 @@ MUTANTS = (
         },
     ),
     Mutant("inference that clips", "BNI-03", {"batch_norm_inference": _saturating}),
+    Mutant(
+        "Bessel's factor of the examples alone",
+        "BNR-03",
+        {"batch_norm": _factor_of_examples},
+    ),
+    Mutant("a population in one pass", "BNP-02", {"population_stats": _one_pass_population}),
+    Mutant(
+        "an average of batches without their means",
+        "BNP-02",
+        {
+            "batch_averaged_stats": lambda parts: (
+                0 * chains.batch_averaged_stats(parts)[0],
+                chains.batch_averaged_stats(parts)[1],
+            )
+        },
+    ),
 )

@@ -15,6 +15,13 @@ def _post_activation(x, matrices):
     return x
 
 
+def _linear_backwards(x, a, b, g):
+    y, _ = chains.residual_chain(x, a, b, g)
+    for first, last in reversed(list(zip(a, b, strict=True))):
+        g = g + (g @ last.T) @ first.T
+    return y, g
+
+
 RESIDUALS = (
     Mutant("a rectifier after the sum", "RES-01 RES-05", {"residual_stack": _post_activation}),
     Mutant(
@@ -59,6 +66,8 @@ RESIDUALS = (
         "GRD-05",
         {"global_norm": lambda t: max(right.global_norm({"a": leaf}) for leaf in t.values())},
     ),
+    Mutant("blocks without branches", "RES-04", {"residual_chain": lambda x, a, b, g: (x, g)}),
+    Mutant("a gradient past the ReLUs", "RES-04", {"residual_chain": _linear_backwards}),
 )
 
 

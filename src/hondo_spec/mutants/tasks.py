@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from hondo_spec.mutants.activations import unshifted
 from hondo_spec.mutants.mutant import Mutant
 from hondo_spec.targets import reference as right
 from hondo_spec.targets import reference_chains as chains
@@ -69,4 +70,24 @@ MUTANTS = (
     Mutant("an unbiased disagreement", "ENS-02", {"ambiguity": _unbiased_spread}),
     Mutant("v/k whatever c", "ENS-03", {"error_covariance": _independent}),
     Mutant("a covariance with the members themselves", "ENS-03", {"error_covariance": _all_pairs}),
+    Mutant(
+        "exponentials of the logits themselves",
+        "ENS-01",
+        {"average_probabilities": lambda logits: np.mean(unshifted(logits), axis=0)},
+    ),
+    Mutant(
+        "the covariance of the predictions",
+        "ENS-03",
+        {"error_covariance": lambda p, t: chains.error_covariance(p, 0 * t)},
+    ),
+    Mutant(
+        "the same bootstrap for all seeds",
+        "ENS-05",
+        {"bootstrap_indices": lambda k, n: right.bootstrap_indices(0, n)},
+    ),
+    Mutant(
+        "a bootstrap without the last example",
+        "ENS-05",
+        {"bootstrap_indices": lambda k, n: np.random.default_rng(k).integers(0, n - 1, n)},
+    ),
 )
