@@ -1,5 +1,7 @@
 """The linen modules hold to their functions, and to Flax's variables."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -63,10 +65,16 @@ def test_variables_trained_with_flax_load_and_infer_the_same() -> None:
     bound = gamma(10) * float(jnp.max(jnp.abs(X)) / jnp.sqrt(variables["batch_stats"]["var"].min()))
     np.testing.assert_allclose(got, want, rtol=0, atol=2 * bound)
     # Training goes on from there as from complete averages.
-    _, new = BatchNorm(decay=0.8).apply(variables, X, train=True, mutable=["batch_stats"])
-    old = np.float64(variables["batch_stats"]["mean"])
-    want = 0.8 * old + 0.2 * np.mean(np.float64(X), axis=0)
-    np.testing.assert_allclose(new["batch_stats"]["mean"], want, rtol=gamma(32))
+    ours = BatchNorm(decay=0.8, ddof=0)
+    _, new = ours.apply(variables, X, train=True, mutable=["batch_stats"])
+    for name, batch in (("mean", np.mean), ("var", np.var)):
+        old = np.float64(variables["batch_stats"][name])
+        want = 0.8 * old + 0.2 * batch(np.float64(X), axis=0)
+        np.testing.assert_allclose(new["batch_stats"][name], want, rtol=gamma(64))
+    held = hold_moments(variables)
+    _, new = ours.apply(held, X, train=True, mutable=["batch_moments"])
+    got = commit_moments(held | new, decay=0.8, ddof=0)["batch_stats"]["var"]
+    np.testing.assert_allclose(got, want, rtol=gamma(64))
 
 
 def test_inference_never_writes() -> None:
@@ -202,6 +210,39 @@ def test_residual_adds() -> None:
     np.testing.assert_array_equal(Residual(Double()).apply({}, X, train=False), 3 * X)
 
 
+class Projected(nn.Module):
+    """A projection shortcut with its norm, as in He et al. 2015b."""
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        return BatchNorm()(nn.Dense(3)(x), train=train)
+
+
+def test_residual_tells_train_to_whoever_takes_it() -> None:
+    block = Residual(nn.Dense(3), shortcut=Projected())
+    variables = block.init(KEY, X, train=True)
+    y, new = block.apply(variables, X, train=True, mutable=["batch_stats"])
+    params, stats = variables["params"], variables["batch_stats"]["shortcut"]
+    skip, after = Projected().apply(
+        {"params": params["shortcut"], "batch_stats": stats}, X, train=True, mutable=["batch_stats"]
+    )
+    branch = nn.Dense(3).apply({"params": params["branch"]}, X)
+    np.testing.assert_array_equal(y, skip + branch)
+    jax.tree.map(
+        np.testing.assert_array_equal, new["batch_stats"]["shortcut"], after["batch_stats"]
+    )
+
+
+def test_repeat_takes_blocks_without_train() -> None:
+    y, variables = Repeat(nn.Dense(6), depth=3).init_with_output(KEY, X, train=True)
+    kernels, biases = variables["params"]["block"]["kernel"], variables["params"]["block"]["bias"]
+    want = X
+    for kernel, bias in zip(kernels, biases, strict=True):
+        want = nn.Dense(6).apply({"params": {"kernel": kernel, "bias": bias}}, want)
+    # Three products of six terms each, in either.
+    np.testing.assert_allclose(y, want, rtol=0, atol=gamma(64) * float(jnp.max(jnp.abs(y))))
+
+
 class Noisy(nn.Module):
     @nn.compact
     def __call__(self, x, *, train):
@@ -262,6 +303,24 @@ def test_the_networks_run_forward_and_backward(net, x) -> None:
         assert bool(jnp.isfinite(leaf).all())
 
 
+@pytest.mark.parametrize(
+    ("make", "x"),
+    [(partial(DeepMLP, depth=6), X), (PlainMLP, X), (PreActResNet, jnp.ones((2, 8, 8, 1)))],
+)
+def test_the_networks_compute_in_their_dtype(make, x) -> None:
+    net = make(3, width=8, dtype=jnp.bfloat16)
+    variables = net.init(KEY, x, train=False)
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
+    state = list(set(variables) - {"params"})
+    y, new = net.apply(variables, x, train=True, rngs=KEY, mutable=state)
+    assert y.dtype == jnp.bfloat16
+    assert {leaf.dtype for leaf in jax.tree.leaves(new)} <= {jnp.dtype(jnp.float32)}
+    jaxpr = str(jax.make_jaxpr(lambda x: net.apply(variables, x, train=False))(x))
+    products = [line for line in jaxpr.splitlines() if "dot_general" in line or "conv_gen" in line]
+    assert products
+    assert all("bf16" in line.split("=")[0] for line in products)
+
+
 @pytest.mark.parametrize("net", [DeepMLP(3, depth=5), DeepMLP(3, depth=2), PlainMLP(3, depth=2)])
 def test_a_depth_that_cannot_be_is_refused(net) -> None:
     with pytest.raises(ValueError, match="depth must be"):
@@ -293,3 +352,30 @@ def test_moments_are_held_for_variables_of_flax() -> None:
     _, new = BatchNorm().apply(hold_moments(variables), X, train=True, mutable=["batch_moments"])
     after = commit_moments(hold_moments(variables) | new, decay=0.5)["batch_stats"]
     np.testing.assert_allclose(after["mean"], X.mean(0) / 2, rtol=gamma(20))
+
+
+class Spectral(nn.Module):
+    """Statistics of another kind beside those of a norm."""
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        x = nn.SpectralNorm(nn.Dense(6))(x, update_stats=train)
+        return BatchNorm(decay=0.5)(x, train=train)
+
+
+def test_statistics_of_other_modules_are_left_alone() -> None:
+    start = Spectral().init(KEY, X, train=False)
+    held = hold_moments(start)
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        held["batch_stats"]["SpectralNorm_0"],
+        start["batch_stats"]["SpectralNorm_0"],
+    )
+    _, new = Spectral().apply(held, X, train=True, mutable=["batch_stats", "batch_moments"])
+    after = commit_moments(held | new, decay=0.5)["batch_stats"]
+    _, want = Spectral().apply(start, X, train=True, mutable=["batch_stats"])
+    jax.tree.map(
+        lambda got, want: np.testing.assert_allclose(got, want, rtol=gamma(64)),
+        after,
+        want["batch_stats"],
+    )

@@ -69,6 +69,12 @@ def test_state_trained_with_flax_loads_and_infers_the_same() -> None:
     # Both take a difference, a root, a quotient and a product of values up to a few units.
     bound = gamma(10) * float(jnp.max(jnp.abs(X)) / jnp.sqrt(theirs.var[...].min()))
     np.testing.assert_allclose(ours(X, train=False), want, rtol=0, atol=2 * bound)
+    # Training goes on from there as Flax's does.
+    biased = BatchNorm(6, decay=0.8, ddof=0, rngs=nnx.Rngs(1))
+    nnx.update(biased, nnx.state(theirs))
+    biased.weight[...] = jnp.ones(6)
+    theirs(X), biased(X, train=True)
+    np.testing.assert_allclose(biased.var[...], theirs.var[...], rtol=gamma(64))
 
 
 @pytest.mark.parametrize("use", [True, False])
@@ -155,6 +161,58 @@ def test_residual_adds() -> None:
     np.testing.assert_array_equal(
         Residual(narrow, shortcut=shortcut)(X, train=True), shortcut(X) + narrow(X, train=True)
     )
+
+
+class Projected(nnx.Module):
+    """A projection shortcut with its norm, as in He et al. 2015b."""
+
+    def __init__(self, rngs):
+        self.dense, self.norm = nnx.Linear(6, 3, rngs=rngs), BatchNorm(3, rngs=rngs)
+
+    def __call__(self, x, *, train):
+        return self.norm(self.dense(x), train=train)
+
+
+def test_residual_tells_train_to_whoever_takes_it() -> None:
+    branch, shortcut = nnx.Linear(6, 3, rngs=nnx.Rngs(0)), Projected(nnx.Rngs(1))
+    got = Residual(branch, shortcut=shortcut)(X, train=True)
+    trained = stats(shortcut.norm)
+    again = Projected(nnx.Rngs(1))
+    np.testing.assert_array_equal(got, again(X, train=True) + branch(X))
+    assert_equal(trained, stats(again.norm))
+    got = Residual(branch, shortcut=shortcut)(X, train=False)
+    np.testing.assert_array_equal(got, again(X, train=False) + branch(X))
+    assert_equal(stats(shortcut.norm), trained)
+
+
+def test_repeat_takes_blocks_without_train() -> None:
+    deep = Repeat(lambda rngs: nnx.Linear(6, 6, rngs=rngs), 3, rngs=nnx.Rngs(0))
+    want = X
+    for kernel in deep.blocks.kernel[...]:
+        want = want @ kernel
+    # Three products of six terms each, in either; the biases are zeros.
+    bound = gamma(64) * float(jnp.max(jnp.abs(want)))
+    np.testing.assert_allclose(deep(X, train=True), want, rtol=0, atol=bound)
+
+
+@pytest.mark.parametrize(
+    ("make", "x"),
+    [
+        (lambda **kw: DeepMLP(6, 3, depth=6, width=8, **kw), X),
+        (lambda **kw: PlainMLP(6, 3, width=8, **kw), X),
+        (lambda **kw: PreActResNet(2, 3, depth=14, width=4, **kw), IMAGES),
+    ],
+)
+def test_the_networks_compute_in_their_dtype(make, x) -> None:
+    net = make(dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
+    assert net(x, train=True).dtype == jnp.bfloat16
+    numbers = nnx.state(net, (nnx.Param, nnx.BatchStat))
+    assert {leaf.dtype for leaf in jax.tree.leaves(numbers)} == {jnp.dtype(jnp.float32)}
+    graph, state = nnx.split(net)
+    jaxpr = str(jax.make_jaxpr(lambda s, x: nnx.merge(graph, s)(x, train=False))(state, x))
+    products = [line for line in jaxpr.splitlines() if "dot_general" in line or "conv_gen" in line]
+    assert products
+    assert all("bf16" in line.split("=")[0] for line in products)
 
 
 @pytest.mark.promise(7)

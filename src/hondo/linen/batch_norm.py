@@ -30,6 +30,16 @@ class BatchNorm(nn.Module):
         scale_init: of γ.
         bias_init: of β.
         axis_name: a mapped axis over which the statistics are pooled.
+        ddof: 1 to average unbiased variances, 0 for biased ones as in Flax and Keras.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from hondo.linen import BatchNorm
+        >>> x = jnp.array([[1.0], [3.0]])
+        >>> variables = BatchNorm().init(jax.random.key(0), x, train=True)
+        >>> y, new = BatchNorm().apply(variables, x, train=True, mutable=["batch_stats"])
+        >>> new["batch_stats"]["mean"].tolist(), new["batch_stats"]["var"].tolist()
+        ([2.0], [2.0])
     """
 
     decay: float = 0.99
@@ -39,6 +49,7 @@ class BatchNorm(nn.Module):
     scale_init: Initializer = nn.initializers.ones
     bias_init: Initializer = nn.initializers.zeros
     axis_name: str | None = None
+    ddof: int = 1
 
     @nn.compact
     def __call__(
@@ -70,7 +81,7 @@ class BatchNorm(nn.Module):
         if self.has_variable("batch_moments", "n"):
             self._hold(moments)
         elif not starts:
-            new = hondo.update_batch_stats(stats, moments, decay=self.decay)
+            new = hondo.update_batch_stats(stats, moments, decay=self.decay, ddof=self.ddof)
             mean.value, var.value, weight.value = new
         return y
 

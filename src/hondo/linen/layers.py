@@ -9,6 +9,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 import hondo
+from hondo._calls import with_train
 from hondo._checks import is_key
 
 Rate = float | Float[Array, ""]
@@ -26,6 +27,14 @@ class Dropout(nn.Module):
         rate: the probability of dropping, in [0, 1].
         broadcast_dims: axes that share one mask.
         rng_collection: the name of the random stream.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from hondo.linen import Dropout
+        >>> rngs = {"dropout": jax.random.key(0)}
+        >>> y = Dropout(0.5).apply({}, jnp.ones(99), train=True, rngs=rngs)
+        >>> sorted(set(y.tolist()))
+        [0.0, 2.0]
     """
 
     rate: Rate
@@ -45,9 +54,19 @@ class Dropout(nn.Module):
 class Residual(nn.Module):
     """x + f(x), or shortcut(x) + f(x) where the branch changes the shape (slide 13).
 
+    Branch and shortcut are told `train` if their calls take it.
+
     Attributes:
         branch: the module f.
         shortcut: the module of the shortcut, None for the identity.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from flax import linen as nn
+        >>> from hondo.linen import Residual
+        >>> block = Residual(nn.Dense(3, kernel_init=nn.initializers.zeros))
+        >>> block.init_with_output(jax.random.key(0), jnp.ones(3), train=True)[0].tolist()
+        [1.0, 1.0, 1.0]
     """
 
     branch: nn.Module
@@ -55,22 +74,29 @@ class Residual(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
-        def branch(x: Any) -> Any:
-            return self.branch(x, train=train)
-
-        return hondo.residual(branch, shortcut=self.shortcut)(x)
+        shortcut = self.shortcut and with_train(self.shortcut, train)
+        return hondo.residual(with_train(self.branch, train), shortcut=shortcut)(x)
 
 
 class Repeat(nn.Module):
     """The same block `depth` times, each with its own parameters, statistics and random stream.
 
     The variables of the copies are stacked on a new leading axis and the call is one scan, so
-    tracing and compilation do not grow with depth.
+    tracing and compilation do not grow with depth. The block is told `train` if its call takes it.
 
     Attributes:
         block: the module to repeat; it keeps the shape and the dtype of its input.
         depth: how many times, ≥ 1.
         remat: whether the backward pass recomputes each block instead of storing it.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from flax import linen as nn
+        >>> from hondo.linen import Repeat, Residual
+        >>> net = Repeat(Residual(nn.Dense(8)), depth=100)
+        >>> variables = net.init(jax.random.key(0), jnp.ones((2, 8)), train=False)
+        >>> [leaf.shape for leaf in jax.tree.leaves(variables)]
+        [(100, 8), (100, 8, 8)]
     """
 
     block: nn.Module
@@ -80,7 +106,7 @@ class Repeat(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
         def body(block: Any, x: Any, _: None) -> tuple[Any, None]:
-            return block(x, train=train), None
+            return with_train(block, train)(x), None
 
         scan = nn.scan(
             nn.remat(body, prevent_cse=False) if self.remat else body,

@@ -56,7 +56,7 @@ def hold_moments(variables: Variables) -> dict[str, Any]:
     return {**variables, **held}
 
 
-def commit_moments(variables: Variables, *, decay: Any) -> dict[str, Any]:
+def commit_moments(variables: Variables, *, decay: Any, ddof: int = 1) -> dict[str, Any]:
     r"""Ends `hold_moments`: one update of the running statistics with all moments held.
 
     $$ r' = (1 - a)\,r + a\,s $$
@@ -67,12 +67,13 @@ def commit_moments(variables: Variables, *, decay: Any) -> dict[str, Any]:
     Args:
         variables: with the collections `batch_stats` and `batch_moments`.
         decay: the weight of the old running statistics, in [0, 1].
+        ddof: 1 to average unbiased variances, 0 for biased ones.
 
     Returns:
         The variables without `batch_moments`.
 
     Raises:
-        ValueError: decay outside [0, 1]; variables that hold no moments.
+        ValueError: decay outside [0, 1], ddof neither 0 nor 1; variables that hold no moments.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -96,7 +97,8 @@ def commit_moments(variables: Variables, *, decay: Any) -> dict[str, Any]:
     def commit(stats: Any, held: Any) -> dict[str, Any]:
         filled = jnp.ones_like(stats["mean"])
         old = hondo.BatchStats(stats["mean"], stats["var"], stats.get("weight", filled))
-        return hondo.update_batch_stats(old, hondo.Moments(**held), decay=decay)._asdict()
+        moments = hondo.Moments(**held)
+        return hondo.update_batch_stats(old, moments, decay=decay, ddof=ddof)._asdict()
 
     rest = {name: value for name, value in variables.items() if name != "batch_moments"}
     updated = _each_norm(commit, variables["batch_stats"], variables["batch_moments"])
@@ -104,7 +106,9 @@ def commit_moments(variables: Variables, *, decay: Any) -> dict[str, Any]:
 
 
 def _each_norm(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
-    """Maps a function over the nodes of a collection that are one norm's statistics."""
+    """Maps a function over the nodes of a collection that are one norm's; the rest stays."""
+    if not isinstance(tree, Mapping):
+        return tree
     if "mean" in tree and not isinstance(tree["mean"], Mapping):
         return function(tree, *others)
     return {name: _each_norm(function, tree[name], *(o[name] for o in others)) for name in tree}

@@ -49,11 +49,12 @@ class DenseBlock(nn.Module):
     norm: Norm | None
     rate: Rate
     residual: bool
+    dtype: Any
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
         def layer(rate: Rate) -> nn.Module:
-            dense = nn.Dense(self.width, kernel_init=self.kernel_init)
+            dense = nn.Dense(self.width, dtype=self.dtype, kernel_init=self.kernel_init)
             return PreActivation(dense, self.activation, self.norm, rate)
 
         first, second = layer(0.0), layer(self.rate)
@@ -76,6 +77,17 @@ class DeepMLP(nn.Module):
         norm: makes the normalisation before each activation, or None.
         rate: of the dropout inside each block, in [0, 1].
         residual: whether the blocks have their residual connections.
+        dtype: of the computation, as in Flax: None promotes those of input and parameters.
+            Parameters and statistics are float32 whatever it is.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from hondo.linen import DeepMLP
+        >>> net, x = DeepMLP(10, depth=24, dtype=jnp.bfloat16), jnp.ones((2, 64))
+        >>> variables = net.init(jax.random.key(0), x, train=False)
+        >>> logits = net.apply(variables, x, train=False)
+        >>> logits.shape, logits.dtype.name
+        ((2, 10), 'bfloat16')
     """
 
     outputs: int
@@ -86,6 +98,7 @@ class DeepMLP(nn.Module):
     norm: Norm | None = BatchNorm
     rate: Rate = 0.1
     residual: bool = True
+    dtype: Any = None
 
     @nn.compact
     def __call__(
@@ -93,14 +106,14 @@ class DeepMLP(nn.Module):
     ) -> Float[Array, "batch outputs"]:
         if self.depth < 4 or self.depth % 2:
             raise error("depth", self.depth, "even and at least 4", "A block has two layers.")
-        x = nn.Dense(self.width, kernel_init=self.kernel_init)(x.reshape(x.shape[0], -1))
-        block = DenseBlock(
-            self.width, self.activation, self.kernel_init, self.norm, self.rate, self.residual
-        )
+        dense = nn.Dense(self.width, dtype=self.dtype, kernel_init=self.kernel_init)
+        x = dense(x.reshape(x.shape[0], -1))
+        remedies = (self.activation, self.kernel_init, self.norm, self.rate, self.residual)
+        block = DenseBlock(self.width, *remedies, self.dtype)
         x = Repeat(block, self.depth // 2 - 1)(x, train=train)
         if self.norm is not None:
             x = self.norm()(x, train=train)
-        return nn.Dense(self.outputs)(self.activation(x))
+        return nn.Dense(self.outputs, dtype=self.dtype)(self.activation(x))
 
 
 class PlainMLP(nn.Module):
@@ -112,6 +125,17 @@ class PlainMLP(nn.Module):
         width: units of each hidden layer.
         activation: φ; the saturating one of the early networks.
         kernel_init: of every hidden kernel; variance 0.01 as on slide 14.
+        dtype: of the computation, as in Flax: None promotes those of input and parameters.
+            Parameters and statistics are float32 whatever it is.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from hondo.linen import PlainMLP
+        >>> net, x = PlainMLP(10, depth=24, dtype=jnp.bfloat16), jnp.ones((2, 64))
+        >>> variables = net.init(jax.random.key(0), x, train=False)
+        >>> logits = net.apply(variables, x, train=False)
+        >>> logits.shape, logits.dtype.name
+        ((2, 10), 'bfloat16')
     """
 
     outputs: int
@@ -119,6 +143,7 @@ class PlainMLP(nn.Module):
     width: int = 128
     activation: Activation = jax.nn.sigmoid
     kernel_init: Initializer = hondo.gaussian(0.01)
+    dtype: Any = None
 
     @nn.compact
     def __call__(
@@ -126,11 +151,10 @@ class PlainMLP(nn.Module):
     ) -> Float[Array, "batch outputs"]:
         if self.depth < 3:
             raise error("depth", self.depth, "at least 3")
-        dense = nn.Dense(self.width, kernel_init=self.kernel_init)
-        x = self.activation(dense(x.reshape(x.shape[0], -1)))
-        layer = PlainLayer(self.width, self.activation, self.kernel_init)
-        x = Repeat(layer, self.depth - 2)(x, train=train)
-        return nn.Dense(self.outputs)(x)
+        options = (self.width, self.activation, self.kernel_init, self.dtype)
+        x = PlainLayer(*options)(x.reshape(x.shape[0], -1))
+        x = Repeat(PlainLayer(*options), self.depth - 2)(x, train=train)
+        return nn.Dense(self.outputs, dtype=self.dtype)(x)
 
 
 class PlainLayer(nn.Module):
@@ -139,10 +163,12 @@ class PlainLayer(nn.Module):
     width: int
     activation: Activation
     kernel_init: Initializer
+    dtype: Any
 
     @nn.compact
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
-        return self.activation(nn.Dense(self.width, kernel_init=self.kernel_init)(x))
+    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        dense = nn.Dense(self.width, dtype=self.dtype, kernel_init=self.kernel_init)
+        return self.activation(dense(x))
 
 
 class ConvBlock(nn.Module):
@@ -154,6 +180,7 @@ class ConvBlock(nn.Module):
     norm: Norm | None
     rate: Rate
     residual: bool
+    dtype: Any
     stride: int = 1
 
     @nn.compact
@@ -161,7 +188,7 @@ class ConvBlock(nn.Module):
         self, x: Float[Array, "batch height width channels"], *, train: bool
     ) -> Float[Array, "batch newheight newwidth newchannels"]:
         def layer(stride: int, rate: Rate) -> nn.Module:
-            conv = _convolution(self.width, 3, self.kernel_init, stride)
+            conv = _convolution(self.width, 3, self.kernel_init, self.dtype, stride)
             return PreActivation(conv, self.activation, self.norm, rate)
 
         first, second = layer(self.stride, 0.0), layer(1, self.rate)
@@ -173,17 +200,20 @@ class ConvBlock(nn.Module):
             return branch(x)
         if self.stride == 1 and x.shape[-1] == self.width:
             return hondo.residual(branch)(x)
-        projection = _convolution(self.width, 1, self.kernel_init, self.stride)
+        projection = _convolution(self.width, 1, self.kernel_init, self.dtype, self.stride)
         return hondo.residual(branch, shortcut=projection)(x)
 
 
-def _convolution(width: int, size: int, kernel_init: Initializer, stride: int = 1) -> nn.Conv:
+def _convolution(
+    width: int, size: int, kernel_init: Initializer, dtype: Any, stride: int = 1
+) -> nn.Conv:
     """A size×size convolution without a bias, which the norm after it would cancel."""
     return nn.Conv(
         width,
         (size, size),
         strides=stride,
         use_bias=False,
+        dtype=dtype,
         kernel_init=kernel_init,
         conv_general_dilated=hondo.conv_general_dilated,
     )
@@ -193,7 +223,7 @@ class PreActResNet(nn.Module):
     """A residual network for small images, with pre-activation (He et al. 2016).
 
     A 3×3 stem, three stages of widths w, 2w and 4w, the later two at half the resolution of the one
-    before, the mean over positions, a dense layer.
+    before, the mean over positions, a dense layer. Convolutions have no bias, whatever the norm.
 
     Attributes:
         outputs: how many numbers it gives for each example.
@@ -204,6 +234,17 @@ class PreActResNet(nn.Module):
         norm: makes the normalisation before each activation, or None.
         rate: of the dropout inside each block, in [0, 1].
         residual: whether the blocks have their residual connections.
+        dtype: of the computation, as in Flax: None promotes those of input and parameters.
+            Parameters and statistics are float32 whatever it is.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from hondo.linen import PreActResNet
+        >>> net, x = PreActResNet(10, depth=14, dtype=jnp.bfloat16), jnp.ones((2, 8, 8, 1))
+        >>> variables = net.init(jax.random.key(0), x, train=False)
+        >>> logits = net.apply(variables, x, train=False)
+        >>> logits.shape, logits.dtype.name
+        ((2, 10), 'bfloat16')
     """
 
     outputs: int
@@ -214,6 +255,7 @@ class PreActResNet(nn.Module):
     norm: Norm | None = BatchNorm
     rate: Rate = 0.0
     residual: bool = True
+    dtype: Any = None
 
     @nn.compact
     def __call__(
@@ -221,19 +263,19 @@ class PreActResNet(nn.Module):
     ) -> Float[Array, "batch outputs"]:
         if self.depth < 8 or self.depth % 6 != 2:
             raise error("depth", self.depth, "6n + 2 with n ≥ 1: 8, 14, 20, …")
-        x = _convolution(self.width, 3, self.kernel_init)(x)
+        x = _convolution(self.width, 3, self.kernel_init, self.dtype)(x)
         for stage in range(3):
             x = self._stage(x, stage, train)
         if self.norm is not None:
             x = self.norm()(x, train=train)
         x = jnp.mean(self.activation(x), axis=(1, 2))
-        return nn.Dense(self.outputs)(x)
+        return nn.Dense(self.outputs, dtype=self.dtype)(x)
 
     def _stage(self, x: Any, stage: int, train: bool) -> Any:
         def block(stride: int) -> nn.Module:
             width = self.width * 2**stage
             remedies = (self.activation, self.kernel_init, self.norm, self.rate, self.residual)
-            return ConvBlock(width, *remedies, stride=stride)
+            return ConvBlock(width, *remedies, self.dtype, stride=stride)
 
         blocks = (self.depth - 2) // 6
         x = block(1 if stage == 0 else 2)(x, train=train)

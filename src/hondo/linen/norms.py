@@ -30,6 +30,13 @@ class LayerNorm(nn.Module):
         use_bias: whether there is a bias β.
         scale_init: of γ.
         bias_init: of β.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from hondo.linen import LayerNorm
+        >>> norm = LayerNorm(epsilon=1e-12)
+        >>> norm.init_with_output(jax.random.key(0), jnp.array([1.0, 3.0]), train=True)[0].tolist()
+        [-1.0, 1.0]
     """
 
     epsilon: float = 1e-6
@@ -54,6 +61,13 @@ class GroupNorm(nn.Module):
         use_bias: whether there is a bias β.
         scale_init: of γ.
         bias_init: of β.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from hondo.linen import GroupNorm
+        >>> norm, x = GroupNorm(2, epsilon=1e-12), jnp.array([1.0, 3.0, 10.0, 30.0])
+        >>> norm.init_with_output(jax.random.key(0), x[None], train=True)[0].tolist()
+        [[-1.0, 1.0, -1.0, 1.0]]
     """
 
     groups: int = 32
@@ -78,6 +92,13 @@ class InstanceNorm(nn.Module):
         use_bias: whether there is a bias β.
         scale_init: of γ.
         bias_init: of β.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from hondo.linen import InstanceNorm
+        >>> norm, x = InstanceNorm(epsilon=1e-12), jnp.array([[[1.0], [3.0]]])
+        >>> norm.init_with_output(jax.random.key(0), x, train=True)[0].tolist()
+        [[[-1.0], [1.0]]]
     """
 
     epsilon: float = 1e-6
@@ -99,6 +120,13 @@ class RMSNorm(nn.Module):
         epsilon: added to the mean square, > 0.
         use_scale: whether there is a scale γ.
         scale_init: of γ.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from hondo.linen import RMSNorm
+        >>> norm = RMSNorm(epsilon=1e-12)
+        >>> norm.init_with_output(jax.random.key(0), jnp.array([2.0, -2.0]), train=True)[0].tolist()
+        [1.0, -1.0]
     """
 
     epsilon: float = 1e-6

@@ -35,7 +35,17 @@ class BatchNorm(nnx.Module):
         scale_init: of γ.
         bias_init: of β.
         axis_name: a mapped axis over which the statistics are pooled.
+        ddof: 1 to average unbiased variances, 0 for biased ones as in Flax and Keras.
         rngs: where the initializers take their keys from.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> from hondo.nnx import BatchNorm
+        >>> norm = BatchNorm(1, rngs=nnx.Rngs(0))
+        >>> y = norm(jnp.array([[1.0], [3.0]]), train=True)
+        >>> norm.mean[...].tolist(), norm.var[...].tolist()
+        ([2.0], [2.0])
     """
 
     def __init__(
@@ -49,13 +59,14 @@ class BatchNorm(nnx.Module):
         scale_init: Initializer = nnx.initializers.ones,
         bias_init: Initializer = nnx.initializers.zeros,
         axis_name: str | None = None,
+        ddof: int = 1,
         rngs: nnx.Rngs,
     ):
         self.scale = row(use_scale, scale_init, features, rngs)
         self.bias = row(use_bias, bias_init, features, rngs)
         self.mean, self.var, self.weight = map(nnx.BatchStat, hondo.init_batch_stats(features))
         self.held: Any = nnx.data(None)
-        self.decay, self.epsilon, self.axis_name = decay, epsilon, axis_name
+        self.decay, self.epsilon, self.axis_name, self.ddof = decay, epsilon, axis_name, ddof
 
     def __call__(
         self, x: Float[Array, "..."], *, train: bool, where: Any = None
@@ -87,7 +98,7 @@ class BatchNorm(nnx.Module):
 
     def update(self, moments: hondo.Moments) -> None:
         """Takes one step of the running statistics."""
-        stats = hondo.update_batch_stats(self.stats, moments, decay=self.decay)
+        stats = hondo.update_batch_stats(self.stats, moments, decay=self.decay, ddof=self.ddof)
         self.mean[...], self.var[...], self.weight[...] = stats
 
     def _hold(self, moments: hondo.Moments) -> None:

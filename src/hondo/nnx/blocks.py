@@ -22,6 +22,7 @@ class Remedies(NamedTuple):
     norm: Norm | None
     rate: float
     residual: bool
+    dtype: Any
 
 
 class PreActivation(nnx.Module):
@@ -60,7 +61,7 @@ def dense_block(width: int, remedies: Remedies, rngs: nnx.Rngs) -> Block:
     """Two dense layers."""
 
     def layer(rate: float) -> PreActivation:
-        dense = nnx.Linear(width, width, kernel_init=remedies.kernel_init, rngs=rngs)
+        dense = linear(width, width, remedies.kernel_init, remedies.dtype, rngs)
         return PreActivation(dense, width, remedies, rate=rate, rngs=rngs)
 
     return Block(layer(0.0), layer(remedies.rate), residual=remedies.residual)
@@ -82,6 +83,13 @@ def conv_block(
     return Block(first, second, residual=remedies.residual, shortcut=shortcut)
 
 
+def linear(
+    inputs: int, outputs: int, kernel_init: Initializer, dtype: Any, rngs: nnx.Rngs
+) -> nnx.Linear:
+    """A dense layer."""
+    return nnx.Linear(inputs, outputs, dtype=dtype, kernel_init=kernel_init, rngs=rngs)
+
+
 def convolution(
     inputs: int, outputs: int, size: int, remedies: Remedies, rngs: nnx.Rngs, *, stride: int = 1
 ) -> nnx.Conv:
@@ -92,6 +100,7 @@ def convolution(
         (size, size),
         strides=stride,
         use_bias=False,
+        dtype=remedies.dtype,
         kernel_init=remedies.kernel_init,
         conv_general_dilated=hondo.conv_general_dilated,
         rngs=rngs,

@@ -8,6 +8,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 import hondo
+from hondo._calls import with_train
 from hondo._checks import check_count
 
 Rate = float | Float[Array, ""]
@@ -21,6 +22,14 @@ class Dropout(nnx.Module):
         broadcast_dims: axes that share one mask.
         rng_collection: the name of the random stream.
         rngs: where the stream starts from.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> from hondo.nnx import Dropout
+        >>> y = Dropout(0.5, rngs=nnx.Rngs(dropout=0))(jnp.ones(99), train=True)
+        >>> sorted(set(y.tolist()))
+        [0.0, 2.0]
     """
 
     def __init__(
@@ -46,9 +55,20 @@ class Dropout(nnx.Module):
 class Residual(nnx.Module):
     """x + f(x), or shortcut(x) + f(x) where the branch changes the shape (slide 13).
 
+    Branch and shortcut are told `train` if their calls take it.
+
     Args:
         branch: the module f.
         shortcut: the module of the shortcut, None for the identity.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> from hondo.nnx import Residual
+        >>> zeros = nnx.initializers.zeros
+        >>> block = Residual(nnx.Linear(3, 3, kernel_init=zeros, rngs=nnx.Rngs(0)))
+        >>> block(jnp.ones(3), train=True).tolist()
+        [1.0, 1.0, 1.0]
     """
 
     def __init__(self, branch: nnx.Module, *, shortcut: nnx.Module | None = None):
@@ -56,21 +76,31 @@ class Residual(nnx.Module):
 
     def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
         """Adds the branch to the skip."""
-        branch: Any = self.branch
-        return hondo.residual(lambda x: branch(x, train=train), shortcut=self.shortcut)(x)
+        shortcut = self.shortcut and with_train(self.shortcut, train)
+        return hondo.residual(with_train(self.branch, train), shortcut=shortcut)(x)
 
 
 class Repeat(nnx.Module):
     """The same block `depth` times, each with its own parameters, statistics and random stream.
 
     The variables of the copies are stacked on a new leading axis and the call is one scan, so
-    tracing and compilation do not grow with depth.
+    tracing and compilation do not grow with depth. The block is told `train` if its call takes it.
 
     Args:
         block: `block(rngs)` makes one block, which keeps the shape and the dtype of its input.
         depth: how many times, ≥ 1.
         remat: whether the backward pass recomputes each block instead of storing it.
         rngs: where every copy gets its own from.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> from hondo.nnx import Repeat, Residual
+        >>> def block(rngs):
+        ...     return Residual(nnx.Linear(8, 8, rngs=rngs))
+        >>> net = Repeat(block, depth=100, rngs=nnx.Rngs(0))
+        >>> net.blocks.branch.kernel.shape, net(jnp.ones((2, 8)), train=False).shape
+        ((100, 8, 8), (2, 8))
     """
 
     def __init__(
@@ -89,7 +119,7 @@ class Repeat(nnx.Module):
         """Applies the blocks one after another."""
 
         def body(block: Any, x: Array) -> Array:
-            return block(x, train=train)
+            return with_train(block, train)(x)
 
         body = nnx.remat(body, prevent_cse=False) if self.remat else body
         axes = (0, nnx.Carry)

@@ -1,6 +1,7 @@
 """Networks made of the remedies, each of which is an argument that can be taken away."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,7 @@ from hondo.nnx.blocks import (
     conv_block,
     convolution,
     dense_block,
+    linear,
     make_norm,
     normalized,
 )
@@ -37,7 +39,18 @@ class DeepMLP(nnx.Module):
         norm: `norm(features, rngs=…)` makes the normalization before each activation, or None.
         rate: of the dropout inside each block, in [0, 1].
         residual: whether the blocks have their residual connections.
+        dtype: of the computation, as in Flax: None promotes those of input and parameters.
+            Parameters and statistics are float32 whatever it is.
         rngs: where parameters and dropout take their keys from.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> from hondo.nnx import DeepMLP
+        >>> net = DeepMLP(64, 10, depth=24, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
+        >>> logits = net(jnp.ones((2, 64)), train=False)
+        >>> logits.shape, logits.dtype.name
+        ((2, 10), 'bfloat16')
     """
 
     def __init__(
@@ -52,15 +65,16 @@ class DeepMLP(nnx.Module):
         norm: Norm | None = BatchNorm,
         rate: float = 0.1,
         residual: bool = True,
+        dtype: Any = None,
         rngs: nnx.Rngs,
     ):
         if depth < 4 or depth % 2:
             raise error("depth", depth, "even and at least 4", "A block has two layers.")
-        remedies = Remedies(activation, kernel_init, norm, rate, residual)
-        self.first = nnx.Linear(inputs, width, kernel_init=kernel_init, rngs=rngs)
+        remedies = Remedies(activation, kernel_init, norm, rate, residual, dtype)
+        self.first = linear(inputs, width, kernel_init, dtype, rngs)
         self.blocks = Repeat(partial(dense_block, width, remedies), depth // 2 - 1, rngs=rngs)
         self.norm, self.activation = make_norm(norm, width, rngs), activation
-        self.last = nnx.Linear(width, outputs, rngs=rngs)
+        self.last = nnx.Linear(width, outputs, dtype=dtype, rngs=rngs)
 
     def __call__(
         self, x: Float[Array, "batch ..."], *, train: bool
@@ -76,7 +90,7 @@ class PlainLayer(nnx.Module):
     def __init__(self, dense: nnx.Linear, activation: Activation):
         self.dense, self.activation = dense, activation
 
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         """Applies dense layer and activation."""
         return self.activation(self.dense(x))
 
@@ -91,7 +105,18 @@ class PlainMLP(nnx.Module):
         width: units of each hidden layer.
         activation: φ; the saturating one of the early networks.
         kernel_init: of every hidden kernel; variance 0.01 as on slide 14.
+        dtype: of the computation, as in Flax: None promotes those of input and parameters.
+            Parameters and statistics are float32 whatever it is.
         rngs: where parameters take their keys from.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> from hondo.nnx import PlainMLP
+        >>> net = PlainMLP(64, 10, depth=24, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
+        >>> logits = net(jnp.ones((2, 64)), train=False)
+        >>> logits.shape, logits.dtype.name
+        ((2, 10), 'bfloat16')
     """
 
     def __init__(
@@ -103,35 +128,32 @@ class PlainMLP(nnx.Module):
         width: int = 128,
         activation: Activation = jax.nn.sigmoid,
         kernel_init: Initializer = hondo.gaussian(0.01),
+        dtype: Any = None,
         rngs: nnx.Rngs,
     ):
         if depth < 3:
             raise error("depth", depth, "at least 3")
 
-        layer = partial(_plain_layer, activation, kernel_init, width)
+        def layer(inputs: int, rngs: nnx.Rngs) -> PlainLayer:
+            return PlainLayer(linear(inputs, width, kernel_init, dtype, rngs), activation)
+
         self.first = layer(inputs, rngs)
         self.layers = Repeat(partial(layer, width), depth - 2, rngs=rngs)
-        self.last = nnx.Linear(width, outputs, rngs=rngs)
+        self.last = nnx.Linear(width, outputs, dtype=dtype, rngs=rngs)
 
     def __call__(
         self, x: Float[Array, "batch ..."], *, train: bool
     ) -> Float[Array, "batch outputs"]:
         """Returns the outputs for each example: logits, or predictions."""
-        x = self.first(x.reshape(x.shape[0], -1), train=train)
+        x = self.first(x.reshape(x.shape[0], -1))
         return self.last(self.layers(x, train=train))
-
-
-def _plain_layer(
-    activation: Activation, kernel_init: Initializer, width: int, inputs: int, rngs: nnx.Rngs
-) -> PlainLayer:
-    return PlainLayer(nnx.Linear(inputs, width, kernel_init=kernel_init, rngs=rngs), activation)
 
 
 class PreActResNet(nnx.Module):
     """A residual network for small images, with pre-activation (He et al. 2016).
 
     A 3×3 stem, three stages of widths w, 2w and 4w, the later two at half the resolution of the one
-    before, the mean over positions, a dense layer.
+    before, the mean over positions, a dense layer. Convolutions have no bias, whatever the norm.
 
     Args:
         channels: of the images.
@@ -143,7 +165,18 @@ class PreActResNet(nnx.Module):
         norm: `norm(features, rngs=…)` makes the normalization before each activation, or None.
         rate: of the dropout inside each block, in [0, 1].
         residual: whether the blocks have their residual connections.
+        dtype: of the computation, as in Flax: None promotes those of input and parameters.
+            Parameters and statistics are float32 whatever it is.
         rngs: where parameters and dropout take their keys from.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> from hondo.nnx import PreActResNet
+        >>> net = PreActResNet(1, 10, depth=14, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
+        >>> logits = net(jnp.ones((2, 8, 8, 1)), train=False)
+        >>> logits.shape, logits.dtype.name
+        ((2, 10), 'bfloat16')
     """
 
     def __init__(
@@ -158,17 +191,18 @@ class PreActResNet(nnx.Module):
         norm: Norm | None = BatchNorm,
         rate: float = 0.0,
         residual: bool = True,
+        dtype: Any = None,
         rngs: nnx.Rngs,
     ):
         if depth < 8 or depth % 6 != 2:
             raise error("depth", depth, "6n + 2 with n ≥ 1: 8, 14, 20, …")
-        remedies = Remedies(activation, kernel_init, norm, rate, residual)
+        remedies = Remedies(activation, kernel_init, norm, rate, residual, dtype)
         self.stem = convolution(channels, width, 3, remedies, rngs)
         blocks = (depth - 2) // 6
         stages = [_stage(stage, width, blocks, remedies, rngs) for stage in range(3)]
         self.blocks = nnx.List([block for stage in stages for block in stage])
         self.norm, self.activation = make_norm(norm, 4 * width, rngs), activation
-        self.last = nnx.Linear(4 * width, outputs, rngs=rngs)
+        self.last = nnx.Linear(4 * width, outputs, dtype=dtype, rngs=rngs)
 
     def __call__(
         self, x: Float[Array, "batch height width channels"], *, train: bool

@@ -21,6 +21,14 @@ class LayerNorm(nnx.Module):
         scale_init: of γ.
         bias_init: of β.
         rngs: where the initializers take their keys from.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> from hondo.nnx import LayerNorm
+        >>> norm = LayerNorm(2, epsilon=1e-12, rngs=nnx.Rngs(0))
+        >>> norm(jnp.array([1.0, 3.0]), train=True).tolist()
+        [-1.0, 1.0]
     """
 
     def __init__(
@@ -56,6 +64,14 @@ class GroupNorm(nnx.Module):
         scale_init: of γ.
         bias_init: of β.
         rngs: where the initializers take their keys from.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> from hondo.nnx import GroupNorm
+        >>> norm = GroupNorm(4, groups=2, epsilon=1e-12, rngs=nnx.Rngs(0))
+        >>> norm(jnp.array([[1.0, 3.0, 10.0, 30.0]]), train=True).tolist()
+        [[-1.0, 1.0, -1.0, 1.0]]
     """
 
     def __init__(
@@ -91,6 +107,14 @@ class InstanceNorm(nnx.Module):
         scale_init: of γ.
         bias_init: of β.
         rngs: where the initializers take their keys from.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> from hondo.nnx import InstanceNorm
+        >>> norm = InstanceNorm(1, epsilon=1e-12, rngs=nnx.Rngs(0))
+        >>> norm(jnp.array([[[1.0], [3.0]]]), train=True).tolist()
+        [[[-1.0], [1.0]]]
     """
 
     def __init__(
@@ -123,6 +147,14 @@ class RMSNorm(nnx.Module):
         use_scale: whether there is a scale γ.
         scale_init: of γ.
         rngs: where the initializer takes its key from.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> from hondo.nnx import RMSNorm
+        >>> norm = RMSNorm(2, epsilon=1e-12, rngs=nnx.Rngs(0))
+        >>> norm(jnp.array([2.0, -2.0]), train=True).tolist()
+        [1.0, -1.0]
     """
 
     def __init__(
