@@ -9,6 +9,7 @@ import jax
 from benchmarks.measure import Rows, Settings, against, between, race
 from benchmarks.peers import only_installed
 from benchmarks.reference_hand import hand_run
+from benchmarks.reference_limit import products_run
 from benchmarks.reference_loops import equinox_run, haiku_run, nnx_run, sklearn_run, torch_run
 from benchmarks.reference_peers import keras_run, linen_run
 from benchmarks.reference_problem import EPOCHS, digits, hondo_run
@@ -17,6 +18,7 @@ NAME = "fit"
 CONTENDERS = {
     "hondo": ("jax", hondo_run),
     "by hand": ("jax", hand_run),
+    "its products": ("jax", products_run),
     "flax.linen": ("flax", linen_run),
     "flax.nnx": ("flax", nnx_run),
     "equinox": ("equinox", equinox_run),
@@ -32,14 +34,15 @@ def compare(settings: Settings) -> Rows:
     """Batch normalization, dropout, validation after each epoch, the best state."""
     epochs = 10 if settings.quick else EPOCHS
     makers = only_installed(CONTENDERS)
-    chosen = {"hondo", *GOALS} if settings.quick else set(makers)
+    chosen = {"hondo", "its products", *GOALS} if settings.quick else set(makers)
     runs = {name: make(epochs) for name, make in makers.items() if name in chosen}
     case = f"{epochs} epochs"
     times = race(runs, settings._replace(seconds=0.0))
     for other in [name for name in runs if name != "hondo"]:
         yield against(NAME, f"{case}, warm", times, other, GOALS.get(other))
     if "keras" in runs:
-        yield between(NAME, f"{case}, warm", times, "by hand", "keras")
+        for least in ("by hand", "its products"):
+            yield between(NAME, f"{case}, warm", times, least, "keras")
     first, case = _first(settings, epochs), f"{case}, first run with compilation"
     yield against(NAME, case, first, "flax.linen", 0.8)
     yield against(NAME, case, first, "by hand")
