@@ -195,3 +195,13 @@ def test_averaged_parameters_need_statistics_of_their_own():
 def test_xct_04_batches_that_are_not_stacked_raise(batches):
     with pytest.raises(ValueError, match=r"batches .*one common leading axis"):
         hondo.recompute_moments(_network, _params(1), batches)
+
+
+def test_complex_parameters_are_averaged() -> None:
+    average = hondo.ema(0.5)
+    state = average.init(jnp.zeros((), jnp.complex64))
+    for value in (1 + 1j, 4 + 4j):
+        state = average.update(state, jnp.asarray(value, jnp.complex64))
+    assert complex(state.average) == 3 + 3j
+    with pytest.raises(ValueError, match="decay must be a scalar"):
+        hondo.ema(jnp.array([0.5, 0.9]))

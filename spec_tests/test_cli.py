@@ -9,8 +9,10 @@ import time
 
 import numpy as np
 import pytest
+from sklearn import datasets
 
-from hondo.data import FASHION_MNIST
+from hondo.cli.predict import _read
+from hondo.data import FASHION_MNIST, load
 
 MAIN = "from hondo.cli import main; main()"
 QUICK = ("--max-epochs", "3", "--depth", "4", "--width", "16")
@@ -91,6 +93,16 @@ def test_tables_train_end_to_end(tmp_path, dataset) -> None:
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert ("test R²" in result) == (dataset == "diabetes")
     assert ("test accuracy" in result) == (dataset == "breast-cancer")
+    # The source's own numbers go in, and come out.
+    raw, targets = getattr(datasets, f"load_{dataset.replace('-', '_')}")(return_X_y=True)
+    np.save(tmp_path / "raw.npy", raw)
+    process = hondo(tmp_path, "predict", "run", "--inputs", "raw.npy", "--out", "p.csv")
+    assert process.returncode == 0, process.stderr
+    predicted = np.loadtxt(tmp_path / "p.csv", skiprows=1)
+    if dataset == "breast-cancer":
+        assert np.mean(predicted == targets) > 0.7
+    else:
+        assert 50 < np.mean(predicted) < 250  # of targets from 25 to 346
 
 
 def test_every_technique_can_be_switched(tmp_path) -> None:
@@ -118,6 +130,8 @@ def test_every_technique_can_be_switched(tmp_path) -> None:
         ("--learning-rate 0", ("learning_rate",)),
         ("--l2 -1", ("l2",)),
         ("--depth 5", ("depth", "5")),
+        ("--seed 18446744073709551617", ("seed must be an integer in [0, 2^63)",)),
+        ("--split-seed -1", ("split_seed must be an integer in [0, 2^63), got -1",)),
         ("--depth 0", ("depth must be an integer of at least 1, got 0",)),
         ("--width 0", ("width must be an integer of at least 1, got 0",)),
         ("--activation swoosh", ("activation", "swoosh")),
@@ -135,10 +149,13 @@ def test_predict_refuses_what_is_no_run(tmp_path) -> None:
     refused(hondo(tmp_path, "predict", "nothing"), "run must be a folder")
 
 
-def test_inputs_to_predict_are_checked(tmp_path) -> None:
-    from hondo.cli.predict import _read
-    from hondo.data import load
+def test_images_go_in_as_pixels(tmp_path) -> None:
+    digits = load("digits")
+    np.save(tmp_path / "raw.npy", digits.test_inputs[..., 0] * 16)
+    np.testing.assert_array_equal(_read(tmp_path / "raw.npy", digits), digits.test_inputs)
 
+
+def test_inputs_to_predict_are_checked(tmp_path) -> None:
     digits = load("digits")
     (tmp_path / "empty.npy").touch()
     np.savez(tmp_path / "several.npz", a=digits.inputs[:1], b=digits.inputs[:1])

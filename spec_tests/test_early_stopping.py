@@ -158,3 +158,25 @@ def test_bad_arguments_are_refused_before_tracing(arguments, words) -> None:
     with pytest.raises((ValueError, TypeError), match=words.split()[0]) as caught:
         hondo.early_stopping(**arguments)
     assert isinstance(caught.value, TypeCheckError) or re.search(words, str(caught.value))
+
+
+def test_a_smaller_value_improves_however_little_when_compiled_too() -> None:
+    # Normal numbers whose difference is subnormal, which compiled code may take for 0.
+    stopper = early_stopping(1, mode="min")
+    values = jnp.array([1.5e-38, 1.2e-38], jnp.float32)
+
+    def last(values):
+        return jax.lax.scan(lambda s, v: (stopper.update(s, v, ()), None), stopper.init(()), values)
+
+    for state in (last(values)[0], jax.jit(last)(values)[0]):
+        assert int(state.best_step) == 1
+        assert not bool(state.stopped)
+
+
+def test_arrays_are_no_scalars() -> None:
+    for name in ("min_delta", "target"):
+        with pytest.raises((ValueError, TypeCheckError), match=name):
+            early_stopping(1, mode="min", **{name: jnp.zeros(2)})
+    stopper = early_stopping(1, mode="min")
+    with pytest.raises(ValueError, match="value must be a scalar"):
+        stopper.update(stopper.init(()), jnp.zeros(2), ())

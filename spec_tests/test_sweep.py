@@ -420,6 +420,19 @@ def test_bad_input_is_refused_before_anything_is_compiled(stops, options, words)
     assert compiled() == before
 
 
+def test_a_mistake_that_values_do_not_mend_is_raised_as_it_is() -> None:
+    def build(hyper):
+        given = clocks(hyper)
+
+        def loss(*arguments):
+            return given["problem"].loss(*arguments)[0] + "oops"
+
+        return {**given, "problem": given["problem"]._replace(loss=loss)}
+
+    with pytest.raises(TypeError, match="unsupported operand"):
+        sweep_clocks([1, 2], build)
+
+
 @pytest.mark.parametrize("bad", [-1e-3, np.nan])
 def test_a_bad_value_in_the_middle_is_refused(bad) -> None:
     hyper = {**NETS, "l2": np.array([0, 0, 0, bad, 0, 0, 1, 1])}

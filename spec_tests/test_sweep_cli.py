@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from test_cli import MAIN, hondo, refused
 
@@ -17,23 +18,23 @@ QUICK = ("--max-epochs", "3", "--depth", "4", "--width", "8", "--dataset", "brea
 
 
 def test_sweep_writes_a_table_a_path_and_a_run_that_predict_reads(tmp_path) -> None:
-    done = hondo(tmp_path, "sweep", "l2=0,1e-1", "seed=0,1", *QUICK, "--out", "many")
+    done = hondo(tmp_path, "sweep", "l2=0,1e-1", "seed=1,2", *QUICK, "--out", "many")
     assert done.returncode == 0, done.stderr
     assert "4 runs over l2 (2), seed (2)" in done.stdout
     many = tmp_path / "many"
     with (many / "table.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["l2"], row["seed"]) for row in rows] == [
-        ("0.0", "0"),
         ("0.0", "1"),
-        ("0.1", "0"),
+        ("0.0", "2"),
         ("0.1", "1"),
+        ("0.1", "2"),
     ]
     lines = [json.loads(line) for line in (many / "table.jsonl").read_text().splitlines()]
     assert [str(line["best_value"]) for line in lines] == [row["best_value"] for row in rows]
     assert (many / "path.png").read_bytes()[:4] == b"\x89PNG"
     shared = json.loads((many / "sweep.json").read_text())
-    assert shared["over"] == ["l2=0,1e-1", "seed=0,1"]
+    assert shared["over"] == ["l2=0,1e-1", "seed=1,2"]
 
     best = min(lines, key=lambda line: line["best_value"])
     config = json.loads((many / "best" / "config.json").read_text())
@@ -42,6 +43,14 @@ def test_sweep_writes_a_table_a_path_and_a_run_that_predict_reads(tmp_path) -> N
         "seed": best["seed"],
         "depth": 4,
     }
+    # The best run is what `hondo train` makes of its configuration.
+    options = [f"--{name}={config[name]}" for name in ("l2", "seed", "split_seed")]
+    trained = hondo(tmp_path, "train", *QUICK, *(o.replace("_", "-") for o in options), "--out=one")
+    assert trained.returncode == 0, trained.stderr
+    paths = (tmp_path / "one", many / "best")
+    once, best_of_many = ((path / "metrics.jsonl").read_text().splitlines() for path in paths)
+    for one, other in zip(map(json.loads, once), map(json.loads, best_of_many), strict=True):
+        np.testing.assert_allclose(list(one.values()), list(other.values()), rtol=1e-4)
     result = json.loads((many / "best" / "result.json").read_text())
     assert result["best epoch"] == best["best_epoch"]
     predicted = hondo(tmp_path, "predict", "many/best")

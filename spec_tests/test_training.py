@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import hondo
 from hondo.training import progress
+from hondo.training._interrupt import interruptible
 
 RNG = np.random.default_rng(0)
 X = jnp.asarray(RNG.normal(size=(70, 5)), jnp.float32)
@@ -291,3 +292,76 @@ def test_progress_sends_arrays_of_numpy_once(monkeypatch) -> None:
     hondo.fit_with_progress(*run.args[:2], *data, **run.keywords, key=KEY)
     assert sent
     assert all(isinstance(leaf, jax.Array) for leaf in sent)
+
+
+def test_evaluation_is_compiled_once() -> None:
+    traces = []
+
+    def metrics(params, state, batch):
+        traces.append(batch)
+        return {"loss": batch * params}
+
+    problem = hondo.Problem(None, None, metrics)
+    for scale in (1.0, 2.0, 3.0):
+        hondo.evaluate(problem, scale, (), X[:, 0])
+    assert len(traces) == 1
+
+
+@pytest.mark.parametrize("runner", [hondo.fit, hondo.fit_with_progress])
+def test_integers_of_numpy_are_integers(runner) -> None:
+    sizes = {"batch_size": np.int64(16), "max_epochs": np.int64(2)}
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("strict"):
+        state = runner(*run.args, **{**run.keywords, **sizes}, key=KEY).last
+    assert int(state.epoch) == 2
+
+
+def test_line_searches_see_the_objective_of_the_batch() -> None:
+    x = jnp.linspace(-1.0, 1.0, 64)[:, None]
+    data = (x, 3 * x)
+    problem = hondo.supervised(linen.Dense(1), loss="squared_error")
+    result = hondo.fit(
+        problem, optax.lbfgs(), data, data, key=KEY, batch_size=64, max_epochs=8, stopper=STOPPER
+    )
+    np.testing.assert_allclose(result.best.params["kernel"], [[3.0]], rtol=1e-4)
+
+
+def test_binary_targets_may_have_an_axis_of_one() -> None:
+    problem = hondo.supervised(linen.Dense(1), loss="binary_cross_entropy")
+    targets = (Y > 0).astype(jnp.float32)
+    params, state = problem.init(KEY, (X, targets))
+    flat = problem.metrics(params, state, (X, targets))
+    assert equal(problem.metrics(params, state, (X, targets[:, None])), flat)
+
+
+def returning(state, info):
+    return hondo.Problem(
+        lambda key, batch: (jnp.zeros(()), {"count": jnp.zeros(())}),
+        lambda params, _, batch, key: (params**2, (state, info)),
+        lambda params, _, batch: {"loss": batch[1].astype(jnp.float32)},
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "info", "words"),
+    [
+        ({"count": jnp.zeros(2)}, {}, r"model state.*\['count'\].*float32\[2\]"),
+        ({"count": jnp.zeros(()), "sown": jnp.zeros(())}, {}, r"model state.*\['sown'\]"),
+        ({}, {}, r"model state.*nothing for float32"),
+        ({"count": jnp.zeros(())}, {"all": jnp.zeros(3)}, r"info 'all'.*scalar"),
+        ({"count": jnp.zeros(())}, {"objective": jnp.zeros(())}, "info 'objective'"),
+    ],
+)
+def test_what_a_loop_cannot_carry_is_refused(state, info, words) -> None:
+    with pytest.raises(ValueError, match=words):
+        hondo.fit(returning(state, info), *run.args[1:], **run.keywords, key=KEY)
+
+
+def test_an_ignored_ctrl_c_stays_ignored() -> None:
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interruptible() as interrupted:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        assert not interrupted.is_set()
+    finally:
+        signal.signal(signal.SIGINT, previous)

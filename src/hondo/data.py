@@ -11,6 +11,13 @@ import numpy as np
 Task = Literal["classification", "binary", "regression"]
 
 
+class Units(NamedTuple):
+    """How values were standardised: (raw - offset) / scale, of the training part alone."""
+
+    offset: Any = 0.0
+    scale: Any = 1.0
+
+
 class Dataset(NamedTuple):
     """A data set with its own test part.
 
@@ -22,6 +29,8 @@ class Dataset(NamedTuple):
         test_inputs: as inputs; never trained on, never used to stop.
         test_targets: as targets.
         outputs: how many numbers a model of it gives for each example.
+        input_units: how the inputs were made of the source's numbers.
+        target_units: how a regression's targets were.
     """
 
     name: str
@@ -31,6 +40,8 @@ class Dataset(NamedTuple):
     test_inputs: np.ndarray
     test_targets: np.ndarray
     outputs: int
+    input_units: Units = Units()
+    target_units: Units = Units()
 
 
 class Parts(NamedTuple):
@@ -40,7 +51,7 @@ class Parts(NamedTuple):
     valid: tuple[np.ndarray, np.ndarray]
 
 
-def load(name: str, folder: Path | None = None) -> Dataset:
+def load(name: str, folder: Path | str | None = None) -> Dataset:
     """Loads a data set by name and checks it.
 
     "digits", "breast-cancer" and "diabetes" ship inside scikit-learn; a fifth of each, drawn once
@@ -69,7 +80,7 @@ def load(name: str, folder: Path | None = None) -> Dataset:
         The data of the lecture's experiments; Xiao, Rasul and Vollgraf 2017 (Fashion-MNIST).
     """
     if name == "fashion-mnist":
-        return validated(_fashion_mnist(folder or FASHION_MNIST))
+        return validated(_fashion_mnist(Path(folder or FASHION_MNIST)))
     if name not in _TABLES:
         choices = ", ".join([*_TABLES, "fashion-mnist"])
         raise ValueError(f"dataset must be one of {choices}, got {name!r}.")
@@ -157,17 +168,35 @@ def _scikit_learn(name: str) -> Dataset:
     order = np.random.default_rng(_TEST_SEED).permutation(len(inputs))
     test, rest = np.sort(order[: len(order) // 5]), np.sort(order[len(order) // 5 :])
     if name == "digits":
-        inputs = (inputs / 16).reshape(-1, 8, 8, 1)
+        inputs, units = inputs.reshape(-1, 8, 8, 1), Units(scale=16.0)
     else:
-        inputs = (inputs - inputs[rest].mean(axis=0)) / inputs[rest].std(axis=0)
+        units = _units_of(inputs[rest])
+    target_units = _units_of(targets[rest]) if task == "regression" else Units()
+    inputs = standardised(inputs, units)
     if task == "regression":
-        targets = (targets - targets[rest].mean()) / targets[rest].std()
-    inputs = inputs.astype(np.float32)
-    targets = targets.astype(np.float32 if task == "regression" else np.int32)
+        targets = standardised(targets, target_units)
+    else:
+        targets = targets.astype(np.int32)
     outputs = 10 if task == "classification" else 1
-    return Dataset(name, task, inputs[rest], targets[rest], inputs[test], targets[test], outputs)
+    parts = (inputs[rest], targets[rest], inputs[test], targets[test])
+    return Dataset(name, task, *parts, outputs, units, target_units)
 
 
+def _units_of(values: np.ndarray) -> Units:
+    return Units(values.mean(axis=0), values.std(axis=0))
+
+
+def standardised(values: np.ndarray, units: Units) -> np.ndarray:
+    """Values of the source in the form of the data set, float32.
+
+    Example:
+        >>> standardised(np.array([0.0, 8.0]), Units(scale=16.0)).tolist()
+        [0.0, 0.5]
+    """
+    return ((values - units.offset) / units.scale).astype(np.float32)
+
+
+_PIXELS = Units(scale=255.0)
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 # The sha256 of the uncompressed files: the compressed ones differ from mirror to mirror.
 _IDX = {
@@ -188,11 +217,12 @@ def _fashion_mnist(folder: Path) -> Dataset:
         *(_pixels(images), labels.astype(np.int32)),
         *(_pixels(test_images), test_labels.astype(np.int32)),
         outputs=10,
+        input_units=_PIXELS,
     )
 
 
 def _pixels(images: np.ndarray) -> np.ndarray:
-    return (images[..., None] / 255).astype(np.float32)
+    return standardised(images[..., None], _PIXELS)
 
 
 def read_idx(path: Path, sha256: str | None = None) -> np.ndarray:

@@ -54,7 +54,16 @@ def checked(config: TrainConfig) -> TrainConfig:
         if getattr(config, name) is not None:
             check_count(name, getattr(config, name))
     check_count("patience", config.patience, least=0)
+    for name in ("seed", "split_seed"):
+        seed = getattr(config, name)
+        if seed is not None and not 0 <= seed < 2**63:
+            raise error(name, seed, "an integer in [0, 2^63)")
     return config
+
+
+def split_seed(config: TrainConfig) -> int:
+    """The seed that cuts the data in two."""
+    return config.seed if config.split_seed is None else config.split_seed
 
 
 def is_on(amount: Any) -> bool:

@@ -43,7 +43,8 @@ class TrainConfig:
         patience: epochs in a row without improvement that stop the run; 0 is without early
             stopping.
         valid_fraction: the part of the training data to validate on.
-        seed: of everything random.
+        seed: of everything random, an integer in [0, 2^63).
+        split_seed: of the cut into training and validation data; by default the seed.
     """
 
     dataset: str = "digits"
@@ -72,6 +73,7 @@ class TrainConfig:
     patience: int = 40
     valid_fraction: float = 0.15
     seed: int = 0
+    split_seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ class SweepConfig:
 
     Attributes:
         over: for each swept field its values, name=value,value,…; any option but dataset,
-            data-dir, out and valid-fraction. The data is split by --seed, the same for all.
+            data-dir, out, valid-fraction and split-seed. The data is split by --split-seed or
+            else --seed, the same for all.
         train: what all the runs share.
     """
 
@@ -98,10 +101,11 @@ class PredictConfig:
 
     Attributes:
         run: the folder that `hondo train` wrote, or the folder `best` of a sweep.
-        inputs: a NumPy file (.npy) of inputs, in the form of the data set's; by default the data
-            set's own test part, with its score.
-        out: a CSV file to write the predictions to; it must not exist. By default they are only
-            counted.
+        inputs: a NumPy file (.npy) of inputs in the units of the data set's source: features as
+            scikit-learn gives them, pixels of 0 to 16 (digits) or 0 to 255 (fashion-mnist). By
+            default the data set's own test part, with its score.
+        out: a CSV file to write the predictions to, classes or numbers in the targets' own units;
+            it must not exist. By default they are only counted.
     """
 
     run: tyro.conf.Positional[Path]

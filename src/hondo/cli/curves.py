@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-METRIC_NAMES = {"loss": "loss", "accuracy": "accuracy"}
+METRICS = ("loss", "accuracy")
 
 
 def draw(path: Path, rows: list[dict[str, float]], best_epoch: int, title: str) -> None:
@@ -11,7 +11,7 @@ def draw(path: Path, rows: list[dict[str, float]], best_epoch: int, title: str) 
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    names = [name for name in METRIC_NAMES if f"valid/{name}" in rows[0]]
+    names = [name for name in METRICS if f"valid/{name}" in rows[0]]
     figure = Figure(figsize=(4.6 * len(names), 3.4), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
@@ -29,6 +29,6 @@ def _draw_metric(axes: Any, rows: list[dict[str, float]], name: str, best_epoch:
     if name == "loss":
         axes.set_yscale("log")
     axes.set_xlabel("epoch")
-    axes.set_ylabel(METRIC_NAMES[name])
+    axes.set_ylabel(name)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)

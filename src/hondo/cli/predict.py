@@ -11,7 +11,7 @@ import numpy as np
 
 from hondo.cli import build, folder
 from hondo.cli.config import PredictConfig
-from hondo.data import Dataset, load
+from hondo.data import Dataset, load, standardised
 
 _BATCH = 1024
 
@@ -39,6 +39,8 @@ def run(
     predictions = _predict(dataset, network, variables, inputs)
     if config.inputs is None:
         print(_score(dataset, predictions))
+    if dataset.task == "regression":
+        predictions = predictions * dataset.target_units.scale + dataset.target_units.offset
     if config.out is not None:
         with config.out.open("x") as file:
             file.write("prediction\n" + "".join(f"{value}\n" for value in predictions))
@@ -54,13 +56,15 @@ def _read(path: Path, dataset: Dataset) -> np.ndarray:
     if not isinstance(inputs, np.ndarray):
         raise ValueError(f"inputs must be one array (.npy), got {path}, which holds several.")
     shape = dataset.inputs.shape[1:]
+    if (*inputs.shape[1:], 1) == shape:
+        inputs = inputs[..., None]
     fits = inputs.shape[1:] == shape and len(inputs) > 0
     if not (fits and np.all(np.isfinite(inputs))):
         raise ValueError(
             f"inputs must be finite, of shape (n, {', '.join(map(str, shape))}) with n at least "
             f"1, got shape {inputs.shape}."
         )
-    return inputs.astype(np.float32)
+    return standardised(inputs, dataset.input_units)
 
 
 def _like(network: Any, dataset: Dataset) -> Any:

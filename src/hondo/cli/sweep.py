@@ -19,6 +19,7 @@ from hondo.cli.config import SweepConfig, TrainConfig
 from hondo.cli.swept import Swept, builder, swept
 from hondo.cli.train import Job, check_batch, summary_table, write
 from hondo.data import Dataset, Parts, load, split
+from hondo.training.progress import metrics_of
 
 _SHOWN = 10
 
@@ -43,7 +44,7 @@ def prepare(config: SweepConfig) -> Callable[[], Path]:
     members = swept(config.over, base)
     _use_every_core(len(members.configs))
     dataset = load(base.dataset, base.data_dir)
-    parts = split(dataset, base.valid_fraction, base.seed)
+    parts = split(dataset, base.valid_fraction, build.split_seed(base))
     for member in members.configs:
         check_batch(member, parts)
         build.augmentation(member, dataset)
@@ -61,7 +62,8 @@ def _structure(config: TrainConfig) -> tuple[Any, ...]:
 def _use_every_core(members: int) -> None:
     """On CPU, a device for each core, so that members run at the same time."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
+    told = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if told or "JAX_NUM_CPU_DEVICES" in os.environ:
         return
     try:
         jax.config.update("jax_num_cpu_devices", min(cores or 1, members))
@@ -76,7 +78,7 @@ def run(job: SweepJob) -> Path:
         KeyboardInterrupt: Ctrl-C ended the training; what there was is in the folder.
     """
     console = Console()
-    console.print(_describe(job))
+    console.print(_describe(job), markup=False)
     began = time.perf_counter()
     base, parts = job.config, job.parts
     train, valid = build.as_arrays(parts.train), build.as_arrays(parts.valid)
@@ -91,10 +93,12 @@ def run(job: SweepJob) -> Path:
     _write_tables(job, rows)
     console.print(_leaders(rows, job.swept))
     if any(row["best_epoch"] >= 0 for row in rows):
-        console.print(f"written to {job.out}, its best run to {job.out / folder.BEST}")
+        best = job.out / folder.BEST
+        console.print(f"written to {job.out}, its best run to {best}", markup=False)
         console.print(summary_table(_write_best(job, *runs.best(), seconds)))
     else:
-        console.print(f"written to {job.out}; no run has a finite epoch, so none is the best")
+        none = f"written to {job.out}; no run has a finite epoch, so none is the best"
+        console.print(none, markup=False)
     if any(row["reason"] == "interrupted" for row in rows) or len(rows) < len(job.swept.configs):
         raise KeyboardInterrupt
     return job.out
@@ -126,16 +130,11 @@ def _write_tables(job: SweepJob, rows: list[dict[str, Any]]) -> None:
 def _write_best(
     job: SweepJob, hyper: dict[str, Any], result: hondo.FitResult, seconds: float
 ) -> dict[str, Any]:
-    config = dataclasses.replace(job.config, **hyper, out=job.out / folder.BEST)
+    own = {**hyper, "out": job.out / folder.BEST, "split_seed": build.split_seed(job.config)}
+    config = dataclasses.replace(job.config, **own)
     out = folder.create(config)
     for epoch in range(int(result.last.epoch)):
-        history = result.history._asdict().items()
-        metrics = {
-            f"{part}/{name}": float(values[epoch])
-            for part, found in history
-            for name, values in found.items()
-        }
-        folder.append_metrics(out, epoch, metrics)
+        folder.append_metrics(out, epoch, metrics_of(result.history, epoch))
     made = Job(config, job.dataset, job.parts, build.problem(config, job.dataset), out)
     return {**{name: str(value) for name, value in hyper.items()}, **write(made, result, seconds)}
 

@@ -14,7 +14,7 @@ from hondo.cli.config import TrainConfig
 from hondo.data import Dataset, Parts
 from hondo.training._members import Build, FitArguments
 
-_FIXED = ("dataset", "data_dir", "out", "valid_fraction")
+_FIXED = ("dataset", "data_dir", "out", "valid_fraction", "split_seed")
 _TRACED = ("l1", "l2", "keep_prob", "input_noise", "label_smoothing", "learning_rate", "seed")
 # A zero takes these out of the network or the optimiser: another program.
 _TRACED_ABOVE_ZERO = ("clip", "max_norm")

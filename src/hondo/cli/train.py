@@ -34,7 +34,7 @@ def prepare(config: TrainConfig) -> Callable[[], Path]:
     """
     build.checked(config)
     dataset = load(config.dataset, config.data_dir)
-    parts = split(dataset, config.valid_fraction, config.seed)
+    parts = split(dataset, config.valid_fraction, build.split_seed(config))
     check_batch(config, parts)
     problem = build.problem(config, dataset)
     build.augmentation(config, dataset)
@@ -50,12 +50,12 @@ def run(job: Job) -> Path:
         KeyboardInterrupt: Ctrl-C ended the training; the best so far is in the folder.
     """
     console = Console()
-    console.print(describe(job))
+    console.print(describe(job), markup=False)
     began = time.perf_counter()
     result = _fit(job)
     seconds = time.perf_counter() - began
     console.print(summary_table(write(job, result, seconds)))
-    console.print(f"written to {job.out}")
+    console.print(f"written to {job.out}", markup=False)
     if int(result.reason) == hondo.StopReason.INTERRUPTED:
         raise KeyboardInterrupt
     return job.out

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from hondo._checks import check_range, error
+from hondo._checks import check_range, check_scalar, error
 from hondo._dtypes import wide
 from hondo.normalization.moments import Moments, merge_moments
 
@@ -42,8 +42,8 @@ def ema(decay: ArrayLike) -> ParameterAverage:
        W_t = 1 + d\, W_{t-1} $$
 
     The weights sum to 1 at every step: there is no bias towards the start, and a constant is
-    averaged to itself, bit for bit. Floats are averaged in at least float32; integers and keys
-    are those of the latest update.
+    averaged to itself, bit for bit. Floats are averaged in at least float32, complex numbers in
+    their dtype; integers and keys are those of the latest update.
 
     Args:
         decay: $d$, the weight of the old, a scalar in [0, 1]; 1 is `swa`.
@@ -52,7 +52,7 @@ def ema(decay: ArrayLike) -> ParameterAverage:
         The pair `(init, update)`; `averaged_params` reads the state in the parameters' dtypes.
 
     Raises:
-        ValueError: d outside [0, 1] or NaN.
+        ValueError: d outside [0, 1] or NaN, or an array.
 
     Example:
         >>> import jax.numpy as jnp
@@ -67,6 +67,7 @@ def ema(decay: ArrayLike) -> ParameterAverage:
     References:
         Slide 2, "Ensambles"; Polyak & Juditsky 1992; Kingma & Ba 2015, section 3, for the bias.
     """
+    check_scalar("decay", decay)
     check_range("decay", decay, 0.0, 1.0, repair="It is the weight of the old average.")
     return ParameterAverage(_init, partial(_update, decay))
 
@@ -144,12 +145,12 @@ def _update(decay: ArrayLike, state: ParameterAverageState, params: Any) -> Para
 
 
 def _averages(leaf: Array) -> bool:
-    return jnp.issubdtype(leaf.dtype, jnp.floating)
+    return jnp.issubdtype(leaf.dtype, jnp.inexact)
 
 
 def _accumulable(leaf: Any) -> Array:
     leaf = jnp.array(leaf)
-    return leaf.astype(wide(leaf.dtype)) if _averages(leaf) else leaf
+    return leaf.astype(wide(leaf.dtype)) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
 
 
 def recompute_moments(moments_of: Callable[[Any, Any], Any], params: Any, batches: Any) -> Any:

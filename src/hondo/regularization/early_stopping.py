@@ -11,7 +11,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
-from hondo._checks import check_choice, check_count, check_range, error
+from hondo._checks import check_choice, check_count, check_range, check_scalar, error
 
 
 class StopReason(IntEnum):
@@ -88,7 +88,8 @@ def early_stopping(
         The pair `(init, update)`.
 
     Raises:
-        ValueError: patience < 1, warmup < 0, min_delta negative or NaN, target NaN, unknown mode.
+        ValueError: patience < 1, warmup < 0, min_delta negative, NaN or an array, target NaN or an
+            array, unknown mode; at an update, a value that is an array.
 
     Example:
         >>> import jax.numpy as jnp
@@ -108,7 +109,10 @@ def early_stopping(
     check_count("patience", patience)
     check_count("warmup", warmup, least=0)
     check_choice("mode", mode, ("min", "max"))
+    check_scalar("min_delta", min_delta)
     check_range("min_delta", min_delta, 0.0, repair="Only mode says which direction is better.")
+    if target is not None:
+        check_scalar("target", target)
     if target is not None and not isinstance(target, Tracer) and np.isnan(target):
         raise error("target", target, "a number", "None stops at no target.")
     sign = 1.0 if mode == "min" else -1.0
@@ -141,6 +145,7 @@ def _init(rule: _Rule, payload: Any) -> EarlyStoppingState:
 
 def _update(rule: _Rule, state: EarlyStoppingState, value: Any, payload: Any) -> EarlyStoppingState:
     value = jnp.asarray(value, jnp.float32)
+    check_scalar("value", value)
     improved = _improves(rule, rule.sign * state.best_value, rule.sign * value)
     wait = jnp.where(improved | (state.step < rule.warmup), 0, state.wait + 1)
     reason = _reason(rule, wait, rule.sign * value)
@@ -160,7 +165,9 @@ def _improves(rule: _Rule, best: Array, value: Array) -> Array:
     """Whether value < best by more than the margin; an infinite best is beaten by anything less."""
     finite = jnp.isfinite(best)
     scale = jnp.abs(jnp.where(finite, best, 0.0)) if rule.relative else jnp.float32(1.0)
-    return jnp.where(finite, best - value > rule.min_delta * scale, value < best)
+    # Compiled code may flush a difference that is subnormal; a comparison is always exact.
+    far = (rule.min_delta == 0) | (best - value > rule.min_delta * scale)
+    return (value < best) & (far | ~finite)
 
 
 def _reason(rule: _Rule, wait: Array, value: Array) -> Array:

@@ -11,14 +11,17 @@ from typing import Any
 def interruptible() -> Iterator[threading.Event]:
     """Turns the first Ctrl-C into an event; signals reach Python's main thread only.
 
+    Who ignores Ctrl-C, as jobs in the background do, or handles it outside of Python, goes on so.
+
     Raises:
         KeyboardInterrupt: at the second.
     """
     interrupted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
+    previous = signal.getsignal(signal.SIGINT)
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or previous in (signal.SIG_IGN, None):
         yield interrupted
         return
-    previous = signal.getsignal(signal.SIGINT)
 
     def interrupt(number: int, frame: Any) -> None:
         if interrupted.is_set():

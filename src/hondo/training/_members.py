@@ -12,6 +12,7 @@ from hondo._checks import check_key, error, python_value
 from hondo.regularization.early_stopping import EarlyStopping
 from hondo.training.problem import Problem
 from hondo.training.run import Plan, start
+from hondo.training.run import plan_of as make_plan
 from hondo.training.sweep_result import COLUMNS
 
 
@@ -90,7 +91,7 @@ def groups(
     made = []
     for values, members in found.items():
         chosen = np.array(members)
-        traced = Traced(tuple(_canonical(leaf[chosen]) for leaf in rest), _keys(key, len(members)))
+        traced = Traced(tuple(jnp.asarray(leaf[chosen]) for leaf in rest), _keys(key, len(members)))
         made.append(Group(Family(build, fixed, treedef, values), chosen, traced))
     return made
 
@@ -147,10 +148,6 @@ def _hashed(values: Any, paths: list[str]) -> Any:
     return values
 
 
-def _canonical(leaf: Any) -> Any:
-    return jnp.asarray(leaf)
-
-
 def _keys(key: Any, count: int) -> Any:
     if key is None:
         return None
@@ -175,7 +172,7 @@ def plan_of(family: Family, traced: Traced) -> tuple[Plan, Any]:
         repair = "Give it to sweep, or let build return it."
         raise error(missing[0], "nothing", "given", repair)
     key = given.pop("key")
-    return Plan(**given), key
+    return make_plan(**given), key
 
 
 def hyperparameters_of(family: Family, leaves: tuple[Any, ...]) -> Any:

@@ -53,14 +53,14 @@ def _checked(
     family: Family, members: _ByValue, treedef: Any, leaves: tuple[Any, ...]
 ) -> tuple[Plan, Any]:
     data = jax.tree.unflatten(treedef, leaves)
-    state = _state_shapes(family, take(members.traced, 0), data)
+    state = _state_shapes(family, members.traced, data)
     tried = sorted(_extremes(members.traced.leaves)) or [0]
     plans = [_tried(family, members.traced, member, state, data[0]) for member in tried]
     return plans[0], state
 
 
 def _tried(family: Family, traced: Traced, member: int, state: Any, train: Any) -> Plan:
-    plan, _ = plan_of(family, jax.tree.map(lambda leaf: _concrete(leaf, member), traced))
+    plan, _ = plan_of(family, _with_values(traced, member))
     jax.eval_shape(partial(_objective, plan), state, train)
     return plan
 
@@ -72,10 +72,12 @@ def _state_shapes(family: Family, traced: Traced, data: tuple[Any, Any]) -> Any:
         return start(plan, train, valid, key)
 
     try:
-        return jax.eval_shape(begin, traced, *data)
+        return jax.eval_shape(begin, take(traced, 0), *data)
     except (TypeError, ValueError) as reason:
         if "Tracer" not in f"{type(reason).__name__} {reason}":
             raise
+        # Whatever values do not mend is raised here, as it is.
+        jax.eval_shape(partial(begin, _with_values(traced, 0)), *data)
         raise ValueError(
             "hyperparameters that are traced must only be computed with, but build needs the "
             "value of one, for a shape, a number of steps or a decision. Name it in static=(…): "
@@ -89,6 +91,11 @@ def _first_line(reason: Exception) -> str:
 
 def _objective(plan: Plan, state: Any, train: Any) -> Any:
     return plan.problem.loss(state.params, state.model_state, *next_batch(plan, state, train))
+
+
+def _with_values(traced: Traced, member: int) -> Traced:
+    """One member's leaves, as values that `build` can look at."""
+    return jax.tree.map(lambda leaf: _concrete(leaf, member), traced)
 
 
 def _concrete(leaf: Any, index: int) -> Any:

@@ -1,5 +1,6 @@
 """Means over a data set that do not depend on how it is cut into batches."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -47,7 +48,15 @@ def evaluate(
     """
     check_count("batch_size", batch_size)
     count = examples("data", data)
-    batch_size = min(batch_size, count)
+    sums = _sums(problem, min(int(batch_size), count), params, model_state, data)
+    return {name: jnp.sum(value) / count for name, value in sums.items()}
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _sums(
+    problem: Problem, batch_size: int, params: Any, model_state: Any, data: Any
+) -> dict[str, Array]:
+    count = examples("data", data)
     batches = -(-count // batch_size)
 
     def batch_sums(index: Array) -> dict[str, Array]:
@@ -55,8 +64,7 @@ def evaluate(
         values = problem.metrics(params, model_state, take(data, position))
         return {name: _sum(name, value, position < count) for name, value in values.items()}
 
-    sums = jax.lax.map(batch_sums, jnp.arange(batches))
-    return {name: jnp.sum(value) / count for name, value in sums.items()}
+    return jax.lax.map(batch_sums, jnp.arange(batches))
 
 
 def _sum(name: str, value: Array, valid: Array) -> Array:

@@ -1,7 +1,7 @@
 """The whole run as one pure function."""
 
 from functools import partial
-from typing import Any
+from typing import Any, SupportsIndex
 
 import jax
 import optax
@@ -9,7 +9,7 @@ from jaxtyping import PRNGKeyArray
 
 from hondo.regularization.early_stopping import EarlyStopping
 from hondo.training.problem import Problem
-from hondo.training.run import Plan, check, epoch, result, running, start
+from hondo.training.run import Plan, check, epoch, plan_of, result, running, start
 from hondo.training.state import FitResult
 
 
@@ -20,8 +20,8 @@ def fit(
     valid: Any,
     *,
     key: PRNGKeyArray,
-    batch_size: int,
-    max_epochs: int,
+    batch_size: SupportsIndex,
+    max_epochs: SupportsIndex,
     stopper: EarlyStopping,
     monitor: str = "loss",
     augment: Any = None,
@@ -40,17 +40,19 @@ def fit(
     Args:
         problem: what is trained.
         optimizer: any optax transformation; clipping, proximal steps and max-norm chain into it.
+            It is told `value`, `grad` and `value_fn` of the batch, so line searches work too.
         train: a pytree of arrays with a common leading axis, `(inputs, targets)` for `supervised`.
         valid: the validation data, in the same form; never trained on.
         key: the typed PRNG key of the whole run. From JAX's default kind, `problem` and `augment`
             get keys that draw the same bits faster; they are of another type, so they cannot be
-            stacked with keys that do not come from them.
+            stacked with keys that do not come from them, and `jax.random.poisson`, which asks for
+            the default kind, wants `jax.random.wrap_key_data(jax.random.key_data(key))`.
         batch_size: $B$, an integer in [1, n].
         max_epochs: the budget, an integer ≥ 1.
         stopper: the stopping rule, from `early_stopping`.
         monitor: the metric of `problem.metrics` that the stopping rule sees.
-        augment: `augment(key, example, partner)` → example, or None; `partner` is another
-            training example. Its key depends on the run's key, the epoch and the example's
+        augment: `augment(key, example, partner)` → example, or None; `partner` is a training
+            example drawn at random. Its key depends on the run's key, the epoch and the example's
             index only.
 
     Returns:
@@ -76,7 +78,7 @@ def fit(
     References:
         Slide 4; Goodfellow et al. 2016, algorithm 7.1.
     """
-    plan = Plan(problem, optimizer, batch_size, max_epochs, stopper, monitor, augment)
+    plan = plan_of(problem, optimizer, batch_size, max_epochs, stopper, monitor, augment)
     check(plan, train, valid, key)
     return _fit(plan, train, valid, key)
 

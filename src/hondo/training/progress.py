@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ from hondo.training.run import (
     begin_epoch,
     check,
     finish_epoch,
+    plan_of,
     result,
     running,
     start,
@@ -37,8 +38,8 @@ def fit_with_progress(
     valid: Any,
     *,
     key: PRNGKeyArray,
-    batch_size: int,
-    max_epochs: int,
+    batch_size: SupportsIndex,
+    max_epochs: SupportsIndex,
     stopper: EarlyStopping,
     monitor: str = "loss",
     augment: Any = None,
@@ -88,7 +89,7 @@ def fit_with_progress(
     References:
         Slide 4.
     """
-    plan = Plan(problem, optimizer, batch_size, max_epochs, stopper, monitor, augment)
+    plan = plan_of(problem, optimizer, batch_size, max_epochs, stopper, monitor, augment)
     check(plan, train, valid, key)
     # Once, not with every chunk.
     train, valid = jax.tree.map(jnp.asarray, (train, valid))
@@ -106,7 +107,7 @@ def fit_with_progress(
             reported = epoch
             elapsed = max(time.perf_counter() - began, 1e-6)
             chunk = max(1, int(chunk * min(8.0, _SECONDS_A_CHUNK / elapsed)))
-    return _result(state, max_epochs)
+    return _result(state, plan.max_epochs)
 
 
 def metrics_of(history: History, epoch: int) -> dict[str, float]:

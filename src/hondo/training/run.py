@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from hondo._checks import check_count, check_key, error
+from hondo._checks import check_count, check_key, error, python_value
 from hondo._threefry import as_usual, written_out
 from hondo.regularization.early_stopping import EarlyStopping, StopReason
 from hondo.training._data import examples, take
@@ -27,6 +27,20 @@ class Plan(NamedTuple):
     stopper: EarlyStopping
     monitor: str
     augment: Any
+
+
+def plan_of(
+    problem: Problem,
+    optimizer: optax.GradientTransformation,
+    batch_size: Any,
+    max_epochs: Any,
+    stopper: EarlyStopping,
+    monitor: str,
+    augment: Any,
+) -> Plan:
+    """The plan of these arguments, NumPy's integers as Python's, which promote nothing."""
+    sizes = python_value(batch_size), python_value(max_epochs)
+    return Plan(problem, optimizer, *sizes, stopper, monitor, augment)
 
 
 def check(plan: Plan, train: Any, valid: Any, key: Any) -> None:
@@ -74,7 +88,10 @@ def start(plan: Plan, train: Any, valid: Any, key: Any) -> TrainState:
 
 def _with_metrics(plan: Plan, state: TrainState, train: Any, valid: Any) -> TrainState:
     """The state with places for all the metrics that its steps and epochs will bring."""
-    info = jax.eval_shape(lambda s, t: _objective(plan, s.params, s, t)[1][1], state, train)
+    model_state, info = jax.eval_shape(
+        lambda s, t: _objective(plan, s.params, s, t)[1], state, train
+    )
+    _check_returned(state.model_state, model_state, info)
     measured = jax.eval_shape(lambda s, v: _evaluated(plan, s, v), state, valid)
     if plan.monitor not in measured:
         choices = "one of " + ", ".join(map(repr, sorted(measured)))
@@ -83,6 +100,31 @@ def _with_metrics(plan: Plan, state: TrainState, train: Any, valid: Any) -> Trai
     trained = ("objective", *info)
     history = History(dict.fromkeys(trained, empty), dict.fromkeys(measured, empty))
     return state._replace(sums=dict.fromkeys(trained, zero), history=history)
+
+
+def _check_returned(before: Any, after: Any, info: dict[str, Any]) -> None:
+    """Raises for what a loss returns beside its value and a loop could not carry."""
+    old, new = _shapes(before), _shapes(after)
+    changed = [path for path in {**old, **new} if old.get(path) != new.get(path)]
+    if changed:
+        path = changed[0]
+        raise ValueError(
+            f"the model state that loss returns must have the arrays of init's, got {path}: "
+            f"{new.get(path, 'nothing')} for {old.get(path, 'nothing')}. Keep what grows, as with "
+            "sow, or comes with training only, out of it."
+        )
+    for name, leaf in info.items():
+        if leaf.shape or name == "objective":
+            expected = "a scalar, and not named 'objective'"
+            raise error(f"info {name!r} of loss", f"shape {leaf.shape}", expected)
+
+
+def _shapes(tree: Any) -> dict[str, str]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {
+        jax.tree_util.keystr(path): f"{jnp.result_type(leaf)}{list(jnp.shape(leaf))}"
+        for path, leaf in leaves
+    }
 
 
 def _evaluated(plan: Plan, state: TrainState, valid: Any) -> dict[str, Array]:
@@ -99,10 +141,16 @@ def step(plan: Plan, state: TrainState, train: Any) -> TrainState:
 def _gradient_step(
     plan: Plan, state: TrainState, train: Any
 ) -> tuple[TrainState, dict[str, Array]]:
+    def value_of(params: Any) -> Array:
+        return _objective(plan, params, state, train)[0]
+
     objective = jax.value_and_grad(partial(_objective, plan), has_aux=True)
     (value, (model_state, info)), gradient = objective(state.params, state, train)
     optimizer = optax.with_extra_args_support(plan.optimizer)
-    updates, opt_state = optimizer.update(gradient, state.opt_state, state.params, value=value)
+    for_line_searches: dict[str, Any] = {"value": value, "grad": gradient, "value_fn": value_of}
+    updates, opt_state = optimizer.update(
+        gradient, state.opt_state, state.params, **for_line_searches
+    )
     state = state._replace(
         params=optax.apply_updates(state.params, updates),
         model_state=model_state,

@@ -31,8 +31,8 @@ def supervised(
     * "cross_entropy": $-\sum_k y_k \log \operatorname{softmax}(z)_k$ of logits $z$ (…, K);
       targets are integer classes (batch,) or probabilities (batch, K), such as smoothed or
       mixed labels;
-    * "binary_cross_entropy": $-y\log\sigma(z) - (1-y)\log(1-\sigma(z))$ of logits (batch,) or
-      (batch, 1), the sum of slide 3 with `reduce=jnp.sum`;
+    * "binary_cross_entropy": $-y\log\sigma(z) - (1-y)\log(1-\sigma(z))$ of logits and
+      targets (batch,) or (batch, 1), the sum of slide 3 with `reduce=jnp.sum`;
     * "squared_error": the mean of $(f_k - y_k)^2$ over the outputs $k$.
 
     The metrics are "loss" and, for the two cross-entropies, "accuracy" with the targets' most
@@ -108,6 +108,8 @@ def _cross_entropy(logits: Array, targets: Array) -> dict[str, Array]:
 
 def _binary_cross_entropy(logits: Array, targets: Array) -> dict[str, Array]:
     logits = _like(logits, targets)
+    if logits.ndim == 2 and logits.shape[1] == 1:
+        logits, targets = logits[:, 0], targets[:, 0]
     loss = binary_cross_entropy(logits, targets, reduce=None)
     return {"loss": loss, "accuracy": _agreement(logits > 0, targets > 0.5)}
 
