@@ -10,6 +10,7 @@ from exact import assert_binomial, gamma
 from flax import linen as nn
 
 import hondo
+from hondo._calls import with_train
 from hondo.linen import (
     BatchNorm,
     DeepMLP,
@@ -233,6 +234,51 @@ def test_residual_tells_train_to_whoever_takes_it() -> None:
     )
 
 
+class Inner(nn.Module):
+    """A module whose `train` has a default, which whoever does not tell it gets."""
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        return nn.BatchNorm(use_running_average=not train)(x)
+
+
+class Wrapper(nn.Module):
+    """Hands its keywords on."""
+
+    inner: nn.Module
+
+    @nn.compact
+    def __call__(self, x, **keywords):
+        return self.inner(x, **keywords)
+
+
+@pytest.mark.parametrize(
+    ("branch", "learns"),
+    [
+        (Wrapper(Inner()), True),
+        (nn.Sequential([Inner(), nn.relu]), True),
+        (nn.Sequential([nn.Dense(6), nn.relu]), None),
+    ],
+)
+def test_train_reaches_through_keywords(branch, learns) -> None:
+    block = Residual(branch)
+    variables = block.init(KEY, X, train=False)
+    _, new = block.apply(variables, X, train=True, mutable=["batch_stats"])
+    if learns is not None:
+        changed = [
+            not np.array_equal(old, now)
+            for old, now in zip(
+                jax.tree.leaves(variables["batch_stats"]), jax.tree.leaves(new), strict=True
+            )
+        ]
+        assert all(changed) == learns
+
+
+def test_who_has_been_told_keeps_it() -> None:
+    told = partial(lambda x, *, train: (x, train), train=False)
+    assert with_train(told, True)(1) == (1, False)
+
+
 def test_repeat_takes_blocks_without_train() -> None:
     y, variables = Repeat(nn.Dense(6), depth=3).init_with_output(KEY, X, train=True)
     kernels, biases = variables["params"]["block"]["kernel"], variables["params"]["block"]["bias"]
@@ -327,6 +373,20 @@ def test_a_depth_that_cannot_be_is_refused(net) -> None:
         net.init(KEY, X, train=False)
 
 
+def test_no_repetition_is_refused() -> None:
+    with pytest.raises(ValueError, match="depth must be an integer of at least 1"):
+        Repeat(nn.Dense(6), 0).init(KEY, X, train=False)
+
+
+def test_a_rate_may_be_an_array_of_jax() -> None:
+    nets = [DeepMLP(3, depth=4, width=8, rate=rate) for rate in (0.5, jnp.float32(0.5))]
+    variables = nets[0].init(KEY, X, train=False)
+    one, other = (
+        net.apply(variables, X, train=True, rngs=KEY, mutable=["batch_stats"])[0] for net in nets
+    )
+    np.testing.assert_array_equal(one, other)
+
+
 def test_resnet_depths() -> None:
     with pytest.raises(ValueError, match="6n"):
         PreActResNet(3, depth=10).init(KEY, jnp.ones((1, 8, 8, 1)), train=False)
@@ -352,6 +412,27 @@ def test_moments_are_held_for_variables_of_flax() -> None:
     _, new = BatchNorm().apply(hold_moments(variables), X, train=True, mutable=["batch_moments"])
     after = commit_moments(hold_moments(variables) | new, decay=0.5)["batch_stats"]
     np.testing.assert_allclose(after["mean"], X.mean(0) / 2, rtol=gamma(20))
+
+
+class Observer(nn.Module):
+    """Statistics of another kind, some with a norm's names."""
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        self.variable("batch_stats", "count", jnp.zeros, ())
+        self.variable("batch_stats", "mean", jnp.zeros, (6,))
+        self.variable("batch_stats", "var", jnp.ones, (6,))
+        return BatchNorm(name="norm")(x, train=train)
+
+
+def test_statistics_of_an_observer_are_left_alone() -> None:
+    start = Observer().init(KEY, X, train=False)
+    _, new = Observer().apply(
+        hold_moments(start), X, train=True, mutable=["batch_stats", "batch_moments"]
+    )
+    after = commit_moments(hold_moments(start) | new, decay=0.5)["batch_stats"]
+    assert set(after) == {"count", "mean", "var", "norm"}
+    np.testing.assert_allclose(after["norm"]["mean"], X.mean(0), rtol=gamma(20))
 
 
 class Spectral(nn.Module):

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from exact import assert_binomial, gamma
 from flax import nnx
@@ -358,3 +359,54 @@ def test_the_rate_of_dropout_may_be_traced() -> None:
         return Dropout(rate, rngs=nnx.Rngs(0))(X, train=True)
 
     np.testing.assert_array_equal(jax.jit(drop)(0.5), drop(0.5))
+
+
+def fitted(module, **changes):
+    problem = hondo.supervised(module, loss="cross_entropy")
+    data = X, jnp.arange(16) % 3
+    arguments = {"key": KEY, "batch_size": 8, "max_epochs": 2, **changes}
+    stopper = hondo.early_stopping(3, mode="min")
+    return hondo.fit(problem, optax.sgd(0.1), data, data, **arguments, stopper=stopper)
+
+
+def test_a_traced_rate_trains() -> None:
+    def last(rate):
+        def make(rngs):
+            return DeepMLP(6, 3, depth=4, width=8, rate=rate, rngs=rngs)
+
+        return fitted(make).history.valid["loss"]
+
+    # Another program, of which only rounding may differ, over four steps.
+    np.testing.assert_allclose(jax.jit(last)(0.5), last(0.5), rtol=1e-4)
+    rates = jnp.array([0.1, 0.5])
+    np.testing.assert_allclose(jax.vmap(last)(rates)[1], last(0.5), rtol=1e-4)
+
+
+class Flaxes(nnx.Module):
+    def __init__(self, rngs, dropout_rngs=None):
+        self.dense, self.norm = nnx.Linear(6, 3, rngs=rngs), nnx.BatchNorm(3, rngs=rngs)
+        self.dropout = nnx.Dropout(0.5, rngs=dropout_rngs or rngs)
+
+    def __call__(self, x):
+        return self.dropout(self.norm(self.dense(x)))
+
+
+def test_a_module_of_flaxes_own_layers_trains_from_its_own_parameters() -> None:
+    module = Flaxes(nnx.Rngs(0))
+    before = np.asarray(module.dense.kernel[...])
+    result = fitted(module)
+    assert not np.array_equal(result.last.params["dense"]["kernel"][...], before)
+    np.testing.assert_array_equal(module.dense.kernel[...], before)
+
+
+def test_a_stream_of_another_kind_of_key_trains() -> None:
+    def make(rngs):
+        return Flaxes(rngs, nnx.Rngs(jax.random.key(1, impl="rbg")))
+
+    assert bool(jnp.isfinite(fitted(make).history.valid["loss"]).all())
+
+
+def test_errors_of_no_examples_are_none() -> None:
+    problem = hondo.supervised(lambda rngs: nnx.Linear(6, 2, rngs=rngs), loss="squared_error")
+    params, state = problem.init(KEY, (X, X[:, :2]))
+    assert problem.metrics(params, state, (X[:0], X[:0, :2]))["loss"].shape == (0,)

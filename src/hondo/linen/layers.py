@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 import hondo
 from hondo._calls import with_train
-from hondo._checks import is_key
+from hondo._checks import check_count, is_key, python_value
 
 Rate = float | Float[Array, ""]
 
@@ -44,7 +44,8 @@ class Dropout(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
         # A traced rate, as of a sweep, has no value that could be compared with 0.
-        if not train or (not isinstance(self.rate, Tracer) and self.rate == 0):
+        rate = python_value(self.rate)
+        if not train or (not isinstance(rate, Tracer) and rate == 0):
             return x
         key = _typed(self.make_rng(self.rng_collection))
         dims = tuple(self.broadcast_dims)
@@ -105,6 +106,8 @@ class Repeat(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+        check_count("depth", self.depth)
+
         def body(block: Any, x: Any, _: None) -> tuple[Any, None]:
             return with_train(block, train)(x), None
 

@@ -14,6 +14,9 @@ Variables = Mapping[str, Any]
 def hold_moments(variables: Variables) -> dict[str, Any]:
     r"""Starts to hold the moments of every `BatchNorm`, instead of averaging batch by batch.
 
+    Lifted transforms in the module, such as `nn.vmap`, must list `batch_moments` beside
+    `batch_stats`.
+
     Args:
         variables: of any linen module that contains this package's `BatchNorm`.
 
@@ -67,7 +70,7 @@ def commit_moments(variables: Variables, *, decay: Any, ddof: int = 1) -> dict[s
     Args:
         variables: with the collections `batch_stats` and `batch_moments`.
         decay: the weight of the old running statistics, in [0, 1].
-        ddof: 1 to average unbiased variances, 0 for biased ones.
+        ddof: as the modules' own: 1 to average unbiased variances, 0 for biased ones.
 
     Returns:
         The variables without `batch_moments`.
@@ -109,6 +112,11 @@ def _each_norm(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
     """Maps a function over the nodes of a collection that are one norm's; the rest stays."""
     if not isinstance(tree, Mapping):
         return tree
-    if "mean" in tree and not isinstance(tree["mean"], Mapping):
+    if _is_norm(tree):
         return function(tree, *others)
     return {name: _each_norm(function, tree[name], *(o[name] for o in others)) for name in tree}
+
+
+def _is_norm(tree: Mapping[str, Any]) -> bool:
+    statistics = set(tree) - {"weight"} == {"mean", "var"}
+    return statistics and not any(isinstance(node, Mapping) for node in tree.values())

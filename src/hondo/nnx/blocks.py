@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 import hondo
 from hondo.nnx.batch_norm import Initializer
-from hondo.nnx.layers import Dropout
+from hondo.nnx.layers import Dropout, Rate
 
 Activation = Callable[[Array], Array]
 Norm = Callable[..., Any]
@@ -20,7 +20,7 @@ class Remedies(NamedTuple):
     activation: Activation
     kernel_init: Initializer
     norm: Norm | None
-    rate: float
+    rate: Rate
     residual: bool
     dtype: Any
 
@@ -29,7 +29,7 @@ class PreActivation(nnx.Module):
     """Norm, activation, dropout, then a dense or convolutional layer (He et al. 2016)."""
 
     def __init__(
-        self, layer: Any, features: int, remedies: Remedies, *, rate: float, rngs: nnx.Rngs
+        self, layer: Any, features: int, remedies: Remedies, *, rate: Rate, rngs: nnx.Rngs
     ):
         self.norm = make_norm(remedies.norm, features, rngs)
         self.activation, self.layer = remedies.activation, layer
@@ -60,7 +60,7 @@ class Block(nnx.Module):
 def dense_block(width: int, remedies: Remedies, rngs: nnx.Rngs) -> Block:
     """Two dense layers."""
 
-    def layer(rate: float) -> PreActivation:
+    def layer(rate: Rate) -> PreActivation:
         dense = linear(width, width, remedies.kernel_init, remedies.dtype, rngs)
         return PreActivation(dense, width, remedies, rate=rate, rngs=rngs)
 
@@ -72,7 +72,7 @@ def conv_block(
 ) -> Block:
     """Two 3×3 convolutions, the first with the stride; a projection where the shape changes."""
 
-    def layer(inputs: int, stride: int, rate: float) -> PreActivation:
+    def layer(inputs: int, stride: int, rate: Rate) -> PreActivation:
         conv = convolution(inputs, outputs, 3, remedies, rngs, stride=stride)
         return PreActivation(conv, inputs, remedies, rate=rate, rngs=rngs)
 

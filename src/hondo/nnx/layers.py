@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 from flax import nnx
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
 import hondo
 from hondo._calls import with_train
-from hondo._checks import check_count
+from hondo._checks import check_count, python_value
 
 Rate = float | Float[Array, ""]
 
@@ -40,13 +41,16 @@ class Dropout(nnx.Module):
         rng_collection: str = "dropout",
         rngs: nnx.Rngs,
     ):
-        self.rate, self.broadcast_dims = rate, tuple(broadcast_dims)
+        # An array would otherwise belong to the module's definition, a traced one beyond its trace.
+        self.rate = nnx.data(rate) if isinstance(rate, jax.Array) else rate
+        self.broadcast_dims = tuple(broadcast_dims)
         self.stream = rngs[rng_collection].fork()
 
     def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
         """Drops units of x in training, returns x at inference."""
         # A traced rate, as of a sweep, has no value that could be compared with 0.
-        if not train or (not isinstance(self.rate, Tracer) and self.rate == 0):
+        rate = python_value(self.rate)
+        if not train or (not isinstance(rate, Tracer) and rate == 0):
             return x
         keep_prob, dims = 1 - self.rate, self.broadcast_dims
         return hondo.inverted_dropout(self.stream(), x, keep_prob=keep_prob, broadcast_dims=dims)

@@ -23,7 +23,7 @@ from hondo.nnx.blocks import (
     make_norm,
     normalized,
 )
-from hondo.nnx.layers import Repeat
+from hondo.nnx.layers import Rate, Repeat
 
 
 class DeepMLP(nnx.Module):
@@ -63,7 +63,7 @@ class DeepMLP(nnx.Module):
         activation: Activation = jax.nn.relu,
         kernel_init: Initializer = hondo.he_normal(),
         norm: Norm | None = BatchNorm,
-        rate: float = 0.1,
+        rate: Rate = 0.1,
         residual: bool = True,
         dtype: Any = None,
         rngs: nnx.Rngs,
@@ -189,7 +189,7 @@ class PreActResNet(nnx.Module):
         activation: Activation = jax.nn.relu,
         kernel_init: Initializer = hondo.he_normal(),
         norm: Norm | None = BatchNorm,
-        rate: float = 0.0,
+        rate: Rate = 0.0,
         residual: bool = True,
         dtype: Any = None,
         rngs: nnx.Rngs,

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from itertools import count
 from typing import Any, NamedTuple
 
 import jax
@@ -25,8 +26,9 @@ def model(module: Any) -> Model:
     """Makes pure functions of a linen module, an nnx module or a factory of nnx modules.
 
     Whether it trains is told to the module by the argument of its call that Flax users give that
-    meaning: `train`, `training`, `deterministic` or `use_running_average`; an nnx module is also
-    put into its `train()` or `eval()` mode.
+    meaning: `train`, `training`, `deterministic` or `use_running_average`, by its name in the
+    signature (`**kwargs` name nothing); an nnx module is also put into its `train()` or `eval()`
+    mode.
 
     Args:
         module: a `flax.linen.Module`; or a function `rngs → flax.nnx.Module`, called anew for each
@@ -57,7 +59,7 @@ def model(module: Any) -> Model:
     if isinstance(module, nnx.Module):
         # Its own, because switching between training and inference changes the module.
         own = nnx.clone(module)
-        return _nnx_model(lambda rngs: own, keep=own)
+        return _nnx_model(lambda rngs: nnx.clone(own), keep=own)
     if callable(module):
         return _nnx_model(module)
     raise TypeError(
@@ -110,7 +112,7 @@ def _nnx_model(factory: Callable[[Any], Any], keep: Any = None) -> Model:
 
     def init(key: Any, inputs: Any) -> tuple[Any, Any]:
         _, params, model_state = split(create(key), True)
-        return params, model_state
+        return params, _reseed(model_state, key)
 
     def train(params: Any, model_state: Any, inputs: Any, key: Any) -> tuple[Any, Any]:
         module = nnx.merge(train_graph, _copy(params), _reseed(model_state, key))
@@ -130,12 +132,14 @@ def _copy(state: Any) -> Any:
 
 
 def _reseed(model_state: Any, key: Any) -> Any:
-    """Every stream restarts from this step's key and its own place in the module."""
+    """Every stream restarts from this step's key and its own place among the streams."""
     from flax import nnx
 
-    def fresh(place: int, variable: Any) -> Any:
+    places = count()
+
+    def fresh(variable: Any) -> Any:
         if isinstance(variable, nnx.RngKey):
-            own = jax.random.fold_in(key, place)
+            own = jax.random.fold_in(key, next(places))
             shape = variable.get_value().shape
             return variable.replace(jax.random.split(own, shape) if shape else own)
         if isinstance(variable, nnx.RngCount):
@@ -145,4 +149,4 @@ def _reseed(model_state: Any, key: Any) -> Any:
     leaves, treedef = jax.tree.flatten(
         _copy(model_state), is_leaf=lambda leaf: isinstance(leaf, nnx.Variable)
     )
-    return jax.tree.unflatten(treedef, [fresh(place, leaf) for place, leaf in enumerate(leaves)])
+    return jax.tree.unflatten(treedef, map(fresh, leaves))

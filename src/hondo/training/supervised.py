@@ -118,7 +118,7 @@ def _squared_error(outputs: Array, targets: Array) -> dict[str, Array]:
     outputs = _like(outputs, targets)
     outputs = outputs.astype(accumulator(outputs.dtype))
     error = jnp.square(outputs - targets.astype(outputs.dtype))
-    return {"loss": jnp.mean(error.reshape(error.shape[0], -1), axis=1)}
+    return {"loss": jnp.mean(error, axis=tuple(range(1, error.ndim)))}
 
 
 def _agreement(first: Array, second: Array) -> Array:
