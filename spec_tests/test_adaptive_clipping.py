@@ -78,7 +78,7 @@ def test_non_finite_gradients_follow_the_policy(policy) -> None:
     got, state = step.update(gradient, step.init(params), params)
     want = {"propagate": [np.nan, 1.0], "zero": [0.0, 1.0], "skip": [0.0, 0.0]}[policy]
     np.testing.assert_array_equal(got["a"], want)
-    assert hondo.nonfinite_leaves(state) == ["['a']"]
+    assert hondo.nonfinite_leaves(state, gradient) == ["['a']"]
 
 
 def test_bad_input_is_refused() -> None:

@@ -413,3 +413,23 @@ def test_offsets_are_the_same_in_double_precision() -> None:
 def test_the_size_of_a_hole_may_be_an_array() -> None:
     want = hondo.cutout(KEY, GRID, size=2)
     np.testing.assert_array_equal(hondo.cutout(KEY, GRID, size=jnp.int32(2)), want)
+
+
+def test_arguments_of_augmentation_are_what_they_say() -> None:
+    key, image = jax.random.key(0), jnp.arange(12.0).reshape(2, 2, 3)
+    np.testing.assert_array_equal(hondo.random_flip(key, image, probability=1), image[:, ::-1])
+    np.testing.assert_array_equal(hondo.random_flip(key, image, probability=0), image)
+    with pytest.raises((ValueError, TypeError), match="size"):
+        hondo.random_crop(key, image, size=(1, 1, 1))
+    with jax.numpy_dtype_promotion("strict"):
+        assert hondo.cutout(key, image, size=np.int64(1)).shape == image.shape
+
+
+def test_an_angle_of_zero_has_a_slope() -> None:
+    image = jnp.arange(25.0).reshape(5, 5) ** 2
+
+    def turned(angle):
+        return hondo.rotate(image, angle=angle)
+
+    np.testing.assert_array_equal(turned(0.0), image)
+    assert bool(jnp.any(jax.jacfwd(turned)(0.0) != 0))

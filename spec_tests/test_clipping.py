@@ -96,7 +96,7 @@ def test_clp_08_the_declared_policy_holds_on_all_leaves() -> None:
         for make in (hondo.clip_by_global_norm, hondo.clip_by_value, hondo.clip_by_layer):
             clipped, state = clip(make(10.0, nonfinite=policy), gradient)
             jax.tree.map(np.testing.assert_array_equal, clipped, want)
-            assert hondo.nonfinite_leaves(state) == ["['a']", "['c']"]
+            assert hondo.nonfinite_leaves(state, gradient) == ["['a']", "['c']"]
             assert int(state.nonfinite_steps) == 1
 
 
@@ -183,7 +183,7 @@ def test_double_precision_is_clipped_in_its_own_range(scale) -> None:
         exact = np.asarray(gradient["a"]) / (5 / 3 * scale) * limit
         np.testing.assert_allclose(clipped["a"], exact, rtol=gamma(12, np.float64))
         np.testing.assert_array_equal(clipped["b"], gradient["b"])
-        assert not any(jax.tree.leaves(state.nonfinite))
+        assert not np.any(state.nonfinite)
         assert state.norm.dtype == jnp.float32
         norm = hondo.global_norm(gradient)
         np.testing.assert_allclose(norm, 5 / 3 * scale, rtol=gamma(8, np.float64))
@@ -194,3 +194,56 @@ def test_double_precision_is_clipped_in_its_own_range(scale) -> None:
 def test_complex_gradients_are_refused() -> None:
     with pytest.raises(ValueError, match="dtype must be a real one, got 'complex64'"):
         hondo.global_norm(jnp.array([3 + 4j]))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.float32])
+def test_the_norm_of_what_is_not_finite_is_not_finite(dtype) -> None:
+    for compute in (hondo.global_norm, jax.jit(hondo.global_norm)):
+        assert np.isnan(compute({"a": jnp.array([jnp.nan, 1.0], dtype), "b": jnp.ones(2)}))
+        assert np.isinf(compute({"a": jnp.array([-jnp.inf, 1.0], dtype), "b": jnp.ones(2)}))
+
+
+def mesh():
+    return jax.make_mesh((2,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
+
+
+@pytest.mark.parametrize(
+    "make", [hondo.clip_by_global_norm, hondo.clip_by_value, hondo.clip_by_layer]
+)
+def test_shards_are_clipped_by_themselves(make) -> None:
+    gradient, clipping = {"a": jnp.arange(8.0).reshape(4, 2)}, make(1.0)
+
+    def one(gradient):
+        return clip(clipping, gradient)[0]
+
+    specs = jax.sharding.PartitionSpec("d")
+    both = jax.jit(jax.shard_map(one, mesh=mesh(), in_specs=specs, out_specs=specs))
+    want = [one({"a": half})["a"] for half in jnp.split(gradient["a"], 2)]
+    # The same formula, compiled in another program.
+    np.testing.assert_allclose(both(gradient)["a"], jnp.concatenate(want), rtol=gamma(8))
+
+
+def test_the_state_is_not_sharded_as_the_parameters_are() -> None:
+    params = {"w": jnp.ones((4, 2))}
+    chain = optax.chain(hondo.clip_by_global_norm(1.0), hondo.max_norm(1.0, where=anywhere))
+    ranks = optax.tree_map_params(chain, lambda leaf: leaf.ndim, chain.init(params))
+    assert not [rank for rank in jax.tree.leaves(ranks) if rank == 2]
+
+
+def anywhere(path, leaf) -> bool:
+    return True
+
+
+def test_leaves_are_named_by_the_tree_that_was_clipped() -> None:
+    gradient = {"a": jnp.ones(1), "b": jnp.ones(1)}
+    _, state = clip(hondo.clip_by_value(1.0), gradient)
+    with pytest.raises(ValueError, match="params must be the tree that was clipped, of 2 leaves"):
+        hondo.nonfinite_leaves(state, {"a": jnp.ones(1)})
+
+
+@pytest.mark.parametrize(
+    "make", [hondo.clip_by_global_norm, hondo.clip_by_value, hondo.clip_by_layer]
+)
+def test_a_limit_is_a_scalar(make) -> None:
+    with pytest.raises(ValueError, match="limit must be a scalar"):
+        make(np.array([1.0, 2.0]))

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.sharding import PartitionSpec as P
 
+import hondo
 from hondo._dtypes import convert
 
 HIGH = np.arange(2**16, dtype=np.uint32) << 16
@@ -104,3 +105,12 @@ def test_a_sharded_array_keeps_its_sharding(axis_type):
         got = run(sharded)
         assert got.sharding.spec[0] == "data"
         np.testing.assert_array_equal(np.asarray(got), np.asarray(f(x)))
+
+
+def test_without_jit_it_is_the_same() -> None:
+    x = jnp.array([1 + 2**-8, 1 + 3 * 2**-8, jnp.inf])
+    with jax.disable_jit():
+        assert convert(x, jnp.bfloat16).tolist() == [1.0, 1.015625, np.inf]
+        assert hondo.inverted_dropout(
+            jax.random.key(0), jnp.ones(4, jnp.bfloat16), keep_prob=0.5
+        ).shape == (4,)

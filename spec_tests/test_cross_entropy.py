@@ -120,3 +120,14 @@ def test_classes_of_few_bits_may_be_of_many(dtype, classes) -> None:
     want = hondo.cross_entropy(logits, y, reduce=None)
     got = hondo.cross_entropy(logits, y.astype(dtype), reduce=None)
     np.testing.assert_array_equal(got, want)
+
+
+def test_an_impossible_class_without_a_share_adds_nothing() -> None:
+    logits = jnp.array([[0.0, 0.0, -jnp.inf]])
+    by_class = hondo.cross_entropy(logits, jnp.array([0]))
+    by_share = hondo.cross_entropy(logits, jnp.array([[1.0, 0.0, 0.0]]))
+    np.testing.assert_allclose(by_share, by_class, rtol=1e-6)
+    gradient = jax.grad(hondo.cross_entropy)(logits, jnp.array([[1.0, 0.0, 0.0]]))
+    np.testing.assert_allclose(gradient, [[-0.5, 0.5, 0.0]], rtol=1e-6)
+    # With a share it is as wrong as can be.
+    assert np.isinf(hondo.cross_entropy(logits, jnp.array([[0.5, 0.0, 0.5]])))

@@ -261,3 +261,17 @@ def test_errors_of_float16_predictions_do_not_overflow():
 def test_xct_04_mistakes_raise_before_tracing(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_what_is_not_a_number_for_all_members_is_not_impossible() -> None:
+    assert np.isnan(hondo.average_log_probabilities(jnp.full((2, 1, 3), jnp.nan))).all()
+
+
+def test_weights_may_be_an_array_of_jax() -> None:
+    weights = jnp.ones(2)
+    compiled = jax.jit(lambda p: hondo.ambiguity(p, p[0], weights=weights))
+    predictions = jnp.arange(6.0).reshape(2, 3)
+    want = hondo.ambiguity(predictions, predictions[0], weights=weights)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), compiled(predictions), want
+    )

@@ -119,3 +119,10 @@ def test_products_are_over_the_whole_tree():
 def test_xct_04_gradients_that_are_not_stacked_raise(gradients):
     with pytest.raises(ValueError, match=r"gradients .*stacked"):
         hondo.pcgrad(KEY, gradients)
+
+
+def test_the_largest_numbers_are_projected_too() -> None:
+    gradients = jnp.array([[1.8e38, 0.0], [-1.8e38, 1.8e38]])
+    got = hondo.pcgrad(jax.random.key(0), gradients)
+    want = 1.8e38 * hondo.pcgrad(jax.random.key(0), gradients / 1.8e38)
+    np.testing.assert_allclose(got, want, rtol=1e-5)

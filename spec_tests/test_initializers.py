@@ -423,3 +423,14 @@ def test_xct_04_wrong_arguments_raise(call, words):
 def test_xct_04_an_unknown_layout_raises_at_once():
     with pytest.raises(TypeError, match="fan_axis"):
         hondo.he_normal(**{"fan_axis": 0})
+
+
+def test_a_traced_variance_is_scaled_too() -> None:
+    key = jax.random.key(0)
+
+    def draw(variance):
+        return hondo.depth_scaled(hondo.gaussian(variance), 4)(key, (2, 2))
+
+    np.testing.assert_allclose(jax.jit(draw)(0.25), draw(0.25), rtol=1e-6)
+    with pytest.raises((ValueError, TypeError), match="variance"):
+        hondo.gaussian(np.array([1.0, 100.0]))

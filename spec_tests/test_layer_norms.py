@@ -330,3 +330,15 @@ def test_forward_and_backward_keep_nothing_as_large_as_their_input(name, rows, d
     analysis = jax.jit(both).lower(x, x).compile().memory_analysis()
     # The eighth of the entries that the pivot is the mean of, in float32, is the most.
     assert analysis.temp_size_in_bytes <= x.size // 8 * 4 + 2**17
+
+
+@pytest.mark.parametrize("size", [8.5e37, 9e37, 3e38, 2e-38])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_every_normal_vector_has_a_direction(size, dtype) -> None:
+    x = jnp.full((3,), size, dtype)
+    for compute in (hondo.l2_normalize, jax.jit(hondo.l2_normalize)):
+        np.testing.assert_allclose(np.float64(compute(x)), 3**-0.5, rtol=2.0**-8)
+    gradient = jax.grad(lambda x: jnp.sum(hondo.l2_normalize(x) * jnp.arange(3.0)))(x)
+    assert bool(jnp.isfinite(gradient).all())
+    kernel = hondo.weight_norm(jnp.full((3, 1), size, dtype), jnp.ones(1))
+    np.testing.assert_allclose(np.float64(kernel), 3**-0.5, rtol=2.0**-8)

@@ -165,3 +165,12 @@ def test_xct_04_mixup_of_integer_images_and_cutmix_of_vectors_raise():
     vectors = jnp.ones(2), jnp.ones(3)
     with pytest.raises(ValueError, match=r"shape of image .*height, width"):
         hondo.cutmix(KEY, vectors, vectors, alpha=1.0)
+
+
+def test_images_of_unlike_dtypes_are_not_mixed() -> None:
+    target = jnp.array([1.0, 0.0])
+    first, second = (jnp.ones((4, 4), jnp.uint8), target), (jnp.ones((4, 4)), target)
+    with pytest.raises(
+        ValueError, match=r"second must be of the shapes and dtypes of first.*uint8"
+    ):
+        hondo.cutmix(jax.random.key(0), first, second, alpha=1.0)

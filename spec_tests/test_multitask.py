@@ -330,3 +330,25 @@ LOSSES = {"a": 1.0, "b": 2.0}
 def test_xct_04_mistakes_raise_before_tracing(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_a_weight_may_be_an_array_of_jax() -> None:
+    weights = {"a": jnp.float32(0.5), "b": jnp.float32(0.0)}
+
+    def total(loss):
+        return hondo.multitask_loss({"a": loss, "b": jnp.inf}, weights=weights)
+
+    assert float(jax.jit(total)(3.0)) == 1.5
+    with pytest.raises((ValueError, TypeError), match="losses"):
+        hondo.multitask_loss({"a": jnp.ones(3)}, weights={"a": 1.0})
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_loss_of_zero_weighs_nothing_for_every_variance(there) -> None:
+    def total(s):
+        loss = 0.0 if there else 1.0
+        return hondo.uncertainty_weighting({"a": loss}, {"a": s}, labelled={"a": there})
+
+    for s in (-100.0, -90.0, -85.0, 0.0, 3.0):
+        value, slope = jax.value_and_grad(total)(s)
+        assert (float(value), float(slope)) == ((s / 2, 0.5) if there else (0.0, 0.0))

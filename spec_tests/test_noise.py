@@ -115,3 +115,17 @@ def test_a_bad_amount_is_refused() -> None:
 def test_what_would_be_cut_off_or_broadcast_is_refused(call, words) -> None:
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_a_strength_can_be_learnt_from_nothing() -> None:
+    key, x = jax.random.key(0), jnp.array([1.0, -2.0, -0.0])
+
+    def noisy(std):
+        return hondo.gaussian_noise(key, x, std=std)
+
+    np.testing.assert_array_equal(noisy(0.0), x)
+    assert np.signbit(noisy(0.0)[2])
+    np.testing.assert_allclose(jax.jacfwd(noisy)(0.0), jax.random.normal(key, (3,)), rtol=1e-6)
+    labels = jnp.array([1.0, 0.0])
+    slope = jax.jacrev(lambda e: hondo.label_smoothing(labels, amount=e))(0.0)
+    np.testing.assert_allclose(slope, [-0.5, 0.5])

@@ -255,3 +255,33 @@ def test_only_the_weight_of_a_norm_is_a_scale(path, weight) -> None:
 def test_a_penalized_loss_takes_names_and_plain_numbers() -> None:
     loss = hondo.penalized(lambda params, scale: scale * params["kernel"][0], lambda params: 1.0)
     assert float(loss({"kernel": jnp.array([2.0])}, scale=3.0)) == 7.0
+
+
+@pytest.mark.parametrize("penalty", [hondo.l1_penalty, hondo.l2_penalty])
+def test_a_strength_may_be_an_array_of_jax(penalty) -> None:
+    params = {"kernel": jnp.arange(6.0).reshape(2, 3)}
+    for value in (0.0, 0.5):
+        strength = jnp.float32(value)
+        compiled = jax.jit(lambda p, strength=strength: penalty(p, strength))
+        assert float(compiled(params)) == float(penalty(params, value))
+    with pytest.raises((ValueError, TypeError), match="strength"):
+        penalty(params, jnp.ones(2))
+
+
+def test_proximal_steps_of_halves_are_computed_in_singles() -> None:
+    params = {"kernel": jnp.full((1,), 60.0, jnp.float16)}
+    for rate, want in ((1e-3, 10.0), (0.0, 60.0), (1e-8, 60.0)):
+        step = hondo.proximal_l1(1e5, learning_rate=rate)
+        still = jax.tree.map(jnp.zeros_like, params)
+        updates, _ = step.update(still, step.init(params), params)
+        np.testing.assert_allclose(optax.apply_updates(params, updates)["kernel"], want)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: hondo.max_norm(1.0), lambda: hondo.proximal_l1(1.0, learning_rate=0.1)]
+)
+def test_the_form_of_the_state_needs_no_parameters(make) -> None:
+    step = make()
+    state = step.init({"kernel": jnp.ones((2, 2))})
+    mapped = optax.tree_map_params(step, lambda leaf: leaf, state)
+    assert jax.tree.structure(mapped) == jax.tree.structure(state)

@@ -177,3 +177,10 @@ def test_a_projection_that_does_not_fit_is_refused() -> None:
         hondo.projection(jnp.ones((4, 5)))(jnp.ones((2, 3)))
     with pytest.raises(ValueError, match="stride must be"):
         hondo.projection(jnp.ones((3, 5)), stride=0)
+
+
+def test_trees_of_unlike_leading_axes_are_not_unstacked() -> None:
+    with pytest.raises(ValueError, match="one common leading axis"):
+        hondo.unstack({"a": jnp.ones((3, 1)), "b": jnp.ones((2, 1))})
+    with pytest.raises(ValueError, match="one common leading axis"):
+        hondo.unstack({})

@@ -303,3 +303,17 @@ def test_xct_04_wrong_arguments_raise():
         hondo.batch_norm_inference(jnp.ones((2, 3)), stats, None, None, epsilon=-1.0)
     with pytest.raises(ValueError, match=r"scale must be of shape \(3,\)"):
         hondo.batch_norm_inference(jnp.ones((2, 3)), stats, jnp.ones(1), None, epsilon=EPS)
+
+
+def test_second_derivatives_of_constant_data_are_whole() -> None:
+    want = 2 * (np.eye(4) - 0.25)
+
+    def spread(x):
+        return hondo.batch_moments(x[:, None]).m2[0]
+
+    def merged(x):
+        parts = hondo.batch_moments(x[:2, None]), hondo.batch_moments(x[2:, None])
+        return hondo.merge_moments(*parts).m2[0]
+
+    for function in (spread, merged):
+        np.testing.assert_allclose(jax.hessian(function)(jnp.ones(4)), want, atol=1e-6)

@@ -171,3 +171,12 @@ def test_xct_04_bad_arguments_raise(scale) -> None:
             scale({"kernel": jnp.ones(2)}, keep_prob)
     with pytest.raises(ValueError, match=r"at least one parameter.*There is: steps"):
         scale({"steps": jnp.array(3)}, 0.5)
+
+
+def test_a_probability_of_one_has_a_slope() -> None:
+    weights = {"kernel": jnp.array([[1.0, 2.0]])}
+
+    def total(keep_prob):
+        return jnp.sum(hondo.scale_weights(weights, keep_prob)["kernel"])
+
+    assert float(jax.grad(total)(1.0)) == 3.0

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -64,7 +63,7 @@ def _rounded(x: Array, *, dtype: Any) -> Array:
 
 
 _convert = Primitive("hondo_convert")
-_convert.def_impl(jax.jit(_convert.bind, static_argnames="dtype"))
+_convert.def_impl(lambda x, *, dtype: _usual(x, dtype=dtype))
 _convert.def_abstract_eval(lambda x, *, dtype: x.update(dtype=dtype, weak_type=False))
 ad.deflinear2(_convert, lambda ct, x, **_: [_convert.bind(ct, dtype=x.aval.dtype)])
 batching.defvectorized(_convert)

@@ -35,7 +35,8 @@ def check_target(
         One record per property; see `UNEXPECTED` for the statuses that should worry.
 
     Raises:
-        ValueError: an unknown target, area, id or profile; also an id among the known failures.
+        ValueError: an unknown target, area, id or profile, also an id among the known failures; a
+            plain string for `areas`.
         RuntimeError: more statistical assertions than the false alarms of a run allow.
 
     Example:
@@ -72,8 +73,10 @@ def select(areas: Iterable[str]) -> tuple[Property, ...]:
     """The properties of these areas or ids; all of them if there are none.
 
     Raises:
-        ValueError: an area or id that does not exist; lists the areas.
+        ValueError: an area or id that does not exist; lists the areas. One name instead of several.
     """
+    if isinstance(areas, str):
+        raise ValueError(f"areas must be a sequence of names, got {areas!r}; write [{areas!r}].")
     wanted = {name for area in areas for name in _letters_or_id(area.strip())}
     return tuple(p for p in PROPERTIES if not wanted or wanted & {p.area, p.id})
 

@@ -69,11 +69,21 @@ def normals(*shape: int) -> st.SearchStrategy[Made]:
     return seeds.map(lambda seed: Made(normal, {"seed": seed, "shape": shape}))
 
 
+TREE_SIZE = 12  # entries of such a tree
+
+
 def trees() -> st.SearchStrategy[dict[str, np.ndarray]]:
-    """A tree of three leaves over many magnitudes."""
+    """A tree over many magnitudes: a vector, a matrix, a number and the kernel of a convolution."""
     one = st.floats(-(2.0**60), 2.0**60, width=32, allow_subnormal=False)
-    values = st.lists(one, min_size=9, max_size=9).map(single)
-    return values.map(lambda v: {"a": v[:2], "b": v[2:8].reshape(2, 3), "c": v[8:]})
+    values = st.lists(one, min_size=TREE_SIZE, max_size=TREE_SIZE).map(single)
+    return values.map(
+        lambda v: {
+            "a": v[:1],
+            "b": v[1:7].reshape(2, 3),
+            "c": v[7].reshape(()),
+            "d": v[8:].reshape(2, 1, 1, 2),
+        }
+    )
 
 
 def columns(

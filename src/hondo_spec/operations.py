@@ -1,7 +1,8 @@
 """What an adapter may provide. Every operation is optional; properties say which they need.
 
 Arrays are NumPy's, float32 unless said otherwise; `tree` is a flat dict of arrays; `seed` an int,
-the same seed meaning the same randomness. Results are arrays or what `numpy.asarray` takes.
+the same seed meaning the same randomness. Results are Python numbers, arrays or what has
+`__array__`, by itself or in tuples, lists and mappings; the runner makes NumPy arrays of them.
 """
 
 OPERATIONS = {

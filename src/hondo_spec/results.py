@@ -1,5 +1,6 @@
 """What a property finds. Its body returns these; only `judge` decides what they mean."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,14 +40,15 @@ class Stat(NamedTuple):
         what: the statistic, in a few words.
         p_value: exact, or bounded from above.
         samples: how many were drawn.
-        needed: how many it takes to see the smallest effect that matters.
+        needed: how many it takes to see the smallest effect that matters, at any level or as a
+            function of it.
         seen: the observed value beside the expected one, for the report.
     """
 
     what: str
     p_value: float
     samples: int
-    needed: int
+    needed: int | Callable[[float], int]
     seen: str = ""
 
 
@@ -127,8 +129,8 @@ def _exact(result: Exact) -> Verdict:
     got, want = np.asarray(result.got), np.asarray(result.want)
     if got.shape != want.shape:
         return Verdict("FAIL", np.inf, f"{result.what}: shape {got.shape}, want {want.shape}")
-    numbers = np.issubdtype(got.dtype, np.inexact) and np.issubdtype(want.dtype, np.inexact)
-    same = (got == want) | (np.isnan(got) & np.isnan(want) if numbers else False)
+    # Only NaN is unlike itself, in dtypes too that NumPy does not know for floating-point ones.
+    same = (got == want) | (np.not_equal(got, got) & np.not_equal(want, want))
     if np.all(same):
         return Verdict("PASS", 0.0, result.what)
     worst = np.unravel_index(np.argmin(same), got.shape)
@@ -147,8 +149,9 @@ def _stat(result: Stat, level: float) -> Verdict:
     headroom = level / max(result.p_value, 1e-300)
     if not result.p_value > level:
         return Verdict("FAIL", headroom, message)
-    if result.samples < result.needed:
-        return Verdict("UNPOWERED", headroom, f"{message}, needs {result.needed}")
+    needed = result.needed(level) if callable(result.needed) else result.needed
+    if result.samples < needed:
+        return Verdict("UNPOWERED", headroom, f"{message}, needs {needed}")
     return Verdict("PASS", headroom, message)
 
 

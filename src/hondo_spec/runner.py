@@ -193,7 +193,7 @@ def _guarded(name: str, operation: Callable[..., Any] | None) -> Callable[..., A
     def call(*arguments: Any) -> Any:
         before = _bytes(arguments)
         try:
-            answer = operation(*arguments)
+            answer = _arrays(operation(*arguments))
         except _TimeUpError as reason:
             raise _TimeUpError(f"{name}: {reason}{_line(reason)}") from None
         except KeyboardInterrupt:
@@ -219,6 +219,17 @@ def _bytes(value: Any) -> list[bytes]:
     return []
 
 
+def _arrays(answer: Any) -> Any:
+    """The answer with NumPy arrays for those of other libraries, also inside of containers."""
+    if isinstance(answer, Mapping):
+        return {name: _arrays(value) for name, value in answer.items()}
+    if isinstance(answer, tuple | list):
+        converted = map(_arrays, answer)
+        return list(converted) if isinstance(answer, list) else tuple(converted)
+    foreign = hasattr(answer, "__array__") and not isinstance(answer, np.ndarray | np.generic)
+    return np.asarray(answer) if foreign else answer
+
+
 def _explain(reason: BaseException) -> str:
     """The error and the line that it comes from."""
     if isinstance(reason, OperationError):
@@ -228,9 +239,13 @@ def _explain(reason: BaseException) -> str:
 
 def _line(reason: BaseException) -> str:
     frames = traceback.extract_tb(reason.__traceback__)
-    ours = ("hondo_spec/runner.py", "hondo_spec/areas/")
-    outer = [f for f in frames if not any(part in f.filename for part in ours)]
-    return f" ({_place(outer[0].filename)}:{outer[0].lineno}: {outer[0].line})" if outer else ""
+    ours = [number for number, frame in enumerate(frames) if frame.filename == __file__]
+    # The handler of the timer, which comes last, is ours as well.
+    if ours and ours[-1] == len(frames) - 1:
+        ours.pop()
+    # We call hypothesis, which calls us again.
+    inner = frames[ours[-1] + 1 if ours else 0 :]
+    return f" ({_place(inner[0].filename)}:{inner[0].lineno}: {inner[0].line})" if inner else ""
 
 
 def _place(filename: str) -> str:

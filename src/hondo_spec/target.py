@@ -44,7 +44,7 @@ class Target:
     Attributes:
         name: for the report.
         operations: by name; NumPy arrays, Python numbers, flat dicts of arrays and an integer seed
-            go in, NumPy arrays or what converts to them come out.
+            go in; numbers, NumPy arrays or what converts to them by `__array__` come out.
         version: of the implementation.
         conventions: declared choices among several right ones, which properties then check.
         known: expected failures by property id.

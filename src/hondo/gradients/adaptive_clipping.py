@@ -39,7 +39,8 @@ def adaptive_clip(
         An optax transformation with a `ClippingState`, whose `update` needs the parameters.
 
     Raises:
-        ValueError: λ negative or NaN, ε ≤ 0, an unknown policy; no parameters given.
+        ValueError: λ negative, infinite, NaN or an array, ε ≤ 0, an unknown policy; no parameters
+            given.
 
     Example:
         >>> import hondo, jax.numpy as jnp

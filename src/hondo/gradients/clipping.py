@@ -1,17 +1,17 @@
 """Gradient clipping (slide 11) that is defined for every gradient there is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from hondo._checks import check_choice, check_range
+from hondo._checks import check_choice, check_range, check_scalar, error
 from hondo._dtypes import wide as accumulator
-from hondo._norms import root
+from hondo._norms import root, times_power_of_two
 
 Limit = float | Float[Array, ""]
 Policy = Literal["propagate", "zero", "skip"]
@@ -24,13 +24,13 @@ class ClippingState(NamedTuple):
     Attributes:
         norm: the global norm of the finite entries before clipping, float32; infinity where it
             exceeds that range.
-        nonfinite: for each leaf whether it had a NaN or an infinity, in the parameters' structure;
-            `nonfinite_leaves` names them.
+        nonfinite: for each leaf of the updates, in the order of `jax.tree.leaves`, whether it had a
+            NaN or an infinity; `nonfinite_leaves` names them.
         nonfinite_steps: how many updates had any.
     """
 
     norm: Float[Array, ""]
-    nonfinite: Any
+    nonfinite: Bool[Array, " leaves"]
     nonfinite_steps: Int[Array, ""]
 
 
@@ -56,7 +56,7 @@ def clip_by_global_norm(
         An optax transformation with a `ClippingState`.
 
     Raises:
-        ValueError: c negative or NaN, an unknown policy.
+        ValueError: c negative, infinite, NaN or an array, an unknown policy.
 
     Example:
         >>> import hondo, jax.numpy as jnp
@@ -83,7 +83,7 @@ def clip_by_value(limit: Limit, *, nonfinite: Policy = "propagate") -> optax.Gra
         An optax transformation with a `ClippingState`.
 
     Raises:
-        ValueError: c negative or NaN, an unknown policy.
+        ValueError: c negative, infinite, NaN or an array, an unknown policy.
 
     Example:
         >>> import hondo, jax.numpy as jnp
@@ -108,7 +108,7 @@ def clip_by_layer(limit: Limit, *, nonfinite: Policy = "propagate") -> optax.Gra
         An optax transformation with a `ClippingState`.
 
     Raises:
-        ValueError: c negative or NaN, an unknown policy.
+        ValueError: c negative, infinite, NaN or an array, an unknown policy.
 
     Example:
         >>> import hondo, jax.numpy as jnp
@@ -124,27 +124,35 @@ def clip_by_layer(limit: Limit, *, nonfinite: Policy = "propagate") -> optax.Gra
     return transformation("limit", limit, nonfinite, _by_layer)
 
 
-def nonfinite_leaves(state: ClippingState) -> list[str]:
+def nonfinite_leaves(state: ClippingState, params: Any) -> list[str]:
     """Names the leaves whose last gradient was not finite; outside jit.
 
     Args:
         state: of one of the clipping transformations.
+        params: the parameters or the gradient, for the names of the leaves alone.
 
     Returns:
         Their paths, as `jax.tree_util.keystr` writes them.
+
+    Raises:
+        ValueError: a tree with another number of leaves.
 
     Example:
         >>> import hondo, jax.numpy as jnp
         >>> clip = hondo.clip_by_global_norm(1.0, nonfinite="skip")
         >>> gradient = {"a": jnp.array([jnp.nan]), "b": jnp.array([1.0])}
-        >>> hondo.nonfinite_leaves(clip.update(gradient, clip.init(gradient))[1])
+        >>> updates, state = clip.update(gradient, clip.init(gradient))
+        >>> hondo.nonfinite_leaves(state, gradient)
         ["['a']"]
 
     References:
         Slide 9: exploding gradients end in infinities.
     """
-    leaves = jax.tree_util.tree_leaves_with_path(state.nonfinite)
-    return [jax.tree_util.keystr(path) for path, is_nonfinite in leaves if bool(is_nonfinite)]
+    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    if len(paths) != len(state.nonfinite):
+        expected = f"the tree that was clipped, of {len(state.nonfinite)} leaves"
+        raise error("params", f"{len(paths)} leaves", expected)
+    return [path for path, bad in zip(paths, state.nonfinite, strict=True) if bool(bad)]
 
 
 def global_norm(tree: Any) -> Float[Array, ""]:
@@ -179,7 +187,7 @@ class Size(NamedTuple):
 
     scaled: Float[Array, ""]
     exponent: Int[Array, ""]
-    nonfinite: Any
+    nonfinite: Bool[Array, " leaves"]
 
     @property
     def norm(self) -> Float[Array, ""]:
@@ -196,15 +204,16 @@ def transformation(
     """Makes one of `clip(updates, params, limit, size)` → clipped updates, all finite.
 
     Raises:
-        ValueError: a negative limit, an unknown policy.
+        ValueError: a negative limit, an array, an unknown policy.
     """
+    check_scalar(name, limit)
     check_range(name, limit, 0.0, repair="It bounds what passes.")
     check_choice("nonfinite", nonfinite, _POLICIES)
     return optax.GradientTransformation(_init, partial(_update, limit, nonfinite, clip))
 
 
 def _init(params: Any) -> ClippingState:
-    nonfinite = jax.tree.map(lambda leaf: jnp.zeros((), bool), params)
+    nonfinite = jnp.zeros(len(jax.tree.leaves(params)), bool)
     return ClippingState(jnp.zeros((), jnp.float32), nonfinite, jnp.zeros((), jnp.int32))
 
 
@@ -212,7 +221,7 @@ def _update(
     limit: Limit, policy: Policy, clip: Clip, updates: Any, state: Any, params: Any = None
 ) -> tuple[Any, ClippingState]:
     size = _size(updates)
-    bad = jnp.any(jnp.array([False, *jax.tree.leaves(size.nonfinite)]))
+    bad = jnp.any(size.nonfinite)
     clipped = clip(_finite(updates), params, jnp.asarray(limit, size.scaled.dtype), size)
     if policy == "propagate":
         clipped = jax.tree.map(lambda g, c: jnp.where(bad, g, c), updates, clipped)
@@ -229,7 +238,7 @@ def _by_global_norm(updates: Any, params: Any, limit: Array, size: Size) -> Any:
     factor = limit / jnp.where(size.scaled > 0, size.scaled, 1.0)
 
     def shrink(g: Array) -> Array:
-        wide = _times_power_of_two(g.astype(factor.dtype), -size.exponent)
+        wide = times_power_of_two(g.astype(factor.dtype), -size.exponent)
         return jnp.where(exceeds, (wide * factor).astype(g.dtype), g)
 
     return jax.tree.map(shrink, updates)
@@ -263,21 +272,27 @@ def _size(tree: Any) -> Size:
     A sum between 2^±60 is one: nothing overflowed, and what underflowed, less than 2^-126 for each
     entry, is below its rounding.
     """
-    squares = jax.tree.map(_sum_of_squares, tree)
-    total = _total(squares)
+    leaves = jax.tree.leaves(tree)
+    total = _total(jax.tree.map(_sum_of_squares, tree))
     plain = (total > 2.0**-60) & (total < 2.0**60)
 
     def quick(tree: Any) -> Size:
-        nonfinite = jax.tree.map(lambda leaf: jnp.zeros((), bool), tree)
-        return Size(root(total), jnp.zeros((), jnp.int32), nonfinite)
+        # Made of the total, so that shard_map knows them to vary where it does.
+        false = total < 0
+        return Size(root(total), false.astype(jnp.int32), _stacked(false for _ in leaves))
 
     return jax.lax.cond(plain, quick, _careful_size, tree)
 
 
 def _careful_size(tree: Any) -> Size:
-    nonfinite = jax.tree.map(lambda g: ~jnp.all(jnp.isfinite(g)), tree)
+    nonfinite = _stacked(~jnp.all(jnp.isfinite(g)) for g in jax.tree.leaves(tree))
     scaled, exponent = _scaled(_finite(tree))
     return Size(_norm(scaled), exponent, nonfinite)
+
+
+def _stacked(flags: Iterable[Array]) -> Array:
+    flags = list(flags)
+    return jnp.stack(flags) if flags else jnp.zeros(0, bool)
 
 
 def _scaled(tree: Any) -> tuple[Any, Array]:
@@ -286,20 +301,7 @@ def _scaled(tree: Any) -> tuple[Any, Array]:
     largest = [jnp.max(jnp.abs(g), initial=0.0) for g in jax.tree.leaves(wide)]
     top = jnp.max(jnp.array([0.0, *largest], _widest(tree)))
     _, exponent = jnp.frexp(top)
-    return jax.tree.map(lambda g: _times_power_of_two(g, -exponent), wide), exponent
-
-
-def _times_power_of_two(x: Array, exponent: Array) -> Array:
-    """x·2^e in two products, because 2^e alone may be out of range, as no half of it is.
-
-    The exponent of a tree that holds float64 is cut for the other leaves, which are 0 beside it
-    then, or stay as good as 0.
-    """
-    most = 2 * (jnp.finfo(x.dtype).maxexp - 2)
-    exponent = jnp.clip(exponent, -most, most)
-    half = exponent // 2
-    first, second = (jnp.ldexp(jnp.ones((), x.dtype), e) for e in (half, exponent - half))
-    return x * first * second
+    return jax.tree.map(lambda g: times_power_of_two(g, -exponent), wide), exponent
 
 
 def _norm(tree: Any) -> Array:

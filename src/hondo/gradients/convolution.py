@@ -84,7 +84,24 @@ def conv_general_dilated(
         size = [(k - 1) * d + 1 for k, d in zip(rhs.shape, dilation, strict=False)]
         padding = lax.padtype_to_pads(lhs.shape[1:-1], size, strides, padding)
     pads = tuple((int(low), int(high)) for low, high in padding)
-    return _convolve(_Window(strides, pads, dilation), others.get("precision"), lhs, rhs)
+    window, precision = _Window(strides, pads, dilation), others.get("precision")
+    return _convolve(window, precision, *_varying_alike(lhs, rhs))
+
+
+def _varying_alike(*arrays: Array) -> list[Array]:
+    """The arrays, which shard_map then knows to vary alike, as a custom rule's cotangents must."""
+    axes = frozenset[str]().union(*map(_varying, arrays))
+    missing = [tuple(axes - _varying(array)) for array in arrays]
+    return [
+        lax.pcast(array, names, to="varying") if names else array
+        for array, names in zip(arrays, missing, strict=True)
+    ]
+
+
+def _varying(array: Array) -> frozenset[str]:
+    # The name of this attribute is young; without it there is nothing to be told.
+    manual = getattr(jax.typeof(array), "manual_axis_type", None)
+    return manual.varying if manual is not None else frozenset()
 
 
 def _channels_last(rank: int) -> Any:

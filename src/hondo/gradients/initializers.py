@@ -3,7 +3,7 @@ r"""Initialization (slides 14 and 15), for wherever `jax.nn.initializers` goes.
 Each function makes an initializer: a value that is called as `init(key, shape, dtype)`, takes every
 key that `jax.random` takes, and compares, hashes and pickles by its parameters. A draw is made in
 float32, in float64 for float64, and rounded to the dtype once; the same key gives the same bits
-eager, under jit and under vmap.
+eager, under jit and, with JAX's default kind of key, under vmap.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from typing import Any, Literal, Unpack
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array
 
-from hondo._checks import check_range, python_value
+from hondo._checks import check_range, check_scalar, python_value
 from hondo.gradients._draws import normal, uniform
 from hondo.gradients.fans import Axes, Layout, fans
 
@@ -41,6 +41,7 @@ def gaussian(variance: ArrayLike) -> Initializer:
     References:
         Slide 14, "Inicialización (1)".
     """
+    check_scalar("variance", variance)
     check_range("variance", variance, 0.0, repair="It is σ², not σ.")
     return _Gaussian(python_value(variance))
 

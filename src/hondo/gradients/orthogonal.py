@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array
 
-from hondo._checks import check_range, python_value
+from hondo._checks import check_range, check_scalar, python_value
 from hondo._dtypes import wide
 from hondo.gradients._draws import float_dtype
 from hondo.gradients.fans import Axes, fans
@@ -54,6 +54,7 @@ def orthogonal(
     References:
         Slide 11, "Mitigación"; Saxe et al. 2014, section 3; Mezzadri 2007 for the uniform draw.
     """
+    check_scalar("scale", scale)
     check_range("scale", scale, 0.0)
     return _Orthogonal(python_value(scale), in_axis, out_axis, batch_axis)
 

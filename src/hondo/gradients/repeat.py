@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from hondo._checks import check_count
+from hondo._checks import check_count, error
 
 Block = Callable[..., Any]
 
@@ -103,6 +103,9 @@ def unstack(tree: Any) -> list[Any]:
     Returns:
         The members, in order.
 
+    Raises:
+        ValueError: no leaf, or leading axes that differ.
+
     Example:
         >>> import hondo, jax.numpy as jnp
         >>> [member.item() for member in hondo.unstack(jnp.array([1.0, 2.0]))]
@@ -111,5 +114,8 @@ def unstack(tree: Any) -> list[Any]:
     References:
         Slide 13.
     """
-    count = jax.tree.leaves(tree)[0].shape[0]
+    counts = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(tree)}
+    if len(counts) != 1 or () in counts:
+        raise error("tree", sorted(counts), "stacked: one common leading axis")
+    ((count,),) = counts
     return [jax.tree.map(lambda leaf, i=i: leaf[i], tree) for i in range(count)]

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import jax
@@ -86,12 +85,24 @@ class _Scaled:
     factor: float
 
     def __call__(self, key: Any, shape: Sequence[int], dtype: DTypeLike = float) -> Array:
-        return _draw_scaled(self, key, tuple(shape), float_dtype(dtype))
+        arguments = self, key, tuple(shape), float_dtype(dtype)
+        # Already traced where its parameters are, which have no hash.
+        return _draw_scaled(*arguments) if _is_hashable(self) else _scaled_draw(*arguments)
+
+
+def _is_hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _scaled_draw(scaled: _Scaled, key: Any, shape: tuple[int, ...], dtype: Any) -> Array:
+    w = scaled.initializer(key, shape, wide(dtype))
+    return (scaled.factor * w).astype(dtype)
 
 
 # Under jit also when called outside of it: XLA then multiplies the two constant factors, this one
 # and the initializer's own, in both cases or in neither, and the same key gives the same bits.
-@partial(jax.jit, static_argnums=(0, 2, 3))
-def _draw_scaled(scaled: _Scaled, key: Any, shape: tuple[int, ...], dtype: Any) -> Array:
-    w = scaled.initializer(key, shape, wide(dtype))
-    return (scaled.factor * w).astype(dtype)
+_draw_scaled = jax.jit(_scaled_draw, static_argnums=(0, 2, 3))

@@ -86,7 +86,12 @@ def _about(
 
 def _residual_and_m2(n: Any, first: Array, second: Array) -> tuple[Array, Array]:
     residual = first / at_least_one(n)
-    return residual, jnp.maximum(second - first * residual, 0.0)
+    return residual, at_least_zero(second - first * residual)
+
+
+def at_least_zero(square: Array) -> Array:
+    """What rounding made negative is 0; at 0 itself the derivatives are whole, unlike maximum's."""
+    return jnp.where(square < 0.0, 0.0, square)
 
 
 # Jitted, because a branch is compiled anew whenever it is met outside a jit.

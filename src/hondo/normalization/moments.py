@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from hondo._checks import error
-from hondo.normalization._standardize import Statistics, at_least_one, statistics
+from hondo.normalization._standardize import Statistics, at_least_one, at_least_zero, statistics
 
 
 class Moments(NamedTuple):
@@ -168,7 +168,7 @@ def pool_moments(moments: Moments) -> Moments:
     residual = jnp.sum(weights * deviation, axis=0, keepdims=True)
     within = jnp.sum(moments.m2, axis=0, keepdims=True)
     spread = jnp.sum(moments.n * deviation * deviation, axis=0, keepdims=True)
-    between = jnp.maximum(spread - n * residual * residual, 0.0)
+    between = at_least_zero(spread - n * residual * residual)
     return jax.tree.map(lambda a: a[0], Moments(n, pivot + residual, within + between))
 
 

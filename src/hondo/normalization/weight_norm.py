@@ -1,10 +1,10 @@
 """Unit vectors, and weights with their length apart from their direction."""
 
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float
 
 from hondo._checks import error
+from hondo._norms import near_one
 from hondo.normalization._standardize import accumulation_dtype, feature_row
 
 
@@ -15,9 +15,9 @@ def l2_normalize(
 
     $$ y = \frac{x}{\lVert x \rVert_2}, \qquad y = 0 \text{ where } x = 0 $$
 
-    The entries are divided by the largest before they are squared, so that no sum of squares
-    over- or underflows: without any epsilon the norm is 1 for large and small x alike. At x = 0,
-    where there is no derivative, the gradient is 0.
+    The entries are scaled by a power of two near the largest before they are squared, so that no
+    sum of squares over- or underflows: without any epsilon the norm is 1 for every normal x, large
+    and small. At x = 0, where there is no derivative, the gradient is 0.
 
     Args:
         x: data of any shape.
@@ -38,11 +38,9 @@ def l2_normalize(
     References:
         Goodfellow et al. 2016, section 2.5.
     """
-    values = x.astype(accumulation_dtype(x))
-    largest = lax.stop_gradient(jnp.max(jnp.abs(values), axis, keepdims=True, initial=0.0))
-    some = largest > 0.0
-    scaled = values / jnp.where(some, largest, 1.0)
+    scaled, _ = near_one(x.astype(accumulation_dtype(x)), axis)
     square = jnp.sum(scaled * scaled, axis, keepdims=True)
+    some = square != 0.0
     unit = scaled / jnp.sqrt(jnp.where(some, square, 1.0))
     return jnp.where(some, unit, 0.0).astype(x.dtype)
 

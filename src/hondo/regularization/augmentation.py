@@ -62,7 +62,7 @@ def random_flip(
     check_scalar("probability", probability)
     check_choice("direction", direction, ("horizontal", "vertical"))
     axis = 1 if direction == "horizontal" else 0
-    flips = jax.random.bernoulli(key, probability)
+    flips = jax.random.bernoulli(key, jnp.asarray(probability).astype(jnp.float32))
     return jnp.where(flips, jnp.flip(image, axis), image)
 
 
@@ -115,7 +115,7 @@ def random_crop(
     check_choice("mode", mode, ("constant", "reflect", "edge"))
     rest = [(0, 0)] * (image.ndim - 2)
     padded = jnp.pad(image, [(padding, padding)] * 2 + rest, mode=mode)
-    window = _window(image.shape if size is None else size, padded.shape)
+    window = _window(image.shape[:2] if size is None else size, padded.shape)
     starts = [
         jax.random.randint(axis_key, (), 0, whole - part + 1, jnp.int32)
         for axis_key, whole, part in zip(jax.random.split(key), padded.shape, window, strict=False)
@@ -126,7 +126,9 @@ def random_crop(
 
 
 def _window(size: tuple[int, ...], whole: tuple[int, ...]) -> tuple[int, int]:
-    height, width = size[:2]
+    if len(size) != 2:
+        raise error("size", size, "a pair (height, width)", "The channels stay.")
+    height, width = size
     check_count("size", height)
     check_count("size", width)
     if height > whole[0] or width > whole[1]:
@@ -239,7 +241,8 @@ def random_box(
 
 
 def _interval(key: PRNGKeyArray, length: int, size: int | Array) -> Bool[Array, " length"]:
-    first = jax.random.randint(key, (), 0, length, jnp.int32) - jnp.int32(size) // 2
+    size = jnp.asarray(size).astype(jnp.int32)
+    first = jax.random.randint(key, (), 0, length, jnp.int32) - size // 2
     position = jnp.arange(length, dtype=jnp.int32)
     return (first <= position) & (position < first + size)
 

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from hondo._checks import check_range
+from hondo._checks import check_range, check_scalar
+from hondo._dtypes import wide
 from hondo._norms import Axes, project
 from hondo.regularization.roles import Where, is_weight, weight_mask
 
@@ -44,7 +45,8 @@ def proximal_l1(
         An optax transformation whose `update` needs the parameters.
 
     Raises:
-        ValueError: λ or η negative or NaN; a rule that chooses nothing; no parameters given.
+        ValueError: λ or η negative or NaN, λ an array; a rule that chooses nothing; no parameters
+            given.
 
     Example:
         >>> import hondo, jax.numpy as jnp, optax
@@ -58,16 +60,18 @@ def proximal_l1(
     References:
         Slide 3, the first norm; Parikh and Boyd 2014, section 6.5.2.
     """
+    check_scalar("strength", strength)
     check_range("strength", strength, 0.0)
     if not callable(learning_rate):
         check_range("learning_rate", learning_rate, 0.0)
 
     def shrink(w: Array, rate: Any) -> Array:
-        threshold = jnp.asarray(rate, w.dtype) * jnp.asarray(strength, w.dtype) / 2
-        return jnp.sign(w) * jnp.maximum(jnp.abs(w) - threshold, 0)
+        broad = w.astype(wide(w.dtype))
+        threshold = jnp.asarray(rate, broad.dtype) * jnp.asarray(strength, broad.dtype) / 2
+        return (jnp.sign(broad) * jnp.maximum(jnp.abs(broad) - threshold, 0)).astype(w.dtype)
 
     def init(params: Any) -> ProximalState:
-        weight_mask(params, where)
+        _check_choice_of(params, where)
         return ProximalState(jnp.zeros((), jnp.int32))
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
@@ -97,7 +101,7 @@ def max_norm(
         An optax transformation whose `update` needs the parameters; put it last in the chain.
 
     Raises:
-        ValueError: c negative or NaN; a rule that chooses nothing; no parameters given.
+        ValueError: c negative, NaN or an array; a rule that chooses nothing; no parameters given.
 
     Example:
         >>> import hondo, jax.numpy as jnp, optax
@@ -111,19 +115,26 @@ def max_norm(
     References:
         Slide 3; Srebro and Shraibman 2005; Srivastava et al. 2014, section 5.1.
     """
+    check_scalar("limit", limit)
     check_range("limit", limit, 0.0)
 
     def bounded(w: Array) -> Array:
         return project(w, tuple(range(w.ndim - 1)) if axis is None else axis, limit)
 
     def init(params: Any) -> optax.EmptyState:
-        weight_mask(params, where)
+        _check_choice_of(params, where)
         return optax.EmptyState()
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         return _moved(updates, params, where, bounded), state
 
     return optax.GradientTransformation(init, update)
+
+
+def _check_choice_of(params: Any, where: Where) -> None:
+    # Not of a tree without leaves, with which optax.tree_map_params asks for the state's form.
+    if jax.tree.leaves(params):
+        weight_mask(params, where)
 
 
 def _moved(updates: Any, params: Any, where: Where, move: Callable[[Array], Array]) -> Any:

@@ -104,6 +104,7 @@ def _shifted(logits: Array) -> Array:
 
 def _of_classes(logits: Array, classes: Array) -> Array:
     # The number of classes need not fit the dtype of a class: of 256, none is too large for uint8.
+    classes = jnp.asarray(classes)
     classes = classes.astype(jnp.int32) if classes.dtype.itemsize < 4 else classes
     # By comparison, not by index: the gradient of an index is a scatter, a loop of its own.
     index = lax.broadcasted_iota(classes.dtype, logits.shape, logits.ndim - 1)
@@ -113,4 +114,8 @@ def _of_classes(logits: Array, classes: Array) -> Array:
 
 
 def _of_probabilities(logits: Array, probabilities: Array) -> Array:
-    return optax.softmax_cross_entropy(logits, probabilities.astype(logits.dtype))
+    probabilities = probabilities.astype(logits.dtype)
+    log_p = jax.nn.log_softmax(logits, axis=-1)
+    # A class that is impossible and has no share of the target adds nothing.
+    nothing = (probabilities == 0) & (log_p == -jnp.inf)
+    return -jnp.sum(probabilities * jnp.where(nothing, 0, log_p), axis=-1)

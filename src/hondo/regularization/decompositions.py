@@ -199,7 +199,7 @@ def _shares(weights: Array | None, predictions: Array) -> Array:
     if weights.shape != (members,):
         raise error("the shape of weights", weights.shape, f"({members},)")
     check_range("weights", weights, 0.0)
-    if not isinstance(weights, Tracer) and not np.any(weights):
+    if not isinstance(weights, Tracer) and not np.any(np.asarray(weights)):
         raise error("weights", weights, "positive for some member")
     weights = weights.astype(predictions.dtype)
     return (weights / jnp.sum(weights)).reshape((members,) + (1,) * (predictions.ndim - 1))

@@ -117,7 +117,7 @@ def average_log_probabilities(
     _check_members_axis(axis, logits.ndim)
     log_p = jax.nn.log_softmax(logits.astype(wide(logits.dtype)), axis=-1)
     # A class that no member thinks possible would give the logsumexp a gradient of NaN.
-    possible = jnp.any(log_p > -jnp.inf, axis=axis)
+    possible = ~jnp.all(log_p == -jnp.inf, axis=axis)
     total = jax.nn.logsumexp(jnp.where(jnp.expand_dims(possible, axis), log_p, 0), axis=axis)
     log_mean = jnp.where(possible, total - math.log(logits.shape[axis]), -jnp.inf)
     return log_mean.astype(logits.dtype)

@@ -81,7 +81,9 @@ def _scales(flat: list[Array]) -> Float[Array, " tasks"]:
     """A power of two near each task's largest entry, so that no square over- or underflows."""
     largest = [jnp.max(jnp.abs(rows), axis=1, initial=0) for rows in flat]
     _, exponents = jnp.frexp(functools.reduce(jnp.maximum, largest))
-    return jnp.ldexp(jnp.ones_like(largest[0]), exponents - 1)
+    # One less at the very top, where its reciprocal would not be a normal number.
+    most = jnp.finfo(largest[0].dtype).maxexp - 2
+    return jnp.ldexp(jnp.ones_like(largest[0]), jnp.minimum(exponents - 1, most))
 
 
 def _surgery(
@@ -96,5 +98,6 @@ def _surgery(
         share = jnp.where(conflicts, product / jnp.where(square > 0, square, 1), 0)
         return coefficients.at[other].add(-share), None
 
-    own = (jnp.arange(order.size) == task).astype(gram.dtype)
+    # With a zero of the gram matrix, so that shard_map knows it to vary where that does.
+    own = (jnp.arange(order.size) == task).astype(gram.dtype) + 0 * gram[0]
     return lax.scan(project, own, order)[0]

@@ -121,7 +121,8 @@ def _bernoulli(key: PRNGKeyArray, keep_prob: Array, shape: tuple[int, ...]) -> A
     # XLA fuses no branch with what uses it. Fused, twenty rounds would be computed anew for the
     # backward pass, and in loops that LLVM makes slower ones of.
     def in_memory() -> Array:
-        return lax.cond(lax.optimization_barrier(True), draw, lambda: jnp.zeros(shape, bool))
+        # Zeros like a draw, so that shard_map knows them to vary where the key does.
+        return lax.cond(lax.optimization_barrier(True), draw, lambda: jnp.zeros_like(draw()))
 
     return lax.platform_dependent(cpu=in_memory, default=draw)
 

@@ -37,7 +37,8 @@ def mixup(
 
     Raises:
         TypeError: the key is not a typed PRNG key.
-        ValueError: α negative, NaN or no scalar, examples of different shapes, integer arrays.
+        ValueError: α negative, NaN or no scalar, examples of different shapes or dtypes, integer
+            arrays.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -83,8 +84,8 @@ def cutmix(
 
     Raises:
         TypeError: the key is not a typed PRNG key.
-        ValueError: α negative, NaN or no scalar, examples of different shapes, an integer target,
-            an image of fewer than two axes.
+        ValueError: α negative, NaN or no scalar, examples of different shapes or dtypes, an integer
+            target, an image of fewer than two axes.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -136,7 +137,9 @@ def _check_pair(key: PRNGKeyArray, first: Example, second: Example, alpha: Array
     check_key(key)
     check_range("alpha", alpha, 0.0)
     check_scalar("alpha", alpha)
-    shapes, others = ([array.shape for array in example] for example in (first, second))
-    if shapes != others:
-        raise error("the shapes of second", others, f"those of first, {shapes}")
+    forms, others = (
+        [f"{array.dtype}{list(array.shape)}" for array in example] for example in (first, second)
+    )
+    if forms != others:
+        raise error("second", ", ".join(others), f"of the shapes and dtypes of first, {forms}")
     check_floating("target", first[1], "jax.nn.one_hot makes probabilities of classes.")

@@ -71,10 +71,11 @@ def monte_carlo(
         sample = function(jax.random.fold_in(key, index))
         return _update(moments, sample, index), None
 
-    shapes = jax.eval_shape(function, key)
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, wide(leaf.dtype)), shapes)
+    # Of a sample's own arrays, which know their shards as well as their shapes.
+    like = jax.tree.map(jnp.asarray, function(key))
+    zeros = jax.tree.map(lambda leaf: jnp.zeros_like(leaf, wide(leaf.dtype)), like)
     moments, _ = lax.scan(step, MonteCarloMoments(zeros, zeros), jnp.arange(n_samples))
-    return MonteCarloMoments(*(jax.tree.map(_narrow, tree, shapes) for tree in moments))
+    return MonteCarloMoments(*(jax.tree.map(_narrow, tree, like) for tree in moments))
 
 
 def _update(moments: MonteCarloMoments, sample: Any, index: Array) -> MonteCarloMoments:

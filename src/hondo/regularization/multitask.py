@@ -1,5 +1,6 @@
 """Multitask learning (slide 5): one representation, many heads, one objective."""
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
-from hondo._checks import check_range, error
+from hondo._checks import check_range, check_scalar, error, python_value
 from hondo._dtypes import wide
 
 
@@ -85,8 +86,8 @@ def multitask_loss(
         $J$, float32 (float64 if a loss is).
 
     Raises:
-        ValueError: a weight that is negative, infinite or NaN; losses and weights of different
-            tasks.
+        ValueError: a weight that is negative, infinite or NaN; a weight or a loss that is an
+            array; losses and weights of different tasks.
 
     Example:
         >>> from hondo import multitask_loss
@@ -99,13 +100,15 @@ def multitask_loss(
     """
     _check_tasks("weights", weights, losses)
     for task, weight in weights.items():
+        check_scalar(f"weights[{task!r}]", weight)
+        check_scalar(f"losses[{task!r}]", losses[task])
         check_range(f"weights[{task!r}]", weight, 0.0)
     used = [task for task in sorted(losses) if _may_count(weights[task])]
     return _total([_weighted(weights[task], losses[task]) for task in used])
 
 
 def _may_count(weight: ArrayLike) -> bool:
-    return isinstance(weight, Tracer) or bool(weight != 0)
+    return isinstance(weight, Tracer) or python_value(weight) != 0
 
 
 def _weighted(weight: ArrayLike, loss: ArrayLike) -> Array:
@@ -166,8 +169,14 @@ def uncertainty_weighting(
         loss = jnp.where(there, _accumulable(losses[task]), 0)
         s = jnp.asarray(log_variances[task]).astype(loss.dtype)
         c = 1.0 if task in classification else 0.5
-        terms.append(jnp.where(there, c * jnp.exp(-s) * loss + s / 2, 0))
+        # A loss of 0 weighs nothing, however far exp(-s) is beyond the range.
+        exponent = jnp.where(loss == 0, jnp.minimum(-s, _most(s)), -s)
+        terms.append(jnp.where(there, c * jnp.exp(exponent) * loss + s / 2, 0))
     return _total(terms)
+
+
+def _most(s: Array) -> float:
+    return math.floor(math.log(float(jnp.finfo(s.dtype).max)))
 
 
 def _total(terms: list[Array]) -> Array:

@@ -15,6 +15,7 @@ from hondo._checks import (
     check_scalar,
 )
 from hondo._dtypes import wide as accumulator
+from hondo._exactly import exactly
 from hondo.regularization.roles import Where, is_weight, weight_mask
 
 Scale = float | Float[Array, ""]
@@ -54,7 +55,7 @@ def gaussian_noise(
     wide = accumulator(x.dtype)
     sigma = jnp.asarray(std, wide)
     noise = sigma * jax.random.normal(key, x.shape, wide)
-    return jnp.where(sigma == 0, x, (x.astype(wide) + noise).astype(x.dtype))
+    return exactly(sigma == 0, x, (x.astype(wide) + noise).astype(x.dtype))
 
 
 def label_smoothing(
@@ -85,7 +86,7 @@ def label_smoothing(
     check_floating("labels", labels, "jax.nn.one_hot makes probabilities of classes.")
     epsilon = jnp.asarray(amount, accumulator(labels.dtype))
     smooth = labels.astype(epsilon.dtype) * (1 - epsilon) + epsilon / labels.shape[-1]
-    return jnp.where(epsilon == 0, labels, smooth.astype(labels.dtype))
+    return exactly(epsilon == 0, labels, smooth.astype(labels.dtype))
 
 
 def parameter_noise(key: PRNGKeyArray, params: Any, *, std: Scale, where: Where = is_weight) -> Any:

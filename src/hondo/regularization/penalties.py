@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from hondo._checks import check_range
+from hondo._checks import check_range, check_scalar, python_value
 from hondo._dtypes import wide as accumulator
 from hondo.regularization.roles import Where, chosen, is_weight
 
@@ -103,8 +103,9 @@ def elastic_net_penalty(
 
 
 def _penalty(params: Any, strength: Strength, where: Where, of: Callable[[Any], Any]) -> Array:
+    check_scalar("strength", strength)
     check_range("strength", strength, 0.0, repair="λ = 0 is no penalty.")
-    leaves = chosen(params, where)
+    leaves, strength = chosen(params, where), python_value(strength)
     if not isinstance(strength, Tracer) and strength == 0:
         return jnp.zeros((), _wide(leaves[0]))
     total = sum(jnp.sum(of(leaf.astype(_wide(leaf)))) for leaf in leaves)

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Num, PRNGKeyArray, Shaped
 
 from hondo._checks import check_key, check_range, check_scalar, error
 from hondo._dtypes import wide
+from hondo._exactly import exactly
 from hondo.regularization.augmentation import check_image
 
 
@@ -58,6 +59,8 @@ def rotate(
     rotated = jax.vmap(plane, in_axes=2, out_axes=2)(planes).reshape(image.shape)
     if jnp.issubdtype(image.dtype, jnp.integer):
         rotated = jnp.round(rotated)
+    if jnp.issubdtype(image.dtype, jnp.floating):
+        return exactly(angle == 0, image, rotated.astype(image.dtype))
     return jnp.where(angle == 0, image, rotated.astype(image.dtype))
 
 

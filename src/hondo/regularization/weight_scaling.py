@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from hondo._dtypes import wide
+from hondo._exactly import exactly
 from hondo.regularization.masks import check_keep_prob
 from hondo.regularization.roles import Path, Where, is_weight, weight_mask
 
@@ -95,4 +96,4 @@ def _scale(leaf: Any, keep_prob: ArrayLike, is_chosen: bool) -> Any:
     keep = jnp.asarray(keep_prob).astype(wide(leaf.dtype))
     scaled = (leaf.astype(keep.dtype) * keep).astype(leaf.dtype)
     # Selected, because a product by 1 may flush subnormal numbers to zero.
-    return jnp.where(keep == 1.0, leaf, scaled)
+    return exactly(keep == 1.0, leaf, scaled)

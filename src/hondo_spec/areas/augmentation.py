@@ -3,6 +3,7 @@
 import numpy as np
 
 from hondo_spec import draws, statistics
+from hondo_spec.areas.randomness import OTHERS, apart
 from hondo_spec.bounds import gamma
 from hondo_spec.property import prop
 from hondo_spec.results import Check, Exact, Holds
@@ -30,39 +31,59 @@ def _aug_01(flip, quarter_turn=None, *, images):
             yield Exact(f"{turns} quarter turns", turned, np.rot90(square, turns, axes=(1, 2)))
 
 
+def _images(count, height, width, channels=2):
+    """Images of unlike pixels and what is added for each of them: the first 64 are unlike too."""
+    place = np.arange(height * width * channels, dtype=np.float32)
+    own = place.size * (np.arange(count, dtype=np.float32) % 64)[:, None, None, None]
+    return place.reshape(height, width, channels) + own, own
+
+
+def _flipped(new, images):
+    """Which of the images are mirrored, and what they all are if none is anything else."""
+    mirrored = images[:, :, ::-1]
+    flipped = np.all(new == mirrored, axis=(1, 2, 3))
+    return flipped, np.where(flipped[:, None, None, None], mirrored, images)
+
+
 @prop(
     "AUG-02",
     "X M",
-    "a label stays with its image",
+    "a label stays with its image, which is that of before or its mirror",
     formula=r"(x_e, y_e) \mapsto (T_e x_e, y_e)",
     source="slide 2; Goodfellow et al. 2016, section 7.4",
     symbols="on_images compose",
     seed=draws.seeds,
 )
 def _aug_02(augment, *, seed):
-    labels = np.arange(8, dtype=np.float32)
-    images = np.broadcast_to(labels[:, None, None, None], (8, 4, 4, 1)).copy()
+    labels = np.arange(64, dtype=np.float32)
+    images, _ = _images(64, 3, 4)
     new_images, new_labels = map(np.asarray, augment(seed, images, labels))
-    yield Exact("labels of the images", new_images, images[new_labels.astype(int)])
     yield Exact("every example once", np.sort(new_labels), labels)
+    flipped, want = _flipped(new_images, images[new_labels.astype(int)])
+    yield Exact("images of the labels", new_images, want)
+    # 64 coins fall alike but once in 10^19.
+    yield Holds("some are flipped, not all", 0 < np.sum(flipped) < 64, flipped)
 
 
 @prop(
     "AUG-03",
     "S M",
-    "every example is flipped by a coin of its own",
+    "every example is flipped left to right by a coin of its own",
     formula=r"\text{flipped}_e \sim \mathrm{Bernoulli}(\tfrac12)",
     source="slide 2",
     symbols="random_flip",
     seed=(0, 1),
 )
 def _aug_03(random_flip, samples, *, seed):
-    count = samples // 16
-    images = np.tile(np.arange(4, dtype=np.float32)[None, None, :, None], (count, 1, 1, 1))
-    first, second = (np.asarray(random_flip(k, images))[:, 0, 0, 0] > 0 for k in (seed, seed + 9))
-    yield statistics.binomial("flipped", first.sum(), count, 0.5, effect=0.05)
-    yield statistics.agreement("neighbours", first[::2], first[1::2], 0.5, effect=0.07)
-    yield statistics.agreement("two seeds", first, second, 0.5, effect=0.05)
+    images, _ = _images(samples // 16 // 6 * 6, 3, 4)
+    new = np.asarray(random_flip(seed, images))
+    first, want = _flipped(new, images)
+    yield Exact("image or mirror", new, want)
+    yield statistics.binomial("flipped", np.sum(first), first.size, 0.5, effect=0.05)
+    yield from apart("examples", first, 0, 0.5, effect=0.08)
+    for other in OTHERS:
+        second, _ = _flipped(np.asarray(random_flip(seed + other, images)), images)
+        yield statistics.agreement(f"seed {other} on", first, second, 0.5, effect=0.05)
 
 
 @prop(
@@ -75,31 +96,35 @@ def _aug_03(random_flip, samples, *, seed):
     seed=(0, 1),
 )
 def _aug_04(random_crop, samples, *, seed):
-    count, size, full = samples // 16, 5, 8
-    place = np.arange(full * full, dtype=np.float32).reshape(1, full, full, 1)
-    crops = np.asarray(random_crop(seed, np.tile(place, (count, 1, 1, 1)), size))
-    corner = crops[:, 0, 0, 0].astype(int)
-    window = np.arange(size)[:, None] * full + np.arange(size)
-    yield Exact("window", crops[..., 0], corner[:, None, None] + window)
-    for axis, offset in (("rows", corner // full), ("columns", corner % full)):
-        for k in range(full - size + 1):
+    size, (height, width) = 5, (8, 10)
+    images, own = _images(samples // 16 // 6 * 6, height, width)
+    crops = np.asarray(random_crop(seed, images, size))
+    corner = ((crops[:, 0, 0, 0] - own[:, 0, 0, 0]) // 2).astype(int)
+    offsets = {"rows": (corner // width, height), "columns": (corner % width, width)}
+    window = images[0, :size, :size]
+    yield Exact("window", crops, window + 2 * corner[:, None, None, None] + own)
+    for axis, (offset, length) in offsets.items():
+        for k in range(places := length - size + 1):
             hits = np.sum(offset == k)
-            yield statistics.binomial(f"{axis}, offset {k}", hits, count, 0.25, effect=0.05)
+            yield statistics.binomial(f"{axis}, offset {k}", hits, corner.size, 1 / places, 0.05)
     # An offset of its own for each axis, each image and each seed.
-    other = np.asarray(random_crop(seed + 9, np.tile(place, (count, 1, 1, 1)), size))[:, 0, 0, 0]
-    pairs = {
-        "rows and columns": (corner // full, corner % full, 1 / 4),
-        "neighbours": (corner[::2], corner[1::2], 1 / 16),
-        "two seeds": (corner, other, 1 / 16),
-    }
+    pairs = {"rows and columns": (corner // width, corner % width, 1 / 6)}
+    for lag in (1, corner.size // 3, corner.size // 2):
+        first = np.arange(corner.size - lag)
+        first = first[first // lag % 2 == 0]
+        pairs[f"{lag} apart"] = (corner[first], corner[first + lag], 1 / 24)
+    for other in OTHERS:
+        anew = np.asarray(random_crop(seed + other, images, size))[:, 0, 0, 0] - own[:, 0, 0, 0]
+        pairs[f"seed {other} on"] = (corner, anew // 2, 1 / 24)
     for what, (one, two, chance) in pairs.items():
-        yield statistics.binomial(what, np.sum(one == two), one.size, chance, effect=0.05)
+        hits = np.sum(one == two)
+        yield statistics.binomial(what, hits, one.size, chance, effect=min(0.05, chance))
 
 
 @prop(
     "AUG-05",
     "B M",
-    "mixup mixes images and labels by the same weight and partner",
+    "mixup mixes images and labels by the same weight and partner, which the seed decides",
     formula=r"\tilde x = \lambda x + (1-\lambda)x',\ \tilde y = \lambda y + (1-\lambda)y'",
     source="slide 2; Zhang et al. 2018, equation 1",
     symbols="mixup",
@@ -107,16 +132,21 @@ def _aug_04(random_crop, samples, *, seed):
 )
 def _aug_05(mixup, *, seed):
     labels = np.eye(4, dtype=np.float32)
-    images = np.tile(labels[:, None, None, :], (1, 2, 2, 1))
-    proper = []
+    pixels = draws.single([[1, 2], [3, 4]])[..., None]
+    images, largest, answers = pixels * labels[:, None, None, :], [], set()
     for k in range(16 * seed, 16 * seed + 16):
         mixed, mixed_labels = map(np.asarray, mixup(k, images, labels))
-        yield Check("image and label", mixed[:, 0, 0], mixed_labels, gamma(6))
+        want = np.float64(pixels) * mixed_labels[:, None, None, :]
+        yield Check("image and label", mixed, want, gamma(6) * np.broadcast_to(pixels, want.shape))
         yield Check("sum", np.sum(np.float64(mixed_labels), axis=-1), np.ones(4), gamma(6))
         yield Holds("weights in [0, 1]", (mixed_labels >= 0) & (mixed_labels <= 1 + gamma(6)))
-        proper.append(np.any((mixed_labels > gamma(6)) & (mixed_labels < 1 - gamma(6))))
-    # At α ≥ 0.2 one draw of all mixes nothing at most once in nine: none of 16, once in 10^15.
-    yield Holds("something is mixed", np.any(proper), proper)
+        largest.extend(np.max(mixed_labels, axis=-1))
+        answers.add(mixed_labels.tobytes())
+    # At α ≥ 0.2 one draw of all mixes nothing at most once in nine: 15 of 16, once in 10^13.
+    proper = [weight for weight in largest if weight < 1 - gamma(6)]
+    spread = max(proper, default=0) - min(proper, default=0)
+    yield Holds("mixed by more than one weight", spread > gamma(6), largest)
+    yield Holds("the seed decides", len(answers) > 1, largest)
 
 
 @prop(

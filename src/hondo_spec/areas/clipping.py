@@ -5,18 +5,18 @@ import math
 import numpy as np
 
 from hondo_spec import draws
-from hondo_spec.bounds import GRID, gamma
+from hondo_spec.bounds import GRID, UNITS, gamma
 from hondo_spec.property import prop
 from hondo_spec.results import Check, Exact, Holds, refused
 
 SOURCE = "slide 11; Pascanu, Mikolov and Bengio 2013, algorithm 1"
 LIMITS = (0.25, 1.0, 1e10)
-TINY = 9 * float(np.finfo(np.float32).tiny)
-BOUND = gamma(9 + 4)
+TINY = draws.TREE_SIZE * float(np.finfo(np.float32).tiny)
+BOUND = gamma(draws.TREE_SIZE + 5)
 
 
 def _flushed(limit) -> float:
-    """What is lost where code flushes numbers below the smallest normal one, in nine entries."""
+    """What is lost where code flushes numbers below the smallest normal one, in every entry."""
     return TINY * max(limit, 1.0)
 
 
@@ -31,14 +31,15 @@ def _flat(tree) -> np.ndarray:
 @prop(
     "CLP-01",
     "X M",
-    "clipping by value clamps every entry; it is idempotent and odd",
+    "clipping by value clamps every entry; it is idempotent and odd; what is not finite is clamped "
+    "too, with NaN left as it is, or follows the declared policy",
     formula=r"g' = \min(\max(g, -c), c)",
     source="slide 11; Goodfellow et al. 2016, section 10.11.1",
     symbols="clip_by_value",
     tree=draws.trees(),
-    limit=LIMITS,
+    limit=(0.0, *LIMITS),
 )
-def _clp_01(clip_by_value, *, tree, limit):
+def _clp_01(clip_by_value, conventions, *, tree, limit):
     clipped = clip_by_value(tree, limit)
     for name, leaf in tree.items():
         yield Exact(name, clipped[name], np.clip(leaf, -np.float32(limit), np.float32(limit)))
@@ -47,6 +48,24 @@ def _clp_01(clip_by_value, *, tree, limit):
     for name in tree:
         yield Exact("twice", again[name], clipped[name])
         yield Exact("odd", negative[name], -np.asarray(clipped[name]))
+    policy = conventions.get("nonfinite", "propagate")
+    for bad in (math.inf, -math.inf, math.nan):
+        hard = {"a": draws.single([bad, 4.0]), "b": draws.single([-3.0])}
+        if not (policy == "error" and refused(clip_by_value, hard, 1.0)):
+            yield _clamped(_flat(clip_by_value(hard, 1.0)), bad, policy)
+
+
+def _clamped(got, bad, policy) -> Holds:
+    """Whether [bad, 4, −3] is clamped to ±1, or becomes what the policy makes of it."""
+    by_policy = {
+        "propagate": [[bad, 1, -1], [bad, 4, -3]],
+        "zero": [[0, 1, -1]],
+        "skip": [[0, 0, 0]],
+        "error": [],
+    }
+    right = [np.clip([bad, 4, -3], -1, 1), *by_policy[policy]]
+    same = [np.array_equal(got, want, equal_nan=True) for want in right]
+    return Holds(f"[{bad}, 4, −3] clamped, or by the policy {policy!r}", any(same), got)
 
 
 @prop(
@@ -57,11 +76,13 @@ def _clp_01(clip_by_value, *, tree, limit):
     source=SOURCE,
     symbols="clip_by_global_norm",
     tree=draws.trees(),
-    limit=LIMITS,
+    limit=(0.0, *LIMITS),
 )
 def _clp_02(clip_by_global_norm, *, tree, limit):
-    reached = _norm(clip_by_global_norm(tree, limit))
-    return Holds("norm ≤ limit", reached <= limit * (1 + BOUND) + _flushed(limit), reached)
+    # That a limit of 0 leaves zeros alone is CLP-06.
+    if limit or _norm(tree) > GRID:
+        reached = _norm(clip_by_global_norm(tree, limit))
+        yield Holds("norm ≤ limit", reached <= limit * (1 + BOUND) + _flushed(limit), reached)
 
 
 @prop(
@@ -114,7 +135,8 @@ def _clp_04(clip_by_global_norm, *, tree, limit):
 )
 def _clp_05(clip_by_global_norm, *, tree, factor):
     limit = _norm(tree) * factor
-    if limit > TINY / gamma(1):
+    # What happens where squares underflow is CLP-07.
+    if limit > math.sqrt(TINY / gamma(1)):
         reached = _norm(clip_by_global_norm(tree, limit))
         yield Check("norm", reached, limit, BOUND * limit + _flushed(limit))
 
@@ -140,6 +162,8 @@ HARD = (
     ("float16", (300.0, 400.0), 1.0),
     ("float32", (3e19, 4e19), 1.0),
     ("float32", (3e-25, 4e-25), 1e-30),
+    # A running sum of ones stays at 256 in bfloat16.
+    *(("bfloat16", (1.0,) * 1024, 1.0) for name in draws.HALVES if name == "bfloat16"),
 )
 
 
@@ -158,8 +182,8 @@ def _clp_07(clip_by_global_norm, *, case):
     exact = leaf.astype(np.float64)
     want = exact * (limit / math.sqrt(float(np.sum(exact**2))))
     got = np.asarray(clip_by_global_norm({"a": leaf}, limit)["a"])
-    unit = float(np.finfo(dtype).eps) / 2
-    return Check("g'", got.astype(np.float64), want, (gamma(8) + 2 * unit) * np.abs(want))
+    rounding = gamma(exact.size + 6) + 2 * UNITS[dtype]
+    return Check("g'", got.astype(np.float64), want, rounding * np.abs(want))
 
 
 @prop(
@@ -174,16 +198,19 @@ def _clp_07(clip_by_global_norm, *, case):
     limit=(10.0, 1.0),
 )
 def _clp_08(clip_by_global_norm, conventions, *, bad, limit):
-    tree = {"a": draws.single([bad, 4.0]), "b": draws.single([3.0])}
     policy = conventions.get("nonfinite", "propagate")
-    if policy == "error":
-        return Holds("raises", refused(clip_by_global_norm, tree, limit))
-    factor = {"propagate": 1.0, "zero": min(1.0, limit / 5), "skip": 0.0}[policy]
-    first = bad if policy == "propagate" else 0.0
-    want = np.array([first, 4 * factor, 3 * factor])
-    got = _flat(clip_by_global_norm(tree, limit))
-    places = [Exact("the non-finite entry", got[:1], want[:1])]
-    return [*places, Check("the others", got[1:], want[1:], BOUND * want[1:], 1.0)]
+    factor = {"zero": min(1.0, limit / 5), "skip": 0.0}.get(policy, 1.0)
+    for place in range(3):
+        values = draws.single(np.insert([4.0, 3.0], place, bad))
+        tree = {"a": values[:1], "b": values[1:2], "c": values[2:]}
+        if policy == "error":
+            yield Holds("raises", refused(clip_by_global_norm, tree, limit))
+            continue
+        got = _flat(clip_by_global_norm(tree, limit))
+        want = bad if policy == "propagate" else 0.0
+        yield Exact(f"non-finite entry, leaf {place}", got[place], np.float64(want))
+        others = factor * draws.double([4, 3])
+        yield Check("the others", np.delete(got, place), others, BOUND * others, 1.0)
 
 
 @prop(

@@ -19,11 +19,11 @@ BAD = {
     "std": (-0.5, np.nan),
 }
 GOOD = {
-    "keep_prob": (0.5, 1.0),
+    "keep_prob": (0.0, 0.5, 1.0),
     "strength": (0.0, 2.0),
     "epsilon": (0.001, 1.0),
     "patience": (1, 7),
-    "limit": (0.5, 10.0),
+    "limit": (0.0, 0.5, 10.0),
     "std": (0.0, 3.0),
 }
 
@@ -73,27 +73,37 @@ def _xct_01(
 @prop(
     "XCT-02",
     "T M",
-    "the dtype and the shape of the data are kept, and no input is written to",
+    "the dtype and the shape of the data are kept, in a tree those of each leaf, and no input is "
+    "written to",
     formula=r"\operatorname{dtype}(y) = \operatorname{dtype}(x)",
     source="the contract of every function",
-    symbols="batch_norm inverted_dropout clip_by_global_norm",
+    symbols="batch_norm inverted_dropout clip_by_global_norm clip_by_value gaussian_noise",
     dtype=("float32", *draws.HALVES),
     shape=((4, 3), (2, 5, 3), (2, 3, 3, 3)),
 )
-def _xct_02(batch_norm, dropout=None, clip_by_global_norm=None, *, dtype, shape):
+def _xct_02(
+    batch_norm, dropout=None, clip_by_global_norm=None, clip_by_value=None, gaussian_noise=None,
+    *, dtype, shape,
+):  # fmt: skip
     x = np.random.default_rng(0).normal(size=shape).astype(dtype)
     kept, zero, one = x.copy(), np.zeros(3, np.float32), np.ones(3, np.float32)
     y, *new = batch_norm(x, zero, one, one, zero, 0.9, EPS)
     widths = [np.asarray(statistic).dtype.itemsize for statistic in new]
     yield Holds("running statistics in at least 32 bits", min(widths) >= 4, widths)
-    results = {"batch norm": y}
+    results = {"batch norm": (y, x)}
     if dropout is not None:
-        results["dropout"] = dropout(0, x, 0.5)
+        results["dropout"] = (dropout(0, x, 0.5), x)
     if clip_by_global_norm is not None:
-        results["clipping"] = clip_by_global_norm({"a": x}, 1.0)["a"]
-    for name, y in results.items():
-        found = str(np.asarray(y).dtype), np.shape(y)
-        yield Holds(f"dtype and shape of {name}", found == (dtype, shape), found)
+        clipped = clip_by_global_norm({"a": one, "b": x}, 1.0)
+        results |= {"a, clipped": (clipped["a"], one), "b, clipped": (clipped["b"], x)}
+    # One shape is enough for what goes by entry; the reference's clamp makes float32 of halves.
+    if clip_by_value is not None and dtype == "float32" and x.ndim == 2:
+        results["clamping"] = (clip_by_value({"a": x}, 1.0)["a"], x)
+    if gaussian_noise is not None and x.ndim == 2:
+        results["noise"] = (gaussian_noise(0, x, 1.0), x)
+    for name, (y, data) in results.items():
+        found, want = ((str(np.asarray(z).dtype), np.shape(z)) for z in (y, data))
+        yield Holds(f"dtype and shape of {name}", found == want, found)
     yield Exact("x", x.astype(np.float32), kept.astype(np.float32))
 
 

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 
 from hondo_spec import draws, statistics
-from hondo_spec.bounds import U64, gamma, ulps
+from hondo_spec.areas.randomness import apart, rows
+from hondo_spec.bounds import U64, UNITS, gamma, ulps
 from hondo_spec.property import prop
 from hondo_spec.results import Check, Exact
 
@@ -15,6 +16,8 @@ INFERENCE = "slide 8; Srivastava et al. 2014, section 4"
 PROBABILITIES = (0.1, 0.2, 0.37, 0.8, 0.9, 0.99)
 FEW = (0.2, 0.8)
 BOTH = "dropout inverted_dropout"
+# Features, sequences and images of 96 units each.
+EXAMPLES = ((0.2, (96,)), (0.8, (12, 8)), (0.8, (4, 3, 8)))
 
 
 def _factor(conventions, keep_prob) -> float:
@@ -22,8 +25,13 @@ def _factor(conventions, keep_prob) -> float:
     return 1.0 if conventions.get("dropout", "inverted") == "lecture" else 1.0 / keep_prob
 
 
-def _kept(dropout, seed, shape, keep_prob) -> np.ndarray:
-    return np.asarray(dropout(seed, np.ones(shape, np.float32), keep_prob)) != 0
+def _kept(dropout, seed, shape, keep_prob, dtype="float32") -> np.ndarray:
+    return np.asarray(dropout(seed, np.ones(shape, dtype), keep_prob)) != 0
+
+
+def _slack(dtype) -> float:
+    """The factor is within two units in the last place, and its product with x is rounded."""
+    return ulps(2, UNITS[dtype]) + gamma(1, UNITS[dtype])
 
 
 @prop(
@@ -40,8 +48,7 @@ def _kept(dropout, seed, shape, keep_prob) -> np.ndarray:
 def _drp_01(dropout, conventions, *, x, keep_prob, seed):
     y = np.asarray(dropout(seed, x, keep_prob))
     want = np.where(y != 0, np.float64(x) * _factor(conventions, keep_prob), 0.0)
-    # The factor is within two units in the last place, and its product with x is rounded.
-    return Check("y", y, want, (ulps(2) + gamma(1)) * np.abs(want))
+    return Check("y", y, want, _slack("float32") * np.abs(want))
 
 
 @prop(
@@ -54,25 +61,24 @@ def _drp_01(dropout, conventions, *, x, keep_prob, seed):
     keep_prob=PROBABILITIES,
 )
 def _drp_02(dropout, samples, *, keep_prob):
-    mask = _kept(dropout, 1, (samples // 64, 64), keep_prob)
+    mask = _kept(dropout, 1, (rows(samples), 96), keep_prob)
     return statistics.binomial("kept", mask.sum(), mask.size, keep_prob, effect=0.011)
 
 
 @prop(
     "DRP-03",
     "S M",
-    "the units of an example are independent",
+    "the units of an example are independent, along every axis that it has",
     formula=r"r_i \perp r_j",
     source=TRAINING,
     symbols=BOTH,
-    keep_prob=FEW,
+    case=EXAMPLES,
 )
-def _drp_03(dropout, samples, *, keep_prob):
-    mask = _kept(dropout, 2, (samples // 64, 64), keep_prob)
-    for lag in (1, 2, 32):
-        rows = mask[:, :: 2 * lag] if lag < 32 else mask[:, :32]
-        others = mask[:, lag :: 2 * lag] if lag < 32 else mask[:, 32:]
-        yield statistics.agreement(f"units {lag} apart", rows, others, keep_prob, effect=0.03)
+def _drp_03(dropout, samples, *, case):
+    keep_prob, example = case
+    mask = _kept(dropout, 2, (rows(samples), *example), keep_prob)
+    for axis in range(1, mask.ndim):
+        yield from apart(f"units, axis {axis},", mask, axis, keep_prob, effect=0.03)
 
 
 @prop(
@@ -82,13 +88,12 @@ def _drp_03(dropout, samples, *, keep_prob):
     formula=r"r^{(e)} \perp r^{(e')}",
     source=TRAINING,
     symbols=BOTH,
-    keep_prob=FEW,
+    case=EXAMPLES,
 )
-def _drp_04(dropout, samples, *, keep_prob):
-    mask = _kept(dropout, 3, (samples // 64, 64), keep_prob)
-    half = len(mask) // 2
-    yield statistics.agreement("neighbours", mask[::2], mask[1::2], keep_prob, effect=0.02)
-    yield statistics.agreement("halves", mask[:half], mask[half:], keep_prob, effect=0.02)
+def _drp_04(dropout, samples, *, case):
+    keep_prob, example = case
+    mask = _kept(dropout, 3, (rows(samples), *example), keep_prob)
+    yield from apart("examples", mask, 0, keep_prob, effect=0.02)
 
 
 @prop(
@@ -99,10 +104,10 @@ def _drp_04(dropout, samples, *, keep_prob):
     source=TRAINING,
     symbols=BOTH,
     keep_prob=FEW,
-    other=(1, 2, 255, 2**16),
+    other=(1, 2, 255, 2**30),
 )
 def _drp_05(dropout, samples, *, keep_prob, other):
-    shape = (samples // 64, 64)
+    shape = (rows(samples), 96)
     first, second = (_kept(dropout, seed, shape, keep_prob) for seed in (0, other))
     yield statistics.agreement("two seeds", first, second, keep_prob, effect=0.02)
     # As where each example has the seed plus its own index.
@@ -242,39 +247,52 @@ def _drp_11(dropout_gradient, dropout=None, *, x, seed):
 @prop(
     "DRP-12",
     "X M",
-    "the backward pass uses the mask of the forward pass",
+    "the backward pass uses the mask and the factor of the forward pass, in every dtype",
     formula=r"g_x = c\, r * g_y",
     source=TRAINING,
     symbols=BOTH,
     g=draws.integers(16, 16),
     seed=draws.seeds,
-    keep_prob=(0.25, 0.5),
+    case=((0.1, "float32"), (0.25, "float32"), *((0.8, dtype) for dtype in draws.HALVES)),
 )
-def _drp_12(dropout_gradient, conventions, *, g, seed, keep_prob):
-    y, gradient = map(np.asarray, dropout_gradient(seed, np.ones_like(g), keep_prob, g))
-    want = np.where(y != 0, g * np.float32(_factor(conventions, keep_prob)), 0)
-    yield Exact("gx", gradient, want)
+def _drp_12(dropout_gradient, conventions, dropout=None, *, g, seed, case):
+    keep_prob, dtype = case
+    g = g.astype(dtype)
+    one = np.ones_like(g)
+    y, gradient = map(np.asarray, dropout_gradient(seed, one, keep_prob, g))
+    want = np.where(y != 0, np.float64(g) * _factor(conventions, keep_prob), 0)
+    # A power of two is exact.
+    slack = 0 if keep_prob == 0.25 else _slack(dtype)
+    yield Check("gx", gradient, want, slack * np.abs(want))
     # There the output does not say which units are kept.
     yield Exact("gx at x = 0", dropout_gradient(seed, 0 * g, keep_prob, g)[1], gradient)
+    if dropout is not None:
+        yield Exact("the mask alone", np.asarray(dropout(seed, one, keep_prob)) != 0, y != 0)
 
 
 @prop(
     "DRP-13",
     "X s",
-    "a dropped infinity or NaN is 0, and in half precision the rate is the same",
+    "a dropped infinity or NaN is 0, a kept one stays, and half precision has rate and factor",
     formula=r"r_i = 0 \Rightarrow y_i = 0,\quad P(r_i = 1) = P",
     source=TRAINING,
     symbols=BOTH + " apply_dropout_mask",
     bad=(np.inf, -np.inf, np.nan),
     dtype=draws.HALVES,
 )
-def _drp_13(dropout, samples, *, bad, dtype):
-    mask = _kept(dropout, 2, (16, 16), 0.5)
-    y = np.asarray(dropout(2, np.full((16, 16), bad, np.float32), 0.5))
-    yield Exact("dropped", y[~mask], np.zeros(np.sum(~mask)))
+def _drp_13(dropout, samples, conventions, *, bad, dtype):
+    for kind in ("float32", dtype):
+        mask = _kept(dropout, 2, (16, 16), 0.8, kind)
+        y = draws.single(dropout(2, np.full((16, 16), bad, kind), 0.8))
+        yield Exact(f"dropped in {kind}", y[~mask], np.zeros(np.sum(~mask)))
+        yield Exact(f"kept in {kind}", y[mask], np.full(np.sum(mask), bad))
     # A uniform number in half precision has few values: the rate would be .9922 for .99.
-    half = np.asarray(dropout(3, np.ones((samples // 64, 64), dtype), 0.99)) != 0
+    half = _kept(dropout, 3, (samples // 64, 64), 0.99, dtype)
     yield statistics.binomial(f"kept in {dtype}", half.sum(), half.size, 0.99, effect=0.0022)
+    x = np.linspace(1, 2, 256).reshape(16, 16).astype(dtype)
+    y = np.float64(dropout(2, x, 0.8))
+    want = np.where(y != 0, np.float64(x) * _factor(conventions, 0.8), 0)
+    yield Check(f"y in {dtype}", y, want, _slack(dtype) * want)
 
 
 PROPERTIES = (

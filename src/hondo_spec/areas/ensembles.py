@@ -6,9 +6,10 @@ from fractions import Fraction
 import numpy as np
 
 from hondo_spec import draws, statistics
+from hondo_spec.areas.randomness import OTHERS, apart
 from hondo_spec.bounds import TINY, U32, gamma
 from hondo_spec.property import prop
-from hondo_spec.results import Check, Exact, Holds
+from hondo_spec.results import Check, Exact
 
 
 @prop(
@@ -164,7 +165,7 @@ def _ens_02(ambiguity, *, predictions, targets, weights):
     r" = \tfrac vk + \tfrac{k-1}k c",
     source="slide 2; Goodfellow et al. 2016, equations 7.50 and 7.51",
     symbols="error_covariance ErrorCovariance",
-    shared=((0,), (-3, 0, 3)),
+    shared=((0,), (-3, 0, 3), (1, 2, 6)),
     own=((0,), (-2, 2)),
     members=(1, 2, 3),
 )
@@ -207,18 +208,32 @@ def _ens_04(average_probabilities, *, seed):
     seed=(0, 1, 2),
 )
 def _ens_05(bootstrap_indices, samples, *, seed):
-    count = samples // 16
+    count = samples // 16 // 12 * 12
     indices = np.asarray(bootstrap_indices(seed, count))
     absent = count - np.unique(indices).size
     # Absences are negatively associated: the binomial's tails are wider than the true ones.
     probability = (1 - 1 / count) ** count
     yield statistics.binomial("absent", absent, count, probability, effect=0.05)
     yield Exact("in range", (indices >= 0) & (indices < count), np.ones(count, bool))
-    again = np.asarray(bootstrap_indices(seed + 3, count))
-    yield Holds("another seed draws others", np.any(again != indices), again[:8])
-    # All of four come in 64 draws of four, but once in 10^31.
-    few = np.unique([np.asarray(bootstrap_indices(k, 4)) for k in range(64)])
-    yield Exact("every index comes", few, np.arange(4))
+    others = {k: _coins(bootstrap_indices(seed + k, count), count) for k in OTHERS}
+    for what, coins in _coins(indices, count).items():
+        yield statistics.binomial(what, np.sum(coins), count, 0.5, effect=0.05)
+        yield from apart(what, coins, 0, 0.5, effect=0.08)
+        for k, other in others.items():
+            yield statistics.agreement(
+                f"{what}, {k} seeds on", coins, other[what], 0.5, effect=0.05
+            )
+    # All of four come in 512 draws of them, but once in 10^63; a stratum always has its two.
+    few = np.array([bootstrap_indices(k, 4) for k in range(128 * seed, 128 * seed + 128)])
+    yield Exact("every index comes", np.unique(few), np.arange(4))
+    equal = np.sum(np.sum(few < 2, axis=1) == 2)
+    yield statistics.binomial("two of a half", equal, len(few), 3 / 8, effect=0.55)
+
+
+def _coins(indices, count):
+    """Fair coins of an index among an even number of them."""
+    indices = np.asarray(indices)
+    return {"lower half": indices < count // 2, "even": indices % 2 == 0}
 
 
 PROPERTIES = (_mtl_01, _mtl_02, _mtl_03, _mtl_04, _ens_01, _ens_02, _ens_03, _ens_04, _ens_05)

@@ -6,7 +6,8 @@ import numpy as np
 
 from hondo_spec import draws, statistics
 from hondo_spec.areas.activations import slack
-from hondo_spec.bounds import TINY, gamma, ulps
+from hondo_spec.areas.clipping import HARD
+from hondo_spec.bounds import TINY, UNITS, gamma, ulps
 from hondo_spec.property import prop
 from hondo_spec.results import Check, Exact, Holds
 
@@ -34,7 +35,7 @@ def _no_biases(weights) -> list:
 )
 def _grd_01(chain_gradient, *, seed, depth, scale):
     rng = np.random.default_rng(seed)
-    x, g = rng.normal(size=(2, 1, 4)).astype(np.float32)
+    x, g = rng.normal(size=(2, 2, 4)).astype(np.float32)
     # Of one sign, so that the product does not cancel.
     weights = list(rng.uniform(0.1, 1, (depth, 4, 4)).astype(np.float32))
     want, size = np.float64(g), np.abs(np.float64(g))
@@ -73,7 +74,8 @@ def _grd_02(chain_gradient, *, seed, depth):
 @prop(
     "GRD-03",
     "S M",
-    "with He weights over the outputs a rectified layer keeps the mean square of the gradient",
+    "with He weights over the outputs a rectified layer keeps the mean square of the gradient, "
+    "which units whose pre-activation, bias included, is above 0 pass on",
     formula=r"\mathbb{E}\,g_{x,i}^2 = \tfrac{n_{out}}2\sigma^2\,\overline{g^2}"
     r" = \overline{g^2},\quad \sigma^2 = 2/n_{out}",
     source="slide 15; He et al. 2015, equation 14",
@@ -89,35 +91,63 @@ def _grd_03(he_normal, chain_gradient, samples, *, seed):
     # By the random signs of g it is exactly normal given which units are active, half on average.
     active = int(np.sum(draws.double(x) @ w > 0))
     got = chain_gradient(x, [w], _no_biases([w]), g, "relu")
-    return statistics.variance("gradient", got, 2 * active / outputs, ratio=1.2)
+    yield statistics.variance("gradient", got, 2 * active / outputs, ratio=1.2)
+    x, g, *weights = rng.integers(-2, 3, (4, 3, 3)).astype(np.float32)
+    # Halves and then quarters: all exact, and no pre-activation is 0.
+    biases = [draws.single(rng.integers(-3, 4, 3) + part) for part in (0.5, 0.25)]
+    got = chain_gradient(x, weights, biases, g, "relu")
+    yield Exact("with biases", got, _rectified(x, weights, biases, g))
+
+
+def _rectified(x, weights, biases, g) -> np.ndarray:
+    """The gradient g in the input of rectified layers."""
+    active = []
+    for w, b in zip(weights, biases, strict=True):
+        active.append(x @ w + b > 0)
+        x = (x @ w + b) * active[-1]
+    for w, passes in reversed(list(zip(weights, active, strict=True))):
+        g = (g * passes) @ w.T
+    return g
+
+
+def _correlated(x, kernel, stride) -> np.ndarray:
+    """Σ x[s r + i, s c + j] k[i, j] over the places of the kernel, in float64."""
+    (height, width), (tall, wide) = kernel.shape[:2], x.shape[1:3]
+    y = np.zeros((len(x), (tall - height) // stride + 1, (wide - width) // stride + 1, 1))
+    down, right = (1 + stride * (size - 1) for size in y.shape[1:3])
+    for i in range(height):
+        for j in range(width):
+            y = y + draws.double(x[:, i : i + down : stride, j : j + right : stride]) @ kernel[i, j]
+    return y
 
 
 @prop(
     "GRD-04",
     "B M",
-    "backward passes are the adjoints of forward passes, and agree with central differences",
-    formula=r"\langle v, Ju\rangle = \langle J^Tv, u\rangle,\quad "
+    "a convolution is the sum over its window, backward passes are the adjoints of forward passes, "
+    "and agree with central differences",
+    formula=r"y_{rc} = \sum_{ij} x_{sr+i,sc+j}k_{ij},\quad "
+    r"\langle v, Ju\rangle = \langle J^Tv, u\rangle,\quad "
     r"\Big|\frac{f(x+h)-f(x-h)}{2h} - f'\Big| \le \frac{h^2}6M_3 + \frac{u|f|}h",
     source="slide 9; Griewank & Walther 2008, section 3.2",
     symbols="conv_general_dilated ACTIVATIONS",
-    u=draws.integers(1, 5, 5, 2, low=-3, high=3),
-    kernel=draws.integers(3, 3, 2, 3, low=-3, high=3),
     stride=(1, 2),
     seed=draws.seeds,
 )
 def _grd_04(
     convolution, convolution_gradient, sigmoid, sigmoid_gradient, tanh, tanh_gradient,
-    *, u, kernel, stride, seed,
+    *, stride, seed,
 ):  # fmt: skip
     rng = np.random.default_rng(seed)
-    forward = draws.double(convolution(u, kernel, stride))
-    side = (5 - 3) // stride + 1
-    yield Exact("shape", forward.shape, (1, side, side, 3))
-    v = rng.integers(-3, 4, forward.shape).astype(np.float32)
+    u, d = rng.integers(-3, 4, (2, 2, 4, 5, 2)).astype(np.float32)
+    kernel, e = rng.integers(-3, 4, (2, 3, 2, 2, 3)).astype(np.float32)
     # On integers all of these are exact; a convolution is linear in its input and in its kernel.
-    backward = convolution_gradient(u, kernel, stride, v)
-    for what, gradient, value in zip(("input", "kernel"), backward, (u, kernel), strict=True):
-        yield Exact(f"⟨Jᵀv, {what}⟩", np.sum(draws.double(gradient) * value), np.sum(forward * v))
+    want = _correlated(u, kernel, stride)
+    yield Exact("y", convolution(u, kernel, stride), want)
+    v = rng.integers(-3, 4, want.shape).astype(np.float32)
+    gx, gkernel = map(draws.double, convolution_gradient(u, kernel, stride, v))
+    yield Exact("⟨Jᵀv, input⟩", np.sum(gx * d), np.sum(v * _correlated(d, kernel, stride)))
+    yield Exact("⟨Jᵀv, kernel⟩", np.sum(gkernel * e), np.sum(v * _correlated(u, e, stride)))
     x, h = rng.integers(-256, 257, 32).astype(np.float32) / 64, np.float32(1 / 64)
     curves = ((sigmoid, sigmoid_gradient, 1 / 8), (tanh, tanh_gradient, 2.0))
     for f, slope, third in curves:
@@ -130,15 +160,23 @@ def _grd_04(
 @prop(
     "GRD-05",
     "B M",
-    "the global norm is the root of the sum of the leaves' squares",
+    "the global norm is the root of the sum of the leaves' squares, which may exceed the range of "
+    "their dtype",
     formula=r"\lVert g\rVert^2 = \sum_l\lVert g_l\rVert^2",
     source="slide 10; Pascanu, Mikolov and Bengio 2013",
     symbols="global_norm",
     tree=draws.trees(),
+    case=HARD,
 )
-def _grd_05(global_norm, *, tree):
+def _grd_05(global_norm, *, tree, case):
     want = math.sqrt(sum(float(np.sum(np.float64(leaf) ** 2)) for leaf in tree.values()))
-    return Check("norm", global_norm(tree), want, gamma(9 + 4) * want + 9 * TINY, 1.0)
+    flushed = draws.TREE_SIZE * TINY
+    yield Check("norm", global_norm(tree), want, gamma(draws.TREE_SIZE + 4) * want + flushed, 1.0)
+    dtype, values, _ = case
+    leaf = np.asarray(values, dtype)
+    want = math.sqrt(float(np.sum(leaf.astype(np.float64) ** 2)))
+    rounding = gamma(leaf.size + 4) + 2 * UNITS[dtype]
+    yield Check(f"norm in {dtype}", global_norm({"a": leaf}), want, rounding * want)
 
 
 @prop(

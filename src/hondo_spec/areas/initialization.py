@@ -6,15 +6,15 @@ import numpy as np
 from scipy import stats
 
 from hondo_spec import draws, statistics
-from hondo_spec.bounds import GRID, ulps
+from hondo_spec.areas.randomness import CUT, apart, cut_shape, normal_shape, reach, uniform
+from hondo_spec.bounds import GRID
 from hondo_spec.property import prop
-from hondo_spec.results import Exact, Holds, Stat
+from hondo_spec.results import Exact, Holds
 
 GLOROT = "slide 15; Glorot & Bengio 2010, equations 12 and 16"
 HE = "slide 15; He et al. 2015, equation 10"
-# Where a normal that is cut at two of its deviations ends, once it is rescaled to variance 1.
-CUT = 2 / float(stats.truncnorm(-2, 2).std())
-CONVOLUTION = (3, 3, 16, 64)
+MATRIX, CONVOLUTION = (64, 1024), (3, 3, 16, 64)
+ALL = "glorot_uniform glorot_normal he_uniform he_normal lecun_normal"
 
 
 def _shape_of(samples, inputs, outputs):
@@ -28,38 +28,27 @@ def _fans_of(shape):
     return window * shape[-2], window * shape[-1]
 
 
-def _reach(what, w, bound) -> list:
-    """|w| ≤ a surely, and max |w| ≥ a(1 − ln(1/α)/n) but for a false alarm."""
-    largest, n = float(np.max(np.abs(w))), w.size
-    p_value = (min(largest, bound) / bound) ** n
-    stat = Stat(f"{what} reaches its bound", p_value, n, 2**10, f"{largest:.6g} of {bound:.6g}")
-    return [Holds(f"{what} within ±{bound:.6g}", largest <= bound * (1 + ulps(2)), largest), stat]
+SCHEMES = (
+    "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_normal",
+    "truncated_normal",
+)  # fmt: skip
+VARIANCES = {
+    "glorot": lambda fan_in, fan_out: 2 / (fan_in + fan_out),
+    "he": lambda fan_in, fan_out: 2 / fan_in,
+    "lecun": lambda fan_in, fan_out: 1 / fan_in,
+    "truncated": lambda fan_in, fan_out: 1 / fan_in,
+}
 
 
-def _normal_shape(what, w, sigma, conventions) -> list:
-    """A full normal, or one cut at two deviations and rescaled, as declared."""
-    z = np.float64(w) / sigma
-    if conventions.get("normal", "full") == "truncated":
-        return _cut_shape(what, z)
-    whole = statistics.distribution(f"{what} is normal", z, stats.norm.cdf, GRID, effect=0.03)
-    return [statistics.largest(f"{what} is not cut", z, _full, CUT), whole]
+def _there(*schemes):
+    """Those that the target has, of all in the order of `SCHEMES`, by name."""
+    named = zip(SCHEMES, schemes, strict=True)
+    return {name: scheme for name, scheme in named if scheme is not None}
 
 
-def _cut_shape(what, z) -> list:
-    """|z| ≤ 2.27 surely, and the distribution of a normal between two of its deviations."""
-    inside = Holds(f"{what} is cut", np.max(np.abs(z)) <= CUT * (1 + ulps(4)), np.max(np.abs(z)))
-    cdf = stats.truncnorm(-2, 2, scale=CUT / 2).cdf
-    return [inside, statistics.distribution(f"{what} is a cut normal", z, cdf, GRID, effect=0.03)]
-
-
-def _uniform(x) -> np.ndarray:
-    """P(U ≤ x) of a uniform on [−1, 1]."""
-    return np.clip((x + 1) / 2, 0, 1)
-
-
-def _full(z) -> float:
-    """P(|Z| ≤ z) of a standard normal."""
-    return float(stats.norm.cdf(z) - stats.norm.cdf(-z))
+def _deviation(name, shape):
+    """The standard deviation that a scheme promises."""
+    return math.sqrt(VARIANCES[name.partition("_")[0]](*_fans_of(shape)))
 
 
 @prop(
@@ -86,8 +75,8 @@ def _ini_01(fans, *, shape):
     shape=((64, 256), CONVOLUTION),
 )
 def _ini_02(glorot_uniform, *, shape):
-    w = np.float64(glorot_uniform(0, shape))
-    return _reach("W", w, math.sqrt(6 / sum(_fans_of(shape))))
+    w = draws.double(glorot_uniform(0, shape))
+    return reach("W", w, math.sqrt(6 / sum(_fans_of(shape))))
 
 
 @prop(
@@ -102,8 +91,8 @@ def _ini_02(glorot_uniform, *, shape):
 def _ini_03(glorot_uniform, samples, *, seed):
     shape = _shape_of(samples, 1, 4)
     a = math.sqrt(6 / sum(_fans_of(shape)))
-    w = np.float64(glorot_uniform(seed, shape)) / a
-    return statistics.distribution("W/a", w, _uniform, GRID, effect=0.02)
+    w = draws.double(glorot_uniform(seed, shape)) / a
+    return statistics.distribution("W/a", w, uniform, GRID, effect=0.02)
 
 
 @prop(
@@ -143,9 +132,9 @@ def _ini_05(he_normal, *, shape):
     shape=((64, 256), CONVOLUTION),
 )
 def _ini_06(he_uniform, *, shape):
-    w, bound = np.float64(he_uniform(0, shape)), math.sqrt(6 / _fans_of(shape)[0])
-    yield from _reach("W", w, bound)
-    yield statistics.distribution("W/a", w / bound, _uniform, GRID, effect=0.1)
+    w, bound = draws.double(he_uniform(0, shape)), math.sqrt(6 / _fans_of(shape)[0])
+    yield from reach("W", w, bound)
+    yield statistics.distribution("W/a", w / bound, uniform, GRID, effect=0.1)
 
 
 @prop(
@@ -155,7 +144,7 @@ def _ini_06(he_uniform, *, shape):
     formula=r"\sum W^2\,n_{in} \sim \chi^2_n",
     source="LeCun et al. 1998, equation 16",
     symbols="lecun_normal",
-    shape=((64, 1024), (1024, 64)),
+    shape=((64, 1024), (1024, 64), CONVOLUTION),
 )
 def _ini_07(lecun_normal, *, shape):
     return statistics.variance("W", lecun_normal(0, shape), 1 / _fans_of(shape)[0], ratio=1.2)
@@ -170,10 +159,11 @@ def _ini_07(lecun_normal, *, shape):
     seed=(0, 1),
 )
 def _ini_08(truncated_normal, samples, *, seed):
-    shape = _shape_of(samples, 1, 4)
-    z = np.float64(truncated_normal(seed, shape)) * math.sqrt(shape[0])
-    yield statistics.bounded_mean("variance", np.minimum(z**2, CUT**2), 1.0, CUT**2, effect=0.15)
-    yield from _cut_shape("W", z)
+    for shape in (_shape_of(samples, 1, 4), (3, 3, 16, samples // 144)):
+        z = draws.double(truncated_normal(seed, shape)) * math.sqrt(_fans_of(shape)[0])
+        squares = np.minimum(z**2, CUT**2)
+        yield statistics.bounded_mean("variance", squares, 1.0, CUT**2, effect=0.15)
+        yield from cut_shape("W", z)
 
 
 @prop(
@@ -182,76 +172,88 @@ def _ini_08(truncated_normal, samples, *, seed):
     "normals are full, or cut at two deviations, as declared",
     formula=r"W/\sigma \sim \mathcal N(0,1)",
     source=GLOROT,
-    symbols="glorot_normal he_normal",
+    symbols="glorot_normal he_normal lecun_normal",
     seed=(0, 1),
 )
 def _ini_09(he_normal, conventions, samples, glorot_normal=None, lecun_normal=None, *, seed):
-    shape = _shape_of(samples, 1, 4)
-    schemes = {
-        "He": (he_normal, 2 / shape[0]),
-        "Glorot": (glorot_normal, 2 / sum(shape)),
-        "LeCun": (lecun_normal, 1 / shape[0]),
-    }
-    for name, (scheme, variance) in schemes.items():
-        if scheme is not None:
-            yield from _normal_shape(name, scheme(seed, shape), math.sqrt(variance), conventions)
+    shape, cut = _shape_of(samples, 1, 4), conventions.get("normal", "full") == "truncated"
+    normals = _there(None, glorot_normal, None, he_normal, lecun_normal, None)
+    for name, scheme in normals.items():
+        z = draws.double(scheme(seed, shape)) / _deviation(name, shape)
+        yield from normal_shape(name, z, cut)
 
 
 @prop(
     "INI-10",
     "S M",
-    "weights have mean 0, and both signs alike",
+    "weights have mean 0, and both signs alike, by every scheme",
     formula=r"\mathbb{E}W = 0,\quad P(W>0) = \tfrac12",
     source=GLOROT,
-    symbols="glorot_uniform he_normal",
+    symbols=ALL,
     seed=(0, 1),
 )
-def _ini_10(glorot_uniform, samples, *, seed):
+def _ini_10(
+    glorot_uniform, samples, glorot_normal=None, he_uniform=None, he_normal=None,
+    lecun_normal=None, truncated_normal=None, *, seed,
+):  # fmt: skip
     shape = _shape_of(samples, 1, 4)
-    w = np.float64(glorot_uniform(seed, shape))
-    std = math.sqrt(2 / sum(shape))
-    yield statistics.mean("mean", w, 0.0, std, effect=0.05 * std)
-    yield statistics.binomial("positive", np.sum(w > 0), w.size, 0.5, effect=0.03)
+    others = glorot_normal, he_uniform, he_normal, lecun_normal, truncated_normal
+    for name, scheme in _there(glorot_uniform, *others).items():
+        w, std = draws.double(scheme(seed, shape)), _deviation(name, shape)
+        yield statistics.mean(f"mean of {name}", w, 0.0, std, effect=0.05 * std)
+        yield statistics.binomial(f"positive of {name}", np.sum(w > 0), w.size, 0.5, effect=0.03)
 
 
 @prop(
     "INI-11",
     "S M",
-    "rows, columns and entries are independent",
+    "rows, columns, places of a window and entries are independent, by every scheme",
     formula=r"W_{ij} \perp W_{kl}",
     source=GLOROT,
-    symbols="glorot_uniform",
+    symbols=ALL,
     seed=(0, 1),
 )
-def _ini_11(glorot_uniform, samples, conventions, glorot_normal=None, *, seed):
-    side = math.isqrt(samples) // 2 * 2
-    positive = np.asarray(glorot_uniform(seed, (side, side))) > 0
-    upper = np.triu_indices(side, 1)
-    yield statistics.agreement("columns", positive[:, ::2], positive[:, 1::2], 0.5, effect=0.03)
-    yield statistics.agreement("rows", positive[::2], positive[1::2], 0.5, effect=0.03)
-    yield statistics.agreement("W and Wᵀ", positive[upper], positive.T[upper], 0.5, effect=0.03)
-    if glorot_normal is not None and conventions.get("normal", "full") == "full":
-        # A column's energy is χ² with one degree of freedom for each of its entries.
-        energies = np.sum(np.square(np.float64(glorot_normal(seed, (side, side)))), axis=0) * side
-        cdf = stats.chi2(side).cdf
-        yield statistics.distribution("energies of columns", energies, cdf, GRID, effect=0.25)
+def _ini_11(
+    glorot_uniform, samples, conventions, glorot_normal=None, he_uniform=None, he_normal=None,
+    lecun_normal=None, truncated_normal=None, *, seed,
+):  # fmt: skip
+    others = glorot_normal, he_uniform, he_normal, lecun_normal, truncated_normal
+    for name, scheme in _there(glorot_uniform, *others).items():
+        for shape, effect in ((_shape_of(samples, 1, 4), 0.04), (CONVOLUTION, 0.11)):
+            positive = np.asarray(scheme(seed, shape)) > 0
+            for axis in (0, 1):
+                yield from apart(f"{name}, axis {axis},", positive, axis, 0.5, effect)
+    side = math.isqrt(samples)
+    for name, scheme in _there(glorot_uniform, glorot_normal, *[None] * 4).items():
+        w, upper = draws.double(scheme(seed, (side, side))), np.triu_indices(side, 1)
+        positive = w > 0
+        what = f"{name} and its transpose"
+        yield statistics.agreement(what, positive[upper], positive.T[upper], 0.5, effect=0.03)
+        if name == "glorot_normal" and conventions.get("normal", "full") == "full":
+            # A column's energy is χ² with one degree of freedom for each of its entries.
+            energies, cdf = np.sum(w**2, axis=0) * side, stats.chi2(side).cdf
+            yield statistics.distribution("energies of columns", energies, cdf, GRID, effect=0.25)
 
 
 @prop(
     "INI-12",
     "S M",
-    "the same seed gives the same bits, another one independent weights",
+    "the same seed gives the same bits, another one independent weights, by every scheme",
     formula=r"W = W(k)",
     source="the contract of keys",
-    symbols="glorot_uniform",
-    other=(1, 2, 2**16),
+    symbols=ALL,
+    other=(1, 2, 2**30),
 )
-def _ini_12(glorot_uniform, samples, *, other):
-    shape = _shape_of(samples, 1, 4)
-    first = np.asarray(glorot_uniform(0, shape))
-    yield Exact("again", glorot_uniform(0, shape), first)
-    second = np.asarray(glorot_uniform(other, shape))
-    yield statistics.agreement("signs", first > 0, second > 0, 0.5, effect=0.02)
+def _ini_12(
+    glorot_uniform, glorot_normal=None, he_uniform=None, he_normal=None, lecun_normal=None,
+    truncated_normal=None, *, other,
+):  # fmt: skip
+    others = glorot_normal, he_uniform, he_normal, lecun_normal, truncated_normal
+    for name, scheme in _there(glorot_uniform, *others).items():
+        first = np.asarray(scheme(0, MATRIX))
+        yield Exact(f"{name} again", scheme(0, MATRIX), first)
+        second = np.asarray(scheme(other, MATRIX))
+        yield statistics.agreement(f"signs of {name}", first > 0, second > 0, 0.5, effect=0.03)
 
 
 @prop(
@@ -297,7 +299,7 @@ def _ini_14(glorot_uniform, *, seed):
 def _ini_15(he_normal, samples, *, inputs):
     outputs = samples // 16
     x = np.random.default_rng(0).normal(size=inputs)
-    response = x @ np.float64(he_normal(0, (inputs, outputs)))
+    response = x @ draws.double(he_normal(0, (inputs, outputs)))
     energy = 2 / inputs * float(np.sum(x**2))
     yield statistics.variance("energy", response, energy, ratio=1.2)
     # Rectified, it is that of the positive responses, of which there are Bin(n, 1/2).

@@ -6,29 +6,43 @@ import numpy as np
 from scipy.stats import norm
 
 from hondo_spec import draws, statistics
-from hondo_spec.bounds import GRID, U64, gamma
+from hondo_spec.areas.randomness import OTHERS, apart, rows
+from hondo_spec.bounds import GRID, U32, U64, gamma
 from hondo_spec.property import prop
 from hondo_spec.results import Check, Exact
+
+
+def _ramp(samples):
+    """Integers of both signs: noise that depends on what it is added to shows on them."""
+    count = rows(samples)
+    return draws.single(np.arange(count * 96) % 11 - 5).reshape(count, 96)
+
+
+def _normal(what, noise, std, noisy):
+    """N(0, σ²), whose grain is that of the numbers that it was added to; no density exceeds 1/σ."""
+    yield statistics.variance(f"variance of {what}", noise, std**2, ratio=1.1)
+    atom = GRID + U32 * np.max(np.abs(noisy)) / std
+    yield statistics.distribution(f"shape of {what}", noise / std, norm.cdf, atom, effect=0.02)
+    for axis in (0, 1):
+        yield from apart(f"signs of {what}, axis {axis},", noise > 0, axis, 0.5, effect=0.02)
 
 
 @prop(
     "NOI-01",
     "S M",
-    "noise on inputs is normal with the given standard deviation",
+    "noise on inputs is normal with the given standard deviation, whatever the inputs",
     formula=r"y - x \sim \mathcal N(0, \sigma^2)",
     source="slide 2; Goodfellow et al. 2016, section 7.5",
     symbols="gaussian_noise",
     std=(0.25, 3.0),
 )
 def _noi_01(gaussian_noise, samples, *, std):
-    x = np.zeros((samples // 64, 64), np.float32)
-    noise = draws.double(gaussian_noise(0, x, std))
-    yield statistics.variance("variance", noise, std**2, ratio=1.1)
-    yield statistics.distribution("shape", noise / std, norm.cdf, GRID, effect=0.02)
-    signs, others = noise > 0, draws.double(gaussian_noise(1, x, std)) > 0
-    yield statistics.agreement("signs of rows", signs[::2], signs[1::2], 0.5, effect=0.02)
-    yield statistics.agreement("signs of columns", signs[:, ::2], signs[:, 1::2], 0.5, effect=0.02)
-    yield statistics.agreement("signs of two seeds", signs, others, 0.5, effect=0.02)
+    x = _ramp(samples)
+    noisy = draws.double(gaussian_noise(0, x, std))
+    yield from _normal("noise", noisy - x, std, noisy)
+    for other in OTHERS:
+        another = draws.double(gaussian_noise(other, x, std)) > x
+        yield statistics.agreement(f"seed {other}", noisy > x, another, 0.5, effect=0.02)
 
 
 @prop(
@@ -52,7 +66,7 @@ def _noi_02(gaussian_noise, *, x, seed):
     formula=r"\mathbb{E}\lVert W(x+e) - y\rVert^2"
     r" = \lVert Wx - y\rVert^2 + \sigma^2\lVert W\rVert_F^2",
     source="slide 2; Bishop 1995, section 2",
-    symbols="gaussian_noise l2_penalty",
+    symbols="l2_penalty",
     w=draws.integers(4, 3),
     x=draws.integers(4),
     y=draws.integers(3),
@@ -79,10 +93,12 @@ def _noi_03(noise_penalty, *, w, x, y, std):
     classes=(2, 3, 10),
 )
 def _noi_04(label_smoothing, *, amount, classes):
-    y = np.eye(classes, dtype=np.float32)
+    # One more example of each class but the last: there are not as many as classes.
+    labels = np.arange(2 * classes - 1) % classes
+    y = np.eye(classes, dtype=np.float32)[labels]
     smooth = np.asarray(label_smoothing(y, amount))
     yield Check("ỹ", smooth, (1 - amount) * np.float64(y) + amount / classes, gamma(4))
-    yield Exact("class", np.argmax(smooth, axis=-1), np.arange(classes))
+    yield Exact("class", np.argmax(smooth, axis=-1), labels)
 
 
 @prop(
@@ -95,19 +111,23 @@ def _noi_04(label_smoothing, *, amount, classes):
     std=(0.1, 2.0),
 )
 def _noi_05(parameter_noise, samples, *, std):
-    w = np.zeros((samples // 64, 64), np.float32)
-    both = parameter_noise(0, {"a/kernel": w, "b/kernel": w}, std)
-    first, other = (np.float64(both[name]) for name in ("a/kernel", "b/kernel"))
-    second = np.float64(parameter_noise(1, {"a/kernel": w, "b/kernel": w}, std)["a/kernel"])
-    yield statistics.variance("one draw", first, std**2, ratio=1.1)
-    yield statistics.distribution("shape", first / std, norm.cdf, GRID, effect=0.02)
-    yield statistics.agreement("signs of two weights", first > 0, other > 0, 0.5, effect=0.02)
-    far = np.arange(64, dtype=np.float32).reshape(8, 8)
-    still = parameter_noise(0, {"a/kernel": far}, 0.0)["a/kernel"]
-    yield Exact("without noise", still, far)
+    w = _ramp(samples)
+    tree, before = {"a/kernel": w, "b/kernel": w}, w.copy()
+    noisy = {name: draws.double(leaf) for name, leaf in parameter_noise(0, tree, std).items()}
+    first, second = (noisy[name] - w for name in tree)
+    yield from _normal("one draw", first, std, noisy["a/kernel"])
+    yield statistics.agreement("two weights", first > 0, second > 0, 0.5, effect=0.02)
     yield statistics.mean("mean of one draw", first, 0.0, std, effect=0.05 * std)
-    yield statistics.variance("the difference of two", first - second, 2 * std**2, ratio=1.1)
-    yield Exact("parameters", w, np.zeros_like(w))
+    for other in OTHERS:
+        anew = draws.double(parameter_noise(other, tree, std)["a/kernel"]) - w
+        yield statistics.agreement(f"seed {other}", first > 0, anew > 0, 0.5, effect=0.02)
+        # As where each weight has the seed plus its own index.
+        what = f"another weight of seed {other}"
+        yield statistics.agreement(what, second > 0, anew > 0, 0.5, effect=0.02)
+        yield statistics.variance("the difference of two", first - anew, 2 * std**2, ratio=1.1)
+    far = np.arange(64, dtype=np.float32).reshape(8, 8)
+    yield Exact("without noise", parameter_noise(0, {"a/kernel": far}, 0.0)["a/kernel"], far)
+    yield Exact("parameters", w, before)
 
 
 PROPERTIES = (_noi_01, _noi_02, _noi_03, _noi_04, _noi_05)

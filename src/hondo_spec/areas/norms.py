@@ -3,10 +3,10 @@
 import numpy as np
 
 from hondo_spec import draws
-from hondo_spec.areas.batch_norm import affine
+from hondo_spec.areas.batch_norm import affine, rounded
 from hondo_spec.bounds import U32, gamma, standard
 from hondo_spec.property import prop
-from hondo_spec.results import Check, Exact
+from hondo_spec.results import Check, Exact, refused
 
 EPS = 2.0**-10
 KAPPAS = (0.0, 1e2, 1e4)
@@ -24,12 +24,22 @@ KAPPAS = (0.0, 1e2, 1e4)
 )
 def _nrm_01(layer_norm, *, kappa, seed):
     x = (np.random.default_rng(seed).normal(size=(4, 64)) + kappa).astype(np.float32)
+    x[-1] = kappa + 3  # whose variance is 0
     scale, bias = affine(64, seed)
-    s = standard(x, EPS, axes=(1,))
-    want = scale * s.xhat + np.float64(bias)
-    bound = np.abs(scale) * s.bound + gamma(4) * (np.abs(scale * s.xhat) + np.abs(bias))
+
+    def check(what, x, dtype="float32"):
+        s = standard(x, EPS, axes=(-1,))
+        want = scale * s.xhat + np.float64(bias)
+        bound = np.abs(scale) * s.bound + gamma(4) * (np.abs(scale * s.xhat) + np.abs(bias))
+        return Check(what, layer_norm(x, scale, bias, EPS), want, rounded(want, bound, dtype))
+
+    yield check("y", x)
+    deep = np.stack([x, -2 * x])
+    if not refused(layer_norm, deep, scale, bias, EPS):
+        yield check("y of three axes", deep)
+    for dtype in draws.HALVES if kappa == 0 else ():
+        yield check(f"y of {dtype}", (x + 8).astype(dtype), dtype)
     got = np.asarray(layer_norm(x, scale, bias, EPS))
-    yield Check("y", got, want, bound)
     changed = np.concatenate([x[:1], 2 * x[1:]])
     yield Exact("first example", np.asarray(layer_norm(changed, scale, bias, EPS))[0], got[0])
 
@@ -43,8 +53,11 @@ def _nrm_01(layer_norm, *, kappa, seed):
     symbols="group_norm instance_norm",
     x=draws.normals(2, 4, 4, 6),
     groups=(1, 2, 3, 6),
+    kappa=KAPPAS,
 )
-def _nrm_02(group_norm, instance_norm=None, *, x, groups):
+def _nrm_02(group_norm, instance_norm=None, *, x, groups, kappa):
+    x = x + np.float32(kappa)
+    x[1, ..., -1] = x[1, 0, 0, -1]  # whose variance is 0 where it is a group
     cut = x.reshape(2, 16, groups, 6 // groups)
     s = standard(cut, EPS, axes=(1, 3))
     bound = (s.bound + gamma(4) * np.abs(s.xhat)).reshape(x.shape)
@@ -52,6 +65,12 @@ def _nrm_02(group_norm, instance_norm=None, *, x, groups):
     yield Check("y", group_norm(x, groups, EPS), want, bound)
     if instance_norm is not None and groups == 6:
         yield Check("instance norm", instance_norm(x, EPS), want, bound)
+    elif groups < 6:
+        # Without space; the second example is the same everywhere.
+        flat = np.stack([x[0, 0, 0], np.full(6, kappa + 3, np.float32)])
+        s = standard(flat.reshape(2, groups, -1), EPS, axes=(2,))
+        bound = (s.bound + gamma(4) * np.abs(s.xhat)).reshape(2, 6)
+        yield Check("y without space", group_norm(flat, groups, EPS), s.xhat.reshape(2, 6), bound)
 
 
 @prop(
@@ -66,10 +85,22 @@ def _nrm_02(group_norm, instance_norm=None, *, x, groups):
 )
 def _nrm_03(rms_norm, *, seed, offset):
     x = (np.random.default_rng(seed).normal(size=(4, 64)) + offset).astype(np.float32)
+    x[-1] = 0
     scale, _ = affine(64, seed)
-    root = np.sqrt(np.mean(np.float64(x) ** 2, axis=-1, keepdims=True) + EPS)
-    want = scale * (x / root)
-    return Check("y", rms_norm(x, scale, EPS), want, gamma(64 + 8) * np.abs(want))
+
+    def check(what, x, dtype="float32"):
+        root = np.sqrt(np.mean(np.float64(x) ** 2, axis=-1, keepdims=True) + EPS)
+        want = scale * (np.float64(x) / root)
+        bound = rounded(want, gamma(64 + 8) * np.abs(want), dtype)
+        return Check(what, rms_norm(x, scale, EPS), want, bound)
+
+    yield check("y", x)
+    deep = np.stack([x, 4 * x])
+    if not refused(rms_norm, deep, scale, EPS):
+        yield check("y of three axes", deep)
+    for dtype in draws.HALVES:
+        # Squares of 300 are beyond float16.
+        yield check(f"y of {dtype}", (300 * x).astype(dtype), dtype)
 
 
 @prop(
@@ -111,6 +142,10 @@ def _nrm_05(l2_normalize, l2_normalize_gradient, *, scale, seed):
     slope = (g - exact * np.sum(g * exact, axis=-1, keepdims=True)) / norm
     terms = np.abs(g) + np.abs(exact) * np.sum(np.abs(g * exact), axis=-1, keepdims=True)
     yield Check("gradient", l2_normalize_gradient(x, g), slope, gamma(64) * terms / norm)
+    deep = l2_normalize(x[None])
+    yield Check(
+        "y of three axes", deep, exact[None], (gamma(8 + 8) * np.abs(exact) + 4 * U32)[None]
+    )
     zero = np.zeros_like(x)
     yield Exact("y at 0", l2_normalize(zero), zero)
     yield Exact("finite", np.isfinite(l2_normalize_gradient(zero, zero + 1)), zero == 0)

@@ -10,18 +10,27 @@ from hondo_spec.results import Check, Exact, Holds
 SLIDE = "slide 3; Goodfellow et al. 2016, section 7.1"
 STRENGTHS = (0.0, 0.25, 0.5, 4.0)
 LAYER = draws.integers(3, 4)
+# By a power of two: as exact as without it, and beyond the range of half precision.
+SIZES = draws.single([1, 2**14])
 
 
-def _tree_of(kernel):
-    """One layer, with a bias and a scale that no penalty may see."""
+def _kernels_of(w):
+    """The kernels of a dense layer and of a convolution, each with the entries of w."""
+    return {"dense/kernel": w, "conv/kernel": w[None, :, None]}
+
+
+def _tree_of(w):
+    """Two kernels among biases and scales that no penalty may see, whatever their shape."""
     far = np.full(4, 1e3, np.float32)
-    return {"dense/kernel": kernel, "dense/bias": far, "norm/scale": far, "norm/bias": far}
+    names = ("dense/bias", "norm/scale", "norm/bias", "kernel_norm/scale")
+    return {**_kernels_of(w), **dict.fromkeys(names, far), "heads/bias": far.reshape(2, 2)}
 
 
 @prop(
     "PEN-01",
     "X M",
-    "the L2 penalty is half of λ times the sum of squares",
+    "the L2 penalty is half of λ times the sum of squares; that is summed as it stands, so that "
+    "integers give the exact result, and it may exceed the range of half precision",
     formula=r"R = \tfrac\lambda2\sum W^2",
     source=SLIDE,
     symbols="l2_penalty",
@@ -29,13 +38,15 @@ def _tree_of(kernel):
     strength=STRENGTHS,
 )
 def _pen_01(l2_penalty, *, w, strength):
-    return Exact("R", float(l2_penalty({"dense/kernel": w}, strength)), strength / 2 * np.sum(w**2))
+    for big in SIZES:
+        got = float(l2_penalty({"dense/kernel": big * w}, strength))
+        yield Exact(f"R of {big} W", got, strength / 2 * np.sum(np.float64(big * w) ** 2))
 
 
 @prop(
     "PEN-02",
     "X M",
-    "its gradient is λ W",
+    "its gradient is λ W for every kernel",
     formula=r"\partial R/\partial W = \lambda W",
     source=SLIDE,
     symbols="l2_penalty",
@@ -43,8 +54,10 @@ def _pen_01(l2_penalty, *, w, strength):
     strength=STRENGTHS,
 )
 def _pen_02(l2_penalty_gradient, *, w, strength):
-    gradient = l2_penalty_gradient({"dense/kernel": w}, strength)["dense/kernel"]
-    return Exact("gradient", gradient, np.float32(strength) * w)
+    kernels = _kernels_of(w)
+    gradient = l2_penalty_gradient(kernels, strength)
+    for name, kernel in kernels.items():
+        yield Exact(name, gradient[name], np.float32(strength) * kernel)
 
 
 @prop(
@@ -69,7 +82,8 @@ def _pen_03(sgd_step, *, w, gradient, learning_rate, strength):
 @prop(
     "PEN-04",
     "X M",
-    "the L1 penalty is half of λ times the sum of moduli; its subgradient is 0 at 0",
+    "the L1 penalty is half of λ times the sum of moduli; its subgradient, for every kernel, "
+    "is 0 at 0",
     formula=r"R = \tfrac\lambda2\sum|W|,\quad \tfrac\lambda2\operatorname{sgn}W",
     source=SLIDE,
     symbols="l1_penalty",
@@ -77,10 +91,13 @@ def _pen_03(sgd_step, *, w, gradient, learning_rate, strength):
     strength=STRENGTHS,
 )
 def _pen_04(l1_penalty, l1_penalty_gradient, *, w, strength):
-    tree = {"dense/kernel": w}
-    yield Exact("R", float(l1_penalty(tree, strength)), strength / 2 * np.sum(np.abs(w)))
-    gradient = l1_penalty_gradient(tree, strength)["dense/kernel"]
-    yield Exact("gradient", gradient, np.float32(strength / 2) * np.sign(w))
+    for big in SIZES:
+        got = float(l1_penalty({"dense/kernel": big * w}, strength))
+        yield Exact(f"R of {big} W", got, strength / 2 * np.sum(np.abs(np.float64(big * w))))
+    kernels = _kernels_of(w)
+    gradient = l1_penalty_gradient(kernels, strength)
+    for name, kernel in kernels.items():
+        yield Exact(name, gradient[name], np.float32(strength / 2) * np.sign(kernel))
 
 
 @prop(
@@ -122,8 +139,9 @@ def _objectives(penalty, best, w, h, strength) -> np.ndarray:
 @prop(
     "PEN-06",
     "X M",
-    "biases and the scales of norms are left alone, in value and gradient",
-    formula=r"\partial R/\partial b = 0",
+    "kernels of every shape count; biases and the scales of norms are left alone, in value and "
+    "gradient",
+    formula=r"R = \sum_{W}R(W),\quad \partial R/\partial b = 0",
     source=SLIDE,
     symbols="l1_penalty l2_penalty is_weight",
     w=LAYER,
@@ -133,16 +151,22 @@ def _pen_06(
     l1_penalty=None, l1_penalty_gradient=None, elastic_net_penalty=None,
     *, w,
 ):  # fmt: skip
-    tree, square, modulus = _tree_of(w), 0.25 * np.sum(w**2), 0.25 * np.sum(np.abs(w))
+    # No weight is 0: what the subgradient is there is PEN-04.
+    w = 2 * w + 1
+    tree, square, modulus = _tree_of(w), 0.5 * np.sum(w**2), 0.5 * np.sum(np.abs(w))
     yield Exact("L2", float(l2_penalty(tree, 0.5)), square)
     if l1_penalty is not None:
         yield Exact("L1", float(l1_penalty(tree, 0.5)), modulus)
     if elastic_net_penalty is not None:
         yield Exact("both", float(elastic_net_penalty(tree, 0.5, 0.5)), modulus + square)
-    for penalty, slope in (("L1", l1_penalty_gradient), ("L2", l2_penalty_gradient)):
-        gradient = {} if slope is None else slope(tree, 0.5)
-        for name in {"dense/bias", "norm/scale", "norm/bias"} & set(gradient):
-            yield Exact(f"{penalty}, {name}", gradient[name], np.zeros(4))
+    zeros = {name: 0 * leaf for name, leaf in tree.items()}
+    slopes = {"L1": (l1_penalty_gradient, np.sign(w) / 4), "L2": (l2_penalty_gradient, w / 2)}
+    for penalty, (slope, want) in slopes.items():
+        if slope is not None:
+            # What is left alone may be left out.
+            gradient = {**zeros, **slope(tree, 0.5)}
+            for name, leaf in {**zeros, **_kernels_of(want)}.items():
+                yield Exact(f"{penalty}, {name}", gradient[name], leaf)
 
 
 @prop(
@@ -187,7 +211,7 @@ def _pen_07(penalized_loss, *, w, seed, strength):
 )
 def _pen_08(l2_penalty, l1_penalty, *, w, v, strength):
     for penalty in (l2_penalty, l1_penalty):
-        both = float(penalty({"a/kernel": w, "b/kernel": v}, strength))
+        both = float(penalty({"a/kernel": w, "b/kernel": v[None, :, None]}, strength))
         apart = [float(penalty({"a/kernel": leaf}, strength)) for leaf in (w, v)]
         yield Exact("sum", both, sum(apart))
         yield Exact("2λ", float(penalty({"a/kernel": w}, 2 * strength)), 2 * apart[0])
@@ -205,8 +229,10 @@ def _pen_08(l2_penalty, l1_penalty, *, w, v, strength):
     l2=(0.0, 0.5),
 )
 def _pen_09(elastic_net_penalty, *, w, l1, l2):
-    want = l1 / 2 * np.sum(np.abs(w)) + l2 / 2 * np.sum(w**2)
-    return Exact("R", float(elastic_net_penalty({"dense/kernel": w}, l1, l2)), want)
+    # The second kernel is twice the first one: 1 + 2 times its modulus, 1 + 4 times its square.
+    want = 3 * l1 / 2 * np.sum(np.abs(w)) + 5 * l2 / 2 * np.sum(w**2)
+    tree = {"a/kernel": w, "b/kernel": 2 * w[None, :, None]}
+    return Exact("R", float(elastic_net_penalty(tree, l1, l2)), want)
 
 
 @prop(

@@ -50,6 +50,16 @@ def _over_the_second_axis(z):
     return e / e.sum(axis=1, keepdims=True)
 
 
+def _tanh_by_exponentials(x):
+    e = np.exp(2 * np.float32(x))
+    return (e - 1) / (e + 1)
+
+
+def _slope_by_exponentials(x):
+    e = np.exp(2 * np.float32(x))
+    return 4 * e / (e + 1) ** 2
+
+
 MUTANTS = (
     Mutant("eˣ/(1 + eˣ)", "ACT-01", {"sigmoid": _naive_sigmoid}),
     Mutant(
@@ -69,6 +79,14 @@ MUTANTS = (
         {"sigmoid_gradient": lambda x: right.sigmoid(x) * (1 - right.sigmoid(x) ** 2)},
     ),
     Mutant("tanh' as 1 − t", "ACT-03", {"tanh_gradient": lambda x: 1 - np.tanh(np.float64(x))}),
+    Mutant(
+        "σ' of 0 beyond 10",
+        "ACT-03",
+        {"sigmoid_gradient": lambda x: np.where(np.abs(x) > 10, 0, right.sigmoid_gradient(x))},
+    ),
+    Mutant("tanh as (e²ˣ − 1)/(e²ˣ + 1)", "ACT-02", {"tanh": _tanh_by_exponentials}),
+    Mutant("tanh' as 4e²ˣ/(e²ˣ + 1)²", "ACT-03", {"tanh_gradient": _slope_by_exponentials}),
+    Mutant("x · [x > 0] for a rectifier", "ACT-04", {"relu": lambda x: x * (x > 0)}),
     Mutant("a modulus for a rectifier", "ACT-04", {"relu": np.abs}),
     Mutant(
         "a rectifier that leaks",
@@ -85,6 +103,16 @@ MUTANTS = (
     ),
     Mutant("softmax without a shift", "ACT-06", {"softmax": _naive_softmax}),
     Mutant("softmax over the batch", "ACT-06", {"softmax": lambda z: right.softmax(z.T).T}),
+    Mutant(
+        "cross-entropy over six examples, however many there are",
+        "ACT-07",
+        {"cross_entropy": lambda z, y: right.cross_entropy(z, y) * len(y) / 6},
+    ),
+    Mutant(
+        "a gradient over six examples, however many there are",
+        "ACT-08",
+        {"cross_entropy_gradient": lambda z, y: right.cross_entropy_gradient(z, y) * len(y) / 6},
+    ),
     Mutant("cross-entropy summed", "ACT-07", {"cross_entropy": _summed}),
     Mutant(
         "cross-entropy in bits",

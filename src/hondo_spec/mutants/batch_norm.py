@@ -104,6 +104,43 @@ def _nan_of_one(x, mean, var, scale, bias, decay, epsilon):
     return y, new_mean, new_var * (np.nan if len(x) == 1 else 1.0)
 
 
+def _fading_variance(x, mean, var, scale, bias, decay, epsilon):
+    y, new_mean, new_var = right.batch_norm(x, mean, var, scale, bias, decay, epsilon)
+    return y, new_mean, new_var if len(x) > 1 else decay * np.float64(var)
+
+
+def _moments(x):
+    return right.batch_moments(x)
+
+
+def _words(x, mean, var, scale, bias, decay, epsilon):
+    y, *new = right.batch_norm(x, mean, var, scale, bias, decay, epsilon)
+    if x.ndim == 3:
+        y = (scale * right._standardize(x, 0, epsilon) + bias).astype(x.dtype)
+    return y, *new
+
+
+def _fast_gradient(x, scale, bias, epsilon, g):
+    axes = tuple(range(x.ndim - 1))
+    mean, v = one_pass(x)
+    s = np.sqrt(v + np.float32(epsilon))
+    xhat = (np.float32(x) - mean) / s
+    return scale / s * (g - np.mean(g, axes) - xhat * np.mean(g * xhat, axes))
+
+
+def _kept(x, mean, var, decay, m):
+    one = np.ones_like(mean)
+    return right.batch_norm(x, mean, var, one, 0 * one, decay, 1.0)[1:]
+
+
+def _coarse(x, mean, var, decay, m):
+    rows = x.reshape(m, -1)
+    mu = np.cumsum(rows, axis=0, dtype=x.dtype)[-1] / x.dtype.type(m)
+    v = np.cumsum((rows - mu) ** 2, axis=0, dtype=x.dtype)[-1] / x.dtype.type(max(m - 1, 1))
+    pairs = ((mean, mu), (var, v))
+    return tuple(decay * np.float64(old) + (1 - decay) * np.float64(new) for old, new in pairs)
+
+
 MUTANTS = (
     Mutant(
         "the running mean in training",
@@ -133,8 +170,8 @@ MUTANTS = (
         "BNT-05",
         {
             "batch_moments": lambda x: (
-                np.mean(np.float64(x), 0),
-                np.var(np.float64(x), 0) * len(x) * (1 / 3 + 1e-9) * 3 / len(x),
+                right.batch_moments(x)[0],
+                right.batch_moments(x)[1] * 3 * np.float64(np.float16(1 / 3)),
             )
         },
     ),
@@ -177,5 +214,47 @@ MUTANTS = (
     ),
     Mutant(
         "a batch of one that makes NaN of the statistics", "BNT-09", {"batch_norm": _nan_of_one}
+    ),
+    Mutant("a batch of one with variance 0", "BNT-09", {"batch_norm": _fading_variance}),
+    Mutant(
+        "a gradient of NaN for a batch of one",
+        "BNT-09",
+        {
+            "batch_norm_gradient": lambda x, s, b, e, g: (
+                right.batch_norm_gradient(x, s, b, e, g) * (1.0 if len(x) > 1 else np.nan)
+            )
+        },
+    ),
+    Mutant("words normalized over the examples alone", "BNT-10", {"batch_norm": _words}),
+    Mutant(
+        "moments of words over the examples alone",
+        "BNT-05",
+        {"batch_moments": lambda x: (np.mean(x, 0), np.var(x, 0)) if x.ndim == 3 else _moments(x)},
+    ),
+    Mutant(
+        "a gradient by one-pass statistics",
+        "BNT-11",
+        {"batch_norm_gradient": _fast_gradient},
+        modelled_on="flax's use_fast_variance",
+    ),
+    Mutant(
+        "running statistics rounded to the dtype of the data",
+        "BNT-12",
+        train(
+            running=lambda x, *old: [
+                np.float64(np.asarray(s).astype(x.dtype)) for s in _kept(x, *old)
+            ]
+        ),
+        modelled_on="haiku's BatchNorm",
+    ),
+    Mutant("running statistics summed in the dtype of the data", "BNT-12", train(running=_coarse)),
+    Mutant(
+        "γ and β in the dtype of the data",
+        "BNT-12",
+        {
+            "batch_norm": lambda x, m, v, s, b, d, e: right.batch_norm(
+                x, m, v, s.astype(x.dtype), b.astype(x.dtype), d, e
+            )
+        },
     ),
 )

@@ -18,26 +18,95 @@ def _single(function):
     return run
 
 
-def _welford(x, mean, var, scale, bias, decay, epsilon):
+def _welford(x):
     """One pass over the examples, in float32, in Welford's order."""
-    rows = np.float32(x).reshape(-1, x.shape[-1])
+    rows = _rows(x)
     mu, m2 = np.zeros_like(rows[0]), np.zeros_like(rows[0])
     for n, row in enumerate(rows, 1):
         gap = row - mu
         mu = mu + gap / np.float32(n)
         m2 = m2 + gap * (row - mu)
-    xhat = (np.float32(x) - mu) / np.sqrt(m2 / np.float32(len(rows)) + np.float32(epsilon))
-    new = norms.batch_norm(x, mean, var, scale, bias, decay, epsilon)[1:]
-    return (scale * xhat + bias).astype(x.dtype), *new
+    return mu, m2 / np.float32(len(rows))
 
 
-def _two_pass(x, mean, var, scale, bias, decay, epsilon):
-    axes = tuple(range(x.ndim - 1))
-    single = np.float32(x)
-    mu = np.mean(single, axis=axes)
-    v = np.mean((single - mu) ** 2, axis=axes)
-    y = scale * ((single - mu) / np.sqrt(v + np.float32(epsilon))) + bias
-    return y.astype(x.dtype), *norms.batch_norm(x, mean, var, scale, bias, decay, epsilon)[1:]
+def _rows(x):
+    return np.float32(x).reshape(-1, x.shape[-1])
+
+
+def _two_pass(x):
+    mu = np.mean(_rows(x), axis=0)
+    return mu, np.mean((_rows(x) - mu) ** 2, axis=0)
+
+
+def _merged(parts):
+    """Chan's update, in float32."""
+    n, mean, m2 = 0, np.float32(0), np.float32(0)
+    for x in parts:
+        (mu, v), k = _two_pass(x), len(_rows(x))
+        gap = mu - mean
+        m2 = m2 + np.float32(k) * v + gap * gap * np.float32(n * k / (n + k))
+        n, mean = n + k, mean + gap * np.float32(k / (n + k))
+    return mean, m2 / np.float32(n)
+
+
+def _pairwise(x):
+    return _merged(_rows(x)[:, None])
+
+
+def _population(parts):
+    (mean, var), n = _merged(parts), sum(len(_rows(x)) for x in parts)
+    return mean, var * np.float32(n / (n - 1))
+
+
+def _trained(moments, form):
+    """Batch norm in float32 by these moments and in this order of operations."""
+
+    def batch_norm(x, mean, var, scale, bias, decay, epsilon):
+        (mu, v), m = moments(x), len(_rows(x))
+        y = form(np.float32(x), mu, np.float32(1) / np.sqrt(v + np.float32(epsilon)), scale, bias)
+        v = v * np.float32(m / (m - 1)) if m > 1 else var
+        old, new = np.float32(decay), np.float32(1 - decay)
+        return y.astype(x.dtype), old * mean + new * mu, old * var + new * v
+
+    return {"batch_norm": batch_norm}
+
+
+def _centred(x, mu, inverse, scale, bias):
+    return scale * ((x - mu) * inverse) + bias
+
+
+def _folded(x, mu, inverse, scale, bias):
+    return x * (scale * inverse) + (bias - mu * (scale * inverse))
+
+
+def _fused(x, mu, inverse, scale, bias):
+    """The last product and sum are rounded once, as by a processor's FMA."""
+    factor = scale * inverse
+    return np.float32(np.float64(x) * factor + (bias - mu * factor))
+
+
+def _trained_gradient(x, scale, bias, epsilon, g):
+    """In float32, by the sums of g and of g (x − μ)."""
+    (mu, v), flat = _two_pass(x), _rows(g)
+    inverse, gap = np.float32(1) / np.sqrt(v + np.float32(epsilon)), _rows(x) - mu
+    through = gap * inverse * inverse * np.mean(flat * gap, axis=0)
+    return (scale * inverse * (flat - np.mean(flat, axis=0) - through)).reshape(x.shape)
+
+
+def _standard(x, axes, epsilon):
+    """Over these axes in float32, in two passes."""
+    gap = np.float32(x) - np.mean(np.float32(x), axis=axes, keepdims=True)
+    return gap / np.sqrt(np.mean(gap**2, axis=axes, keepdims=True) + np.float32(epsilon))
+
+
+def _group_norm(x, groups, epsilon):
+    cut = x.reshape(len(x), -1, groups, x.shape[-1] // groups)
+    return _standard(cut, (1, 3), epsilon).reshape(x.shape)
+
+
+def _rms_norm(x, scale, epsilon):
+    square = np.mean(np.float32(x) ** 2, axis=-1, keepdims=True)
+    return np.float32(x) * (np.float32(1) / np.sqrt(square + np.float32(epsilon))) * scale
 
 
 def _other_mask(seed, shape, p):
@@ -56,6 +125,12 @@ def _other_dropout(seed, x, keep_prob):
 def _log_softmax(z):
     shifted = np.float32(z) - np.max(z, axis=-1, keepdims=True)
     return shifted - np.log(np.sum(np.exp(shifted), axis=-1, keepdims=True))
+
+
+def _late_log_softmax(z):
+    """What is taken from the logits is rounded at their size."""
+    top = np.max(np.float32(z), axis=-1, keepdims=True)
+    return np.float32(z) - (top + np.log(np.sum(np.exp(z - top), axis=-1, keepdims=True)))
 
 
 def _dual(x, mean, var, scale, bias, decay, epsilon):
@@ -138,8 +213,24 @@ def _half_open(seed, images):
 
 
 BENIGN = (
-    Mutant("batch norm in float32, two passes", "", {"batch_norm": _two_pass}),
-    Mutant("batch norm in Welford's order", "", {"batch_norm": _welford}),
+    Mutant("batch norm in float32, two passes", "", _trained(_two_pass, _centred)),
+    Mutant("batch norm in Welford's order", "", _trained(_welford, _centred)),
+    Mutant("batch norm by moments that are merged", "", _trained(_pairwise, _centred)),
+    Mutant("batch norm as a product and a sum", "", _trained(_two_pass, _folded)),
+    Mutant("batch norm as a fused product and sum", "", _trained(_two_pass, _fused)),
+    Mutant("moments in Welford's order", "", {"batch_moments": _welford}),
+    Mutant("moments that are merged", "", {"batch_moments": _pairwise}),
+    Mutant(
+        "merged moments in float32", "", {"merge_moments": _merged, "population_stats": _population}
+    ),
+    Mutant("the gradient by sums in float32", "", {"batch_norm_gradient": _trained_gradient}),
+    Mutant(
+        "layer norm in two passes in float32",
+        "",
+        {"layer_norm": lambda x, s, b, e: s * _standard(x, -1, e) + b},
+    ),
+    Mutant("group norm in two passes in float32", "", {"group_norm": _group_norm}),
+    Mutant("RMS norm by a reciprocal in float32", "", {"rms_norm": _rms_norm}),
     Mutant("decay on the new value, as declared", "", {"batch_norm": _dual}, {"decay": "new"}),
     Mutant(
         "a biased running variance, as declared",
@@ -165,7 +256,7 @@ BENIGN = (
     Mutant(
         "statistics of the concatenated parts",
         "",
-        {"merge_moments": lambda p: norms.batch_moments(np.concatenate(p))},
+        {"merge_moments": lambda p: norms.batch_moments(np.concatenate([*map(_rows, p)]))},
     ),
     Mutant("folding in float32", "", {"fold_batch_norm": _single(norms.fold_batch_norm)}),
     Mutant("layer norm rounded to float32", "", {"layer_norm": _single(norms.layer_norm)}),
@@ -252,6 +343,13 @@ BENIGN = (
         },
     ),
     Mutant("softmax in float32", "", {"softmax": _single(right.softmax)}),
+    Mutant("softmax by its logarithm", "", {"softmax": lambda z: np.exp(_late_log_softmax(z))}),
+    Mutant(
+        "tanh by the sigmoid in float32",
+        "",
+        {"tanh": lambda x: np.float32(2) / (np.float32(1) + np.exp(-2 * np.float32(x))) - 1},
+    ),
+    Mutant("a rectifier by a choice", "", {"relu": lambda x: np.where(x > 0, x, x.dtype.type(0))}),
     Mutant(
         "cross-entropy by log-softmax",
         "",

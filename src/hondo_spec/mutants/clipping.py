@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from hondo_spec.draws import HALVES
 from hondo_spec.mutants.mutant import Mutant
 from hondo_spec.targets import reference as right
 
@@ -66,7 +67,91 @@ def _relative_clamp(tree, limit):
         }
 
 
-MUTANTS = (
+def _leaves(kept):
+    """As if there were only the leaves for which `kept`; the others pass."""
+
+    def clip(tree, limit):
+        clipped = right.clip_by_global_norm({k: g for k, g in tree.items() if kept(g)}, limit)
+        return {**tree, **clipped}
+
+    return {"clip_by_global_norm": clip}
+
+
+def _unless_zero(clip):
+    return lambda tree, limit: clip(tree, limit) if limit else tree
+
+
+def _without_nan(tree, limit):
+    c = np.float32(limit)
+    return {k: np.fmin(np.fmax(g, -c), c) for k, g in tree.items()}
+
+
+def _finite_only(tree, limit):
+    finite = {k: np.where(np.isfinite(g), g, np.float32(0)) for k, g in tree.items()}
+    return right.clip_by_value(finite, limit)
+
+
+def _skipped_by_the_first(tree, limit):
+    if np.isfinite(tree[min(tree)]).all():
+        return right.clip_by_global_norm(tree, limit)
+    return {k: np.zeros_like(g) for k, g in tree.items()}
+
+
+def _zeroed_in_the_first(tree, limit):
+    first = min(tree)
+    finite = np.where(np.isfinite(tree[first]), tree[first], np.zeros_like(tree[first]))
+    return right.clip_by_global_norm({**tree, first: finite}, limit)
+
+
+def _running_sum(tree, limit):
+    """The norm by one sum in the dtype of the gradient, but for an overflow."""
+    with np.errstate(all="ignore"):
+        sums = [float(np.cumsum(np.ravel(g * g), dtype=g.dtype)[-1]) for g in tree.values()]
+    norm = float(np.sqrt(sum(sums)))
+    if not 0 < norm < np.inf:
+        return right.clip_by_global_norm(tree, limit)
+    s = min(1.0, limit / norm)
+    return {k: (np.float64(g) * s).astype(g.dtype) for k, g in tree.items()}
+
+
+EDGES = (
+    Mutant(
+        "a limit of 0 that counts as none",
+        "CLP-02",
+        {"clip_by_global_norm": _unless_zero(right.clip_by_global_norm)},
+        modelled_on="keras: `if self.global_clipnorm and …`",
+    ),
+    Mutant(
+        "a clamp to 0 that counts as none",
+        "CLP-01",
+        {"clip_by_value": _unless_zero(right.clip_by_value)},
+    ),
+    Mutant("NaN clamped to the limit", "CLP-01", {"clip_by_value": _without_nan}),
+    Mutant("a clamp to 0 of all that is not finite", "CLP-01", {"clip_by_value": _finite_only}),
+    Mutant("no number in the norm", "CLP-02 CLP-05", _leaves(lambda g: np.ndim(g) > 0)),
+    Mutant(
+        "no kernel of a convolution in the norm", "CLP-02 CLP-05", _leaves(lambda g: g.ndim < 3)
+    ),
+    Mutant(
+        "a skip that looks at the first leaf only",
+        "CLP-08",
+        {"clip_by_global_norm": _skipped_by_the_first},
+        {"nonfinite": "skip"},
+    ),
+    Mutant(
+        "zeros in the first leaf only",
+        "CLP-08",
+        {"clip_by_global_norm": _zeroed_in_the_first},
+        {"nonfinite": "zero"},
+    ),
+    *(
+        Mutant("a running sum in half precision", "CLP-07", {"clip_by_global_norm": _running_sum})
+        for name in HALVES
+        if name == "bfloat16"
+    ),
+)
+
+CLIPPING = (
     Mutant("a clamp from above only", "CLP-01", {"clip_by_value": _one_sided}),
     Mutant(
         "a clamp that zeroes",
@@ -128,3 +213,6 @@ MUTANTS = (
     ),
     Mutant("0/0 in a clamp", "CLP-06", {"clip_by_value": _relative_clamp}),
 )
+
+
+MUTANTS = (*CLIPPING, *EDGES)

@@ -52,6 +52,22 @@ def _refuses_edges(hyperparameter, value):
     return name, f"{name} is on the edge" if value in (0.0, 1.0) else message
 
 
+def _without(hyperparameter, refused):
+    """Refuses a value that is in the range of a hyperparameter."""
+
+    def refusal(name, value):
+        if (name, value) == (hyperparameter, refused):
+            return name, f"{name} must be positive"
+        return chains.refusal(name, value)
+
+    return {"refusal": refusal}
+
+
+def _dtype_of_the_first(tree, limit):
+    clipped = right.clip_by_global_norm(tree, limit)
+    return {k: g.astype(next(iter(clipped.values())).dtype) for k, g in clipped.items()}
+
+
 def _in_place(x, mean, var, scale, bias, decay, epsilon):
     y, *new = norms.batch_norm(x, mean, var, scale, bias, decay, epsilon)
     x[...] = y
@@ -84,6 +100,32 @@ MUTANTS = (
     Mutant("an error without a name", "XCT-04", {"refusal": _nameless}),
     Mutant("NaN is in every range", "XCT-04", {"refusal": _nan_is_taken}),
     Mutant("ranges without their ends", "XCT-04", {"refusal": _refuses_edges}),
+    Mutant("a keep probability of 0 is refused", "XCT-04", _without("keep_prob", 0.0)),
+    Mutant("a limit of 0 is refused", "XCT-04", _without("limit", 0.0)),
+    Mutant(
+        "a tree in the dtype of its first leaf",
+        "XCT-02",
+        {"clip_by_global_norm": _dtype_of_the_first},
+    ),
+    Mutant(
+        "noise that makes float32 of halves",
+        "XCT-02",
+        {"gaussian_noise": lambda k, x, s: np.float32(right.gaussian_noise(k, x, s))},
+    ),
+    Mutant(
+        "noise in float64",
+        "XCT-02",
+        {
+            "gaussian_noise": lambda k, x, s: (
+                np.float64(x) + s * np.random.default_rng(k).normal(size=np.shape(x))
+            )
+        },
+    ),
+    Mutant(
+        "a clamp in float64",
+        "XCT-02",
+        {"clip_by_value": lambda t, c: {k: np.clip(np.float64(g), -c, c) for k, g in t.items()}},
+    ),
     Mutant(
         "running statistics in the dtype of the data",
         "XCT-02",

@@ -97,6 +97,39 @@ def _mask_of_the_output(seed, x, keep_prob, g):
     return y, np.where(y != 0, right.dropout_gradient(seed, x, keep_prob, g)[1], 0)
 
 
+def _in_groups(count, axis):
+    """One mask for each of so many equal parts of an axis."""
+
+    def mask_of(seed, shape, p):
+        small = list(shape)
+        small[axis] = -(-shape[axis] // count)
+        mask = right._mask(seed, tuple(small), p)
+        return np.take(mask, np.arange(shape[axis]) % small[axis], axis)
+
+    return mask_of
+
+
+def _broadcast(*axes):
+    """One mask for all of these axes where there are more than two."""
+
+    def mask_of(seed, shape, p):
+        shared = [a % len(shape) for a in axes if len(shape) > 2]
+        small = [1 if a in shared else size for a, size in enumerate(shape)]
+        return np.broadcast_to(right._mask(seed, tuple(small), p), shape)
+
+    return mask_of
+
+
+def _in_half(drop):
+    """Another dropout for an x in half precision."""
+    return {"dropout": lambda k, x, p: right.dropout(k, x, p) if x.dtype == "f" else drop(k, x, p)}
+
+
+def _backwards(other):
+    """A backward pass of its own: g by another seed, probability or factor."""
+    return {"dropout_gradient": lambda k, x, p, g: (right.dropout(k, x, p), other(k, g, p))}
+
+
 MUTANTS = (
     Mutant("multiplicative normal noise", "DRP-01", {"dropout": _gaussian}),
     Mutant("division by the share that was kept", "DRP-01", {"dropout": _realised}),
@@ -227,5 +260,49 @@ MUTANTS = (
         "the mask read off the output",
         "DRP-12",
         {"dropout_gradient": _mask_of_the_output},
+    ),
+    Mutant("one mask for three parts of the batch", "DRP-04", _masked(_in_groups(3, 0))),
+    Mutant("one mask for two parts of the batch", "DRP-04", _masked(_in_groups(2, 0))),
+    Mutant("one mask for three groups of features", "DRP-03", _masked(_in_groups(3, -1))),
+    Mutant("one mask for all places of an image", "DRP-03", _masked(_broadcast(1, -2))),
+    Mutant("one mask for all channels", "DRP-03", _masked(_broadcast(-1))),
+    Mutant("one mask for all images of a batch", "DRP-04", _masked(_broadcast(0))),
+    Mutant(
+        "no rescaling in half precision",
+        "DRP-13",
+        _in_half(lambda k, x, p: np.where(right._mask(k, x.shape, p), x, np.zeros_like(x))),
+    ),
+    Mutant(
+        "x times the mask in half precision",
+        "DRP-13",
+        _in_half(lambda k, x, p: (x * right._mask(k, x.shape, p) * (1 / p)).astype(x.dtype)),
+    ),
+    Mutant(
+        "NaN kept as 0",
+        "DRP-13",
+        {"dropout": lambda k, x, p: right.dropout(k, np.nan_to_num(x), p)},
+    ),
+    Mutant(
+        "a fresh mask backward in half precision",
+        "DRP-12",
+        _backwards(lambda k, g, p: right.dropout(k + (g.dtype != np.float32), g, p)),
+    ),
+    Mutant(
+        "no 1/P backward where P is small",
+        "DRP-12",
+        _backwards(lambda k, g, p: right.dropout(k, g, p) * np.float32(p if 0 < p < 0.25 else 1)),
+    ),
+    Mutant(
+        "a fresh mask backward but for quarters",
+        "DRP-12",
+        _backwards(lambda k, g, p: right.dropout(k + (p not in (0, 0.25, 0.5, 1)), g, p)),
+    ),
+    Mutant(
+        "another mask for the gradient's forward pass",
+        "DRP-12",
+        {"dropout_gradient": lambda k, x, p, g: right.dropout_gradient(k + 1, x, p, g)},
+    ),
+    Mutant(
+        "twenty bits of the seed", "DRP-05", _masked(lambda k, s, p: right._mask(k % 2**20, s, p))
     ),
 )

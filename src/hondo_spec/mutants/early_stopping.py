@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from hondo_spec.mutants.mutant import Mutant
 from hondo_spec.targets import reference as right
 from hondo_spec.targets import reference_chains as chains
@@ -31,6 +33,11 @@ def _stopper(
 
 def _strict(best, value, delta, at):
     return best - value > delta
+
+
+def _half(value):
+    with np.errstate(over="ignore"):
+        return float(np.float16(value))
 
 
 def _last_of_ties(values, patience, min_delta, mode):
@@ -120,6 +127,21 @@ MUTANTS = (
         _stopper(_strict, previous=True),
         modelled_on="allenai/allennlp#426",
     ),
+    Mutant(
+        "the best in half precision",
+        "EST-03 EST-08",
+        {
+            "early_stopping": lambda v, p, d, m: right.early_stopping(
+                [_half(value) for value in v], p, d, m
+            )
+        },
+    ),
+    Mutant(
+        "gains below a thousandth are ties",
+        "EST-03 EST-08",
+        _stopper(lambda b, v, d, at: b - v > max(d, 1e-3 * abs(b) if math.isfinite(b) else 0)),
+    ),
+    Mutant("a first best of 1000", "EST-08", _stopper(_strict, first=1000.0)),
     Mutant("a look ahead", "EST-09 EST-01", {"early_stopping": _ahead}),
     Mutant("a stop that is taken back", "EST-09", {"stopped_after": _unstops}),
     Mutant(

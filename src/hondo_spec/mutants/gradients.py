@@ -76,7 +76,92 @@ def _shifted(x, kernel, stride, g):
     return gx, np.roll(gk, 1, axis=0)
 
 
-MUTANTS = (
+def _both(change_x, change_kernel):
+    """A convolution of something else, with the gradient that belongs to it."""
+
+    def forward(x, kernel, stride):
+        return chains.convolution(change_x(x), change_kernel(kernel), stride)
+
+    def backward(x, kernel, stride, g):
+        gx, gk = chains.convolution_gradient(change_x(x), change_kernel(kernel), stride, g)
+        return change_x(gx), change_kernel(gk)
+
+    return {"convolution": forward, "convolution_gradient": backward}
+
+
+def _same(z):
+    return z
+
+
+def _first_channel(axis):
+    def kept(z):
+        return z * (np.arange(z.shape[axis]) == 0).reshape((-1,) + (1,) * (-1 - axis))
+
+    return kept
+
+
+def _over_the_batch(x, kernel, stride, g):
+    gx, gk = chains.convolution_gradient(x, kernel, stride, g)
+    return gx, gk / len(x)
+
+
+def _summed(x, weights, biases, g, activation):
+    whole = np.sum(g, axis=0, keepdims=True) + 0 * g
+    return chains.chain_gradient(x, weights, biases, whole, activation)
+
+
+def _no_rectified_bias(x, weights, biases, g, activation):
+    biases = [b * (activation != "relu") for b in biases]
+    return chains.chain_gradient(x, weights, biases, g, activation)
+
+
+def _single_norm(tree):
+    with np.errstate(all="ignore"):
+        squares = [np.sum(np.square(np.float32(g)), dtype=np.float32) for g in tree.values()]
+        return np.sqrt(np.sum(np.array(squares), dtype=np.float32))
+
+
+def _norm_of(kept):
+    return {"global_norm": lambda t: right.global_norm({k: g for k, g in t.items() if kept(g)})}
+
+
+CONVOLUTIONS = (
+    Mutant("a convolution that is 0", "GRD-04", _both(_same, lambda k: 0 * k)),
+    Mutant(
+        "a convolution with its kernel turned around",
+        "GRD-04",
+        _both(_same, lambda k: k[::-1, ::-1]),
+    ),
+    Mutant(
+        "a convolution of the first channel",
+        "GRD-04",
+        _both(_first_channel(-1), _first_channel(-2)),
+    ),
+    Mutant(
+        "rows taken for columns",
+        "GRD-04",
+        _both(_same, lambda k: k.transpose(1, 0, 2, 3)),
+    ),
+    Mutant(
+        "a kernel's gradient over the batch",
+        "GRD-04",
+        {"convolution_gradient": _over_the_batch},
+    ),
+    Mutant("gradients summed over the batch", "GRD-01", {"chain_gradient": _summed}),
+    Mutant("rectified layers without biases", "GRD-03", {"chain_gradient": _no_rectified_bias}),
+    Mutant(
+        "a global norm whose squares overflow",
+        "GRD-05",
+        {"global_norm": _single_norm},
+        modelled_on="optax.tree.norm",
+    ),
+    Mutant("a global norm without numbers", "GRD-05", _norm_of(lambda g: np.ndim(g) > 0)),
+    Mutant(
+        "a global norm without kernels of convolutions", "GRD-05", _norm_of(lambda g: g.ndim < 3)
+    ),
+)
+
+CHAINS = (
     Mutant("a layer that is detached", "GRD-01 GRD-02", {"chain_gradient": _detached}),
     Mutant("weights that are not transposed", "GRD-01", {"chain_gradient": _not_transposed}),
     Mutant("weights in the order of the forward pass", "GRD-01", {"chain_gradient": _in_order}),
@@ -113,3 +198,6 @@ MUTANTS = (
         {"convolution": lambda x, kernel, stride: chains.convolution(x, kernel, 1)},
     ),
 )
+
+
+MUTANTS = (*CHAINS, *CONVOLUTIONS)

@@ -86,6 +86,58 @@ def _positive(seed, shape):
     return np.abs(right.he_normal(seed, shape))
 
 
+class _Hidden:
+    """A generator that goes on from call to call, whatever the seed."""
+
+    def __init__(self, scheme):
+        self.scheme, self.calls = scheme, 0
+
+    def __call__(self, seed, shape):
+        self.calls += 1
+        return self.scheme(104_729 * self.calls, shape)
+
+
+def _seedless():
+    """Each scheme by one key for all seeds."""
+    for name in (*_NORMALS, "he_uniform"):
+        scheme = right.OPERATIONS[name]
+        wrong = {name: lambda k, s, scheme=scheme: scheme(0, s)}
+        yield Mutant(f"one key for every {name}", "INI-12", wrong)
+
+
+_NORMALS = ("glorot_normal", "he_normal", "lecun_normal", "truncated_normal")
+
+
+def _doubled(sign):
+    """The second half of the columns is the first, or its negative."""
+
+    def double(w):
+        half = w[..., : w.shape[-1] // 2]
+        return np.concatenate([half, sign * half], axis=-1)
+
+    return double
+
+
+def _symmetrical(w):
+    return np.triu(w) + np.triu(w, 1).T if w.ndim == 2 and len(w) == w.shape[1] else w
+
+
+def _one_tap(w):
+    """The same weights at every place of the window."""
+    return np.broadcast_to(w[:1, :1], w.shape).copy() if w.ndim == 4 else w
+
+
+def _then(name, change):
+    scheme = right.OPERATIONS[name]
+    return {name: lambda k, s: change(scheme(k, s))}
+
+
+def _without_window(name):
+    """The fan_in of a dense kernel, whatever the window."""
+    scheme = right.OPERATIONS[name]
+    return {name: lambda k, s: np.float32(scheme(k, s) * math.sqrt(math.prod(s[:-2])))}
+
+
 MUTANTS = (
     Mutant(
         "fan_out is the output channels",
@@ -213,4 +265,18 @@ MUTANTS = (
     Mutant("a clipped normal for a full one", "INI-09", {"he_normal": _clipped_he}),
     Mutant("columns of unlike lengths", "INI-11", {"glorot_normal": _unlike_columns}),
     Mutant("a rectifier's weights with a mean", "INI-15", {"he_normal": _positive}),
+    *_seedless(),
+    Mutant("He normal by a hidden generator", "INI-12", {"he_normal": _Hidden(right.he_normal)}),
+    Mutant("mirrored columns", "INI-11", _then("he_normal", _doubled(-1))),
+    Mutant("mirrored columns of Glorot's normal", "INI-11", _then("glorot_normal", _doubled(-1))),
+    Mutant("columns that come twice", "INI-11", _then("he_uniform", _doubled(1))),
+    Mutant(
+        "pairs of equal rows", "INI-11", _then("lecun_normal", lambda w: w[np.arange(len(w)) // 2])
+    ),
+    Mutant("a symmetric normal matrix", "INI-11", _then("glorot_normal", _symmetrical)),
+    Mutant("one tap for the whole window", "INI-11", _then("he_normal", _one_tap)),
+    Mutant("uniform weights of one tap", "INI-11", _then("glorot_uniform", _one_tap)),
+    Mutant("He normal of positive weights", "INI-10", _then("he_normal", np.abs)),
+    Mutant("LeCun over the input channels", "INI-07", _without_window("lecun_normal")),
+    Mutant("a cut normal over the input channels", "INI-08", _without_window("truncated_normal")),
 )

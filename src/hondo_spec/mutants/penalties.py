@@ -34,6 +34,94 @@ def _l1_of_all(tree, strength):
     return strength / 2 * sum(np.sum(np.abs(np.float64(w))) for w in tree.values())
 
 
+def _if(counts):
+    """Penalties of the leaves for which `counts(name, leaf)`, and the gradients of L2."""
+
+    def of_kernels(tree):
+        return {f"{k}/kernel": w for k, w in tree.items() if counts(k, w)}
+
+    def slope(tree, strength):
+        return {k: np.float32(strength) * w * counts(k, w) for k, w in tree.items()}
+
+    return {
+        "l1_penalty": lambda t, s: right.l1_penalty(of_kernels(t), s),
+        "l2_penalty": lambda t, s: right.l2_penalty(of_kernels(t), s),
+        "l2_penalty_gradient": slope,
+    }
+
+
+def _first_slope(slope):
+    def gradient(tree, strength):
+        first = min(name for name in tree if name.endswith("kernel"))
+        return {k: g * (k == first) for k, g in slope(tree, strength).items()}
+
+    return gradient
+
+
+def _mean_slope(slope):
+    return lambda t, s: {k: g / np.float32(len(t)) for k, g in slope(t, s).items()}
+
+
+def _in_halves(power):
+    """Moduli or squares in half precision."""
+
+    def penalty(tree, strength):
+        leaves = [np.abs(np.float16(w)) ** power for w in right._weights(tree).values()]
+        return strength / 2 * sum(float(np.sum(leaf, dtype=np.float16)) for leaf in leaves)
+
+    return penalty
+
+
+def _last_kernel(tree, l1, l2):
+    return right.elastic_net_penalty(dict([list(right._weights(tree).items())[-1]]), l1, l2)
+
+
+def _mean_net(tree, l1, l2):
+    return right.elastic_net_penalty(tree, l1, l2) / len(right._weights(tree))
+
+
+SHAPES = (
+    Mutant(
+        "penalties of matrices only",
+        "PEN-06 PEN-02 PEN-08",
+        _if(lambda name, w: name.endswith("kernel") and w.ndim == 2),
+    ),
+    Mutant(
+        "penalties of all that has several axes",
+        "PEN-06",
+        _if(lambda name, w: w.ndim > 1),
+    ),
+    Mutant(
+        "penalties of every name with a kernel in it",
+        "PEN-06",
+        _if(lambda name, w: "kernel" in name),
+    ),
+    Mutant(
+        "the L2 gradient of the first kernel only",
+        "PEN-02 PEN-06",
+        {"l2_penalty_gradient": _first_slope(right.l2_penalty_gradient)},
+    ),
+    Mutant(
+        "the L1 gradient of the first kernel only",
+        "PEN-04 PEN-06",
+        {"l1_penalty_gradient": _first_slope(right.l1_penalty_gradient)},
+    ),
+    Mutant(
+        "the L2 gradient over the number of leaves",
+        "PEN-02 PEN-06",
+        {"l2_penalty_gradient": _mean_slope(right.l2_penalty_gradient)},
+    ),
+    Mutant(
+        "the L1 gradient over the number of leaves",
+        "PEN-04 PEN-06",
+        {"l1_penalty_gradient": _mean_slope(right.l1_penalty_gradient)},
+    ),
+    Mutant("squares summed in half precision", "PEN-01", {"l2_penalty": _in_halves(2)}),
+    Mutant("moduli summed in half precision", "PEN-04", {"l1_penalty": _in_halves(1)}),
+    Mutant("an elastic net of the last kernel", "PEN-09", {"elastic_net_penalty": _last_kernel}),
+    Mutant("an elastic net averaged over kernels", "PEN-09", {"elastic_net_penalty": _mean_net}),
+)
+
 PENALTIES = (
     Mutant(
         "L2 without the half",
@@ -197,4 +285,4 @@ TASKS = (
 )
 
 
-MUTANTS = (*PENALTIES, *STEPS, *TASKS)
+MUTANTS = (*PENALTIES, *SHAPES, *STEPS, *TASKS)

@@ -86,6 +86,54 @@ def _factor_of_examples(x, mean, var, scale, bias, decay, epsilon):
     return y, new_mean, decay * np.float64(var) + step
 
 
+def _fast_variance(x, mean, var, decay, m):
+    mu, v = one_pass(x)
+    return _ema(mu, mean, decay), _ema(v * m / max(m - 1, 1), var, decay)
+
+
+def _first_pixel(x, mean, var, decay, m):
+    mu = np.mean(np.float64(x), axis=0).reshape(-1, x.shape[-1])[0]
+    return _ema(mu, mean, decay), _ema(_moments(x)[1] * m / max(m - 1, 1), var, decay)
+
+
+def _coarse_inference(x, mean, var, scale, bias, epsilon):
+    mean, var, scale, bias = (v.astype(x.dtype) for v in (mean, var, scale, bias))
+    return (x - mean) / np.sqrt(var + x.dtype.type(epsilon)) * scale + bias
+
+
+def _counted_images(parts):
+    """Merged with as many values as there are images."""
+    n, mean, m2 = 0, 0.0, 0.0
+    for x in parts:
+        (mu, v), k = _moments(x), len(x)
+        gap = mu - mean
+        m2 = m2 + k * v + gap**2 * n * k / (n + k)
+        n, mean = n + k, mean + gap * k / (n + k)
+    return mean, m2 / n
+
+
+def _population_of_images(parts):
+    mean, var = _counted_images(parts)
+    n = sum(map(len, parts))
+    return mean, var * n / (n - 1)
+
+
+def _folded_inputs(kernel, bias, mean, var, scale, offset, epsilon):
+    w, b = right.fold_batch_norm(kernel, bias, mean, var, scale, offset, epsilon)
+    factor = scale / np.sqrt(np.float64(var) + epsilon)
+    return (w if kernel.ndim == 2 else np.float64(kernel) * factor[:, None]), b
+
+
+def _variances(change):
+    """Inference with something else for the variance."""
+
+    def inference(x, mean, var, scale, bias, epsilon):
+        changed = change(np.float64(var), epsilon)
+        return right.batch_norm_inference(x, mean, changed, scale, bias, epsilon)
+
+    return {"batch_norm_inference": inference}
+
+
 MUTANTS = (
     Mutant("decay on the new value", "BNR-01 BNR-02", train(running=_swapped)),
     Mutant("sums instead of averages", "BNR-01 BNR-02", train(running=_additive)),
@@ -169,6 +217,52 @@ MUTANTS = (
         "BNR-03",
         {"batch_norm": _factor_of_examples},
     ),
+    Mutant(
+        "a running variance in one pass",
+        "BNR-01",
+        train(running=_fast_variance),
+        modelled_on="flax's use_fast_variance",
+    ),
+    Mutant("a running mean of the first pixel", "BNR-01", train(running=_first_pixel)),
+    Mutant(
+        "inference in the dtype of the data",
+        "BNI-01",
+        {"batch_norm_inference": _coarse_inference},
+        modelled_on="haiku's BatchNorm",
+    ),
+    Mutant("inference by max(v, ε) + ε", "BNI-01", _variances(np.maximum)),
+    Mutant(
+        "1 for a variance near 0 at inference",
+        "BNI-01",
+        _variances(lambda v, e: np.where(v < 1e-2, 1, v)),
+    ),
+    Mutant(
+        "inference that takes no images",
+        "BNI-01",
+        {
+            "batch_norm_inference": lambda x, *rest: (
+                right.batch_norm_inference(x, *rest) * (x.ndim == 2)
+            )
+        },
+    ),
+    Mutant("a merge that counts images", "BNP-03", {"merge_moments": _counted_images}),
+    Mutant(
+        "a population that counts images",
+        "BNP-01 BNP-02",
+        {"population_stats": _population_of_images},
+    ),
+    Mutant(
+        "the biased variance of a single batch",
+        "BNP-02",
+        {
+            "population_stats": lambda parts: (
+                right.population_stats(parts)
+                if len(parts) > 1 or len(parts[0]) < 4
+                else right.merge_moments(parts)
+            )
+        },
+    ),
+    Mutant("a convolution folded along its inputs", "BNF-01", {"fold_batch_norm": _folded_inputs}),
     Mutant("a population in one pass", "BNP-02", {"population_stats": _one_pass_population}),
     Mutant(
         "an average of batches without their means",

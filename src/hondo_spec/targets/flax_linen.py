@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax.training import early_stopping as flax_early_stopping
 from jax.typing import ArrayLike
 
-from hondo_spec.draws import single
+from hondo_spec.draws import hard_columns, normal, single
 from hondo_spec.target import Known, Target, since
 from hondo_spec.targets import _jax
 
@@ -134,7 +134,16 @@ KNOWN = {
     "BNT-03": _one_pass(x=COLUMN, epsilon=1e-5),
     "BNT-04": _one_pass(x=COLUMN, seed=0),
     "BNT-08": _one_pass(kappa=1e3, spread=1.0, seed=0),
+    "BNT-11": Known(
+        ONE_PASS, {"x": normal(0, (64, 4)), "g": normal(1, (64, 4)), "kappa": 1e4}, DOCUMENTED
+    ),
+    "BNR-01": _one_pass(
+        x=hard_columns(0, 64, [("offset", 1.0, 1e4)] * 3), decay=0.5, shape=(64, 3)
+    ),
     "NRM-01": _one_pass(kappa=1e4, seed=0),
+    "NRM-02": Known(
+        ONE_PASS, {"x": normal(0, (2, 4, 4, 6)), "groups": 2, "kappa": 1e4}, DOCUMENTED
+    ),
     "EST-01": Known(LATE, {"values": (0.0, 0.0), "patience": 1}, STOPPING, avoid="patience - 1"),
     "EST-04": Known(
         LATE, {"values": (0.0, 0.0, 0.0), "delta": 0.0}, STOPPING, avoid="patience - 1"

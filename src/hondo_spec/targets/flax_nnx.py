@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import ArrayLike
 
-from hondo_spec.draws import single
+from hondo_spec.draws import hard_columns, normal, single
 from hondo_spec.target import Known, Target, since
 from hondo_spec.targets import _jax
 
@@ -116,7 +116,21 @@ KNOWN = {
     "BNT-03": _one_pass(x=COLUMN, epsilon=1e-5),
     "BNT-04": _one_pass(x=COLUMN, seed=0),
     "BNT-08": _one_pass(kappa=1e3, spread=1.0, seed=0),
+    "BNT-11": Known(
+        ONE_PASS, {"x": normal(0, (64, 4)), "g": normal(1, (64, 4)), "kappa": 1e4}, DOCUMENTED
+    ),
+    "BNT-12": Known(
+        "the dtype of the module is that of γ and β too, which are rounded to it",
+        {"seed": 0, "offset": 0.0, "dtype": "float16"},
+        DOCUMENTED,
+    ),
+    "BNR-01": _one_pass(
+        x=hard_columns(0, 64, [("offset", 1.0, 1e4)] * 3), decay=0.5, shape=(64, 3)
+    ),
     "NRM-01": _one_pass(kappa=1e4, seed=0),
+    "NRM-02": Known(
+        ONE_PASS, {"x": normal(0, (2, 4, 4, 6)), "groups": 2, "kappa": 1e4}, DOCUMENTED
+    ),
 }
 
 OPERATIONS: dict[str, Any] = {

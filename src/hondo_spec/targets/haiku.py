@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from hondo_spec.draws import single
+from hondo_spec.draws import hard_columns, normal, single
 from hondo_spec.target import Known, Target, since
 from hondo_spec.targets import _jax
 
@@ -114,13 +114,30 @@ KNOWN = {
     "DRP-11": Known(
         "P = 0 is refused: the rate must be below 1", {"x": np.ones((1, 1), np.float32), "seed": 0}
     ),
+    "DRP-13": Known(
+        "x is multiplied by the mask: in bfloat16 0 · ∞ is NaN",
+        {"bad": np.inf, "dtype": "bfloat16"},
+    ),
     "BNT-02": Known(ONE_PASS, {"x": COLUMN, "epsilon": 1e-5}),
     "BNT-03": Known(ONE_PASS, {"x": COLUMN, "epsilon": 1e-5}),
     "BNT-04": Known(ONE_PASS, {"x": COLUMN, "seed": 0}),
     "BNT-07": Known(f"{ONE_PASS}, and becomes negative: NaN", {"value": -3.7e4, "epsilon": 1e-5}),
     "BNT-08": Known(ONE_PASS, {"kappa": 1e3, "spread": 1.0, "seed": 0}),
+    "BNT-11": Known(ONE_PASS, {"x": normal(0, (64, 4)), "g": normal(1, (64, 4)), "kappa": 1e4}),
     "BNT-12": Known(
         "statistics in the dtype of the data", {"seed": 0, "offset": 8.0, "dtype": "float16"}
+    ),
+    "BNR-01": Known(
+        ONE_PASS,
+        {"x": hard_columns(0, 64, [("offset", 1.0, 1e4)] * 3), "decay": 0.5, "shape": (64, 3)},
+    ),
+    "BNI-01": Known(
+        "running statistics in the dtype of the data",
+        {"x": normal(0, (8, 3)), "seed": 0, "dtype": "float16"},
+    ),
+    "NRM-01": Known("statistics in the dtype of the data", {"kappa": 0.0, "seed": 0}),
+    "NRM-03": Known(
+        "squares in the dtype of the data overflow: the output is 0", {"seed": 0, "offset": 0.0}
     ),
     "XCT-02": Known(
         "running statistics in the dtype of the data", {"dtype": "float16", "shape": (4, 3)}

@@ -226,7 +226,7 @@ def mixup(seed: int, images: ArrayLike, labels: ArrayLike) -> tuple[jax.Array, j
     return mixed["images"], mixed["labels"]
 
 
-AFFINE = "x̂ is computed as x / s − μ / s, and the second quotient is rounded"
+UNCLIPPED = "a limit of 0 counts as none: nothing is clipped"
 FIRST = "the first value is the best, whatever it is"
 STOPPING = "https://keras.io/api/callbacks/early_stopping/"
 
@@ -236,12 +236,12 @@ KNOWN = {
         {"std": 3.0},
         "https://keras.io/api/layers/regularization_layers/gaussian_noise/",
     ),
-    "BNT-07": Known(AFFINE, {"value": -3.0, "epsilon": 1e-3}),
-    "BNT-09": Known(AFFINE, {"x": single([[0, 0, 1]])}),
     "NRM-05": Known("the gradient at 0 is NaN", {"scale": 1.0, "seed": 0}),
     "PEN-04": Known(
         "the gradient of |w| at 0 is 1", {"w": np.zeros((1, 1), np.float32), "strength": 0.5}
     ),
+    "CLP-01": Known(UNCLIPPED, {"tree": {"a": single([1])}, "limit": 0.0}),
+    "CLP-02": Known(UNCLIPPED, {"tree": {"a": single([1])}, "limit": 0.0}),
     "CLP-03": Known(
         "a gradient inside the limit is rescaled by c / c, computed as c · (1 / c)",
         {"tree": {"a": single([1])}, "factor": 1.001},

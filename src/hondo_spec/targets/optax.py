@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
+from hondo_spec.draws import single
 from hondo_spec.target import Known, Target, since
 from hondo_spec.targets import _jax
 
@@ -62,6 +63,10 @@ KNOWN = {
         "with an infinite entry the finite ones become 0 and that one NaN",
         {"bad": math.inf, "limit": 1.0},
         avoid="optax.apply_if_finite",
+    ),
+    "GRD-05": Known(
+        "squares over- and underflow, in the dtype of the gradient",
+        {"tree": {"a": single([1])}, "case": ("float32", (3e19, 4e19), 1.0)},
     ),
 }
 

@@ -132,8 +132,8 @@ def scale_weights(tree: Tree, keep_prob: float) -> dict[str, np.ndarray | np.flo
 
 
 def gaussian_noise(seed: int, x: np.ndarray, std: float) -> np.ndarray:
-    """Adds σ z, z ~ N(0, 1) for each entry, in float64; the sum is rounded to float32."""
-    return _rounded(x + std * np.random.default_rng(seed).normal(size=np.shape(x)))
+    """Adds σ z, z ~ N(0, 1) for each entry, in float64; the sum is rounded to the dtype of x."""
+    return (x + std * np.random.default_rng(seed).normal(size=np.shape(x))).astype(x.dtype)
 
 
 def parameter_noise(seed: int, tree: Tree, std: float) -> Tree:

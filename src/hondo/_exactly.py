@@ -1,0 +1,25 @@
+"""Values that are kept bit for bit where a formula would only nearly keep them."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+
+@jax.custom_jvp
+def exactly(kept: Array, x: Array, formula: Array) -> Array:
+    """X where it is kept, the formula elsewhere; the derivative is the formula's in both.
+
+    So a strength that stands at "nothing", such as a noise of σ = 0, can be learnt from there.
+
+    Example:
+        >>> def scaled(c):
+        ...     return exactly(c == 1, jnp.float32(3), c * jnp.float32(3))
+        >>> float(scaled(1.0)), float(jax.grad(scaled)(1.0))
+        (3.0, 3.0)
+    """
+    return jnp.where(kept, x, formula)
+
+
+@exactly.defjvp
+def _tangent(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
+    return exactly(*primals), tangents[2]
