@@ -422,7 +422,7 @@ def test_arguments_of_augmentation_are_what_they_say() -> None:
     with pytest.raises((ValueError, TypeError), match="size"):
         hondo.random_crop(key, image, size=(1, 1, 1))
     with jax.numpy_dtype_promotion("strict"):
-        assert hondo.cutout(key, image, size=np.int64(1)).shape == image.shape
+        assert hondo.cutout(key, image, size=jnp.uint8(1)).shape == image.shape
 
 
 def test_an_angle_of_zero_has_a_slope() -> None:

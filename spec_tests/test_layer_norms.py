@@ -338,7 +338,7 @@ def test_every_normal_vector_has_a_direction(size, dtype) -> None:
     x = jnp.full((3,), size, dtype)
     for compute in (hondo.l2_normalize, jax.jit(hondo.l2_normalize)):
         np.testing.assert_allclose(np.float64(compute(x)), 3**-0.5, rtol=2.0**-8)
-    gradient = jax.grad(lambda x: jnp.sum(hondo.l2_normalize(x) * jnp.arange(3.0)))(x)
+    gradient = jax.grad(lambda x: jnp.sum(hondo.l2_normalize(x) * jnp.arange(3, dtype=dtype)))(x)
     assert bool(jnp.isfinite(gradient).all())
     kernel = hondo.weight_norm(jnp.full((3, 1), size, dtype), jnp.ones(1))
     np.testing.assert_allclose(np.float64(kernel), 3**-0.5, rtol=2.0**-8)

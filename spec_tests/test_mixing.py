@@ -144,7 +144,7 @@ EXAMPLE = jnp.ones((2, 2)), jnp.ones(3)
             EXAMPLE,
             (jnp.ones((2, 3)), jnp.ones(3)),
             1.0,
-            r"shapes of second .*\(2, 2\).* got .*\(2, 3\)",
+            r"second must be .*\(2, 2\).* got .*\(2, 3\)",
         ),
         (
             ((jnp.ones((2, 2)), jnp.array(3)),) * 2

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from hondo.normalization._standardize import apart, at_least_zero, sum_apart
+from hondo.normalization._standardize import apart, sum_apart
 
 # Fewer sums XLA leaves to passes of their own (jaxlib 0.10.2), and these had better be shared.
 _FEWEST_ROWS = 4096
@@ -44,7 +44,7 @@ def _centered(x: Array, epsilon: Array) -> tuple[Array, Array]:
     x = x.astype(epsilon.dtype)
     deviation = x - _mean(x)
     residual = _mean(deviation)
-    var = at_least_zero(_mean(deviation * deviation) - residual * residual)
+    var = jnp.maximum(_mean(deviation * deviation) - residual * residual, 0.0)
     return deviation - residual, 1.0 / jnp.sqrt(var + epsilon)
 
 

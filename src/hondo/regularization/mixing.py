@@ -138,7 +138,7 @@ def _check_pair(key: PRNGKeyArray, first: Example, second: Example, alpha: Array
     check_range("alpha", alpha, 0.0)
     check_scalar("alpha", alpha)
     forms, others = (
-        [f"{array.dtype}{list(array.shape)}" for array in example] for example in (first, second)
+        [f"{array.dtype} {array.shape}" for array in example] for example in (first, second)
     )
     if forms != others:
         raise error("second", ", ".join(others), f"of the shapes and dtypes of first, {forms}")

@@ -176,7 +176,7 @@ def uncertainty_weighting(
 
 
 def _most(s: Array) -> float:
-    return math.floor(math.log(float(jnp.finfo(s.dtype).max)))
+    return float(math.floor(math.log(float(jnp.finfo(s.dtype).max))))
 
 
 def _total(terms: list[Array]) -> Array:

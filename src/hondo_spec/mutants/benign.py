@@ -196,7 +196,8 @@ def _other_words(hyperparameter, value):
 
 def _product(tree, limit):
     """g·(c/‖g‖) in single precision, after a scaling by a power of two."""
-    top = max(float(np.max(np.abs(np.float64(g)), initial=0)) for g in tree.values())
+    # NumPy's maximum, because Python's misses a NaN.
+    top = float(np.max([np.max(np.abs(np.float64(g)), initial=0) for g in tree.values()]))
     if not 0 < top < np.inf:
         return tree
     power = 2.0 ** np.floor(np.log2(top))

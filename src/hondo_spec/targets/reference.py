@@ -283,7 +283,8 @@ def clip_by_global_norm(tree: Tree, limit: float) -> Tree:
 
 def clip_by_value(tree: Tree, limit: float) -> Tree:
     """min(max(g, −c), c) with c rounded to float32; NaN stays NaN."""
-    return _tree(lambda g: np.clip(g, -np.float32(limit), np.float32(limit)), tree)
+    bound = np.float32(limit)
+    return _tree(lambda g: np.clip(g, -bound, bound).astype(g.dtype), tree)
 
 
 def early_stopping(
