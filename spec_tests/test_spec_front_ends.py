@@ -61,7 +61,8 @@ def test_a_run_that_fails_says_how_to_replay_it(capsys, adapter, tmp_path):
     )
     assert code == 1
     assert f'replay("ACT-04", "{adapter}"' in out
-    assert "it looks like: a modulus for a rectifier" in out
+    assert "it looks like: " in out
+    assert "a modulus for a rectifier" in out
     (row,) = json.loads(record.read_text())["records"]
     assert row["status"] == "FAIL"
     with pytest.raises(AssertionError, match="ACT-04 on modulus"):

@@ -21,10 +21,10 @@ PASSES = {
     "hondo.linen": 45,
     "hondo.nnx": 45,
     "flax.linen": 45,
-    "flax.nnx": 50,
+    "flax.nnx": 45,
     "optax": 12,
     "equinox": 35,
-    "haiku": 40,
+    "haiku": 35,
     "keras": 75,
     "torch": 60,
 }
