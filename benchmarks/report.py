@@ -72,23 +72,34 @@ def _cells(row: Row) -> tuple[str, ...]:
     return row.comparison, row.case, row.what, f"{row.median:.3g}", spread, goal, met
 
 
+# What is further below its goal than this stands at the edge of the plot, as a triangle.
+_FLOOR = 0.1
+
+
 def _plot(path: Path, rows: list[Row]) -> None:
     """Each goal's median over the goal, with quartiles: left of 1 is met."""
     from matplotlib.figure import Figure
 
     shown = [row for row in rows if row.goal and row.goal > 0 and row.median > 0]
-    figure = Figure(figsize=(9, 1 + 0.16 * max(len(shown), 1)))
+    figure = Figure(figsize=(9, 1 + 0.13 * max(len(shown), 1)))
     axes = figure.subplots()
     for place, row in enumerate(reversed(shown)):
-        goal = float(row.goal or 1.0)
-        values = [v / goal for v in (row.low, row.median, row.high)]
-        low, median, high = (1 / v for v in reversed(values)) if row.at_least else values
+        low, median, high = (max(value, _FLOOR) for value in _over_goal(row))
         color = "tab:green" if row.met else "tab:red"
         axes.plot([low, high], [place, place], color=color, linewidth=1)
-        axes.plot([median], [place], "o", color=color, markersize=3)
+        axes.plot([median], [place], "<" if median == _FLOOR else "o", color=color, markersize=3)
     labels = [f"{row.comparison}: {row.case}, {row.what}" for row in reversed(shown)]
     axes.set_yticks(range(len(shown)), labels, fontsize=5)
+    axes.margins(y=0.005)
     axes.axvline(1.0, color="black", linewidth=0.8)
     axes.set_xscale("log")
+    ticks = [0.1, 0.2, 0.5, 1.0, 2.0]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
     axes.set_xlabel("measured over goal (left of the line is met)")
-    figure.savefig(path, dpi=150, bbox_inches="tight")
+    figure.savefig(path, dpi=110, bbox_inches="tight")
+
+
+def _over_goal(row: Row) -> tuple[float, ...]:
+    values = [value / float(row.goal or 1.0) for value in (row.low, row.median, row.high)]
+    return tuple(1 / value for value in reversed(values)) if row.at_least else tuple(values)

@@ -97,3 +97,21 @@ def test_inside_a_loop_every_convolution_has_channels_last() -> None:
 
     assert layouts(hondo.conv_general_dilated) == {"b01f_01io->b01f"}
     assert layouts(jax.lax.conv_general_dilated) != {"b01f_01io->b01f"}
+
+
+def test_the_gradient_of_a_kernel_that_all_shards_share() -> None:
+    """shard_map checks what varies over an axis of one device as over any other."""
+    x, w = jnp.ones((4, 6, 6, 2)), jnp.ones((3, 3, 2, 5))
+
+    def gradient(x, w):
+        def total(w):
+            numbers = ("NHWC", "HWIO", "NHWC")
+            y = hondo.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=numbers)
+            return jnp.sum(y)
+
+        return jax.grad(total)(w)
+
+    mesh = jax.make_mesh((1,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
+    specs = jax.sharding.PartitionSpec
+    sharded = jax.shard_map(gradient, mesh=mesh, in_specs=(specs("d"), specs()), out_specs=specs())
+    np.testing.assert_allclose(jax.jit(sharded)(x, w), gradient(x, w), rtol=1e-6)

@@ -125,3 +125,16 @@ def test_the_largest_numbers_are_projected_too() -> None:
     gradients = jnp.array([[1.0, 2.0], [2e38, 1e38]])
     got = hondo.pcgrad(jax.random.key(0), gradients)
     np.testing.assert_allclose(got, gradients[1], rtol=1e-6)
+
+
+def test_gradients_of_a_shard_are_projected_by_themselves() -> None:
+    """shard_map checks what varies over an axis of one device as over any other."""
+    gradients = jnp.array([[1.0, 0.0], [-1.0, 1.0]])
+
+    def project(gradients):
+        return hondo.pcgrad(jax.random.key(0), gradients)
+
+    mesh = jax.make_mesh((1,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
+    specs = jax.sharding.PartitionSpec
+    both = jax.shard_map(project, mesh=mesh, in_specs=specs(None, "d"), out_specs=specs("d"))
+    np.testing.assert_allclose(jax.jit(both)(gradients), project(gradients), rtol=1e-6)

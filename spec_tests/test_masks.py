@@ -431,3 +431,17 @@ def test_random_words_are_those_of_jax(partitionable) -> None:
                 np.testing.assert_array_equal(
                     random_words(key, shape), jax.random.bits(key, shape, jnp.uint32)
                 )
+
+
+def test_a_shard_draws_by_its_own_key() -> None:
+    """shard_map checks what varies over an axis of one device as over any other."""
+
+    def draw(index):
+        key = jax.random.fold_in(jax.random.key(0), index[0])
+        return hondo.bernoulli_mask(key, (4, 16), keep_prob=0.5)
+
+    mesh = jax.make_mesh((1,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
+    specs = jax.sharding.PartitionSpec("d")
+    sharded = jax.jit(jax.shard_map(draw, mesh=mesh, in_specs=specs, out_specs=specs))
+    index = jnp.zeros(1, jnp.int32)
+    np.testing.assert_array_equal(sharded(index), draw(index))

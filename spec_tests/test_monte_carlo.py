@@ -99,3 +99,20 @@ def test_integers_and_booleans_are_counted() -> None:
 def test_xct_04_a_count_of_samples_below_one_raises(n) -> None:
     with pytest.raises(ValueError, match="n_samples must be an integer of at least 1"):
         hondo.monte_carlo(KEY, network, n_samples=n)
+
+
+def test_a_function_of_a_shard_is_sampled_by_itself() -> None:
+    """shard_map checks what varies over an axis of one device as over any other."""
+    x = jnp.arange(8.0).reshape(4, 2)
+
+    def moments(x):
+        def sample(key):
+            return x * jax.random.normal(key, x.shape)
+
+        return hondo.monte_carlo(jax.random.key(0), sample, n_samples=4)
+
+    mesh = jax.make_mesh((1,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
+    specs = jax.sharding.PartitionSpec("d")
+    sharded = jax.jit(jax.shard_map(moments, mesh=mesh, in_specs=specs, out_specs=specs))
+    for got, want in zip(sharded(x), moments(x), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5)
