@@ -116,3 +116,18 @@ def test_a_function_of_a_shard_is_sampled_by_itself() -> None:
     sharded = jax.jit(jax.shard_map(moments, mesh=mesh, in_specs=specs, out_specs=specs))
     for got, want in zip(sharded(x), moments(x), strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-5)
+
+
+def test_no_sample_is_drawn_for_nothing() -> None:
+    """Outside of jit the first one is computed, and counts; the scan traces the rest once."""
+    drawn = []
+
+    def sample(key):
+        drawn.append(isinstance(key, jax.core.Tracer))
+        return jax.random.normal(key, (3,))
+
+    moments = hondo.monte_carlo(jax.random.key(0), sample, n_samples=1)
+    assert drawn == [False, True]
+    first = jax.random.normal(jax.random.fold_in(jax.random.key(0), 0), (3,))
+    np.testing.assert_array_equal(moments.mean, first)
+    np.testing.assert_array_equal(moments.variance, jnp.zeros(3))

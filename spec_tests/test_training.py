@@ -315,6 +315,24 @@ def test_integers_of_numpy_are_integers(runner) -> None:
     assert int(state.epoch) == 2
 
 
+def watching() -> optax.GradientTransformationExtraArgs:
+    """Keeps how far what it is told is from what it should be."""
+
+    def update(updates, state, params, *, value, grad, value_fn, **rest):
+        slopes = jax.tree.leaves(jax.tree.map(lambda g, u: jnp.max(jnp.abs(g - u)), grad, updates))
+        return updates, jnp.max(jnp.stack([state, jnp.abs(value_fn(params) - value), *slopes]))
+
+    return optax.GradientTransformationExtraArgs(lambda params: jnp.zeros(()), update)
+
+
+def test_optimizers_are_told_the_objective_of_the_step() -> None:
+    result = hondo.fit(
+        PROBLEM, optax.chain(watching(), OPTIMIZER), TRAIN, VALID, **run.keywords, key=KEY
+    )
+    # The same value with the same masks, fused in another way: sums of 16 terms below 2^3.
+    assert float(result.last.opt_state[0]) <= 8 * gamma(16 + 70)
+
+
 def test_line_searches_see_the_objective_of_the_batch() -> None:
     x = jnp.linspace(-1.0, 1.0, 64)[:, None]
     data = (x, 3 * x)

@@ -9,7 +9,7 @@ from jaxtyping import Array
 
 @jax.custom_jvp
 def exactly(kept: Array, x: Array, formula: Array) -> Array:
-    """X where it is kept, the formula elsewhere; the derivative is the formula's in both.
+    """Keeps x where it says so, else gives the formula; the derivative is the formula's in both.
 
     So a strength that stands at "nothing", such as a noise of σ = 0, can be learnt from there.
 

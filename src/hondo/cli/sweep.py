@@ -97,8 +97,8 @@ def run(job: SweepJob) -> Path:
         console.print(f"written to {job.out}, its best run to {best}", markup=False)
         console.print(summary_table(_write_best(job, *runs.best(), seconds)))
     else:
-        none = f"written to {job.out}; no run has a finite epoch, so none is the best"
-        console.print(none, markup=False)
+        why = "no run has a finite epoch, so none is the best"
+        console.print(f"written to {job.out}; {why}", markup=False)
     if any(row["reason"] == "interrupted" for row in rows) or len(rows) < len(job.swept.configs):
         raise KeyboardInterrupt
     return job.out

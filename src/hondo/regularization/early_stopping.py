@@ -163,11 +163,12 @@ def _update(rule: _Rule, state: EarlyStoppingState, value: Any, payload: Any) ->
 
 def _improves(rule: _Rule, best: Array, value: Array) -> Array:
     """Whether value < best by more than the margin; an infinite best is beaten by anything less."""
-    finite = jnp.isfinite(best)
-    scale = jnp.abs(jnp.where(finite, best, 0.0)) if rule.relative else jnp.float32(1.0)
+    # An infinite best is beaten by any margin.
+    reach = jnp.abs(jnp.where(jnp.isfinite(best), best, 0.0))
+    scale = reach if rule.relative else jnp.float32(1.0)
     # Compiled code may flush a difference that is subnormal; a comparison is always exact.
     far = (rule.min_delta == 0) | (best - value > rule.min_delta * scale)
-    return (value < best) & (far | ~finite)
+    return (value < best) & far
 
 
 def _reason(rule: _Rule, wait: Array, value: Array) -> Array:

@@ -71,11 +71,12 @@ def monte_carlo(
         sample = function(jax.random.fold_in(key, index))
         return _update(moments, sample, index), None
 
-    # Of a sample's own arrays, which know their shards as well as their shapes.
-    like = jax.tree.map(jnp.asarray, function(key))
-    zeros = jax.tree.map(lambda leaf: jnp.zeros_like(leaf, wide(leaf.dtype)), like)
-    moments, _ = lax.scan(step, MonteCarloMoments(zeros, zeros), jnp.arange(n_samples))
-    return MonteCarloMoments(*(jax.tree.map(_narrow, tree, like) for tree in moments))
+    # From the first sample on, whose arrays know their shards as well as their shapes.
+    first = jax.tree.map(jnp.asarray, function(jax.random.fold_in(key, 0)))
+    mean = jax.tree.map(lambda leaf: leaf.astype(wide(leaf.dtype)), first)
+    start = MonteCarloMoments(mean, jax.tree.map(jnp.zeros_like, mean))
+    moments, _ = lax.scan(step, start, jnp.arange(1, n_samples))
+    return MonteCarloMoments(*(jax.tree.map(_narrow, tree, first) for tree in moments))
 
 
 def _update(moments: MonteCarloMoments, sample: Any, index: Array) -> MonteCarloMoments:

@@ -11,8 +11,7 @@ import optax
 from hondo._checks import check_key, error, python_value
 from hondo.regularization.early_stopping import EarlyStopping
 from hondo.training.problem import Problem
-from hondo.training.run import Plan, start
-from hondo.training.run import plan_of as make_plan
+from hondo.training.run import Plan, make_plan, start
 from hondo.training.sweep_result import COLUMNS
 
 

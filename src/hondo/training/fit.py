@@ -9,7 +9,7 @@ from jaxtyping import PRNGKeyArray
 
 from hondo.regularization.early_stopping import EarlyStopping
 from hondo.training.problem import Problem
-from hondo.training.run import Plan, check, epoch, plan_of, result, running, start
+from hondo.training.run import Plan, check, epoch, make_plan, result, running, start
 from hondo.training.state import FitResult
 
 
@@ -78,7 +78,7 @@ def fit(
     References:
         Slide 4; Goodfellow et al. 2016, algorithm 7.1.
     """
-    plan = plan_of(problem, optimizer, batch_size, max_epochs, stopper, monitor, augment)
+    plan = make_plan(problem, optimizer, batch_size, max_epochs, stopper, monitor, augment)
     check(plan, train, valid, key)
     return _fit(plan, train, valid, key)
 

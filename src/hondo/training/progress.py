@@ -19,7 +19,7 @@ from hondo.training.run import (
     begin_epoch,
     check,
     finish_epoch,
-    plan_of,
+    make_plan,
     result,
     running,
     start,
@@ -89,7 +89,7 @@ def fit_with_progress(
     References:
         Slide 4.
     """
-    plan = plan_of(problem, optimizer, batch_size, max_epochs, stopper, monitor, augment)
+    plan = make_plan(problem, optimizer, batch_size, max_epochs, stopper, monitor, augment)
     check(plan, train, valid, key)
     # Once, not with every chunk.
     train, valid = jax.tree.map(jnp.asarray, (train, valid))

@@ -29,7 +29,7 @@ class Plan(NamedTuple):
     augment: Any
 
 
-def plan_of(
+def make_plan(
     problem: Problem,
     optimizer: optax.GradientTransformation,
     batch_size: Any,
