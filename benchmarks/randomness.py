@@ -15,7 +15,7 @@ import jax
 import tyro
 from jaxtyping import Array, PRNGKeyArray, UInt32
 
-from hondo._words import keyed_words
+from hondo._fast.hashed_bits import keyed_words
 
 CHUNK = 2**22
 

@@ -14,7 +14,7 @@ from jax.test_util import check_grads
 from normalization_oracle import columns, gradient, standard
 
 import hondo
-from hondo.normalization._standardize import accumulation_dtype, statistics
+from hondo._fast.standardize import accumulation_dtype, statistics
 
 EPS = 1e-5
 U = unit_roundoff(np.float32)

@@ -102,7 +102,7 @@ def test_the_stream_of_words_is_the_masks_own() -> None:
     import jax
     import numpy as np
 
-    from hondo._words import keyed_words
+    from hondo._fast.hashed_bits import keyed_words
 
     randomness = importlib.import_module("benchmarks.randomness")
     keys = [jax.random.fold_in(jax.random.key(3), array) for array in range(2)]

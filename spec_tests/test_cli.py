@@ -170,12 +170,12 @@ def test_inputs_to_predict_are_checked(tmp_path) -> None:
 
 
 def test_a_run_that_diverges_writes_valid_json(tmp_path) -> None:
-    from hondo.cli import folder
+    from hondo.cli import run_folder
 
-    folder.append_metrics(tmp_path, 0, {"train/loss": float("nan"), "valid/loss": float("inf")})
-    line = json.loads((tmp_path / folder.METRICS).read_text())
+    run_folder.append_metrics(tmp_path, 0, {"train/loss": float("nan"), "valid/loss": float("inf")})
+    line = json.loads((tmp_path / run_folder.METRICS).read_text())
     assert line == {"epoch": 0, "train/loss": None, "valid/loss": None}
-    (row,) = folder.read_metrics(tmp_path)
+    (row,) = run_folder.read_metrics(tmp_path)
     assert row["epoch"] == 0
     assert np.isnan(row["train/loss"])
 

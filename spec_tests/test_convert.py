@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jax.sharding import PartitionSpec as P
 
 import hondo
-from hondo._dtypes import convert
+from hondo._numerics.dtypes import convert
 
 HIGH = np.arange(2**16, dtype=np.uint32) << 16
 

@@ -10,7 +10,7 @@ from exact import assert_binomial, gamma
 from flax import linen as nn
 
 import hondo
-from hondo._calls import with_train
+from hondo._modes import with_train
 from hondo.linen import (
     BatchNorm,
     DeepMLP,

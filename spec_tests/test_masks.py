@@ -22,8 +22,8 @@ from jax.extend.core import jaxprs_in_params
 from scipy import stats
 
 import hondo
-from hondo._words import indexed_words, keyed_words, random_words, words_to_compare
-from hondo.regularization import masks
+from hondo._fast.hashed_bits import indexed_words, keyed_words, random_words, words_to_compare
+from hondo.regularization.dropout import masks
 
 KEY = jax.random.key(2014)
 RATES = (0.1, 0.2, 0.37, 0.8, 0.9, 0.99)

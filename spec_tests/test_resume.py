@@ -21,7 +21,7 @@ import hondo
 from hondo.data import load, split
 from hondo.linen import DeepMLP
 from hondo.training.progress import _start, _steps
-from hondo.training.run import Plan
+from hondo.training.loop import Plan
 
 part, folder = sys.argv[1], Path(sys.argv[2])
 parts = split(load("digits"), 0.2, seed=0)

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 import hondo
 from hondo.linen import BatchNorm, Dropout
-from hondo.training import _fleet, _programs, _slots
+from hondo.training.sweeping import compaction, programs, running_members
 
 KEY = jax.random.key(3)
 BUDGET = 12
@@ -61,7 +61,7 @@ def epochs_of(stops):
 
 
 def compiled() -> int:
-    return _programs._compiled.cache_info().misses
+    return programs._compiled.cache_info().misses
 
 
 RNG = np.random.default_rng(0)
@@ -157,8 +157,8 @@ STOPS = [9, 1, 2, 1, 3, 2, 10, 1, 4, 2, 1, 5, 3, 1, 2, 7]
 
 def member_epochs(lanes, monkeypatch, stops=STOPS):
     """How many epochs were computed, looking at every epoch."""
-    monkeypatch.setattr(_fleet, "_SECONDS_A_CHUNK", 0.0)
-    monkeypatch.setattr(_fleet, "pays", lambda *times: True)
+    monkeypatch.setattr(running_members, "_SECONDS_A_CHUNK", 0.0)
+    monkeypatch.setattr(running_members, "pays", lambda *times: True)
     count = itertools.count()
     sweep_clocks(stops, functools.partial(clocks, seen=lambda t: next(count)), lanes=lanes)
     jax.effects_barrier()
@@ -185,7 +185,7 @@ def test_turns_with_stopped_members_are_merged(monkeypatch) -> None:
 @given(st.integers(1, 4), st.integers(1, 9), st.data())
 def test_members_are_dealt_out_evenly(devices, width, drawn) -> None:
     count = drawn.draw(st.integers(1, devices * width))
-    table = _slots.layout(np.arange(count), devices, width)
+    table = compaction.layout(np.arange(count), devices, width)
     assert sorted(table.members[table.live]) == list(range(count))
     each = table.live.sum(axis=1)
     assert max(each) - min(each) <= 1
@@ -195,7 +195,7 @@ def test_members_are_dealt_out_evenly(devices, width, drawn) -> None:
 def test_turns_reach_every_live_slot_and_no_further(drawn, devices, width, lanes) -> None:
     row = st.lists(st.booleans(), min_size=width, max_size=width)
     live = np.array([drawn.draw(row) for _ in range(devices)])
-    turns = _slots.turns(live, lanes)
+    turns = compaction.turns(live, lanes)
     for device, count in zip(live, turns, strict=True):
         assert not device[count * lanes :].any()
         assert count == 0 or device[(count - 1) * lanes : count * lanes].any()
@@ -203,15 +203,15 @@ def test_turns_reach_every_live_slot_and_no_further(drawn, devices, width, lanes
         sum(device[first : first + lanes].any() for first in range(0, width, lanes))
         for device in live
     ]
-    assert _slots.busy_turns(live, lanes) == max(busy)
+    assert compaction.busy_turns(live, lanes) == max(busy)
     if live.any():
         fewest = math.ceil(live.sum() / devices / lanes)
-        assert _slots.is_worth_moving(live, lanes) == (fewest <= 0.75 * max(busy))
+        assert compaction.is_worth_moving(live, lanes) == (fewest <= 0.75 * max(busy))
 
 
 def test_fewer_lanes_only_where_that_pays(monkeypatch) -> None:
-    monkeypatch.setattr(_fleet, "_SECONDS_A_CHUNK", 0.0)
-    monkeypatch.setattr(_fleet, "pays", lambda *times: False)
+    monkeypatch.setattr(running_members, "_SECONDS_A_CHUNK", 0.0)
+    monkeypatch.setattr(running_members, "pays", lambda *times: False)
     before = compiled()
     sweep_clocks(STOPS, functools.partial(clocks, size=(2,)), lanes=16)
     assert compiled() - before == 2
@@ -245,7 +245,7 @@ def test_a_group_is_compiled_once_and_knows_its_static_values() -> None:
 
 
 def test_when_members_stop_changes_nothing_that_is_compiled(monkeypatch, caplog) -> None:
-    monkeypatch.setattr(_fleet, "_SECONDS_A_CHUNK", 0.0)
+    monkeypatch.setattr(running_members, "_SECONDS_A_CHUNK", 0.0)
     run = functools.partial(sweep_clocks, build=functools.partial(clocks, size=(4,)), lanes=2)
     run([9, 1] * 8)
     with jax.log_compiles():
@@ -264,9 +264,9 @@ def test_what_does_not_fit_runs_in_waves(monkeypatch, lanes) -> None:
 
     def sail(course, members, watch):
         waves.append(len(members))
-        return _fleet.sail(course, members, watch)
+        return running_members.sail(course, members, watch)
 
-    monkeypatch.setattr(sys.modules["hondo.training.sweep"], "sail", sail)
+    monkeypatch.setattr(sys.modules["hondo.training.sweeping.sweep"], "sail", sail)
     runs = sweep_clocks(STOPS, build, lanes=lanes, memory_limit=3 * one)
     assert sum(waves) == 16
     assert len(waves) > 2
@@ -301,8 +301,8 @@ jax.config.update("jax_num_cpu_devices", 8)
 import numpy as np
 sys.path.insert(0, sys.argv[1])
 import test_sweep as t
-from hondo.training import _fleet
-_fleet._SECONDS_A_CHUNK = 0.0
+from hondo.training.sweeping import running_members
+running_members._SECONDS_A_CHUNK = 0.0
 assert len(jax.devices()) == 8
 build = t.functools.partial(t.clocks, size=(3,))
 for count in (3, 16):
@@ -486,9 +486,9 @@ def test_another_precision_is_another_program() -> None:
 
 
 def test_what_a_compilation_took_is_known_where_it_is_weighed(monkeypatch) -> None:
-    monkeypatch.setattr(_fleet, "_SECONDS_A_CHUNK", 0.0)
+    monkeypatch.setattr(running_members, "_SECONDS_A_CHUNK", 0.0)
     weighed = []
-    monkeypatch.setattr(_fleet, "pays", lambda *times: bool(weighed.append(times)))
+    monkeypatch.setattr(running_members, "pays", lambda *times: bool(weighed.append(times)))
     sweep_clocks(STOPS, functools.partial(clocks, size=(6,)), lanes=16)
     # Far less than any compilation takes, and far more than finding a program that there is.
     assert weighed
@@ -511,7 +511,7 @@ def test_every_entry_of_a_vector_is_tried() -> None:
 def test_the_host_looks_sooner_while_members_stop(some_stopped) -> None:
     wanted = 0.1 if some_stopped else 0.3
     for seconds, chunk in ((0.3, 30), (0.01, 1), (3.0, 20)):
-        longer = _fleet.next_chunk(chunk, seconds, some_stopped)
+        longer = running_members.next_chunk(chunk, seconds, some_stopped)
         assert 1 <= longer <= 2 * chunk
         # No longer than wanted, but for one epoch that takes longer itself.
         assert longer == 1 or longer * seconds / chunk <= wanted * (1 + 1e-9)

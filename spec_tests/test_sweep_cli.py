@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from test_cli import MAIN, hondo, refused
 
+from hondo.cli.axes import swept
 from hondo.cli.config import TrainConfig
-from hondo.cli.swept import swept
 
 QUICK = ("--max-epochs", "3", "--depth", "4", "--width", "8", "--dataset", "breast-cancer")
 

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 import hondo
-from hondo._threefry import WRITTEN_OUT, as_usual, written_out
+from hondo._fast.threefry import WRITTEN_OUT, as_usual, written_out
 
 KEY = jax.random.key(2017)
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import hondo
 from hondo.training import progress
-from hondo.training._interrupt import interruptible
+from hondo.training.interrupt import interruptible
 
 RNG = np.random.default_rng(0)
 X = jnp.asarray(RNG.normal(size=(70, 5)), jnp.float32)

@@ -1,5 +1,6 @@
 """hondo: the techniques that make deep networks trainable, as pure JAX functions."""
 
+from hondo._fast.convolution import conv_general_dilated
 from hondo.gradients.activations import (
     ACTIVATIONS,
     Activation,
@@ -16,9 +17,8 @@ from hondo.gradients.clipping import (
     global_norm,
     nonfinite_leaves,
 )
-from hondo.gradients.convolution import conv_general_dilated
-from hondo.gradients.fans import Fans, fans
-from hondo.gradients.initializers import (
+from hondo.gradients.initialization.fans import Fans, fans
+from hondo.gradients.initialization.initializers import (
     gaussian,
     glorot_normal,
     glorot_uniform,
@@ -27,10 +27,10 @@ from hondo.gradients.initializers import (
     lecun_normal,
     lecun_uniform,
 )
-from hondo.gradients.orthogonal import orthogonal
+from hondo.gradients.initialization.orthogonal import orthogonal
+from hondo.gradients.initialization.residual_init import depth_scaled, zero_last
 from hondo.gradients.repeat import repeat, stack, unstack
 from hondo.gradients.residual import pre_activation, projection, residual
-from hondo.gradients.residual_init import depth_scaled, zero_last
 from hondo.normalization.batch_norm import batch_norm, batch_norm_inference, batch_normalize
 from hondo.normalization.folding import fold_batch_norm
 from hondo.normalization.layers import group_norm, instance_norm, layer_norm, rms_norm
@@ -45,19 +45,27 @@ from hondo.normalization.moments import (
 from hondo.normalization.population import batch_averaged_stats, population_stats
 from hondo.normalization.running import BatchStats, init_batch_stats, update_batch_stats
 from hondo.normalization.weight_norm import l2_normalize, weight_norm
-from hondo.regularization.augmentation import cutout, random_crop, random_flip, random_shift
-from hondo.regularization.averages import (
-    ParameterAverage,
-    ParameterAverageState,
-    averaged_params,
-    ema,
-    recompute_moments,
-    swa,
+from hondo.regularization.augmentation.flip_crop import (
+    cutout,
+    random_crop,
+    random_flip,
+    random_shift,
 )
-from hondo.regularization.composition import compose, example_keys, on_images
-from hondo.regularization.constraints import ProximalState, max_norm, proximal_l1
-from hondo.regularization.cross_entropy import binary_cross_entropy, cross_entropy
-from hondo.regularization.decompositions import (
+from hondo.regularization.augmentation.mixing import cutmix, mixup
+from hondo.regularization.augmentation.pipeline import compose, example_keys, on_images
+from hondo.regularization.augmentation.rotation import random_quarter_turn, random_rotation, rotate
+from hondo.regularization.dropout.masks import apply_dropout_mask, bernoulli_mask, dropout_mask
+from hondo.regularization.dropout.monte_carlo import MonteCarloMoments, monte_carlo
+from hondo.regularization.dropout.units import dropout, gaussian_dropout, inverted_dropout
+from hondo.regularization.dropout.weight_scaling import scale_parameters, scale_weights
+from hondo.regularization.dropout.weights_and_branches import drop_connect, stochastic_depth
+from hondo.regularization.early_stopping import (
+    EarlyStopping,
+    EarlyStoppingState,
+    StopReason,
+    early_stopping,
+)
+from hondo.regularization.ensembles.error_decomposition import (
     Ambiguity,
     BiasVariance,
     ErrorCovariance,
@@ -65,50 +73,57 @@ from hondo.regularization.decompositions import (
     bias_variance,
     error_covariance,
 )
-from hondo.regularization.drop_paths import drop_connect, stochastic_depth
-from hondo.regularization.dropout import dropout, gaussian_dropout, inverted_dropout
-from hondo.regularization.early_stopping import (
-    EarlyStopping,
-    EarlyStoppingState,
-    StopReason,
-    early_stopping,
-)
-from hondo.regularization.ensembles import (
+from hondo.regularization.ensembles.members import (
     average_log_probabilities,
     average_probabilities,
     bootstrap_indices,
     init_ensemble,
 )
-from hondo.regularization.gradient_surgery import pcgrad
-from hondo.regularization.masks import apply_dropout_mask, bernoulli_mask, dropout_mask
-from hondo.regularization.missing_labels import Labels, fill_missing, labelled_mean, masked_mean
-from hondo.regularization.mixing import cutmix, mixup
-from hondo.regularization.monte_carlo import MonteCarloMoments, monte_carlo
-from hondo.regularization.multitask import (
+from hondo.regularization.ensembles.parameter_averages import (
+    ParameterAverage,
+    ParameterAverageState,
+    averaged_params,
+    ema,
+    recompute_moments,
+    swa,
+)
+from hondo.regularization.multitask.missing_labels import (
+    Labels,
+    fill_missing,
+    labelled_mean,
+    masked_mean,
+)
+from hondo.regularization.multitask.objective import (
     MultitaskParams,
     multitask,
     multitask_loss,
     uncertainty_weighting,
 )
+from hondo.regularization.multitask.pcgrad import pcgrad
 from hondo.regularization.noise import (
     gaussian_noise,
     label_smoothing,
     noisy_parameters,
     parameter_noise,
 )
-from hondo.regularization.penalties import elastic_net_penalty, l1_penalty, l2_penalty, penalized
-from hondo.regularization.roles import is_weight, weight_mask
-from hondo.regularization.rotation import random_quarter_turn, random_rotation, rotate
-from hondo.regularization.weight_scaling import scale_parameters, scale_weights
+from hondo.regularization.penalties.constraints import ProximalState, max_norm, proximal_l1
+from hondo.regularization.penalties.norms import (
+    elastic_net_penalty,
+    l1_penalty,
+    l2_penalty,
+    penalized,
+)
+from hondo.regularization.penalties.roles import is_weight, weight_mask
 from hondo.training.evaluation import evaluate
 from hondo.training.fit import fit
-from hondo.training.grid import grid
+from hondo.training.losses import binary_cross_entropy, cross_entropy
 from hondo.training.problem import Problem
 from hondo.training.progress import fit_with_progress
 from hondo.training.state import Best, FitResult, History, TrainState
 from hondo.training.supervised import supervised
-from hondo.training.sweep import sweep
-from hondo.training.sweep_result import SweepResult
+from hondo.training.sweeping.grid import grid
+from hondo.training.sweeping.result import SweepResult
+from hondo.training.sweeping.sweep import sweep
 
 __all__ = [
     "ACTIVATIONS",

@@ -11,7 +11,7 @@ from flax import linen as nn
 from jax.core import Tracer
 
 import hondo
-from hondo._checks import check_choice, check_count, check_probability, check_range, error
+from hondo._numerics.checks import check_choice, check_count, check_probability, check_range, error
 from hondo.cli.config import TrainConfig
 from hondo.data import Dataset
 from hondo.linen import BatchNorm, DeepMLP, LayerNorm, PlainMLP, PreActResNet, RMSNorm

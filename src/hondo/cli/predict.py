@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hondo.cli import build, folder
+from hondo.cli import build, run_folder
 from hondo.cli.config import PredictConfig
 from hondo.data import Dataset, load, standardised
 
@@ -24,11 +24,11 @@ def prepare(config: PredictConfig) -> Callable[[], np.ndarray]:
     """
     if config.out is not None and config.out.exists():
         raise ValueError(f"out must be a new file, got {config.out}, which exists.")
-    trained = folder.read_config(config.run)
+    trained = run_folder.read_config(config.run)
     dataset = load(trained.dataset, trained.data_dir)
     inputs = dataset.test_inputs if config.inputs is None else _read(config.inputs, dataset)
     network = build.network(trained, dataset)
-    variables = folder.load_model(config.run, _like(network, dataset))
+    variables = run_folder.load_model(config.run, _like(network, dataset))
     return partial(run, config, dataset, network, variables, inputs)
 
 

@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 import hondo
-from hondo.cli import build, folder, paths
+from hondo.cli import build, plot_sweep, run_folder
+from hondo.cli.axes import Swept, builder, swept
 from hondo.cli.config import SweepConfig, TrainConfig
-from hondo.cli.swept import Swept, builder, swept
 from hondo.cli.train import Job, check_batch, summary_table, write
 from hondo.data import Dataset, Parts, load, split
 from hondo.training.progress import metrics_of
@@ -51,7 +51,7 @@ def prepare(config: SweepConfig) -> Callable[[], Path]:
     for network in {_structure(member): member for member in members.configs}.values():
         problem = build.problem(network, dataset)
         jax.eval_shape(problem.init, jax.random.key(0), build.as_arrays(parts.valid))
-    out = folder.create_sweep(base, config.over)
+    out = run_folder.create_sweep(base, config.over)
     return partial(run, SweepJob(base, members, dataset, parts, out))
 
 
@@ -93,7 +93,7 @@ def run(job: SweepJob) -> Path:
     _write_tables(job, rows)
     console.print(_leaders(rows, job.swept))
     if any(row["best_epoch"] >= 0 for row in rows):
-        best = job.out / folder.BEST
+        best = job.out / run_folder.BEST
         console.print(f"written to {job.out}, its best run to {best}", markup=False)
         console.print(summary_table(_write_best(job, *runs.best(), seconds)))
     else:
@@ -116,25 +116,25 @@ def _describe(job: SweepJob) -> str:
 
 
 def _write_tables(job: SweepJob, rows: list[dict[str, Any]]) -> None:
-    with (job.out / folder.TABLE).open("w", newline="") as file:
+    with (job.out / run_folder.TABLE).open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-    (job.out / folder.ROWS).write_text("".join(map(folder.line_of, rows)))
+    (job.out / run_folder.ROWS).write_text("".join(map(run_folder.line_of, rows)))
     seeds = len(job.swept.axes.get("seed", []))
     band = f": median and range of {seeds} seeds" if seeds > 1 and len(job.swept.axes) > 1 else ""
     title = f"{job.dataset.name}, {job.config.model}{band}"
-    paths.draw(job.out / folder.PATH, rows, job.swept.axes, title)
+    plot_sweep.draw(job.out / run_folder.PATH, rows, job.swept.axes, title)
 
 
 def _write_best(
     job: SweepJob, hyper: dict[str, Any], result: hondo.FitResult, seconds: float
 ) -> dict[str, Any]:
-    own = {**hyper, "out": job.out / folder.BEST, "split_seed": build.split_seed(job.config)}
+    own = {**hyper, "out": job.out / run_folder.BEST, "split_seed": build.split_seed(job.config)}
     config = dataclasses.replace(job.config, **own)
-    out = folder.create(config)
+    out = run_folder.create(config)
     for epoch in range(int(result.last.epoch)):
-        folder.append_metrics(out, epoch, metrics_of(result.history, epoch))
+        run_folder.append_metrics(out, epoch, metrics_of(result.history, epoch))
     made = Job(config, job.dataset, job.parts, build.problem(config, job.dataset), out)
     return {**{name: str(value) for name, value in hyper.items()}, **write(made, result, seconds)}
 

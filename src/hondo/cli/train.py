@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 import hondo
-from hondo.cli import build, curves, folder
+from hondo.cli import build, plot_run, run_folder
 from hondo.cli.config import TrainConfig
 from hondo.data import Dataset, Parts, load, split
 
@@ -40,7 +40,7 @@ def prepare(config: TrainConfig) -> Callable[[], Path]:
     build.augmentation(config, dataset)
     # What the network itself refuses is refused before anything is written.
     jax.eval_shape(problem.init, jax.random.key(0), build.as_arrays(parts.valid))
-    return partial(run, Job(config, dataset, parts, problem, folder.create(config)))
+    return partial(run, Job(config, dataset, parts, problem, run_folder.create(config)))
 
 
 def run(job: Job) -> Path:
@@ -112,7 +112,7 @@ def _fit(job: Job) -> hondo.FitResult:
         max_epochs=config.max_epochs,
         stopper=build.stopper(config),
         augment=build.augmentation(config, job.dataset),
-        report=lambda epoch, metrics: folder.append_metrics(job.out, epoch, metrics),
+        report=lambda epoch, metrics: run_folder.append_metrics(job.out, epoch, metrics),
     )
 
 
@@ -120,7 +120,7 @@ def write(job: Job, result: hondo.FitResult, seconds: float) -> dict[str, Any]:
     """Fills the folder with the best model, its test score and the curves; gives the summary."""
     dataset, out = job.dataset, job.out
     best = result.best
-    folder.save_model(out, {"params": best.params, **best.model_state})
+    run_folder.save_model(out, {"params": best.params, **best.model_state})
     test = build.as_arrays((dataset.test_inputs, dataset.test_targets))
     metrics = hondo.evaluate(job.problem, best.params, best.model_state, test)
     summary = {
@@ -132,10 +132,10 @@ def write(job: Job, result: hondo.FitResult, seconds: float) -> dict[str, Any]:
         "stopped by": hondo.StopReason(int(result.reason)).name.lower(),
         "seconds": round(seconds, 1),
     }
-    (out / folder.RESULT).write_text(folder.line_of(summary, indent=2))
+    (out / run_folder.RESULT).write_text(run_folder.line_of(summary, indent=2))
     if int(result.last.epoch):
         title = f"{dataset.name}, {job.config.model}"
-        curves.draw(out / folder.CURVES, folder.read_metrics(out), int(best.epoch), title)
+        plot_run.draw(out / run_folder.CURVES, run_folder.read_metrics(out), int(best.epoch), title)
     return summary
 
 

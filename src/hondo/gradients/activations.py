@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from hondo._checks import check_choice, error
-from hondo._dtypes import wide
+from hondo._numerics.checks import check_choice, error
+from hondo._numerics.dtypes import wide
 
 
 class Activation(NamedTuple):

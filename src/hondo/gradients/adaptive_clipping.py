@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from hondo._checks import check_range
-from hondo._norms import Axes, project, unit_norm
+from hondo._numerics.checks import check_range
+from hondo._numerics.safe_norm import Axes, project, unit_norm
 from hondo.gradients.clipping import Limit, Policy, Size, transformation
 
 

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-from hondo._checks import check_choice, check_range, check_scalar, error
-from hondo._dtypes import wide as accumulator
-from hondo._norms import root, times_power_of_two
+from hondo._numerics.checks import check_choice, check_range, check_scalar, error
+from hondo._numerics.dtypes import wide as accumulator
+from hondo._numerics.safe_norm import root, times_power_of_two
 
 Limit = float | Float[Array, ""]
 Policy = Literal["propagate", "zero", "skip"]

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from hondo._checks import check_count, error
+from hondo._numerics.checks import check_count, error
 
 Block = Callable[..., Any]
 

@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from hondo._checks import check_count
+from hondo._numerics.checks import check_count
 
 Function = Callable[..., Array]
 

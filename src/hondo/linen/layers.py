@@ -9,8 +9,8 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 import hondo
-from hondo._calls import with_train
-from hondo._checks import check_count, is_key, python_value
+from hondo._modes import with_train
+from hondo._numerics.checks import check_count, is_key, python_value
 
 Rate = float | Float[Array, ""]
 

@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 
 import hondo
-from hondo._checks import check_probability
+from hondo._numerics.checks import check_probability
 
 Variables = Mapping[str, Any]
 

@@ -9,7 +9,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 import hondo
-from hondo._checks import error
+from hondo._numerics.checks import error
 from hondo.linen.batch_norm import BatchNorm, Initializer
 from hondo.linen.layers import Dropout, Rate, Repeat
 

@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 import hondo
-from hondo._checks import error
+from hondo._numerics.checks import error
 from hondo.nnx.batch_norm import BatchNorm, Initializer
 from hondo.nnx.blocks import (
     Activation,

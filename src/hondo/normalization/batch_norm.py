@@ -6,9 +6,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from hondo._checks import check_probability, check_range
-from hondo._dtypes import convert
-from hondo.normalization._standardize import feature_row, standardize
+from hondo._fast.standardize import feature_row, standardize
+from hondo._numerics.checks import check_probability, check_range
+from hondo._numerics.dtypes import convert
 from hondo.normalization.moments import Moments, as_moments, valid_mask
 from hondo.normalization.running import BatchStats, init_batch_stats, update_batch_stats
 

@@ -5,8 +5,8 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from hondo._checks import check_range, error
-from hondo.normalization._standardize import accumulation_dtype, feature_row
+from hondo._fast.standardize import accumulation_dtype, feature_row
+from hondo._numerics.checks import check_range, error
 from hondo.normalization.running import BatchStats
 
 

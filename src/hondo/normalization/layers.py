@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from hondo._checks import check_count, check_range, error
-from hondo.normalization._one_pass import fits_one_pass, normalize_rows
-from hondo.normalization._standardize import apart, feature_row, standardize, sum_apart
+from hondo._fast.layer_norm_rows import fits_one_pass, normalize_rows
+from hondo._fast.standardize import apart, feature_row, standardize, sum_apart
+from hondo._numerics.checks import check_count, check_range, error
 
 
 def layer_norm(

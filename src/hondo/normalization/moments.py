@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from hondo._checks import error
-from hondo.normalization._standardize import Statistics, at_least_one, at_least_zero, statistics
+from hondo._fast.standardize import Statistics, at_least_one, at_least_zero, statistics
+from hondo._numerics.checks import error
 
 
 class Moments(NamedTuple):

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from hondo._checks import check_probability
+from hondo._numerics.checks import check_probability
 from hondo.normalization.moments import Moments, moments_variance
 
 

@@ -3,9 +3,9 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from hondo._checks import error
-from hondo._norms import near_one
-from hondo.normalization._standardize import accumulation_dtype, feature_row
+from hondo._fast.standardize import accumulation_dtype, feature_row
+from hondo._numerics.checks import error
+from hondo._numerics.safe_norm import near_one
 
 
 def l2_normalize(

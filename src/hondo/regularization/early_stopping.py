@@ -11,7 +11,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
-from hondo._checks import check_choice, check_count, check_range, check_scalar, error
+from hondo._numerics.checks import check_choice, check_count, check_range, check_scalar, error
 
 
 class StopReason(IntEnum):

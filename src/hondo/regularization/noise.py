@@ -7,16 +7,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from hondo._checks import (
+from hondo._numerics.checks import (
     check_floating,
     check_key,
     check_probability,
     check_range,
     check_scalar,
 )
-from hondo._dtypes import wide as accumulator
-from hondo._exactly import exactly
-from hondo.regularization.roles import Where, is_weight, weight_mask
+from hondo._numerics.dtypes import wide as accumulator
+from hondo._numerics.straight_through import exactly
+from hondo.regularization.penalties.roles import Where, is_weight, weight_mask
 
 Scale = float | Float[Array, ""]
 

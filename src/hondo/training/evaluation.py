@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from hondo._checks import check_count
-from hondo.training._data import examples, take
+from hondo._numerics.checks import check_count
+from hondo.training.batches import examples, take
 from hondo.training.problem import Problem
 
 

@@ -8,8 +8,8 @@ import optax
 from jaxtyping import PRNGKeyArray
 
 from hondo.regularization.early_stopping import EarlyStopping
+from hondo.training.loop import Plan, check, epoch, make_plan, result, running, start
 from hondo.training.problem import Problem
-from hondo.training.run import Plan, check, epoch, make_plan, result, running, start
 from hondo.training.state import FitResult
 
 

@@ -12,9 +12,8 @@ import optax
 from jaxtyping import PRNGKeyArray
 
 from hondo.regularization.early_stopping import EarlyStopping
-from hondo.training._interrupt import interruptible
-from hondo.training.problem import Problem
-from hondo.training.run import (
+from hondo.training.interrupt import interruptible
+from hondo.training.loop import (
     Plan,
     begin_epoch,
     check,
@@ -26,6 +25,7 @@ from hondo.training.run import (
     step,
     steps_per_epoch,
 )
+from hondo.training.problem import Problem
 from hondo.training.state import FitResult, History, TrainState
 
 _SECONDS_A_CHUNK = 0.3

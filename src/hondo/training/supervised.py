@@ -6,10 +6,10 @@ from typing import Any, Literal
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from hondo._checks import check_choice
-from hondo._dtypes import wide as accumulator
-from hondo.regularization.cross_entropy import binary_cross_entropy, cross_entropy
-from hondo.training.adapters import model
+from hondo._numerics.checks import check_choice
+from hondo._numerics.dtypes import wide as accumulator
+from hondo.training.flax_models import model
+from hondo.training.losses import binary_cross_entropy, cross_entropy
 from hondo.training.problem import Problem
 
 ExampleLoss = Callable[[Any, Any], Array]

@@ -1,0 +1,111 @@
+"""What a sweep on the command line runs over: `name=value,value` as typed values."""
+
+import dataclasses
+from functools import partial
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+
+import jax
+import numpy as np
+
+import hondo
+from hondo._numerics.checks import error
+from hondo.cli import build
+from hondo.cli.config import TrainConfig
+from hondo.data import Dataset, Parts
+from hondo.training.sweeping.members import Build, FitArguments
+
+_FIXED = ("dataset", "data_dir", "out", "valid_fraction", "split_seed")
+_TRACED = ("l1", "l2", "keep_prob", "input_noise", "label_smoothing", "learning_rate", "seed")
+# A zero takes these out of the network or the optimiser: another program.
+_TRACED_ABOVE_ZERO = ("clip", "max_norm")
+
+
+class Swept(NamedTuple):
+    """The axes by name, every member as a configuration, and what `hondo.sweep` takes."""
+
+    axes: dict[str, list[Any]]
+    configs: list[TrainConfig]
+    grid: dict[str, Any]
+    static: list[str]
+
+
+def swept(over: tuple[str, ...], base: TrainConfig) -> Swept:
+    """Reads the axes and checks every member's configuration.
+
+    Raises:
+        ValueError: no axis, an axis twice, an unknown field, one that all members must share, a
+            value that the field does not take.
+    """
+    if not over:
+        repair = "For example l2=0,1e-5,1e-4 seed=0,1,2."
+        raise error("over", "nothing", "one or more axes name=value,value", repair)
+    axes: dict[str, list[Any]] = {}
+    for text in over:
+        name, values = _axis(text)
+        if name in axes:
+            raise error("over", text, "each name once")
+        axes[name] = values
+    grid = hondo.grid(**axes)
+    count = len(next(iter(grid.values())))
+    rows = [{name: _python(column[i]) for name, column in grid.items()} for i in range(count)]
+    configs = [build.checked(dataclasses.replace(base, **row)) for row in rows]
+    static = [name for name, values in axes.items() if not _is_traced(name, values)]
+    return Swept(axes, configs, grid, static)
+
+
+def _python(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _is_traced(name: str, values: list[Any]) -> bool:
+    return name in _TRACED or (name in _TRACED_ABOVE_ZERO and min(values) > 0)
+
+
+def _axis(text: str) -> tuple[str, list[Any]]:
+    name, equals, values = text.partition("=")
+    name = name.replace("-", "_")
+    hints = {k: v for k, v in get_type_hints(TrainConfig).items() if k not in _FIXED}
+    if name not in hints:
+        expected = "name=value,value with a name among " + ", ".join(sorted(hints))
+        raise error("over", text, expected, "Options set what all members share.")
+    parts = [part.strip() for part in values.split(",")]
+    if not equals or not all(parts):
+        raise error("over", text, f"{name}=value,value without an empty value")
+    return name, [_value(name, hints[name], part) for part in parts]
+
+
+def _value(name: str, hint: Any, text: str) -> Any:
+    if get_origin(hint) is Literal:
+        choices: tuple[Any, ...] = get_args(hint)
+    else:
+        choices = ("true", "false") if hint is bool else ()
+    if choices and text not in choices:
+        raise error(name, text, "one of " + ", ".join(choices))
+    if hint is bool:
+        return text == "true"
+    kind = next((kind for kind in (float, int) if kind in (hint, *get_args(hint))), str)
+    try:
+        return kind(text)
+    except ValueError:
+        expected = {float: "a number", int: "an integer"}[kind]
+        raise error(name, text, expected) from None
+
+
+def builder(base: TrainConfig, dataset: Dataset, parts: Parts) -> Build:
+    """What `hondo.sweep` calls: one member's values → its arguments of `fit`."""
+    return partial(_build, base, dataset, len(parts.train[0]))
+
+
+def _build(
+    base: TrainConfig, dataset: Dataset, examples: int, hyper: dict[str, Any]
+) -> FitArguments:
+    config = dataclasses.replace(base, **hyper)
+    return {
+        "problem": build.problem(config, dataset),
+        "optimizer": build.optimizer(config, examples // config.batch_size * config.max_epochs),
+        "key": jax.random.key(config.seed),
+        "batch_size": config.batch_size,
+        "max_epochs": config.max_epochs,
+        "stopper": build.stopper(config),
+        "augment": build.augmentation(config, dataset),
+    }

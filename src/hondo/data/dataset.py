@@ -1,0 +1,82 @@
+"""What a data set is, and what must be true of it before anything trains on it."""
+
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+Task = Literal["classification", "binary", "regression"]
+
+
+class Units(NamedTuple):
+    """How values were standardised: (raw - offset) / scale, of the training part alone."""
+
+    offset: Any = 0.0
+    scale: Any = 1.0
+
+
+class Dataset(NamedTuple):
+    """A data set with its own test part.
+
+    Attributes:
+        name: its name.
+        task: what its targets are: classes, 0 or 1, or a number.
+        inputs: float32 (n, …), images as (n, height, width, 1) in [0, 1].
+        targets: int32 (n,) classes, or float32 (n,).
+        test_inputs: as inputs; never trained on, never used to stop.
+        test_targets: as targets.
+        outputs: how many numbers a model of it gives for each example.
+        input_units: how the inputs were made of the source's numbers.
+        target_units: how a regression's targets were.
+    """
+
+    name: str
+    task: Task
+    inputs: np.ndarray
+    targets: np.ndarray
+    test_inputs: np.ndarray
+    test_targets: np.ndarray
+    outputs: int
+    input_units: Units = Units()
+    target_units: Units = Units()
+
+
+def validated(dataset: Dataset) -> Dataset:
+    """Returns the data set if its values are finite and its classes in range.
+
+    Raises:
+        ValueError: otherwise, saying what was found where.
+    """
+    for part in ("inputs", "targets", "test_inputs", "test_targets"):
+        bad = np.argwhere(~np.isfinite(getattr(dataset, part)))
+        if bad.size:
+            where = tuple(int(i) for i in bad[0])
+            raise ValueError(
+                f"{dataset.name} {part} must be finite, got a NaN or infinity at {where}."
+            )
+    if dataset.task != "regression":
+        _check_classes(dataset)
+    return dataset
+
+
+def _check_classes(dataset: Dataset) -> None:
+    classes = 2 if dataset.task == "binary" else dataset.outputs
+    for part in ("targets", "test_targets"):
+        labels = getattr(dataset, part)
+        bad = np.flatnonzero((labels < 0) | (labels >= classes))
+        if bad.size:
+            raise ValueError(
+                f"{dataset.name} {part} must be classes 0 to {classes - 1}, "
+                f"got {labels[bad[0]]} at {bad[0]}."
+            )
+
+
+def standardised(values: np.ndarray, units: Units) -> np.ndarray:
+    """Values of the source in the form of the data set, float32.
+
+    Example:
+        >>> import numpy as np
+        >>> from hondo.data.dataset import Units, standardised
+        >>> standardised(np.array([0.0, 8.0]), Units(scale=16.0)).tolist()
+        [0.0, 0.5]
+    """
+    return ((values - units.offset) / units.scale).astype(np.float32)

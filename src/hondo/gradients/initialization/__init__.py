@@ -1,0 +1,1 @@
+"""Initialization of weights (slides 14 and 15)."""

@@ -1,0 +1,1 @@
+"""Data augmentation: images moved, turned and mixed (slide 2)."""

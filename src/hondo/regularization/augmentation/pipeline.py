@@ -1,0 +1,175 @@
+"""Augmentations composed, and as the training loop takes them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+from jax.typing import ArrayLike
+from jaxtyping import Array, Int, Key, PRNGKeyArray
+
+from hondo._numerics.checks import check_key, error
+
+Transform = Callable[[Any, Any], Any]
+Hook = Callable[[Any, Any, Any], tuple[Any, Any]]
+
+
+def compose(*transforms: Transform) -> Transform:
+    r"""Makes one transform of several: each one takes what the one before returns.
+
+    $$ y = (T_n \circ \dots \circ T_1)(x) $$
+
+    $T_i$ draws from `jax.random.fold_in(key, i - 1)`: a transform added at the end changes no
+    draw of the others. The composition of nothing is the identity.
+
+    Compositions of equal functions with equal arguments are equal, and hash alike if their
+    arguments do: given to a jitted function as a static argument, they share one compilation.
+
+    Args:
+        transforms: $T_1, …, T_n$, each `(key, image)` → image: hondo's augmentations with
+            their arguments bound by `functools.partial`.
+
+    Returns:
+        The transform `(key, image)` → image.
+
+    Raises:
+        ValueError: a transform that cannot be called.
+
+    Example:
+        >>> from functools import partial
+        >>> import jax, jax.numpy as jnp
+        >>> from hondo import compose, random_crop, random_flip
+        >>> augment = compose(random_flip, partial(random_crop, padding=4))
+        >>> augment(jax.random.key(0), jnp.ones((28, 28))).shape
+        (28, 28)
+        >>> augment == compose(random_flip, partial(random_crop, padding=4))
+        True
+
+    References:
+        Slide 2, "Acrecentamiento de datos".
+    """
+    for transform in transforms:
+        if not callable(transform):
+            raise error("transforms", transform, "functions (key, image) → image")
+    return _Composed(tuple(map(_by_value, transforms)))
+
+
+def on_images(*transforms: Transform, mix: Hook | None = None) -> Hook:
+    r"""Makes the `augment` of a training loop: the input is transformed, the target stays.
+
+    $$ (x, y) \mapsto (T(x), y), \qquad\text{or}\qquad
+       \operatorname{mix}\big((T(x), y),\, (T'(x'), y')\big) $$
+
+    where $(x', y')$ is the partner, $T$ = `compose(*transforms)`, and $T'$ is the same with
+    draws of its own. Hooks are equal and hash as compositions do.
+
+    Args:
+        transforms: as `compose` takes them.
+        mix: `mixup` or `cutmix` with α bound, or None to leave the partner unused.
+
+    Returns:
+        The hook `(key, example, partner)` → example, for examples `(input, target)`.
+
+    Raises:
+        ValueError: a transform that cannot be called.
+
+    Example:
+        >>> from functools import partial
+        >>> import jax, jax.numpy as jnp
+        >>> from hondo import mixup, on_images, random_shift
+        >>> hook = on_images(partial(random_shift, max_shift=2), mix=partial(mixup, alpha=0.2))
+        >>> example = jnp.ones((8, 8)), jnp.array([0.0, 1.0])
+        >>> image, target = hook(jax.random.key(0), example, example)
+        >>> image.shape, target.tolist()
+        ((8, 8), [0.0, 1.0])
+
+    References:
+        Slide 2, "Acrecentamiento de datos".
+    """
+    return _OnImages(compose(*transforms), _by_value(mix))
+
+
+def example_keys(
+    key: PRNGKeyArray, epoch: ArrayLike, indices: Int[Array, "*batch"]
+) -> Key[Array, "*batch"]:
+    r"""Derives the key of each example from the run's key, the epoch and the example's index.
+
+    $$ k_{t,e} = \mathrm{fold}\big(\mathrm{fold}(k, t), e\big) $$
+
+    so that an augmentation depends on these three alone: not on the batch's size or order, nor
+    on how many devices share it.
+
+    Args:
+        key: $k$, a typed PRNG key.
+        epoch: $t$, an integer.
+        indices: $e$, the examples' positions in the data set.
+
+    Returns:
+        A typed key for each index.
+
+    Raises:
+        TypeError: the key is not a typed PRNG key.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from hondo import example_keys
+        >>> keys = example_keys(jax.random.key(0), 3, jnp.array([5, 2]))
+        >>> bool(keys[1] == example_keys(jax.random.key(0), 3, jnp.array(2)))
+        True
+
+    References:
+        Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3": counters under a key.
+    """
+    check_key(key)
+    epoch_key = jax.random.fold_in(key, epoch)
+    keys = jax.vmap(partial(jax.random.fold_in, epoch_key))(indices.ravel())
+    return keys.reshape(indices.shape)
+
+
+@dataclass(frozen=True)
+class _Composed:
+    transforms: tuple[Transform, ...]
+
+    def __call__(self, key: Any, image: Any) -> Any:
+        for position, transform in enumerate(self.transforms):
+            image = transform(jax.random.fold_in(key, position), image)
+        return image
+
+
+@dataclass(frozen=True)
+class _OnImages:
+    transform: Transform
+    mix: Hook | None
+
+    def __call__(self, key: Any, example: Any, partner: Any) -> tuple[Any, Any]:
+        own_key, partner_key, mix_key = jax.random.split(key, 3)
+        first = self.transform(own_key, example[0]), example[1]
+        if self.mix is None:
+            return first
+        second = self.transform(partner_key, partner[0]), partner[1]
+        return self.mix(mix_key, first, second)
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """A `functools.partial` that equals another of the same function and arguments."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    keywords: tuple[tuple[str, Any], ...]
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.function(*self.arguments, *arguments, **dict(self.keywords))
+
+
+def _by_value(transform: Any) -> Any:
+    if not isinstance(transform, partial):
+        return transform
+    keywords = tuple(sorted(transform.keywords.items()))
+    bound = _Bound(transform.func, transform.args, keywords)
+    try:
+        hash(bound)
+    except TypeError:
+        return transform
+    return bound

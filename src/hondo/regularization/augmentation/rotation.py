@@ -1,0 +1,160 @@
+"""Rotations of one image, in the plane of its first two axes (slide 2, data augmentation)."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.ndimage import map_coordinates
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Num, PRNGKeyArray, Shaped
+
+from hondo._numerics.checks import check_key, check_range, check_scalar, error
+from hondo._numerics.dtypes import wide
+from hondo._numerics.straight_through import exactly
+from hondo.regularization.augmentation.flip_crop import check_image
+
+
+def rotate(
+    image: Num[Array, "height width *channels"], *, angle: ArrayLike
+) -> Num[Array, "height width *channels"]:
+    r"""Rotates the image about its centre, counter-clockwise, by bilinear interpolation.
+
+    $$ y(c + d) = x(c + R_\alpha^{-1} d), \qquad
+       R_\alpha^{-1} = \begin{pmatrix} \cos\alpha & \sin\alpha \\
+       -\sin\alpha & \cos\alpha \end{pmatrix} $$
+
+    for $d$ = (rows, columns) from the centre $c$. Outside, $x$ is zero. An angle of 0 returns
+    the image bit for bit; multiples of 90° move the finite pixels of a square image exactly.
+    The interpolation is that of `jax.scipy.ndimage.map_coordinates`, in float32 (float64 images
+    in float64), rounded to the nearest value of integer dtypes.
+
+    Args:
+        image: $x$ (height, width, …).
+        angle: $\alpha$ in degrees, a scalar.
+
+    Returns:
+        $y$, with the shape and dtype of `image`.
+
+    Raises:
+        ValueError: an angle that is infinite, NaN or no scalar, an image of fewer than two axes.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from hondo import rotate
+        >>> rotate(jnp.array([[1.0, 2.0], [3.0, 4.0]]), angle=90.0).tolist()
+        [[2.0, 4.0], [1.0, 3.0]]
+
+    References:
+        Slide 2, "Acrecentamiento de datos"; Goodfellow et al. 2016, section 7.4.
+    """
+    check_image(image)
+    check_range("angle", angle, -np.inf)
+    check_scalar("angle", angle)
+    dtype = wide(image.dtype)
+    angle = jnp.asarray(angle).astype(dtype)
+    coordinates = _sources(angle, image.shape[:2])
+    planes = image.reshape(*image.shape[:2], -1).astype(dtype)
+    plane = partial(map_coordinates, coordinates=coordinates, order=1)
+    rotated = jax.vmap(plane, in_axes=2, out_axes=2)(planes).reshape(image.shape)
+    if jnp.issubdtype(image.dtype, jnp.integer):
+        rotated = jnp.round(rotated)
+    if jnp.issubdtype(image.dtype, jnp.floating):
+        return exactly(angle == 0, image, rotated.astype(image.dtype))
+    return jnp.where(angle == 0, image, rotated.astype(image.dtype))
+
+
+def _sources(angle: Float[Array, ""], shape: tuple[int, ...]) -> list[Float[Array, "h w"]]:
+    cos, sin = _cos_sin(angle)
+    centre = [(size - 1) / 2 for size in shape]
+    rows, columns = (
+        jnp.arange(size, dtype=angle.dtype) - middle
+        for size, middle in zip(shape, centre, strict=True)
+    )
+    down, right = jnp.meshgrid(rows, columns, indexing="ij")
+    return [centre[0] + cos * down + sin * right, centre[1] - sin * down + cos * right]
+
+
+def _cos_sin(angle: Float[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Cosine and sine of degrees, with exact zeros and ones at multiples of 90."""
+    turns = jnp.round(angle / 90)
+    rest = jnp.deg2rad(angle - 90 * turns)
+    cos, sin = jnp.cos(rest), jnp.sin(rest)
+    quarter = jnp.mod(turns, 4).astype(jnp.int32)
+    cosines = jnp.stack([cos, -sin, -cos, sin])
+    sines = jnp.stack([sin, cos, -sin, -cos])
+    return cosines[quarter], sines[quarter]
+
+
+def random_rotation(
+    key: PRNGKeyArray, image: Num[Array, "height width *channels"], *, max_angle: ArrayLike
+) -> Num[Array, "height width *channels"]:
+    r"""Rotates the image by a random angle.
+
+    $$ \alpha \sim U(-\alpha_{\max}, \alpha_{\max}) $$
+
+    Args:
+        key: a typed PRNG key.
+        image: (height, width, …).
+        max_angle: $\alpha_{\max}$ in degrees, a scalar in [0, 180]; 0 returns the image bit
+            for bit.
+
+    Returns:
+        The image that `rotate` makes, with the shape and dtype of `image`.
+
+    Raises:
+        TypeError: the key is not a typed PRNG key.
+        ValueError: an angle outside [0, 180], NaN or no scalar, an image of fewer than two axes.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from hondo import random_rotation
+        >>> random_rotation(jax.random.key(0), jnp.ones((28, 28)), max_angle=15.0).shape
+        (28, 28)
+
+    References:
+        Slide 2, "Acrecentamiento de datos"; Goodfellow et al. 2016, section 7.4.
+    """
+    check_key(key)
+    check_range("max_angle", max_angle, 0.0, 180.0)
+    check_scalar("max_angle", max_angle)
+    fraction = jax.random.uniform(key, (), jnp.float32, -1.0, 1.0)
+    return rotate(image, angle=fraction * jnp.asarray(max_angle, jnp.float32))
+
+
+def random_quarter_turn(
+    key: PRNGKeyArray, image: Shaped[Array, "side side *channels"]
+) -> Shaped[Array, "side side *channels"]:
+    r"""Rotates a square image by 0, 90, 180 or 270 degrees, each with probability 1/4.
+
+    $$ y = T^k x, \qquad k \sim U\{0, 1, 2, 3\}, \qquad T^4 = 1 $$
+
+    where $T$ is a counter-clockwise quarter turn. The pixels are moved, never computed with.
+
+    Args:
+        key: a typed PRNG key.
+        image: $x$ (side, side, …), any dtype.
+
+    Returns:
+        $y$, with the shape and dtype of `image`.
+
+    Raises:
+        TypeError: the key is not a typed PRNG key.
+        ValueError: an image that is not square.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from hondo import random_quarter_turn
+        >>> turned = random_quarter_turn(jax.random.key(0), jnp.arange(4).reshape(2, 2))
+        >>> sorted(turned.ravel().tolist())
+        [0, 1, 2, 3]
+
+    References:
+        Slide 2, "Acrecentamiento de datos"; Goodfellow et al. 2016, section 7.4.
+    """
+    check_key(key)
+    check_image(image)
+    if image.shape[0] != image.shape[1]:
+        raise error("the shape of image", image.shape, "square", "rotate takes any shape.")
+    turns = [lambda x, k=k: jnp.rot90(x, k) for k in range(4)]
+    return jax.lax.switch(jax.random.randint(key, (), 0, 4), turns, image)

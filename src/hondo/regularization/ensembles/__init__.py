@@ -1,0 +1,1 @@
+"""Ensembles of models, their errors, and averages of parameters (slide 2)."""

@@ -1,0 +1,202 @@
+"""Averages of parameters over training: ensembles in weight space, at the cost of one model."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from hondo._numerics.checks import check_range, check_scalar, error
+from hondo._numerics.dtypes import wide
+from hondo.normalization.moments import Moments, merge_moments
+
+
+class ParameterAverageState(NamedTuple):
+    """An average in progress; `update` keeps its structure, shapes and dtypes.
+
+    Attributes:
+        average: the average so far, of the parameters' structure, float leaves in at least
+            float32; the parameters of `init` before the first update.
+        weight: the sum of the weights of the updates so far.
+    """
+
+    average: Any
+    weight: Float[Array, ""]
+
+
+class ParameterAverage(NamedTuple):
+    """An average of parameters: `init(params)` → state, `update(state, params)` → state."""
+
+    init: Callable[[Any], ParameterAverageState]
+    update: Callable[[ParameterAverageState, Any], ParameterAverageState]
+
+
+def ema(decay: ArrayLike) -> ParameterAverage:
+    r"""Averages parameters with exponentially decreasing weights, right from the first update.
+
+    $$ \bar\theta_t = \frac{\sum_{i=1}^{t} d^{\,t-i}\, \theta_i}{\sum_{i=1}^{t} d^{\,t-i}}, \qquad
+       \bar\theta_t = \bar\theta_{t-1} + \frac{\theta_t - \bar\theta_{t-1}}{W_t}, \quad
+       W_t = 1 + d\, W_{t-1} $$
+
+    The weights sum to 1 at every step: there is no bias towards the start, and a constant is
+    averaged to itself, bit for bit. Floats are averaged in at least float32, complex numbers in
+    their dtype; integers and keys are those of the latest update.
+
+    Args:
+        decay: $d$, the weight of the old, a scalar in [0, 1]; 1 is `swa`.
+
+    Returns:
+        The pair `(init, update)`; `averaged_params` reads the state in the parameters' dtypes.
+
+    Raises:
+        ValueError: d outside [0, 1] or NaN, or an array.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from hondo import ema
+        >>> average = ema(0.5)
+        >>> state = average.init({"w": jnp.zeros(())})
+        >>> for value in (1.0, 4.0):
+        ...     state = average.update(state, {"w": jnp.asarray(value)})
+        >>> state.average["w"].item()
+        3.0
+
+    References:
+        Slide 2, "Ensambles"; Polyak & Juditsky 1992; Kingma & Ba 2015, section 3, for the bias.
+    """
+    check_scalar("decay", decay)
+    check_range("decay", decay, 0.0, 1.0, repair="It is the weight of the old average.")
+    return ParameterAverage(_init, partial(_update, decay))
+
+
+def swa() -> ParameterAverage:
+    r"""Averages parameters with equal weights (stochastic weight averaging).
+
+    $$ \bar\theta_t = \frac1t \sum_{i=1}^{t} \theta_i $$
+
+    Call `update` once for each point that is to be averaged, usually at the end of an epoch late
+    in training. A model with batch norm needs `recompute_moments` afterwards.
+
+    Returns:
+        The pair `(init, update)`; `averaged_params` reads the state in the parameters' dtypes.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from hondo import swa
+        >>> average = swa()
+        >>> state = average.init(jnp.zeros(()))
+        >>> for value in (1.0, 4.0, 7.0):
+        ...     state = average.update(state, jnp.asarray(value))
+        >>> state.average.item()
+        4.0
+
+    References:
+        Slide 2, "Ensambles"; Izmailov et al. 2018, algorithm 1.
+    """
+    return ema(1.0)
+
+
+def averaged_params(state: ParameterAverageState, params: Any) -> Any:
+    """Reads an average in the dtypes of the parameters.
+
+    Args:
+        state: the state of `ema` or `swa`.
+        params: the parameters, for their dtypes alone.
+
+    Returns:
+        The average, each float leaf rounded once to the dtype of that leaf of `params`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from hondo import averaged_params, swa
+        >>> params = jnp.ones(2, jnp.bfloat16)
+        >>> averaged_params(swa().init(params), params).dtype
+        dtype(bfloat16)
+
+    References:
+        Slide 2, "Ensambles"; Izmailov et al. 2018, algorithm 1.
+    """
+
+    def read(mean: Array, leaf: Any) -> Array:
+        return mean.astype(jnp.asarray(leaf).dtype) if _averages(mean) else mean
+
+    return jax.tree.map(read, state.average, params)
+
+
+def _init(params: Any) -> ParameterAverageState:
+    average = jax.tree.map(_accumulable, params)
+    return ParameterAverageState(average, jnp.zeros(()))
+
+
+def _update(decay: ArrayLike, state: ParameterAverageState, params: Any) -> ParameterAverageState:
+    weight = 1 + jnp.asarray(decay, state.weight.dtype) * state.weight
+
+    def toward(mean: Array, leaf: Any) -> Array:
+        leaf = _accumulable(leaf)
+        if not _averages(leaf):
+            return leaf
+        moved = mean + (leaf - mean) / weight.astype(leaf.dtype)
+        return jnp.where(weight == 1, leaf, moved)
+
+    return ParameterAverageState(jax.tree.map(toward, state.average, params), weight)
+
+
+def _averages(leaf: Array) -> bool:
+    return jnp.issubdtype(leaf.dtype, jnp.inexact)
+
+
+def _accumulable(leaf: Any) -> Array:
+    leaf = jnp.array(leaf)
+    return leaf.astype(wide(leaf.dtype)) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+
+def recompute_moments(moments_of: Callable[[Any, Any], Any], params: Any, batches: Any) -> Any:
+    r"""Recomputes a model's batch statistics, as averaged parameters need them.
+
+    $$ M = M_1 \oplus \dots \oplus M_B, \qquad M_b = \mathrm{moments}(\theta, x_b) $$
+
+    One pass over the data in batches. The moments of the batches are pooled, not averaged:
+    the same elements cut into other batches give the same result, if no other batch norm stands
+    before them. Behind one, the elements themselves are normalised with their own batch.
+
+    Args:
+        moments_of: `(params, batch)` → a tree of `Moments`, one for each batch norm: a pass of
+            the model in training mode, with `batch_moments` of what goes into each norm.
+        params: $\theta$, usually `averaged_params`.
+        batches: a tree of arrays (batches, batch, …).
+
+    Returns:
+        The tree of pooled `Moments`; `population_stats` makes inference statistics of each.
+
+    Raises:
+        ValueError: no batch.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from hondo import batch_moments, recompute_moments
+        >>> batches = jnp.array([[[1.0], [3.0]], [[5.0], [7.0]]])
+        >>> moments = recompute_moments(lambda w, x: batch_moments(w * x), 2.0, batches)
+        >>> moments.n.item(), moments.mean.item(), moments.m2.item()
+        (4.0, 8.0, 80.0)
+
+    References:
+        Izmailov et al. 2018, section 3.2, "batch normalization"; Chan, Golub and LeVeque 1983.
+    """
+    counts = {leaf.shape[:1] for leaf in jax.tree.leaves(batches)}
+    if len(counts) != 1 or counts & {(), (0,)}:
+        raise error("batches", sorted(counts), "stacked: one common leading axis of batches")
+
+    def merge(pooled: Any, batch: Any) -> tuple[Any, None]:
+        moments = moments_of(params, batch)
+        return jax.tree.map(merge_moments, pooled, moments, is_leaf=_is_moments), None
+
+    shapes = jax.eval_shape(moments_of, params, jax.tree.map(lambda leaf: leaf[0], batches))
+    empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    return jax.lax.scan(merge, empty, batches)[0]
+
+
+def _is_moments(node: Any) -> bool:
+    return isinstance(node, Moments)

@@ -1,0 +1,1 @@
+"""Multitask learning: one objective of several tasks (slide 5)."""

@@ -1,0 +1,149 @@
+"""Missing labels: zero loss and zero, finite gradients, averages over what is labelled."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Num, Shaped
+
+from hondo._numerics.checks import error
+from hondo._numerics.dtypes import wide
+
+
+class Labels(NamedTuple):
+    """Targets in which nothing is missing any more.
+
+    Attributes:
+        targets: the targets; a harmless value where they were missing.
+        mask: True where there was a label.
+    """
+
+    targets: Num[Array, "*shape"]
+    mask: Bool[Array, "*shape"]
+
+
+def fill_missing(
+    targets: Num[Array, "*shape"],
+    *,
+    mask: Bool[Array, "*shape"] | None = None,
+    fill: ArrayLike = 0,
+) -> Labels:
+    r"""Replaces missing targets, before a loss sees them.
+
+    $$ m_i = [\,y_i \text{ is not NaN and } \mathrm{mask}_i\,], \qquad
+       y'_i = m_i\, ?\; y_i : \mathrm{fill} $$
+
+    A loss of the filled targets is finite, and so is its gradient, which the mask can then select
+    away; selecting after a loss of NaN would leave the gradient NaN.
+
+    Args:
+        targets: $y$, any shape; NaN where a floating-point target is missing.
+        mask: True where there is a label; None if only NaN says what is missing.
+        fill: a value at which the loss is finite and differentiable.
+
+    Returns:
+        $(y', m)$; $y'$ has the dtype of `targets`.
+
+    Raises:
+        ValueError: a mask of another shape than the targets.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from hondo import fill_missing
+        >>> targets, mask = fill_missing(jnp.array([1.0, jnp.nan]))
+        >>> targets.tolist(), mask.tolist()
+        ([1.0, 0.0], [True, False])
+
+    References:
+        Slide 5, "Aprendizaje multitarea".
+    """
+    if mask is not None and mask.shape != targets.shape:
+        raise error("the shape of mask", mask.shape, f"that of targets, {targets.shape}")
+    present = ~jnp.isnan(targets)
+    present = present if mask is None else present & mask
+    return Labels(jnp.where(present, targets, jnp.asarray(fill).astype(targets.dtype)), present)
+
+
+def masked_mean(values: Float[Array, "*shape"], mask: Bool[Array, "*shape"]) -> Float[Array, ""]:
+    r"""Averages the values that the mask keeps; the mean of none is 0.
+
+    $$ \bar v = \frac{\sum_i m_i v_i}{\max(1, \sum_i m_i)} $$
+
+    by selection: a value that the mask drops may be infinite or NaN.
+
+    Args:
+        values: $v$, any shape.
+        mask: $m$, of the same shape.
+
+    Returns:
+        $\bar v$, float32 (float64 for float64 values).
+
+    Raises:
+        ValueError: a mask of another shape than the values.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from hondo import masked_mean
+        >>> float(masked_mean(jnp.array([1.0, 3.0, jnp.inf]), jnp.array([True, True, False])))
+        2.0
+
+    References:
+        Slide 5, "Aprendizaje multitarea".
+    """
+    if mask.shape != values.shape:
+        raise error("the shape of mask", mask.shape, f"that of values, {values.shape}")
+    values = values.astype(wide(values.dtype))
+    count = jnp.sum(mask, dtype=values.dtype)
+    return jnp.sum(jnp.where(mask, values, 0)) / jnp.maximum(count, 1)
+
+
+def labelled_mean(
+    loss: Callable[[Any, Any], Array],
+    predictions: Shaped[Array, "..."],
+    targets: Num[Array, "..."],
+    *,
+    mask: Bool[Array, "..."] | None = None,
+    fill: ArrayLike = 0,
+) -> Float[Array, ""]:
+    r"""Averages a loss over the examples that have a label.
+
+    $$ J_t = \frac{1}{\max(1, n_t)} \sum_{e\ \text{labelled}} \ell(\hat y_e, y_e) $$
+
+    with $n_t$ the number of labelled examples, not the batch size. Predictions for unlabelled
+    examples get a gradient of exactly 0; without any label $J_t$ = 0.
+
+    Args:
+        loss: $\ell$, `(predictions, targets)` → one value for each example.
+        predictions: $\hat y$ (batch, …).
+        targets: $y$ (batch, …); NaN where missing.
+        mask: of the targets' shape, True where there is a label; None if only NaN says.
+        fill: what the loss sees in place of a missing target; it must be finite there.
+
+    Returns:
+        $J_t$, float32 (float64 for float64 losses). Where one example has several targets but
+        one loss, it counts if all of its targets are there.
+
+    Raises:
+        ValueError: a mask of another shape than the targets; losses whose shape is not the
+            beginning of the targets' shape, such as one loss for the whole batch.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from hondo import labelled_mean
+        >>> squared_error = lambda predicted, target: (predicted - target) ** 2
+        >>> targets = jnp.array([1.0, jnp.nan, 3.0])
+        >>> float(labelled_mean(squared_error, jnp.zeros(3), targets))
+        5.0
+
+    References:
+        Slide 5, "Aprendizaje multitarea"; Caruana 1997.
+    """
+    targets, present = fill_missing(targets, mask=mask, fill=fill)
+    values = loss(predictions, targets)
+    if targets.shape[: values.ndim] != values.shape or values.ndim == 0 < targets.ndim:
+        expected = f"one for each example, the beginning of {targets.shape}"
+        repair = "Hondo's own losses keep it with reduce=None."
+        raise error("the shape of the losses", values.shape, expected, repair)
+    axes = tuple(range(values.ndim, targets.ndim))
+    return masked_mean(values, jnp.all(present, axis=axes))

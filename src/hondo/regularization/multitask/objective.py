@@ -1,0 +1,196 @@
+"""Multitask learning (slide 5): one representation, many heads, one objective."""
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax.core import Tracer
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float
+
+from hondo._numerics.checks import check_range, check_scalar, error, python_value
+from hondo._numerics.dtypes import wide
+
+
+class MultitaskParams(NamedTuple):
+    """The parameters of a multitask model.
+
+    Attributes:
+        trunk: the parameters that all tasks share, once.
+        heads: each task's own parameters, by task.
+    """
+
+    trunk: Any
+    heads: dict[str, Any]
+
+
+def multitask(
+    trunk: Callable[[Any, Any], Any], heads: Mapping[str, Callable[[Any, Any], Any]]
+) -> Callable[[MultitaskParams, Any], dict[str, Any]]:
+    r"""Composes one trunk and many heads.
+
+    $$ \hat y_t = h_t\big(f(x; \theta_s);\, \theta_t\big) $$
+
+    The trunk runs once. Its gradient is the sum over tasks of what each head sends back; a head
+    receives the gradient of its own task only.
+
+    Args:
+        trunk: $f$, `(params, x)` → representation.
+        heads: $h_t$ by task, each `(params, representation)` → output.
+
+    Returns:
+        The model `(params, x)` → {task: output}, for `MultitaskParams` $(\theta_s, \{\theta_t\})$.
+
+    Raises:
+        ValueError: no heads; parameters for other tasks than `heads` has.
+
+    Example:
+        >>> from hondo import MultitaskParams, multitask
+        >>> scale = lambda weight, x: weight * x
+        >>> model = multitask(scale, {"depth": scale, "normals": scale})
+        >>> model(MultitaskParams(2.0, {"depth": 3.0, "normals": -1.0}), 5.0)
+        {'depth': 30.0, 'normals': -10.0}
+
+    References:
+        Slide 5, "Aprendizaje multitarea"; Caruana 1997; Goodfellow et al. 2016, section 7.7.
+    """
+    if not heads:
+        raise error("heads", heads, "a head for at least one task")
+    heads = dict(heads)
+
+    def model(params: MultitaskParams, x: Any) -> dict[str, Any]:
+        _check_tasks("params.heads", params.heads, heads)
+        shared = trunk(params.trunk, x)
+        return {task: head(params.heads[task], shared) for task, head in heads.items()}
+
+    return model
+
+
+def multitask_loss(
+    losses: Mapping[str, ArrayLike], *, weights: Mapping[str, ArrayLike]
+) -> Float[Array, ""]:
+    r"""Sums the tasks' losses with weights.
+
+    $$ J = \sum_t a_t J_t $$
+
+    in the order of the tasks' names, so that the order of the mappings is of no account. A weight
+    of 0 removes a task, also one whose loss is infinite or NaN; if the weight is a number and
+    not traced, the task's gradients are exactly 0 too.
+
+    Args:
+        losses: $J_t$ by task, scalars.
+        weights: $a_t$ ≥ 0 by task, scalars.
+
+    Returns:
+        $J$, float32 (float64 if a loss is).
+
+    Raises:
+        ValueError: a weight that is negative, infinite or NaN; a weight or a loss that is an
+            array; losses and weights of different tasks.
+
+    Example:
+        >>> from hondo import multitask_loss
+        >>> losses = {"depth": 2.0, "normals": 3.0}
+        >>> float(multitask_loss(losses, weights={"depth": 1.0, "normals": 0.5}))
+        3.5
+
+    References:
+        Slide 5, "Aprendizaje multitarea"; Kendall et al. 2018, equation 1.
+    """
+    _check_tasks("weights", weights, losses)
+    for task, weight in weights.items():
+        check_scalar(f"weights[{task!r}]", weight)
+        check_scalar(f"losses[{task!r}]", losses[task])
+        check_range(f"weights[{task!r}]", weight, 0.0)
+    used = [task for task in sorted(losses) if _may_count(weights[task])]
+    return _total([_weighted(weights[task], losses[task]) for task in used])
+
+
+def _may_count(weight: ArrayLike) -> bool:
+    return isinstance(weight, Tracer) or python_value(weight) != 0
+
+
+def _weighted(weight: ArrayLike, loss: ArrayLike) -> Array:
+    loss = _accumulable(loss)
+    weight = jnp.asarray(weight).astype(loss.dtype)
+    # Only what multiplying would spoil is selected away: a finite loss keeps its weight's gradient.
+    removed = (weight == 0) & ~jnp.isfinite(loss)
+    return weight * jnp.where(removed, 0, loss)
+
+
+def uncertainty_weighting(
+    losses: Mapping[str, ArrayLike],
+    log_variances: Mapping[str, ArrayLike],
+    *,
+    classification: Collection[str] = (),
+    labelled: Mapping[str, Bool[ArrayLike, ""]] | None = None,
+) -> Float[Array, ""]:
+    r"""Sums the tasks' losses with weights that are learned as the tasks' noise variances.
+
+    $$ J = \sum_t c_t\, e^{-s_t} J_t + \tfrac12 s_t, \qquad s_t = \log \sigma_t^2 $$
+
+    with $c_t = \tfrac12$ for a squared error, the Gaussian likelihood, and $c_t = 1$ for a
+    cross-entropy. Every real $s_t$ is allowed; $J$ may be negative. For fixed losses the best
+    $s_t$ is $\log(2 c_t J_t)$.
+
+    Args:
+        losses: $J_t$ ≥ 0 by task, scalars.
+        log_variances: $s_t$ by task, scalars, trained with the parameters; 0 is a usual start.
+        classification: the tasks whose loss is a cross-entropy.
+        labelled: whether the batch has a label for a task, by task; a task without one adds
+            exactly 0, as otherwise its $s_t$ would fall for ever. None if all have.
+
+    Returns:
+        $J$, float32 (float64 if a loss is).
+
+    Raises:
+        ValueError: mappings of different tasks, an unknown task in `classification`.
+
+    Example:
+        >>> from hondo import uncertainty_weighting
+        >>> losses, s = {"depth": 2.0, "class": 3.0}, {"depth": 0.0, "class": 0.0}
+        >>> float(uncertainty_weighting(losses, s, classification=["class"]))
+        4.0
+
+    References:
+        Slide 5, "Aprendizaje multitarea"; Kendall et al. 2018, equations 7 and 10.
+    """
+    _check_tasks("log_variances", log_variances, losses)
+    labelled = dict.fromkeys(losses, True) if labelled is None else labelled
+    _check_tasks("labelled", labelled, losses)
+    unknown = sorted(set(classification) - set(losses))
+    if unknown:
+        raise error("classification", unknown, f"some of the tasks {sorted(losses)}")
+    terms = []
+    for task in sorted(losses):
+        there = jnp.asarray(labelled[task])
+        # Already here, because the gradient of a product with NaN is NaN, chosen or not.
+        loss = jnp.where(there, _accumulable(losses[task]), 0)
+        s = jnp.asarray(log_variances[task]).astype(loss.dtype)
+        c = 1.0 if task in classification else 0.5
+        # A loss of 0 weighs nothing, however far exp(-s) is beyond the range.
+        exponent = jnp.where(loss == 0, jnp.minimum(-s, _most(s)), -s)
+        terms.append(jnp.where(there, c * jnp.exp(exponent) * loss + s / 2, 0))
+    return _total(terms)
+
+
+def _most(s: Array) -> float:
+    return float(math.floor(math.log(float(jnp.finfo(s.dtype).max))))
+
+
+def _total(terms: list[Array]) -> Array:
+    dtype = max(
+        (term.dtype for term in terms), key=lambda dtype: dtype.itemsize, default=jnp.float32
+    )
+    return sum((term.astype(dtype) for term in terms), start=jnp.zeros((), dtype))
+
+
+def _accumulable(loss: ArrayLike) -> Array:
+    loss = jnp.asarray(loss)
+    return loss.astype(wide(loss.dtype))
+
+
+def _check_tasks(name: str, got: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    if set(got) != set(expected):
+        raise error(name, sorted(got), f"for the tasks {sorted(expected)}")
