@@ -15,7 +15,7 @@ import jax
 import tyro
 from jaxtyping import Array, PRNGKeyArray, UInt32
 
-from hondo._fast.hashed_bits import keyed_words
+from hondo._fast.hashed_bits import hash_bits
 
 CHUNK = 2**22
 
@@ -38,7 +38,7 @@ def stream(
 @partial(jax.jit, static_argnames=("count", "shape"))
 def _rows(key: PRNGKeyArray, first: int, count: int, shape: tuple[int, int]) -> Any:
     # XLA computes no more than these rows: the words are functions of their indices.
-    return jax.lax.dynamic_slice_in_dim(keyed_words(key, shape), first, count).ravel()
+    return jax.lax.dynamic_slice_in_dim(hash_bits(key, shape), first, count).ravel()
 
 
 def main(seed: int = 0, words_per_key: int = 2**32, row_length: int = 1024) -> None:

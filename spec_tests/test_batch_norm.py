@@ -14,7 +14,7 @@ from jax.test_util import check_grads
 from normalization_oracle import columns, gradient, standard
 
 import hondo
-from hondo._fast.standardize import accumulation_dtype, statistics
+from hondo._fast.standardize import statistics, sum_dtype
 
 EPS = 1e-5
 U = unit_roundoff(np.float32)
@@ -453,4 +453,4 @@ def test_xct_04_wrong_arguments_raise(arguments, message):
 @pytest.mark.spec("XCT-04")
 def test_xct_04_integers_are_refused():
     with pytest.raises(ValueError, match="x must be of a floating dtype"):
-        accumulation_dtype(jnp.ones(3, jnp.int32))
+        sum_dtype(jnp.ones(3, jnp.int32))

@@ -102,10 +102,10 @@ def test_the_stream_of_words_is_the_masks_own() -> None:
     import jax
     import numpy as np
 
-    from hondo._fast.hashed_bits import keyed_words
+    from hondo._fast.hashed_bits import hash_bits
 
     randomness = importlib.import_module("benchmarks.randomness")
     keys = [jax.random.fold_in(jax.random.key(3), array) for array in range(2)]
-    want = np.concatenate([np.ravel(keyed_words(key, (2**4, 2**6))) for key in keys])
+    want = np.concatenate([np.ravel(hash_bits(key, (2**4, 2**6))) for key in keys])
     stream = randomness.stream(3, words_per_key=2**10, row_length=2**6)
     np.testing.assert_array_equal(np.concatenate([next(stream), next(stream)]), want)

@@ -22,7 +22,7 @@ from jax.extend.core import jaxprs_in_params
 from scipy import stats
 
 import hondo
-from hondo._fast.hashed_bits import indexed_words, keyed_words, random_words, words_to_compare
+from hondo._fast.hashed_bits import hash_bits, hash_bits_for_threshold, hash_of_index, random_bits
 from hondo.regularization.dropout import masks
 
 KEY = jax.random.key(2014)
@@ -99,7 +99,7 @@ SHAPES = ((2**18,), (2**8, 2**10), (2**15, 2**3), (2**2, 2**16))
 
 @pytest.fixture(scope="module", params=SHAPES, ids=str)
 def words(request):
-    return np.asarray(jax.jit(lambda: keyed_words(KEY, request.param))()).ravel()
+    return np.asarray(jax.jit(lambda: hash_bits(KEY, request.param))()).ravel()
 
 
 def test_every_bit_of_the_hash_is_fair_and_has_no_short_memory(words) -> None:
@@ -136,7 +136,7 @@ def test_rows_and_columns_show_no_pattern(shape) -> None:
         lags = [(0, lag) for lag in (1, 2, 3, 4)] + [(lag, 0) for lag in (1, 2, 8, 64)]
         return [of(*lag) for lag in [*lags, (1, 1), (1, 2), (8, 4), (64, 1)]]
 
-    for counts, n in odd(keyed_words(KEY, shape)):
+    for counts, n in odd(hash_bits(KEY, shape)):
         for count in np.asarray(counts):
             assert_binomial(int(count), int(n), 0.5)
 
@@ -156,7 +156,7 @@ def test_counts_within_rows_are_spread_as_binomials() -> None:
 def test_the_hash_collides_as_often_as_independent_words_do() -> None:
     # A permutation of the indices never would, and kept units would be counted too evenly.
     n = 2**20
-    words = np.asarray(jax.jit(lambda: keyed_words(KEY, (n,)))())
+    words = np.asarray(jax.jit(lambda: hash_bits(KEY, (n,)))())
     collisions = n - np.unique(words).size
     expected = n * (n - 1) / 2 / 2**32
     tails = (
@@ -245,7 +245,7 @@ def test_the_drawn_probability_is_p_rounded_down_to_2_32(keep_prob) -> None:
 @pytest.mark.parametrize("shape", [(64, 1024), (3, 8), (5, 7), (2**17,)])
 def test_masks_compare_the_words_that_the_batteries_see(shape) -> None:
     # Where the low bits of the threshold are 0, the last shift cannot be told.
-    words = np.asarray(keyed_words(KEY, shape))
+    words = np.asarray(hash_bits(KEY, shape))
     for fraction in (1, 2**13, 2**14 - 1):
         want = words < np.uint32(fraction << 18)
         np.testing.assert_array_equal(draw(KEY, shape, fraction / 2**14), want)
@@ -253,11 +253,11 @@ def test_masks_compare_the_words_that_the_batteries_see(shape) -> None:
 
 def test_rows_that_share_their_first_word_have_other_words() -> None:
     # Of 2^18 rows some eight pairs have the same first word by chance: only the second differs.
-    first, second = np.asarray(indexed_words(KEY, (2**18, 2))).T
+    first, second = np.asarray(hash_of_index(KEY, (2**18, 2))).T
     order = np.argsort(first)
     same = np.flatnonzero(first[order][1:] == first[order][:-1])
     assert len(same) > 0
-    words = np.asarray(keyed_words(KEY, (2**18, 8)))
+    words = np.asarray(hash_bits(KEY, (2**18, 8)))
     for i, j in zip(order[same], order[same + 1], strict=True):
         assert second[i] != second[j]
         assert np.all(words[i] != words[j])
@@ -265,7 +265,7 @@ def test_rows_that_share_their_first_word_have_other_words() -> None:
 
 def test_a_smaller_keep_prob_keeps_a_subset() -> None:
     # The sharpest check of the threshold: the smallest word kept decides, to one part in 2^32.
-    words = np.asarray(words_to_compare(KEY, (1024,)))
+    words = np.asarray(hash_bits_for_threshold(KEY, (1024,)))
     for word in np.sort(words)[[0, 7, 511]]:
         keep_prob = np.float32(np.float64(word) / 2**32)
         want = words < np.uint32(np.floor(np.float64(keep_prob) * 2**32))
@@ -429,7 +429,7 @@ def test_random_words_are_those_of_jax(partitionable) -> None:
         for key in (KEY, jax.random.PRNGKey(1), jax.random.key(1, impl="rbg")):
             for shape in ((), (0,), (5,), (2, 3, 4)):
                 np.testing.assert_array_equal(
-                    random_words(key, shape), jax.random.bits(key, shape, jnp.uint32)
+                    random_bits(key, shape), jax.random.bits(key, shape, jnp.uint32)
                 )
 
 

@@ -7,9 +7,10 @@ import optax
 import pytest
 
 import hondo
-from hondo._fast.threefry import WRITTEN_OUT, as_usual, written_out
+from hondo._fast.threefry import FUSED_THREEFRY, with_default_impl, with_fused_threefry
 
 KEY = jax.random.key(2017)
+BOTH = (with_fused_threefry(KEY), KEY)
 
 
 def data(key):
@@ -18,13 +19,15 @@ def data(key):
 
 @pytest.mark.parametrize("shape", [(), (1,), (5,), (2, 3)])
 def test_splits_are_those_of_jax(shape) -> None:
-    got, want = (jax.random.split(key, shape) for key in (written_out(KEY), KEY))
+    got, want = (jax.random.split(key, shape) for key in (with_fused_threefry(KEY), KEY))
     np.testing.assert_array_equal(data(got), data(want))
 
 
 @pytest.mark.parametrize("number", [0, 1, 2**31, 2**32 - 1])
 def test_folds_are_those_of_jax(number) -> None:
-    folded = [jax.random.fold_in(key, jnp.uint32(number)) for key in (written_out(KEY), KEY)]
+    folded = [
+        jax.random.fold_in(key, jnp.uint32(number)) for key in (with_fused_threefry(KEY), KEY)
+    ]
     np.testing.assert_array_equal(*map(data, folded))
 
 
@@ -32,7 +35,7 @@ def test_folds_are_those_of_jax(number) -> None:
 @pytest.mark.parametrize("shape", [(), (0,), (7,), (3, 5, 2)])
 def test_bits_are_those_of_jax(dtype, shape) -> None:
     with jax.enable_x64(dtype == jnp.uint64):
-        got, want = (jax.random.bits(key, shape, dtype) for key in (written_out(KEY), KEY))
+        got, want = (jax.random.bits(key, shape, dtype) for key in (with_fused_threefry(KEY), KEY))
         np.testing.assert_array_equal(got, want)
 
 
@@ -49,22 +52,22 @@ DRAWS = {
 @pytest.mark.parametrize("name", DRAWS)
 def test_whatever_is_drawn_is_the_same_eager_compiled_and_mapped(name) -> None:
     draw, keys = DRAWS[name], jax.random.split(KEY, 3)
-    np.testing.assert_array_equal(draw(written_out(KEY)), draw(KEY))
-    np.testing.assert_array_equal(jax.jit(draw)(written_out(KEY)), jax.jit(draw)(KEY))
-    mapped = jax.vmap(lambda key: draw(written_out(key)))(keys)
+    np.testing.assert_array_equal(draw(with_fused_threefry(KEY)), draw(KEY))
+    np.testing.assert_array_equal(jax.jit(draw)(with_fused_threefry(KEY)), jax.jit(draw)(KEY))
+    mapped = jax.vmap(lambda key: draw(with_fused_threefry(key)))(keys)
     np.testing.assert_array_equal(mapped, jax.vmap(draw)(keys))
 
 
 def test_other_generators_are_left_alone() -> None:
     other = jax.random.key(0, impl="rbg")
-    assert written_out(other) is other
+    assert with_fused_threefry(other) is other
     with jax.threefry_partitionable(False):
-        assert written_out(KEY) is KEY
+        assert with_fused_threefry(KEY) is KEY
 
 
 def test_only_keys_that_were_written_out_change_back() -> None:
-    tree = {"own": written_out(KEY), "usual": KEY, "array": jnp.ones(2), "number": 1.0}
-    back = as_usual(tree)
+    tree = {"own": with_fused_threefry(KEY), "usual": KEY, "array": jnp.ones(2), "number": 1.0}
+    back = with_default_impl(tree)
     assert back["own"].dtype == KEY.dtype
     assert back["array"] is tree["array"]
     assert back["number"] is tree["number"]
@@ -74,7 +77,7 @@ def test_only_keys_that_were_written_out_change_back() -> None:
 def test_a_chain_of_derivations_is_not_computed_anew_for_each_word() -> None:
     def chain(key):
         for number in range(8):
-            key = jax.random.fold_in(written_out(key), number)
+            key = jax.random.fold_in(with_fused_threefry(key), number)
         return jax.random.bits(key, (1024,))
 
     hlo = jax.jit(chain).lower(KEY).compile().as_text()
@@ -106,6 +109,6 @@ def test_a_run_gives_back_keys_of_the_usual_type() -> None:
         max_epochs=2,
         stopper=hondo.early_stopping(5, mode="min"),
     )
-    assert set(seen) == {WRITTEN_OUT}
+    assert set(seen) == {FUSED_THREEFRY}
     keys = [result.last.key, result.last.model_state, result.best.model_state]
     assert {key.dtype for key in keys} == {KEY.dtype}

@@ -8,24 +8,24 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 
-from hondo._fast.threefry import linear_index, written_out
+from hondo._fast.threefry import linear_index, with_fused_threefry
 
 # Lengths of rows whose elements are hashed under words of the row.
 _SHORTEST_ROW, _LONGEST_ROW = 8, 2**16
 
 
 @partial(jax.jit, static_argnames="shape")
-def random_words(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "..."]:
+def random_bits(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "..."]:
     """The words of `jax.random.bits(key, shape)`, bit for bit.
 
     Example:
         >>> key = jax.random.key(0)
-        >>> bool((random_words(key, (9,)) == jax.random.bits(key, (9,))).all())
+        >>> bool((random_bits(key, (9,)) == jax.random.bits(key, (9,))).all())
         True
     """
     typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
     key = key if typed else jax.random.wrap_key_data(key)
-    return jax.random.bits(written_out(key), shape, jnp.uint32)
+    return jax.random.bits(with_fused_threefry(key), shape, jnp.uint32)
 
 
 def unit_interval(words: UInt32[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -39,7 +39,7 @@ def unit_interval(words: UInt32[Array, "*shape"]) -> Float[Array, "*shape"]:
     return lax.bitcast_convert_type((words >> 9) | one, jnp.float32) - 1.0
 
 
-def keyed_words(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "..."]:
+def hash_bits(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "..."]:
     """A uniform 32-bit word for each element: its place in its row, hashed under words of the row.
 
     Three multiplications each, with two random words a row that are hashed from the row's index.
@@ -47,41 +47,41 @@ def keyed_words(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "...
     two words are the same, which shows in long ones: there each element is hashed by its index.
 
     Example:
-        >>> keyed_words(jax.random.key(0), (2, 9)).shape
+        >>> hash_bits(jax.random.key(0), (2, 9)).shape
         (2, 9)
     """
-    words = words_to_compare(key, shape)
+    words = hash_bits_for_threshold(key, shape)
     return words ^ (words >> 14) if _by_rows(shape) else words
 
 
 # Jitted so that layers of one shape share one trace; XLA inlines it all the same.
 @partial(jax.jit, static_argnames="shape")
-def words_to_compare(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "..."]:
-    """Uniform words as `keyed_words` has them but for their low bits, two operations cheaper.
+def hash_bits_for_threshold(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "..."]:
+    """Uniform words as `hash_bits` has them but for their low bits, two operations cheaper.
 
     The last shift mixes the 18 low bits only. A comparison with a threshold sees them where the 14
     high ones are equal to the threshold's: hardly ever, and never if its own low bits are 0.
 
     Example:
         >>> key = jax.random.key(0)
-        >>> bool((words_to_compare(key, (9,)) >> 18 == keyed_words(key, (9,)) >> 18).all())
+        >>> bool((hash_bits_for_threshold(key, (9,)) >> 18 == hash_bits(key, (9,)) >> 18).all())
         True
     """
     if not _by_rows(shape):
-        return indexed_words(key, shape)
-    pairs = indexed_words(key, (*shape[:-1], 2))
+        return hash_of_index(key, shape)
+    pairs = hash_of_index(key, (*shape[:-1], 2))
     column = lax.broadcasted_iota(jnp.uint32, shape, len(shape) - 1)
     # Shifts and multipliers of `triple32`, found by C. Wellons' hash-prospector search. Its first
     # shift is left out: it would bring down bits that a row's elements share, of a random word.
     first = (column ^ pairs[..., :1]) * jnp.uint32(0xED5AD4BB) + pairs[..., 1:]
-    return _stir(_stir(first, 11, 0xAC4C1B51), 15, 0x31848BAB)
+    return _xorshift_multiply(_xorshift_multiply(first, 11, 0xAC4C1B51), 15, 0x31848BAB)
 
 
 def _by_rows(shape: tuple[int, ...]) -> bool:
     return bool(shape) and _SHORTEST_ROW <= shape[-1] <= _LONGEST_ROW
 
 
-def indexed_words(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "..."]:
+def hash_of_index(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "..."]:
     """A hash of each element's index: three multiplications with a random word between them.
 
     Adding `second` makes it a function, not a permutation. A permutation of the indices would draw
@@ -89,24 +89,24 @@ def indexed_words(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, ".
     less than a binomial does.
 
     Example:
-        >>> indexed_words(jax.random.key(0), (2, 3)).shape
+        >>> hash_of_index(jax.random.key(0), (2, 3)).shape
         (2, 3)
     """
-    seed = jax.random.key_data(jax.random.split(written_out(key))).ravel()
+    seed = jax.random.key_data(jax.random.split(with_fused_threefry(key))).ravel()
     low, high = _counters(shape)
     block = jnp.uint32(0) if high is None else _mix(high)
-    first = _stir(low ^ seed[0], 17, 0xED5AD4BB) + (seed[1] ^ block)
-    second = _stir(first, 11, 0xAC4C1B51) ^ seed[2]
-    third = _stir(second, 15, 0x31848BAB)
+    first = _xorshift_multiply(low ^ seed[0], 17, 0xED5AD4BB) + (seed[1] ^ block)
+    second = _xorshift_multiply(first, 11, 0xAC4C1B51) ^ seed[2]
+    third = _xorshift_multiply(second, 15, 0x31848BAB)
     return (third ^ (third >> 14)) + (second ^ seed[3] ^ block)
 
 
-def _stir(word: Array, shift: int, multiplier: int) -> Array:
+def _xorshift_multiply(word: Array, shift: int, multiplier: int) -> Array:
     return (word ^ (word >> shift)) * jnp.uint32(multiplier)
 
 
 def _mix(word: Array) -> Array:
-    word = _stir(_stir(word, 16, 0x21F0AAAD), 15, 0xD35A2D97)
+    word = _xorshift_multiply(_xorshift_multiply(word, 16, 0x21F0AAAD), 15, 0xD35A2D97)
     return word ^ (word >> 15)
 
 

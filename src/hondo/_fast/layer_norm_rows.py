@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from hondo._fast.standardize import apart, sum_apart
+from hondo._fast.fusion import sum_unshared, unshared
 
 # Fewer sums XLA leaves to passes of their own (jaxlib 0.10.2), and these had better be shared.
 _FEWEST_ROWS = 4096
@@ -58,10 +58,10 @@ def _tangent(primals: Any, tangents: Any) -> Array:
     x, gain, _, epsilon = primals
     dx, dgain, dshift, depsilon = tangents
     wide = jnp.asarray(dx, gain.dtype)
-    again = apart(x, gain, epsilon)
+    again = unshared(x, gain, epsilon)
     deviation, inverse = _centered(again[0], again[2])
     q = inverse * (inverse * _mean(deviation * wide) + 0.5 * inverse * depsilon)
     dxhat = inverse * ((wide - _mean(wide)) - deviation * q)
-    last = apart(*again)
+    last = unshared(*again)
     deviation, inverse = _centered(last[0], last[2])
-    return sum_apart(x, again[1] * dxhat, (deviation * inverse) * dgain, dshift)
+    return sum_unshared(x, again[1] * dxhat, (deviation * inverse) * dgain, dshift)

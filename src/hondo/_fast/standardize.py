@@ -17,8 +17,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array
 
+from hondo._fast.bfloat16 import cast
+from hondo._fast.fusion import sum_unshared, unshared
 from hondo._numerics.checks import check_floating, error
-from hondo._numerics.dtypes import convert, wide
+from hondo._numerics.dtypes import accumulation_dtype
 
 SAMPLE_EVERY = 8
 # From so many entries on, less to add up is worth a branch.
@@ -38,23 +40,23 @@ class Statistics(NamedTuple):
     m2: Array
 
 
-def accumulation_dtype(x: Array) -> Any:
+def sum_dtype(x: Array) -> Any:
     """The dtype of sums over x: its own, and at least float32.
 
     Raises:
         ValueError: a dtype that is not floating.
     """
     check_floating("x", x, "Use x.astype(jnp.float32).")
-    return wide(x.dtype)
+    return accumulation_dtype(x.dtype)
 
 
-def feature_row(name: str, vector: Array | None, x: Array, default: float = 0.0) -> Array:
+def as_feature_row(name: str, vector: Array | None, x: Array, default: float = 0.0) -> Array:
     """A per-feature vector, or its default, with the rank of x and the dtype of sums over x.
 
     Raises:
         ValueError: not one number a feature.
     """
-    dtype, shape = accumulation_dtype(x), (1,) * (x.ndim - 1) + x.shape[-1:]
+    dtype, shape = sum_dtype(x), (1,) * (x.ndim - 1) + x.shape[-1:]
     if vector is None:
         return jnp.full(shape, default, dtype)
     if vector.shape != x.shape[-1:]:
@@ -77,9 +79,9 @@ def _about(
     """The pivot, what it lacks of the mean, and the sum of squared deviations from the mean."""
     pivot = lax.stop_gradient(pivot)
     # Twice, and apart from every other use of x, so that each sum is one pass.
-    once = apart(x, pivot)
-    again = apart(*once)
-    deviation, same = (select(valid, convert(x, pivot.dtype) - pivot) for x, pivot in (once, again))
+    once = unshared(x, pivot)
+    again = unshared(*once)
+    deviation, same = (select(valid, cast(x, pivot.dtype) - pivot) for x, pivot in (once, again))
     n = _entries(x, axes, valid, axis_name)
     return pivot, *_residual_and_m2(n, *total(axes, axis_name, deviation, same * same))
 
@@ -111,8 +113,8 @@ def _about_sample(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array, Array]
 
 
 def _about_zero(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array, Array]:
-    (once,) = apart(x)
-    value, same = (convert(x, accumulation_dtype(x)) for x in (once, *apart(once)))
+    (once,) = unshared(x)
+    value, same = (cast(x, sum_dtype(x)) for x in (once, *unshared(once)))
     n = _entries(x, axes, None, None)
     mean, m2 = _residual_and_m2(n, *total(axes, None, value, same * same))
     near = (n * mean * mean <= SAMPLE_EVERY * m2) & jnp.isfinite(m2)
@@ -127,7 +129,7 @@ def _about_zero(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array, Array]:
 
 def _pivot(x: Array, axes: tuple[int, ...], valid: Array | None, axis_name: Any) -> Array:
     sampled = _sample(x, axes) if valid is None else x
-    values = select(valid, convert(sampled, accumulation_dtype(x)))
+    values = select(valid, cast(sampled, sum_dtype(x)))
     n = _entries(sampled, axes, valid, axis_name)
     return total(axes, axis_name, values)[0] / at_least_one(n)
 
@@ -144,7 +146,7 @@ def _sample(x: Array, axes: tuple[int, ...]) -> Array:
 
 def _entries(x: Array, axes: tuple[int, ...], valid: Array | None, axis_name: Any) -> Any:
     """How many entries a sum has: known beforehand, and then of NumPy, or counted."""
-    dtype = accumulation_dtype(x)
+    dtype = sum_dtype(x)
     if valid is None:
         devices = 1 if axis_name is None else lax.psum(1, axis_name)
         entries = math.prod(x.shape[axis] for axis in axes) * devices
@@ -152,25 +154,6 @@ def _entries(x: Array, axes: tuple[int, ...], valid: Array | None, axis_name: An
     shape = tuple(x.shape[i] if i in axes else n for i, n in enumerate(valid.shape))
     hits = jnp.broadcast_to(valid, shape).astype(jnp.int32)
     return total(axes, axis_name, hits)[0].astype(dtype)
-
-
-def apart(*arrays: Array) -> tuple[Array, ...]:
-    """The same arrays; what is computed from them is computed anew, not shared with other uses.
-
-    On CPU the compiler fuses a sum with the elementwise operations before it only where nothing
-    else uses their results, even a mere broadcast: it writes to memory whatever is shared. Of
-    several calls, each takes what the one before gave, lest the compiler merges them.
-    """
-    return lax.platform_dependent(*arrays, cpu=_barrier, default=_same)
-
-
-def _barrier(*arrays: Array) -> tuple[Array, ...]:
-    # One for each, because arrays that vary over different mapped axes cannot share one.
-    return tuple(map(lax.optimization_barrier, arrays))
-
-
-def _same(*arrays: Array) -> tuple[Array, ...]:
-    return arrays
 
 
 def total(axes: tuple[int, ...], axis_name: Any, *terms: Array) -> tuple[Array, ...]:
@@ -218,11 +201,11 @@ def standardize(
     pivot, var = _with_fallback(n, stats, fallback)
     inverse = 1.0 / jnp.sqrt(var + epsilon)
     y = gain * _xhat(valid, x, pivot, stats.residual, inverse) + shift
-    return Standardized(convert(y, x.dtype), inverse, stats)
+    return Standardized(cast(y, x.dtype), inverse, stats)
 
 
 def _xhat(valid: Array | None, x: Array, pivot: Array, residual: Array, inverse: Array) -> Array:
-    xhat = ((convert(x, inverse.dtype) - pivot) - residual) * inverse
+    xhat = ((cast(x, inverse.dtype) - pivot) - residual) * inverse
     return xhat if valid is None else jnp.where(valid | jnp.isfinite(xhat), xhat, 0.0)
 
 
@@ -259,9 +242,9 @@ def _tangent(
     entries = _entries(x, axes, valid, axis_name)
     n, (pivot, _) = at_least_one(entries), _with_fallback(entries, stats, fallback)
     kept = None if valid is None else valid | jnp.isfinite(x)
-    wide = convert(dx, inverse.dtype)
+    wide = cast(dx, inverse.dtype)
     once = (x, pivot, stats.residual)
-    again = apart(*once)
+    again = unshared(*once)
     first, second = total(
         axes, axis_name, select(valid, wide), select(valid, _deviation(kept, *once) * wide)
     )
@@ -273,28 +256,15 @@ def _tangent(
         # One gain for each mean: the same sums serve the gain, the shift and x.
         constant = select(kept, -gain * mean) + dshift
         slope = inverse * (dgain - gain * q)
-        dy = sum_apart(x, scaled, constant, _deviation(kept, *again) * slope)
+        dy = sum_unshared(x, scaled, constant, _deviation(kept, *again) * slope)
     else:
-        *_, gain_too, inverse_too = last = apart(*again, gain, inverse)
+        *_, gain_too, inverse_too = last = unshared(*again, gain, inverse)
         along = _deviation(kept, *again) * (gain_too * -(inverse * q))
         xhat = _deviation(kept, *last[:3]) * inverse_too
-        dy = sum_apart(x, scaled, select(kept, -gain * mean), along, dshift, xhat * dgain)
+        dy = sum_unshared(x, scaled, select(kept, -gain * mean), along, dshift, xhat * dgain)
     return dy, -inverse * q, dmean
 
 
 def _deviation(kept: Array | None, x: Array, pivot: Array, residual: Array) -> Array:
     """Takes the mean out of x: the sums with it, 1/s left out, cost half of those with x̂."""
-    return select(kept, (convert(x, pivot.dtype) - pivot) - residual)
-
-
-def sum_apart(x: Array, *terms: Array) -> Array:
-    """The sum of the terms, in the shape and dtype of x, whose transpose is a pass for each term.
-
-    A barrier after each addition becomes, transposed, a barrier before each use of the cotangent:
-    none of its uses shares anything, be it no more than the widening of a bfloat16, with another.
-    """
-    terms = tuple(jnp.broadcast_to(term, x.shape).astype(x.dtype) for term in terms)
-    (tangent,) = apart(terms[0])
-    for term in terms[1:]:
-        (tangent,) = apart(tangent + term)
-    return tangent
+    return select(kept, (cast(x, pivot.dtype) - pivot) - residual)

@@ -17,35 +17,35 @@ _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _WORDS = {8: jnp.uint8, 16: jnp.uint16, 32: jnp.uint32, 64: jnp.uint64}
 
 
-def written_out(key: PRNGKeyArray) -> PRNGKeyArray:
+def with_fused_threefry(key: PRNGKeyArray) -> PRNGKeyArray:
     """The same key, whose splits, folds and draws give the same bits as before, fused.
 
     Keys of another generator come back as they are, as all do where Threefry is not partitionable.
 
     Example:
         >>> key = jax.random.key(0)
-        >>> float(jax.random.normal(written_out(key))) == float(jax.random.normal(key))
+        >>> float(jax.random.normal(with_fused_threefry(key))) == float(jax.random.normal(key))
         True
     """
     is_threefry = str(jax.random.key_impl(key)) == "threefry2x32"
     if not (is_threefry and jax.config.values["jax_threefry_partitionable"]):
         return key
-    return jax.random.wrap_key_data(jax.random.key_data(key), impl=WRITTEN_OUT)
+    return jax.random.wrap_key_data(jax.random.key_data(key), impl=FUSED_THREEFRY)
 
 
-def as_usual(tree: Any) -> Any:
+def with_default_impl(tree: Any) -> Any:
     """The tree with JAX's own type for keys that were written out.
 
     Example:
         >>> key = jax.random.key(0)
-        >>> as_usual(written_out(key)).dtype == key.dtype
+        >>> with_default_impl(with_fused_threefry(key)).dtype == key.dtype
         True
     """
 
     def usual(leaf: Any) -> Any:
         if not jnp.issubdtype(jnp.asarray(leaf).dtype, jax.dtypes.prng_key):
             return leaf
-        if jax.random.key_impl(leaf) != WRITTEN_OUT:
+        if jax.random.key_impl(leaf) != FUSED_THREEFRY:
             return leaf
         return jax.random.wrap_key_data(jax.random.key_data(leaf), impl="threefry2x32")
 
@@ -104,7 +104,7 @@ def _derived(key: Array, index: Array) -> Array:
     return lax.optimization_barrier(jnp.stack(_threefry(key[0], key[1], index), axis=-1))
 
 
-WRITTEN_OUT = extend.define_prng_impl(
+FUSED_THREEFRY = extend.define_prng_impl(
     key_shape=(2,),
     seed=extend.threefry_prng_impl.seed,
     split=_split,

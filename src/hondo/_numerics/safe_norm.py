@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from hondo._numerics.dtypes import wide as accumulator
+from hondo._numerics.dtypes import accumulation_dtype
 
 Axes = int | Sequence[int] | None
 
@@ -28,7 +28,7 @@ def project(w: Float[Array, "..."], axes: Axes, radius: Any) -> Float[Array, "..
 
 def _scaled(w: Array, axes: Axes) -> tuple[Array, Array, Array]:
     """A power of two, w divided by it, and the norm of that, between 1/2 and sqrt(n) or 0."""
-    scaled, exponent = near_one(w.astype(accumulator(w.dtype)), axes)
+    scaled, exponent = near_one(w.astype(accumulation_dtype(w.dtype)), axes)
     norm = root(jnp.sum(jnp.square(scaled), axis=axes, keepdims=True))
     return exponent, scaled, norm
 

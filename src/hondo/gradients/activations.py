@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from hondo._numerics.checks import check_choice, error
-from hondo._numerics.dtypes import wide
+from hondo._numerics.dtypes import accumulation_dtype
 
 
 class Activation(NamedTuple):
@@ -172,5 +172,5 @@ def saturated(
         Slides 12 and 14, "saturación de las neuronas"; Glorot and Bengio 2010, section 3.
     """
     entry = find_activation(activation) if isinstance(activation, str) else activation
-    z = pre_activations.astype(wide(pre_activations.dtype))
+    z = pre_activations.astype(accumulation_dtype(pre_activations.dtype))
     return (z <= entry.flat_below) | (z >= entry.flat_above)

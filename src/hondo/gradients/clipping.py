@@ -10,7 +10,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from hondo._numerics.checks import check_choice, check_range, check_scalar, error
-from hondo._numerics.dtypes import wide as accumulator
+from hondo._numerics.dtypes import accumulation_dtype
 from hondo._numerics.safe_norm import root, times_power_of_two
 
 Limit = float | Float[Array, ""]
@@ -253,7 +253,7 @@ def _by_value(updates: Any, params: Any, limit: Array, size: Size) -> Any:
     del params, size
 
     def clamp(g: Array) -> Array:
-        wide = g.astype(accumulator(g.dtype))
+        wide = g.astype(accumulation_dtype(g.dtype))
         bound = limit.astype(wide.dtype)
         return jnp.clip(wide, -bound, bound).astype(g.dtype)
 
@@ -297,7 +297,7 @@ def _stacked(flags: Iterable[Array]) -> Array:
 
 def _scaled(tree: Any) -> tuple[Any, Array]:
     """The leaves times 2^-e, in float32 or wider, so that the largest is in [1/2, 1); and e."""
-    wide = jax.tree.map(lambda g: g.astype(accumulator(g.dtype)), tree)
+    wide = jax.tree.map(lambda g: g.astype(accumulation_dtype(g.dtype)), tree)
     largest = [jnp.max(jnp.abs(g), initial=0.0) for g in jax.tree.leaves(wide)]
     top = jnp.max(jnp.array([0.0, *largest], _widest(tree)))
     _, exponent = jnp.frexp(top)
@@ -309,7 +309,7 @@ def _norm(tree: Any) -> Array:
 
 
 def _sum_of_squares(g: Array) -> Array:
-    return jnp.sum(jnp.square(g.astype(accumulator(g.dtype))))
+    return jnp.sum(jnp.square(g.astype(accumulation_dtype(g.dtype))))
 
 
 def _total(squares: Any) -> Array:
@@ -319,5 +319,5 @@ def _total(squares: Any) -> Array:
 
 def _widest(tree: Any) -> Any:
     """float64 where a leaf is, and float32 otherwise."""
-    dtypes = {accumulator(leaf.dtype) for leaf in jax.tree.leaves(tree)}
+    dtypes = {accumulation_dtype(leaf.dtype) for leaf in jax.tree.leaves(tree)}
     return jnp.float64 if jnp.dtype(jnp.float64) in dtypes else jnp.float32

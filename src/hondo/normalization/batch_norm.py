@@ -6,9 +6,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from hondo._fast.standardize import feature_row, standardize
+from hondo._fast.bfloat16 import cast
+from hondo._fast.standardize import as_feature_row, standardize
 from hondo._numerics.checks import check_probability, check_range
-from hondo._numerics.dtypes import convert
 from hondo.normalization.moments import Moments, as_moments, valid_mask
 from hondo.normalization.running import BatchStats, init_batch_stats, update_batch_stats
 
@@ -128,11 +128,12 @@ def batch_normalize(
     """
     check_range("epsilon", epsilon, 0.0, open_low=True, repair="1e-5 is usual.")
     fallback = init_batch_stats(x.shape[-1]) if fallback is None else fallback
-    gain, shift = feature_row("scale", scale, x, 1.0), feature_row("bias", bias, x, 0.0)
-    center = feature_row("stats.mean", fallback.mean, x), feature_row("stats.var", fallback.var, x)
+    gain, shift = as_feature_row("scale", scale, x, 1.0), as_feature_row("bias", bias, x, 0.0)
+    mean = as_feature_row("stats.mean", fallback.mean, x)
+    var = as_feature_row("stats.var", fallback.var, x)
     epsilon = jnp.asarray(epsilon, gain.dtype)
     valid, axes = valid_mask(where, x), tuple(range(x.ndim - 1))
-    out = standardize(x, gain, shift, epsilon, valid, center, axes, axis_name)
+    out = standardize(x, gain, shift, epsilon, valid, (mean, var), axes, axis_name)
     moments = as_moments(lax.stop_gradient(out.statistics), x.shape[-1])
     return out.y, moments
 
@@ -176,9 +177,9 @@ def batch_norm_inference(
         Slide 18; Ioffe & Szegedy 2015, algorithm 2, line 11.
     """
     check_range("epsilon", epsilon, 0.0, open_low=True, repair="1e-5 is usual.")
-    gain, shift = feature_row("scale", scale, x, 1.0), feature_row("bias", bias, x, 0.0)
-    mean = lax.stop_gradient(feature_row("stats.mean", stats.mean, x))
-    var = lax.stop_gradient(feature_row("stats.var", stats.var, x))
+    gain, shift = as_feature_row("scale", scale, x, 1.0), as_feature_row("bias", bias, x, 0.0)
+    mean = lax.stop_gradient(as_feature_row("stats.mean", stats.mean, x))
+    var = lax.stop_gradient(as_feature_row("stats.var", stats.var, x))
     inverse = 1.0 / jnp.sqrt(var + jnp.asarray(epsilon, var.dtype))
-    xhat = (convert(x, mean.dtype) - mean) * inverse
-    return convert(gain * xhat + shift, x.dtype)
+    xhat = (cast(x, mean.dtype) - mean) * inverse
+    return cast(gain * xhat + shift, x.dtype)

@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from hondo._fast.standardize import accumulation_dtype, feature_row
+from hondo._fast.standardize import as_feature_row, sum_dtype
 from hondo._numerics.checks import check_range, error
 from hondo.normalization.running import BatchStats
 
@@ -61,14 +61,14 @@ def fold_batch_norm(
     if bias.shape[-1:] != kernel.shape[-1:]:
         repair = "The last axis of both holds the features."
         raise error("bias", bias.shape, f"of last axis {kernel.shape[-1]} as the kernel", repair)
-    folded = kernel.astype(accumulation_dtype(kernel)) * _gain(kernel, stats, scale, epsilon)
-    centered = bias.astype(accumulation_dtype(bias)) - feature_row("stats.mean", stats.mean, bias)
-    shift = feature_row("offset", offset, bias)
+    folded = kernel.astype(sum_dtype(kernel)) * _gain(kernel, stats, scale, epsilon)
+    centered = bias.astype(sum_dtype(bias)) - as_feature_row("stats.mean", stats.mean, bias)
+    shift = as_feature_row("offset", offset, bias)
     moved = centered * _gain(bias, stats, scale, epsilon) + shift
     return folded.astype(kernel.dtype), moved.astype(bias.dtype)
 
 
 def _gain(array: Array, stats: BatchStats, scale: Array | None, epsilon: Any) -> Array:
-    var = feature_row("stats.var", stats.var, array)
+    var = as_feature_row("stats.var", stats.var, array)
     root = jnp.sqrt(var + jnp.asarray(epsilon, var.dtype))
-    return feature_row("scale", scale, array, 1.0) / root
+    return as_feature_row("scale", scale, array, 1.0) / root

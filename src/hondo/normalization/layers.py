@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from hondo._fast.layer_norm_rows import fits_one_pass, normalize_rows
-from hondo._fast.standardize import apart, feature_row, standardize, sum_apart
+from hondo._fast.standardize import as_feature_row, standardize, sum_unshared, unshared
 from hondo._numerics.checks import check_count, check_range, error
 
 
@@ -162,7 +162,7 @@ def _normalize(
 
 def _parameters(x: Array, scale: Any, bias: Any, epsilon: Any) -> tuple[Array, Array, Array]:
     check_range("epsilon", epsilon, 0.0, open_low=True, repair="1e-5 is usual.")
-    gain, shift = feature_row("scale", scale, x, 1.0), feature_row("bias", bias, x)
+    gain, shift = as_feature_row("scale", scale, x, 1.0), as_feature_row("bias", bias, x)
     return gain, shift, jnp.asarray(epsilon, gain.dtype)
 
 
@@ -197,14 +197,14 @@ def rms_norm(
         Zhang & Sennrich 2019, eq. 4.
     """
     check_range("epsilon", epsilon, 0.0, open_low=True, repair="1e-6 is usual.")
-    gain = feature_row("scale", scale, x, 1.0)
+    gain = as_feature_row("scale", scale, x, 1.0)
     return _rms_norm(x, gain, jnp.asarray(epsilon, gain.dtype))[0]
 
 
 @jax.custom_jvp
 def _rms_norm(x: Array, gain: Array, epsilon: Array) -> tuple[Array, Array]:
     """The normalized x and 1/s."""
-    (again,) = apart(x)
+    (again,) = unshared(x)
     again = again.astype(gain.dtype)
     inverse = 1.0 / jnp.sqrt(jnp.mean(again * again, axis=-1, keepdims=True) + epsilon)
     return (gain * (x.astype(gain.dtype) * inverse)).astype(x.dtype), inverse
@@ -221,9 +221,9 @@ def _rms_tangent(x: Array, gain: Array, inverse: Array, tangents: Any) -> tuple[
     """With 1/s the inverse and q = mean(x̂·dx)/s: dx̂ = dx/s - x̂·q, which stays in range."""
     dx, dgain, depsilon = tangents
     wide = jnp.asarray(dx, gain.dtype)
-    again = apart(x, inverse, gain)
-    uses = ((x, inverse, gain), again, apart(*again))
+    again = unshared(x, inverse, gain)
+    uses = ((x, inverse, gain), again, unshared(*again))
     xhats = [x.astype(gain.dtype) * inverse for x, inverse, _ in uses]
     q = inverse * (jnp.mean(xhats[0] * wide, axis=-1, keepdims=True) + 0.5 * inverse * depsilon)
-    dy = sum_apart(x, (gain * inverse) * wide, -xhats[1] * (again[2] * q), xhats[2] * dgain)
+    dy = sum_unshared(x, (gain * inverse) * wide, -xhats[1] * (again[2] * q), xhats[2] * dgain)
     return dy, -inverse * q

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from hondo._fast.standardize import accumulation_dtype, feature_row
+from hondo._fast.standardize import as_feature_row, sum_dtype
 from hondo._numerics.checks import error
 from hondo._numerics.safe_norm import near_one
 
@@ -38,7 +38,7 @@ def l2_normalize(
     References:
         Goodfellow et al. 2016, section 2.5.
     """
-    scaled, _ = near_one(x.astype(accumulation_dtype(x)), axis)
+    scaled, _ = near_one(x.astype(sum_dtype(x)), axis)
     square = jnp.sum(scaled * scaled, axis, keepdims=True)
     some = square != 0.0
     unit = scaled / jnp.sqrt(jnp.where(some, square, 1.0))
@@ -79,6 +79,6 @@ def weight_norm(
     if direction.ndim < 2:
         expected = "of shape (…, features) with at least two axes"
         raise error("direction", direction.shape, expected)
-    gain = feature_row("magnitude", magnitude, direction)
+    gain = as_feature_row("magnitude", magnitude, direction)
     unit = l2_normalize(direction.astype(gain.dtype), axis=tuple(range(direction.ndim - 1)))
     return (gain * unit).astype(direction.dtype)

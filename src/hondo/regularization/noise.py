@@ -14,8 +14,8 @@ from hondo._numerics.checks import (
     check_range,
     check_scalar,
 )
-from hondo._numerics.dtypes import wide as accumulator
-from hondo._numerics.straight_through import exactly
+from hondo._numerics.dtypes import accumulation_dtype
+from hondo._numerics.straight_through import replace_value
 from hondo.regularization.penalties.roles import Where, is_weight, weight_mask
 
 Scale = float | Float[Array, ""]
@@ -52,10 +52,10 @@ def gaussian_noise(
     check_range("std", std, 0.0, repair="It is σ, not σ².")
     check_scalar("std", std)
     check_floating("x", x, "Use x.astype(jnp.float32).")
-    wide = accumulator(x.dtype)
+    wide = accumulation_dtype(x.dtype)
     sigma = jnp.asarray(std, wide)
     noise = sigma * jax.random.normal(key, x.shape, wide)
-    return exactly(sigma == 0, x, (x.astype(wide) + noise).astype(x.dtype))
+    return replace_value(sigma == 0, x, (x.astype(wide) + noise).astype(x.dtype))
 
 
 def label_smoothing(
@@ -84,9 +84,9 @@ def label_smoothing(
     check_probability("amount", amount)
     check_scalar("amount", amount)
     check_floating("labels", labels, "jax.nn.one_hot makes probabilities of classes.")
-    epsilon = jnp.asarray(amount, accumulator(labels.dtype))
+    epsilon = jnp.asarray(amount, accumulation_dtype(labels.dtype))
     smooth = labels.astype(epsilon.dtype) * (1 - epsilon) + epsilon / labels.shape[-1]
-    return exactly(epsilon == 0, labels, smooth.astype(labels.dtype))
+    return replace_value(epsilon == 0, labels, smooth.astype(labels.dtype))
 
 
 def parameter_noise(key: PRNGKeyArray, params: Any, *, std: Scale, where: Where = is_weight) -> Any:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from hondo._fast.threefry import as_usual, written_out
+from hondo._fast.threefry import with_default_impl, with_fused_threefry
 from hondo._numerics.checks import check_count, check_key, error, python_value
 from hondo.regularization.early_stopping import EarlyStopping, StopReason
 from hondo.training.batches import examples, take
@@ -67,9 +67,9 @@ def steps_per_epoch(plan: Plan, train: Any) -> int:
 
 def start(plan: Plan, train: Any, valid: Any, key: Any) -> TrainState:
     """The state before the first step."""
-    init_key, run_key = jax.random.split(written_out(key))
+    init_key, run_key = jax.random.split(with_fused_threefry(key))
     batch = take(train, jnp.arange(plan.batch_size))
-    params, model_state = as_usual(plan.problem.init(init_key, batch))
+    params, model_state = with_default_impl(plan.problem.init(init_key, batch))
     zero = jnp.zeros((), jnp.int32)
     state = TrainState(
         params=params,
@@ -81,7 +81,7 @@ def start(plan: Plan, train: Any, valid: Any, key: Any) -> TrainState:
         order=jnp.arange(examples("train", train)),
         sums={},
         history=History({}, {}),
-        key=as_usual(run_key),
+        key=with_default_impl(run_key),
     )
     return _with_metrics(plan, state, train, valid)
 
@@ -163,12 +163,12 @@ def _gradient_step(
 def _objective(plan: Plan, params: Any, state: TrainState, train: Any) -> Any:
     batch, key = next_batch(plan, state, train)
     value, (model_state, info) = plan.problem.loss(params, state.model_state, batch, key)
-    return value, (as_usual(model_state), info)
+    return value, (with_default_impl(model_state), info)
 
 
 def next_batch(plan: Plan, state: TrainState, train: Any) -> tuple[Any, Any]:
     """The epoch's next batch, augmented, and the key of its loss."""
-    _, loss_key, augment_key = jax.random.split(written_out(state.key), 3)
+    _, loss_key, augment_key = jax.random.split(with_fused_threefry(state.key), 3)
     first = state.step * plan.batch_size
     indices = jax.lax.dynamic_slice_in_dim(state.order, first, plan.batch_size)
     batch = _augmented(plan, augment_key, state.epoch, train, indices)
@@ -176,7 +176,7 @@ def next_batch(plan: Plan, state: TrainState, train: Any) -> tuple[Any, Any]:
 
 
 def _order(key: Any, epoch: Array, count: int) -> Array:
-    order_key, _, _ = jax.random.split(written_out(key), 3)
+    order_key, _, _ = jax.random.split(with_fused_threefry(key), 3)
     return jax.random.permutation(jax.random.fold_in(order_key, epoch), count)
 
 

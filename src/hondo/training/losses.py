@@ -8,7 +8,7 @@ import optax
 from jax import lax
 from jaxtyping import Array, Float, Shaped
 
-from hondo._numerics.dtypes import wide as accumulator
+from hondo._numerics.dtypes import accumulation_dtype
 
 Reduce = Callable[[Array], Array] | None
 
@@ -47,7 +47,7 @@ def binary_cross_entropy(
             f"targets must have the shape of logits, {logits.shape}, got {targets.shape}. "
             "Nothing is broadcast between them."
         )
-    logits = logits.astype(accumulator(logits.dtype))
+    logits = logits.astype(accumulation_dtype(logits.dtype))
     values = optax.sigmoid_binary_cross_entropy(logits, targets.astype(logits.dtype))
     return values if reduce is None else reduce(values)
 
@@ -91,7 +91,7 @@ def cross_entropy(
     if targets.shape != expected:
         form = "integer classes" if is_class else "probabilities"
         raise ValueError(f"targets, {form}, must have shape {expected}, got {targets.shape}.")
-    logits = _shifted(logits.astype(accumulator(logits.dtype)))
+    logits = _shifted(logits.astype(accumulation_dtype(logits.dtype)))
     values = _of_classes(logits, targets) if is_class else _of_probabilities(logits, targets)
     return values if reduce is None else reduce(values)
 

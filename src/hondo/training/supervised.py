@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from hondo._numerics.checks import check_choice
-from hondo._numerics.dtypes import wide as accumulator
+from hondo._numerics.dtypes import accumulation_dtype
 from hondo.training.flax_models import model
 from hondo.training.losses import binary_cross_entropy, cross_entropy
 from hondo.training.problem import Problem
@@ -116,7 +116,7 @@ def _binary_cross_entropy(logits: Array, targets: Array) -> dict[str, Array]:
 
 def _squared_error(outputs: Array, targets: Array) -> dict[str, Array]:
     outputs = _like(outputs, targets)
-    outputs = outputs.astype(accumulator(outputs.dtype))
+    outputs = outputs.astype(accumulation_dtype(outputs.dtype))
     error = jnp.square(outputs - targets.astype(outputs.dtype))
     return {"loss": jnp.mean(error, axis=tuple(range(1, error.ndim)))}
 

@@ -11,7 +11,7 @@ from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array
 
 from hondo._numerics.checks import check_range, check_scalar, python_value
-from hondo._numerics.dtypes import wide
+from hondo._numerics.dtypes import accumulation_dtype
 from hondo.gradients.initialization.fans import Axes, fans
 from hondo.gradients.initialization.initializers import Initializer
 from hondo.gradients.initialization.sampling import float_dtype
@@ -74,7 +74,7 @@ class _Orthogonal:
         order = batch + rows + outputs
         n, m = (math.prod(shape[axis] for axis in axes) for axes in (rows, outputs))
         stack = tuple(shape[axis] for axis in batch)
-        q = jax.random.orthogonal(key, n, stack, wide(dtype), m)
+        q = jax.random.orthogonal(key, n, stack, accumulation_dtype(dtype), m)
         kernel = q.reshape([shape[axis] for axis in order]).transpose(_inverse(order))
         return (jnp.asarray(self.scale, q.dtype) * kernel).astype(dtype)
 

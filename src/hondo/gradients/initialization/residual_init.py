@@ -10,7 +10,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array
 
 from hondo._numerics.checks import check_count
-from hondo._numerics.dtypes import wide
+from hondo._numerics.dtypes import accumulation_dtype
 from hondo.gradients.initialization.initializers import Initializer
 from hondo.gradients.initialization.sampling import float_dtype
 
@@ -99,7 +99,7 @@ def _is_hashable(value: Any) -> bool:
 
 
 def _scaled_draw(scaled: _Scaled, key: Any, shape: tuple[int, ...], dtype: Any) -> Array:
-    w = scaled.initializer(key, shape, wide(dtype))
+    w = scaled.initializer(key, shape, accumulation_dtype(dtype))
     return (scaled.factor * w).astype(dtype)
 
 

@@ -11,9 +11,9 @@ from jax import lax
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array
 
-from hondo._fast.hashed_bits import random_words, unit_interval
+from hondo._fast.hashed_bits import random_bits, unit_interval
 from hondo._numerics.checks import error
-from hondo._numerics.dtypes import wide
+from hondo._numerics.dtypes import accumulation_dtype
 
 
 def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
@@ -64,9 +64,9 @@ def _symmetric(key: Any, shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
 
     The generator's grid starts at -1 and ends one step short of 1: half a step centres it, exactly.
     """
-    drawn_in = wide(dtype)
+    drawn_in = accumulation_dtype(dtype)
     if drawn_in == np.float32:
-        u = 2.0 * unit_interval(random_words(key, tuple(shape))) - 1.0
+        u = 2.0 * unit_interval(random_bits(key, tuple(shape))) - 1.0
     else:
         u = jax.random.uniform(key, tuple(shape), drawn_in, -1.0, 1.0)
     return u + jnp.asarray(jnp.finfo(drawn_in).eps, drawn_in)

@@ -8,7 +8,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from hondo._numerics.checks import check_floating, check_key, check_range, check_scalar, error
-from hondo._numerics.dtypes import wide
+from hondo._numerics.dtypes import accumulation_dtype
 from hondo.regularization.augmentation.flip_crop import check_image, over_pixels, random_box
 
 Example = tuple[Any, Any]
@@ -127,7 +127,7 @@ def _beta(key: PRNGKeyArray, alpha: ArrayLike) -> Float[Array, ""]:
 
 
 def _blend(weight: Float[Array, ""], one: Array, other: Array) -> Array:
-    dtype = wide(one.dtype)
+    dtype = accumulation_dtype(one.dtype)
     weight = weight.astype(dtype)
     mixed = weight * one.astype(dtype) + (1 - weight) * other.astype(dtype)
     return jnp.where(weight == 1, one, mixed.astype(one.dtype))

@@ -10,8 +10,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Num, PRNGKeyArray, Shaped
 
 from hondo._numerics.checks import check_key, check_range, check_scalar, error
-from hondo._numerics.dtypes import wide
-from hondo._numerics.straight_through import exactly
+from hondo._numerics.dtypes import accumulation_dtype
+from hondo._numerics.straight_through import replace_value
 from hondo.regularization.augmentation.flip_crop import check_image
 
 
@@ -51,7 +51,7 @@ def rotate(
     check_image(image)
     check_range("angle", angle, -np.inf)
     check_scalar("angle", angle)
-    dtype = wide(image.dtype)
+    dtype = accumulation_dtype(image.dtype)
     angle = jnp.asarray(angle).astype(dtype)
     coordinates = _sources(angle, image.shape[:2])
     planes = image.reshape(*image.shape[:2], -1).astype(dtype)
@@ -60,7 +60,7 @@ def rotate(
     if jnp.issubdtype(image.dtype, jnp.integer):
         rotated = jnp.round(rotated)
     if jnp.issubdtype(image.dtype, jnp.floating):
-        return exactly(angle == 0, image, rotated.astype(image.dtype))
+        return replace_value(angle == 0, image, rotated.astype(image.dtype))
     return jnp.where(angle == 0, image, rotated.astype(image.dtype))
 
 

@@ -14,9 +14,9 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt32
 
-from hondo._fast.hashed_bits import random_words, unit_interval, words_to_compare
+from hondo._fast.bfloat16 import cast
+from hondo._fast.hashed_bits import hash_bits_for_threshold, random_bits, unit_interval
 from hondo._numerics.checks import check_key, check_probability, check_scalar, error
-from hondo._numerics.dtypes import convert
 
 # The numbers of values of a uint32, and the largest float32 below 1.
 _WORDS = 2.0**32
@@ -70,7 +70,7 @@ def dropout_mask(
     check_keep_prob(keep_prob)
     drawn = _drawn_shape(tuple(shape), broadcast_dims)
     always = jnp.asarray(keep_prob).astype(jnp.float32) >= 1.0
-    return (words_to_compare(key, drawn) < _threshold(keep_prob)) | always
+    return (hash_bits_for_threshold(key, drawn) < _threshold(keep_prob)) | always
 
 
 def bernoulli_mask(
@@ -116,7 +116,7 @@ def bernoulli_mask(
 @partial(jax.jit, static_argnames="shape")
 def _bernoulli(key: PRNGKeyArray, keep_prob: Array, shape: tuple[int, ...]) -> Array:
     def draw() -> Array:
-        return unit_interval(random_words(key, shape)) < keep_prob
+        return unit_interval(random_bits(key, shape)) < keep_prob
 
     # XLA fuses no branch with what uses it. Fused, twenty rounds would be computed anew for the
     # backward pass, and in loops that LLVM makes slower ones of.
@@ -162,7 +162,7 @@ def apply_dropout_mask(
     if x.dtype != jnp.bfloat16:
         return jnp.where(mask, x, jnp.zeros((), x.dtype))
     # XLA selects in float32 on CPU and rounds, slowly, what needs no rounding.
-    return convert(jnp.where(mask, convert(x, jnp.float32), 0.0), x.dtype)
+    return cast(jnp.where(mask, cast(x, jnp.float32), 0.0), x.dtype)
 
 
 def check_keep_prob(keep_prob: ArrayLike) -> None:

@@ -9,7 +9,7 @@ from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
 from hondo._numerics.checks import check_count, check_key
-from hondo._numerics.dtypes import wide
+from hondo._numerics.dtypes import accumulation_dtype
 
 
 class MonteCarloMoments(NamedTuple):
@@ -73,7 +73,7 @@ def monte_carlo(
 
     # From the first sample on, whose arrays know their shards as well as their shapes.
     first = jax.tree.map(jnp.asarray, function(jax.random.fold_in(key, 0)))
-    mean = jax.tree.map(lambda leaf: leaf.astype(wide(leaf.dtype)), first)
+    mean = jax.tree.map(lambda leaf: leaf.astype(accumulation_dtype(leaf.dtype)), first)
     start = MonteCarloMoments(mean, jax.tree.map(jnp.zeros_like, mean))
     moments, _ = lax.scan(step, start, jnp.arange(1, n_samples))
     return MonteCarloMoments(*(jax.tree.map(_narrow, tree, first) for tree in moments))

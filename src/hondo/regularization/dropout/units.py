@@ -12,8 +12,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from hondo._fast.bfloat16 import cast
 from hondo._numerics.checks import check_floating, check_key
-from hondo._numerics.dtypes import convert, wide
+from hondo._numerics.dtypes import accumulation_dtype
 from hondo.regularization.dropout.masks import (
     apply_dropout_mask,
     check_keep_prob,
@@ -112,7 +113,7 @@ def inverted_dropout(
     check_floating("x", x, "Use x.astype(jnp.float32).")
     mask = dropout_mask(key, x.shape, keep_prob=keep_prob, broadcast_dims=broadcast_dims)
     drawn = drawn_probability(keep_prob)
-    scale = 1.0 / jnp.where(drawn > 0.0, drawn, 1.0).astype(wide(x.dtype))
+    scale = 1.0 / jnp.where(drawn > 0.0, drawn, 1.0).astype(accumulation_dtype(x.dtype))
     scaled = _masked_and_scaled(x, mask, scale)
     # Selected, because a product by 1 may flush subnormal numbers to zero.
     return jnp.where(drawn >= 1.0, x, scaled)
@@ -120,7 +121,7 @@ def inverted_dropout(
 
 @jax.custom_jvp
 def _masked_and_scaled(x: Array, mask: Array, scale: Array) -> Array:
-    return convert(apply_dropout_mask(convert(x, scale.dtype) * scale, mask), x.dtype)
+    return cast(apply_dropout_mask(cast(x, scale.dtype) * scale, mask), x.dtype)
 
 
 @_masked_and_scaled.defjvp
@@ -131,8 +132,8 @@ def _masked_and_scaled_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
     time.
     """
     x, mask, scale = primals
-    selected = apply_dropout_mask(convert(tangents[0], scale.dtype), mask)
-    return _masked_and_scaled(*primals), convert(selected * scale, x.dtype)
+    selected = apply_dropout_mask(cast(tangents[0], scale.dtype), mask)
+    return _masked_and_scaled(*primals), cast(selected * scale, x.dtype)
 
 
 def gaussian_dropout(
@@ -173,7 +174,7 @@ def gaussian_dropout(
     check_key(key)
     check_keep_prob(keep_prob)
     check_floating("x", x, "Use x.astype(jnp.float32).")
-    keep = jnp.asarray(keep_prob).astype(wide(x.dtype))
+    keep = jnp.asarray(keep_prob).astype(accumulation_dtype(x.dtype))
     some = keep > 0.0
     variance = jnp.where(some, 1.0 - keep, 0.0) / jnp.where(some, keep, 1.0)
     # The root is taken where its slope is finite, so that a traced P = 1 has no NaN gradient.

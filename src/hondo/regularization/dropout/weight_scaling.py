@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from hondo._numerics.dtypes import wide
-from hondo._numerics.straight_through import exactly
+from hondo._numerics.dtypes import accumulation_dtype
+from hondo._numerics.straight_through import replace_value
 from hondo.regularization.dropout.masks import check_keep_prob
 from hondo.regularization.penalties.roles import Path, Where, is_weight, weight_mask
 
@@ -93,7 +93,7 @@ def _scale(leaf: Any, keep_prob: ArrayLike, is_chosen: bool) -> Any:
     if not is_chosen:
         return leaf
     leaf = jnp.asarray(leaf)
-    keep = jnp.asarray(keep_prob).astype(wide(leaf.dtype))
+    keep = jnp.asarray(keep_prob).astype(accumulation_dtype(leaf.dtype))
     scaled = (leaf.astype(keep.dtype) * keep).astype(leaf.dtype)
     # Selected, because a product by 1 may flush subnormal numbers to zero.
-    return exactly(keep == 1.0, leaf, scaled)
+    return replace_value(keep == 1.0, leaf, scaled)

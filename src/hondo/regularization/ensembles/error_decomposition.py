@@ -8,7 +8,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from hondo._numerics.checks import check_range, error
-from hondo._numerics.dtypes import wide
+from hondo._numerics.dtypes import accumulation_dtype
 
 
 class Ambiguity(NamedTuple):
@@ -187,7 +187,7 @@ def _checked(predictions: Array, targets: Array) -> tuple[Array, Array]:
         raise error("the shape of predictions", predictions.shape, expected)
     if predictions.shape[0] == 0:
         raise error("the number of members", 0, "at least 1")
-    dtype = wide(predictions.dtype)
+    dtype = accumulation_dtype(predictions.dtype)
     return predictions.astype(dtype), targets.astype(dtype)
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from hondo._numerics.checks import check_count, check_key, error
-from hondo._numerics.dtypes import wide
+from hondo._numerics.dtypes import accumulation_dtype
 
 
 def init_ensemble(key: PRNGKeyArray, init: Callable[[Any], Any], *, members: int) -> Any:
@@ -80,7 +80,7 @@ def average_probabilities(
         section 2.4.
     """
     _check_members_axis(axis, logits.ndim)
-    probabilities = jax.nn.softmax(logits.astype(wide(logits.dtype)), axis=-1)
+    probabilities = jax.nn.softmax(logits.astype(accumulation_dtype(logits.dtype)), axis=-1)
     return jnp.mean(probabilities, axis=axis).astype(logits.dtype)
 
 
@@ -115,7 +115,7 @@ def average_log_probabilities(
         Slide 2, "Ensambles"; Goodfellow et al. 2016, section 7.11.
     """
     _check_members_axis(axis, logits.ndim)
-    log_p = jax.nn.log_softmax(logits.astype(wide(logits.dtype)), axis=-1)
+    log_p = jax.nn.log_softmax(logits.astype(accumulation_dtype(logits.dtype)), axis=-1)
     # A class that no member thinks possible would give the logsumexp a gradient of NaN.
     possible = ~jnp.all(log_p == -jnp.inf, axis=axis)
     total = jax.nn.logsumexp(jnp.where(jnp.expand_dims(possible, axis), log_p, 0), axis=axis)

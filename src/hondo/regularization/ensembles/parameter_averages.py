@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from hondo._numerics.checks import check_range, check_scalar, error
-from hondo._numerics.dtypes import wide
+from hondo._numerics.dtypes import accumulation_dtype
 from hondo.normalization.moments import Moments, merge_moments
 
 
@@ -150,7 +150,11 @@ def _averages(leaf: Array) -> bool:
 
 def _accumulable(leaf: Any) -> Array:
     leaf = jnp.array(leaf)
-    return leaf.astype(wide(leaf.dtype)) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+    return (
+        leaf.astype(accumulation_dtype(leaf.dtype))
+        if jnp.issubdtype(leaf.dtype, jnp.floating)
+        else leaf
+    )
 
 
 def recompute_moments(moments_of: Callable[[Any, Any], Any], params: Any, batches: Any) -> Any:

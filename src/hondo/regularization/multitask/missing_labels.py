@@ -8,7 +8,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Num, Shaped
 
 from hondo._numerics.checks import error
-from hondo._numerics.dtypes import wide
+from hondo._numerics.dtypes import accumulation_dtype
 
 
 class Labels(NamedTuple):
@@ -93,7 +93,7 @@ def masked_mean(values: Float[Array, "*shape"], mask: Bool[Array, "*shape"]) -> 
     """
     if mask.shape != values.shape:
         raise error("the shape of mask", mask.shape, f"that of values, {values.shape}")
-    values = values.astype(wide(values.dtype))
+    values = values.astype(accumulation_dtype(values.dtype))
     count = jnp.sum(mask, dtype=values.dtype)
     return jnp.sum(jnp.where(mask, values, 0)) / jnp.maximum(count, 1)
 

@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
 from hondo._numerics.checks import check_range, check_scalar, error, python_value
-from hondo._numerics.dtypes import wide
+from hondo._numerics.dtypes import accumulation_dtype
 
 
 class MultitaskParams(NamedTuple):
@@ -188,7 +188,7 @@ def _total(terms: list[Array]) -> Array:
 
 def _accumulable(loss: ArrayLike) -> Array:
     loss = jnp.asarray(loss)
-    return loss.astype(wide(loss.dtype))
+    return loss.astype(accumulation_dtype(loss.dtype))
 
 
 def _check_tasks(name: str, got: Mapping[str, Any], expected: Mapping[str, Any]) -> None:

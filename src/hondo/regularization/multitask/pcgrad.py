@@ -9,7 +9,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from hondo._numerics.checks import check_key, error
-from hondo._numerics.dtypes import wide
+from hondo._numerics.dtypes import accumulation_dtype
 
 
 def pcgrad(key: PRNGKeyArray, gradients: Any) -> Any:
@@ -51,7 +51,9 @@ def pcgrad(key: PRNGKeyArray, gradients: Any) -> Any:
     check_key(key)
     tasks = _tasks(gradients)
     leaves, structure = jax.tree.flatten(gradients)
-    dtype = max((wide(leaf.dtype) for leaf in leaves), key=lambda dtype: dtype.itemsize)
+    dtype = max(
+        (accumulation_dtype(leaf.dtype) for leaf in leaves), key=lambda dtype: dtype.itemsize
+    )
     flat = [leaf.reshape(tasks, -1).astype(dtype) for leaf in leaves]
     scales = _scales(flat)
     units = [rows / scales[:, None] for rows in flat]

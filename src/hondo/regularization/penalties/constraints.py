@@ -9,7 +9,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from hondo._numerics.checks import check_range, check_scalar
-from hondo._numerics.dtypes import wide
+from hondo._numerics.dtypes import accumulation_dtype
 from hondo._numerics.safe_norm import Axes, project
 from hondo.regularization.penalties.roles import Where, is_weight, weight_mask
 
@@ -66,7 +66,7 @@ def proximal_l1(
         check_range("learning_rate", learning_rate, 0.0)
 
     def shrink(w: Array, rate: Any) -> Array:
-        broad = w.astype(wide(w.dtype))
+        broad = w.astype(accumulation_dtype(w.dtype))
         threshold = jnp.asarray(rate, broad.dtype) * jnp.asarray(strength, broad.dtype) / 2
         return (jnp.sign(broad) * jnp.maximum(jnp.abs(broad) - threshold, 0)).astype(w.dtype)
 

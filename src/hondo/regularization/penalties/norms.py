@@ -8,7 +8,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from hondo._numerics.checks import check_range, check_scalar, python_value
-from hondo._numerics.dtypes import wide as accumulator
+from hondo._numerics.dtypes import accumulation_dtype
 from hondo.regularization.penalties.roles import Where, chosen, is_weight
 
 Strength = float | Float[Array, ""]
@@ -113,7 +113,7 @@ def _penalty(params: Any, strength: Strength, where: Where, of: Callable[[Any], 
 
 
 def _wide(leaf: Any) -> Any:
-    return accumulator(leaf.dtype)
+    return accumulation_dtype(leaf.dtype)
 
 
 def penalized(loss: Callable[..., Any], penalty: Penalty) -> Callable[..., Any]:

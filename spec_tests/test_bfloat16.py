@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jax.sharding import PartitionSpec as P
 
 import hondo
-from hondo._numerics.dtypes import convert
+from hondo._fast.bfloat16 import cast
 
 HIGH = np.arange(2**16, dtype=np.uint32) << 16
 
@@ -18,7 +18,7 @@ HIGH = np.arange(2**16, dtype=np.uint32) << 16
 @given(low=st.integers(0, 2**16 - 1) | st.sampled_from([0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF]))
 def test_every_bfloat16_and_what_lies_between_rounds_as_astype_does(compiled, low):
     x = (HIGH | np.uint32(low)).view(np.float32)
-    run = jax.jit(convert, static_argnums=1) if compiled else convert
+    run = jax.jit(cast, static_argnums=1) if compiled else cast
     got, nan = np.asarray(run(x, jnp.bfloat16)), np.isnan(x)
     with np.errstate(invalid="ignore"):
         want = x.astype(jnp.bfloat16)
@@ -28,10 +28,10 @@ def test_every_bfloat16_and_what_lies_between_rounds_as_astype_does(compiled, lo
 
 def test_every_bfloat16_widens_and_comes_back_bit_for_bit():
     x = jnp.asarray((HIGH >> 16).astype(np.uint16).view(jnp.bfloat16))
-    there = convert(x, jnp.float32)
+    there = cast(x, jnp.float32)
     assert there.dtype == jnp.float32
     numbers = ~np.isnan(np.asarray(there))
-    back = np.asarray(convert(there, jnp.bfloat16))
+    back = np.asarray(cast(there, jnp.bfloat16))
     np.testing.assert_array_equal(
         back.view(np.uint16)[numbers], np.asarray(x).view(np.uint16)[numbers]
     )
@@ -41,8 +41,8 @@ def test_every_bfloat16_widens_and_comes_back_bit_for_bit():
 def test_other_pairs_are_astype(dtype):
     x = jnp.asarray([1.5, -2.0, 300.0], dtype)
     for to in (dtype, jnp.float16, jnp.int32):
-        assert convert(x, to).dtype == to
-        np.testing.assert_array_equal(np.asarray(convert(x, to)), np.asarray(x.astype(to)))
+        assert cast(x, to).dtype == to
+        np.testing.assert_array_equal(np.asarray(cast(x, to)), np.asarray(x.astype(to)))
 
 
 def _cubes(how):
@@ -71,7 +71,7 @@ TRANSFORMED = {
 def test_derivatives_are_those_of_astype(name, dtype):
     x = jnp.asarray([1.2345, -0.7, 3.1], dtype)
     wrap = TRANSFORMED[name]
-    got = jax.jit(wrap(_cubes(convert)))(x)
+    got = jax.jit(wrap(_cubes(cast)))(x)
     want = jax.jit(wrap(_cubes(lambda x, dtype: x.astype(dtype))))(x)
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
         assert a.dtype == b.dtype == dtype
@@ -87,10 +87,10 @@ def test_derivatives_are_those_of_astype(name, dtype):
 def test_one_conversion_has_slope_one(dtype, other):
     # There and back, two wrong signs would make a right one.
     x = jnp.asarray([1.5, -0.75, 3.0], dtype)
-    (slope,) = jax.vjp(lambda x: convert(x, other), x)[1](jnp.asarray([1.0, 2.0, -3.0], other))
+    (slope,) = jax.vjp(lambda x: cast(x, other), x)[1](jnp.asarray([1.0, 2.0, -3.0], other))
     assert slope.dtype == dtype
     assert slope.tolist() == [1.0, 2.0, -3.0]
-    assert jax.jvp(lambda x: convert(x, other), (x,), (x,))[1].tolist() == x.tolist()
+    assert jax.jvp(lambda x: cast(x, other), (x,), (x,))[1].tolist() == x.tolist()
 
 
 @pytest.mark.parametrize("axis_type", ["Auto", "Explicit"])
@@ -100,7 +100,7 @@ def test_a_sharded_array_keeps_its_sharding(axis_type):
     rows = 2 * jax.device_count()
     x = jnp.arange(3.0 * rows, dtype=jnp.bfloat16).reshape(rows, 3)
     sharded = jax.device_put(x, jax.NamedSharding(mesh, P("data")))
-    f = jax.grad(lambda x: (convert(x, jnp.float32) ** 2).sum())
+    f = jax.grad(lambda x: (cast(x, jnp.float32) ** 2).sum())
     for run in (jax.jit(f), jax.shard_map(f, mesh=mesh, in_specs=P("data"), out_specs=P("data"))):
         got = run(sharded)
         assert got.sharding.spec[0] == "data"
@@ -110,7 +110,7 @@ def test_a_sharded_array_keeps_its_sharding(axis_type):
 def test_without_jit_it_is_the_same() -> None:
     x = jnp.array([1 + 2**-8, 1 + 3 * 2**-8, jnp.inf])
     with jax.disable_jit():
-        assert convert(x, jnp.bfloat16).tolist() == [1.0, 1.015625, np.inf]
+        assert cast(x, jnp.bfloat16).tolist() == [1.0, 1.015625, np.inf]
         assert hondo.inverted_dropout(
             jax.random.key(0), jnp.ones(4, jnp.bfloat16), keep_prob=0.5
         ).shape == (4,)
