@@ -14,7 +14,9 @@ from jax.test_util import check_grads
 from normalization_oracle import columns, gradient, standard
 
 import hondo
-from hondo._fast.standardize import statistics, sum_dtype
+from hondo._fast.pivoted_sums import statistics
+from hondo._numerics.over import Over
+from hondo.normalization.features import widened
 
 EPS = 1e-5
 U = unit_roundoff(np.float32)
@@ -308,11 +310,11 @@ def test_the_pivot_is_within_eight_variances_of_the_mean(shape, seed, row):
     assert np.all(np.abs(pivot - mean) <= np.sqrt(8 * var) + slack)
 
 
-STATISTICS = jax.jit(lambda x, axes: statistics(x, axes, None, None), static_argnums=1)
+STATISTICS = jax.jit(lambda x, axes: statistics(x, Over(axes)), static_argnums=1)
 
 
 MANY = (2**14, 8)
-OF_MANY = jax.jit(lambda x: statistics(x, (0,), None, None))
+OF_MANY = jax.jit(lambda x: statistics(x, Over((0,))))
 
 
 @given(
@@ -453,4 +455,4 @@ def test_xct_04_wrong_arguments_raise(arguments, message):
 @pytest.mark.spec("XCT-04")
 def test_xct_04_integers_are_refused():
     with pytest.raises(ValueError, match="x must be of a floating dtype"):
-        sum_dtype(jnp.ones(3, jnp.int32))
+        widened(jnp.ones(3, jnp.int32))

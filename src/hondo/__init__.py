@@ -33,7 +33,7 @@ from hondo.gradients.repeat import repeat, stack, unstack
 from hondo.gradients.residual import pre_activation, projection, residual
 from hondo.normalization.batch_norm import batch_norm, batch_norm_inference, batch_normalize
 from hondo.normalization.folding import fold_batch_norm
-from hondo.normalization.layers import group_norm, instance_norm, layer_norm, rms_norm
+from hondo.normalization.layers import group_norm, instance_norm, layer_norm
 from hondo.normalization.moments import (
     Moments,
     batch_moments,
@@ -43,6 +43,7 @@ from hondo.normalization.moments import (
     pool_moments,
 )
 from hondo.normalization.population import batch_averaged_stats, population_stats
+from hondo.normalization.rms_norm import rms_norm
 from hondo.normalization.running import BatchStats, init_batch_stats, update_batch_stats
 from hondo.normalization.weight_norm import l2_normalize, weight_norm
 from hondo.regularization.augmentation.flip_crop import (

@@ -1,15 +1,27 @@
-"""Batch normalization (slides 17 and 18): training and inference."""
+"""Batch normalization (slides 17 and 18): training, inference, and the gradient.
 
-from typing import Any
+`standardize` has the four lines of the slide, `_tangent` the gradient of algorithm 1; layer, group
+and instance normalization are the same computation over other axes. What makes it fast is in the
+functions that come from `_fast`: statistics in one reading of the data, and `unshared` results.
+"""
 
+from dataclasses import replace
+from typing import NamedTuple
+
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
 from hondo._fast.bfloat16 import cast
-from hondo._fast.standardize import as_feature_row, standardize
+from hondo._fast.fusion import sum_unshared, unshared
+from hondo._fast.pivoted_sums import Mean, Statistics, statistics
 from hondo._numerics.checks import check_probability, check_range
-from hondo.normalization.moments import Moments, as_moments, valid_mask
+from hondo._numerics.over import AxisName, Over, at_least_one
+from hondo.normalization.features import as_feature_row
+from hondo.normalization.moments import Moments, as_moments, over_batch
 from hondo.normalization.running import BatchStats, init_batch_stats, update_batch_stats
 
 
@@ -19,10 +31,10 @@ def batch_norm(
     scale: Float[Array, " _"] | None,
     bias: Float[Array, " _"] | None,
     *,
-    decay: Any,
-    epsilon: Any,
+    decay: ArrayLike,
+    epsilon: ArrayLike,
     where: Bool[Array, "..."] | None = None,
-    axis_name: Any = None,
+    axis_name: AxisName | None = None,
     ddof: int = 1,
 ) -> tuple[Float[Array, "*batch features"], BatchStats]:
     r"""Normalizes a batch by its own statistics and adds them to the running ones (training).
@@ -89,9 +101,9 @@ def batch_normalize(
     scale: Float[Array, " _"] | None,
     bias: Float[Array, " _"] | None,
     *,
-    epsilon: Any,
+    epsilon: ArrayLike,
     where: Bool[Array, "..."] | None = None,
-    axis_name: Any = None,
+    axis_name: AxisName | None = None,
     fallback: BatchStats | None = None,
 ) -> tuple[Float[Array, "*batch features"], Moments]:
     r"""The normalization of `batch_norm` alone: the batch's moments instead of an update.
@@ -132,10 +144,9 @@ def batch_normalize(
     mean = as_feature_row("stats.mean", fallback.mean, x)
     var = as_feature_row("stats.var", fallback.var, x)
     epsilon = jnp.asarray(epsilon, gain.dtype)
-    valid, axes = valid_mask(where, x), tuple(range(x.ndim - 1))
-    out = standardize(x, gain, shift, epsilon, valid, (mean, var), axes, axis_name)
-    moments = as_moments(lax.stop_gradient(out.statistics), x.shape[-1])
-    return out.y, moments
+    over = over_batch(x, where, axis_name)
+    out = standardize(Inputs(x, gain, shift, epsilon, over, Fallback(mean, var)))
+    return out.y, as_moments(lax.stop_gradient(out.statistics), x.shape[-1])
 
 
 def batch_norm_inference(
@@ -144,7 +155,7 @@ def batch_norm_inference(
     scale: Float[Array, " _"] | None,
     bias: Float[Array, " _"] | None,
     *,
-    epsilon: Any,
+    epsilon: ArrayLike,
 ) -> Float[Array, "*batch features"]:
     r"""Normalizes by the running statistics, each example by itself (inference).
 
@@ -183,3 +194,117 @@ def batch_norm_inference(
     inverse = 1.0 / jnp.sqrt(var + jnp.asarray(epsilon, var.dtype))
     xhat = (cast(x, mean.dtype) - mean) * inverse
     return cast(gain * xhat + shift, x.dtype)
+
+
+class Fallback(NamedTuple):
+    """The mean and the variance where nothing is valid."""
+
+    mean: Array
+    var: Array
+
+
+class Standardized(NamedTuple):
+    """y = gain·x̂ + shift in the dtype of x, and the pieces that its derivative needs."""
+
+    y: Array
+    inverse: Array
+    statistics: Statistics
+
+
+class Tangents(NamedTuple):
+    """The tangents of those arguments that have one."""
+
+    x: Array
+    gain: Array
+    shift: Array
+    epsilon: Array
+
+
+class Inputs(NamedTuple):
+    """The arguments of `standardize`."""
+
+    x: Array
+    gain: Array
+    shift: Array
+    epsilon: Array
+    over: Over
+    fallback: Fallback | None = None
+
+
+@jax.custom_jvp
+def standardize(inputs: Inputs) -> Standardized:
+    """The four lines of slide 17 over any axes: mean, variance, x̂ = (x - μ)/s and y = γx̂ + β.
+
+    Where nothing is valid, the fallback's mean and variance serve; the fallback is a constant.
+    Invalid entries are standardized by the statistics of the others; one that does not come out
+    finite gives x̂ = 0.
+    """
+    x, gain, shift, epsilon, over, fallback = inputs
+    stats = statistics(x, over)
+    mean, var = _mean_and_var(stats, stats.n, fallback)
+    inverse = 1.0 / jnp.sqrt(var + epsilon)
+    xhat = _finite(over, mean.taken_from(x) * inverse)
+    y = gain * xhat + shift
+    return Standardized(cast(y, x.dtype), inverse, stats)
+
+
+def _mean_and_var(
+    stats: Statistics, n: Array | np.ndarray, fallback: Fallback | None
+) -> tuple[Mean, Array]:
+    var, some = stats.m2 / at_least_one(n), n > 0
+    if fallback is None or (isinstance(some, np.ndarray) and some.all()):
+        return Mean(stats.pivot, stats.residual), var
+    pivot = jnp.where(some, stats.pivot, fallback.mean)
+    return Mean(pivot, stats.residual), jnp.where(some, var, fallback.var)
+
+
+def _finite(over: Over, xhat: Array) -> Array:
+    if over.valid is None:
+        return xhat
+    return jnp.where(over.valid | jnp.isfinite(xhat), xhat, 0.0)
+
+
+@standardize.defjvp
+def _standardize_jvp(
+    primals: tuple[Inputs], tangents: tuple[Inputs]
+) -> tuple[Standardized, Standardized]:
+    (inputs,), (d,) = primals, tangents
+    out = standardize(inputs)
+    # Rematerialized, so that the backward pass keeps x and computes x̂ where it uses it.
+    tangent = jax.checkpoint(_tangent)
+    dy, dinverse, dmean = tangent(inputs, out, Tangents(d.x, d.gain, d.shift, d.epsilon))
+    zeros = jax.tree.map(jnp.zeros_like, out.statistics)
+    return out, Standardized(dy, dinverse, zeros._replace(residual=dmean))
+
+
+def _tangent(inputs: Inputs, out: Standardized, d: Tangents) -> tuple[Array, Array, Array]:
+    """Algorithm 1's gradient, forwards; JAX transposes it.
+
+    With 1/s the inverse and q = mean(x̂·dx)/s + dε/(2s²), which is ds/s,
+
+        dx̂ = (dx - mean(dx))/s - x̂·q,   dy = γ·dx̂ + x̂·dγ + dβ,   d(1/s) = -q/s.
+    """
+    x, gain, over, inverse = inputs.x, inputs.gain, inputs.over, out.inverse
+    count = over.count(x)
+    n, (mean, _) = at_least_one(count), _mean_and_var(out.statistics, count, inputs.fallback)
+    # What counts is finite, or nothing is; what does not count may be anything.
+    kept = over if over.valid is None else replace(over, valid=over.valid | jnp.isfinite(x))
+    dx = cast(d.x, inverse.dtype)
+    # The sums run over x̂·s: without the division by s they cost half as much.
+    deviation = kept.keep(mean.taken_from(x))
+    sum_dx, sum_product = over.sum(over.keep(dx), over.keep(deviation * dx))
+    dmean = sum_dx / n
+    q = inverse * (inverse * sum_product / n + 0.5 * inverse * d.epsilon)
+    again = unshared(x, *mean)
+    deviation = kept.keep(Mean(*again[1:]).taken_from(again[0]))
+    from_dx = kept.keep((gain * inverse) * dx)
+    from_mean = kept.keep(-gain * (inverse * dmean))
+    if all(gain.shape[axis] == 1 for axis in over.axes):
+        # One gain for each mean: the same sums serve the gain, the shift and x.
+        terms = from_dx, from_mean + d.shift, deviation * (inverse * (d.gain - gain * q))
+    else:
+        *last, gain, inverse_of_xhat = unshared(*again, gain, inverse)
+        xhat = kept.keep(Mean(*last[1:]).taken_from(last[0])) * inverse_of_xhat
+        from_xhat = deviation * (gain * -(inverse * q))
+        terms = from_dx, from_mean, from_xhat, d.shift, xhat * d.gain
+    return sum_unshared(x, *terms), -inverse * q, dmean

@@ -1,12 +1,11 @@
 """Batch normalization folded into the layer before it, for inference (slide 18)."""
 
-from typing import Any
-
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from hondo._fast.standardize import as_feature_row, sum_dtype
 from hondo._numerics.checks import check_range, error
+from hondo.normalization.features import as_feature_row, widened
 from hondo.normalization.running import BatchStats
 
 
@@ -17,7 +16,7 @@ def fold_batch_norm(
     scale: Float[Array, " _"] | None,
     offset: Float[Array, " _"] | None,
     *,
-    epsilon: Any,
+    epsilon: ArrayLike,
 ) -> tuple[Float[Array, "*inputs features"], Float[Array, "..."]]:
     r"""The kernel and bias of one layer that equals a linear layer followed by batch norm.
 
@@ -61,14 +60,14 @@ def fold_batch_norm(
     if bias.shape[-1:] != kernel.shape[-1:]:
         repair = "The last axis of both holds the features."
         raise error("bias", bias.shape, f"of last axis {kernel.shape[-1]} as the kernel", repair)
-    folded = kernel.astype(sum_dtype(kernel)) * _gain(kernel, stats, scale, epsilon)
-    centered = bias.astype(sum_dtype(bias)) - as_feature_row("stats.mean", stats.mean, bias)
+    folded = widened(kernel) * _gain(kernel, stats, scale, epsilon)
+    centered = widened(bias) - as_feature_row("stats.mean", stats.mean, bias)
     shift = as_feature_row("offset", offset, bias)
     moved = centered * _gain(bias, stats, scale, epsilon) + shift
     return folded.astype(kernel.dtype), moved.astype(bias.dtype)
 
 
-def _gain(array: Array, stats: BatchStats, scale: Array | None, epsilon: Any) -> Array:
+def _gain(array: Array, stats: BatchStats, scale: Array | None, epsilon: ArrayLike) -> Array:
     var = as_feature_row("stats.var", stats.var, array)
     root = jnp.sqrt(var + jnp.asarray(epsilon, var.dtype))
     return as_feature_row("scale", scale, array, 1.0) / root

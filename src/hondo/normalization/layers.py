@@ -1,14 +1,33 @@
-"""Normalization within an example: layer, group, instance and root mean square."""
+"""Normalization within an example: layer, group and instance."""
 
-from typing import Any
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from hondo._fast.layer_norm_rows import fits_one_pass, normalize_rows
-from hondo._fast.standardize import as_feature_row, standardize, sum_unshared, unshared
+from hondo._fast.layer_norm_rows import has_many_rows, rows_tangent
 from hondo._numerics.checks import check_count, check_range, error
+from hondo._numerics.over import Over
+from hondo.normalization.batch_norm import Inputs, standardize
+from hondo.normalization.features import as_feature_row
+
+
+class Parameters(NamedTuple):
+    """What `standardize` takes beside x."""
+
+    gain: Array
+    shift: Array
+    epsilon: Array
+
+
+def _parameters(
+    x: Array, scale: Array | None, bias: Array | None, epsilon: ArrayLike
+) -> Parameters:
+    check_range("epsilon", epsilon, 0.0, open_low=True, repair="1e-5 is usual.")
+    gain, shift = as_feature_row("scale", scale, x, 1.0), as_feature_row("bias", bias, x)
+    return Parameters(gain, shift, jnp.asarray(epsilon, gain.dtype))
 
 
 def layer_norm(
@@ -16,7 +35,7 @@ def layer_norm(
     scale: Float[Array, " _"] | None,
     bias: Float[Array, " _"] | None,
     *,
-    epsilon: Any,
+    epsilon: ArrayLike,
 ) -> Float[Array, "*batch features"]:
     r"""Normalizes the features of each example by their own mean and variance.
 
@@ -47,10 +66,22 @@ def layer_norm(
     References:
         Ba, Kiros & Hinton 2016, eq. 3.
     """
-    if not fits_one_pass(x):
-        return _normalize(x, x.shape, (x.ndim - 1,), scale, bias, epsilon)
-    gain, shift, epsilon = _parameters(x, scale, bias, epsilon)
-    return normalize_rows(x, gain, shift, epsilon)
+    parameters = _parameters(x, scale, bias, epsilon)
+    return (_layer_norm_of_many if has_many_rows(x) else _layer_norm)(x, *parameters)
+
+
+def _layer_norm(x: Array, gain: Array, shift: Array, epsilon: Array) -> Array:
+    return standardize(Inputs(x, gain, shift, epsilon, Over((x.ndim - 1,)))).y
+
+
+_layer_norm_of_many = jax.custom_jvp(_layer_norm)
+
+
+@_layer_norm_of_many.defjvp
+def _layer_norm_of_many_jvp(
+    primals: tuple[Array, ...], tangents: tuple[Array, ...]
+) -> tuple[Array, Array]:
+    return _layer_norm_of_many(*primals), jax.checkpoint(rows_tangent)(primals, tangents)
 
 
 def group_norm(
@@ -59,7 +90,7 @@ def group_norm(
     bias: Float[Array, " _"] | None,
     *,
     groups: int,
-    epsilon: Any,
+    epsilon: ArrayLike,
 ) -> Float[Array, "*batch features"]:
     r"""Normalizes each example's groups of neighbouring features, over space as well.
 
@@ -100,8 +131,11 @@ def group_norm(
     if features % groups:
         raise error("groups", groups, f"a divisor of the {features} features")
     shape = (*x.shape[:-1], groups, features // groups)
-    axes = (*range(1, x.ndim - 1), x.ndim)
-    return _normalize(x, shape, axes, scale, bias, epsilon)
+    over = Over((*range(1, x.ndim - 1), x.ndim))
+    gain, shift, epsilon = _parameters(x, scale, bias, epsilon)
+    row = (1,) * (x.ndim - 1) + shape[-2:]
+    grouped = x.reshape(shape), gain.reshape(row), shift.reshape(row)
+    return standardize(Inputs(*grouped, epsilon, over)).y.reshape(x.shape)
 
 
 def instance_norm(
@@ -109,7 +143,7 @@ def instance_norm(
     scale: Float[Array, " _"] | None,
     bias: Float[Array, " _"] | None,
     *,
-    epsilon: Any,
+    epsilon: ArrayLike,
 ) -> Float[Array, "*batch features"]:
     r"""Normalizes each feature of each example over space: `group_norm` with groups of one.
 
@@ -142,88 +176,3 @@ def instance_norm(
         Ulyanov, Vedaldi & Lempitsky 2016, eq. 2.
     """
     return group_norm(x, scale, bias, groups=x.shape[-1], epsilon=epsilon)
-
-
-def _normalize(
-    x: Array,
-    shape: tuple[int, ...],
-    axes: tuple[int, ...],
-    scale: Array | None,
-    bias: Array | None,
-    epsilon: Any,
-) -> Array:
-    """Standardizes x, seen in another shape, over the axes of that shape."""
-    gain, shift, epsilon = _parameters(x, scale, bias, epsilon)
-    row = (1,) * (x.ndim - 1) + shape[x.ndim - 1 :]
-    gain, shift = gain.reshape(row), shift.reshape(row)
-    out = standardize(x.reshape(shape), gain, shift, epsilon, None, None, axes, None)
-    return out.y.reshape(x.shape)
-
-
-def _parameters(x: Array, scale: Any, bias: Any, epsilon: Any) -> tuple[Array, Array, Array]:
-    check_range("epsilon", epsilon, 0.0, open_low=True, repair="1e-5 is usual.")
-    gain, shift = as_feature_row("scale", scale, x, 1.0), as_feature_row("bias", bias, x)
-    return gain, shift, jnp.asarray(epsilon, gain.dtype)
-
-
-def rms_norm(
-    x: Float[Array, "*batch features"],
-    scale: Float[Array, " _"] | None,
-    *,
-    epsilon: Any,
-) -> Float[Array, "*batch features"]:
-    r"""Divides the features of each example by their root mean square; nothing is centered.
-
-    $$ y_j = \gamma_j \frac{x_j}{\sqrt{q + \varepsilon}}, \qquad q = \frac1C \sum_j x_j^2 $$
-
-    Args:
-        x: data of shape `(…, features)`.
-        scale: $\gamma$ of shape `(features,)`, or None for 1.
-        epsilon: $\varepsilon$ > 0.
-
-    Returns:
-        y with the shape and the dtype of x.
-
-    Raises:
-        ValueError: epsilon not positive, scale that does not fit x, a dtype that is not floating.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> from hondo import rms_norm
-        >>> rms_norm(jnp.array([[3.0, 3.0]]), None, epsilon=1e-9).tolist()
-        [[1.0, 1.0]]
-
-    References:
-        Zhang & Sennrich 2019, eq. 4.
-    """
-    check_range("epsilon", epsilon, 0.0, open_low=True, repair="1e-6 is usual.")
-    gain = as_feature_row("scale", scale, x, 1.0)
-    return _rms_norm(x, gain, jnp.asarray(epsilon, gain.dtype))[0]
-
-
-@jax.custom_jvp
-def _rms_norm(x: Array, gain: Array, epsilon: Array) -> tuple[Array, Array]:
-    """The normalized x and 1/s."""
-    (again,) = unshared(x)
-    again = again.astype(gain.dtype)
-    inverse = 1.0 / jnp.sqrt(jnp.mean(again * again, axis=-1, keepdims=True) + epsilon)
-    return (gain * (x.astype(gain.dtype) * inverse)).astype(x.dtype), inverse
-
-
-@_rms_norm.defjvp
-def _rms_norm_jvp(primals: Any, tangents: Any) -> Any:
-    out = _rms_norm(*primals)
-    # Rematerialized and apart as in `standardize`.
-    return out, jax.checkpoint(_rms_tangent)(primals[0], primals[1], out[1], tangents)
-
-
-def _rms_tangent(x: Array, gain: Array, inverse: Array, tangents: Any) -> tuple[Array, Array]:
-    """With 1/s the inverse and q = mean(x̂·dx)/s: dx̂ = dx/s - x̂·q, which stays in range."""
-    dx, dgain, depsilon = tangents
-    wide = jnp.asarray(dx, gain.dtype)
-    again = unshared(x, inverse, gain)
-    uses = ((x, inverse, gain), again, unshared(*again))
-    xhats = [x.astype(gain.dtype) * inverse for x, inverse, _ in uses]
-    q = inverse * (jnp.mean(xhats[0] * wide, axis=-1, keepdims=True) + 0.5 * inverse * depsilon)
-    dy = sum_unshared(x, (gain * inverse) * wide, -xhats[1] * (again[2] * q), xhats[2] * dgain)
-    return dy, -inverse * q

@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from hondo._fast.standardize import Statistics, at_least_one, at_least_zero, statistics
-from hondo._numerics.checks import error
+from hondo._fast.pivoted_sums import Statistics, statistics
+from hondo._numerics.checks import check_floating, error
+from hondo._numerics.over import AxisName, Over, at_least_one, at_least_zero
 
 
 class Moments(NamedTuple):
@@ -49,7 +50,7 @@ def batch_moments(
     x: Float[Array, "*batch features"],
     *,
     where: Bool[Array, "..."] | None = None,
-    axis_name: Any = None,
+    axis_name: AxisName | None = None,
 ) -> Moments:
     r"""Number, mean and sum of squared deviations over every axis but the last.
 
@@ -82,8 +83,8 @@ def batch_moments(
     References:
         Slide 17; Chan, Golub & LeVeque 1983, eq. 1.7 (shifted data with the correction term).
     """
-    axes = tuple(range(x.ndim - 1))
-    return as_moments(statistics(x, axes, valid_mask(where, x), axis_name), x.shape[-1])
+    check_floating("x", x, "Use x.astype(jnp.float32).")
+    return as_moments(statistics(x, over_batch(x, where, axis_name)), x.shape[-1])
 
 
 def as_moments(stats: Statistics, features: int) -> Moments:
@@ -92,14 +93,17 @@ def as_moments(stats: Statistics, features: int) -> Moments:
     return Moments(*(jnp.broadcast_to(a.reshape(-1), (features,)) for a in (n, mean, m2)))
 
 
-def valid_mask(where: Array | None, x: Array) -> Array | None:
-    """The mask with the rank of x.
+def over_batch(x: Array, where: Array | None, axis_name: AxisName | None) -> Over:
+    """Every axis but the last, the valid entries of it.
 
     Raises:
         ValueError: a mask that does not broadcast to x.
     """
-    if where is None:
-        return None
+    valid = None if where is None else _with_rank_of(x, where)
+    return Over(tuple(range(x.ndim - 1)), valid, axis_name)
+
+
+def _with_rank_of(x: Array, where: Array) -> Array:
     shape = where.shape + (1,) * (x.ndim - where.ndim)
     fits = len(shape) == x.ndim and all(n in (1, m) for n, m in zip(shape, x.shape, strict=True))
     if not fits:

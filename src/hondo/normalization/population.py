@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from hondo._fast.standardize import at_least_one
+from hondo._numerics.over import at_least_one
 from hondo.normalization.moments import Moments, moments_variance
 from hondo.normalization.running import BatchStats
 

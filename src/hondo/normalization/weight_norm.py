@@ -3,9 +3,9 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from hondo._fast.standardize import as_feature_row, sum_dtype
 from hondo._numerics.checks import error
 from hondo._numerics.safe_norm import near_one
+from hondo.normalization.features import as_feature_row, widened
 
 
 def l2_normalize(
@@ -38,7 +38,7 @@ def l2_normalize(
     References:
         Goodfellow et al. 2016, section 2.5.
     """
-    scaled, _ = near_one(x.astype(sum_dtype(x)), axis)
+    scaled, _ = near_one(widened(x), axis)
     square = jnp.sum(scaled * scaled, axis, keepdims=True)
     some = square != 0.0
     unit = scaled / jnp.sqrt(jnp.where(some, square, 1.0))
