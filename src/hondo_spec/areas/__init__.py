@@ -1,5 +1,7 @@
 """All properties, area by area."""
 
+from types import ModuleType
+
 from hondo_spec.areas import (
     activations,
     augmentation,
@@ -18,23 +20,30 @@ from hondo_spec.areas import (
     population,
     residual,
 )
+from hondo_spec.property import Property
+
+
+def _properties(area: ModuleType) -> list[Property]:
+    """Those of a module, in the order in which they are written."""
+    return [value for value in vars(area).values() if isinstance(value, Property)]
+
 
 PROPERTIES = (
-    *initialization.PROPERTIES,
-    *activations.PROPERTIES,
-    *dropout.PROPERTIES,
-    *noise.PROPERTIES,
-    *batch_norm.PROPERTIES,
-    *population.PROPERTIES,
-    *folding.PROPERTIES,
-    *norms.PROPERTIES,
-    *residual.PROPERTIES,
-    *penalties.PROPERTIES,
-    *ensembles.PROPERTIES,
-    *augmentation.PROPERTIES,
-    *clipping.PROPERTIES,
-    *early_stopping.PROPERTIES,
-    *gradients.PROPERTIES,
-    *contracts.PROPERTIES,
+    *_properties(initialization),
+    *_properties(activations),
+    *_properties(dropout),
+    *_properties(noise),
+    *_properties(batch_norm),
+    *_properties(population),
+    *_properties(folding),
+    *_properties(norms),
+    *_properties(residual),
+    *_properties(penalties),
+    *_properties(ensembles),
+    *_properties(augmentation),
+    *_properties(clipping),
+    *_properties(early_stopping),
+    *_properties(gradients),
+    *_properties(contracts),
 )
 BY_ID = {property.id: property for property in PROPERTIES}

@@ -6,7 +6,7 @@ import numpy as np
 
 from hondo_spec import draws
 from hondo_spec.bounds import TINY, U32, gamma, ulps
-from hondo_spec.property import prop
+from hondo_spec.property import Area, formula, given
 from hondo_spec.results import Check, Exact, Holds
 
 SOURCE = "slide 12; Goodfellow et al. 2016, section 6.3"
@@ -25,16 +25,14 @@ def slack(x: np.ndarray | float) -> np.ndarray | np.float64:
     return ulps(8) + gamma(2) * np.minimum(np.abs(np.float64(x)), 110)
 
 
-@prop(
-    "ACT-01",
-    "B M",
-    "the sigmoid is 1/(1 + e⁻ˣ) everywhere, with a finite gradient",
-    formula=r"\sigma(x) = \frac{1}{1+e^{-x}}",
-    source=SOURCE,
-    symbols="ACTIVATIONS",
-    x=draws.floats(16, reach=30.0),
-)
-def _act_01(sigmoid, sigmoid_gradient, *, x):
+prop = Area("ACT", source=SOURCE, symbols="ACTIVATIONS")
+
+
+@prop(1, "must", "bound")
+@formula(r"\sigma(x) = \frac{1}{1+e^{-x}}")
+@given(x=draws.floats(16, reach=30.0))
+def sigmoid_is_logistic(sigmoid, sigmoid_gradient, *, x):
+    """the sigmoid is 1/(1 + e⁻ˣ) everywhere, with a finite gradient"""
     x = np.append(x, draws.single(EDGES))
     want = _logistic(x)
     yield Check("σ", sigmoid(x), want, slack(x) * want + TINY)
@@ -42,16 +40,11 @@ def _act_01(sigmoid, sigmoid_gradient, *, x):
     yield Holds("finite gradient", np.isfinite(slope), slope)
 
 
-@prop(
-    "ACT-02",
-    "B M",
-    "sigmoid and tanh have their symmetries",
-    formula=r"\sigma(-x) = 1 - \sigma(x),\quad \tanh x = 2\sigma(2x) - 1",
-    source=SOURCE,
-    symbols="ACTIVATIONS",
-    x=draws.floats(16, reach=8.0),
-)
-def _act_02(sigmoid, tanh, *, x):
+@prop(2, "must", "bound")
+@formula(r"\sigma(-x) = 1 - \sigma(x),\quad \tanh x = 2\sigma(2x) - 1")
+@given(x=draws.floats(16, reach=8.0))
+def sigmoid_and_tanh_are_symmetric(sigmoid, tanh, *, x):
+    """sigmoid and tanh have their symmetries"""
     x = np.append(x, draws.single(EDGES))
     y = np.float64(sigmoid(x))
     yield Check("σ(−x)", sigmoid(-x), 1 - y, 2 * slack(x))
@@ -60,16 +53,11 @@ def _act_02(sigmoid, tanh, *, x):
     yield Check("tanh by σ", tanh(x), by_sigmoid, 4 * slack(2 * x), 1.0)
 
 
-@prop(
-    "ACT-03",
-    "B M",
-    "their derivatives are σ(1 − σ) ≤ 1/4 and 1 − tanh² ≤ 1",
-    formula=r"\sigma' = \sigma(1-\sigma),\quad \tanh' = 1 - \tanh^2",
-    source=SOURCE,
-    symbols="ACTIVATIONS saturated",
-    x=draws.floats(16, reach=15.0),
-)
-def _act_03(sigmoid_gradient, tanh_gradient, *, x):
+@prop(3, "must", "bound", symbols="ACTIVATIONS saturated")
+@formula(r"\sigma' = \sigma(1-\sigma),\quad \tanh' = 1 - \tanh^2")
+@given(x=draws.floats(16, reach=15.0))
+def sigmoid_and_tanh_have_their_slopes(sigmoid_gradient, tanh_gradient, *, x):
+    """their derivatives are σ(1 − σ) ≤ 1/4 and 1 − tanh² ≤ 1"""
     x = np.append(x, draws.single([*EDGES, 0]))
     s, t = _logistic(x), np.tanh(np.float64(x))
     # 1 − σ cancels: one unit of 1 may be lost.
@@ -83,17 +71,11 @@ def _normal(x):
     return np.where(np.abs(x) < 2**10 * TINY, 0, x).astype(np.float32)
 
 
-@prop(
-    "ACT-04",
-    "X M",
-    "ReLU is max(0, x), with gradient 1 above and 0 below",
-    formula=r"\max(0, x)",
-    source=SOURCE,
-    symbols="ACTIVATIONS",
-    x=draws.floats(16),
-    power=(-3, 2, 10),
-)
-def _act_04(relu, relu_gradient, *, x, power):
+@prop(4, "must", "exact")
+@formula(r"\max(0, x)")
+@given(x=draws.floats(16), power=(-3, 2, 10))
+def relu_is_the_maximum_with_zero(relu, relu_gradient, *, x, power):
+    """ReLU is max(0, x), with gradient 1 above and 0 below"""
     x = np.append(_normal(x), draws.single([np.inf, -np.inf]))
     y, a = np.asarray(relu(x)), np.float32(2.0**power)
     yield Exact("max(0, x)", y, np.maximum(x, 0))
@@ -104,33 +86,20 @@ def _act_04(relu, relu_gradient, *, x, power):
     yield Holds("gradient at 0 in [0, 1]", (at_zero >= 0) & (at_zero <= 1), at_zero)
 
 
-@prop(
-    "ACT-05",
-    "X M",
-    "the leaky ReLU is x above 0 and a x below, for every a",
-    formula=r"x > 0\ ?\ x : a x",
-    source="He et al. 2015, equation 1",
-    symbols="ACTIVATIONS",
-    x=draws.floats(16),
-    slope=(0.0, 0.25, 1.0, 2.0, -0.5),
-)
-def _act_05(leaky_relu, *, x, slope):
+@prop(5, "must", "exact", source="He et al. 2015, equation 1")
+@formula(r"x > 0\ ?\ x : a x")
+@given(x=draws.floats(16), slope=(0.0, 0.25, 1.0, 2.0, -0.5))
+def leaky_relu_has_its_slope(leaky_relu, *, x, slope):
+    """the leaky ReLU is x above 0 and a x below, for every a"""
     x = _normal(x)
     return Exact("y", leaky_relu(x, slope), np.where(x > 0, x, np.float32(slope) * x))
 
 
-@prop(
-    "ACT-06",
-    "B M",
-    "softmax sums to 1, ignores an offset, and is finite far out",
-    formula=r"\operatorname{softmax}(z + c) = \operatorname{softmax}(z)",
-    source=LOSS,
-    symbols="cross_entropy",
-    z=draws.integers(3, 5, low=-20, high=20),
-    c=(0.0, 64.0, -4096.0),
-    far=(1.0, 512.0),
-)
-def _act_06(softmax, *, z, c, far):
+@prop(6, "must", "bound", source=LOSS, symbols="cross_entropy")
+@formula(r"\operatorname{softmax}(z + c) = \operatorname{softmax}(z)")
+@given(z=draws.integers(3, 5, low=-20, high=20), c=(0.0, 64.0, -4096.0), far=(1.0, 512.0))
+def softmax_is_a_distribution(softmax, *, z, c, far):
+    """softmax sums to 1, ignores an offset, and is finite far out"""
     z = (far * z).astype(np.float32)
     p = np.asarray(softmax(z))
     # As exp(z − log Σ exp z), the logarithm is rounded at the size of the logits.
@@ -154,18 +123,11 @@ def _rows(z, classes):
 CLASSES = draws.integers(6, low=0, high=3).map(lambda y: y.astype(np.int32))
 
 
-@prop(
-    "ACT-07",
-    "B M",
-    "cross-entropy is log-sum-exp minus the logit of the class, averaged over the batch",
-    formula=r"E = \tfrac1m\sum_e\big(\log\sum_k e^{z_{ek}} - z_{e,y_e}\big)",
-    source=LOSS,
-    symbols="cross_entropy",
-    z=draws.floats(6, 4, reach=30.0),
-    classes=CLASSES,
-    level=(0.0, 100.0, 1e4),
-)
-def _act_07(cross_entropy, *, z, classes, level):
+@prop(7, "must", "bound", source=LOSS, symbols="cross_entropy")
+@formula(r"E = \tfrac1m\sum_e\big(\log\sum_k e^{z_{ek}} - z_{e,y_e}\big)")
+@given(z=draws.floats(6, 4, reach=30.0), classes=CLASSES, level=(0.0, 100.0, 1e4))
+def cross_entropy_is_log_sum_exp_less_the_logit(cross_entropy, *, z, classes, level):
+    """cross-entropy is log-sum-exp minus the logit of the class, averaged over the batch"""
     bound = gamma(6 + 16) * (np.max(np.abs(z)) + math.log(4) + 1)
     for m in (6, 4):
         want = np.mean(_rows(z[:m], classes[:m]))
@@ -180,18 +142,11 @@ def _act_07(cross_entropy, *, z, classes, level):
     yield Check("far out", cross_entropy(far, classes), 1e3 + math.log(3), gamma(24) * 1e3)
 
 
-@prop(
-    "ACT-08",
-    "B M",
-    "the gradient of cross-entropy is (softmax − one-hot)/m",
-    formula=r"\partial E/\partial z = \tfrac1m(\operatorname{softmax}(z) - y)",
-    source=LOSS,
-    symbols="cross_entropy",
-    z=draws.floats(6, 4, reach=30.0),
-    classes=CLASSES,
-    far=(1.0, 64.0),
-)
-def _act_08(cross_entropy_gradient, *, z, classes, far):
+@prop(8, "must", "bound", source=LOSS, symbols="cross_entropy")
+@formula(r"\partial E/\partial z = \tfrac1m(\operatorname{softmax}(z) - y)")
+@given(z=draws.floats(6, 4, reach=30.0), classes=CLASSES, far=(1.0, 64.0))
+def cross_entropy_gradient_is_softmax_less_one_hot(cross_entropy_gradient, *, z, classes, far):
+    """the gradient of cross-entropy is (softmax − one-hot)/m"""
     z = np.float32(far) * z
     e = np.exp(np.float64(z) - np.max(z, axis=-1, keepdims=True))
     p = e / e.sum(-1, keepdims=True)
@@ -201,6 +156,3 @@ def _act_08(cross_entropy_gradient, *, z, classes, far):
         want = (p[:m] - np.eye(4)[classes[:m]]) / m
         got = cross_entropy_gradient(z[:m], classes[:m])
         yield Check(f"gradient of {m}", got, want, bound / m, 1 / m)
-
-
-PROPERTIES = (_act_01, _act_02, _act_03, _act_04, _act_05, _act_06, _act_07, _act_08)

@@ -6,7 +6,7 @@ import numpy as np
 
 from hondo_spec import draws
 from hondo_spec.bounds import GRID, UNITS, gamma
-from hondo_spec.property import prop
+from hondo_spec.property import Area, formula, given
 from hondo_spec.results import Check, Exact, Holds, refused
 
 SOURCE = "slide 11; Pascanu, Mikolov and Bengio 2013, algorithm 1"
@@ -28,18 +28,22 @@ def _flat(tree) -> np.ndarray:
     return np.concatenate([np.ravel(np.float64(tree[name])) for name in sorted(tree)])
 
 
+prop = Area("CLP", source=SOURCE, symbols="clip_by_global_norm")
+
+
 @prop(
-    "CLP-01",
-    "X M",
-    "clipping by value clamps every entry; it is idempotent and odd; what is not finite is clamped "
-    "too, with NaN left as it is, or follows the declared policy",
-    formula=r"g' = \min(\max(g, -c), c)",
+    1,
+    "must",
+    "exact",
     source="slide 11; Goodfellow et al. 2016, section 10.11.1",
     symbols="clip_by_value",
-    tree=draws.trees(),
-    limit=(0.0, *LIMITS),
 )
-def _clp_01(clip_by_value, conventions, *, tree, limit):
+@formula(r"g' = \min(\max(g, -c), c)")
+@given(tree=draws.trees(), limit=(0.0, *LIMITS))
+def clipping_by_value_clamps_every_entry(clip_by_value, conventions, *, tree, limit):
+    """clipping by value clamps every entry; it is idempotent and odd; what is not finite is clamped
+    too, with NaN left as it is, or follows the declared policy
+    """
     clipped = clip_by_value(tree, limit)
     for name, leaf in tree.items():
         yield Exact(name, clipped[name], np.clip(leaf, -np.float32(limit), np.float32(limit)))
@@ -68,51 +72,33 @@ def _clamped(got, bad, policy) -> Holds:
     return Holds(f"[{bad}, 4, −3] clamped, or by the policy {policy!r}", any(same), got)
 
 
-@prop(
-    "CLP-02",
-    "B M",
-    "the norm over the whole tree is at most the limit",
-    formula=r"\lVert g'\rVert_2 \le c\,(1 + \gamma_{n+4})",
-    source=SOURCE,
-    symbols="clip_by_global_norm",
-    tree=draws.trees(),
-    limit=(0.0, *LIMITS),
-)
-def _clp_02(clip_by_global_norm, *, tree, limit):
+@prop(2, "must", "bound")
+@formula(r"\lVert g'\rVert_2 \le c\,(1 + \gamma_{n+4})")
+@given(tree=draws.trees(), limit=(0.0, *LIMITS))
+def norm_ends_within_the_limit(clip_by_global_norm, *, tree, limit):
+    """the norm over the whole tree is at most the limit"""
     # That a limit of 0 leaves zeros alone is CLP-06.
     if limit or _norm(tree) > GRID:
         reached = _norm(clip_by_global_norm(tree, limit))
         yield Holds("norm ≤ limit", reached <= limit * (1 + BOUND) + _flushed(limit), reached)
 
 
-@prop(
-    "CLP-03",
-    "X M",
-    "a gradient inside the limit comes back bit for bit",
-    formula=r"\lVert g\rVert_2 < c \Rightarrow g' = g",
-    source=SOURCE,
-    symbols="clip_by_global_norm",
-    tree=draws.trees(),
-    factor=(1.001, 1.5, 10.0),
-)
-def _clp_03(clip_by_global_norm, *, tree, factor):
+@prop(3, "must", "exact")
+@formula(r"\lVert g\rVert_2 < c \Rightarrow g' = g")
+@given(tree=draws.trees(), factor=(1.001, 1.5, 10.0))
+def small_gradient_is_untouched(clip_by_global_norm, *, tree, factor):
+    """a gradient inside the limit comes back bit for bit"""
     limit = max(_norm(tree), TINY) * factor
     clipped = clip_by_global_norm(tree, limit)
     for name in tree:
         yield Exact(name, clipped[name], tree[name])
 
 
-@prop(
-    "CLP-04",
-    "B M",
-    "all leaves are scaled by one number in (0, 1]",
-    formula=r"g' = s\,g,\ 0 < s \le 1",
-    source=SOURCE,
-    symbols="clip_by_global_norm",
-    tree=draws.trees(),
-    limit=LIMITS,
-)
-def _clp_04(clip_by_global_norm, *, tree, limit):
+@prop(4, "must", "bound")
+@formula(r"g' = s\,g,\ 0 < s \le 1")
+@given(tree=draws.trees(), limit=LIMITS)
+def leaves_are_scaled_by_one_number(clip_by_global_norm, *, tree, limit):
+    """all leaves are scaled by one number in (0, 1]"""
     before, after = _flat(tree), _flat(clip_by_global_norm(tree, limit))
     largest = np.argmax(np.abs(before))
     scale = after[largest] / before[largest] if before[largest] else 1.0
@@ -123,17 +109,11 @@ def _clp_04(clip_by_global_norm, *, tree, limit):
         yield Check("g'", after, scale * before, bound)
 
 
-@prop(
-    "CLP-05",
-    "B M",
-    "a gradient beyond the limit ends on it",
-    formula=r"\lVert g\rVert_2 > c \Rightarrow \lVert g'\rVert_2 = c",
-    source=SOURCE,
-    symbols="clip_by_global_norm",
-    tree=draws.trees(),
-    factor=(1e-3, 0.3, 0.999),
-)
-def _clp_05(clip_by_global_norm, *, tree, factor):
+@prop(5, "must", "bound")
+@formula(r"\lVert g\rVert_2 > c \Rightarrow \lVert g'\rVert_2 = c")
+@given(tree=draws.trees(), factor=(1e-3, 0.3, 0.999))
+def large_gradient_ends_on_the_limit(clip_by_global_norm, *, tree, factor):
+    """a gradient beyond the limit ends on it"""
     limit = _norm(tree) * factor
     # What happens where squares underflow is CLP-07.
     if limit > math.sqrt(TINY / gamma(1)):
@@ -141,16 +121,11 @@ def _clp_05(clip_by_global_norm, *, tree, factor):
         yield Check("norm", reached, limit, BOUND * limit + _flushed(limit))
 
 
-@prop(
-    "CLP-06",
-    "X M",
-    "a gradient of zeros stays zero for every limit",
-    formula=r"g = 0 \Rightarrow g' = 0",
-    source=SOURCE,
-    symbols="clip_by_global_norm clip_by_value",
-    limit=(0.0, 1e-30, 1.0),
-)
-def _clp_06(clip_by_global_norm, clip_by_value=None, *, limit):
+@prop(6, "must", "exact", symbols="clip_by_global_norm clip_by_value")
+@formula(r"g = 0 \Rightarrow g' = 0")
+@given(limit=(0.0, 1e-30, 1.0))
+def zeros_stay_zero(clip_by_global_norm, clip_by_value=None, *, limit):
+    """a gradient of zeros stays zero for every limit"""
     tree = {"a": np.zeros(2, np.float32), "b": np.zeros((2, 3), np.float32)}
     for clip in filter(None, (clip_by_global_norm, clip_by_value)):
         clipped = clip(tree, limit)
@@ -167,16 +142,11 @@ HARD = (
 )
 
 
-@prop(
-    "CLP-07",
-    "B s",
-    "the direction survives where squares over- or underflow",
-    formula=r"g' = c\,g / \lVert g\rVert_2",
-    source=SOURCE,
-    symbols="clip_by_global_norm",
-    case=HARD,
-)
-def _clp_07(clip_by_global_norm, *, case):
+@prop(7, "should", "bound")
+@formula(r"g' = c\,g / \lVert g\rVert_2")
+@given(case=HARD)
+def direction_survives_any_magnitude(clip_by_global_norm, *, case):
+    """the direction survives where squares over- or underflow"""
     dtype, values, limit = case
     leaf = np.asarray(values, dtype)
     exact = leaf.astype(np.float64)
@@ -186,18 +156,14 @@ def _clp_07(clip_by_global_norm, *, case):
     return Check("g'", got.astype(np.float64), want, rounding * np.abs(want))
 
 
-@prop(
-    "CLP-08",
-    "T s",
-    "non-finite gradients follow the declared policy on all leaves",
-    formula=r"\text{propagate: } g' = g;\ \text{zero: 0 for them, the rest clipped};"
-    r"\ \text{skip: } g' = 0;\ \text{error: raises}",
-    source=SOURCE,
-    symbols="clip_by_global_norm nonfinite_leaves",
-    bad=(math.inf, -math.inf, math.nan),
-    limit=(10.0, 1.0),
+@prop(8, "should", "structural", symbols="clip_by_global_norm nonfinite_leaves")
+@formula(
+    r"\text{propagate: } g' = g;\ \text{zero: 0 for them, the rest clipped};"
+    r"\ \text{skip: } g' = 0;\ \text{error: raises}"
 )
-def _clp_08(clip_by_global_norm, conventions, *, bad, limit):
+@given(bad=(math.inf, -math.inf, math.nan), limit=(10.0, 1.0))
+def nonfinite_gradients_follow_the_policy(clip_by_global_norm, conventions, *, bad, limit):
+    """non-finite gradients follow the declared policy on all leaves"""
     policy = conventions.get("nonfinite", "propagate")
     factor = {"zero": min(1.0, limit / 5), "skip": 0.0}.get(policy, 1.0)
     for place in range(3):
@@ -213,17 +179,11 @@ def _clp_08(clip_by_global_norm, conventions, *, bad, limit):
         yield Check("the others", np.delete(got, place), others, BOUND * others, 1.0)
 
 
-@prop(
-    "CLP-09",
-    "X M",
-    "clipping is homogeneous in powers of two and blind to how the tree is cut",
-    formula=r"\operatorname{clip}(ag, ac) = a\operatorname{clip}(g, c),\ a = 2^k",
-    source=SOURCE,
-    symbols="clip_by_global_norm",
-    values=draws.floats(6),
-    power=(-8, 3, 12),
-)
-def _clp_09(clip_by_global_norm, *, values, power):
+@prop(9, "must", "exact")
+@formula(r"\operatorname{clip}(ag, ac) = a\operatorname{clip}(g, c),\ a = 2^k")
+@given(values=draws.floats(6), power=(-8, 3, 12))
+def clipping_is_homogeneous(clip_by_global_norm, *, values, power):
+    """clipping is homogeneous in powers of two and blind to how the tree is cut"""
     values = np.where(np.abs(values) < GRID, 0, values).astype(np.float32)
     factor = np.float32(2.0**power)
     whole = np.asarray(clip_by_global_norm({"a": values}, 1.0)["a"])
@@ -232,6 +192,3 @@ def _clp_09(clip_by_global_norm, *, values, power):
     parts = {"a": values[:2], "b": values[2:].reshape(2, 2)}
     cut = _flat(clip_by_global_norm(parts, 1.0))
     yield Check("cut", cut, whole, 2 * gamma(10) * np.abs(whole) + TINY)
-
-
-PROPERTIES = (_clp_01, _clp_02, _clp_03, _clp_04, _clp_05, _clp_06, _clp_07, _clp_08, _clp_09)

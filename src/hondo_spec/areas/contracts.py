@@ -7,7 +7,7 @@ import numpy as np
 from hondo_spec import draws
 from hondo_spec.areas.batch_norm import EPS
 from hondo_spec.bounds import TINY, gamma, standard, ulps
-from hondo_spec.property import prop
+from hondo_spec.property import Area, formula, given
 from hondo_spec.results import Check, Exact, Holds
 
 BAD = {
@@ -28,18 +28,13 @@ GOOD = {
 }
 
 
-@prop(
-    "XCT-01",
-    "B M",
-    "an operation means the same run eagerly, compiled and mapped over a batch of problems",
-    formula=r"f = \operatorname{jit}f = \operatorname{vmap}f",
-    source="the contract of every function",
-    symbols="layer_norm clip_by_global_norm inverted_dropout glorot_uniform",
-    x=draws.normals(4, 8),
-    limit=(0.5, 100.0),
-    seed=(0, 1, 2**20),
-)
-def _xct_01(
+prop = Area("XCT", source="the contract of every function")
+
+
+@prop(1, "must", "bound", symbols="layer_norm clip_by_global_norm inverted_dropout glorot_uniform")
+@formula(r"f = \operatorname{jit}f = \operatorname{vmap}f")
+@given(x=draws.normals(4, 8), limit=(0.5, 100.0), seed=(0, 1, 2**20))
+def compiled_and_mapped_mean_the_same(
     ways,
     layer_norm=None,
     clip_by_global_norm=None,
@@ -50,6 +45,7 @@ def _xct_01(
     limit,
     seed,
 ):
+    """an operation means the same run eagerly, compiled and mapped over a batch of problems"""
     one, zero = np.ones(8, np.float32), np.zeros(8, np.float32)
     if layer_norm is not None:
         bound = 2 * standard(x, EPS, axes=(1,)).bound + ulps(8)
@@ -71,20 +67,20 @@ def _xct_01(
 
 
 @prop(
-    "XCT-02",
-    "T M",
-    "the dtype and the shape of the data are kept, in a tree those of each leaf, and no input is "
-    "written to",
-    formula=r"\operatorname{dtype}(y) = \operatorname{dtype}(x)",
-    source="the contract of every function",
+    2,
+    "must",
+    "structural",
     symbols="batch_norm inverted_dropout clip_by_global_norm clip_by_value gaussian_noise",
-    dtype=("float32", *draws.HALVES),
-    shape=((4, 3), (2, 5, 3), (2, 3, 3, 3)),
 )
-def _xct_02(
+@formula(r"\operatorname{dtype}(y) = \operatorname{dtype}(x)")
+@given(dtype=("float32", *draws.HALVES), shape=((4, 3), (2, 5, 3), (2, 3, 3, 3)))
+def dtype_and_shape_are_kept(
     batch_norm, dropout=None, clip_by_global_norm=None, clip_by_value=None, gaussian_noise=None,
     *, dtype, shape,
 ):  # fmt: skip
+    """the dtype and the shape of the data are kept, in a tree those of each leaf, and no input is
+    written to
+    """
     x = np.random.default_rng(0).normal(size=shape).astype(dtype)
     kept, zero, one = x.copy(), np.zeros(3, np.float32), np.ones(3, np.float32)
     y, *new = batch_norm(x, zero, one, one, zero, 0.9, EPS)
@@ -107,16 +103,13 @@ def _xct_02(
     yield Exact("x", x.astype(np.float32), kept.astype(np.float32))
 
 
-@prop(
-    "XCT-03",
-    "T s",
-    "an operation is compiled once for all values of one shape and dtype, Python numbers included",
-    formula=r"\#\text{traces} = 1",
-    source="the contract of every function",
-    symbols="gaussian_noise clip_by_global_norm",
-    seed=(0, 1),
-)
-def _xct_03(traces, *, seed):
+@prop(3, "should", "structural", symbols="gaussian_noise clip_by_global_norm")
+@formula(r"\#\text{traces} = 1")
+@given(seed=(0, 1))
+def one_shape_is_compiled_once(traces, *, seed):
+    """an operation is compiled once for all values of one shape and dtype,
+    Python numbers included
+    """
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(3, 4, 5)).astype(np.float32)
     noise = [(k, part, 0.25 + k) for k, part in enumerate(x)]
@@ -126,16 +119,16 @@ def _xct_03(traces, *, seed):
 
 
 @prop(
-    "XCT-04",
-    "T M",
-    "a hyperparameter out of its range is refused by name, one inside it is taken",
-    formula=r"P \notin [0, 1],\ \lambda < 0,\ \varepsilon \le 0,\ p < 1,\ c < 0",
-    source="the contract of every function",
+    4,
+    "must",
+    "structural",
     symbols="inverted_dropout l2_penalty batch_norm early_stopping clip_by_global_norm "
     "gaussian_noise",
-    hyperparameter=tuple(BAD),
 )
-def _xct_04(refusal, *, hyperparameter):
+@formula(r"P \notin [0, 1],\ \lambda < 0,\ \varepsilon \le 0,\ p < 1,\ c < 0")
+@given(hyperparameter=tuple(BAD))
+def hyperparameters_out_of_range_are_refused(refusal, *, hyperparameter):
+    """a hyperparameter out of its range is refused by name, one inside it is taken"""
     for value in GOOD[hyperparameter]:
         name, message = refusal(hyperparameter, value)
         yield Holds(f"{name} = {value} is taken", message == "", message)
@@ -146,6 +139,3 @@ def _xct_04(refusal, *, hyperparameter):
 
 def _words(message) -> list[str]:
     return re.findall(r"\w+", message)
-
-
-PROPERTIES = (_xct_01, _xct_02, _xct_03, _xct_04)

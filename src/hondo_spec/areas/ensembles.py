@@ -8,21 +8,18 @@ import numpy as np
 from hondo_spec import draws, statistics
 from hondo_spec.areas.randomness import OTHERS, apart
 from hondo_spec.bounds import TINY, U32, gamma
-from hondo_spec.property import prop
+from hondo_spec.property import Area, formula, given
 from hondo_spec.results import Check, Exact
 
+multitask = Area("MTL", source="slide 5; Caruana 1997, section 1")
+ensemble = Area("ENS", symbols="average_probabilities")
 
-@prop(
-    "MTL-01",
-    "B M",
-    "the objective of several tasks is the weighted sum",
-    formula=r"J = \sum_t a_t J_t",
-    source="slide 5; Caruana 1997",
-    symbols="multitask_loss",
-    losses=draws.floats(3),
-    weights=draws.floats(3, reach=4.0).map(np.abs),
-)
-def _mtl_01(multitask_loss, *, losses, weights):
+
+@multitask(1, "must", "bound", source="slide 5; Caruana 1997", symbols="multitask_loss")
+@formula(r"J = \sum_t a_t J_t")
+@given(losses=draws.floats(3), weights=draws.floats(3, reach=4.0).map(np.abs))
+def objective_is_the_weighted_sum(multitask_loss, *, losses, weights):
+    """the objective of several tasks is the weighted sum"""
     terms = np.float64(losses) * np.float64(weights)
     bound = gamma(6) * np.sum(np.abs(terms)) + TINY
     yield Check("J", multitask_loss(losses, weights), np.sum(terms), bound, 1.0)
@@ -38,18 +35,14 @@ TRUNK = {
 }
 
 
-@prop(
-    "MTL-02",
-    "X M",
-    "the trunk gets the weighted sum of the tasks' gradients, a head that of its own task only",
-    formula=r"\partial J/\partial\theta_s = \sum_t a_t\,\partial J_t/\partial\theta_s,\quad "
-    r"\partial J/\partial\theta_t = a_t\,\partial J_t/\partial\theta_t",
-    source="slide 5; Caruana 1997, section 1",
-    symbols="multitask MultitaskParams multitask_loss",
-    **TRUNK,
-    weights=((1.0, 0.5, 2.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0)),
+@multitask(2, "must", "exact", symbols="multitask MultitaskParams multitask_loss")
+@formula(
+    r"\partial J/\partial\theta_s = \sum_t a_t\,\partial J_t/\partial\theta_s,\quad "
+    r"\partial J/\partial\theta_t = a_t\,\partial J_t/\partial\theta_t"
 )
-def _mtl_02(multitask_gradients, *, x, trunk, heads, targets, weights):
+@given(**TRUNK, weights=((1.0, 0.5, 2.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0)))
+def each_head_gets_its_own_gradient(multitask_gradients, *, x, trunk, heads, targets, weights):
+    """the trunk gets the weighted sum of the tasks' gradients, a head that of its own task only"""
     shared, own = multitask_gradients(x, trunk, heads, targets, draws.single(weights))
     errors = x @ trunk @ heads - targets
     parts = [a * x.T @ (e @ head.T) for a, e, head in zip(weights, errors, heads, strict=True)]
@@ -58,36 +51,28 @@ def _mtl_02(multitask_gradients, *, x, trunk, heads, targets, weights):
     yield Exact("heads", own, np.stack(wants))
 
 
-@prop(
-    "MTL-03",
-    "B M",
-    "missing labels count for nothing; without any the loss is 0",
-    formula=r"\tfrac{1}{|\{i : r_i\}|}\sum_i r_i \ell_i",
-    source="slide 5",
-    symbols="labelled_mean masked_mean",
+@multitask(3, "must", "bound", source="slide 5", symbols="labelled_mean masked_mean")
+@formula(r"\tfrac{1}{|\{i : r_i\}|}\sum_i r_i \ell_i")
+@given(
     losses=draws.floats(6),
     present=draws.integers(6, low=0, high=1).map(lambda r: r > 0),
     hole=(0.0, np.nan, np.inf),
 )
-def _mtl_03(masked_loss, *, losses, present, hole):
+def missing_labels_do_not_count(masked_loss, *, losses, present, hole):
+    """missing labels count for nothing; without any the loss is 0"""
     filled = np.where(present, losses, np.float32(hole))
     want = np.mean(np.float64(losses[present])) if present.any() else 0.0
     bound = gamma(6 + 2) * np.max(np.abs(losses)) + TINY
     return Check("mean", masked_loss(filled, present), want, bound, 1e3)
 
 
-@prop(
-    "MTL-04",
-    "X M",
-    "tasks can be permuted together with their weights, and share one copy of the trunk",
-    formula=r"J(\pi J_t, \pi a_t) = J(J_t, a_t)",
-    source="slide 5; Caruana 1997, section 1",
-    symbols="multitask_loss multitask MultitaskParams",
-    losses=draws.integers(3),
-    **TRUNK,
-    order=((1, 2, 0), (2, 1, 0)),
-)
-def _mtl_04(multitask_loss, multitask_gradients=None, *, losses, x, trunk, heads, targets, order):
+@multitask(4, "must", "exact", symbols="multitask_loss multitask MultitaskParams")
+@formula(r"J(\pi J_t, \pi a_t) = J(J_t, a_t)")
+@given(losses=draws.integers(3), **TRUNK, order=((1, 2, 0), (2, 1, 0)))
+def tasks_can_be_permuted(
+    multitask_loss, multitask_gradients=None, *, losses, x, trunk, heads, targets, order
+):
+    """tasks can be permuted together with their weights, and share one copy of the trunk"""
     weights, order = draws.single([1, 0.5, 2]), list(order)
     straight = np.float64(multitask_loss(losses, weights))
     yield Exact("J", np.float64(multitask_loss(losses[order], weights[order])), straight)
@@ -109,18 +94,11 @@ def _softmax(z):
     return e / e.sum(axis=-1, keepdims=True)
 
 
-@prop(
-    "ENS-01",
-    "B M",
-    "an ensemble predicts the mean of its members' probabilities",
-    formula=r"\bar p = \tfrac1k\sum_j p_j",
-    source="slide 2; Goodfellow et al. 2016, section 7.11",
-    symbols="average_probabilities",
-    seed=draws.seeds,
-    members=(1, 2, 5),
-    level=(0.0, 1024.0),
-)
-def _ens_01(average_probabilities, *, seed, members, level):
+@ensemble(1, "must", "bound", source="slide 2; Goodfellow et al. 2016, section 7.11")
+@formula(r"\bar p = \tfrac1k\sum_j p_j")
+@given(seed=draws.seeds, members=(1, 2, 5), level=(0.0, 1024.0))
+def ensemble_averages_probabilities(average_probabilities, *, seed, members, level):
+    """an ensemble predicts the mean of its members' probabilities"""
     logits = _logits_of(seed, members, level)
     got = average_probabilities(logits)
     # Where a logarithm is subtracted from the logits, they round at their own size.
@@ -133,18 +111,21 @@ def _ens_01(average_probabilities, *, seed, members, level):
     yield Check("permuted", average_probabilities(logits[order]), got, gamma(2 * members) + grain)
 
 
-@prop(
-    "ENS-02",
-    "B M",
-    "an ensemble's squared error is its members' less their disagreement",
-    formula=r"(\bar f - t)^2 = \sum_j w_j(f_j - t)^2 - \sum_j w_j(f_j - \bar f)^2",
+@ensemble(
+    2,
+    "must",
+    "bound",
     source="slide 2; Krogh & Vedelsby 1995, equation 6",
     symbols="ambiguity Ambiguity",
+)
+@formula(r"(\bar f - t)^2 = \sum_j w_j(f_j - t)^2 - \sum_j w_j(f_j - \bar f)^2")
+@given(
     predictions=draws.floats(4, 3),
     targets=draws.floats(3),
     weights=((1.0, 1.0, 1.0, 1.0), (0.5, 0.25, 0.125, 0.125), (3.0, 0.0, 2.0, 1.0)),
 )
-def _ens_02(ambiguity, *, predictions, targets, weights):
+def disagreement_lowers_the_error(ambiguity, *, predictions, targets, weights):
+    """an ensemble's squared error is its members' less their disagreement"""
     share = draws.double(weights)[:, None] / np.sum(weights)
     f, t = np.float64(predictions), np.float64(targets)
     mean = np.sum(share * f, axis=0)
@@ -157,19 +138,20 @@ def _ens_02(ambiguity, *, predictions, targets, weights):
     yield Check("identity", terms[0], terms[1] - terms[2], 12 * gamma(12) * size + TINY, 1.0)
 
 
-@prop(
-    "ENS-03",
-    "E M",
-    "errors of variance v and covariance c average to a squared error of v/k + (k − 1)c/k",
-    formula=r"\mathbb{E}\Big[\Big(\tfrac1k\sum_j\epsilon_j\Big)^2\Big]"
-    r" = \tfrac vk + \tfrac{k-1}k c",
+@ensemble(
+    3,
+    "must",
+    "exhaustive",
     source="slide 2; Goodfellow et al. 2016, equations 7.50 and 7.51",
     symbols="error_covariance ErrorCovariance",
-    shared=((0,), (-3, 0, 3), (1, 2, 6)),
-    own=((0,), (-2, 2)),
-    members=(1, 2, 3),
 )
-def _ens_03(error_covariance, *, shared, own, members):
+@formula(
+    r"\mathbb{E}\Big[\Big(\tfrac1k\sum_j\epsilon_j\Big)^2\Big]"
+    r" = \tfrac vk + \tfrac{k-1}k c"
+)
+@given(shared=((0,), (-3, 0, 3), (1, 2, 6)), own=((0,), (-2, 2)), members=(1, 2, 3))
+def covariance_limits_the_average(error_covariance, *, shared, own, members):
+    """errors of variance v and covariance c average to a squared error of v/k + (k − 1)c/k"""
     # Every outcome of a finite distribution: a part that all share plus one of each member's.
     outcomes = itertools.product(shared, *[own] * members)
     errors = np.array([[part + each for each in rest] for part, *rest in outcomes]).T
@@ -182,32 +164,24 @@ def _ens_03(error_covariance, *, shared, own, members):
     return Check("v, c and the error", np.stack([np.float64(g) for g in got]), want, bound, 1.0)
 
 
-@prop(
-    "ENS-04",
-    "B M",
-    "the cross-entropy of the mean is at most the mean cross-entropy",
-    formula=r"-\log\bar p_y \le -\tfrac1k\sum_j\log p_{jy}",
-    source="slide 2; Jensen's inequality",
-    symbols="average_probabilities",
-    seed=draws.seeds,
-)
-def _ens_04(average_probabilities, *, seed):
+@ensemble(4, "must", "bound", source="slide 2; Jensen's inequality")
+@formula(r"-\log\bar p_y \le -\tfrac1k\sum_j\log p_{jy}")
+@given(seed=draws.seeds)
+def averaging_does_not_raise_cross_entropy(average_probabilities, *, seed):
+    """the cross-entropy of the mean is at most the mean cross-entropy"""
     logits = _logits_of(seed, 5)
     mean = np.float64(average_probabilities(logits))
     excess = np.maximum(-np.log(mean) + np.mean(np.log(_softmax(logits)), axis=0), 0.0)
     return Check("excess", excess, np.zeros_like(excess), gamma(64), 1.0)
 
 
-@prop(
-    "ENS-05",
-    "S M",
-    "a bootstrap draws with replacement: an index is absent with probability (1 − 1/N)^N",
-    formula=r"P(i \text{ absent}) = (1 - 1/N)^N",
-    source="slide 2; Breiman 1996, section 2",
-    symbols="bootstrap_indices",
-    seed=(0, 1, 2),
+@ensemble(
+    5, "must", "statistical", source="slide 2; Breiman 1996, section 2", symbols="bootstrap_indices"
 )
-def _ens_05(bootstrap_indices, samples, *, seed):
+@formula(r"P(i \text{ absent}) = (1 - 1/N)^N")
+@given(seed=(0, 1, 2))
+def bootstrap_draws_with_replacement(bootstrap_indices, samples, *, seed):
+    """a bootstrap draws with replacement: an index is absent with probability (1 − 1/N)^N"""
     count = samples // 16 // 12 * 12
     indices = np.asarray(bootstrap_indices(seed, count))
     absent = count - np.unique(indices).size
@@ -234,6 +208,3 @@ def _coins(indices, count):
     """Fair coins of an index among an even number of them."""
     indices = np.asarray(indices)
     return {"lower half": indices < count // 2, "even": indices % 2 == 0}
-
-
-PROPERTIES = (_mtl_01, _mtl_02, _mtl_03, _mtl_04, _ens_01, _ens_02, _ens_03, _ens_04, _ens_05)

@@ -8,7 +8,7 @@ from hondo_spec import draws, statistics
 from hondo_spec.areas.activations import slack
 from hondo_spec.areas.clipping import HARD
 from hondo_spec.bounds import TINY, UNITS, gamma, ulps
-from hondo_spec.property import prop
+from hondo_spec.property import Area, formula, given
 from hondo_spec.results import Check, Exact, Holds
 
 CHAIN = "slide 9; Goodfellow et al. 2016, section 8.2.5"
@@ -20,20 +20,19 @@ def _no_biases(weights) -> list:
     return [np.zeros(w.shape[1], np.float32) for w in weights]
 
 
-@prop(
-    "GRD-01",
-    "B M",
-    "through a linear chain the gradient is the product of the transposed weights, whose norm is "
-    "the power of the scale if they are orthogonal",
-    formula=r"\partial L/\partial x_0 = W_1^T\cdots W_L^T g,\quad "
-    r"W_l = sQ_l \Rightarrow \lVert\cdot\rVert = s^L\lVert g\rVert",
-    source=CHAIN,
-    symbols="orthogonal repeat find_activation",
-    seed=draws.seeds,
-    depth=DEPTHS,
-    scale=(0.5, 1.0, 2.0),
+prop = Area("GRD")
+
+
+@prop(1, "must", "bound", source=CHAIN, symbols="orthogonal repeat find_activation")
+@formula(
+    r"\partial L/\partial x_0 = W_1^T\cdots W_L^T g,\quad "
+    r"W_l = sQ_l \Rightarrow \lVert\cdot\rVert = s^L\lVert g\rVert"
 )
-def _grd_01(chain_gradient, *, seed, depth, scale):
+@given(seed=draws.seeds, depth=DEPTHS, scale=(0.5, 1.0, 2.0))
+def linear_chain_transposes_its_weights(chain_gradient, *, seed, depth, scale):
+    """through a linear chain the gradient is the product of the transposed weights, whose norm is
+    the power of the scale if they are orthogonal
+    """
     rng = np.random.default_rng(seed)
     x, g = rng.normal(size=(2, 2, 4)).astype(np.float32)
     # Of one sign, so that the product does not cancel.
@@ -49,17 +48,18 @@ def _grd_01(chain_gradient, *, seed, depth, scale):
 
 
 @prop(
-    "GRD-02",
-    "B M",
-    "through sigmoids the gradient shrinks by at least 4 a layer, and by exactly that where every "
-    "pre-activation is 0",
-    formula=r"\Big|\frac{dx_L}{dx_0}\Big| \le \prod_l\frac{|w_l|}4",
+    2,
+    "must",
+    "bound",
     source="slides 9 and 10; Nielsen 2015, chapter 5, equation 122",
     symbols="find_activation ACTIVATIONS saturated",
-    seed=draws.seeds,
-    depth=DEPTHS,
 )
-def _grd_02(chain_gradient, *, seed, depth):
+@formula(r"\Big|\frac{dx_L}{dx_0}\Big| \le \prod_l\frac{|w_l|}4")
+@given(seed=draws.seeds, depth=DEPTHS)
+def sigmoids_shrink_the_gradient(chain_gradient, *, seed, depth):
+    """through sigmoids the gradient shrinks by at least 4 a layer, and by exactly that where every
+    pre-activation is 0
+    """
     rng, one = np.random.default_rng(seed), np.ones((1, 1), np.float32)
     weights = list(rng.uniform(1, 4, (depth, 1, 1)).astype(np.float32))
     biases = list(rng.normal(size=(depth, 1)).astype(np.float32))
@@ -72,17 +72,21 @@ def _grd_02(chain_gradient, *, seed, depth):
 
 
 @prop(
-    "GRD-03",
-    "S M",
-    "with He weights over the outputs a rectified layer keeps the mean square of the gradient, "
-    "which units whose pre-activation, bias included, is above 0 pass on",
-    formula=r"\mathbb{E}\,g_{x,i}^2 = \tfrac{n_{out}}2\sigma^2\,\overline{g^2}"
-    r" = \overline{g^2},\quad \sigma^2 = 2/n_{out}",
+    3,
+    "must",
+    "statistical",
     source="slide 15; He et al. 2015, equation 14",
     symbols="he_normal fans",
-    seed=(0, 1),
 )
-def _grd_03(he_normal, chain_gradient, samples, *, seed):
+@formula(
+    r"\mathbb{E}\,g_{x,i}^2 = \tfrac{n_{out}}2\sigma^2\,\overline{g^2}"
+    r" = \overline{g^2},\quad \sigma^2 = 2/n_{out}"
+)
+@given(seed=(0, 1))
+def he_weights_keep_the_gradient(he_normal, chain_gradient, samples, *, seed):
+    """with He weights over the outputs a rectified layer keeps the mean square of the gradient,
+    which units whose pre-activation, bias included, is above 0 pass on
+    """
     inputs, outputs, rng = samples // 16, 64, np.random.default_rng(seed)
     # The transpose of a kernel for (outputs, inputs) has the variance 2/outputs.
     w = np.ascontiguousarray(np.asarray(he_normal(seed, (outputs, inputs))).T)
@@ -122,22 +126,25 @@ def _correlated(x, kernel, stride) -> np.ndarray:
 
 
 @prop(
-    "GRD-04",
-    "B M",
-    "a convolution is the sum over its window, backward passes are the adjoints of forward passes, "
-    "and agree with central differences",
-    formula=r"y_{rc} = \sum_{ij} x_{sr+i,sc+j}k_{ij},\quad "
-    r"\langle v, Ju\rangle = \langle J^Tv, u\rangle,\quad "
-    r"\Big|\frac{f(x+h)-f(x-h)}{2h} - f'\Big| \le \frac{h^2}6M_3 + \frac{u|f|}h",
+    4,
+    "must",
+    "bound",
     source="slide 9; Griewank & Walther 2008, section 3.2",
     symbols="conv_general_dilated ACTIVATIONS",
-    stride=(1, 2),
-    seed=draws.seeds,
 )
-def _grd_04(
+@formula(
+    r"y_{rc} = \sum_{ij} x_{sr+i,sc+j}k_{ij},\quad "
+    r"\langle v, Ju\rangle = \langle J^Tv, u\rangle,\quad "
+    r"\Big|\frac{f(x+h)-f(x-h)}{2h} - f'\Big| \le \frac{h^2}6M_3 + \frac{u|f|}h"
+)
+@given(stride=(1, 2), seed=draws.seeds)
+def backward_passes_are_adjoints(
     convolution, convolution_gradient, sigmoid, sigmoid_gradient, tanh, tanh_gradient,
     *, stride, seed,
 ):  # fmt: skip
+    """a convolution is the sum over its window, backward passes are the adjoints of forward passes,
+    and agree with central differences
+    """
     rng = np.random.default_rng(seed)
     u, d = rng.integers(-3, 4, (2, 2, 4, 5, 2)).astype(np.float32)
     kernel, e = rng.integers(-3, 4, (2, 3, 2, 2, 3)).astype(np.float32)
@@ -158,17 +165,14 @@ def _grd_04(
 
 
 @prop(
-    "GRD-05",
-    "B M",
-    "the global norm is the root of the sum of the leaves' squares, which may exceed the range of "
-    "their dtype",
-    formula=r"\lVert g\rVert^2 = \sum_l\lVert g_l\rVert^2",
-    source="slide 10; Pascanu, Mikolov and Bengio 2013",
-    symbols="global_norm",
-    tree=draws.trees(),
-    case=HARD,
+    5, "must", "bound", source="slide 10; Pascanu, Mikolov and Bengio 2013", symbols="global_norm"
 )
-def _grd_05(global_norm, *, tree, case):
+@formula(r"\lVert g\rVert^2 = \sum_l\lVert g_l\rVert^2")
+@given(tree=draws.trees(), case=HARD)
+def global_norm_is_over_all_leaves(global_norm, *, tree, case):
+    """the global norm is the root of the sum of the leaves' squares, which may exceed the range of
+    their dtype
+    """
     want = math.sqrt(sum(float(np.sum(np.float64(leaf) ** 2)) for leaf in tree.values()))
     flushed = draws.TREE_SIZE * TINY
     yield Check("norm", global_norm(tree), want, gamma(draws.TREE_SIZE + 4) * want + flushed, 1.0)
@@ -179,19 +183,14 @@ def _grd_05(global_norm, *, tree, case):
     yield Check(f"norm in {dtype}", global_norm({"a": leaf}), want, rounding * want)
 
 
-@prop(
-    "GRD-06",
-    "B M",
-    "a residual chain cannot lose more of the gradient than its branches can take away",
-    formula=r"\prod_l(1-\lVert J_l\rVert) \le \lVert g_0\rVert/\lVert g_L\rVert"
-    r" \le \prod_l(1+\lVert J_l\rVert)",
-    source=SKIPS,
-    symbols="residual repeat pre_activation depth_scaled",
-    seed=draws.seeds,
-    depth=DEPTHS,
-    reach=(0.01, 0.1, 0.5),
+@prop(6, "must", "bound", source=SKIPS, symbols="residual repeat pre_activation depth_scaled")
+@formula(
+    r"\prod_l(1-\lVert J_l\rVert) \le \lVert g_0\rVert/\lVert g_L\rVert"
+    r" \le \prod_l(1+\lVert J_l\rVert)"
 )
-def _grd_06(residual_chain, *, seed, depth, reach):
+@given(seed=draws.seeds, depth=DEPTHS, reach=(0.01, 0.1, 0.5))
+def residual_chain_bounds_the_gradient(residual_chain, *, seed, depth, reach):
+    """a residual chain cannot lose more of the gradient than its branches can take away"""
     rng = np.random.default_rng(seed)
     x, g = rng.normal(size=(2, 1, 4)).astype(np.float32)
     first, last = rng.normal(size=(2, depth, 4, 4))
@@ -204,6 +203,3 @@ def _grd_06(residual_chain, *, seed, depth, reach):
     low, high = float(np.prod(1 - branch)), float(np.prod(1 + branch))
     slack = gamma(16 * depth) * high
     yield Holds(f"between {low:.4g} and {high:.4g}", low - slack <= kept <= high + slack, kept)
-
-
-PROPERTIES = (_grd_01, _grd_02, _grd_03, _grd_04, _grd_05, _grd_06)

@@ -4,7 +4,7 @@ import numpy as np
 
 from hondo_spec import draws
 from hondo_spec.bounds import TINY, gamma
-from hondo_spec.property import prop
+from hondo_spec.property import Area, formula, given
 from hondo_spec.results import Check, Exact, Holds
 
 SLIDE = "slide 3; Goodfellow et al. 2016, section 7.1"
@@ -26,34 +26,26 @@ def _tree_of(w):
     return {**_kernels_of(w), **dict.fromkeys(names, far), "heads/bias": far.reshape(2, 2)}
 
 
-@prop(
-    "PEN-01",
-    "X M",
-    "the L2 penalty is half of λ times the sum of squares; that is summed as it stands, so that "
-    "integers give the exact result, and it may exceed the range of half precision",
-    formula=r"R = \tfrac\lambda2\sum W^2",
-    source=SLIDE,
-    symbols="l2_penalty",
-    w=LAYER,
-    strength=STRENGTHS,
-)
-def _pen_01(l2_penalty, *, w, strength):
+prop = Area("PEN", source=SLIDE, symbols="l2_penalty")
+
+
+@prop(1, "must", "exact")
+@formula(r"R = \tfrac\lambda2\sum W^2")
+@given(w=LAYER, strength=STRENGTHS)
+def l2_penalty_is_half_the_sum_of_squares(l2_penalty, *, w, strength):
+    """the L2 penalty is half of λ times the sum of squares; that is summed as it stands, so that
+    integers give the exact result, and it may exceed the range of half precision
+    """
     for big in SIZES:
         got = float(l2_penalty({"dense/kernel": big * w}, strength))
         yield Exact(f"R of {big} W", got, strength / 2 * np.sum(np.float64(big * w) ** 2))
 
 
-@prop(
-    "PEN-02",
-    "X M",
-    "its gradient is λ W for every kernel",
-    formula=r"\partial R/\partial W = \lambda W",
-    source=SLIDE,
-    symbols="l2_penalty",
-    w=LAYER,
-    strength=STRENGTHS,
-)
-def _pen_02(l2_penalty_gradient, *, w, strength):
+@prop(2, "must", "exact")
+@formula(r"\partial R/\partial W = \lambda W")
+@given(w=LAYER, strength=STRENGTHS)
+def l2_gradient_is_proportional_to_the_weights(l2_penalty_gradient, *, w, strength):
+    """its gradient is λ W for every kernel"""
     kernels = _kernels_of(w)
     gradient = l2_penalty_gradient(kernels, strength)
     for name, kernel in kernels.items():
@@ -61,36 +53,29 @@ def _pen_02(l2_penalty_gradient, *, w, strength):
 
 
 @prop(
-    "PEN-03",
-    "B M",
-    "a step of gradient descent on the penalized loss shrinks the weights once, as they were",
-    formula=r"W' = (1 - \eta\lambda)W - \eta\nabla L",
+    3,
+    "must",
+    "bound",
     source="slide 3; Goodfellow et al. 2016, equation 7.5",
     symbols="l2_penalty penalized",
-    w=LAYER,
-    gradient=LAYER,
-    learning_rate=(0.125, 0.3),
-    strength=STRENGTHS,
 )
-def _pen_03(sgd_step, *, w, gradient, learning_rate, strength):
+@formula(r"W' = (1 - \eta\lambda)W - \eta\nabla L")
+@given(w=LAYER, gradient=LAYER, learning_rate=(0.125, 0.3), strength=STRENGTHS)
+def penalized_step_shrinks_weights_once(sgd_step, *, w, gradient, learning_rate, strength):
+    """a step of gradient descent on the penalized loss shrinks the weights once, as they were"""
     new = sgd_step(w, gradient, learning_rate, strength)
     want = (1 - learning_rate * strength) * np.float64(w) - learning_rate * np.float64(gradient)
     sizes = (1 + learning_rate * strength) * np.abs(w) + learning_rate * np.abs(gradient)
     return Check("W'", new, want, gamma(8) * sizes, 1.0)
 
 
-@prop(
-    "PEN-04",
-    "X M",
-    "the L1 penalty is half of λ times the sum of moduli; its subgradient, for every kernel, "
-    "is 0 at 0",
-    formula=r"R = \tfrac\lambda2\sum|W|,\quad \tfrac\lambda2\operatorname{sgn}W",
-    source=SLIDE,
-    symbols="l1_penalty",
-    w=LAYER,
-    strength=STRENGTHS,
-)
-def _pen_04(l1_penalty, l1_penalty_gradient, *, w, strength):
+@prop(4, "must", "exact", symbols="l1_penalty")
+@formula(r"R = \tfrac\lambda2\sum|W|,\quad \tfrac\lambda2\operatorname{sgn}W")
+@given(w=LAYER, strength=STRENGTHS)
+def l1_penalty_is_half_the_sum_of_moduli(l1_penalty, l1_penalty_gradient, *, w, strength):
+    """the L1 penalty is half of λ times the sum of moduli; its subgradient, for every kernel, is 0
+    at 0
+    """
     for big in SIZES:
         got = float(l1_penalty({"dense/kernel": big * w}, strength))
         yield Exact(f"R of {big} W", got, strength / 2 * np.sum(np.abs(np.float64(big * w))))
@@ -101,18 +86,22 @@ def _pen_04(l1_penalty, l1_penalty_gradient, *, w, strength):
 
 
 @prop(
-    "PEN-05",
-    "X M",
-    "the proximal step is the soft threshold, and a parabola's minimum under each penalty is known",
-    formula=r"\arg\min\tfrac h2(w-w^*)^2 + R = "
-    r"\operatorname{sgn}(w^*)\max(|w^*| - \tfrac{\lambda}{2h}, 0)"
-    r" \text{ or } \tfrac{h}{h+\lambda}w^*",
+    5,
+    "must",
+    "exact",
     source="slide 3; Goodfellow et al. 2016, equations 7.13 and 7.23",
     symbols="proximal_l1 l1_penalty l2_penalty",
-    w=LAYER,
-    case=((1.0, 1.0), (2.0, 6.0), (0.5, 0.0), (4.0, 12.0)),
 )
-def _pen_05(proximal_l1, l1_penalty=None, l2_penalty=None, *, w, case):
+@formula(
+    r"\arg\min\tfrac h2(w-w^*)^2 + R = "
+    r"\operatorname{sgn}(w^*)\max(|w^*| - \tfrac{\lambda}{2h}, 0)"
+    r" \text{ or } \tfrac{h}{h+\lambda}w^*"
+)
+@given(w=LAYER, case=((1.0, 1.0), (2.0, 6.0), (0.5, 0.0), (4.0, 12.0)))
+def penalized_minima_are_known(proximal_l1, l1_penalty=None, l2_penalty=None, *, w, case):
+    """the proximal step is the soft threshold, and a parabola's minimum
+    under each penalty is known
+    """
     h, strength = case
     threshold = np.float32(strength / (2 * h))
     sparse = np.asarray(proximal_l1(w, float(threshold)))
@@ -136,21 +125,17 @@ def _objectives(penalty, best, w, h, strength) -> np.ndarray:
     )
 
 
-@prop(
-    "PEN-06",
-    "X M",
-    "kernels of every shape count; biases and the scales of norms are left alone, in value and "
-    "gradient",
-    formula=r"R = \sum_{W}R(W),\quad \partial R/\partial b = 0",
-    source=SLIDE,
-    symbols="l1_penalty l2_penalty is_weight",
-    w=LAYER,
-)
-def _pen_06(
+@prop(6, "must", "exact", symbols="l1_penalty l2_penalty is_weight")
+@formula(r"R = \sum_{W}R(W),\quad \partial R/\partial b = 0")
+@given(w=LAYER)
+def biases_and_scales_are_not_penalized(
     l2_penalty, l2_penalty_gradient,
     l1_penalty=None, l1_penalty_gradient=None, elastic_net_penalty=None,
     *, w,
 ):  # fmt: skip
+    """kernels of every shape count; biases and the scales of norms are left alone, in value and
+    gradient
+    """
     # No weight is 0: what the subgradient is there is PEN-04.
     w = 2 * w + 1
     tree, square, modulus = _tree_of(w), 0.5 * np.sum(w**2), 0.5 * np.sum(np.abs(w))
@@ -169,19 +154,13 @@ def _pen_06(
                 yield Exact(f"{penalty}, {name}", gradient[name], leaf)
 
 
-@prop(
-    "PEN-07",
-    "B M",
-    "the objective is the loss plus the penalty: bit for bit the loss at λ = 0, and the penalty "
-    "does not depend on the size of the batch",
-    formula=r"J = E + R,\quad R \text{ independent of } m",
-    source=SLIDE,
-    symbols="penalized l2_penalty cross_entropy",
-    w=LAYER,
-    seed=draws.seeds,
-    strength=(0.25, 4.0),
-)
-def _pen_07(penalized_loss, *, w, seed, strength):
+@prop(7, "must", "bound", symbols="penalized l2_penalty cross_entropy")
+@formula(r"J = E + R,\quad R \text{ independent of } m")
+@given(w=LAYER, seed=draws.seeds, strength=(0.25, 4.0))
+def objective_is_loss_plus_penalty(penalized_loss, *, w, seed, strength):
+    """the objective is the loss plus the penalty: bit for bit the loss at λ = 0, and the penalty
+    does not depend on the size of the batch
+    """
     rng = np.random.default_rng(seed)
     x, classes = rng.integers(-2, 3, (5, 3)).astype(np.float32), rng.integers(0, 4, 5)
     (plain, slope), (zero, flat) = (penalized_loss(w, x, classes, s) for s in (None, 0.0))
@@ -198,18 +177,11 @@ def _pen_07(penalized_loss, *, w, seed, strength):
         yield Check("gradient", gradient, want, gamma(64) * (np.abs(want) + 16 + strength), 16.0)
 
 
-@prop(
-    "PEN-08",
-    "X M",
-    "penalties add up over leaves and are linear in λ",
-    formula=r"R(\theta_1, \theta_2) = R(\theta_1) + R(\theta_2)",
-    source=SLIDE,
-    symbols="l1_penalty l2_penalty",
-    w=LAYER,
-    v=LAYER,
-    strength=STRENGTHS,
-)
-def _pen_08(l2_penalty, l1_penalty, *, w, v, strength):
+@prop(8, "must", "exact", symbols="l1_penalty l2_penalty")
+@formula(r"R(\theta_1, \theta_2) = R(\theta_1) + R(\theta_2)")
+@given(w=LAYER, v=LAYER, strength=STRENGTHS)
+def penalties_add_up_and_are_linear(l2_penalty, l1_penalty, *, w, v, strength):
+    """penalties add up over leaves and are linear in λ"""
     for penalty in (l2_penalty, l1_penalty):
         both = float(penalty({"a/kernel": w, "b/kernel": v[None, :, None]}, strength))
         apart = [float(penalty({"a/kernel": leaf}, strength)) for leaf in (w, v)]
@@ -218,34 +190,27 @@ def _pen_08(l2_penalty, l1_penalty, *, w, v, strength):
 
 
 @prop(
-    "PEN-09",
-    "X M",
-    "the elastic net is the sum of its parts",
-    formula=r"R = \tfrac{\lambda_1}2\lVert W\rVert_1 + \tfrac{\lambda_2}2\lVert W\rVert_2^2",
+    9,
+    "must",
+    "exact",
     source="slide 3; Zou & Hastie 2005, equation 3",
     symbols="elastic_net_penalty",
-    w=LAYER,
-    l1=STRENGTHS,
-    l2=(0.0, 0.5),
 )
-def _pen_09(elastic_net_penalty, *, w, l1, l2):
+@formula(r"R = \tfrac{\lambda_1}2\lVert W\rVert_1 + \tfrac{\lambda_2}2\lVert W\rVert_2^2")
+@given(w=LAYER, l1=STRENGTHS, l2=(0.0, 0.5))
+def elastic_net_is_the_sum_of_its_parts(elastic_net_penalty, *, w, l1, l2):
+    """the elastic net is the sum of its parts"""
     # The second kernel is twice the first one: 1 + 2 times its modulus, 1 + 4 times its square.
     want = 3 * l1 / 2 * np.sum(np.abs(w)) + 5 * l2 / 2 * np.sum(w**2)
     tree = {"a/kernel": w, "b/kernel": 2 * w[None, :, None]}
     return Exact("R", float(elastic_net_penalty(tree, l1, l2)), want)
 
 
-@prop(
-    "PEN-10",
-    "B M",
-    "max-norm projects each unit's weights onto the ball, bit-exact inside it",
-    formula=r"\lVert w_j\rVert \le c",
-    source="Srivastava et al. 2014, section 5.1",
-    symbols="max_norm",
-    w=draws.floats(6, 4),
-    limit=(0.5, 2.0, 1e3),
-)
-def _pen_10(max_norm, *, w, limit):
+@prop(10, "must", "bound", source="Srivastava et al. 2014, section 5.1", symbols="max_norm")
+@formula(r"\lVert w_j\rVert \le c")
+@given(w=draws.floats(6, 4), limit=(0.5, 2.0, 1e3))
+def max_norm_projects_each_unit(max_norm, *, w, limit):
+    """max-norm projects each unit's weights onto the ball, bit-exact inside it"""
     norms = np.sqrt(np.sum(np.float64(w) ** 2, axis=0))
     got = np.asarray(max_norm(w, limit))
     want = np.float64(w) * np.minimum(1, limit / np.where(norms > 0, norms, 1))
@@ -256,8 +221,3 @@ def _pen_10(max_norm, *, w, limit):
     yield Check("w'", got, want, bound, 1.0)
     inside = norms < limit * (1 - gamma(16))
     yield Exact("inside", got[:, inside], w[:, inside])
-
-
-PROPERTIES = (
-    _pen_01, _pen_02, _pen_03, _pen_04, _pen_05, _pen_06, _pen_07, _pen_08, _pen_09, _pen_10,
-)  # fmt: skip
