@@ -30,6 +30,17 @@ class Standard(NamedTuple):
     bound: np.ndarray
     inverse: np.ndarray
 
+    @property
+    def slack(self) -> np.ndarray:
+        """The bound of x̂ once it is rounded to float32."""
+        return self.bound + U32 * np.abs(self.xhat)
+
+    def affine(self, scale: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """γx̂ + β and what it may be off by."""
+        scaled, bias = np.float64(scale) * self.xhat, np.float64(bias)
+        rounding = gamma(4) * (np.abs(scaled) + np.abs(bias))
+        return scaled + bias, np.abs(scale) * self.bound + rounding
+
 
 def standard(x: Any, epsilon: float, axes: tuple[int, ...] = (0,), u: float = U32) -> Standard:
     """x̂ = (x − μ)/√(v + ε) over the axes, and its error bound.
