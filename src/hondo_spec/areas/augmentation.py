@@ -3,9 +3,9 @@
 import numpy as np
 
 from hondo_spec import draws, statistics
-from hondo_spec.areas.randomness import OTHERS, apart
 from hondo_spec.bounds import gamma
 from hondo_spec.property import Area, formula, given
+from hondo_spec.randomness import OTHERS, apart
 from hondo_spec.results import Check, Exact, Holds
 
 IMAGES = draws.integers(4, 5, 6, 2)

@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 
 from hondo_spec import draws, statistics
-from hondo_spec.areas.randomness import apart, rows
 from hondo_spec.bounds import U64, UNITS, gamma, ulps
 from hondo_spec.property import Area, formula, given
+from hondo_spec.randomness import apart, rows
 from hondo_spec.results import Check, Exact
 
 TRAINING = "slide 7; Srivastava et al. 2014, section 4"

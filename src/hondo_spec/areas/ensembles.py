@@ -6,9 +6,9 @@ from fractions import Fraction
 import numpy as np
 
 from hondo_spec import draws, statistics
-from hondo_spec.areas.randomness import OTHERS, apart
 from hondo_spec.bounds import TINY, U32, gamma
 from hondo_spec.property import Area, formula, given
+from hondo_spec.randomness import OTHERS, apart
 from hondo_spec.results import Check, Exact
 
 multitask = Area("MTL", source="slide 5; Caruana 1997, section 1")

@@ -6,52 +6,44 @@ import numpy as np
 from scipy import stats
 
 from hondo_spec import draws, statistics
-from hondo_spec.areas.randomness import CUT, apart, cut_shape, normal_shape, reach, uniform
 from hondo_spec.bounds import GRID
 from hondo_spec.property import Area, formula, given
+from hondo_spec.randomness import CUT, apart, cut_shape, normal_shape, reach, uniform
 from hondo_spec.results import Exact, Holds
+from hondo_spec.target import Operation
 
 GLOROT = "slide 15; Glorot & Bengio 2010, equations 12 and 16"
 HE = "slide 15; He et al. 2015, equation 10"
-MATRIX, CONVOLUTION = (64, 1024), (3, 3, 16, 64)
+CUT_NORMAL = "slide 15; LeCun et al. 1998, equation 16, with a cut normal"
+NORMS = "slides 15 and 17; Goyal et al. 2017, section 5.1"
+prop = Area("INI", source=GLOROT, symbols="glorot_uniform")
 ALL = "glorot_uniform glorot_normal he_uniform he_normal lecun_normal"
+SCHEMES = (*ALL.split(), "truncated_normal")
+WIDE, TALL, CONVOLUTION = (64, 1024), (1024, 64), (3, 3, 16, 64)
 
 
-def _shape_of(samples, inputs, outputs):
-    """A dense shape of about so many entries in that proportion."""
-    factor = max(1, math.isqrt(samples // (inputs * outputs)))
-    return inputs * factor, outputs * factor
+def _wide(samples: int) -> tuple[int, int]:
+    """A dense shape of about so many entries, with four outputs for each input."""
+    inputs = max(1, math.isqrt(samples // 4))
+    return inputs, 4 * inputs
 
 
-def _fans_of(shape):
+def _fans_of(shape: tuple[int, ...]) -> tuple[int, int]:
     window = math.prod(shape[:-2])
     return window * shape[-2], window * shape[-1]
 
 
-SCHEMES = (
-    "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_normal",
-    "truncated_normal",
-)  # fmt: skip
-VARIANCES = {
-    "glorot": lambda fan_in, fan_out: 2 / (fan_in + fan_out),
-    "he": lambda fan_in, fan_out: 2 / fan_in,
-    "lecun": lambda fan_in, fan_out: 1 / fan_in,
-    "truncated": lambda fan_in, fan_out: 1 / fan_in,
-}
-
-
-def _there(*schemes):
+def _there(*schemes: Operation | None) -> dict[str, Operation]:
     """Those that the target has, of all in the order of `SCHEMES`, by name."""
     named = zip(SCHEMES, schemes, strict=True)
     return {name: scheme for name, scheme in named if scheme is not None}
 
 
-def _deviation(name, shape):
-    """The standard deviation that a scheme promises."""
-    return math.sqrt(VARIANCES[name.partition("_")[0]](*_fans_of(shape)))
-
-
-prop = Area("INI", source=GLOROT, symbols="glorot_uniform")
+def _variance(name: str, shape: tuple[int, ...]) -> float:
+    """The one that a scheme promises."""
+    fan_in, fan_out = _fans_of(shape)
+    known = {"glorot": 2 / (fan_in + fan_out), "he": 2 / fan_in}
+    return known.get(name.partition("_")[0], 1 / fan_in)
 
 
 @prop(1, "must", "exact", symbols="fans")
@@ -68,8 +60,7 @@ def fans_are_those_of_the_dense_matrix(fans, *, shape):
 @given(shape=((64, 256), CONVOLUTION))
 def glorot_uniform_fills_its_interval(glorot_uniform, *, shape):
     """Glorot uniform fills its interval and nothing beyond"""
-    w = draws.double(glorot_uniform(0, shape))
-    return reach("W", w, math.sqrt(6 / sum(_fans_of(shape))))
+    return reach("W", draws.double(glorot_uniform(0, shape)), math.sqrt(6 / sum(_fans_of(shape))))
 
 
 @prop(3, "must", "statistical")
@@ -77,15 +68,14 @@ def glorot_uniform_fills_its_interval(glorot_uniform, *, shape):
 @given(seed=(0, 1))
 def glorot_uniform_is_uniform(glorot_uniform, samples, *, seed):
     """Glorot uniform is uniform"""
-    shape = _shape_of(samples, 1, 4)
-    a = math.sqrt(6 / sum(_fans_of(shape)))
-    w = draws.double(glorot_uniform(seed, shape)) / a
+    shape = _wide(samples)
+    w = draws.double(glorot_uniform(seed, shape)) / math.sqrt(6 / sum(_fans_of(shape)))
     return statistics.distribution("W/a", w, uniform, GRID, effect=0.02)
 
 
 @prop(4, "must", "statistical", symbols="glorot_normal")
 @formula(r"\sum W^2\,(n_{in}+n_{out})/2 \sim \chi^2_n")
-@given(shape=((64, 1024), (1024, 64), CONVOLUTION))
+@given(shape=(WIDE, TALL, CONVOLUTION))
 def glorot_normal_has_its_variance(glorot_normal, *, shape):
     """Glorot normal has variance 2/(fan_in + fan_out)"""
     variance = 2 / sum(_fans_of(shape))
@@ -94,7 +84,7 @@ def glorot_normal_has_its_variance(glorot_normal, *, shape):
 
 @prop(5, "must", "statistical", source=HE, symbols="he_normal")
 @formula(r"\sum W^2\,n_{in}/2 \sim \chi^2_n")
-@given(shape=((64, 1024), (1024, 64), CONVOLUTION))
+@given(shape=(WIDE, TALL, CONVOLUTION))
 def he_normal_has_its_variance(he_normal, *, shape):
     """He normal has variance 2/fan_in"""
     return statistics.variance("W", he_normal(shape[0], shape), 2 / _fans_of(shape)[0], ratio=1.2)
@@ -112,24 +102,18 @@ def he_uniform_fills_its_interval(he_uniform, *, shape):
 
 @prop(7, "should", "statistical", source="LeCun et al. 1998, equation 16", symbols="lecun_normal")
 @formula(r"\sum W^2\,n_{in} \sim \chi^2_n")
-@given(shape=((64, 1024), (1024, 64), CONVOLUTION))
+@given(shape=(WIDE, TALL, CONVOLUTION))
 def lecun_normal_has_its_variance(lecun_normal, *, shape):
     """LeCun normal has variance 1/fan_in"""
     return statistics.variance("W", lecun_normal(0, shape), 1 / _fans_of(shape)[0], ratio=1.2)
 
 
-@prop(
-    8,
-    "must",
-    "statistical",
-    source="slide 15; LeCun et al. 1998, equation 16, with a cut normal",
-    symbols="",
-)
+@prop(8, "must", "statistical", source=CUT_NORMAL, symbols="")
 @formula(r"|W| \le 2.27369\,\sigma,\quad \mathbb{E}W^2 = \sigma^2")
 @given(seed=(0, 1))
 def cut_normal_has_the_variance_it_claims(truncated_normal, samples, *, seed):
     """a normal that is cut at two deviations is rescaled to the variance that it claims"""
-    for shape in (_shape_of(samples, 1, 4), (3, 3, 16, samples // 144)):
+    for shape in (_wide(samples), (3, 3, 16, samples // 144)):
         z = draws.double(truncated_normal(seed, shape)) * math.sqrt(_fans_of(shape)[0])
         squares = np.minimum(z**2, CUT**2)
         yield statistics.bounded_mean("variance", squares, 1.0, CUT**2, effect=0.15)
@@ -143,10 +127,10 @@ def normals_have_the_declared_shape(
     he_normal, conventions, samples, glorot_normal=None, lecun_normal=None, *, seed
 ):
     """normals are full, or cut at two deviations, as declared"""
-    shape, cut = _shape_of(samples, 1, 4), conventions.get("normal", "full") == "truncated"
+    shape, cut = _wide(samples), conventions.get("normal", "full") == "truncated"
     normals = _there(None, glorot_normal, None, he_normal, lecun_normal, None)
     for name, scheme in normals.items():
-        z = draws.double(scheme(seed, shape)) / _deviation(name, shape)
+        z = draws.double(scheme(seed, shape)) / math.sqrt(_variance(name, shape))
         yield from normal_shape(name, z, cut)
 
 
@@ -158,10 +142,10 @@ def weights_have_mean_zero(
     lecun_normal=None, truncated_normal=None, *, seed,
 ):  # fmt: skip
     """weights have mean 0, and both signs alike, by every scheme"""
-    shape = _shape_of(samples, 1, 4)
+    shape = _wide(samples)
     others = glorot_normal, he_uniform, he_normal, lecun_normal, truncated_normal
     for name, scheme in _there(glorot_uniform, *others).items():
-        w, std = draws.double(scheme(seed, shape)), _deviation(name, shape)
+        w, std = draws.double(scheme(seed, shape)), math.sqrt(_variance(name, shape))
         yield statistics.mean(f"mean of {name}", w, 0.0, std, effect=0.05 * std)
         yield statistics.binomial(f"positive of {name}", np.sum(w > 0), w.size, 0.5, effect=0.03)
 
@@ -176,16 +160,15 @@ def weights_are_independent(
     """rows, columns, places of a window and entries are independent, by every scheme"""
     others = glorot_normal, he_uniform, he_normal, lecun_normal, truncated_normal
     for name, scheme in _there(glorot_uniform, *others).items():
-        for shape, effect in ((_shape_of(samples, 1, 4), 0.04), (CONVOLUTION, 0.11)):
+        for shape, effect in ((_wide(samples), 0.04), (CONVOLUTION, 0.11)):
             positive = np.asarray(scheme(seed, shape)) > 0
             for axis in (0, 1):
                 yield from apart(f"{name}, axis {axis},", positive, axis, 0.5, effect)
     side = math.isqrt(samples)
     for name, scheme in _there(glorot_uniform, glorot_normal, *[None] * 4).items():
         w, upper = draws.double(scheme(seed, (side, side))), np.triu_indices(side, 1)
-        positive = w > 0
-        what = f"{name} and its transpose"
-        yield statistics.agreement(what, positive[upper], positive.T[upper], 0.5, effect=0.03)
+        pairs = w[upper] > 0, w.T[upper] > 0
+        yield statistics.agreement(f"{name} and its transpose", *pairs, 0.5, effect=0.03)
         if name == "glorot_normal" and conventions.get("normal", "full") == "full":
             # A column's energy is χ² with one degree of freedom for each of its entries.
             energies, cdf = np.sum(w**2, axis=0) * side, stats.chi2(side).cdf
@@ -202,19 +185,12 @@ def weights_are_a_function_of_the_seed(
     """the same seed gives the same bits, another one independent weights, by every scheme"""
     others = glorot_normal, he_uniform, he_normal, lecun_normal, truncated_normal
     for name, scheme in _there(glorot_uniform, *others).items():
-        first = np.asarray(scheme(0, MATRIX))
-        yield Exact(f"{name} again", scheme(0, MATRIX), first)
-        second = np.asarray(scheme(other, MATRIX))
+        first, second = (np.asarray(scheme(seed, WIDE)) for seed in (0, other))
+        yield Exact(f"{name} again", scheme(0, WIDE), first)
         yield statistics.agreement(f"signs of {name}", first > 0, second > 0, 0.5, effect=0.03)
 
 
-@prop(
-    13,
-    "must",
-    "exact",
-    source="slides 15 and 17; Goyal et al. 2017, section 5.1",
-    symbols="zero_last",
-)
+@prop(13, "must", "exact", source=NORMS, symbols="zero_last")
 @formula(r"b = 0,\quad \gamma = 1,\quad \beta = 0")
 @given(seed=draws.seeds)
 def biases_and_scales_start_as_claimed(initial_parameters, *, seed):
@@ -234,7 +210,7 @@ def biases_and_scales_start_as_claimed(initial_parameters, *, seed):
 def no_two_units_start_alike(glorot_uniform, *, seed):
     """no two units of a layer start alike"""
     w = np.asarray(glorot_uniform(seed, (16, 32)))
-    return Holds("units differ", len(np.unique(w, axis=1).T) == 32, w)
+    return Holds("units differ", np.unique(w, axis=1).shape[1] == 32, w)
 
 
 @prop(15, "must", "statistical", source=HE, symbols="he_normal")
@@ -242,8 +218,7 @@ def no_two_units_start_alike(glorot_uniform, *, seed):
 @given(inputs=(32, 128))
 def he_normal_keeps_the_rectified_signal(he_normal, samples, *, inputs):
     """He weights keep the mean square of a rectified signal"""
-    outputs = samples // 16
-    x = np.random.default_rng(0).normal(size=inputs)
+    outputs, x = samples // 16, np.random.default_rng(0).normal(size=inputs)
     response = x @ draws.double(he_normal(0, (inputs, outputs)))
     energy = 2 / inputs * float(np.sum(x**2))
     yield statistics.variance("energy", response, energy, ratio=1.2)

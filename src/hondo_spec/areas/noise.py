@@ -6,9 +6,9 @@ import numpy as np
 from scipy.stats import norm
 
 from hondo_spec import draws, statistics
-from hondo_spec.areas.randomness import OTHERS, apart, rows
 from hondo_spec.bounds import GRID, U32, U64, gamma
 from hondo_spec.property import Area, formula, given
+from hondo_spec.randomness import OTHERS, apart, rows
 from hondo_spec.results import Check, Exact
 
 
