@@ -11,21 +11,25 @@ from hondo_spec.results import Check, Exact, Holds
 
 SOURCE = "slide 12; Goodfellow et al. 2016, section 6.3"
 LOSS = "slide 3; Goodfellow et al. 2016, section 6.2.2.3"
+prop = Area("ACT", source=SOURCE, symbols="ACTIVATIONS")
 EDGES = (0.0, -0.0, 1.0, -1.0, 20.0, -20.0, 88.0, -88.0, 1e4, -1e4)
+CLASSES = draws.integers(6, low=0, high=3).map(lambda y: y.astype(np.int32))
 
 
-def _logistic(x):
-    x = np.float64(x)
-    e = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1 / (1 + e), e / (1 + e))
+def _logistic(x: np.ndarray) -> np.ndarray:
+    e = np.exp(-np.abs(draws.double(x)))
+    return np.where(x >= 0, 1, e) / (1 + e)
+
+
+def probabilities(z: np.ndarray) -> np.ndarray:
+    """Softmax over the last axis, in float64."""
+    e = np.exp(draws.double(z) - np.max(z, axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
 
 
 def slack(x: np.ndarray | float) -> np.ndarray | np.float64:
     """The exponential of an argument that is rounded: |x| units, and a few more."""
     return ulps(8) + gamma(2) * np.minimum(np.abs(np.float64(x)), 110)
-
-
-prop = Area("ACT", source=SOURCE, symbols="ACTIVATIONS")
 
 
 @prop(1, "must", "bound")
@@ -66,7 +70,7 @@ def sigmoid_and_tanh_have_their_slopes(sigmoid_gradient, tanh_gradient, *, x):
     yield Exact("σ'(0)", np.asarray(sigmoid_gradient(x))[-1], np.float32(0.25))
 
 
-def _normal(x):
+def _normal(x: np.ndarray) -> np.ndarray:
     """Without what is flushed to 0, or would be as a product."""
     return np.where(np.abs(x) < 2**10 * TINY, 0, x).astype(np.float32)
 
@@ -107,20 +111,16 @@ def softmax_is_a_distribution(softmax, *, z, c, far):
     yield Check("sum", np.sum(np.float64(p), axis=-1), np.ones(3), gamma(5 + 8) + grain)
     moved = gamma(2 * np.max(np.abs(z + c))) + grain
     yield Check("softmax(z + c)", softmax(z + np.float32(c)), p, (ulps(4) + moved) * p + TINY)
-    e = np.exp(np.float64(z) - np.max(z, axis=-1, keepdims=True))
-    want = e / e.sum(axis=-1, keepdims=True)
+    want = probabilities(z)
     yield Check("p", p, want, (gamma(5 + 8) + slack(50) + grain) * want + TINY)
     bound = (ulps(4) + 2 * grain) * p[None] + TINY
     yield Check("over the last of three axes", softmax(z[None]), p[None], bound)
 
 
-def _rows(z, classes):
-    z = draws.double(z)
-    top = z.max(axis=-1)
+def _losses(z: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """The cross-entropy of each example."""
+    z, top = draws.double(z), draws.double(z).max(axis=-1)
     return np.log(np.exp(z - top[:, None]).sum(-1)) + top - z[np.arange(len(classes)), classes]
-
-
-CLASSES = draws.integers(6, low=0, high=3).map(lambda y: y.astype(np.int32))
 
 
 @prop(7, "must", "bound", source=LOSS, symbols="cross_entropy")
@@ -130,15 +130,14 @@ def cross_entropy_is_log_sum_exp_less_the_logit(cross_entropy, *, z, classes, le
     """cross-entropy is log-sum-exp minus the logit of the class, averaged over the batch"""
     bound = gamma(6 + 16) * (np.max(np.abs(z)) + math.log(4) + 1)
     for m in (6, 4):
-        want = np.mean(_rows(z[:m], classes[:m]))
+        want = np.mean(_losses(z[:m], classes[:m]))
         yield Check(f"E of {m}", cross_entropy(z[:m], classes[:m]), want, 2 * bound, 1.0)
     equal = np.full((6, 4), level, np.float32)
     # Logits of this size resolve ln K no better than their own last place.
     grain = gamma(24) * (math.log(4) + 1) + 2 * level * U32
     yield Check("ln K", cross_entropy(equal, classes), math.log(4), grain)
     # So far that the probability of the class is 0 in any precision, but not its logarithm.
-    far = np.zeros((6, 4), np.float32)
-    far[np.arange(6), classes] = -1e3
+    far = -1e3 * np.eye(4, dtype=np.float32)[classes]
     yield Check("far out", cross_entropy(far, classes), 1e3 + math.log(3), gamma(24) * 1e3)
 
 
@@ -148,11 +147,9 @@ def cross_entropy_is_log_sum_exp_less_the_logit(cross_entropy, *, z, classes, le
 def cross_entropy_gradient_is_softmax_less_one_hot(cross_entropy_gradient, *, z, classes, far):
     """the gradient of cross-entropy is (softmax − one-hot)/m"""
     z = np.float32(far) * z
-    e = np.exp(np.float64(z) - np.max(z, axis=-1, keepdims=True))
-    p = e / e.sum(-1, keepdims=True)
+    slopes = probabilities(z) - np.eye(4)[classes]
     # Where a logarithm is subtracted from the logits, they round at their own size.
     bound = gamma(60 + 16) + 2 * U32 * np.max(np.abs(z))
     for m in (6, 4):
-        want = (p[:m] - np.eye(4)[classes[:m]]) / m
         got = cross_entropy_gradient(z[:m], classes[:m])
-        yield Check(f"gradient of {m}", got, want, bound / m, 1 / m)
+        yield Check(f"gradient of {m}", got, slopes[:m] / m, bound / m, 1 / m)

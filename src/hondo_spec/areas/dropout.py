@@ -1,40 +1,50 @@
 """DRP: dropout (slides 6 to 8)."""
 
 import itertools
+from collections.abc import Mapping
 
 import numpy as np
 
 from hondo_spec import draws, statistics
+from hondo_spec.areas.activations import probabilities
 from hondo_spec.bounds import U64, UNITS, gamma, ulps
 from hondo_spec.property import Area, formula, given
 from hondo_spec.randomness import apart, rows
 from hondo_spec.results import Check, Exact
+from hondo_spec.target import Operation
 
 TRAINING = "slide 7; Srivastava et al. 2014, section 4"
 INFERENCE = "slide 8; Srivastava et al. 2014, section 4"
+GEOMETRIC = "slide 8; Goodfellow et al. 2016, equations 7.61 to 7.66"
+BOTH = "dropout inverted_dropout"
+prop = Area("DRP", source=TRAINING, symbols=BOTH)
 # 1/2 is not among them: there keeping and dropping look the same.
 PROBABILITIES = (0.1, 0.2, 0.37, 0.8, 0.9, 0.99)
 FEW = (0.2, 0.8)
-BOTH = "dropout inverted_dropout"
 # Features, sequences and images of 96 units each.
 EXAMPLES = ((0.2, (96,)), (0.8, (12, 8)), (0.8, (4, 3, 8)))
+IN_EVERY_DTYPE = ((0.1, "float32"), (0.25, "float32"), *((0.8, dtype) for dtype in draws.HALVES))
 
 
-def _factor(conventions, keep_prob) -> float:
+def _factor(conventions: Mapping[str, str], keep_prob: float) -> float:
     """What a kept unit is multiplied by."""
     return 1.0 if conventions.get("dropout", "inverted") == "lecture" else 1.0 / keep_prob
 
 
-def _kept(dropout, seed, shape, keep_prob, dtype="float32") -> np.ndarray:
+def _scaled(x: np.ndarray, y: np.ndarray, factor: float) -> np.ndarray:
+    """What y is where it is kept."""
+    return np.where(y != 0, draws.double(x) * factor, 0.0)
+
+
+def _kept(
+    dropout: Operation, seed: int, shape: tuple[int, ...], keep_prob: float, dtype: str = "float32"
+) -> np.ndarray:
     return np.asarray(dropout(seed, np.ones(shape, dtype), keep_prob)) != 0
 
 
-def _slack(dtype) -> float:
+def _slack(dtype: str) -> float:
     """The factor is within two units in the last place, and its product with x is rounded."""
     return ulps(2, UNITS[dtype]) + gamma(1, UNITS[dtype])
-
-
-prop = Area("DRP", source=TRAINING, symbols=BOTH)
 
 
 @prop(1, "must", "bound")
@@ -43,7 +53,7 @@ prop = Area("DRP", source=TRAINING, symbols=BOTH)
 def units_are_dropped_or_scaled(dropout, conventions, *, x, keep_prob, seed):
     """a unit comes out as 0 or as itself times one number"""
     y = np.asarray(dropout(seed, x, keep_prob))
-    want = np.where(y != 0, np.float64(x) * _factor(conventions, keep_prob), 0.0)
+    want = _scaled(x, y, _factor(conventions, keep_prob))
     return Check("y", y, want, _slack("float32") * np.abs(want))
 
 
@@ -119,15 +129,21 @@ def inference_is_deterministic(dropout_inference, conventions, *, x, keep_prob):
     return Exact("y", dropout_inference(x, keep_prob), x * np.float32(keep_prob if lecture else 1))
 
 
-def _masks(d):
-    return np.array(list(itertools.product((0.0, 1.0), repeat=d)))
+def _layer(seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """A linear layer and an input to it."""
+    kernel, bias, x = np.split(draws.normal(seed, (27,)), (18, 21))
+    return {"kernel": kernel.reshape(6, 3), "bias": bias}, draws.double(x)
 
 
-def _layer(seed, inputs=6, outputs=3):
-    rng = np.random.default_rng(seed)
-    tree = {"kernel": rng.normal(size=(inputs, outputs)), "bias": rng.normal(size=outputs)}
-    x = rng.normal(size=inputs)
-    return {name: leaf.astype(np.float32) for name, leaf in tree.items()}, x.astype(np.float32)
+def _linear(tree: Mapping[str, np.ndarray], x: np.ndarray) -> np.ndarray:
+    return x @ draws.double(tree["kernel"]) + draws.double(tree["bias"])
+
+
+def _masks(size: int, keep_prob: float) -> tuple[np.ndarray, np.ndarray]:
+    """Every mask and its probability."""
+    masks = np.array(list(itertools.product((0.0, 1.0), repeat=size)))
+    kept = masks.sum(axis=1)
+    return masks, keep_prob**kept * (1 - keep_prob) ** (size - kept)
 
 
 @prop(9, "must", "exhaustive", source=INFERENCE, symbols="scale_weights")
@@ -135,41 +151,22 @@ def _layer(seed, inputs=6, outputs=3):
 @given(seed=draws.seeds, keep_prob=(0.25, 0.5, 0.8))
 def scaled_weights_are_the_mean_over_masks(scale_weights, *, seed, keep_prob):
     """for a linear layer, scaled weights are the mean over all masks"""
-    tree, x = _layer(seed)
-    kernel, bias = np.float64(tree["kernel"]), np.float64(tree["bias"])
-    m = _masks(x.size)
-    weights = keep_prob ** m.sum(1) * (1 - keep_prob) ** (x.size - m.sum(1))
-    want = weights @ ((m * np.float64(x)) @ kernel + bias)
-    scaled = {name: np.float64(leaf) for name, leaf in scale_weights(tree, keep_prob).items()}
-    bound = gamma(4) * (np.abs(x) @ np.abs(kernel) + np.abs(bias))
-    return Check("mean", x @ scaled["kernel"] + scaled["bias"], want, bound)
+    (tree, x), (masks, chances) = _layer(seed), _masks(6, keep_prob)
+    size = np.abs(x) @ np.abs(tree["kernel"]) + np.abs(tree["bias"])
+    got = _linear(scale_weights(tree, keep_prob), x)
+    return Check("mean", got, chances @ _linear(tree, masks * x), gamma(4) * size)
 
 
-def _softmax(z):
-    e = np.exp(z - z.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
-
-
-@prop(
-    10,
-    "must",
-    "exhaustive",
-    source="slide 8; Goodfellow et al. 2016, equations 7.61 to 7.66",
-    symbols="scale_weights",
-)
+@prop(10, "must", "exhaustive", source=GEOMETRIC, symbols="scale_weights")
 @formula(r"\prod_m p_m^{w_m} / \sum_k\prod_m p_{mk}^{w_m} = \operatorname{softmax}((PW)x + b)")
 @given(seed=draws.seeds, keep_prob=(0.25, 0.5, 0.8))
 def scaled_weights_are_the_geometric_mean_over_masks(scale_weights, *, seed, keep_prob):
     """for a softmax layer, scaled weights are the geometric mean over all masks"""
-    tree, x = _layer(seed)
-    m = _masks(x.size)
-    weights = keep_prob ** m.sum(1) * (1 - keep_prob) ** (x.size - m.sum(1))
-    logits = (m * np.float64(x)) @ np.float64(tree["kernel"]) + np.float64(tree["bias"])
-    want = _softmax(weights @ np.log(_softmax(logits)))
-    scaled = {name: np.float64(leaf) for name, leaf in scale_weights(tree, keep_prob).items()}
-    got = _softmax(x @ scaled["kernel"] + scaled["bias"])
-    size = np.abs(x) @ np.abs(tree["kernel"]) + np.abs(tree["bias"])
-    return Check("p", got, want, (2 * gamma(4) * (np.max(size) + 1) + gamma(512, U64)) * want)
+    (tree, x), (masks, chances) = _layer(seed), _masks(6, keep_prob)
+    want = probabilities(chances @ np.log(probabilities(_linear(tree, masks * x))))
+    size = np.max(np.abs(x) @ np.abs(tree["kernel"]) + np.abs(tree["bias"]))
+    got = probabilities(_linear(scale_weights(tree, keep_prob), x))
+    return Check("p", got, want, (2 * gamma(4) * (size + 1) + gamma(512, U64)) * want)
 
 
 @prop(11, "must", "exact")
@@ -178,34 +175,24 @@ def scaled_weights_are_the_geometric_mean_over_masks(scale_weights, *, seed, kee
 def sure_probabilities_keep_or_drop_all(dropout_gradient, dropout=None, *, x, seed):
     """P = 1 is the identity, and P = 0 is zero with a finite gradient"""
     one = np.ones_like(x)
-    y, gradient = map(np.asarray, dropout_gradient(seed, x, 1.0, one))
-    yield Exact("P = 1", y, x)
-    yield Exact("gradient at P = 1", gradient, one)
-    y, gradient = map(np.asarray, dropout_gradient(seed, x, 0.0, one))
-    yield Exact("P = 0", y, 0 * x)
-    yield Exact("gradient at P = 0", gradient, 0 * x)
-    if dropout is not None:
-        for keep_prob in (1.0, 0.0):
-            alone = np.asarray(dropout(seed, x, keep_prob))
-            yield Exact(f"P = {keep_prob:g} by itself", alone, np.float32(keep_prob) * x)
+    for keep_prob in (1.0, 0.0):
+        y, gradient = dropout_gradient(seed, x, keep_prob, one)
+        yield Exact(f"P = {keep_prob:g}", y, keep_prob * x)
+        yield Exact(f"gradient at P = {keep_prob:g}", gradient, keep_prob * one)
+        if dropout is not None:
+            yield Exact(f"P = {keep_prob:g} by itself", dropout(seed, x, keep_prob), keep_prob * x)
 
 
 @prop(12, "must", "exact")
 @formula(r"g_x = c\, r * g_y")
-@given(
-    g=draws.integers(16, 16),
-    seed=draws.seeds,
-    case=((0.1, "float32"), (0.25, "float32"), *((0.8, dtype) for dtype in draws.HALVES)),
-)
-def backward_pass_uses_the_forward_mask(
-    dropout_gradient, conventions, dropout=None, *, g, seed, case
-):
+@given(g=draws.integers(16, 16), seed=draws.seeds, case=IN_EVERY_DTYPE)
+def backward_uses_the_forward_mask(dropout_gradient, conventions, dropout=None, *, g, seed, case):
     """the backward pass uses the mask and the factor of the forward pass, in every dtype"""
     keep_prob, dtype = case
     g = g.astype(dtype)
     one = np.ones_like(g)
     y, gradient = map(np.asarray, dropout_gradient(seed, one, keep_prob, g))
-    want = np.where(y != 0, np.float64(g) * _factor(conventions, keep_prob), 0)
+    want = _scaled(g, y, _factor(conventions, keep_prob))
     # A power of two is exact.
     slack = 0 if keep_prob == 0.25 else _slack(dtype)
     yield Check("gx", gradient, want, slack * np.abs(want))
@@ -229,6 +216,6 @@ def dropped_units_are_zero_whatever_they_were(dropout, samples, conventions, *, 
     half = _kept(dropout, 3, (samples // 64, 64), 0.99, dtype)
     yield statistics.binomial(f"kept in {dtype}", half.sum(), half.size, 0.99, effect=0.0022)
     x = np.linspace(1, 2, 256).reshape(16, 16).astype(dtype)
-    y = np.float64(dropout(2, x, 0.8))
-    want = np.where(y != 0, np.float64(x) * _factor(conventions, 0.8), 0)
+    y = draws.double(dropout(2, x, 0.8))
+    want = _scaled(x, y, _factor(conventions, 0.8))
     yield Check(f"y in {dtype}", y, want, _slack(dtype) * want)
