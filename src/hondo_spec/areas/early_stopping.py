@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -9,34 +10,43 @@ from hondo_spec import draws
 from hondo_spec.bounds import TINY, gamma
 from hondo_spec.property import Area, formula, given
 from hondo_spec.results import Check, Exact, Holds
+from hondo_spec.target import Operation
 
 SOURCE = "slide 4; Goodfellow et al. 2016, algorithm 7.1"
-VALUES = (0.0, 1.0, 2.0)
+PARABOLA = "slide 4; Goodfellow et al. 2016, equations 7.40 to 7.45"
+prop = Area("EST", source=SOURCE, symbols="early_stopping")
 DELTAS = (0.0, 0.5, 1.0)
+CURVATURE = draws.floats(3).map(lambda h: np.float32(0.1) + np.abs(h) / np.float32(100))
 # From far above, down to gains that are small beside the values.
 WIDE = (1e9, 1e8, 1e7, 1.0001, 1.0)
 
 
-def _automaton(values, patience, min_delta=0.0, mode="min"):
+def _automaton(
+    values: Sequence[float], patience: int, min_delta: float = 0.0
+) -> tuple[int | None, int | None]:
     """The definition: an improvement is strict, NaN is none, patience counts from the best."""
-    best, best_at, wait = math.inf if mode == "min" else -math.inf, None, 0
+    best, best_at, wait = math.inf, None, 0
     for step, value in enumerate(values):
-        gain = best - value if mode == "min" else value - best
-        if gain > min_delta:
+        improves, wait = best - value > min_delta, wait + 1
+        if improves:
             best, best_at, wait = value, step, 0
-        else:
-            wait += 1
         if wait >= patience:
             return step, best_at
     return None, best_at
 
 
-prop = Area("EST", source=SOURCE, symbols="early_stopping")
+def _agrees(
+    early_stopping: Operation, values: Sequence[float], patience: int, min_delta: float = 0.0
+) -> Holds:
+    """The step at which it stops and the best one are those of the definition."""
+    got = tuple(early_stopping(list(values), patience, min_delta, "min"))
+    want = _automaton(values, patience, min_delta)
+    return Holds(f"stop and best {want}", got == want, got)
 
 
 @prop(1, "must", "exhaustive")
 @formula(r"\tau = \min\{t : t - b_t \ge p\}")
-@given(values=tuple(itertools.product(VALUES, repeat=6)), patience=(1, 2, 3))
+@given(values=tuple(itertools.product((0.0, 1.0, 2.0), repeat=6)), patience=(1, 2, 3))
 def stops_when_patience_is_over(early_stopping, *, values, patience):
     """it stops at exactly `patience` consecutive steps without improvement"""
     stopped, _ = early_stopping(list(values), patience, 0.0, "min")
@@ -57,7 +67,7 @@ def improvement_resets_the_counter(early_stopping, *, patience):
 
 @prop(3, "must", "exhaustive")
 @formula(r"b = \min\arg\min_t v_t")
-@given(values=(*itertools.product(VALUES, repeat=5), WIDE))
+@given(values=(*itertools.product((0.0, 1.0, 2.0), repeat=5), WIDE))
 def best_is_the_first_smallest(early_stopping, *, values):
     """the best is the first of the smallest values, not the last step"""
     _, best = early_stopping(list(values), 10, 0.0, "min")
@@ -69,9 +79,7 @@ def best_is_the_first_smallest(early_stopping, *, values):
 @given(delta=DELTAS, values=tuple(itertools.product((0.0, 0.5, 1.0, 2.0), repeat=4)))
 def improvement_exceeds_min_delta(early_stopping, *, delta, values):
     """an improvement is more than min_delta, strictly"""
-    got = tuple(early_stopping(list(values), 2, delta, "min"))
-    want = _automaton(values, 2, delta)
-    return Holds(f"stop and best {want}", got == want, got)
+    return _agrees(early_stopping, values, 2, delta)
 
 
 @prop(5, "must", "exhaustive")
@@ -79,9 +87,7 @@ def improvement_exceeds_min_delta(early_stopping, *, delta, values):
 @given(values=tuple(itertools.product((math.nan, 1.0, 2.0), repeat=4)))
 def nan_never_improves(early_stopping, *, values):
     """NaN never improves, not as the first value either"""
-    got = tuple(early_stopping(list(values), 3, 0.0, "min"))
-    want = _automaton(values, 3)
-    return Holds(f"stop and best {want}", got == want, got)
+    return _agrees(early_stopping, values, 3)
 
 
 @prop(6, "must", "exhaustive")
@@ -108,9 +114,7 @@ def maximum_is_minimum_of_the_negative(early_stopping, *, values, delta):
 @given(values=((3.0, 1.0, 2.0, 1.5, 1.2, 0.5), (5.0, 1.0, 4.0, 3.0, 2.0, 1.5), WIDE))
 def values_are_compared_with_the_best(early_stopping, *, values):
     """values are compared with the best, not with the one before"""
-    got = tuple(early_stopping(list(values), 3, 0.0, "min"))
-    want = _automaton(values, 3)
-    return Holds(f"stop and best {want}", got == want, got)
+    return _agrees(early_stopping, values, 3)
 
 
 @prop(9, "must", "exhaustive")
@@ -132,22 +136,12 @@ def decision_depends_on_the_past_only(early_stopping, stopped_after=None, *, val
         yield Exact("flags after the stop", np.asarray(got)[want], np.asarray(want)[want])
 
 
-@prop(
-    10,
-    "must",
-    "bound",
-    source="slide 4; Goodfellow et al. 2016, equations 7.40 to 7.45",
-    symbols="fit Problem",
-)
+@prop(10, "must", "bound", source=PARABOLA, symbols="fit Problem")
 @formula(
     r"w_\tau = (I - (I-\eta H)^\tau)w^* = \frac h{h+\lambda}w^*,\quad "
     r"(1-\eta h)^\tau = \frac\lambda{h+\lambda}"
 )
-@given(
-    optimum=draws.integers(3),
-    curvature=draws.floats(3).map(lambda h: np.float32(0.1) + np.abs(h) / np.float32(100)),
-    steps=(1, 2, 5, 20),
-)
+@given(optimum=draws.integers(3), curvature=CURVATURE, steps=(1, 2, 5, 20))
 def stopping_early_is_an_l2_penalty(gradient_descent, *, optimum, curvature, steps):
     """on a parabola, τ steps of gradient descent from 0 are the optimum under an L2 penalty whose
     strength is what τ steps leave undone
