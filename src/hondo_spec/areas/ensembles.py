@@ -6,6 +6,7 @@ from fractions import Fraction
 import numpy as np
 
 from hondo_spec import draws, statistics
+from hondo_spec.areas.activations import probabilities
 from hondo_spec.bounds import TINY, U32, gamma
 from hondo_spec.property import Area, formula, given
 from hondo_spec.randomness import OTHERS, apart
@@ -13,6 +14,17 @@ from hondo_spec.results import Check, Exact
 
 multitask = Area("MTL", source="slide 5; Caruana 1997, section 1")
 ensemble = Area("ENS", symbols="average_probabilities")
+AMBIGUITY = "slide 2; Krogh & Vedelsby 1995, equation 6"
+COVARIANCE = "slide 2; Goodfellow et al. 2016, equations 7.50 and 7.51"
+BAGGING = "slide 2; Breiman 1996, section 2"
+TRUNK = {
+    "x": draws.integers(4, 3, low=-2, high=2),
+    "trunk": draws.integers(3, 2, low=-2, high=2),
+    "heads": draws.integers(3, 2, 2, low=-2, high=2),
+    "targets": draws.integers(3, 4, 2, low=-4, high=4),
+}
+PRESENT = draws.integers(6, low=0, high=1).map(lambda r: r > 0)
+WEIGHTS = ((1.0, 1.0, 1.0, 1.0), (0.5, 0.25, 0.125, 0.125), (3.0, 0.0, 2.0, 1.0))
 
 
 @multitask(1, "must", "bound", source="slide 5; Caruana 1997", symbols="multitask_loss")
@@ -25,14 +37,6 @@ def objective_is_the_weighted_sum(multitask_loss, *, losses, weights):
     yield Check("J", multitask_loss(losses, weights), np.sum(terms), bound, 1.0)
     only = draws.single([0, 1, 0])
     yield Exact("one task", np.float32(multitask_loss(losses, only)), losses[1])
-
-
-TRUNK = {
-    "x": draws.integers(4, 3, low=-2, high=2),
-    "trunk": draws.integers(3, 2, low=-2, high=2),
-    "heads": draws.integers(3, 2, 2, low=-2, high=2),
-    "targets": draws.integers(3, 4, 2, low=-4, high=4),
-}
 
 
 @multitask(2, "must", "exact", symbols="multitask MultitaskParams multitask_loss")
@@ -53,11 +57,7 @@ def each_head_gets_its_own_gradient(multitask_gradients, *, x, trunk, heads, tar
 
 @multitask(3, "must", "bound", source="slide 5", symbols="labelled_mean masked_mean")
 @formula(r"\tfrac{1}{|\{i : r_i\}|}\sum_i r_i \ell_i")
-@given(
-    losses=draws.floats(6),
-    present=draws.integers(6, low=0, high=1).map(lambda r: r > 0),
-    hole=(0.0, np.nan, np.inf),
-)
+@given(losses=draws.floats(6), present=PRESENT, hole=(0.0, np.nan, np.inf))
 def missing_labels_do_not_count(masked_loss, *, losses, present, hole):
     """missing labels count for nothing; without any the loss is 0"""
     filled = np.where(present, losses, np.float32(hole))
@@ -84,14 +84,8 @@ def tasks_can_be_permuted(
         yield Exact("heads", turned[1], np.asarray(own)[order])
 
 
-def _logits_of(seed, members, level=0.0):
-    logits = 3 * np.random.default_rng(seed).normal(size=(members, 4, 3)) + level
-    return logits.astype(np.float32)
-
-
-def _softmax(z):
-    e = np.exp(np.float64(z) - np.max(z, axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
+def _logits_of(seed: int, members: int, level: float = 0.0) -> np.ndarray:
+    return draws.single(3 * np.random.default_rng(seed).normal(size=(members, 4, 3)) + level)
 
 
 @ensemble(1, "must", "bound", source="slide 2; Goodfellow et al. 2016, section 7.11")
@@ -104,51 +98,31 @@ def ensemble_averages_probabilities(average_probabilities, *, seed, members, lev
     # Where a logarithm is subtracted from the logits, they round at their own size.
     grain = 4 * U32 * level
     # Arguments of the exponential are up to 30 in size, and so are its relative roundings.
-    yield Check("p̄", got, np.mean(_softmax(logits), axis=0), gamma(members + 3 + 40) + grain)
+    yield Check("p̄", got, np.mean(probabilities(logits), axis=0), gamma(members + 3 + 40) + grain)
     bound = gamma(members + 3 + 8) + 3 * grain
     yield Check("sum", np.sum(np.float64(got), axis=-1), np.ones(4), bound)
     order = np.random.default_rng(seed).permutation(members)
     yield Check("permuted", average_probabilities(logits[order]), got, gamma(2 * members) + grain)
 
 
-@ensemble(
-    2,
-    "must",
-    "bound",
-    source="slide 2; Krogh & Vedelsby 1995, equation 6",
-    symbols="ambiguity Ambiguity",
-)
+@ensemble(2, "must", "bound", source=AMBIGUITY, symbols="ambiguity Ambiguity")
 @formula(r"(\bar f - t)^2 = \sum_j w_j(f_j - t)^2 - \sum_j w_j(f_j - \bar f)^2")
-@given(
-    predictions=draws.floats(4, 3),
-    targets=draws.floats(3),
-    weights=((1.0, 1.0, 1.0, 1.0), (0.5, 0.25, 0.125, 0.125), (3.0, 0.0, 2.0, 1.0)),
-)
+@given(predictions=draws.floats(4, 3), targets=draws.floats(3), weights=WEIGHTS)
 def disagreement_lowers_the_error(ambiguity, *, predictions, targets, weights):
     """an ensemble's squared error is its members' less their disagreement"""
     share = draws.double(weights)[:, None] / np.sum(weights)
     f, t = np.float64(predictions), np.float64(targets)
     mean = np.sum(share * f, axis=0)
-    members, spread = np.sum(share * (f - t) ** 2, axis=0), np.sum(share * (f - mean) ** 2, axis=0)
-    size = (np.max(np.abs(f), axis=0) + np.abs(t)) ** 2
-    terms = [np.float64(term) for term in ambiguity(predictions, targets, draws.single(weights))]
-    wants = ((mean - t) ** 2, members, spread)
-    for name, got, want in zip(("ensemble", "members", "ambiguity"), terms, wants, strict=True):
-        yield Check(name, got, want, 4 * gamma(12) * size + TINY, 1.0)
-    yield Check("identity", terms[0], terms[1] - terms[2], 12 * gamma(12) * size + TINY, 1.0)
+    grain = gamma(12) * (np.max(np.abs(f), axis=0) + np.abs(t)) ** 2
+    whole, parts, spread = map(draws.double, ambiguity(predictions, targets, draws.single(weights)))
+    yield Check("ensemble", whole, (mean - t) ** 2, 4 * grain + TINY, 1.0)
+    yield Check("members", parts, np.sum(share * (f - t) ** 2, axis=0), 4 * grain + TINY, 1.0)
+    yield Check("ambiguity", spread, np.sum(share * (f - mean) ** 2, axis=0), 4 * grain + TINY, 1.0)
+    yield Check("identity", whole, parts - spread, 12 * grain + TINY, 1.0)
 
 
-@ensemble(
-    3,
-    "must",
-    "exhaustive",
-    source="slide 2; Goodfellow et al. 2016, equations 7.50 and 7.51",
-    symbols="error_covariance ErrorCovariance",
-)
-@formula(
-    r"\mathbb{E}\Big[\Big(\tfrac1k\sum_j\epsilon_j\Big)^2\Big]"
-    r" = \tfrac vk + \tfrac{k-1}k c"
-)
+@ensemble(3, "must", "exhaustive", source=COVARIANCE, symbols="error_covariance ErrorCovariance")
+@formula(r"\mathbb{E}\Big[\Big(\tfrac1k\sum_j\epsilon_j\Big)^2\Big] = \tfrac vk + \tfrac{k-1}k c")
 @given(shared=((0,), (-3, 0, 3), (1, 2, 6)), own=((0,), (-2, 2)), members=(1, 2, 3))
 def covariance_limits_the_average(error_covariance, *, shared, own, members):
     """errors of variance v and covariance c average to a squared error of v/k + (k − 1)c/k"""
@@ -161,7 +135,7 @@ def covariance_limits_the_average(error_covariance, *, shared, own, members):
     targets = draws.single(np.arange(errors.shape[1]) % 5)
     got = error_covariance(draws.single(errors) + targets, targets)
     bound = gamma(2 * errors.size + 8) * float(v)
-    return Check("v, c and the error", np.stack([np.float64(g) for g in got]), want, bound, 1.0)
+    return Check("v, c and the error", np.stack(got), want, bound, 1.0)
 
 
 @ensemble(4, "must", "bound", source="slide 2; Jensen's inequality")
@@ -171,13 +145,11 @@ def averaging_does_not_raise_cross_entropy(average_probabilities, *, seed):
     """the cross-entropy of the mean is at most the mean cross-entropy"""
     logits = _logits_of(seed, 5)
     mean = np.float64(average_probabilities(logits))
-    excess = np.maximum(-np.log(mean) + np.mean(np.log(_softmax(logits)), axis=0), 0.0)
+    excess = np.maximum(np.mean(np.log(probabilities(logits)), axis=0) - np.log(mean), 0.0)
     return Check("excess", excess, np.zeros_like(excess), gamma(64), 1.0)
 
 
-@ensemble(
-    5, "must", "statistical", source="slide 2; Breiman 1996, section 2", symbols="bootstrap_indices"
-)
+@ensemble(5, "must", "statistical", source=BAGGING, symbols="bootstrap_indices")
 @formula(r"P(i \text{ absent}) = (1 - 1/N)^N")
 @given(seed=(0, 1, 2))
 def bootstrap_draws_with_replacement(bootstrap_indices, samples, *, seed):
@@ -194,9 +166,8 @@ def bootstrap_draws_with_replacement(bootstrap_indices, samples, *, seed):
         yield statistics.binomial(what, np.sum(coins), count, 0.5, effect=0.05)
         yield from apart(what, coins, 0, 0.5, effect=0.08)
         for k, other in others.items():
-            yield statistics.agreement(
-                f"{what}, {k} seeds on", coins, other[what], 0.5, effect=0.05
-            )
+            there = f"{what}, {k} seeds on"
+            yield statistics.agreement(there, coins, other[what], 0.5, effect=0.05)
     # All of four come in 512 draws of them, but once in 10^63; a stratum always has its two.
     few = np.array([bootstrap_indices(k, 4) for k in range(128 * seed, 128 * seed + 128)])
     yield Exact("every index comes", np.unique(few), np.arange(4))
@@ -204,7 +175,7 @@ def bootstrap_draws_with_replacement(bootstrap_indices, samples, *, seed):
     yield statistics.binomial("two of a half", equal, len(few), 3 / 8, effect=0.55)
 
 
-def _coins(indices, count):
+def _coins(indices: np.ndarray, count: int) -> dict[str, np.ndarray]:
     """Fair coins of an index among an even number of them."""
     indices = np.asarray(indices)
     return {"lower half": indices < count // 2, "even": indices % 2 == 0}
