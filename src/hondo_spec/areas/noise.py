@@ -1,6 +1,7 @@
 """NOI: noise on inputs, on labels and on parameters (slide 2)."""
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from scipy.stats import norm
@@ -9,25 +10,25 @@ from hondo_spec import draws, statistics
 from hondo_spec.bounds import GRID, U32, U64, gamma
 from hondo_spec.property import Area, formula, given
 from hondo_spec.randomness import OTHERS, apart, rows
-from hondo_spec.results import Check, Exact
+from hondo_spec.results import Check, Exact, Stat
+
+prop = Area("NOI", source="slide 2; Goodfellow et al. 2016, section 7.5", symbols="gaussian_noise")
+SMOOTHING = "slide 2; Goodfellow et al. 2016, section 7.5.1"
 
 
-def _ramp(samples):
+def _ramp(samples: int) -> np.ndarray:
     """Integers of both signs: noise that depends on what it is added to shows on them."""
     count = rows(samples)
     return draws.single(np.arange(count * 96) % 11 - 5).reshape(count, 96)
 
 
-def _normal(what, noise, std, noisy):
+def _normal(what: str, noise: np.ndarray, std: float, noisy: np.ndarray) -> Iterator[Stat]:
     """N(0, σ²), whose grain is that of the numbers that it was added to; no density exceeds 1/σ."""
     yield statistics.variance(f"variance of {what}", noise, std**2, ratio=1.1)
-    atom = GRID + U32 * np.max(np.abs(noisy)) / std
+    atom = GRID + U32 * float(np.max(np.abs(noisy))) / std
     yield statistics.distribution(f"shape of {what}", noise / std, norm.cdf, atom, effect=0.02)
     for axis in (0, 1):
         yield from apart(f"signs of {what}, axis {axis},", noise > 0, axis, 0.5, effect=0.02)
-
-
-prop = Area("NOI", source="slide 2; Goodfellow et al. 2016, section 7.5", symbols="gaussian_noise")
 
 
 @prop(1, "must", "statistical")
@@ -53,8 +54,7 @@ def zero_noise_is_the_identity(gaussian_noise, *, x, seed):
 
 @prop(3, "must", "exhaustive", source="slide 2; Bishop 1995, section 2", symbols="l2_penalty")
 @formula(
-    r"\mathbb{E}\lVert W(x+e) - y\rVert^2"
-    r" = \lVert Wx - y\rVert^2 + \sigma^2\lVert W\rVert_F^2"
+    r"\mathbb{E}\lVert W(x+e) - y\rVert^2 = \lVert Wx - y\rVert^2 + \sigma^2\lVert W\rVert_F^2"
 )
 @given(w=draws.integers(4, 3), x=draws.integers(4), y=draws.integers(3), std=(0.25, 1.0, 2.0))
 def input_noise_penalizes_the_weights(noise_penalty, *, w, x, y, std):
@@ -70,13 +70,7 @@ def input_noise_penalizes_the_weights(noise_penalty, *, w, x, y, std):
     return Check("penalty", noise_penalty(w, std), noisy - clean, bound, 1.0)
 
 
-@prop(
-    4,
-    "must",
-    "bound",
-    source="slide 2; Goodfellow et al. 2016, section 7.5.1",
-    symbols="label_smoothing",
-)
+@prop(4, "must", "bound", source=SMOOTHING, symbols="label_smoothing")
 @formula(r"\tilde y = (1-\varepsilon)y + \varepsilon/K")
 @given(amount=(0.0, 0.1, 0.5), classes=(2, 3, 10))
 def smoothed_labels_keep_sum_and_class(label_smoothing, *, amount, classes):
@@ -94,10 +88,10 @@ def smoothed_labels_keep_sum_and_class(label_smoothing, *, amount, classes):
 @given(std=(0.1, 2.0))
 def parameter_noise_is_drawn_anew(parameter_noise, samples, *, std):
     """noise on parameters is drawn anew for each seed and leaves the parameters alone"""
-    w = _ramp(samples)
-    tree, before = {"a/kernel": w, "b/kernel": w}, w.copy()
-    noisy = {name: draws.double(leaf) for name, leaf in parameter_noise(0, tree, std).items()}
-    first, second = (noisy[name] - w for name in tree)
+    w, before = _ramp(samples), _ramp(samples)
+    tree = {"a/kernel": w, "b/kernel": w}
+    noisy = parameter_noise(0, tree, std)
+    first, second = (draws.double(noisy[name]) - w for name in tree)
     yield from _normal("one draw", first, std, noisy["a/kernel"])
     yield statistics.agreement("two weights", first > 0, second > 0, 0.5, effect=0.02)
     yield statistics.mean("mean of one draw", first, 0.0, std, effect=0.05 * std)

@@ -5,28 +5,30 @@ import numpy as np
 from hondo_spec import draws
 from hondo_spec.bounds import TINY, gamma
 from hondo_spec.property import Area, formula, given
-from hondo_spec.results import Check, Exact, Holds
+from hondo_spec.results import Check, Exact, Holds, exact_leaves
+from hondo_spec.target import Operation
 
-SLIDE = "slide 3; Goodfellow et al. 2016, section 7.1"
+NORMS = "slide 3; Goodfellow et al. 2016, section 7.1"
+DECAY = "slide 3; Goodfellow et al. 2016, equation 7.5"
+MINIMA = "slide 3; Goodfellow et al. 2016, equations 7.13 and 7.23"
+ELASTIC_NET = "slide 3; Zou & Hastie 2005, equation 3"
+prop = Area("PEN", source=NORMS, symbols="l2_penalty")
 STRENGTHS = (0.0, 0.25, 0.5, 4.0)
 LAYER = draws.integers(3, 4)
 # By a power of two: as exact as without it, and beyond the range of half precision.
 SIZES = draws.single([1, 2**14])
 
 
-def _kernels_of(w):
+def _kernels_of(w: np.ndarray) -> dict[str, np.ndarray]:
     """The kernels of a dense layer and of a convolution, each with the entries of w."""
     return {"dense/kernel": w, "conv/kernel": w[None, :, None]}
 
 
-def _tree_of(w):
+def _tree_of(w: np.ndarray) -> dict[str, np.ndarray]:
     """Two kernels among biases and scales that no penalty may see, whatever their shape."""
     far = np.full(4, 1e3, np.float32)
     names = ("dense/bias", "norm/scale", "norm/bias", "kernel_norm/scale")
     return {**_kernels_of(w), **dict.fromkeys(names, far), "heads/bias": far.reshape(2, 2)}
-
-
-prop = Area("PEN", source=SLIDE, symbols="l2_penalty")
 
 
 @prop(1, "must", "exact")
@@ -46,19 +48,11 @@ def l2_penalty_is_half_the_sum_of_squares(l2_penalty, *, w, strength):
 @given(w=LAYER, strength=STRENGTHS)
 def l2_gradient_is_proportional_to_the_weights(l2_penalty_gradient, *, w, strength):
     """its gradient is λ W for every kernel"""
-    kernels = _kernels_of(w)
-    gradient = l2_penalty_gradient(kernels, strength)
-    for name, kernel in kernels.items():
-        yield Exact(name, gradient[name], np.float32(strength) * kernel)
+    gradient = l2_penalty_gradient(_kernels_of(w), strength)
+    return exact_leaves(gradient, _kernels_of(np.float32(strength) * w))
 
 
-@prop(
-    3,
-    "must",
-    "bound",
-    source="slide 3; Goodfellow et al. 2016, equation 7.5",
-    symbols="l2_penalty penalized",
-)
+@prop(3, "must", "bound", source=DECAY, symbols="l2_penalty penalized")
 @formula(r"W' = (1 - \eta\lambda)W - \eta\nabla L")
 @given(w=LAYER, gradient=LAYER, learning_rate=(0.125, 0.3), strength=STRENGTHS)
 def penalized_step_shrinks_weights_once(sgd_step, *, w, gradient, learning_rate, strength):
@@ -79,19 +73,11 @@ def l1_penalty_is_half_the_sum_of_moduli(l1_penalty, l1_penalty_gradient, *, w, 
     for big in SIZES:
         got = float(l1_penalty({"dense/kernel": big * w}, strength))
         yield Exact(f"R of {big} W", got, strength / 2 * np.sum(np.abs(np.float64(big * w))))
-    kernels = _kernels_of(w)
-    gradient = l1_penalty_gradient(kernels, strength)
-    for name, kernel in kernels.items():
-        yield Exact(name, gradient[name], np.float32(strength / 2) * np.sign(kernel))
+    gradient = l1_penalty_gradient(_kernels_of(w), strength)
+    yield from exact_leaves(gradient, _kernels_of(np.float32(strength / 2) * np.sign(w)))
 
 
-@prop(
-    5,
-    "must",
-    "exact",
-    source="slide 3; Goodfellow et al. 2016, equations 7.13 and 7.23",
-    symbols="proximal_l1 l1_penalty l2_penalty",
-)
+@prop(5, "must", "exact", source=MINIMA, symbols="proximal_l1 l1_penalty l2_penalty")
 @formula(
     r"\arg\min\tfrac h2(w-w^*)^2 + R = "
     r"\operatorname{sgn}(w^*)\max(|w^*| - \tfrac{\lambda}{2h}, 0)"
@@ -113,16 +99,13 @@ def penalized_minima_are_known(proximal_l1, l1_penalty=None, l2_penalty=None, *,
             yield Holds(f"minimum under {name}", around[1:] > around[0], around)
 
 
-def _objectives(penalty, best, w, h, strength) -> np.ndarray:
+def _objectives(
+    penalty: Operation, best: np.ndarray, w: np.ndarray, h: float, strength: float
+) -> np.ndarray:
     """The objective at a point, and an eighth to both sides of it; all of that is exact."""
-    aside = [best + step for step in draws.single([0, 0.125, -0.125])]
-    return np.array(
-        [
-            h / 2 * np.sum((np.float64(at) - w) ** 2)
-            + float(penalty({"dense/kernel": at}, strength))
-            for at in aside
-        ]
-    )
+    places = [best + step for step in draws.single([0, 0.125, -0.125])]
+    losses = [h / 2 * np.sum((draws.double(at) - w) ** 2) for at in places]
+    return np.array(losses) + [float(penalty({"dense/kernel": at}, strength)) for at in places]
 
 
 @prop(6, "must", "exact", symbols="l1_penalty l2_penalty is_weight")
@@ -149,9 +132,8 @@ def biases_and_scales_are_not_penalized(
     for penalty, (slope, want) in slopes.items():
         if slope is not None:
             # What is left alone may be left out.
-            gradient = {**zeros, **slope(tree, 0.5)}
-            for name, leaf in {**zeros, **_kernels_of(want)}.items():
-                yield Exact(f"{penalty}, {name}", gradient[name], leaf)
+            gradient, wants = zeros | slope(tree, 0.5), zeros | _kernels_of(want)
+            yield from exact_leaves(gradient, wants, penalty + ", {}")
 
 
 @prop(7, "must", "bound", symbols="penalized l2_penalty cross_entropy")
@@ -189,13 +171,7 @@ def penalties_add_up_and_are_linear(l2_penalty, l1_penalty, *, w, v, strength):
         yield Exact("2λ", float(penalty({"a/kernel": w}, 2 * strength)), 2 * apart[0])
 
 
-@prop(
-    9,
-    "must",
-    "exact",
-    source="slide 3; Zou & Hastie 2005, equation 3",
-    symbols="elastic_net_penalty",
-)
+@prop(9, "must", "exact", source=ELASTIC_NET, symbols="elastic_net_penalty")
 @formula(r"R = \tfrac{\lambda_1}2\lVert W\rVert_1 + \tfrac{\lambda_2}2\lVert W\rVert_2^2")
 @given(w=LAYER, l1=STRENGTHS, l2=(0.0, 0.5))
 def elastic_net_is_the_sum_of_its_parts(elastic_net_penalty, *, w, l1, l2):
