@@ -5,13 +5,12 @@ import numpy as np
 from hondo_spec import draws, statistics
 from hondo_spec.bounds import gamma
 from hondo_spec.property import Area, formula, given
-from hondo_spec.randomness import OTHERS, apart
+from hondo_spec.randomness import OTHERS, apart, pairs_apart
 from hondo_spec.results import Check, Exact, Holds
 
-IMAGES = draws.integers(4, 5, 6, 2)
-
-
 prop = Area("AUG", source="slide 2; Goodfellow et al. 2016, section 7.4")
+TRAINING_ONLY = "slide 2; Krizhevsky et al. 2012, section 4.1"
+IMAGES = draws.integers(4, 5, 6, 2)
 
 
 @prop(1, "must", "exact", symbols="random_flip rotate random_quarter_turn")
@@ -29,14 +28,16 @@ def flips_and_turns_are_undone(flip, quarter_turn=None, *, images):
             yield Exact(f"{turns} quarter turns", turned, np.rot90(square, turns, axes=(1, 2)))
 
 
-def _images(count, height, width, channels=2):
+def _images(
+    count: int, height: int, width: int, channels: int = 2
+) -> tuple[np.ndarray, np.ndarray]:
     """Images of unlike pixels and what is added for each of them: the first 64 are unlike too."""
     place = np.arange(height * width * channels, dtype=np.float32)
     own = place.size * (np.arange(count, dtype=np.float32) % 64)[:, None, None, None]
     return place.reshape(height, width, channels) + own, own
 
 
-def _flipped(new, images):
+def _flipped(new: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which of the images are mirrored, and what they all are if none is anything else."""
     mirrored = images[:, :, ::-1]
     flipped = np.all(new == mirrored, axis=(1, 2, 3))
@@ -79,26 +80,23 @@ def flips_are_fair_coins(random_flip, samples, *, seed):
 @given(seed=(0, 1))
 def crops_come_at_every_offset(random_crop, samples, *, seed):
     """a crop is a window of the image, at every offset alike"""
-    size, (height, width) = 5, (8, 10)
-    images, own = _images(samples // 16 // 6 * 6, height, width)
-    crops = np.asarray(random_crop(seed, images, size))
-    corner = ((crops[:, 0, 0, 0] - own[:, 0, 0, 0]) // 2).astype(int)
-    offsets = {"rows": (corner // width, height), "columns": (corner % width, width)}
-    window = images[0, :size, :size]
-    yield Exact("window", crops, window + 2 * corner[:, None, None, None] + own)
-    for axis, (offset, length) in offsets.items():
-        for k in range(places := length - size + 1):
+    # Four rows and six columns at which a window of 5 by 5 pixels may begin.
+    images, own = _images(samples // 16 // 6 * 6, 8, 10)
+    crops = np.asarray(random_crop(seed, images, 5))
+    corner = ((crops - own)[:, 0, 0, 0] // 2).astype(int)
+    row, column = corner // 10, corner % 10
+    yield Exact("window", crops, images[0, :5, :5] + 2 * corner[:, None, None, None] + own)
+    for axis, offset, places in (("rows", row, 4), ("columns", column, 6)):
+        for k in range(places):
             hits = np.sum(offset == k)
             yield statistics.binomial(f"{axis}, offset {k}", hits, corner.size, 1 / places, 0.05)
     # An offset of its own for each axis, each image and each seed.
-    pairs = {"rows and columns": (corner // width, corner % width, 1 / 6)}
+    pairs = {"rows and columns": (row, column, 1 / 6)}
     for lag in (1, corner.size // 3, corner.size // 2):
-        first = np.arange(corner.size - lag)
-        first = first[first // lag % 2 == 0]
-        pairs[f"{lag} apart"] = (corner[first], corner[first + lag], 1 / 24)
+        pairs[f"{lag} apart"] = (*pairs_apart(corner, lag), 1 / 24)
     for other in OTHERS:
-        anew = np.asarray(random_crop(seed + other, images, size))[:, 0, 0, 0] - own[:, 0, 0, 0]
-        pairs[f"seed {other} on"] = (corner, anew // 2, 1 / 24)
+        anew = (random_crop(seed + other, images, 5) - own)[:, 0, 0, 0] // 2
+        pairs[f"seed {other} on"] = (corner, anew, 1 / 24)
     for what, (one, two, chance) in pairs.items():
         hits = np.sum(one == two)
         yield statistics.binomial(what, hits, one.size, chance, effect=min(0.05, chance))
@@ -127,13 +125,7 @@ def mixup_mixes_images_and_labels_alike(mixup, *, seed):
     yield Holds("the seed decides", len(answers) > 1, largest)
 
 
-@prop(
-    6,
-    "must",
-    "exact",
-    source="slide 2; Krizhevsky et al. 2012, section 4.1",
-    symbols="fit evaluate on_images",
-)
+@prop(6, "must", "exact", source=TRAINING_ONLY, symbols="fit evaluate on_images")
 @formula(r"x \mapsto x")
 @given(images=IMAGES)
 def evaluation_sees_images_as_they_are(evaluation_view, *, images):
