@@ -1,7 +1,5 @@
 """All properties, area by area."""
 
-from types import ModuleType
-
 from hondo_spec.areas import (
     activations,
     augmentation,
@@ -22,28 +20,12 @@ from hondo_spec.areas import (
 )
 from hondo_spec.property import Property
 
-
-def _properties(area: ModuleType) -> list[Property]:
-    """Those of a module, in the order in which they are written."""
-    return [value for value in vars(area).values() if isinstance(value, Property)]
-
-
-PROPERTIES = (
-    *_properties(initialization),
-    *_properties(activations),
-    *_properties(dropout),
-    *_properties(noise),
-    *_properties(batch_norm),
-    *_properties(population),
-    *_properties(folding),
-    *_properties(norms),
-    *_properties(residual),
-    *_properties(penalties),
-    *_properties(ensembles),
-    *_properties(augmentation),
-    *_properties(clipping),
-    *_properties(early_stopping),
-    *_properties(gradients),
-    *_properties(contracts),
+_MODULES = (
+    initialization, activations, dropout, noise, batch_norm, population, folding, norms, residual,
+    penalties, ensembles, augmentation, clipping, early_stopping, gradients, contracts,
+)  # fmt: skip
+# In the order in which they are written.
+PROPERTIES = tuple(
+    value for module in _MODULES for value in vars(module).values() if isinstance(value, Property)
 )
 BY_ID = {property.id: property for property in PROPERTIES}
