@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from hondo_spec import draws
-from hondo_spec.bounds import GRID, TINY, U32, UNITS, gamma, standard
+from hondo_spec.bounds import GRID, U32, gamma, moment_slack, rounded, standard
 from hondo_spec.property import Area, formula, given
 from hondo_spec.results import Check, Exact, Holds
 from hondo_spec.target import Operation
@@ -56,22 +56,6 @@ def new_statistics(
 def claimed(conventions: Mapping[str, str], var: np.ndarray, m: int) -> np.ndarray:
     """The variance that goes into the running one."""
     return var * (m / (m - 1) if conventions.get("running_variance") == "unbiased" else 1.0)
-
-
-def moment_slack(x: np.ndarray, m: int) -> tuple[np.ndarray, np.ndarray]:
-    """What mean and variance of m examples may be off by, over every axis but the last.
-
-    δμ = γ_m max|x|; δv = γ_{m+4} v + δμ² in two passes, and δμ √v more where means are updated or
-    merged (Chan, Golub & LeVeque 1983, table 1). One pass loses κ² u v, where this has m κ u v.
-    """
-    x = np.float64(x).reshape(-1, np.shape(x)[-1])
-    var, shift = np.var(x, axis=0), gamma(m) * np.max(np.abs(x), axis=0)
-    return shift, gamma(m + 4) * var + shift**2 + shift * np.sqrt(var) + TINY
-
-
-def rounded(want: np.ndarray, bound: np.ndarray, dtype: str) -> np.ndarray:
-    """The bound of a result in that dtype: below 2^-14 the numbers of float16 are 2^-24 apart."""
-    return bound if dtype == "float32" else bound + UNITS[dtype] * (np.abs(want) + bound) + U32
 
 
 @prop(1, "must", "bound")

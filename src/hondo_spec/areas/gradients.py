@@ -3,9 +3,8 @@
 import numpy as np
 
 from hondo_spec import draws, statistics
-from hondo_spec.areas.activations import slack
 from hondo_spec.areas.clipping import HARD, norm
-from hondo_spec.bounds import TINY, UNITS, gamma, ulps
+from hondo_spec.bounds import TINY, UNITS, exp_slack, gamma, ulps
 from hondo_spec.property import Area, formula, given
 from hondo_spec.results import Check, Exact, Holds
 
@@ -127,7 +126,7 @@ def backward_passes_are_adjoints(
     curves = ((sigmoid, sigmoid_gradient, 1 / 8), (tanh, tanh_gradient, 2.0))
     for f, slope, third in curves:
         ends = draws.double(f(x + h)), draws.double(f(x - h))
-        rounding = (slack(8) + ulps(4)) / float(h)
+        rounding = (exp_slack(8) + ulps(4)) / float(h)
         bound = float(h) ** 2 / 6 * third + rounding + ulps(32)
         yield Check("slope", slope(x), (ends[0] - ends[1]) / (2 * float(h)), bound)
 

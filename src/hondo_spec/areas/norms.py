@@ -3,15 +3,14 @@
 import numpy as np
 
 from hondo_spec import draws
-from hondo_spec.areas.batch_norm import affine, rounded
-from hondo_spec.bounds import U32, gamma, standard
+from hondo_spec.areas.batch_norm import EPS, affine
+from hondo_spec.bounds import U32, gamma, rounded, standard
 from hondo_spec.property import Area, formula, given
 from hondo_spec.results import Check, Exact, refused
 
 prop = Area("NRM", symbols="layer_norm")
 GROUPS = "slide 17; Wu & He 2018, equation 7"
 DIRECTIONS = "slide 18; Salimans & Kingma 2016, equation 2"
-EPS = 2.0**-10
 KAPPAS = (0.0, 1e2, 1e4)
 
 

@@ -10,13 +10,11 @@ from hondo_spec.areas.batch_norm import (
     EPS,
     affine,
     claimed,
-    moment_slack,
     new_statistics,
     plain,
-    rounded,
     trained,
 )
-from hondo_spec.bounds import TINY, U32, gamma, standard
+from hondo_spec.bounds import TINY, U32, gamma, moment_slack, rounded, standard
 from hondo_spec.property import Area, formula, given
 from hondo_spec.results import Check, Exact, refused
 
