@@ -42,7 +42,7 @@ class Standard(NamedTuple):
 
     def affine(self, scale: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """γx̂ + β and what it may be off by."""
-        scaled, bias = np.float64(scale) * self.xhat, np.float64(bias)
+        scaled, bias = scale * self.xhat, np.asarray(bias, np.float64)
         rounding = gamma(4) * (np.abs(scaled) + np.abs(bias))
         return scaled + bias, np.abs(scale) * self.bound + rounding
 

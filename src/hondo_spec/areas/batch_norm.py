@@ -199,7 +199,7 @@ def _through(
     x: np.ndarray, g: np.ndarray, scale: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """The gradient in x, what it may be off by, and its size."""
-    s, g = standard(x, EPS), np.float64(g)
+    s, g = standard(x, EPS), draws.double(g)
     sizes = np.abs(g) + np.mean(np.abs(g), 0) + np.abs(s.xhat) * np.mean(np.abs(g * s.xhat), 0)
     slack = (s.inverse + gamma(len(x) + 9)) * sizes
     # (x̂ + δ) mean(g (x̂ + δ)); line by line, an error goes through the mean and the variance: twice.
