@@ -27,7 +27,7 @@ class Property(NamedTuple):
         id: stable, never reused.
         kind: X bit-exact, B floating-point bound, S statistical, E exhaustive, T structural.
         level: M must, s should.
-        statement: in words.
+        statement: in words, the docstring of the body.
         formula: in LaTeX.
         source: the slide and the paper's equation.
         body: `body(operation, …, *, drawn, …)` → results. Its positional arguments name the
@@ -75,7 +75,7 @@ class Property(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """A body with what stands between it and `prop`: its draws and its formula."""
+    """What the decorators of a body hand on, `given` to `formula` and that to the area's."""
 
     body: Body
     draws: Mapping[str, Draw]
@@ -83,22 +83,34 @@ class Draft(NamedTuple):
 
 
 def given(**draws: Draw) -> Callable[[Body], Draft]:
-    """Says for all of what the body below must hold: strategies, or tuples to try all of."""
+    """Says for which inputs a body must hold.
+
+    Args:
+        **draws: for each keyword argument of the body a hypothesis strategy, or a tuple of values
+            all of which are tried.
+
+    Returns:
+        A decorator of the body.
+    """
     return lambda body: Draft(body, draws)
 
 
 def formula(latex: str) -> Callable[[Draft], Draft]:
-    """Says in LaTeX what the docstring of the body says in words."""
+    """Says in LaTeX what the docstring of a body says in words.
+
+    Returns:
+        A decorator of what `given` makes of the body.
+    """
     return lambda draft: draft._replace(formula=latex)
 
 
 class Area(NamedTuple):
-    r"""Makes the properties of an area, `prop = Area("CLP")`, whose statements are docstrings.
+    r"""The letters of an area; called, it makes a property, whose statement is a docstring.
 
     Attributes:
         letters: what the ids begin with.
-        source: of the properties that name none.
-        symbols: of the properties that name none, separated by spaces.
+        source: that of its properties, unless they name another.
+        symbols: those of its properties, separated by spaces, unless they name others.
 
     Example:
         >>> from hondo_spec.property import Area, formula, given
@@ -127,20 +139,31 @@ class Area(NamedTuple):
         source: str | None = None,
         symbols: str | None = None,
     ) -> Callable[[Draft], Property]:
-        """Makes a property of the draft below it; the docstring of the body is the statement."""
+        """Makes a property of what `formula` makes of a body.
+
+        Args:
+            number: what the id ends with.
+            level: whether an implementation must or should satisfy it.
+            kind: how the answer is judged, see `Property`.
+            source: the slide and the paper's equation.
+            symbols: the public names of hondo that it constrains, separated by spaces.
+
+        Returns:
+            A decorator.
+        """
         names = self.symbols if symbols is None else symbols
 
         def make(draft: Draft) -> Property:
             return Property(
-                f"{self.letters}-{number:02d}",
-                KINDS[kind],
-                LEVELS[level],
-                " ".join((draft.body.__doc__ or "").split()),
-                draft.formula,
-                self.source if source is None else source,
-                draft.body,
-                draft.draws,
-                tuple(names.split()),
+                id=f"{self.letters}-{number:02d}",
+                kind=KINDS[kind],
+                level=LEVELS[level],
+                statement=" ".join((draft.body.__doc__ or "").split()),
+                formula=draft.formula,
+                source=self.source if source is None else source,
+                body=draft.body,
+                draws=draft.draws,
+                symbols=tuple(names.split()),
             )
 
         return make
