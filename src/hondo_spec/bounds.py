@@ -20,6 +20,11 @@ def ulps(k: float, u: float = U32) -> float:
     return 2 * k * u
 
 
+def exp_slack(x: np.ndarray | float) -> np.ndarray | np.float64:
+    """The exponential of an argument that is rounded: |x| units, and a few more."""
+    return ulps(8) + gamma(2) * np.minimum(np.abs(np.float64(x)), 110)
+
+
 class Standard(NamedTuple):
     """Statistics in float64 and what a two-pass float32 computation of x̂ may be off by."""
 
@@ -29,6 +34,17 @@ class Standard(NamedTuple):
     xhat: np.ndarray
     bound: np.ndarray
     inverse: np.ndarray
+
+    @property
+    def slack(self) -> np.ndarray:
+        """The bound of x̂ once it is rounded to float32."""
+        return self.bound + U32 * np.abs(self.xhat)
+
+    def affine(self, scale: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """γx̂ + β and what it may be off by."""
+        scaled, bias = scale * self.xhat, np.asarray(bias, np.float64)
+        rounding = gamma(4) * (np.abs(scaled) + np.abs(bias))
+        return scaled + bias, np.abs(scale) * self.bound + rounding
 
 
 def standard(x: Any, epsilon: float, axes: tuple[int, ...] = (0,), u: float = U32) -> Standard:
@@ -55,3 +71,19 @@ def standard(x: Any, epsilon: float, axes: tuple[int, ...] = (0,), u: float = U3
         bound = first + np.abs(xhat) * (inverse + 2 * u) + 2 * u * np.abs(mean) / root
     bound = np.where(np.isnan(bound), np.inf, bound)
     return Standard(mean, var, root, xhat, bound, inverse)
+
+
+def moment_slack(x: np.ndarray, m: int) -> tuple[np.ndarray, np.ndarray]:
+    """What mean and variance of m examples may be off by, over every axis but the last.
+
+    δμ = γ_m max|x|; δv = γ_{m+4} v + δμ² in two passes, and δμ √v more where means are updated or
+    merged (Chan, Golub & LeVeque 1983, table 1). One pass loses κ² u v, where this has m κ u v.
+    """
+    x = np.float64(x).reshape(-1, np.shape(x)[-1])
+    var, shift = np.var(x, axis=0), gamma(m) * np.max(np.abs(x), axis=0)
+    return shift, gamma(m + 4) * var + shift**2 + shift * np.sqrt(var) + TINY
+
+
+def rounded(want: np.ndarray, bound: np.ndarray, dtype: str) -> np.ndarray:
+    """The bound of a result in that dtype: below 2^-14 the numbers of float16 are 2^-24 apart."""
+    return bound if dtype == "float32" else bound + UNITS[dtype] * (np.abs(want) + bound) + U32

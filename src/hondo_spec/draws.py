@@ -59,9 +59,11 @@ class Made(NamedTuple):
         return self.recipe(**self.arguments)
 
 
-def normal(seed: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Standard normal numbers in float32."""
-    return single(np.random.default_rng(seed).normal(size=shape))
+def normal(
+    seed: int, shape: tuple[int, ...], offset: float = 0.0, scale: float = 1.0
+) -> np.ndarray:
+    """The scale times the sum of standard normal numbers and the offset, in float32."""
+    return single(scale * (np.random.default_rng(seed).normal(size=shape) + offset))
 
 
 def normals(*shape: int) -> st.SearchStrategy[Made]:

@@ -1,9 +1,21 @@
 """A property as data: what must be true, of what, by whom, and the function that finds out."""
 
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, NamedTuple
 
+from hypothesis.strategies import SearchStrategy
+
+from hondo_spec.results import Result
+
+Body = Callable[..., Result | Iterable[Result]]
+Draw = SearchStrategy[Any] | tuple[Any, ...]
+Level = Literal["must", "should"]
+Kind = Literal["exact", "bound", "statistical", "exhaustive", "structural"]
+LEVELS: Mapping[Level, str] = {"must": "M", "should": "s"}
+KINDS: Mapping[Kind, str] = {
+    "exact": "X", "bound": "B", "statistical": "S", "exhaustive": "E", "structural": "T",
+}  # fmt: skip
 # Arguments of a body that the runner gives; all other positional ones are operations.
 RESERVED = ("samples", "conventions")
 
@@ -15,7 +27,7 @@ class Property(NamedTuple):
         id: stable, never reused.
         kind: X bit-exact, B floating-point bound, S statistical, E exhaustive, T structural.
         level: M must, s should.
-        statement: in words.
+        statement: in words, the docstring of the body.
         formula: in LaTeX.
         source: the slide and the paper's equation.
         body: `body(operation, …, *, drawn, …)` → results. Its positional arguments name the
@@ -32,8 +44,8 @@ class Property(NamedTuple):
     statement: str
     formula: str
     source: str
-    body: Callable[..., Any]
-    draws: Mapping[str, Any]
+    body: Body
+    draws: Mapping[str, Draw]
     symbols: tuple[str, ...]
 
     @property
@@ -62,21 +74,96 @@ class Property(NamedTuple):
         return tuple(name for name in self.arguments if name not in RESERVED)
 
 
-def prop(
-    id: str,
-    kinds: str,
-    statement: str,
-    *,
-    formula: str,
-    source: str,
-    symbols: str = "",
-    **draws: Any,
-) -> Callable[[Callable[..., Any]], Property]:
-    """Makes a property of the function below it; `kinds` is as in "B M", `symbols` a list."""
-    kind, level = kinds.split()
+class Draft(NamedTuple):
+    """What the decorators of a body hand on, `given` to `formula` and that to the area's."""
 
-    def make(body: Callable[..., Any]) -> Property:
-        names = tuple(symbols.split())
-        return Property(id, kind, level, statement, formula, source, body, draws, names)
+    body: Body
+    draws: Mapping[str, Draw]
+    formula: str = ""
 
-    return make
+
+def given(**draws: Draw) -> Callable[[Body], Draft]:
+    """Says for which inputs a body must hold.
+
+    Args:
+        **draws: for each keyword argument of the body a hypothesis strategy, or a tuple of values
+            all of which are tried.
+
+    Returns:
+        A decorator of the body.
+    """
+    return lambda body: Draft(body, draws)
+
+
+def formula(latex: str) -> Callable[[Draft], Draft]:
+    """Says in LaTeX what the docstring of a body says in words.
+
+    Returns:
+        A decorator of what `given` makes of the body.
+    """
+    return lambda draft: draft._replace(formula=latex)
+
+
+class Area(NamedTuple):
+    r"""The letters of an area; called, it makes a property, whose statement is a docstring.
+
+    Attributes:
+        letters: what the ids begin with.
+        source: that of its properties, unless they name another.
+        symbols: those of its properties, separated by spaces, unless they name others.
+
+    Example:
+        >>> from hondo_spec.property import Area, formula, given
+        >>> from hondo_spec.results import Exact
+        >>> prop = Area("ACT", source="slide 12")
+        >>> @prop(4, "must", "exact", symbols="relu")
+        ... @formula(r"\max(0, x)")
+        ... @given(x=(-1.0, 0.0, 2.0))
+        ... def relu_is_the_maximum(relu, *, x):
+        ...     'ReLU is max(0, x)'
+        ...     return Exact("y", relu(x), max(0.0, x))
+        >>> relu_is_the_maximum.id, relu_is_the_maximum.statement
+        ('ACT-04', 'ReLU is max(0, x)')
+    """
+
+    letters: str
+    source: str = ""
+    symbols: str = ""
+
+    def __call__(
+        self,
+        number: int,
+        level: Level,
+        kind: Kind,
+        *,
+        source: str | None = None,
+        symbols: str | None = None,
+    ) -> Callable[[Draft], Property]:
+        """Makes a property of what `formula` makes of a body.
+
+        Args:
+            number: what the id ends with.
+            level: whether an implementation must or should satisfy it.
+            kind: how the answer is judged, see `Property`.
+            source: the slide and the paper's equation.
+            symbols: the public names of hondo that it constrains, separated by spaces.
+
+        Returns:
+            A decorator.
+        """
+        names = self.symbols if symbols is None else symbols
+
+        def make(draft: Draft) -> Property:
+            return Property(
+                id=f"{self.letters}-{number:02d}",
+                kind=KINDS[kind],
+                level=LEVELS[level],
+                statement=" ".join((draft.body.__doc__ or "").split()),
+                formula=draft.formula,
+                source=self.source if source is None else source,
+                body=draft.body,
+                draws=draft.draws,
+                symbols=tuple(names.split()),
+            )
+
+        return make

@@ -1,6 +1,6 @@
 """What a property finds. Its body returns these; only `judge` decides what they mean."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,6 +61,13 @@ class Holds(NamedTuple):
 
 
 Result = Check | Exact | Stat | Holds
+
+
+def exact_leaves(
+    got: Mapping[str, Any], want: Mapping[str, Any], what: str = "{}"
+) -> Iterator[Exact]:
+    """One `Exact` for each leaf that is wanted; `what` may hold a place for its name."""
+    return (Exact(what.format(name), got[name], leaf) for name, leaf in want.items())
 
 
 class OperationError(Exception):

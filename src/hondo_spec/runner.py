@@ -147,8 +147,9 @@ def _rank(verdict: Verdict) -> tuple[bool, float]:
 
 def _explore(trial: _Trial) -> None:
     draws = trial.property.draws
-    if all(isinstance(values, tuple) for values in draws.values()):
-        for values in itertools.product(*draws.values()):
+    tuples = [values for values in draws.values() if isinstance(values, tuple)]
+    if len(tuples) == len(draws):
+        for values in itertools.product(*tuples):
             trial(**dict(zip(draws, values, strict=True)))
     else:
         _search(trial)

@@ -18,23 +18,14 @@ from hondo_spec.areas import (
     population,
     residual,
 )
+from hondo_spec.property import Property
 
-PROPERTIES = (
-    *initialization.PROPERTIES,
-    *activations.PROPERTIES,
-    *dropout.PROPERTIES,
-    *noise.PROPERTIES,
-    *batch_norm.PROPERTIES,
-    *population.PROPERTIES,
-    *folding.PROPERTIES,
-    *norms.PROPERTIES,
-    *residual.PROPERTIES,
-    *penalties.PROPERTIES,
-    *ensembles.PROPERTIES,
-    *augmentation.PROPERTIES,
-    *clipping.PROPERTIES,
-    *early_stopping.PROPERTIES,
-    *gradients.PROPERTIES,
-    *contracts.PROPERTIES,
+_MODULES = (
+    initialization, activations, dropout, noise, batch_norm, population, folding, norms, residual,
+    penalties, ensembles, augmentation, clipping, early_stopping, gradients, contracts,
+)  # fmt: skip
+# In the order in which they are written.
+PROPERTIES = tuple(
+    value for module in _MODULES for value in vars(module).values() if isinstance(value, Property)
 )
 BY_ID = {property.id: property for property in PROPERTIES}

@@ -5,95 +5,76 @@ import math
 import numpy as np
 
 from hondo_spec import draws
-from hondo_spec.bounds import TINY, U32, gamma, ulps
-from hondo_spec.property import prop
+from hondo_spec.bounds import TINY, U32, exp_slack, gamma, ulps
+from hondo_spec.property import Area, formula, given
 from hondo_spec.results import Check, Exact, Holds
 
 SOURCE = "slide 12; Goodfellow et al. 2016, section 6.3"
 LOSS = "slide 3; Goodfellow et al. 2016, section 6.2.2.3"
+prop = Area("ACT", source=SOURCE, symbols="ACTIVATIONS")
 EDGES = (0.0, -0.0, 1.0, -1.0, 20.0, -20.0, 88.0, -88.0, 1e4, -1e4)
+CLASSES = draws.integers(6, low=0, high=3).map(lambda y: y.astype(np.int32))
 
 
-def _logistic(x):
-    x = np.float64(x)
-    e = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1 / (1 + e), e / (1 + e))
+def _logistic(x: np.ndarray) -> np.ndarray:
+    e = np.exp(-np.abs(draws.double(x)))
+    return np.where(x >= 0, 1, e) / (1 + e)
 
 
-def slack(x: np.ndarray | float) -> np.ndarray | np.float64:
-    """The exponential of an argument that is rounded: |x| units, and a few more."""
-    return ulps(8) + gamma(2) * np.minimum(np.abs(np.float64(x)), 110)
+def probabilities(z: np.ndarray) -> np.ndarray:
+    """Softmax over the last axis, in float64."""
+    e = np.exp(draws.double(z) - np.max(z, axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
 
 
-@prop(
-    "ACT-01",
-    "B M",
-    "the sigmoid is 1/(1 + e⁻ˣ) everywhere, with a finite gradient",
-    formula=r"\sigma(x) = \frac{1}{1+e^{-x}}",
-    source=SOURCE,
-    symbols="ACTIVATIONS",
-    x=draws.floats(16, reach=30.0),
-)
-def _act_01(sigmoid, sigmoid_gradient, *, x):
+@prop(1, "must", "bound")
+@formula(r"\sigma(x) = \frac{1}{1+e^{-x}}")
+@given(x=draws.floats(16, reach=30.0))
+def sigmoid_is_logistic(sigmoid, sigmoid_gradient, *, x):
+    """the sigmoid is 1/(1 + e⁻ˣ) everywhere, with a finite gradient"""
     x = np.append(x, draws.single(EDGES))
     want = _logistic(x)
-    yield Check("σ", sigmoid(x), want, slack(x) * want + TINY)
+    yield Check("σ", sigmoid(x), want, exp_slack(x) * want + TINY)
     slope = np.asarray(sigmoid_gradient(x))
     yield Holds("finite gradient", np.isfinite(slope), slope)
 
 
-@prop(
-    "ACT-02",
-    "B M",
-    "sigmoid and tanh have their symmetries",
-    formula=r"\sigma(-x) = 1 - \sigma(x),\quad \tanh x = 2\sigma(2x) - 1",
-    source=SOURCE,
-    symbols="ACTIVATIONS",
-    x=draws.floats(16, reach=8.0),
-)
-def _act_02(sigmoid, tanh, *, x):
+@prop(2, "must", "bound")
+@formula(r"\sigma(-x) = 1 - \sigma(x),\quad \tanh x = 2\sigma(2x) - 1")
+@given(x=draws.floats(16, reach=8.0))
+def sigmoid_and_tanh_are_symmetric(sigmoid, tanh, *, x):
+    """sigmoid and tanh have their symmetries"""
     x = np.append(x, draws.single(EDGES))
     y = np.float64(sigmoid(x))
-    yield Check("σ(−x)", sigmoid(-x), 1 - y, 2 * slack(x))
+    yield Check("σ(−x)", sigmoid(-x), 1 - y, 2 * exp_slack(x))
     yield Check("tanh", tanh(x), np.tanh(np.float64(x)), ulps(4), 1.0)
     by_sigmoid = 2 * np.float64(sigmoid(2 * x)) - 1
-    yield Check("tanh by σ", tanh(x), by_sigmoid, 4 * slack(2 * x), 1.0)
+    yield Check("tanh by σ", tanh(x), by_sigmoid, 4 * exp_slack(2 * x), 1.0)
 
 
-@prop(
-    "ACT-03",
-    "B M",
-    "their derivatives are σ(1 − σ) ≤ 1/4 and 1 − tanh² ≤ 1",
-    formula=r"\sigma' = \sigma(1-\sigma),\quad \tanh' = 1 - \tanh^2",
-    source=SOURCE,
-    symbols="ACTIVATIONS saturated",
-    x=draws.floats(16, reach=15.0),
-)
-def _act_03(sigmoid_gradient, tanh_gradient, *, x):
+@prop(3, "must", "bound", symbols="ACTIVATIONS saturated")
+@formula(r"\sigma' = \sigma(1-\sigma),\quad \tanh' = 1 - \tanh^2")
+@given(x=draws.floats(16, reach=15.0))
+def sigmoid_and_tanh_have_their_slopes(sigmoid_gradient, tanh_gradient, *, x):
+    """their derivatives are σ(1 − σ) ≤ 1/4 and 1 − tanh² ≤ 1"""
     x = np.append(x, draws.single([*EDGES, 0]))
     s, t = _logistic(x), np.tanh(np.float64(x))
     # 1 − σ cancels: one unit of 1 may be lost.
-    yield Check("σ'", sigmoid_gradient(x), s * (1 - s), 4 * slack(x) * s * (1 - s) + ulps(2))
+    yield Check("σ'", sigmoid_gradient(x), s * (1 - s), 4 * exp_slack(x) * s * (1 - s) + ulps(2))
     yield Check("tanh'", tanh_gradient(x), 1 - t**2, ulps(32))
     yield Exact("σ'(0)", np.asarray(sigmoid_gradient(x))[-1], np.float32(0.25))
 
 
-def _normal(x):
+def _normal(x: np.ndarray) -> np.ndarray:
     """Without what is flushed to 0, or would be as a product."""
     return np.where(np.abs(x) < 2**10 * TINY, 0, x).astype(np.float32)
 
 
-@prop(
-    "ACT-04",
-    "X M",
-    "ReLU is max(0, x), with gradient 1 above and 0 below",
-    formula=r"\max(0, x)",
-    source=SOURCE,
-    symbols="ACTIVATIONS",
-    x=draws.floats(16),
-    power=(-3, 2, 10),
-)
-def _act_04(relu, relu_gradient, *, x, power):
+@prop(4, "must", "exact")
+@formula(r"\max(0, x)")
+@given(x=draws.floats(16), power=(-3, 2, 10))
+def relu_is_the_maximum_with_zero(relu, relu_gradient, *, x, power):
+    """ReLU is max(0, x), with gradient 1 above and 0 below"""
     x = np.append(_normal(x), draws.single([np.inf, -np.inf]))
     y, a = np.asarray(relu(x)), np.float32(2.0**power)
     yield Exact("max(0, x)", y, np.maximum(x, 0))
@@ -104,33 +85,20 @@ def _act_04(relu, relu_gradient, *, x, power):
     yield Holds("gradient at 0 in [0, 1]", (at_zero >= 0) & (at_zero <= 1), at_zero)
 
 
-@prop(
-    "ACT-05",
-    "X M",
-    "the leaky ReLU is x above 0 and a x below, for every a",
-    formula=r"x > 0\ ?\ x : a x",
-    source="He et al. 2015, equation 1",
-    symbols="ACTIVATIONS",
-    x=draws.floats(16),
-    slope=(0.0, 0.25, 1.0, 2.0, -0.5),
-)
-def _act_05(leaky_relu, *, x, slope):
+@prop(5, "must", "exact", source="He et al. 2015, equation 1")
+@formula(r"x > 0\ ?\ x : a x")
+@given(x=draws.floats(16), slope=(0.0, 0.25, 1.0, 2.0, -0.5))
+def leaky_relu_has_its_slope(leaky_relu, *, x, slope):
+    """the leaky ReLU is x above 0 and a x below, for every a"""
     x = _normal(x)
     return Exact("y", leaky_relu(x, slope), np.where(x > 0, x, np.float32(slope) * x))
 
 
-@prop(
-    "ACT-06",
-    "B M",
-    "softmax sums to 1, ignores an offset, and is finite far out",
-    formula=r"\operatorname{softmax}(z + c) = \operatorname{softmax}(z)",
-    source=LOSS,
-    symbols="cross_entropy",
-    z=draws.integers(3, 5, low=-20, high=20),
-    c=(0.0, 64.0, -4096.0),
-    far=(1.0, 512.0),
-)
-def _act_06(softmax, *, z, c, far):
+@prop(6, "must", "bound", source=LOSS, symbols="cross_entropy")
+@formula(r"\operatorname{softmax}(z + c) = \operatorname{softmax}(z)")
+@given(z=draws.integers(3, 5, low=-20, high=20), c=(0.0, 64.0, -4096.0), far=(1.0, 512.0))
+def softmax_is_a_distribution(softmax, *, z, c, far):
+    """softmax sums to 1, ignores an offset, and is finite far out"""
     z = (far * z).astype(np.float32)
     p = np.asarray(softmax(z))
     # As exp(z − log Σ exp z), the logarithm is rounded at the size of the logits.
@@ -138,69 +106,45 @@ def _act_06(softmax, *, z, c, far):
     yield Check("sum", np.sum(np.float64(p), axis=-1), np.ones(3), gamma(5 + 8) + grain)
     moved = gamma(2 * np.max(np.abs(z + c))) + grain
     yield Check("softmax(z + c)", softmax(z + np.float32(c)), p, (ulps(4) + moved) * p + TINY)
-    e = np.exp(np.float64(z) - np.max(z, axis=-1, keepdims=True))
-    want = e / e.sum(axis=-1, keepdims=True)
-    yield Check("p", p, want, (gamma(5 + 8) + slack(50) + grain) * want + TINY)
+    want = probabilities(z)
+    yield Check("p", p, want, (gamma(5 + 8) + exp_slack(50) + grain) * want + TINY)
     bound = (ulps(4) + 2 * grain) * p[None] + TINY
     yield Check("over the last of three axes", softmax(z[None]), p[None], bound)
 
 
-def _rows(z, classes):
-    z = draws.double(z)
-    top = z.max(axis=-1)
+def _losses(z: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """The cross-entropy of each example."""
+    z, top = draws.double(z), draws.double(z).max(axis=-1)
     return np.log(np.exp(z - top[:, None]).sum(-1)) + top - z[np.arange(len(classes)), classes]
 
 
-CLASSES = draws.integers(6, low=0, high=3).map(lambda y: y.astype(np.int32))
-
-
-@prop(
-    "ACT-07",
-    "B M",
-    "cross-entropy is log-sum-exp minus the logit of the class, averaged over the batch",
-    formula=r"E = \tfrac1m\sum_e\big(\log\sum_k e^{z_{ek}} - z_{e,y_e}\big)",
-    source=LOSS,
-    symbols="cross_entropy",
-    z=draws.floats(6, 4, reach=30.0),
-    classes=CLASSES,
-    level=(0.0, 100.0, 1e4),
-)
-def _act_07(cross_entropy, *, z, classes, level):
+@prop(7, "must", "bound", source=LOSS, symbols="cross_entropy")
+@formula(r"E = \tfrac1m\sum_e\big(\log\sum_k e^{z_{ek}} - z_{e,y_e}\big)")
+@given(z=draws.floats(6, 4, reach=30.0), classes=CLASSES, level=(0.0, 100.0, 1e4))
+def cross_entropy_is_log_sum_exp_less_the_logit(cross_entropy, *, z, classes, level):
+    """cross-entropy is log-sum-exp minus the logit of the class, averaged over the batch"""
     bound = gamma(6 + 16) * (np.max(np.abs(z)) + math.log(4) + 1)
     for m in (6, 4):
-        want = np.mean(_rows(z[:m], classes[:m]))
+        want = np.mean(_losses(z[:m], classes[:m]))
         yield Check(f"E of {m}", cross_entropy(z[:m], classes[:m]), want, 2 * bound, 1.0)
     equal = np.full((6, 4), level, np.float32)
     # Logits of this size resolve ln K no better than their own last place.
     grain = gamma(24) * (math.log(4) + 1) + 2 * level * U32
     yield Check("ln K", cross_entropy(equal, classes), math.log(4), grain)
     # So far that the probability of the class is 0 in any precision, but not its logarithm.
-    far = np.zeros((6, 4), np.float32)
-    far[np.arange(6), classes] = -1e3
+    far = -1e3 * np.eye(4, dtype=np.float32)[classes]
     yield Check("far out", cross_entropy(far, classes), 1e3 + math.log(3), gamma(24) * 1e3)
 
 
-@prop(
-    "ACT-08",
-    "B M",
-    "the gradient of cross-entropy is (softmax − one-hot)/m",
-    formula=r"\partial E/\partial z = \tfrac1m(\operatorname{softmax}(z) - y)",
-    source=LOSS,
-    symbols="cross_entropy",
-    z=draws.floats(6, 4, reach=30.0),
-    classes=CLASSES,
-    far=(1.0, 64.0),
-)
-def _act_08(cross_entropy_gradient, *, z, classes, far):
+@prop(8, "must", "bound", source=LOSS, symbols="cross_entropy")
+@formula(r"\partial E/\partial z = \tfrac1m(\operatorname{softmax}(z) - y)")
+@given(z=draws.floats(6, 4, reach=30.0), classes=CLASSES, far=(1.0, 64.0))
+def cross_entropy_gradient_is_softmax_less_one_hot(cross_entropy_gradient, *, z, classes, far):
+    """the gradient of cross-entropy is (softmax − one-hot)/m"""
     z = np.float32(far) * z
-    e = np.exp(np.float64(z) - np.max(z, axis=-1, keepdims=True))
-    p = e / e.sum(-1, keepdims=True)
+    slopes = probabilities(z) - np.eye(4)[classes]
     # Where a logarithm is subtracted from the logits, they round at their own size.
     bound = gamma(60 + 16) + 2 * U32 * np.max(np.abs(z))
     for m in (6, 4):
-        want = (p[:m] - np.eye(4)[classes[:m]]) / m
         got = cross_entropy_gradient(z[:m], classes[:m])
-        yield Check(f"gradient of {m}", got, want, bound / m, 1 / m)
-
-
-PROPERTIES = (_act_01, _act_02, _act_03, _act_04, _act_05, _act_06, _act_07, _act_08)
+        yield Check(f"gradient of {m}", got, slopes[:m] / m, bound / m, 1 / m)

@@ -3,24 +3,21 @@
 import numpy as np
 
 from hondo_spec import draws, statistics
-from hondo_spec.areas.randomness import OTHERS, apart
 from hondo_spec.bounds import gamma
-from hondo_spec.property import prop
+from hondo_spec.property import Area, formula, given
+from hondo_spec.randomness import OTHERS, apart, pairs_apart
 from hondo_spec.results import Check, Exact, Holds
 
+prop = Area("AUG", source="slide 2; Goodfellow et al. 2016, section 7.4")
+TRAINING_ONLY = "slide 2; Krizhevsky et al. 2012, section 4.1"
 IMAGES = draws.integers(4, 5, 6, 2)
 
 
-@prop(
-    "AUG-01",
-    "X M",
-    "a horizontal flip mirrors the width, and twice is the identity; so are four quarter turns",
-    formula=r"F^2 = 1,\quad T^4 = 1",
-    source="slide 2; Goodfellow et al. 2016, section 7.4",
-    symbols="random_flip rotate random_quarter_turn",
-    images=IMAGES,
-)
-def _aug_01(flip, quarter_turn=None, *, images):
+@prop(1, "must", "exact", symbols="random_flip rotate random_quarter_turn")
+@formula(r"F^2 = 1,\quad T^4 = 1")
+@given(images=IMAGES)
+def flips_and_turns_are_undone(flip, quarter_turn=None, *, images):
+    """a horizontal flip mirrors the width, and twice is the identity; so are four quarter turns"""
     mirrored = np.asarray(flip(images))
     yield Exact("mirrored", mirrored, images[:, :, ::-1])
     yield Exact("twice", flip(mirrored), images)
@@ -31,30 +28,27 @@ def _aug_01(flip, quarter_turn=None, *, images):
             yield Exact(f"{turns} quarter turns", turned, np.rot90(square, turns, axes=(1, 2)))
 
 
-def _images(count, height, width, channels=2):
+def _images(
+    count: int, height: int, width: int, channels: int = 2
+) -> tuple[np.ndarray, np.ndarray]:
     """Images of unlike pixels and what is added for each of them: the first 64 are unlike too."""
     place = np.arange(height * width * channels, dtype=np.float32)
     own = place.size * (np.arange(count, dtype=np.float32) % 64)[:, None, None, None]
     return place.reshape(height, width, channels) + own, own
 
 
-def _flipped(new, images):
+def _flipped(new: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which of the images are mirrored, and what they all are if none is anything else."""
     mirrored = images[:, :, ::-1]
     flipped = np.all(new == mirrored, axis=(1, 2, 3))
     return flipped, np.where(flipped[:, None, None, None], mirrored, images)
 
 
-@prop(
-    "AUG-02",
-    "X M",
-    "a label stays with its image, which is that of before or its mirror",
-    formula=r"(x_e, y_e) \mapsto (T_e x_e, y_e)",
-    source="slide 2; Goodfellow et al. 2016, section 7.4",
-    symbols="on_images compose",
-    seed=draws.seeds,
-)
-def _aug_02(augment, *, seed):
+@prop(2, "must", "exact", symbols="on_images compose")
+@formula(r"(x_e, y_e) \mapsto (T_e x_e, y_e)")
+@given(seed=draws.seeds)
+def label_stays_with_its_image(augment, *, seed):
+    """a label stays with its image, which is that of before or its mirror"""
     labels = np.arange(64, dtype=np.float32)
     images, _ = _images(64, 3, 4)
     new_images, new_labels = map(np.asarray, augment(seed, images, labels))
@@ -65,16 +59,11 @@ def _aug_02(augment, *, seed):
     yield Holds("some are flipped, not all", 0 < np.sum(flipped) < 64, flipped)
 
 
-@prop(
-    "AUG-03",
-    "S M",
-    "every example is flipped left to right by a coin of its own",
-    formula=r"\text{flipped}_e \sim \mathrm{Bernoulli}(\tfrac12)",
-    source="slide 2",
-    symbols="random_flip",
-    seed=(0, 1),
-)
-def _aug_03(random_flip, samples, *, seed):
+@prop(3, "must", "statistical", source="slide 2", symbols="random_flip")
+@formula(r"\text{flipped}_e \sim \mathrm{Bernoulli}(\tfrac12)")
+@given(seed=(0, 1))
+def flips_are_fair_coins(random_flip, samples, *, seed):
+    """every example is flipped left to right by a coin of its own"""
     images, _ = _images(samples // 16 // 6 * 6, 3, 4)
     new = np.asarray(random_flip(seed, images))
     first, want = _flipped(new, images)
@@ -86,51 +75,38 @@ def _aug_03(random_flip, samples, *, seed):
         yield statistics.agreement(f"seed {other} on", first, second, 0.5, effect=0.05)
 
 
-@prop(
-    "AUG-04",
-    "S M",
-    "a crop is a window of the image, at every offset alike",
-    formula=r"P(\text{offset} = k) = \frac{1}{H-h+1}",
-    source="slide 2",
-    symbols="random_crop",
-    seed=(0, 1),
-)
-def _aug_04(random_crop, samples, *, seed):
-    size, (height, width) = 5, (8, 10)
-    images, own = _images(samples // 16 // 6 * 6, height, width)
-    crops = np.asarray(random_crop(seed, images, size))
-    corner = ((crops[:, 0, 0, 0] - own[:, 0, 0, 0]) // 2).astype(int)
-    offsets = {"rows": (corner // width, height), "columns": (corner % width, width)}
-    window = images[0, :size, :size]
-    yield Exact("window", crops, window + 2 * corner[:, None, None, None] + own)
-    for axis, (offset, length) in offsets.items():
-        for k in range(places := length - size + 1):
+@prop(4, "must", "statistical", source="slide 2", symbols="random_crop")
+@formula(r"P(\text{offset} = k) = \frac{1}{H-h+1}")
+@given(seed=(0, 1))
+def crops_come_at_every_offset(random_crop, samples, *, seed):
+    """a crop is a window of the image, at every offset alike"""
+    # Four rows and six columns at which a window of 5 by 5 pixels may begin.
+    images, own = _images(samples // 16 // 6 * 6, 8, 10)
+    crops = np.asarray(random_crop(seed, images, 5))
+    corner = ((crops - own)[:, 0, 0, 0] // 2).astype(int)
+    row, column = corner // 10, corner % 10
+    yield Exact("window", crops, images[0, :5, :5] + 2 * corner[:, None, None, None] + own)
+    for axis, offset, places in (("rows", row, 4), ("columns", column, 6)):
+        for k in range(places):
             hits = np.sum(offset == k)
             yield statistics.binomial(f"{axis}, offset {k}", hits, corner.size, 1 / places, 0.05)
     # An offset of its own for each axis, each image and each seed.
-    pairs = {"rows and columns": (corner // width, corner % width, 1 / 6)}
+    pairs = {"rows and columns": (row, column, 1 / 6)}
     for lag in (1, corner.size // 3, corner.size // 2):
-        first = np.arange(corner.size - lag)
-        first = first[first // lag % 2 == 0]
-        pairs[f"{lag} apart"] = (corner[first], corner[first + lag], 1 / 24)
+        pairs[f"{lag} apart"] = (*pairs_apart(corner, lag), 1 / 24)
     for other in OTHERS:
-        anew = np.asarray(random_crop(seed + other, images, size))[:, 0, 0, 0] - own[:, 0, 0, 0]
-        pairs[f"seed {other} on"] = (corner, anew // 2, 1 / 24)
+        anew = (random_crop(seed + other, images, 5) - own)[:, 0, 0, 0] // 2
+        pairs[f"seed {other} on"] = (corner, anew, 1 / 24)
     for what, (one, two, chance) in pairs.items():
         hits = np.sum(one == two)
         yield statistics.binomial(what, hits, one.size, chance, effect=min(0.05, chance))
 
 
-@prop(
-    "AUG-05",
-    "B M",
-    "mixup mixes images and labels by the same weight and partner, which the seed decides",
-    formula=r"\tilde x = \lambda x + (1-\lambda)x',\ \tilde y = \lambda y + (1-\lambda)y'",
-    source="slide 2; Zhang et al. 2018, equation 1",
-    symbols="mixup",
-    seed=(0, 1, 2),
-)
-def _aug_05(mixup, *, seed):
+@prop(5, "must", "bound", source="slide 2; Zhang et al. 2018, equation 1", symbols="mixup")
+@formula(r"\tilde x = \lambda x + (1-\lambda)x',\ \tilde y = \lambda y + (1-\lambda)y'")
+@given(seed=(0, 1, 2))
+def mixup_mixes_images_and_labels_alike(mixup, *, seed):
+    """mixup mixes images and labels by the same weight and partner, which the seed decides"""
     labels = np.eye(4, dtype=np.float32)
     pixels = draws.single([[1, 2], [3, 4]])[..., None]
     images, largest, answers = pixels * labels[:, None, None, :], [], set()
@@ -149,17 +125,9 @@ def _aug_05(mixup, *, seed):
     yield Holds("the seed decides", len(answers) > 1, largest)
 
 
-@prop(
-    "AUG-06",
-    "X M",
-    "a run that augments evaluates the images as they are",
-    formula=r"x \mapsto x",
-    source="slide 2; Krizhevsky et al. 2012, section 4.1",
-    symbols="fit evaluate on_images",
-    images=IMAGES,
-)
-def _aug_06(evaluation_view, *, images):
+@prop(6, "must", "exact", source=TRAINING_ONLY, symbols="fit evaluate on_images")
+@formula(r"x \mapsto x")
+@given(images=IMAGES)
+def evaluation_sees_images_as_they_are(evaluation_view, *, images):
+    """a run that augments evaluates the images as they are"""
     return Exact("images", evaluation_view(images), images)
-
-
-PROPERTIES = (_aug_01, _aug_02, _aug_03, _aug_04, _aug_05, _aug_06)

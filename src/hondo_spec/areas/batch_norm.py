@@ -1,22 +1,21 @@
 """BNT: batch normalization in training (slide 17)."""
 
 import math
-from fractions import Fraction
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
 from hondo_spec import draws
-from hondo_spec.bounds import GRID, TINY, U32, UNITS, gamma, standard
-from hondo_spec.property import prop
+from hondo_spec.bounds import GRID, U32, gamma, moment_slack, rounded, standard
+from hondo_spec.property import Area, formula, given
 from hondo_spec.results import Check, Exact, Holds
 from hondo_spec.target import Operation
 
 ALGORITHM = "slide 17; Ioffe & Szegedy 2015, algorithm 1"
-RUNNING = "slide 18; Ioffe & Szegedy 2015, section 3.1"
-POPULATION = "slide 18; Ioffe & Szegedy 2015, algorithm 2"
+prop = Area("BNT", source=ALGORITHM, symbols="batch_norm")
 EPS = 2.0**-10
-SYMBOLS = "batch_norm"
+EPSILONS = (1e-5, 1e-3, 0.5)
+COLUMNS = draws.columns(kappas=(0.0, 1e2))
 
 
 def affine(features: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -26,169 +25,115 @@ def affine(features: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return scale.astype(np.float32), rng.normal(size=features).astype(np.float32)
 
 
-def plain(
-    batch_norm: Operation, x: np.ndarray, epsilon: float = EPS, decay: float = 0.9
+def trained(
+    batch_norm: Operation, x: np.ndarray, scale: np.ndarray, bias: np.ndarray, epsilon: float = EPS
 ) -> np.ndarray:
-    """The training output with γ = 1 and β = 0, from neutral statistics."""
-    zero, one = np.zeros(x.shape[-1], np.float32), np.ones(x.shape[-1], np.float32)
-    return np.asarray(batch_norm(x, zero, one, one, zero, decay, epsilon)[0])
+    """The training output, from neutral statistics."""
+    zero = np.zeros_like(bias)
+    return np.asarray(batch_norm(x, zero, zero + 1, scale, bias, 0.9, epsilon)[0])
 
 
-def running(
-    batch_norm: Operation, conventions: Any, x: Any, mean: Any, var: Any, decay: float
-) -> Any:
-    """The new statistics, with the declared weight put on the old value."""
-    weight = decay if conventions.get("decay", "old") == "old" else 1 - decay
-    one = np.ones_like(mean)
+def plain(batch_norm: Operation, x: np.ndarray, epsilon: float = EPS) -> np.ndarray:
+    """The same with γ = 1 and β = 0."""
+    zero = np.zeros(x.shape[-1], np.float32)
+    return trained(batch_norm, x, zero + 1, zero, epsilon)
+
+
+def declared_weight(conventions: Mapping[str, str], decay: float) -> float:
+    """The argument that puts the weight `decay` on the old statistics."""
+    return decay if conventions.get("decay", "old") == "old" else 1 - decay
+
+
+def new_statistics(
+    batch_norm: Operation, conventions: Mapping[str, str], x: np.ndarray,
+    mean: np.ndarray, var: np.ndarray, decay: float,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """The running mean and variance after a batch."""
+    one, weight = np.ones_like(mean), declared_weight(conventions, decay)
     return batch_norm(x, mean, var, one, 0 * one, weight, EPS)[1:]
 
 
-def claimed(conventions: Any, var: Any, m: int) -> Any:
+def claimed(conventions: Mapping[str, str], var: np.ndarray, m: int) -> np.ndarray:
     """The variance that goes into the running one."""
     return var * (m / (m - 1) if conventions.get("running_variance") == "unbiased" else 1.0)
 
 
-def moment_slack(x: Any, m: int) -> tuple[np.ndarray, np.ndarray]:
-    """What mean and variance of m examples may be off by, over every axis but the last.
-
-    δμ = γ_m max|x|; δv = γ_{m+4} v + δμ² in two passes, and δμ √v more where means are updated or
-    merged (Chan, Golub & LeVeque 1983, table 1). One pass loses κ² u v, where this has m κ u v.
-    """
-    x = np.float64(x).reshape(-1, np.shape(x)[-1])
-    var, shift = np.var(x, axis=0), gamma(m) * np.max(np.abs(x), axis=0)
-    return shift, gamma(m + 4) * var + shift**2 + shift * np.sqrt(var) + TINY
-
-
-def rounded(want: Any, bound: Any, dtype: str) -> Any:
-    """The bound of a result in that dtype: below 2^-14 the numbers of float16 are 2^-24 apart."""
-    return bound if dtype == "float32" else bound + UNITS[dtype] * (np.abs(want) + bound) + U32
-
-
-@prop(
-    "BNT-01",
-    "B M",
-    "the batch mean of x̂ is 0",
-    formula=r"\tfrac1m\sum_i \hat x_i = 0",
-    source=ALGORITHM,
-    symbols=SYMBOLS,
-    x=draws.columns(kappas=(0.0, 1e2)),
-)
-def _bnt_01(batch_norm, *, x):
+@prop(1, "must", "bound")
+@formula(r"\tfrac1m\sum_i \hat x_i = 0")
+@given(x=COLUMNS)
+def normalized_mean_is_zero(batch_norm, *, x):
+    """the batch mean of x̂ is 0"""
     got = np.mean(np.float64(plain(batch_norm, x)), axis=0)
     bound = np.mean(standard(x, EPS).bound, axis=0) + U32
     return Check("mean of x̂", got, np.zeros_like(got), bound)
 
 
-@prop(
-    "BNT-02",
-    "B M",
-    "the batch variance of x̂ is v/(v + ε), which is not 1",
-    formula=r"\tfrac1m\sum_i \hat x_i^2 = \frac{v}{v+\varepsilon}",
-    source=ALGORITHM,
-    symbols=SYMBOLS,
-    x=draws.columns(kappas=(0.0, 1e2)),
-    epsilon=(1e-5, 1e-3, 0.5),
-)
-def _bnt_02(batch_norm, *, x, epsilon):
+@prop(2, "must", "bound")
+@formula(r"\tfrac1m\sum_i \hat x_i^2 = \frac{v}{v+\varepsilon}")
+@given(x=COLUMNS, epsilon=EPSILONS)
+def normalized_variance_is_below_one(batch_norm, *, x, epsilon):
+    """the batch variance of x̂ is v/(v + ε), which is not 1"""
     s = standard(x, epsilon)
     got = np.var(np.float64(plain(batch_norm, x, epsilon)), axis=0)
     want = (s.var / (s.var + float(np.float32(epsilon))))[0]
-    slack = s.bound + U32 * np.abs(s.xhat)
-    bound = np.mean(2 * np.abs(s.xhat) * slack + slack**2, axis=0)
-    return Check("variance of x̂", got, want, bound + np.mean(slack, axis=0) ** 2)
+    bound = np.mean(2 * np.abs(s.xhat) * s.slack + s.slack**2, axis=0)
+    return Check("variance of x̂", got, want, bound + np.mean(s.slack, axis=0) ** 2)
 
 
-@prop(
-    "BNT-03",
-    "B M",
-    "every entry is (x − μ)/√(v + ε)",
-    formula=r"\hat x_i = \frac{x_i - \mu}{\sqrt{v + \varepsilon}}",
-    source=ALGORITHM,
-    symbols=SYMBOLS,
-    x=draws.columns(kappas=(0.0, 1e2)),
-    epsilon=(1e-5, 1e-3, 0.5),
-)
-def _bnt_03(batch_norm, *, x, epsilon):
+@prop(3, "must", "bound")
+@formula(r"\hat x_i = \frac{x_i - \mu}{\sqrt{v + \varepsilon}}")
+@given(x=COLUMNS, epsilon=EPSILONS)
+def entries_are_standardized(batch_norm, *, x, epsilon):
+    """every entry is (x − μ)/√(v + ε)"""
     s = standard(x, epsilon)
-    return Check("x̂", plain(batch_norm, x, epsilon), s.xhat, s.bound + U32 * np.abs(s.xhat))
+    return Check("x̂", plain(batch_norm, x, epsilon), s.xhat, s.slack)
 
 
-@prop(
-    "BNT-04",
-    "B M",
-    "scale and bias come after the normalization",
-    formula=r"y = \gamma\hat x + \beta",
-    source=ALGORITHM,
-    symbols=SYMBOLS,
-    x=draws.columns(kappas=(0.0, 1e2)),
-    seed=draws.seeds,
-)
-def _bnt_04(batch_norm, *, x, seed):
+@prop(4, "must", "bound")
+@formula(r"y = \gamma\hat x + \beta")
+@given(x=COLUMNS, seed=draws.seeds)
+def scale_and_bias_come_last(batch_norm, *, x, seed):
+    """scale and bias come after the normalization"""
     scale, bias = affine(x.shape[-1], seed)
-    zero, one = np.zeros_like(bias), np.ones_like(bias)
-    y = batch_norm(x, zero, one, scale, bias, 0.9, EPS)[0]
-    s = standard(x, EPS)
-    want = np.float64(scale) * s.xhat + np.float64(bias)
-    bound = np.abs(scale) * s.bound + gamma(4) * (np.abs(scale * s.xhat) + np.abs(bias))
-    return Check("y", y, want, bound)
+    want, bound = standard(x, EPS).affine(scale, bias)
+    return Check("y", trained(batch_norm, x, scale, bias), want, bound)
 
 
-@prop(
-    "BNT-05",
-    "B M",
-    "on integers the exported statistics are those of fractions, but for what updating them rounds",
-    formula=r"\mu = \tfrac1m\sum_i x_i,\quad v = \tfrac1m\sum_i (x_i-\mu)^2",
-    source=ALGORITHM,
-    symbols="batch_moments",
-    x=draws.lattice(),
-)
-def _bnt_05(batch_moments, *, x):
-    exact = [[Fraction(int(value)) for value in column] for column in x.T]
-    means = [sum(column) / len(column) for column in exact]
-    variances = [
-        sum((value - mu) ** 2 for value in column) / len(column)
-        for column, mu in zip(exact, means, strict=True)
-    ]
-    mean, var = np.array([float(mu) for mu in means]), np.array([float(v) for v in variances])
+@prop(5, "must", "bound", symbols="batch_moments")
+@formula(r"\mu = \tfrac1m\sum_i x_i,\quad v = \tfrac1m\sum_i (x_i-\mu)^2")
+@given(x=draws.lattice())
+def exported_statistics_are_those_of_fractions(batch_moments, *, x):
+    """on integers the exported statistics are those of fractions, but for
+    what updating them rounds
+    """
+    # Sixteenths and their squares: exact in float64.
+    mean, var = np.mean(np.float64(x), axis=0), np.var(np.float64(x), axis=0)
+    shift, spread = moment_slack(x, 16)
     for what, shape in (("", (16, 3)), (" of pixels", (2, 2, 4, 3)), (" of words", (4, 4, 3))):
         got = batch_moments(x.reshape(shape))
-        first, second = moment_slack(x, 16)
-        yield Check(f"μ{what}", got[0], mean, first, 1.0)
-        yield Check(f"v{what}", got[1], var, second, 1.0)
+        yield Check(f"μ{what}", got[0], mean, shift, 1.0)
+        yield Check(f"v{what}", got[1], var, spread, 1.0)
     # Integers still, on which the difference of two means of squares is not exact.
     far = x + np.float32(2**12)
     yield Check("v far out", batch_moments(far)[1], var, moment_slack(far, 16)[1], 1.0)
 
 
-@prop(
-    "BNT-06",
-    "B M",
-    "x̂ follows the sign of a scale, and nothing of an offset",
-    formula=r"\mathrm{BN}_\varepsilon(ax+b) = \operatorname{sgn}a\mathrm{BN}_{\varepsilon/a^2}(x)",
-    source=ALGORITHM,
-    symbols=SYMBOLS,
-    x=draws.lattice(),
-    a=(-4.0, -1.0, 0.5, 8.0),
-    b=(0.0, 3.0, -16.0),
-)
-def _bnt_06(batch_norm, *, x, a, b):
+@prop(6, "must", "bound")
+@formula(r"\mathrm{BN}_\varepsilon(ax+b) = \operatorname{sgn}a\mathrm{BN}_{\varepsilon/a^2}(x)")
+@given(x=draws.lattice(), a=(-4.0, -1.0, 0.5, 8.0), b=(0.0, 3.0, -16.0))
+def sign_of_a_scale_is_followed_and_no_offset(batch_norm, *, x, a, b):
+    """x̂ follows the sign of a scale, and nothing of an offset"""
     moved = plain(batch_norm, (a * x + b).astype(np.float32), EPS)
     still = np.sign(a) * plain(batch_norm, x, EPS / a**2)
     s = standard(x, EPS / a**2)
     return Check("BN(ax+b)", moved, still, 2 * (s.bound + 4 * U32 * (np.abs(s.xhat) + abs(b / a))))
 
 
-@prop(
-    "BNT-07",
-    "B M",
-    "a constant column gives 0 but for what is rounded at its level, and is finite everywhere",
-    formula=r"v = 0 \Rightarrow \hat x = 0",
-    source=ALGORITHM,
-    symbols=SYMBOLS,
-    value=(0.0, 1.0, -3.0, 64.0, 1.1, -3.7e4, 1e10, 1e-20),
-    epsilon=(1e-5, 1e-3),
-)
-def _bnt_07(batch_norm, batch_norm_gradient=None, *, value, epsilon):
+@prop(7, "must", "bound")
+@formula(r"v = 0 \Rightarrow \hat x = 0")
+@given(value=(0.0, 1.0, -3.0, 64.0, 1.1, -3.7e4, 1e10, 1e-20), epsilon=(1e-5, 1e-3))
+def constant_column_gives_zero(batch_norm, batch_norm_gradient=None, *, value, epsilon):
+    """a constant column gives 0 but for what is rounded at its level, and is finite everywhere"""
     x = np.full((64, 2), value, np.float32)
     xhat = plain(batch_norm, x, epsilon)
     yield Holds("finite", np.isfinite(xhat), xhat)
@@ -202,39 +147,24 @@ def _bnt_07(batch_norm, batch_norm_gradient=None, *, value, epsilon):
         yield Check("x̂", xhat, np.zeros((64, 2)), grain, 1.0)
 
 
-@prop(
-    "BNT-08",
-    "B s",
-    "the variance is as accurate as two passes make it, at |mean|/std up to 1e4",
-    formula=r"|\hat x' - \hat x| \le \tfrac{\delta\mu}{s}(1+q) + |\hat x|(q+2u) + 2u|\mu|/s",
-    source="slide 17; Chan, Golub & LeVeque 1983",
-    symbols=SYMBOLS,
-    kappa=(1e2, 1e3, 1e4),
-    spread=(2.0**-6, 1.0, 8.0),
-    seed=(0, 1, 2),
-)
-def _bnt_08(batch_norm, *, kappa, spread, seed):
-    z = np.random.default_rng(seed).normal(size=(64, 4))
-    x = (spread * (z + kappa)).astype(np.float32)
-    epsilon = GRID * spread**2
+@prop(8, "should", "bound", source="slide 17; Chan, Golub & LeVeque 1983")
+@formula(r"|\hat x' - \hat x| \le \tfrac{\delta\mu}{s}(1+q) + |\hat x|(q+2u) + 2u|\mu|/s")
+@given(kappa=(1e2, 1e3, 1e4), spread=(2.0**-6, 1.0, 8.0), seed=(0, 1, 2))
+def variance_is_as_accurate_as_two_passes(batch_norm, *, kappa, spread, seed):
+    """the variance is as accurate as two passes make it, at |mean|/std up to 1e4"""
+    x, epsilon = draws.normal(seed, (64, 4), kappa, spread), GRID * spread**2
     s = standard(x, epsilon)
-    return Check("x̂", plain(batch_norm, x, epsilon), s.xhat, s.bound + U32 * np.abs(s.xhat))
+    return Check("x̂", plain(batch_norm, x, epsilon), s.xhat, s.slack)
 
 
-@prop(
-    "BNT-09",
-    "B M",
-    "a batch of one gives β with gradient 0, and no variance that is called unbiased",
-    formula=r"m = 1 \Rightarrow y = \beta,\ g_x = 0",
-    source=ALGORITHM,
-    symbols=SYMBOLS,
-    x=draws.floats(1, 3),
-)
-def _bnt_09(batch_norm, conventions, batch_norm_gradient=None, *, x):
+@prop(9, "must", "bound")
+@formula(r"m = 1 \Rightarrow y = \beta,\ g_x = 0")
+@given(x=draws.floats(1, 3))
+def batch_of_one_gives_the_bias(batch_norm, conventions, batch_norm_gradient=None, *, x):
+    """a batch of one gives β with gradient 0, and no variance that is called unbiased"""
     scale, bias = affine(3)
-    mean, var = np.zeros_like(bias), np.full_like(bias, 2)
-    decay = 0.75 if conventions.get("decay", "old") == "old" else 0.25
-    y, *new = batch_norm(x, mean, var, scale, bias, decay, EPS)
+    zero, weight = np.zeros_like(bias), declared_weight(conventions, 0.75)
+    y, *new = batch_norm(x, zero, zero + 2, scale, bias, weight, EPS)
     # As xc + (β − μc) with c = γ/√ε.
     grain = gamma(3) * (np.abs(scale * x) / math.sqrt(EPS) + np.abs(bias))
     yield Check("y", y, bias[None], grain, 1.0)
@@ -248,56 +178,42 @@ def _bnt_09(batch_norm, conventions, batch_norm_gradient=None, *, x):
         yield Check("gradient", got, 0 * x, slack, 1.0)
 
 
-@prop(
-    "BNT-10",
-    "X M",
-    "channels do not see each other; every axis but the last is batch",
-    formula=r"\partial y_{\cdot j} / \partial x_{\cdot k} = 0,\ j \ne k",
-    source=ALGORITHM,
-    symbols=SYMBOLS,
-    x=draws.normals(4, 4, 4, 3),
-    channel=(0, 1, 2),
-)
-def _bnt_10(batch_norm, *, x, channel):
+@prop(10, "must", "exact")
+@formula(r"\partial y_{\cdot j} / \partial x_{\cdot k} = 0,\ j \ne k")
+@given(x=draws.normals(4, 4, 4, 3), channel=(0, 1, 2))
+def channels_do_not_see_each_other(batch_norm, *, x, channel):
+    """channels do not see each other; every axis but the last is batch"""
     changed = x.copy()
     changed[..., channel] *= -3
     others = [k for k in range(3) if k != channel]
     first, second = plain(batch_norm, x), plain(batch_norm, changed)
     yield Exact("other channels", second[..., others], first[..., others])
-    s = standard(x, EPS, axes=(0, 1, 2))
-    yield Check("over space", first, s.xhat, s.bound + U32 * np.abs(s.xhat))
-    words, shape = plain(batch_norm, x.reshape(4, 16, 3)), (4, 16, 3)
-    bound = (s.bound + U32 * np.abs(s.xhat)).reshape(shape)
-    yield Check("over time", words, s.xhat.reshape(shape), bound)
-    permuted = plain(batch_norm, x[[2, 0, 3, 1]])
-    bound = 2 * (s.bound + U32 * np.abs(s.xhat))[[2, 0, 3, 1]]
-    yield Check("permuted batch", permuted, first[[2, 0, 3, 1]], bound)
+    s, shape, order = standard(x, EPS, axes=(0, 1, 2)), (4, 16, 3), [2, 0, 3, 1]
+    yield Check("over space", first, s.xhat, s.slack)
+    words = plain(batch_norm, x.reshape(shape))
+    yield Check("over time", words, s.xhat.reshape(shape), s.slack.reshape(shape))
+    yield Check("permuted batch", plain(batch_norm, x[order]), first[order], 2 * s.slack[order])
 
 
-def _through(x, g, scale):
+def _through(
+    x: np.ndarray, g: np.ndarray, scale: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, float]:
     """The gradient in x, what it may be off by, and its size."""
-    s, g = standard(x, EPS), np.float64(g)
+    s, g = standard(x, EPS), draws.double(g)
     sizes = np.abs(g) + np.mean(np.abs(g), 0) + np.abs(s.xhat) * np.mean(np.abs(g * s.xhat), 0)
     slack = (s.inverse + gamma(len(x) + 9)) * sizes
     # (x̂ + δ) mean(g (x̂ + δ)); line by line, an error goes through the mean and the variance: twice.
     slack += s.bound * np.mean(np.abs(g * s.xhat), 0)
     slack += (np.abs(s.xhat) + s.bound) * np.mean(np.abs(g) * s.bound, 0)
     want = scale / s.root * (g - np.mean(g, axis=0) - s.xhat * np.mean(g * s.xhat, axis=0))
-    return want, 2 * np.abs(scale) / s.root * slack, np.max(np.abs(g * scale / s.root))
+    return want, 2 * np.abs(scale) / s.root * slack, float(np.max(np.abs(g * scale / s.root)))
 
 
-@prop(
-    "BNT-11",
-    "B M",
-    "the gradient goes through mean and variance",
-    formula=r"g_x = \tfrac{\gamma}{s}(g - \overline{g} - \hat x\,\overline{g\hat x})",
-    source="slide 18; Ioffe & Szegedy 2015, section 3",
-    symbols=SYMBOLS,
-    x=draws.normals(64, 4),
-    g=draws.normals(64, 4),
-    kappa=(0.0, 1e3, 1e4),
-)
-def _bnt_11(batch_norm_gradient, *, x, g, kappa):
+@prop(11, "must", "bound", source="slide 18; Ioffe & Szegedy 2015, section 3")
+@formula(r"g_x = \tfrac{\gamma}{s}(g - \overline{g} - \hat x\,\overline{g\hat x})")
+@given(x=draws.normals(64, 4), g=draws.normals(64, 4), kappa=(0.0, 1e3, 1e4))
+def gradient_goes_through_the_statistics(batch_norm_gradient, *, x, g, kappa):
+    """the gradient goes through mean and variance"""
     scale, bias = affine(4)
     x = x + np.float32(kappa)
     want, bound, size = _through(x, g, scale)
@@ -307,33 +223,17 @@ def _bnt_11(batch_norm_gradient, *, x, g, kappa):
     yield Check("gx of pixels", got, want.reshape(pixels), bound.reshape(pixels), size)
 
 
-@prop(
-    "BNT-12",
-    "B s",
-    "half-precision inputs are summed in at least float32, and γ, β and the statistics stay so",
-    formula=r"|y' - y| \le \text{bound}(u_{32}) + u_{16}|y|",
-    source=ALGORITHM,
-    symbols=SYMBOLS,
-    seed=(0, 1, 2, 3),
-    offset=(0.0, 8.0),
-    dtype=draws.HALVES,
-)
-def _bnt_12(batch_norm, conventions, *, seed, offset, dtype):
+@prop(12, "should", "bound")
+@formula(r"|y' - y| \le \text{bound}(u_{32}) + u_{16}|y|")
+@given(seed=(0, 1, 2, 3), offset=(0.0, 8.0), dtype=draws.HALVES)
+def half_precision_is_summed_in_single(batch_norm, conventions, *, seed, offset, dtype):
+    """half-precision inputs are summed in at least float32, and γ, β and the statistics stay so"""
     x = (np.random.default_rng(seed).normal(size=(256, 3)) + offset).astype(dtype)
-    (scale, bias), s = affine(3, seed), standard(x, EPS)
-    zero, one = np.zeros(3, np.float32), np.ones(3, np.float32)
-    y = np.asarray(batch_norm(x, zero, one, scale, bias, 0.9, EPS)[0]).astype(np.float64)
-    want = np.float64(scale) * s.xhat + np.float64(bias)
-    bound = np.abs(scale) * s.bound + gamma(4) * (np.abs(scale * s.xhat) + np.abs(bias))
-    yield Check("y", y, want, rounded(want, bound, dtype))
-    mean, var = running(batch_norm, conventions, x, zero, one, 0.0)
+    (scale, bias), s, zero = affine(3, seed), standard(x, EPS), np.zeros(3, np.float32)
+    want, bound = s.affine(scale, bias)
+    yield Check("y", trained(batch_norm, x, scale, bias), want, rounded(want, bound, dtype))
+    mean, var = new_statistics(batch_norm, conventions, x, zero, zero + 1, 0.0)
     shift, spread = moment_slack(x, 256)
     yield Check("mean", mean, s.mean[0], shift, 1.0)
     want = claimed(conventions, s.var[0], 256)
     yield Check("variance", var, want, 2 * spread + gamma(8) * want)
-
-
-PROPERTIES = (
-    _bnt_01, _bnt_02, _bnt_03, _bnt_04, _bnt_05, _bnt_06, _bnt_07, _bnt_08, _bnt_09, _bnt_10,
-    _bnt_11, _bnt_12,
-)  # fmt: skip

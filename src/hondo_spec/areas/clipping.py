@@ -1,118 +1,90 @@
 """CLP: gradient clipping (slide 11)."""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
 from hondo_spec import draws
 from hondo_spec.bounds import GRID, UNITS, gamma
-from hondo_spec.property import prop
-from hondo_spec.results import Check, Exact, Holds, refused
+from hondo_spec.property import Area, formula, given
+from hondo_spec.results import Check, Exact, Holds, exact_leaves, refused
 
 SOURCE = "slide 11; Pascanu, Mikolov and Bengio 2013, algorithm 1"
+BY_VALUE = "slide 11; Goodfellow et al. 2016, section 10.11.1"
+prop = Area("CLP", source=SOURCE, symbols="clip_by_global_norm")
 LIMITS = (0.25, 1.0, 1e10)
+NOT_FINITE = (math.inf, -math.inf, math.nan)
 TINY = draws.TREE_SIZE * float(np.finfo(np.float32).tiny)
 BOUND = gamma(draws.TREE_SIZE + 5)
 
 
-def _flushed(limit) -> float:
+def _flushed(limit: float) -> float:
     """What is lost where code flushes numbers below the smallest normal one, in every entry."""
     return TINY * max(limit, 1.0)
 
 
-def _norm(tree) -> float:
-    return math.sqrt(sum(float(np.sum(np.float64(leaf) ** 2)) for leaf in tree.values()))
+def norm(tree: Mapping[str, np.ndarray]) -> float:
+    """The root of the sum of all squares, in float64."""
+    return math.sqrt(sum(float(np.sum(draws.double(leaf) ** 2)) for leaf in tree.values()))
 
 
-def _flat(tree) -> np.ndarray:
-    return np.concatenate([np.ravel(np.float64(tree[name])) for name in sorted(tree)])
+def _flat(tree: Mapping[str, np.ndarray]) -> np.ndarray:
+    return np.concatenate([np.ravel(draws.double(tree[name])) for name in sorted(tree)])
 
 
-@prop(
-    "CLP-01",
-    "X M",
-    "clipping by value clamps every entry; it is idempotent and odd; what is not finite is clamped "
-    "too, with NaN left as it is, or follows the declared policy",
-    formula=r"g' = \min(\max(g, -c), c)",
-    source="slide 11; Goodfellow et al. 2016, section 10.11.1",
-    symbols="clip_by_value",
-    tree=draws.trees(),
-    limit=(0.0, *LIMITS),
-)
-def _clp_01(clip_by_value, conventions, *, tree, limit):
-    clipped = clip_by_value(tree, limit)
-    for name, leaf in tree.items():
-        yield Exact(name, clipped[name], np.clip(leaf, -np.float32(limit), np.float32(limit)))
-    again = clip_by_value(clipped, limit)
+@prop(1, "must", "exact", source=BY_VALUE, symbols="clip_by_value")
+@formula(r"g' = \min(\max(g, -c), c)")
+@given(tree=draws.trees(), limit=(0.0, *LIMITS))
+def clipping_by_value_clamps_every_entry(clip_by_value, conventions, *, tree, limit):
+    """clipping by value clamps every entry; it is idempotent and odd; what is not finite is clamped
+    too, with NaN left as it is, or follows the declared policy
+    """
+    clipped, c = clip_by_value(tree, limit), np.float32(limit)
+    yield from exact_leaves(clipped, {name: np.clip(leaf, -c, c) for name, leaf in tree.items()})
+    yield from exact_leaves(clip_by_value(clipped, limit), clipped, "twice")
     negative = clip_by_value({name: -leaf for name, leaf in tree.items()}, limit)
-    for name in tree:
-        yield Exact("twice", again[name], clipped[name])
-        yield Exact("odd", negative[name], -np.asarray(clipped[name]))
+    yield from exact_leaves(negative, {name: -leaf for name, leaf in clipped.items()}, "odd")
     policy = conventions.get("nonfinite", "propagate")
-    for bad in (math.inf, -math.inf, math.nan):
+    for bad in NOT_FINITE:
         hard = {"a": draws.single([bad, 4.0]), "b": draws.single([-3.0])}
         if not (policy == "error" and refused(clip_by_value, hard, 1.0)):
             yield _clamped(_flat(clip_by_value(hard, 1.0)), bad, policy)
 
 
-def _clamped(got, bad, policy) -> Holds:
+def _clamped(got: np.ndarray, bad: float, policy: str) -> Holds:
     """Whether [bad, 4, −3] is clamped to ±1, or becomes what the policy makes of it."""
-    by_policy = {
-        "propagate": [[bad, 1, -1], [bad, 4, -3]],
-        "zero": [[0, 1, -1]],
-        "skip": [[0, 0, 0]],
-        "error": [],
-    }
+    propagated = [bad, 1, -1], [bad, 4, -3]
+    by_policy = {"propagate": propagated, "zero": [[0, 1, -1]], "skip": [[0, 0, 0]], "error": []}
     right = [np.clip([bad, 4, -3], -1, 1), *by_policy[policy]]
     same = [np.array_equal(got, want, equal_nan=True) for want in right]
     return Holds(f"[{bad}, 4, −3] clamped, or by the policy {policy!r}", any(same), got)
 
 
-@prop(
-    "CLP-02",
-    "B M",
-    "the norm over the whole tree is at most the limit",
-    formula=r"\lVert g'\rVert_2 \le c\,(1 + \gamma_{n+4})",
-    source=SOURCE,
-    symbols="clip_by_global_norm",
-    tree=draws.trees(),
-    limit=(0.0, *LIMITS),
-)
-def _clp_02(clip_by_global_norm, *, tree, limit):
+@prop(2, "must", "bound")
+@formula(r"\lVert g'\rVert_2 \le c\,(1 + \gamma_{n+4})")
+@given(tree=draws.trees(), limit=(0.0, *LIMITS))
+def norm_ends_within_the_limit(clip_by_global_norm, *, tree, limit):
+    """the norm over the whole tree is at most the limit"""
     # That a limit of 0 leaves zeros alone is CLP-06.
-    if limit or _norm(tree) > GRID:
-        reached = _norm(clip_by_global_norm(tree, limit))
+    if limit or norm(tree) > GRID:
+        reached = norm(clip_by_global_norm(tree, limit))
         yield Holds("norm ≤ limit", reached <= limit * (1 + BOUND) + _flushed(limit), reached)
 
 
-@prop(
-    "CLP-03",
-    "X M",
-    "a gradient inside the limit comes back bit for bit",
-    formula=r"\lVert g\rVert_2 < c \Rightarrow g' = g",
-    source=SOURCE,
-    symbols="clip_by_global_norm",
-    tree=draws.trees(),
-    factor=(1.001, 1.5, 10.0),
-)
-def _clp_03(clip_by_global_norm, *, tree, factor):
-    limit = max(_norm(tree), TINY) * factor
-    clipped = clip_by_global_norm(tree, limit)
-    for name in tree:
-        yield Exact(name, clipped[name], tree[name])
+@prop(3, "must", "exact")
+@formula(r"\lVert g\rVert_2 < c \Rightarrow g' = g")
+@given(tree=draws.trees(), factor=(1.001, 1.5, 10.0))
+def small_gradient_is_untouched(clip_by_global_norm, *, tree, factor):
+    """a gradient inside the limit comes back bit for bit"""
+    return exact_leaves(clip_by_global_norm(tree, max(norm(tree), TINY) * factor), tree)
 
 
-@prop(
-    "CLP-04",
-    "B M",
-    "all leaves are scaled by one number in (0, 1]",
-    formula=r"g' = s\,g,\ 0 < s \le 1",
-    source=SOURCE,
-    symbols="clip_by_global_norm",
-    tree=draws.trees(),
-    limit=LIMITS,
-)
-def _clp_04(clip_by_global_norm, *, tree, limit):
+@prop(4, "must", "bound")
+@formula(r"g' = s\,g,\ 0 < s \le 1")
+@given(tree=draws.trees(), limit=LIMITS)
+def leaves_are_scaled_by_one_number(clip_by_global_norm, *, tree, limit):
+    """all leaves are scaled by one number in (0, 1]"""
     before, after = _flat(tree), _flat(clip_by_global_norm(tree, limit))
     largest = np.argmax(np.abs(before))
     scale = after[largest] / before[largest] if before[largest] else 1.0
@@ -123,39 +95,26 @@ def _clp_04(clip_by_global_norm, *, tree, limit):
         yield Check("g'", after, scale * before, bound)
 
 
-@prop(
-    "CLP-05",
-    "B M",
-    "a gradient beyond the limit ends on it",
-    formula=r"\lVert g\rVert_2 > c \Rightarrow \lVert g'\rVert_2 = c",
-    source=SOURCE,
-    symbols="clip_by_global_norm",
-    tree=draws.trees(),
-    factor=(1e-3, 0.3, 0.999),
-)
-def _clp_05(clip_by_global_norm, *, tree, factor):
-    limit = _norm(tree) * factor
+@prop(5, "must", "bound")
+@formula(r"\lVert g\rVert_2 > c \Rightarrow \lVert g'\rVert_2 = c")
+@given(tree=draws.trees(), factor=(1e-3, 0.3, 0.999))
+def large_gradient_ends_on_the_limit(clip_by_global_norm, *, tree, factor):
+    """a gradient beyond the limit ends on it"""
+    limit = norm(tree) * factor
     # What happens where squares underflow is CLP-07.
     if limit > math.sqrt(TINY / gamma(1)):
-        reached = _norm(clip_by_global_norm(tree, limit))
+        reached = norm(clip_by_global_norm(tree, limit))
         yield Check("norm", reached, limit, BOUND * limit + _flushed(limit))
 
 
-@prop(
-    "CLP-06",
-    "X M",
-    "a gradient of zeros stays zero for every limit",
-    formula=r"g = 0 \Rightarrow g' = 0",
-    source=SOURCE,
-    symbols="clip_by_global_norm clip_by_value",
-    limit=(0.0, 1e-30, 1.0),
-)
-def _clp_06(clip_by_global_norm, clip_by_value=None, *, limit):
+@prop(6, "must", "exact", symbols="clip_by_global_norm clip_by_value")
+@formula(r"g = 0 \Rightarrow g' = 0")
+@given(limit=(0.0, 1e-30, 1.0))
+def zeros_stay_zero(clip_by_global_norm, clip_by_value=None, *, limit):
+    """a gradient of zeros stays zero for every limit"""
     tree = {"a": np.zeros(2, np.float32), "b": np.zeros((2, 3), np.float32)}
     for clip in filter(None, (clip_by_global_norm, clip_by_value)):
-        clipped = clip(tree, limit)
-        for name, leaf in tree.items():
-            yield Exact(name, clipped[name], leaf)
+        yield from exact_leaves(clip(tree, limit), tree)
 
 
 HARD = (
@@ -167,37 +126,26 @@ HARD = (
 )
 
 
-@prop(
-    "CLP-07",
-    "B s",
-    "the direction survives where squares over- or underflow",
-    formula=r"g' = c\,g / \lVert g\rVert_2",
-    source=SOURCE,
-    symbols="clip_by_global_norm",
-    case=HARD,
-)
-def _clp_07(clip_by_global_norm, *, case):
+@prop(7, "should", "bound")
+@formula(r"g' = c\,g / \lVert g\rVert_2")
+@given(case=HARD)
+def direction_survives_any_magnitude(clip_by_global_norm, *, case):
+    """the direction survives where squares over- or underflow"""
     dtype, values, limit = case
-    leaf = np.asarray(values, dtype)
-    exact = leaf.astype(np.float64)
-    want = exact * (limit / math.sqrt(float(np.sum(exact**2))))
-    got = np.asarray(clip_by_global_norm({"a": leaf}, limit)["a"])
-    rounding = gamma(exact.size + 6) + 2 * UNITS[dtype]
-    return Check("g'", got.astype(np.float64), want, rounding * np.abs(want))
+    tree = {"a": np.asarray(values, dtype)}
+    want = draws.double(tree["a"]) * (limit / norm(tree))
+    rounding = gamma(want.size + 6) + 2 * UNITS[dtype]
+    return Check("g'", clip_by_global_norm(tree, limit)["a"], want, rounding * np.abs(want))
 
 
-@prop(
-    "CLP-08",
-    "T s",
-    "non-finite gradients follow the declared policy on all leaves",
-    formula=r"\text{propagate: } g' = g;\ \text{zero: 0 for them, the rest clipped};"
-    r"\ \text{skip: } g' = 0;\ \text{error: raises}",
-    source=SOURCE,
-    symbols="clip_by_global_norm nonfinite_leaves",
-    bad=(math.inf, -math.inf, math.nan),
-    limit=(10.0, 1.0),
+@prop(8, "should", "structural", symbols="clip_by_global_norm nonfinite_leaves")
+@formula(
+    r"\text{propagate: } g' = g;\ \text{zero: 0 for them, the rest clipped};"
+    r"\ \text{skip: } g' = 0;\ \text{error: raises}"
 )
-def _clp_08(clip_by_global_norm, conventions, *, bad, limit):
+@given(bad=NOT_FINITE, limit=(10.0, 1.0))
+def nonfinite_gradients_follow_the_policy(clip_by_global_norm, conventions, *, bad, limit):
+    """non-finite gradients follow the declared policy on all leaves"""
     policy = conventions.get("nonfinite", "propagate")
     factor = {"zero": min(1.0, limit / 5), "skip": 0.0}.get(policy, 1.0)
     for place in range(3):
@@ -213,25 +161,15 @@ def _clp_08(clip_by_global_norm, conventions, *, bad, limit):
         yield Check("the others", np.delete(got, place), others, BOUND * others, 1.0)
 
 
-@prop(
-    "CLP-09",
-    "X M",
-    "clipping is homogeneous in powers of two and blind to how the tree is cut",
-    formula=r"\operatorname{clip}(ag, ac) = a\operatorname{clip}(g, c),\ a = 2^k",
-    source=SOURCE,
-    symbols="clip_by_global_norm",
-    values=draws.floats(6),
-    power=(-8, 3, 12),
-)
-def _clp_09(clip_by_global_norm, *, values, power):
+@prop(9, "must", "exact")
+@formula(r"\operatorname{clip}(ag, ac) = a\operatorname{clip}(g, c),\ a = 2^k")
+@given(values=draws.floats(6), power=(-8, 3, 12))
+def clipping_is_homogeneous(clip_by_global_norm, *, values, power):
+    """clipping is homogeneous in powers of two and blind to how the tree is cut"""
     values = np.where(np.abs(values) < GRID, 0, values).astype(np.float32)
     factor = np.float32(2.0**power)
     whole = np.asarray(clip_by_global_norm({"a": values}, 1.0)["a"])
-    scaled = np.asarray(clip_by_global_norm({"a": values * factor}, float(factor))["a"])
+    scaled = clip_by_global_norm({"a": values * factor}, float(factor))["a"]
     yield Exact("a g'", scaled, whole * factor)
-    parts = {"a": values[:2], "b": values[2:].reshape(2, 2)}
-    cut = _flat(clip_by_global_norm(parts, 1.0))
+    cut = _flat(clip_by_global_norm({"a": values[:2], "b": values[2:].reshape(2, 2)}, 1.0))
     yield Check("cut", cut, whole, 2 * gamma(10) * np.abs(whole) + TINY)
-
-
-PROPERTIES = (_clp_01, _clp_02, _clp_03, _clp_04, _clp_05, _clp_06, _clp_07, _clp_08, _clp_09)

@@ -7,49 +7,33 @@ import numpy as np
 from hondo_spec import draws
 from hondo_spec.areas.batch_norm import EPS
 from hondo_spec.bounds import TINY, gamma, standard, ulps
-from hondo_spec.property import prop
+from hondo_spec.property import Area, formula, given
 from hondo_spec.results import Check, Exact, Holds
 
-BAD = {
-    "keep_prob": (-0.1, 1.1, np.nan),
-    "strength": (-1.0, np.nan),
-    "epsilon": (0.0, -1.0, np.nan),
-    "patience": (0, -3),
-    "limit": (-1.0, np.nan),
-    "std": (-0.5, np.nan),
-}
-GOOD = {
-    "keep_prob": (0.0, 0.5, 1.0),
-    "strength": (0.0, 2.0),
-    "epsilon": (0.001, 1.0),
-    "patience": (1, 7),
-    "limit": (0.0, 0.5, 10.0),
-    "std": (0.0, 3.0),
-}
-
-
-@prop(
-    "XCT-01",
-    "B M",
-    "an operation means the same run eagerly, compiled and mapped over a batch of problems",
-    formula=r"f = \operatorname{jit}f = \operatorname{vmap}f",
-    source="the contract of every function",
-    symbols="layer_norm clip_by_global_norm inverted_dropout glorot_uniform",
-    x=draws.normals(4, 8),
-    limit=(0.5, 100.0),
-    seed=(0, 1, 2**20),
+prop = Area("XCT", source="the contract of every function")
+OF_DATA = "batch_norm inverted_dropout clip_by_global_norm clip_by_value gaussian_noise"
+WITH_RANGES = (
+    "inverted_dropout l2_penalty batch_norm early_stopping clip_by_global_norm gaussian_noise"
 )
-def _xct_01(
-    ways,
-    layer_norm=None,
-    clip_by_global_norm=None,
-    dropout=None,
-    glorot_uniform=None,
-    *,
-    x,
-    limit,
-    seed,
-):
+# What each hyperparameter may be, and what it may not be.
+RANGES = {
+    "keep_prob": ((0.0, 0.5, 1.0), (-0.1, 1.1, np.nan)),
+    "strength": ((0.0, 2.0), (-1.0, np.nan)),
+    "epsilon": ((0.001, 1.0), (0.0, -1.0, np.nan)),
+    "patience": ((1, 7), (0, -3)),
+    "limit": ((0.0, 0.5, 10.0), (-1.0, np.nan)),
+    "std": ((0.0, 3.0), (-0.5, np.nan)),
+}
+
+
+@prop(1, "must", "bound", symbols="layer_norm clip_by_global_norm inverted_dropout glorot_uniform")
+@formula(r"f = \operatorname{jit}f = \operatorname{vmap}f")
+@given(x=draws.normals(4, 8), limit=(0.5, 100.0), seed=(0, 1, 2**20))
+def compiled_and_mapped_mean_the_same(
+    ways, layer_norm=None, clip_by_global_norm=None, dropout=None, glorot_uniform=None,
+    *, x, limit, seed,
+):  # fmt: skip
+    """an operation means the same run eagerly, compiled and mapped over a batch of problems"""
     one, zero = np.ones(8, np.float32), np.zeros(8, np.float32)
     if layer_norm is not None:
         bound = 2 * standard(x, EPS, axes=(1,)).bound + ulps(8)
@@ -70,82 +54,65 @@ def _xct_01(
             yield Check(f"initialization, {way}", w, direct, ulps(2) * np.max(np.abs(direct)))
 
 
-@prop(
-    "XCT-02",
-    "T M",
-    "the dtype and the shape of the data are kept, in a tree those of each leaf, and no input is "
-    "written to",
-    formula=r"\operatorname{dtype}(y) = \operatorname{dtype}(x)",
-    source="the contract of every function",
-    symbols="batch_norm inverted_dropout clip_by_global_norm clip_by_value gaussian_noise",
-    dtype=("float32", *draws.HALVES),
-    shape=((4, 3), (2, 5, 3), (2, 3, 3, 3)),
-)
-def _xct_02(
+@prop(2, "must", "structural", symbols=OF_DATA)
+@formula(r"\operatorname{dtype}(y) = \operatorname{dtype}(x)")
+@given(dtype=("float32", *draws.HALVES), shape=((4, 3), (2, 5, 3), (2, 3, 3, 3)))
+def dtype_and_shape_are_kept(
     batch_norm, dropout=None, clip_by_global_norm=None, clip_by_value=None, gaussian_noise=None,
     *, dtype, shape,
 ):  # fmt: skip
+    """the dtype and the shape of the data are kept, in a tree those of each leaf, and no input is
+    written to
+    """
     x = np.random.default_rng(0).normal(size=shape).astype(dtype)
     kept, zero, one = x.copy(), np.zeros(3, np.float32), np.ones(3, np.float32)
     y, *new = batch_norm(x, zero, one, one, zero, 0.9, EPS)
     widths = [np.asarray(statistic).dtype.itemsize for statistic in new]
     yield Holds("running statistics in at least 32 bits", min(widths) >= 4, widths)
-    results = {"batch norm": (y, x)}
+    yield _is_like(x, "batch norm", y)
     if dropout is not None:
-        results["dropout"] = (dropout(0, x, 0.5), x)
+        yield _is_like(x, "dropout", dropout(0, x, 0.5))
     if clip_by_global_norm is not None:
         clipped = clip_by_global_norm({"a": one, "b": x}, 1.0)
-        results |= {"a, clipped": (clipped["a"], one), "b, clipped": (clipped["b"], x)}
+        yield _is_like(one, "a, clipped", clipped["a"])
+        yield _is_like(x, "b, clipped", clipped["b"])
     # One shape is enough for what goes by entry.
     if clip_by_value is not None and x.ndim == 2:
-        results["clamping"] = (clip_by_value({"a": x}, 1.0)["a"], x)
+        yield _is_like(x, "clamping", clip_by_value({"a": x}, 1.0)["a"])
     if gaussian_noise is not None and x.ndim == 2:
-        results["noise"] = (gaussian_noise(0, x, 1.0), x)
-    for name, (y, data) in results.items():
-        found, want = ((str(np.asarray(z).dtype), np.shape(z)) for z in (y, data))
-        yield Holds(f"dtype and shape of {name}", found == want, found)
+        yield _is_like(x, "noise", gaussian_noise(0, x, 1.0))
     yield Exact("x", x.astype(np.float32), kept.astype(np.float32))
 
 
-@prop(
-    "XCT-03",
-    "T s",
-    "an operation is compiled once for all values of one shape and dtype, Python numbers included",
-    formula=r"\#\text{traces} = 1",
-    source="the contract of every function",
-    symbols="gaussian_noise clip_by_global_norm",
-    seed=(0, 1),
-)
-def _xct_03(traces, *, seed):
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(3, 4, 5)).astype(np.float32)
+def _is_like(data: np.ndarray, name: str, y: np.ndarray) -> Holds:
+    found, want = ((str(np.asarray(z).dtype), np.shape(z)) for z in (y, data))
+    return Holds(f"dtype and shape of {name}", found == want, found)
+
+
+@prop(3, "should", "structural", symbols="gaussian_noise clip_by_global_norm")
+@formula(r"\#\text{traces} = 1")
+@given(seed=(0, 1))
+def one_shape_is_compiled_once(traces, *, seed):
+    """an operation is compiled once for all values of one shape and dtype,
+    Python numbers included
+    """
+    x = draws.normal(seed, (3, 4, 5))
     noise = [(k, part, 0.25 + k) for k, part in enumerate(x)]
     yield Exact("traces of noise", traces("gaussian_noise", noise), 1)
     clipping = [({"a": part}, 0.25 + k) for k, part in enumerate(x)]
     yield Exact("traces of clipping", traces("clip_by_global_norm", clipping), 1)
 
 
-@prop(
-    "XCT-04",
-    "T M",
-    "a hyperparameter out of its range is refused by name, one inside it is taken",
-    formula=r"P \notin [0, 1],\ \lambda < 0,\ \varepsilon \le 0,\ p < 1,\ c < 0",
-    source="the contract of every function",
-    symbols="inverted_dropout l2_penalty batch_norm early_stopping clip_by_global_norm "
-    "gaussian_noise",
-    hyperparameter=tuple(BAD),
-)
-def _xct_04(refusal, *, hyperparameter):
-    for value in GOOD[hyperparameter]:
+@prop(4, "must", "structural", symbols=WITH_RANGES)
+@formula(r"P \notin [0, 1],\ \lambda < 0,\ \varepsilon \le 0,\ p < 1,\ c < 0")
+@given(hyperparameter=tuple(RANGES))
+def hyperparameters_out_of_range_are_refused(refusal, *, hyperparameter):
+    """a hyperparameter out of its range is refused by name, one inside it is taken"""
+    good, bad = RANGES[hyperparameter]
+    for value in good:
         name, message = refusal(hyperparameter, value)
         yield Holds(f"{name} = {value} is taken", message == "", message)
-    for value in BAD[hyperparameter]:
+    for value in bad:
         name, message = refusal(hyperparameter, value)
-        yield Holds(f"{name} = {value} is refused by name", name in _words(message), message)
-
-
-def _words(message) -> list[str]:
-    return re.findall(r"\w+", message)
-
-
-PROPERTIES = (_xct_01, _xct_02, _xct_03, _xct_04)
+        by_name = name in re.findall(r"\w+", message)
+        yield Holds(f"{name} = {value} is refused by name", by_name, message)

@@ -2,168 +2,126 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from hondo_spec import draws
 from hondo_spec.bounds import TINY, gamma
-from hondo_spec.property import prop
+from hondo_spec.property import Area, formula, given
 from hondo_spec.results import Check, Exact, Holds
+from hondo_spec.target import Operation
 
 SOURCE = "slide 4; Goodfellow et al. 2016, algorithm 7.1"
-VALUES = (0.0, 1.0, 2.0)
+PARABOLA = "slide 4; Goodfellow et al. 2016, equations 7.40 to 7.45"
+prop = Area("EST", source=SOURCE, symbols="early_stopping")
 DELTAS = (0.0, 0.5, 1.0)
+CURVATURE = draws.floats(3).map(lambda h: np.float32(0.1) + np.abs(h) / np.float32(100))
 # From far above, down to gains that are small beside the values.
 WIDE = (1e9, 1e8, 1e7, 1.0001, 1.0)
 
 
-def _automaton(values, patience, min_delta=0.0, mode="min"):
+def _automaton(
+    values: Sequence[float], patience: int, min_delta: float = 0.0
+) -> tuple[int | None, int | None]:
     """The definition: an improvement is strict, NaN is none, patience counts from the best."""
-    best, best_at, wait = math.inf if mode == "min" else -math.inf, None, 0
+    best, best_at, wait = math.inf, None, 0
     for step, value in enumerate(values):
-        gain = best - value if mode == "min" else value - best
-        if gain > min_delta:
+        improves, wait = best - value > min_delta, wait + 1
+        if improves:
             best, best_at, wait = value, step, 0
-        else:
-            wait += 1
         if wait >= patience:
             return step, best_at
     return None, best_at
 
 
-@prop(
-    "EST-01",
-    "E M",
-    "it stops at exactly `patience` consecutive steps without improvement",
-    formula=r"\tau = \min\{t : t - b_t \ge p\}",
-    source=SOURCE,
-    symbols="early_stopping",
-    values=tuple(itertools.product(VALUES, repeat=6)),
-    patience=(1, 2, 3),
-)
-def _est_01(early_stopping, *, values, patience):
+def _agrees(
+    early_stopping: Operation, values: Sequence[float], patience: int, min_delta: float = 0.0
+) -> Holds:
+    """The step at which it stops and the best one are those of the definition."""
+    got = tuple(early_stopping(list(values), patience, min_delta, "min"))
+    want = _automaton(values, patience, min_delta)
+    return Holds(f"stop and best {want}", got == want, got)
+
+
+@prop(1, "must", "exhaustive")
+@formula(r"\tau = \min\{t : t - b_t \ge p\}")
+@given(values=tuple(itertools.product((0.0, 1.0, 2.0), repeat=6)), patience=(1, 2, 3))
+def stops_when_patience_is_over(early_stopping, *, values, patience):
+    """it stops at exactly `patience` consecutive steps without improvement"""
     stopped, _ = early_stopping(list(values), patience, 0.0, "min")
     want, _ = _automaton(values, patience)
     return Holds(f"stops at {want}", stopped == want, stopped)
 
 
-@prop(
-    "EST-02",
-    "E M",
-    "an improvement resets the counter to 0",
-    formula=r"v_t < b_t \Rightarrow w_{t+1} = 0",
-    source=SOURCE,
-    symbols="early_stopping",
-    patience=(2, 3, 5),
-)
-def _est_02(early_stopping, *, patience):
+@prop(2, "must", "exhaustive")
+@formula(r"v_t < b_t \Rightarrow w_{t+1} = 0")
+@given(patience=(2, 3, 5))
+def improvement_resets_the_counter(early_stopping, *, patience):
+    """an improvement resets the counter to 0"""
     # Again and again one step short of the patience, then an improvement.
     values = [float(10 - k) for k in range(5) for _ in range(patience)]
     stopped, _ = early_stopping(values, patience, 0.0, "min")
     return Holds("goes on", stopped is None, stopped)
 
 
-@prop(
-    "EST-03",
-    "E M",
-    "the best is the first of the smallest values, not the last step",
-    formula=r"b = \min\arg\min_t v_t",
-    source=SOURCE,
-    symbols="early_stopping",
-    values=(*itertools.product(VALUES, repeat=5), WIDE),
-)
-def _est_03(early_stopping, *, values):
+@prop(3, "must", "exhaustive")
+@formula(r"b = \min\arg\min_t v_t")
+@given(values=(*itertools.product((0.0, 1.0, 2.0), repeat=5), WIDE))
+def best_is_the_first_smallest(early_stopping, *, values):
+    """the best is the first of the smallest values, not the last step"""
     _, best = early_stopping(list(values), 10, 0.0, "min")
     return Holds(f"best at {np.argmin(values)}", best == int(np.argmin(values)), best)
 
 
-@prop(
-    "EST-04",
-    "E M",
-    "an improvement is more than min_delta, strictly",
-    formula=r"b - v > \delta",
-    source=SOURCE,
-    symbols="early_stopping",
-    delta=DELTAS,
-    values=tuple(itertools.product((0.0, 0.5, 1.0, 2.0), repeat=4)),
-)
-def _est_04(early_stopping, *, delta, values):
-    got = tuple(early_stopping(list(values), 2, delta, "min"))
-    want = _automaton(values, 2, delta)
-    return Holds(f"stop and best {want}", got == want, got)
+@prop(4, "must", "exhaustive")
+@formula(r"b - v > \delta")
+@given(delta=DELTAS, values=tuple(itertools.product((0.0, 0.5, 1.0, 2.0), repeat=4)))
+def improvement_exceeds_min_delta(early_stopping, *, delta, values):
+    """an improvement is more than min_delta, strictly"""
+    return _agrees(early_stopping, values, 2, delta)
 
 
-@prop(
-    "EST-05",
-    "E M",
-    "NaN never improves, not as the first value either",
-    formula=r"v_t = \mathrm{NaN} \Rightarrow b_{t+1} = b_t",
-    source=SOURCE,
-    symbols="early_stopping",
-    values=tuple(itertools.product((math.nan, 1.0, 2.0), repeat=4)),
-)
-def _est_05(early_stopping, *, values):
-    got = tuple(early_stopping(list(values), 3, 0.0, "min"))
-    want = _automaton(values, 3)
-    return Holds(f"stop and best {want}", got == want, got)
+@prop(5, "must", "exhaustive")
+@formula(r"v_t = \mathrm{NaN} \Rightarrow b_{t+1} = b_t")
+@given(values=tuple(itertools.product((math.nan, 1.0, 2.0), repeat=4)))
+def nan_never_improves(early_stopping, *, values):
+    """NaN never improves, not as the first value either"""
+    return _agrees(early_stopping, values, 3)
 
 
-@prop(
-    "EST-06",
-    "E M",
-    "infinities from the start are no improvement",
-    formula=r"v_t = \infty \Rightarrow \tau = p - 1",
-    source=SOURCE,
-    symbols="early_stopping",
-    patience=(1, 2, 5),
-)
-def _est_06(early_stopping, *, patience):
+@prop(6, "must", "exhaustive")
+@formula(r"v_t = \infty \Rightarrow \tau = p - 1")
+@given(patience=(1, 2, 5))
+def infinity_is_no_improvement(early_stopping, *, patience):
+    """infinities from the start are no improvement"""
     stopped, _ = early_stopping([math.inf] * 8, patience, 0.0, "min")
     return Holds(f"stops at {patience - 1}", stopped == patience - 1, stopped)
 
 
-@prop(
-    "EST-07",
-    "E M",
-    "stopping on a maximum is stopping on the minimum of the negative",
-    formula=r"\operatorname{stop}_{\max}(v) = \operatorname{stop}_{\min}(-v)",
-    source=SOURCE,
-    symbols="early_stopping",
-    values=draws.sequences(),
-    delta=DELTAS,
-)
-def _est_07(early_stopping, *, values, delta):
+@prop(7, "must", "exhaustive")
+@formula(r"\operatorname{stop}_{\max}(v) = \operatorname{stop}_{\min}(-v)")
+@given(values=draws.sequences(), delta=DELTAS)
+def maximum_is_minimum_of_the_negative(early_stopping, *, values, delta):
+    """stopping on a maximum is stopping on the minimum of the negative"""
     up = tuple(early_stopping(values, 2, delta, "max"))
     down = tuple(early_stopping([-value for value in values], 2, delta, "min"))
     return Holds("both modes", up == down, (up, down))
 
 
-@prop(
-    "EST-08",
-    "E M",
-    "values are compared with the best, not with the one before",
-    formula=r"b_t = \min_{s<t} v_s",
-    source=SOURCE,
-    symbols="early_stopping",
-    values=((3.0, 1.0, 2.0, 1.5, 1.2, 0.5), (5.0, 1.0, 4.0, 3.0, 2.0, 1.5), WIDE),
-)
-def _est_08(early_stopping, *, values):
-    got = tuple(early_stopping(list(values), 3, 0.0, "min"))
-    want = _automaton(values, 3)
-    return Holds(f"stop and best {want}", got == want, got)
+@prop(8, "must", "exhaustive")
+@formula(r"b_t = \min_{s<t} v_s")
+@given(values=((3.0, 1.0, 2.0, 1.5, 1.2, 0.5), (5.0, 1.0, 4.0, 3.0, 2.0, 1.5), WIDE))
+def values_are_compared_with_the_best(early_stopping, *, values):
+    """values are compared with the best, not with the one before"""
+    return _agrees(early_stopping, values, 3)
 
 
-@prop(
-    "EST-09",
-    "E M",
-    "the decision depends on the past only, and once stopped it stays stopped",
-    formula=r"\tau(v_{0..t}) = \tau(v_{0..T}) \text{ for } \tau \le t",
-    source=SOURCE,
-    symbols="early_stopping",
-    values=draws.sequences(8),
-    patience=(1, 2, 3),
-)
-def _est_09(early_stopping, stopped_after=None, *, values, patience):
+@prop(9, "must", "exhaustive")
+@formula(r"\tau(v_{0..t}) = \tau(v_{0..T}) \text{ for } \tau \le t")
+@given(values=draws.sequences(8), patience=(1, 2, 3))
+def decision_depends_on_the_past_only(early_stopping, stopped_after=None, *, values, patience):
+    """the decision depends on the past only, and once stopped it stays stopped"""
     stopped, best = early_stopping(values, patience, 0.0, "min")
     if stopped is not None:
         for more in ([], [-1e9], [-1e9] * 3):
@@ -178,28 +136,19 @@ def _est_09(early_stopping, stopped_after=None, *, values, patience):
         yield Exact("flags after the stop", np.asarray(got)[want], np.asarray(want)[want])
 
 
-@prop(
-    "EST-10",
-    "B M",
-    "on a parabola, τ steps of gradient descent from 0 are the optimum under an L2 penalty whose "
-    "strength is what τ steps leave undone",
-    formula=r"w_\tau = (I - (I-\eta H)^\tau)w^* = \frac h{h+\lambda}w^*,\quad "
-    r"(1-\eta h)^\tau = \frac\lambda{h+\lambda}",
-    source="slide 4; Goodfellow et al. 2016, equations 7.40 to 7.45",
-    symbols="fit Problem",
-    optimum=draws.integers(3),
-    curvature=draws.floats(3).map(lambda h: np.float32(0.1) + np.abs(h) / np.float32(100)),
-    steps=(1, 2, 5, 20),
+@prop(10, "must", "bound", source=PARABOLA, symbols="fit Problem")
+@formula(
+    r"w_\tau = (I - (I-\eta H)^\tau)w^* = \frac h{h+\lambda}w^*,\quad "
+    r"(1-\eta h)^\tau = \frac\lambda{h+\lambda}"
 )
-def _est_10(gradient_descent, *, optimum, curvature, steps):
+@given(optimum=draws.integers(3), curvature=CURVATURE, steps=(1, 2, 5, 20))
+def stopping_early_is_an_l2_penalty(gradient_descent, *, optimum, curvature, steps):
+    """on a parabola, τ steps of gradient descent from 0 are the optimum under an L2 penalty whose
+    strength is what τ steps leave undone
+    """
     rate, h = 0.5, np.float64(curvature)
     left = (1 - rate * h) ** steps
     strength = h * left / (1 - left)
     want = h / (h + strength) * optimum
     got = gradient_descent(curvature, optimum, rate, steps)
     return Check("w", got, want, gamma(8 * steps) * (np.abs(optimum) + TINY), 1.0)
-
-
-PROPERTIES = (
-    _est_01, _est_02, _est_03, _est_04, _est_05, _est_06, _est_07, _est_08, _est_09, _est_10,
-)  # fmt: skip

@@ -1,39 +1,37 @@
 """GRD: what deep networks do to gradients (slides 9 to 13)."""
 
-import math
-
 import numpy as np
 
 from hondo_spec import draws, statistics
-from hondo_spec.areas.activations import slack
-from hondo_spec.areas.clipping import HARD
-from hondo_spec.bounds import TINY, UNITS, gamma, ulps
-from hondo_spec.property import prop
+from hondo_spec.areas.clipping import HARD, norm
+from hondo_spec.bounds import TINY, UNITS, exp_slack, gamma, ulps
+from hondo_spec.property import Area, formula, given
 from hondo_spec.results import Check, Exact, Holds
 
+prop = Area("GRD")
 CHAIN = "slide 9; Goodfellow et al. 2016, section 8.2.5"
+VANISHING = "slides 9 and 10; Nielsen 2015, chapter 5, equation 122"
+BACKWARD = "slide 15; He et al. 2015, equation 14"
+ADJOINTS = "slide 9; Griewank & Walther 2008, section 3.2"
+NORM = "slide 10; Pascanu, Mikolov and Bengio 2013"
 SKIPS = "slide 13; He et al. 2016, equation 5"
 DEPTHS = (1, 5, 20)
 
 
-def _no_biases(weights) -> list:
+def _no_biases(weights: list[np.ndarray]) -> list[np.ndarray]:
     return [np.zeros(w.shape[1], np.float32) for w in weights]
 
 
-@prop(
-    "GRD-01",
-    "B M",
-    "through a linear chain the gradient is the product of the transposed weights, whose norm is "
-    "the power of the scale if they are orthogonal",
-    formula=r"\partial L/\partial x_0 = W_1^T\cdots W_L^T g,\quad "
-    r"W_l = sQ_l \Rightarrow \lVert\cdot\rVert = s^L\lVert g\rVert",
-    source=CHAIN,
-    symbols="orthogonal repeat find_activation",
-    seed=draws.seeds,
-    depth=DEPTHS,
-    scale=(0.5, 1.0, 2.0),
+@prop(1, "must", "bound", source=CHAIN, symbols="orthogonal repeat find_activation")
+@formula(
+    r"\partial L/\partial x_0 = W_1^T\cdots W_L^T g,\quad "
+    r"W_l = sQ_l \Rightarrow \lVert\cdot\rVert = s^L\lVert g\rVert"
 )
-def _grd_01(chain_gradient, *, seed, depth, scale):
+@given(seed=draws.seeds, depth=DEPTHS, scale=(0.5, 1.0, 2.0))
+def linear_chain_transposes_its_weights(chain_gradient, *, seed, depth, scale):
+    """through a linear chain the gradient is the product of the transposed weights, whose norm is
+    the power of the scale if they are orthogonal
+    """
     rng = np.random.default_rng(seed)
     x, g = rng.normal(size=(2, 2, 4)).astype(np.float32)
     # Of one sign, so that the product does not cancel.
@@ -48,18 +46,13 @@ def _grd_01(chain_gradient, *, seed, depth, scale):
     yield Exact("‖gx‖ᵢ", np.sort(np.abs(got)), scale**depth * np.sort(np.abs(np.float64(g))))
 
 
-@prop(
-    "GRD-02",
-    "B M",
-    "through sigmoids the gradient shrinks by at least 4 a layer, and by exactly that where every "
-    "pre-activation is 0",
-    formula=r"\Big|\frac{dx_L}{dx_0}\Big| \le \prod_l\frac{|w_l|}4",
-    source="slides 9 and 10; Nielsen 2015, chapter 5, equation 122",
-    symbols="find_activation ACTIVATIONS saturated",
-    seed=draws.seeds,
-    depth=DEPTHS,
-)
-def _grd_02(chain_gradient, *, seed, depth):
+@prop(2, "must", "bound", source=VANISHING, symbols="find_activation ACTIVATIONS saturated")
+@formula(r"\Big|\frac{dx_L}{dx_0}\Big| \le \prod_l\frac{|w_l|}4")
+@given(seed=draws.seeds, depth=DEPTHS)
+def sigmoids_shrink_the_gradient(chain_gradient, *, seed, depth):
+    """through sigmoids the gradient shrinks by at least 4 a layer, and by exactly that where every
+    pre-activation is 0
+    """
     rng, one = np.random.default_rng(seed), np.ones((1, 1), np.float32)
     weights = list(rng.uniform(1, 4, (depth, 1, 1)).astype(np.float32))
     biases = list(rng.normal(size=(depth, 1)).astype(np.float32))
@@ -67,22 +60,20 @@ def _grd_02(chain_gradient, *, seed, depth):
     got = abs(float(np.squeeze(chain_gradient(one, weights, biases, one, "sigmoid"))))
     yield Holds("at most ∏|w|/4", got <= steepest * (1 + gamma(8 * depth)), (got, steepest))
     centred = [0 * biases[0], *(-w[0] / 2 for w in weights[1:])]
-    got = chain_gradient(0 * one, weights, centred, one, "sigmoid")
-    yield Check("at 0", got, [[steepest]], gamma(8 * depth) * steepest)
+    at_zero = chain_gradient(0 * one, weights, centred, one, "sigmoid")
+    yield Check("at 0", at_zero, [[steepest]], gamma(8 * depth) * steepest)
 
 
-@prop(
-    "GRD-03",
-    "S M",
-    "with He weights over the outputs a rectified layer keeps the mean square of the gradient, "
-    "which units whose pre-activation, bias included, is above 0 pass on",
-    formula=r"\mathbb{E}\,g_{x,i}^2 = \tfrac{n_{out}}2\sigma^2\,\overline{g^2}"
-    r" = \overline{g^2},\quad \sigma^2 = 2/n_{out}",
-    source="slide 15; He et al. 2015, equation 14",
-    symbols="he_normal fans",
-    seed=(0, 1),
+@prop(3, "must", "statistical", source=BACKWARD, symbols="he_normal fans")
+@formula(
+    r"\mathbb{E}\,g_{x,i}^2 = \tfrac{n_{out}}2\sigma^2\,\overline{g^2}"
+    r" = \overline{g^2},\quad \sigma^2 = 2/n_{out}"
 )
-def _grd_03(he_normal, chain_gradient, samples, *, seed):
+@given(seed=(0, 1))
+def he_weights_keep_the_gradient(he_normal, chain_gradient, samples, *, seed):
+    """with He weights over the outputs a rectified layer keeps the mean square of the gradient,
+    which units whose pre-activation, bias included, is above 0 pass on
+    """
     inputs, outputs, rng = samples // 16, 64, np.random.default_rng(seed)
     # The transpose of a kernel for (outputs, inputs) has the variance 2/outputs.
     w = np.ascontiguousarray(np.asarray(he_normal(seed, (outputs, inputs))).T)
@@ -95,49 +86,32 @@ def _grd_03(he_normal, chain_gradient, samples, *, seed):
     x, g, *weights = rng.integers(-2, 3, (4, 3, 3)).astype(np.float32)
     # Halves and then quarters: all exact, and no pre-activation is 0.
     biases = [draws.single(rng.integers(-3, 4, 3) + part) for part in (0.5, 0.25)]
-    got = chain_gradient(x, weights, biases, g, "relu")
-    yield Exact("with biases", got, _rectified(x, weights, biases, g))
+    first = x @ weights[0] + biases[0]
+    second = np.maximum(first, 0) @ weights[1] + biases[1]
+    want = ((g * (second > 0)) @ weights[1].T * (first > 0)) @ weights[0].T
+    yield Exact("with biases", chain_gradient(x, weights, biases, g, "relu"), want)
 
 
-def _rectified(x, weights, biases, g) -> np.ndarray:
-    """The gradient g in the input of rectified layers."""
-    active = []
-    for w, b in zip(weights, biases, strict=True):
-        active.append(x @ w + b > 0)
-        x = (x @ w + b) * active[-1]
-    for w, passes in reversed(list(zip(weights, active, strict=True))):
-        g = (g * passes) @ w.T
-    return g
-
-
-def _correlated(x, kernel, stride) -> np.ndarray:
+def _correlated(x: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
     """Σ x[s r + i, s c + j] k[i, j] over the places of the kernel, in float64."""
-    (height, width), (tall, wide) = kernel.shape[:2], x.shape[1:3]
-    y = np.zeros((len(x), (tall - height) // stride + 1, (wide - width) // stride + 1, 1))
-    down, right = (1 + stride * (size - 1) for size in y.shape[1:3])
-    for i in range(height):
-        for j in range(width):
-            y = y + draws.double(x[:, i : i + down : stride, j : j + right : stride]) @ kernel[i, j]
-    return y
+    windows = np.lib.stride_tricks.sliding_window_view(draws.double(x), kernel.shape[:2], (1, 2))
+    return np.einsum("nrcfij,ijfo->nrco", windows[:, ::stride, ::stride], kernel)
 
 
-@prop(
-    "GRD-04",
-    "B M",
-    "a convolution is the sum over its window, backward passes are the adjoints of forward passes, "
-    "and agree with central differences",
-    formula=r"y_{rc} = \sum_{ij} x_{sr+i,sc+j}k_{ij},\quad "
+@prop(4, "must", "bound", source=ADJOINTS, symbols="conv_general_dilated ACTIVATIONS")
+@formula(
+    r"y_{rc} = \sum_{ij} x_{sr+i,sc+j}k_{ij},\quad "
     r"\langle v, Ju\rangle = \langle J^Tv, u\rangle,\quad "
-    r"\Big|\frac{f(x+h)-f(x-h)}{2h} - f'\Big| \le \frac{h^2}6M_3 + \frac{u|f|}h",
-    source="slide 9; Griewank & Walther 2008, section 3.2",
-    symbols="conv_general_dilated ACTIVATIONS",
-    stride=(1, 2),
-    seed=draws.seeds,
+    r"\Big|\frac{f(x+h)-f(x-h)}{2h} - f'\Big| \le \frac{h^2}6M_3 + \frac{u|f|}h"
 )
-def _grd_04(
+@given(stride=(1, 2), seed=draws.seeds)
+def backward_passes_are_adjoints(
     convolution, convolution_gradient, sigmoid, sigmoid_gradient, tanh, tanh_gradient,
     *, stride, seed,
 ):  # fmt: skip
+    """a convolution is the sum over its window, backward passes are the adjoints of forward passes,
+    and agree with central differences
+    """
     rng = np.random.default_rng(seed)
     u, d = rng.integers(-3, 4, (2, 2, 4, 5, 2)).astype(np.float32)
     kernel, e = rng.integers(-3, 4, (2, 3, 2, 2, 3)).astype(np.float32)
@@ -152,58 +126,47 @@ def _grd_04(
     curves = ((sigmoid, sigmoid_gradient, 1 / 8), (tanh, tanh_gradient, 2.0))
     for f, slope, third in curves:
         ends = draws.double(f(x + h)), draws.double(f(x - h))
-        rounding = (slack(8) + ulps(4)) / float(h)
+        rounding = (exp_slack(8) + ulps(4)) / float(h)
         bound = float(h) ** 2 / 6 * third + rounding + ulps(32)
         yield Check("slope", slope(x), (ends[0] - ends[1]) / (2 * float(h)), bound)
 
 
-@prop(
-    "GRD-05",
-    "B M",
-    "the global norm is the root of the sum of the leaves' squares, which may exceed the range of "
-    "their dtype",
-    formula=r"\lVert g\rVert^2 = \sum_l\lVert g_l\rVert^2",
-    source="slide 10; Pascanu, Mikolov and Bengio 2013",
-    symbols="global_norm",
-    tree=draws.trees(),
-    case=HARD,
-)
-def _grd_05(global_norm, *, tree, case):
-    want = math.sqrt(sum(float(np.sum(np.float64(leaf) ** 2)) for leaf in tree.values()))
-    flushed = draws.TREE_SIZE * TINY
-    yield Check("norm", global_norm(tree), want, gamma(draws.TREE_SIZE + 4) * want + flushed, 1.0)
+@prop(5, "must", "bound", source=NORM, symbols="global_norm")
+@formula(r"\lVert g\rVert^2 = \sum_l\lVert g_l\rVert^2")
+@given(tree=draws.trees(), case=HARD)
+def global_norm_is_over_all_leaves(global_norm, *, tree, case):
+    """the global norm is the root of the sum of the leaves' squares, which may exceed the range of
+    their dtype
+    """
+    bound = gamma(draws.TREE_SIZE + 4) * norm(tree) + draws.TREE_SIZE * TINY
+    yield Check("norm", global_norm(tree), norm(tree), bound, 1.0)
     dtype, values, _ = case
-    leaf = np.asarray(values, dtype)
-    want = math.sqrt(float(np.sum(leaf.astype(np.float64) ** 2)))
-    rounding = gamma(leaf.size + 4) + 2 * UNITS[dtype]
-    yield Check(f"norm in {dtype}", global_norm({"a": leaf}), want, rounding * want)
+    hard = {"a": np.asarray(values, dtype)}
+    rounding = gamma(len(values) + 4) + 2 * UNITS[dtype]
+    yield Check(f"norm in {dtype}", global_norm(hard), norm(hard), rounding * norm(hard))
 
 
-@prop(
-    "GRD-06",
-    "B M",
-    "a residual chain cannot lose more of the gradient than its branches can take away",
-    formula=r"\prod_l(1-\lVert J_l\rVert) \le \lVert g_0\rVert/\lVert g_L\rVert"
-    r" \le \prod_l(1+\lVert J_l\rVert)",
-    source=SKIPS,
-    symbols="residual repeat pre_activation depth_scaled",
-    seed=draws.seeds,
-    depth=DEPTHS,
-    reach=(0.01, 0.1, 0.5),
+@prop(6, "must", "bound", source=SKIPS, symbols="residual repeat pre_activation depth_scaled")
+@formula(
+    r"\prod_l(1-\lVert J_l\rVert) \le \lVert g_0\rVert/\lVert g_L\rVert"
+    r" \le \prod_l(1+\lVert J_l\rVert)"
 )
-def _grd_06(residual_chain, *, seed, depth, reach):
+@given(seed=draws.seeds, depth=DEPTHS, reach=(0.01, 0.1, 0.5))
+def residual_chain_bounds_the_gradient(residual_chain, *, seed, depth, reach):
+    """a residual chain cannot lose more of the gradient than its branches can take away"""
     rng = np.random.default_rng(seed)
     x, g = rng.normal(size=(2, 1, 4)).astype(np.float32)
     first, last = rng.normal(size=(2, depth, 4, 4))
-    first, last = (w / np.linalg.norm(w, 2, axis=(1, 2))[:, None, None] for w in (first, last))
-    first, last = first.astype(np.float32), (reach * last).astype(np.float32)
-    norms = [np.linalg.norm(w.astype(np.float64), 2, axis=(1, 2)) for w in (first, last)]
-    branch = norms[0] * norms[1]
+    first = draws.single(first / _norms(first)[:, None, None])
+    last = draws.single(reach * (last / _norms(last)[:, None, None]))
+    branch = _norms(first) * _norms(last)
     gx = draws.double(residual_chain(x, first, last, g)[1])
-    kept = float(np.linalg.norm(gx) / np.linalg.norm(np.float64(g)))
+    kept = float(np.linalg.norm(gx) / np.linalg.norm(draws.double(g)))
     low, high = float(np.prod(1 - branch)), float(np.prod(1 + branch))
-    slack = gamma(16 * depth) * high
-    yield Holds(f"between {low:.4g} and {high:.4g}", low - slack <= kept <= high + slack, kept)
+    room = gamma(16 * depth) * high
+    yield Holds(f"between {low:.4g} and {high:.4g}", low - room <= kept <= high + room, kept)
 
 
-PROPERTIES = (_grd_01, _grd_02, _grd_03, _grd_04, _grd_05, _grd_06)
+def _norms(matrices: np.ndarray) -> np.ndarray:
+    """The largest singular value of each."""
+    return np.linalg.norm(draws.double(matrices), 2, axis=(1, 2))

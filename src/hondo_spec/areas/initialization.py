@@ -6,266 +6,197 @@ import numpy as np
 from scipy import stats
 
 from hondo_spec import draws, statistics
-from hondo_spec.areas.randomness import CUT, apart, cut_shape, normal_shape, reach, uniform
 from hondo_spec.bounds import GRID
-from hondo_spec.property import prop
+from hondo_spec.property import Area, formula, given
+from hondo_spec.randomness import CUT, apart, cut_shape, normal_shape, reach, uniform
 from hondo_spec.results import Exact, Holds
+from hondo_spec.target import Operation
 
 GLOROT = "slide 15; Glorot & Bengio 2010, equations 12 and 16"
 HE = "slide 15; He et al. 2015, equation 10"
-MATRIX, CONVOLUTION = (64, 1024), (3, 3, 16, 64)
+CUT_NORMAL = "slide 15; LeCun et al. 1998, equation 16, with a cut normal"
+NORMS = "slides 15 and 17; Goyal et al. 2017, section 5.1"
+prop = Area("INI", source=GLOROT, symbols="glorot_uniform")
 ALL = "glorot_uniform glorot_normal he_uniform he_normal lecun_normal"
+SCHEMES = (*ALL.split(), "truncated_normal")
+WIDE, TALL, CONVOLUTION = (64, 1024), (1024, 64), (3, 3, 16, 64)
 
 
-def _shape_of(samples, inputs, outputs):
-    """A dense shape of about so many entries in that proportion."""
-    factor = max(1, math.isqrt(samples // (inputs * outputs)))
-    return inputs * factor, outputs * factor
+def _wide(samples: int) -> tuple[int, int]:
+    """A dense shape of about so many entries, with four outputs for each input."""
+    inputs = max(1, math.isqrt(samples // 4))
+    return inputs, 4 * inputs
 
 
-def _fans_of(shape):
+def _fans_of(shape: tuple[int, ...]) -> tuple[int, int]:
     window = math.prod(shape[:-2])
     return window * shape[-2], window * shape[-1]
 
 
-SCHEMES = (
-    "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_normal",
-    "truncated_normal",
-)  # fmt: skip
-VARIANCES = {
-    "glorot": lambda fan_in, fan_out: 2 / (fan_in + fan_out),
-    "he": lambda fan_in, fan_out: 2 / fan_in,
-    "lecun": lambda fan_in, fan_out: 1 / fan_in,
-    "truncated": lambda fan_in, fan_out: 1 / fan_in,
-}
-
-
-def _there(*schemes):
+def _there(*schemes: Operation | None) -> dict[str, Operation]:
     """Those that the target has, of all in the order of `SCHEMES`, by name."""
     named = zip(SCHEMES, schemes, strict=True)
     return {name: scheme for name, scheme in named if scheme is not None}
 
 
-def _deviation(name, shape):
-    """The standard deviation that a scheme promises."""
-    return math.sqrt(VARIANCES[name.partition("_")[0]](*_fans_of(shape)))
+def _variance(name: str, shape: tuple[int, ...]) -> float:
+    """The one that a scheme promises."""
+    fan_in, fan_out = _fans_of(shape)
+    known = {"glorot": 2 / (fan_in + fan_out), "he": 2 / fan_in}
+    return known.get(name.partition("_")[0], 1 / fan_in)
 
 
-@prop(
-    "INI-01",
-    "X M",
-    "fans of dense and convolutional kernels are those of the equivalent dense matrix",
-    formula=r"n_{in} = c_i\prod k,\quad n_{out} = c_o\prod k",
-    source=GLOROT,
-    symbols="fans",
-    shape=((3, 5), (7, 3, 5), (3, 3, 4, 8), (2, 3, 4, 5, 6)),
-)
-def _ini_01(fans, *, shape):
+@prop(1, "must", "exact", symbols="fans")
+@formula(r"n_{in} = c_i\prod k,\quad n_{out} = c_o\prod k")
+@given(shape=((3, 5), (7, 3, 5), (3, 3, 4, 8), (2, 3, 4, 5, 6)))
+def fans_are_those_of_the_dense_matrix(fans, *, shape):
+    """fans of dense and convolutional kernels are those of the equivalent dense matrix"""
     fan_in, fan_out = fans(shape)
     return Exact("fans", (float(fan_in), float(fan_out)), tuple(map(float, _fans_of(shape))))
 
 
-@prop(
-    "INI-02",
-    "S M",
-    "Glorot uniform fills its interval and nothing beyond",
-    formula=r"|W| \le \sqrt{6/(n_{in}+n_{out})}",
-    source=GLOROT,
-    symbols="glorot_uniform",
-    shape=((64, 256), CONVOLUTION),
-)
-def _ini_02(glorot_uniform, *, shape):
-    w = draws.double(glorot_uniform(0, shape))
-    return reach("W", w, math.sqrt(6 / sum(_fans_of(shape))))
+@prop(2, "must", "statistical")
+@formula(r"|W| \le \sqrt{6/(n_{in}+n_{out})}")
+@given(shape=((64, 256), CONVOLUTION))
+def glorot_uniform_fills_its_interval(glorot_uniform, *, shape):
+    """Glorot uniform fills its interval and nothing beyond"""
+    return reach("W", draws.double(glorot_uniform(0, shape)), math.sqrt(6 / sum(_fans_of(shape))))
 
 
-@prop(
-    "INI-03",
-    "S M",
-    "Glorot uniform is uniform",
-    formula=r"W \sim U[-a, a]",
-    source=GLOROT,
-    symbols="glorot_uniform",
-    seed=(0, 1),
-)
-def _ini_03(glorot_uniform, samples, *, seed):
-    shape = _shape_of(samples, 1, 4)
-    a = math.sqrt(6 / sum(_fans_of(shape)))
-    w = draws.double(glorot_uniform(seed, shape)) / a
+@prop(3, "must", "statistical")
+@formula(r"W \sim U[-a, a]")
+@given(seed=(0, 1))
+def glorot_uniform_is_uniform(glorot_uniform, samples, *, seed):
+    """Glorot uniform is uniform"""
+    shape = _wide(samples)
+    w = draws.double(glorot_uniform(seed, shape)) / math.sqrt(6 / sum(_fans_of(shape)))
     return statistics.distribution("W/a", w, uniform, GRID, effect=0.02)
 
 
-@prop(
-    "INI-04",
-    "S M",
-    "Glorot normal has variance 2/(fan_in + fan_out)",
-    formula=r"\sum W^2\,(n_{in}+n_{out})/2 \sim \chi^2_n",
-    source=GLOROT,
-    symbols="glorot_normal",
-    shape=((64, 1024), (1024, 64), CONVOLUTION),
-)
-def _ini_04(glorot_normal, *, shape):
+@prop(4, "must", "statistical", symbols="glorot_normal")
+@formula(r"\sum W^2\,(n_{in}+n_{out})/2 \sim \chi^2_n")
+@given(shape=(WIDE, TALL, CONVOLUTION))
+def glorot_normal_has_its_variance(glorot_normal, *, shape):
+    """Glorot normal has variance 2/(fan_in + fan_out)"""
     variance = 2 / sum(_fans_of(shape))
     return statistics.variance("W", glorot_normal(shape[0], shape), variance, ratio=1.2)
 
 
-@prop(
-    "INI-05",
-    "S M",
-    "He normal has variance 2/fan_in",
-    formula=r"\sum W^2\,n_{in}/2 \sim \chi^2_n",
-    source=HE,
-    symbols="he_normal",
-    shape=((64, 1024), (1024, 64), CONVOLUTION),
-)
-def _ini_05(he_normal, *, shape):
+@prop(5, "must", "statistical", source=HE, symbols="he_normal")
+@formula(r"\sum W^2\,n_{in}/2 \sim \chi^2_n")
+@given(shape=(WIDE, TALL, CONVOLUTION))
+def he_normal_has_its_variance(he_normal, *, shape):
+    """He normal has variance 2/fan_in"""
     return statistics.variance("W", he_normal(shape[0], shape), 2 / _fans_of(shape)[0], ratio=1.2)
 
 
-@prop(
-    "INI-06",
-    "S M",
-    "He uniform fills its interval and nothing beyond",
-    formula=r"|W| \le \sqrt{6/n_{in}}",
-    source=HE,
-    symbols="he_uniform",
-    shape=((64, 256), CONVOLUTION),
-)
-def _ini_06(he_uniform, *, shape):
+@prop(6, "must", "statistical", source=HE, symbols="he_uniform")
+@formula(r"|W| \le \sqrt{6/n_{in}}")
+@given(shape=((64, 256), CONVOLUTION))
+def he_uniform_fills_its_interval(he_uniform, *, shape):
+    """He uniform fills its interval and nothing beyond"""
     w, bound = draws.double(he_uniform(0, shape)), math.sqrt(6 / _fans_of(shape)[0])
     yield from reach("W", w, bound)
     yield statistics.distribution("W/a", w / bound, uniform, GRID, effect=0.1)
 
 
-@prop(
-    "INI-07",
-    "S s",
-    "LeCun normal has variance 1/fan_in",
-    formula=r"\sum W^2\,n_{in} \sim \chi^2_n",
-    source="LeCun et al. 1998, equation 16",
-    symbols="lecun_normal",
-    shape=((64, 1024), (1024, 64), CONVOLUTION),
-)
-def _ini_07(lecun_normal, *, shape):
+@prop(7, "should", "statistical", source="LeCun et al. 1998, equation 16", symbols="lecun_normal")
+@formula(r"\sum W^2\,n_{in} \sim \chi^2_n")
+@given(shape=(WIDE, TALL, CONVOLUTION))
+def lecun_normal_has_its_variance(lecun_normal, *, shape):
+    """LeCun normal has variance 1/fan_in"""
     return statistics.variance("W", lecun_normal(0, shape), 1 / _fans_of(shape)[0], ratio=1.2)
 
 
-@prop(
-    "INI-08",
-    "S M",
-    "a normal that is cut at two deviations is rescaled to the variance that it claims",
-    formula=r"|W| \le 2.27369\,\sigma,\quad \mathbb{E}W^2 = \sigma^2",
-    source="slide 15; LeCun et al. 1998, equation 16, with a cut normal",
-    seed=(0, 1),
-)
-def _ini_08(truncated_normal, samples, *, seed):
-    for shape in (_shape_of(samples, 1, 4), (3, 3, 16, samples // 144)):
+@prop(8, "must", "statistical", source=CUT_NORMAL, symbols="")
+@formula(r"|W| \le 2.27369\,\sigma,\quad \mathbb{E}W^2 = \sigma^2")
+@given(seed=(0, 1))
+def cut_normal_has_the_variance_it_claims(truncated_normal, samples, *, seed):
+    """a normal that is cut at two deviations is rescaled to the variance that it claims"""
+    for shape in (_wide(samples), (3, 3, 16, samples // 144)):
         z = draws.double(truncated_normal(seed, shape)) * math.sqrt(_fans_of(shape)[0])
         squares = np.minimum(z**2, CUT**2)
         yield statistics.bounded_mean("variance", squares, 1.0, CUT**2, effect=0.15)
         yield from cut_shape("W", z)
 
 
-@prop(
-    "INI-09",
-    "S s",
-    "normals are full, or cut at two deviations, as declared",
-    formula=r"W/\sigma \sim \mathcal N(0,1)",
-    source=GLOROT,
-    symbols="glorot_normal he_normal lecun_normal",
-    seed=(0, 1),
-)
-def _ini_09(he_normal, conventions, samples, glorot_normal=None, lecun_normal=None, *, seed):
-    shape, cut = _shape_of(samples, 1, 4), conventions.get("normal", "full") == "truncated"
+@prop(9, "should", "statistical", symbols="glorot_normal he_normal lecun_normal")
+@formula(r"W/\sigma \sim \mathcal N(0,1)")
+@given(seed=(0, 1))
+def normals_have_the_declared_shape(
+    he_normal, conventions, samples, glorot_normal=None, lecun_normal=None, *, seed
+):
+    """normals are full, or cut at two deviations, as declared"""
+    shape, cut = _wide(samples), conventions.get("normal", "full") == "truncated"
     normals = _there(None, glorot_normal, None, he_normal, lecun_normal, None)
     for name, scheme in normals.items():
-        z = draws.double(scheme(seed, shape)) / _deviation(name, shape)
+        z = draws.double(scheme(seed, shape)) / math.sqrt(_variance(name, shape))
         yield from normal_shape(name, z, cut)
 
 
-@prop(
-    "INI-10",
-    "S M",
-    "weights have mean 0, and both signs alike, by every scheme",
-    formula=r"\mathbb{E}W = 0,\quad P(W>0) = \tfrac12",
-    source=GLOROT,
-    symbols=ALL,
-    seed=(0, 1),
-)
-def _ini_10(
+@prop(10, "must", "statistical", symbols=ALL)
+@formula(r"\mathbb{E}W = 0,\quad P(W>0) = \tfrac12")
+@given(seed=(0, 1))
+def weights_have_mean_zero(
     glorot_uniform, samples, glorot_normal=None, he_uniform=None, he_normal=None,
     lecun_normal=None, truncated_normal=None, *, seed,
 ):  # fmt: skip
-    shape = _shape_of(samples, 1, 4)
+    """weights have mean 0, and both signs alike, by every scheme"""
+    shape = _wide(samples)
     others = glorot_normal, he_uniform, he_normal, lecun_normal, truncated_normal
     for name, scheme in _there(glorot_uniform, *others).items():
-        w, std = draws.double(scheme(seed, shape)), _deviation(name, shape)
+        w, std = draws.double(scheme(seed, shape)), math.sqrt(_variance(name, shape))
         yield statistics.mean(f"mean of {name}", w, 0.0, std, effect=0.05 * std)
         yield statistics.binomial(f"positive of {name}", np.sum(w > 0), w.size, 0.5, effect=0.03)
 
 
-@prop(
-    "INI-11",
-    "S M",
-    "rows, columns, places of a window and entries are independent, by every scheme",
-    formula=r"W_{ij} \perp W_{kl}",
-    source=GLOROT,
-    symbols=ALL,
-    seed=(0, 1),
-)
-def _ini_11(
+@prop(11, "must", "statistical", symbols=ALL)
+@formula(r"W_{ij} \perp W_{kl}")
+@given(seed=(0, 1))
+def weights_are_independent(
     glorot_uniform, samples, conventions, glorot_normal=None, he_uniform=None, he_normal=None,
     lecun_normal=None, truncated_normal=None, *, seed,
 ):  # fmt: skip
+    """rows, columns, places of a window and entries are independent, by every scheme"""
     others = glorot_normal, he_uniform, he_normal, lecun_normal, truncated_normal
     for name, scheme in _there(glorot_uniform, *others).items():
-        for shape, effect in ((_shape_of(samples, 1, 4), 0.04), (CONVOLUTION, 0.11)):
+        for shape, effect in ((_wide(samples), 0.04), (CONVOLUTION, 0.11)):
             positive = np.asarray(scheme(seed, shape)) > 0
             for axis in (0, 1):
                 yield from apart(f"{name}, axis {axis},", positive, axis, 0.5, effect)
     side = math.isqrt(samples)
     for name, scheme in _there(glorot_uniform, glorot_normal, *[None] * 4).items():
         w, upper = draws.double(scheme(seed, (side, side))), np.triu_indices(side, 1)
-        positive = w > 0
-        what = f"{name} and its transpose"
-        yield statistics.agreement(what, positive[upper], positive.T[upper], 0.5, effect=0.03)
+        pairs = w[upper] > 0, w.T[upper] > 0
+        yield statistics.agreement(f"{name} and its transpose", *pairs, 0.5, effect=0.03)
         if name == "glorot_normal" and conventions.get("normal", "full") == "full":
             # A column's energy is χ² with one degree of freedom for each of its entries.
             energies, cdf = np.sum(w**2, axis=0) * side, stats.chi2(side).cdf
             yield statistics.distribution("energies of columns", energies, cdf, GRID, effect=0.25)
 
 
-@prop(
-    "INI-12",
-    "S M",
-    "the same seed gives the same bits, another one independent weights, by every scheme",
-    formula=r"W = W(k)",
-    source="the contract of keys",
-    symbols=ALL,
-    other=(1, 2, 2**30),
-)
-def _ini_12(
+@prop(12, "must", "statistical", source="the contract of keys", symbols=ALL)
+@formula(r"W = W(k)")
+@given(other=(1, 2, 2**30))
+def weights_are_a_function_of_the_seed(
     glorot_uniform, glorot_normal=None, he_uniform=None, he_normal=None, lecun_normal=None,
     truncated_normal=None, *, other,
 ):  # fmt: skip
+    """the same seed gives the same bits, another one independent weights, by every scheme"""
     others = glorot_normal, he_uniform, he_normal, lecun_normal, truncated_normal
     for name, scheme in _there(glorot_uniform, *others).items():
-        first = np.asarray(scheme(0, MATRIX))
-        yield Exact(f"{name} again", scheme(0, MATRIX), first)
-        second = np.asarray(scheme(other, MATRIX))
+        first, second = (np.asarray(scheme(seed, WIDE)) for seed in (0, other))
+        yield Exact(f"{name} again", scheme(0, WIDE), first)
         yield statistics.agreement(f"signs of {name}", first > 0, second > 0, 0.5, effect=0.03)
 
 
-@prop(
-    "INI-13",
-    "X M",
-    "biases start at 0, scales of norms at 1, the last scale of a residual branch at 0 if claimed",
-    formula=r"b = 0,\quad \gamma = 1,\quad \beta = 0",
-    source="slides 15 and 17; Goyal et al. 2017, section 5.1",
-    symbols="zero_last",
-    seed=draws.seeds,
-)
-def _ini_13(initial_parameters, *, seed):
+@prop(13, "must", "exact", source=NORMS, symbols="zero_last")
+@formula(r"b = 0,\quad \gamma = 1,\quad \beta = 0")
+@given(seed=draws.seeds)
+def biases_and_scales_start_as_claimed(initial_parameters, *, seed):
+    """biases start at 0, scales of norms at 1, the last scale of a residual
+    branch at 0 if claimed
+    """
     found = {name: np.asarray(leaf) for name, leaf in initial_parameters(seed).items()}
     starts = {"bias": 0.0, "scale": 1.0, "last_scale": 0.0}
     yield Holds("has biases", any(name.endswith("bias") for name in found), sorted(found))
@@ -273,32 +204,21 @@ def _ini_13(initial_parameters, *, seed):
         yield Exact(name, leaf, np.full(leaf.shape, starts[name.rpartition("/")[2]]))
 
 
-@prop(
-    "INI-14",
-    "X M",
-    "no two units of a layer start alike",
-    formula=r"W_{\cdot j} \ne W_{\cdot k}",
-    source="slide 14; Goodfellow et al. 2016, section 8.4",
-    symbols="glorot_uniform",
-    seed=draws.seeds,
-)
-def _ini_14(glorot_uniform, *, seed):
+@prop(14, "must", "exact", source="slide 14; Goodfellow et al. 2016, section 8.4")
+@formula(r"W_{\cdot j} \ne W_{\cdot k}")
+@given(seed=draws.seeds)
+def no_two_units_start_alike(glorot_uniform, *, seed):
+    """no two units of a layer start alike"""
     w = np.asarray(glorot_uniform(seed, (16, 32)))
-    return Holds("units differ", len(np.unique(w, axis=1).T) == 32, w)
+    return Holds("units differ", np.unique(w, axis=1).shape[1] == 32, w)
 
 
-@prop(
-    "INI-15",
-    "S M",
-    "He weights keep the mean square of a rectified signal",
-    formula=r"\lVert Wx\rVert^2 n_{in} / (2\lVert x\rVert^2) \sim \chi^2_{n_{out}}",
-    source=HE,
-    symbols="he_normal",
-    inputs=(32, 128),
-)
-def _ini_15(he_normal, samples, *, inputs):
-    outputs = samples // 16
-    x = np.random.default_rng(0).normal(size=inputs)
+@prop(15, "must", "statistical", source=HE, symbols="he_normal")
+@formula(r"\lVert Wx\rVert^2 n_{in} / (2\lVert x\rVert^2) \sim \chi^2_{n_{out}}")
+@given(inputs=(32, 128))
+def he_normal_keeps_the_rectified_signal(he_normal, samples, *, inputs):
+    """He weights keep the mean square of a rectified signal"""
+    outputs, x = samples // 16, np.random.default_rng(0).normal(size=inputs)
     response = x @ draws.double(he_normal(0, (inputs, outputs)))
     energy = 2 / inputs * float(np.sum(x**2))
     yield statistics.variance("energy", response, energy, ratio=1.2)
@@ -306,10 +226,3 @@ def _ini_15(he_normal, samples, *, inputs):
     active = response[response > 0]
     yield statistics.binomial("active", active.size, outputs, 0.5, effect=0.05)
     yield statistics.variance("energy of the active", active, energy, ratio=1.3)
-
-
-PROPERTIES = (
-    _ini_01, _ini_02, _ini_03, _ini_04, _ini_05, _ini_06, _ini_07, _ini_08, _ini_09, _ini_10,
-    _ini_11, _ini_12,
-    _ini_13, _ini_14, _ini_15,
-)  # fmt: skip

@@ -3,34 +3,27 @@
 import numpy as np
 
 from hondo_spec import draws
-from hondo_spec.areas.batch_norm import affine, rounded
-from hondo_spec.bounds import U32, gamma, standard
-from hondo_spec.property import prop
+from hondo_spec.areas.batch_norm import EPS, affine
+from hondo_spec.bounds import U32, gamma, rounded, standard
+from hondo_spec.property import Area, formula, given
 from hondo_spec.results import Check, Exact, refused
 
-EPS = 2.0**-10
+prop = Area("NRM", symbols="layer_norm")
+GROUPS = "slide 17; Wu & He 2018, equation 7"
+DIRECTIONS = "slide 18; Salimans & Kingma 2016, equation 2"
 KAPPAS = (0.0, 1e2, 1e4)
 
 
-@prop(
-    "NRM-01",
-    "B M",
-    "layer norm standardizes the features of each example",
-    formula=r"y_j = \gamma_j\frac{x_j - \mu}{\sqrt{v+\varepsilon}} + \beta_j",
-    source="slide 17; Ba, Kiros & Hinton 2016, equation 3",
-    symbols="layer_norm",
-    kappa=KAPPAS,
-    seed=draws.seeds,
-)
-def _nrm_01(layer_norm, *, kappa, seed):
-    x = (np.random.default_rng(seed).normal(size=(4, 64)) + kappa).astype(np.float32)
+@prop(1, "must", "bound", source="slide 17; Ba, Kiros & Hinton 2016, equation 3")
+@formula(r"y_j = \gamma_j\frac{x_j - \mu}{\sqrt{v+\varepsilon}} + \beta_j")
+@given(kappa=KAPPAS, seed=draws.seeds)
+def layer_norm_standardizes_features(layer_norm, *, kappa, seed):
+    """layer norm standardizes the features of each example"""
+    x, (scale, bias) = draws.normal(seed, (4, 64), kappa), affine(64, seed)
     x[-1] = kappa + 3  # whose variance is 0
-    scale, bias = affine(64, seed)
 
-    def check(what, x, dtype="float32"):
-        s = standard(x, EPS, axes=(-1,))
-        want = scale * s.xhat + np.float64(bias)
-        bound = np.abs(scale) * s.bound + gamma(4) * (np.abs(scale * s.xhat) + np.abs(bias))
+    def check(what: str, x: np.ndarray, dtype: str = "float32") -> Check:
+        want, bound = standard(x, EPS, axes=(-1,)).affine(scale, bias)
         return Check(what, layer_norm(x, scale, bias, EPS), want, rounded(want, bound, dtype))
 
     yield check("y", x)
@@ -39,56 +32,42 @@ def _nrm_01(layer_norm, *, kappa, seed):
         yield check("y of three axes", deep)
     for dtype in draws.HALVES if kappa == 0 else ():
         yield check(f"y of {dtype}", (x + 8).astype(dtype), dtype)
-    got = np.asarray(layer_norm(x, scale, bias, EPS))
     changed = np.concatenate([x[:1], 2 * x[1:]])
-    yield Exact("first example", np.asarray(layer_norm(changed, scale, bias, EPS))[0], got[0])
+    firsts = [np.asarray(layer_norm(z, scale, bias, EPS))[0] for z in (changed, x)]
+    yield Exact("first example", *firsts)
 
 
-@prop(
-    "NRM-02",
-    "B M",
-    "group norm standardizes neighbouring channels, over space too; alone they are instances",
-    formula=r"y = \frac{x - \mu_G}{\sqrt{v_G+\varepsilon}}",
-    source="slide 17; Wu & He 2018, equation 7",
-    symbols="group_norm instance_norm",
-    x=draws.normals(2, 4, 4, 6),
-    groups=(1, 2, 3, 6),
-    kappa=KAPPAS,
-)
-def _nrm_02(group_norm, instance_norm=None, *, x, groups, kappa):
+@prop(2, "must", "bound", source=GROUPS, symbols="group_norm instance_norm")
+@formula(r"y = \frac{x - \mu_G}{\sqrt{v_G+\varepsilon}}")
+@given(x=draws.normals(2, 4, 4, 6), groups=(1, 2, 3, 6), kappa=KAPPAS)
+def group_norm_standardizes_groups(group_norm, instance_norm=None, *, x, groups, kappa):
+    """group norm standardizes neighbouring channels, over space too; alone they are instances"""
     x = x + np.float32(kappa)
     x[1, ..., -1] = x[1, 0, 0, -1]  # whose variance is 0 where it is a group
-    cut = x.reshape(2, 16, groups, 6 // groups)
-    s = standard(cut, EPS, axes=(1, 3))
-    bound = (s.bound + gamma(4) * np.abs(s.xhat)).reshape(x.shape)
-    want = s.xhat.reshape(x.shape)
-    yield Check("y", group_norm(x, groups, EPS), want, bound)
+
+    def check(what: str, got: np.ndarray, x: np.ndarray) -> Check:
+        s = standard(x.reshape(2, -1, groups, 6 // groups), EPS, axes=(1, 3))
+        bound = s.bound + gamma(4) * np.abs(s.xhat)
+        return Check(what, got, s.xhat.reshape(x.shape), bound.reshape(x.shape))
+
+    yield check("y", group_norm(x, groups, EPS), x)
     if instance_norm is not None and groups == 6:
-        yield Check("instance norm", instance_norm(x, EPS), want, bound)
+        yield check("instance norm", instance_norm(x, EPS), x)
     elif groups < 6:
         # Without space; the second example is the same everywhere.
         flat = np.stack([x[0, 0, 0], np.full(6, kappa + 3, np.float32)])
-        s = standard(flat.reshape(2, groups, -1), EPS, axes=(2,))
-        bound = (s.bound + gamma(4) * np.abs(s.xhat)).reshape(2, 6)
-        yield Check("y without space", group_norm(flat, groups, EPS), s.xhat.reshape(2, 6), bound)
+        yield check("y without space", group_norm(flat, groups, EPS), flat)
 
 
-@prop(
-    "NRM-03",
-    "B M",
-    "RMS norm divides by the root mean square and centres nothing",
-    formula=r"y_j = \gamma_j x_j / \sqrt{\overline{x^2} + \varepsilon}",
-    source="slide 17; Zhang & Sennrich 2019, equation 4",
-    symbols="rms_norm",
-    seed=draws.seeds,
-    offset=(0.0, 3.0),
-)
-def _nrm_03(rms_norm, *, seed, offset):
-    x = (np.random.default_rng(seed).normal(size=(4, 64)) + offset).astype(np.float32)
+@prop(3, "must", "bound", source="slide 17; Zhang & Sennrich 2019, equation 4", symbols="rms_norm")
+@formula(r"y_j = \gamma_j x_j / \sqrt{\overline{x^2} + \varepsilon}")
+@given(seed=draws.seeds, offset=(0.0, 3.0))
+def rms_norm_divides_by_the_root_mean_square(rms_norm, *, seed, offset):
+    """RMS norm divides by the root mean square and centres nothing"""
+    x, (scale, _) = draws.normal(seed, (4, 64), offset), affine(64, seed)
     x[-1] = 0
-    scale, _ = affine(64, seed)
 
-    def check(what, x, dtype="float32"):
+    def check(what: str, x: np.ndarray, dtype: str = "float32") -> Check:
         root = np.sqrt(np.mean(np.float64(x) ** 2, axis=-1, keepdims=True) + EPS)
         want = scale * (np.float64(x) / root)
         bound = rounded(want, gamma(64 + 8) * np.abs(want), dtype)
@@ -103,18 +82,11 @@ def _nrm_03(rms_norm, *, seed, offset):
         yield check(f"y of {dtype}", (300 * x).astype(dtype), dtype)
 
 
-@prop(
-    "NRM-04",
-    "B M",
-    "weight norm gives each unit's weights their length, whatever that of the direction",
-    formula=r"w_k = g_k v_k/\lVert v_k\rVert,\quad w(av) = w(v)",
-    source="slide 18; Salimans & Kingma 2016, equation 2",
-    symbols="weight_norm",
-    v=draws.normals(8, 3),
-    a=(0.25, 4.0, 1024.0),
-    seed=draws.seeds,
-)
-def _nrm_04(weight_norm, *, v, a, seed):
+@prop(4, "must", "bound", source=DIRECTIONS, symbols="weight_norm")
+@formula(r"w_k = g_k v_k/\lVert v_k\rVert,\quad w(av) = w(v)")
+@given(v=draws.normals(8, 3), a=(0.25, 4.0, 1024.0), seed=draws.seeds)
+def weight_norm_sets_the_length(weight_norm, *, v, a, seed):
+    """weight norm gives each unit's weights their length, whatever that of the direction"""
     g, _ = affine(3, seed)
     w = np.float64(weight_norm(v, g))
     yield Check("length", np.sqrt(np.sum(w**2, axis=0)), np.abs(g), gamma(8 + 8) * np.abs(g))
@@ -123,51 +95,32 @@ def _nrm_04(weight_norm, *, v, a, seed):
     yield Check("w(av)", weight_norm(np.float32(a) * v, g), w, gamma(24) * np.abs(w))
 
 
-@prop(
-    "NRM-05",
-    "B s",
-    "unit vectors have length 1 at any magnitude; 0 stays 0, with a finite gradient",
-    formula=r"y = x/\lVert x\rVert_2,\quad 0 \mapsto 0",
-    source="Goodfellow et al. 2016, section 2.5",
-    symbols="l2_normalize",
-    scale=(1.0, 2.0**-80, 2.0**80),
-    seed=draws.seeds,
-)
-def _nrm_05(l2_normalize, l2_normalize_gradient, *, scale, seed):
-    x = (np.random.default_rng(seed).normal(size=(3, 8)) * scale).astype(np.float32)
+@prop(5, "should", "bound", source="Goodfellow et al. 2016, section 2.5", symbols="l2_normalize")
+@formula(r"y = x/\lVert x\rVert_2,\quad 0 \mapsto 0")
+@given(scale=(1.0, 2.0**-80, 2.0**80), seed=draws.seeds)
+def unit_vectors_have_length_one(l2_normalize, l2_normalize_gradient, *, scale, seed):
+    """unit vectors have length 1 at any magnitude; 0 stays 0, with a finite gradient"""
+    x, g = draws.normal(seed, (3, 8), scale=scale), draws.normal(seed + 1, (3, 8))
     norm = np.sqrt(np.sum(np.float64(x) ** 2, axis=-1, keepdims=True))
     exact = np.float64(x) / norm
-    yield Check("y", l2_normalize(x), exact, gamma(8 + 8) * np.abs(exact) + 4 * U32)
-    g = np.random.default_rng(seed + 1).normal(size=(3, 8)).astype(np.float32)
+    bound = gamma(8 + 8) * np.abs(exact) + 4 * U32
+    yield Check("y", l2_normalize(x), exact, bound)
+    yield Check("y of three axes", l2_normalize(x[None]), exact[None], bound[None])
     slope = (g - exact * np.sum(g * exact, axis=-1, keepdims=True)) / norm
     terms = np.abs(g) + np.abs(exact) * np.sum(np.abs(g * exact), axis=-1, keepdims=True)
     yield Check("gradient", l2_normalize_gradient(x, g), slope, gamma(64) * terms / norm)
-    deep = l2_normalize(x[None])
-    yield Check(
-        "y of three axes", deep, exact[None], (gamma(8 + 8) * np.abs(exact) + 4 * U32)[None]
-    )
     zero = np.zeros_like(x)
     yield Exact("y at 0", l2_normalize(zero), zero)
     yield Exact("finite", np.isfinite(l2_normalize_gradient(zero, zero + 1)), zero == 0)
 
 
-@prop(
-    "NRM-06",
-    "B M",
-    "layer norm follows a permutation of the features",
-    formula=r"\operatorname{LN}(\pi x) = \pi\operatorname{LN}(x)",
-    source="Ba, Kiros & Hinton 2016, equation 3",
-    symbols="layer_norm",
-    x=draws.normals(4, 64),
-    seed=draws.seeds,
-)
-def _nrm_06(layer_norm, *, x, seed):
-    order = np.random.default_rng(seed).permutation(64)
-    one, zero = np.ones(64, np.float32), np.zeros(64, np.float32)
-    straight = np.asarray(layer_norm(x, one, zero, EPS))[:, order]
+@prop(6, "must", "bound", source="Ba, Kiros & Hinton 2016, equation 3")
+@formula(r"\operatorname{LN}(\pi x) = \pi\operatorname{LN}(x)")
+@given(x=draws.normals(4, 64), seed=draws.seeds)
+def layer_norm_follows_permutations(layer_norm, *, x, seed):
+    """layer norm follows a permutation of the features"""
+    order, zero = np.random.default_rng(seed).permutation(64), np.zeros(64, np.float32)
+    straight = np.asarray(layer_norm(x, zero + 1, zero, EPS))[:, order]
     s = standard(x[:, order], EPS, axes=(1,))
     bound = 2 * (s.bound + gamma(4) * np.abs(s.xhat))
-    return Check("permuted", layer_norm(x[:, order], one, zero, EPS), straight, bound)
-
-
-PROPERTIES = (_nrm_01, _nrm_02, _nrm_03, _nrm_04, _nrm_05, _nrm_06)
+    return Check("permuted", layer_norm(x[:, order], zero + 1, zero, EPS), straight, bound)

@@ -4,115 +4,90 @@ import numpy as np
 
 from hondo_spec import draws
 from hondo_spec.bounds import TINY, gamma
-from hondo_spec.property import prop
-from hondo_spec.results import Check, Exact, Holds
+from hondo_spec.property import Area, formula, given
+from hondo_spec.results import Check, Exact, Holds, exact_leaves
+from hondo_spec.target import Operation
 
-SLIDE = "slide 3; Goodfellow et al. 2016, section 7.1"
+NORMS = "slide 3; Goodfellow et al. 2016, section 7.1"
+DECAY = "slide 3; Goodfellow et al. 2016, equation 7.5"
+MINIMA = "slide 3; Goodfellow et al. 2016, equations 7.13 and 7.23"
+ELASTIC_NET = "slide 3; Zou & Hastie 2005, equation 3"
+prop = Area("PEN", source=NORMS, symbols="l2_penalty")
 STRENGTHS = (0.0, 0.25, 0.5, 4.0)
 LAYER = draws.integers(3, 4)
 # By a power of two: as exact as without it, and beyond the range of half precision.
 SIZES = draws.single([1, 2**14])
 
 
-def _kernels_of(w):
+def _kernels_of(w: np.ndarray) -> dict[str, np.ndarray]:
     """The kernels of a dense layer and of a convolution, each with the entries of w."""
     return {"dense/kernel": w, "conv/kernel": w[None, :, None]}
 
 
-def _tree_of(w):
+def _tree_of(w: np.ndarray) -> dict[str, np.ndarray]:
     """Two kernels among biases and scales that no penalty may see, whatever their shape."""
     far = np.full(4, 1e3, np.float32)
     names = ("dense/bias", "norm/scale", "norm/bias", "kernel_norm/scale")
     return {**_kernels_of(w), **dict.fromkeys(names, far), "heads/bias": far.reshape(2, 2)}
 
 
-@prop(
-    "PEN-01",
-    "X M",
-    "the L2 penalty is half of λ times the sum of squares; that is summed as it stands, so that "
-    "integers give the exact result, and it may exceed the range of half precision",
-    formula=r"R = \tfrac\lambda2\sum W^2",
-    source=SLIDE,
-    symbols="l2_penalty",
-    w=LAYER,
-    strength=STRENGTHS,
-)
-def _pen_01(l2_penalty, *, w, strength):
+@prop(1, "must", "exact")
+@formula(r"R = \tfrac\lambda2\sum W^2")
+@given(w=LAYER, strength=STRENGTHS)
+def l2_penalty_is_half_the_sum_of_squares(l2_penalty, *, w, strength):
+    """the L2 penalty is half of λ times the sum of squares; that is summed as it stands, so that
+    integers give the exact result, and it may exceed the range of half precision
+    """
     for big in SIZES:
         got = float(l2_penalty({"dense/kernel": big * w}, strength))
         yield Exact(f"R of {big} W", got, strength / 2 * np.sum(np.float64(big * w) ** 2))
 
 
-@prop(
-    "PEN-02",
-    "X M",
-    "its gradient is λ W for every kernel",
-    formula=r"\partial R/\partial W = \lambda W",
-    source=SLIDE,
-    symbols="l2_penalty",
-    w=LAYER,
-    strength=STRENGTHS,
-)
-def _pen_02(l2_penalty_gradient, *, w, strength):
-    kernels = _kernels_of(w)
-    gradient = l2_penalty_gradient(kernels, strength)
-    for name, kernel in kernels.items():
-        yield Exact(name, gradient[name], np.float32(strength) * kernel)
+@prop(2, "must", "exact")
+@formula(r"\partial R/\partial W = \lambda W")
+@given(w=LAYER, strength=STRENGTHS)
+def l2_gradient_is_proportional_to_the_weights(l2_penalty_gradient, *, w, strength):
+    """its gradient is λ W for every kernel"""
+    gradient = l2_penalty_gradient(_kernels_of(w), strength)
+    return exact_leaves(gradient, _kernels_of(np.float32(strength) * w))
 
 
-@prop(
-    "PEN-03",
-    "B M",
-    "a step of gradient descent on the penalized loss shrinks the weights once, as they were",
-    formula=r"W' = (1 - \eta\lambda)W - \eta\nabla L",
-    source="slide 3; Goodfellow et al. 2016, equation 7.5",
-    symbols="l2_penalty penalized",
-    w=LAYER,
-    gradient=LAYER,
-    learning_rate=(0.125, 0.3),
-    strength=STRENGTHS,
-)
-def _pen_03(sgd_step, *, w, gradient, learning_rate, strength):
+@prop(3, "must", "bound", source=DECAY, symbols="l2_penalty penalized")
+@formula(r"W' = (1 - \eta\lambda)W - \eta\nabla L")
+@given(w=LAYER, gradient=LAYER, learning_rate=(0.125, 0.3), strength=STRENGTHS)
+def penalized_step_shrinks_weights_once(sgd_step, *, w, gradient, learning_rate, strength):
+    """a step of gradient descent on the penalized loss shrinks the weights once, as they were"""
     new = sgd_step(w, gradient, learning_rate, strength)
     want = (1 - learning_rate * strength) * np.float64(w) - learning_rate * np.float64(gradient)
     sizes = (1 + learning_rate * strength) * np.abs(w) + learning_rate * np.abs(gradient)
     return Check("W'", new, want, gamma(8) * sizes, 1.0)
 
 
-@prop(
-    "PEN-04",
-    "X M",
-    "the L1 penalty is half of λ times the sum of moduli; its subgradient, for every kernel, "
-    "is 0 at 0",
-    formula=r"R = \tfrac\lambda2\sum|W|,\quad \tfrac\lambda2\operatorname{sgn}W",
-    source=SLIDE,
-    symbols="l1_penalty",
-    w=LAYER,
-    strength=STRENGTHS,
-)
-def _pen_04(l1_penalty, l1_penalty_gradient, *, w, strength):
+@prop(4, "must", "exact", symbols="l1_penalty")
+@formula(r"R = \tfrac\lambda2\sum|W|,\quad \tfrac\lambda2\operatorname{sgn}W")
+@given(w=LAYER, strength=STRENGTHS)
+def l1_penalty_is_half_the_sum_of_moduli(l1_penalty, l1_penalty_gradient, *, w, strength):
+    """the L1 penalty is half of λ times the sum of moduli; its subgradient, for every kernel, is 0
+    at 0
+    """
     for big in SIZES:
         got = float(l1_penalty({"dense/kernel": big * w}, strength))
         yield Exact(f"R of {big} W", got, strength / 2 * np.sum(np.abs(np.float64(big * w))))
-    kernels = _kernels_of(w)
-    gradient = l1_penalty_gradient(kernels, strength)
-    for name, kernel in kernels.items():
-        yield Exact(name, gradient[name], np.float32(strength / 2) * np.sign(kernel))
+    gradient = l1_penalty_gradient(_kernels_of(w), strength)
+    yield from exact_leaves(gradient, _kernels_of(np.float32(strength / 2) * np.sign(w)))
 
 
-@prop(
-    "PEN-05",
-    "X M",
-    "the proximal step is the soft threshold, and a parabola's minimum under each penalty is known",
-    formula=r"\arg\min\tfrac h2(w-w^*)^2 + R = "
+@prop(5, "must", "exact", source=MINIMA, symbols="proximal_l1 l1_penalty l2_penalty")
+@formula(
+    r"\arg\min\tfrac h2(w-w^*)^2 + R = "
     r"\operatorname{sgn}(w^*)\max(|w^*| - \tfrac{\lambda}{2h}, 0)"
-    r" \text{ or } \tfrac{h}{h+\lambda}w^*",
-    source="slide 3; Goodfellow et al. 2016, equations 7.13 and 7.23",
-    symbols="proximal_l1 l1_penalty l2_penalty",
-    w=LAYER,
-    case=((1.0, 1.0), (2.0, 6.0), (0.5, 0.0), (4.0, 12.0)),
+    r" \text{ or } \tfrac{h}{h+\lambda}w^*"
 )
-def _pen_05(proximal_l1, l1_penalty=None, l2_penalty=None, *, w, case):
+@given(w=LAYER, case=((1.0, 1.0), (2.0, 6.0), (0.5, 0.0), (4.0, 12.0)))
+def penalized_minima_are_known(proximal_l1, l1_penalty=None, l2_penalty=None, *, w, case):
+    """the proximal step is the soft threshold, and a parabola's minimum
+    under each penalty is known
+    """
     h, strength = case
     threshold = np.float32(strength / (2 * h))
     sparse = np.asarray(proximal_l1(w, float(threshold)))
@@ -124,33 +99,26 @@ def _pen_05(proximal_l1, l1_penalty=None, l2_penalty=None, *, w, case):
             yield Holds(f"minimum under {name}", around[1:] > around[0], around)
 
 
-def _objectives(penalty, best, w, h, strength) -> np.ndarray:
+def _objectives(
+    penalty: Operation, best: np.ndarray, w: np.ndarray, h: float, strength: float
+) -> np.ndarray:
     """The objective at a point, and an eighth to both sides of it; all of that is exact."""
-    aside = [best + step for step in draws.single([0, 0.125, -0.125])]
-    return np.array(
-        [
-            h / 2 * np.sum((np.float64(at) - w) ** 2)
-            + float(penalty({"dense/kernel": at}, strength))
-            for at in aside
-        ]
-    )
+    places = [best + step for step in draws.single([0, 0.125, -0.125])]
+    losses = [h / 2 * np.sum((draws.double(at) - w) ** 2) for at in places]
+    return np.array(losses) + [float(penalty({"dense/kernel": at}, strength)) for at in places]
 
 
-@prop(
-    "PEN-06",
-    "X M",
-    "kernels of every shape count; biases and the scales of norms are left alone, in value and "
-    "gradient",
-    formula=r"R = \sum_{W}R(W),\quad \partial R/\partial b = 0",
-    source=SLIDE,
-    symbols="l1_penalty l2_penalty is_weight",
-    w=LAYER,
-)
-def _pen_06(
+@prop(6, "must", "exact", symbols="l1_penalty l2_penalty is_weight")
+@formula(r"R = \sum_{W}R(W),\quad \partial R/\partial b = 0")
+@given(w=LAYER)
+def biases_and_scales_are_not_penalized(
     l2_penalty, l2_penalty_gradient,
     l1_penalty=None, l1_penalty_gradient=None, elastic_net_penalty=None,
     *, w,
 ):  # fmt: skip
+    """kernels of every shape count; biases and the scales of norms are left alone, in value and
+    gradient
+    """
     # No weight is 0: what the subgradient is there is PEN-04.
     w = 2 * w + 1
     tree, square, modulus = _tree_of(w), 0.5 * np.sum(w**2), 0.5 * np.sum(np.abs(w))
@@ -164,24 +132,17 @@ def _pen_06(
     for penalty, (slope, want) in slopes.items():
         if slope is not None:
             # What is left alone may be left out.
-            gradient = {**zeros, **slope(tree, 0.5)}
-            for name, leaf in {**zeros, **_kernels_of(want)}.items():
-                yield Exact(f"{penalty}, {name}", gradient[name], leaf)
+            gradient, wants = zeros | slope(tree, 0.5), zeros | _kernels_of(want)
+            yield from exact_leaves(gradient, wants, penalty + ", {}")
 
 
-@prop(
-    "PEN-07",
-    "B M",
-    "the objective is the loss plus the penalty: bit for bit the loss at λ = 0, and the penalty "
-    "does not depend on the size of the batch",
-    formula=r"J = E + R,\quad R \text{ independent of } m",
-    source=SLIDE,
-    symbols="penalized l2_penalty cross_entropy",
-    w=LAYER,
-    seed=draws.seeds,
-    strength=(0.25, 4.0),
-)
-def _pen_07(penalized_loss, *, w, seed, strength):
+@prop(7, "must", "bound", symbols="penalized l2_penalty cross_entropy")
+@formula(r"J = E + R,\quad R \text{ independent of } m")
+@given(w=LAYER, seed=draws.seeds, strength=(0.25, 4.0))
+def objective_is_loss_plus_penalty(penalized_loss, *, w, seed, strength):
+    """the objective is the loss plus the penalty: bit for bit the loss at λ = 0, and the penalty
+    does not depend on the size of the batch
+    """
     rng = np.random.default_rng(seed)
     x, classes = rng.integers(-2, 3, (5, 3)).astype(np.float32), rng.integers(0, 4, 5)
     (plain, slope), (zero, flat) = (penalized_loss(w, x, classes, s) for s in (None, 0.0))
@@ -198,18 +159,11 @@ def _pen_07(penalized_loss, *, w, seed, strength):
         yield Check("gradient", gradient, want, gamma(64) * (np.abs(want) + 16 + strength), 16.0)
 
 
-@prop(
-    "PEN-08",
-    "X M",
-    "penalties add up over leaves and are linear in λ",
-    formula=r"R(\theta_1, \theta_2) = R(\theta_1) + R(\theta_2)",
-    source=SLIDE,
-    symbols="l1_penalty l2_penalty",
-    w=LAYER,
-    v=LAYER,
-    strength=STRENGTHS,
-)
-def _pen_08(l2_penalty, l1_penalty, *, w, v, strength):
+@prop(8, "must", "exact", symbols="l1_penalty l2_penalty")
+@formula(r"R(\theta_1, \theta_2) = R(\theta_1) + R(\theta_2)")
+@given(w=LAYER, v=LAYER, strength=STRENGTHS)
+def penalties_add_up_and_are_linear(l2_penalty, l1_penalty, *, w, v, strength):
+    """penalties add up over leaves and are linear in λ"""
     for penalty in (l2_penalty, l1_penalty):
         both = float(penalty({"a/kernel": w, "b/kernel": v[None, :, None]}, strength))
         apart = [float(penalty({"a/kernel": leaf}, strength)) for leaf in (w, v)]
@@ -217,35 +171,22 @@ def _pen_08(l2_penalty, l1_penalty, *, w, v, strength):
         yield Exact("2λ", float(penalty({"a/kernel": w}, 2 * strength)), 2 * apart[0])
 
 
-@prop(
-    "PEN-09",
-    "X M",
-    "the elastic net is the sum of its parts",
-    formula=r"R = \tfrac{\lambda_1}2\lVert W\rVert_1 + \tfrac{\lambda_2}2\lVert W\rVert_2^2",
-    source="slide 3; Zou & Hastie 2005, equation 3",
-    symbols="elastic_net_penalty",
-    w=LAYER,
-    l1=STRENGTHS,
-    l2=(0.0, 0.5),
-)
-def _pen_09(elastic_net_penalty, *, w, l1, l2):
+@prop(9, "must", "exact", source=ELASTIC_NET, symbols="elastic_net_penalty")
+@formula(r"R = \tfrac{\lambda_1}2\lVert W\rVert_1 + \tfrac{\lambda_2}2\lVert W\rVert_2^2")
+@given(w=LAYER, l1=STRENGTHS, l2=(0.0, 0.5))
+def elastic_net_is_the_sum_of_its_parts(elastic_net_penalty, *, w, l1, l2):
+    """the elastic net is the sum of its parts"""
     # The second kernel is twice the first one: 1 + 2 times its modulus, 1 + 4 times its square.
     want = 3 * l1 / 2 * np.sum(np.abs(w)) + 5 * l2 / 2 * np.sum(w**2)
     tree = {"a/kernel": w, "b/kernel": 2 * w[None, :, None]}
     return Exact("R", float(elastic_net_penalty(tree, l1, l2)), want)
 
 
-@prop(
-    "PEN-10",
-    "B M",
-    "max-norm projects each unit's weights onto the ball, bit-exact inside it",
-    formula=r"\lVert w_j\rVert \le c",
-    source="Srivastava et al. 2014, section 5.1",
-    symbols="max_norm",
-    w=draws.floats(6, 4),
-    limit=(0.5, 2.0, 1e3),
-)
-def _pen_10(max_norm, *, w, limit):
+@prop(10, "must", "bound", source="Srivastava et al. 2014, section 5.1", symbols="max_norm")
+@formula(r"\lVert w_j\rVert \le c")
+@given(w=draws.floats(6, 4), limit=(0.5, 2.0, 1e3))
+def max_norm_projects_each_unit(max_norm, *, w, limit):
+    """max-norm projects each unit's weights onto the ball, bit-exact inside it"""
     norms = np.sqrt(np.sum(np.float64(w) ** 2, axis=0))
     got = np.asarray(max_norm(w, limit))
     want = np.float64(w) * np.minimum(1, limit / np.where(norms > 0, norms, 1))
@@ -256,8 +197,3 @@ def _pen_10(max_norm, *, w, limit):
     yield Check("w'", got, want, bound, 1.0)
     inside = norms < limit * (1 - gamma(16))
     yield Exact("inside", got[:, inside], w[:, inside])
-
-
-PROPERTIES = (
-    _pen_01, _pen_02, _pen_03, _pen_04, _pen_05, _pen_06, _pen_07, _pen_08, _pen_09, _pen_10,
-)  # fmt: skip

@@ -23,15 +23,20 @@ def rows(samples: int, features: int = 96) -> int:
     return samples // features // 12 * 12
 
 
+def pairs_apart(entries: np.ndarray, lag: int, axis: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Entries and those so many further on the axis, each in one pair only."""
+    first = np.arange(entries.shape[axis] - lag)
+    first = first[first // lag % 2 == 0]
+    return np.take(entries, first, axis), np.take(entries, first + lag, axis)
+
+
 def apart(what: str, mask: np.ndarray, axis: int, chance: float, effect: float) -> Iterator[Stat]:
-    """Agreement of entries 1, 2, a third and half of the axis apart, each in one pair only."""
+    """Agreement of entries 1, 2, a third and half of the axis apart."""
     size = mask.shape[axis]
     parts = {size // k for k in (2, 3) if size % k == 0}
     for lag in sorted({lag for lag in parts | {1, 2} if lag < size}):
-        first = np.arange(size - lag)
-        first = first[first // lag % 2 == 0]
-        one, two = np.take(mask, first, axis), np.take(mask, first + lag, axis)
-        yield statistics.agreement(f"{what} {lag} apart", one, two, chance, effect)
+        pairs = pairs_apart(mask, lag, axis)
+        yield statistics.agreement(f"{what} {lag} apart", *pairs, chance, effect)
 
 
 def reach(what: str, w: np.ndarray, bound: float) -> list[Holds | Stat]:
