@@ -1,5 +1,7 @@
 """hondo: the techniques that make deep networks trainable, as pure JAX functions."""
 
+from importlib.metadata import version as _version
+
 from hondo.gradients.activations import (
     ACTIVATIONS,
     Activation,
@@ -109,6 +111,8 @@ from hondo.training.state import Best, FitResult, History, TrainState
 from hondo.training.supervised import supervised
 from hondo.training.sweep import sweep
 from hondo.training.sweep_result import SweepResult
+
+__version__ = _version("hondo")
 
 __all__ = [
     "ACTIVATIONS",
