@@ -1,9 +1,16 @@
-"""Importing hondo brings what it stands on, and nothing that only some users need."""
+"""Importing hondo brings what it stands on, nothing that only some users need, and its version."""
 
+import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
+
+import hondo
+
+ROOT = Path(__file__).parent.parent
 
 
 def imported(statement: str) -> set[str]:
@@ -20,3 +27,12 @@ def test_import_pulls_in_no_optional_package(module) -> None:
     given = imported("import jax, flax.linen, optax")
     brought = {name.partition(".")[0] for name in imported(f"import {module}") - given}
     assert brought - {"jax", "numpy", "flax", "optax"} == {"hondo", "jaxtyping"}
+
+
+def test_the_version_is_one_in_code_project_citation_and_changelog() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = re.search(r"^version: (\S+)", (ROOT / "CITATION.cff").read_text(), re.M)
+    newest = re.search(r"^## \[([\d.]+)\]", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert citation
+    assert newest
+    assert {hondo.__version__, citation[1], newest[1]} == {project["version"]}

@@ -126,6 +126,8 @@ from hondo.training.sweeping.grid import grid
 from hondo.training.sweeping.result import SweepResult
 from hondo.training.sweeping.sweep import sweep
 
+__version__ = "0.1.0"
+
 __all__ = [
     "ACTIVATIONS",
     "Activation",
