@@ -78,7 +78,7 @@ def test_functions_are_public_and_stand_where_the_links_lead() -> None:
 
 
 def test_every_test_of_the_lecture_stands_under_its_slide() -> None:
-    there = {(int(name[11:13]), name) for name in names_of_tests("test_lecture_*.py")}
+    there = {(int(name[11:13]), name) for name in names_of_tests("test_lecture.py")}
     named = {(n, row[3].strip("`")) for n, text in slides().items() for row in rows(text)}
     assert named == there
 
