@@ -1,15 +1,23 @@
 """What the targets of JAX frameworks share: initializers, gradients, and the ways to run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
+
+from hondo_spec.adapter import Operation, operation
 
 Operations = Mapping[str, Callable[..., Any]]
 INITIALIZERS = ("glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_normal")
+
+
+def compiled(*, static: str | Sequence[str] = ()) -> Callable[[Operation], Operation]:
+    """The decorator `operation`, of what `jax.jit` makes of the function with static arguments."""
+    return lambda function: jax.jit(operation(function), static_argnames=static)
 
 
 def complete(operations: Operations) -> dict[str, Callable[..., Any]]:
@@ -37,6 +45,17 @@ def initializer(init: Any) -> Any:
     """The operation of an initializer `init(key, shape, dtype)`."""
     compiled = jax.jit(init, static_argnums=(1, 2))
     return lambda seed, shape: compiled(jax.random.key(seed), tuple(shape), jnp.float32)
+
+
+def update(make: Callable[[Any], optax.GradientTransformation]) -> Operation:
+    """The operation (tree, limit) of what `make(limit)` makes of a gradient."""
+
+    @jax.jit
+    def updated(tree: Any, limit: Any) -> Any:
+        transformation = make(limit)
+        return transformation.update(tree, transformation.init(tree))[0]
+
+    return updated
 
 
 def slope(function: Any) -> Any:
