@@ -2,17 +2,33 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
-from hondo_spec.adapter import Operation, operation
+from hondo_spec.adapter import Operation, collect_operations, operation
+from hondo_spec.target import Known, Target
 
-Operations = Mapping[str, Callable[..., Any]]
+Operations = Mapping[str, Operation]
 INITIALIZERS = ("glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_normal")
+UNBIASED = {"dropout": "inverted", "decay": "old", "running_variance": "unbiased"}
+BIASED = {**UNBIASED, "running_variance": "biased"}
+TRUNCATED = {**BIASED, "normal": "truncated"}
+
+
+def target(
+    name: str,
+    package: str,
+    operations: Operations,
+    conventions: Mapping[str, str],
+    known: Mapping[str, Known],
+) -> Target:
+    """A target of compiled operations, with what JAX makes of them."""
+    made = complete(operations)
+    return Target(name, made, version(package), conventions, known, mode="jit-float32")
 
 
 def compiled(*, static: str | Sequence[str] = ()) -> Callable[[Operation], Operation]:
@@ -20,13 +36,13 @@ def compiled(*, static: str | Sequence[str] = ()) -> Callable[[Operation], Opera
     return lambda function: jax.jit(operation(function), static_argnames=static)
 
 
-def complete(operations: Operations) -> dict[str, Callable[..., Any]]:
+def complete(operations: Operations) -> dict[str, Operation]:
     """The operations with what JAX makes of them: their gradients, and the ways to run them."""
     every = with_gradients(operations)
     return {**every, "ways": modes(every)["ways"]}
 
 
-def with_gradients(operations: Operations) -> dict[str, Callable[..., Any]]:
+def with_gradients(operations: Operations) -> dict[str, Operation]:
     """The operations with the gradients of those that have none of their own."""
     made = {
         f"{name}_gradient": gradient(operations[name])
@@ -36,9 +52,43 @@ def with_gradients(operations: Operations) -> dict[str, Callable[..., Any]]:
     return {**made, **operations}
 
 
-def initializers(namespace: Any) -> dict[str, Callable[..., Any]]:
+def initializers(namespace: Any) -> dict[str, Operation]:
     """The operations of initializers by their usual names: `namespace.he_normal()` and so on."""
     return {name: initializer(getattr(namespace, name)()) for name in INITIALIZERS}
+
+
+def activations(namespace: Any) -> dict[str, Operation]:
+    """The operations of activations by their usual names."""
+    names = ("sigmoid", "tanh", "relu", "softmax")
+    return {name: jax.jit(getattr(namespace, name)) for name in names}
+
+
+def norms(call: Operation, **layers: Operation) -> dict[str, Operation]:
+    """The norms of a library of layers.
+
+    Args:
+        call: what a layer with these parameters makes of x: `call(layer, x, **parameters)`.
+        **layers: by operation, what makes its layer of x and of the options.
+    """
+
+    @compiled(static="epsilon")
+    def layer_norm(x, scale, bias, epsilon):
+        return call(layers["layer_norm"](x, epsilon), x, scale=scale, bias=bias)
+
+    @compiled(static=("groups", "epsilon"))
+    def group_norm(x, groups, epsilon):
+        return call(layers["group_norm"](x, groups, epsilon), x)
+
+    @compiled(static="epsilon")
+    def instance_norm(x, epsilon):
+        return call(layers["instance_norm"](x, epsilon), x)
+
+    @compiled(static="epsilon")
+    def rms_norm(x, scale, epsilon):
+        return call(layers["rms_norm"](x, epsilon), x, scale=scale)
+
+    made = collect_operations(locals())
+    return {name: made[name] for name in layers}
 
 
 def initializer(init: Any) -> Any:
@@ -47,7 +97,7 @@ def initializer(init: Any) -> Any:
     return lambda seed, shape: compiled(jax.random.key(seed), tuple(shape), jnp.float32)
 
 
-def update(make: Callable[[Any], optax.GradientTransformation]) -> Operation:
+def update(make: Operation) -> Operation:
     """The operation (tree, limit) of what `make(limit)` makes of a gradient."""
 
     @jax.jit
@@ -113,7 +163,7 @@ GRADIENTS = {
 }
 
 
-def modes(operations: Operations) -> dict[str, Callable[..., Any]]:
+def modes(operations: Operations) -> dict[str, Operation]:
     """The operations `ways` and `traces` of a target that has these.
 
     Example:

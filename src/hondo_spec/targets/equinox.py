@@ -1,7 +1,6 @@
 """equinox.nn, whose layers see one example, channels first; the batch is a mapped axis."""
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any
 
 import jax
@@ -9,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hondo_spec.adapter import collect_operations, operation
-from hondo_spec.target import Known, Target, since
+from hondo_spec.target import Known, since
 from hondo_spec.targets import _jax
 from hondo_spec.targets._jax import compiled
 
@@ -104,11 +103,5 @@ KNOWN = {
     ),
 }
 
-TARGET = Target(
-    name="equinox",
-    operations=_jax.complete(collect_operations(globals())),
-    version=version("equinox"),
-    conventions={"dropout": "inverted", "decay": "old", "running_variance": "biased"},
-    known=since("0.13.8", KNOWN),
-    mode="jit-float32",
-)
+OPERATIONS = collect_operations(globals())
+TARGET = _jax.target("equinox", "equinox", OPERATIONS, _jax.BIASED, since("0.13.8", KNOWN))

@@ -3,15 +3,14 @@
 import math
 from functools import partial
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax.training import early_stopping as flax_early_stopping
 
-from hondo_spec.adapter import collect_operations, operation
-from hondo_spec.target import Known, Target, since
+from hondo_spec.adapter import Operation, collect_operations, operation
+from hondo_spec.target import Known, since
 from hondo_spec.targets import _jax
 from hondo_spec.targets._flax import batch_norm_variables, trained_batch_norm
 from hondo_spec.targets._jax import compiled
@@ -20,6 +19,7 @@ from hondo_spec.targets._one_pass import fast_variance
 # As Any: `apply` is typed as if every result could come with new variables.
 nn: Any = import_module("flax.linen")
 
+BARE = {"use_scale": False, "use_bias": False}
 LATE = "it stops one step late: the counter is compared before it is raised"
 DOCUMENTED = "https://flax.readthedocs.io/en/latest/api_reference/flax.linen/layers.html"
 STOPPING = "https://flax.readthedocs.io/en/latest/api_reference/flax.training.html"
@@ -47,28 +47,6 @@ def _batch_norm(x, mean, var, scale, bias, decay, epsilon, fast=True):
 def _batch_norm_inference(x, mean, var, scale, bias, epsilon):
     variables = batch_norm_variables(mean, var, scale, bias)
     return nn.BatchNorm(True, epsilon=epsilon).apply(variables, x)
-
-
-@compiled(static=("epsilon", "fast"))
-def _layer_norm(x, scale, bias, epsilon, fast=True):
-    module = nn.LayerNorm(epsilon, use_fast_variance=fast)
-    return module.apply({"params": {"scale": scale, "bias": bias}}, x)
-
-
-@compiled(static=("groups", "epsilon"))
-def _group_norm(x, groups, epsilon):
-    module = nn.GroupNorm(groups, epsilon=epsilon, use_scale=False, use_bias=False)
-    return module.apply({}, x)
-
-
-@compiled(static="epsilon")
-def _instance_norm(x, epsilon):
-    return nn.InstanceNorm(epsilon=epsilon, use_scale=False, use_bias=False).apply({}, x)
-
-
-@compiled(static="epsilon")
-def _rms_norm(x, scale, epsilon):
-    return nn.RMSNorm(epsilon).apply({"params": {"scale": scale}}, x)
 
 
 @compiled()
@@ -110,32 +88,27 @@ KNOWN = {
     "EST-08": _late(values=(3.0, 1.0, 2.0, 1.5, 1.2, 0.5)),
 }
 
+
+def _norms(fast: bool = True) -> dict[str, Operation]:
+    return _jax.norms(
+        lambda module, x, **params: module.apply({"params": params}, x),
+        layer_norm=lambda x, epsilon: nn.LayerNorm(epsilon, use_fast_variance=fast),
+        group_norm=lambda x, groups, epsilon: nn.GroupNorm(groups, epsilon=epsilon, **BARE),
+        instance_norm=lambda x, epsilon: nn.InstanceNorm(epsilon=epsilon, **BARE),
+        rms_norm=lambda x, epsilon: nn.RMSNorm(epsilon),
+    )
+
+
 OPERATIONS = {
     **collect_operations(globals()),
+    **_norms(),
     **_jax.initializers(nn.initializers),
-    "sigmoid": jax.jit(nn.sigmoid),
-    "tanh": jax.jit(nn.tanh),
-    "relu": nn.relu,
+    **_jax.activations(nn),
     "leaky_relu": nn.leaky_relu,
-    "softmax": jax.jit(nn.softmax),
 }
-
-TARGET = Target(
-    name="flax.linen",
-    operations=_jax.complete(OPERATIONS),
-    version=version("flax"),
-    conventions={
-        "dropout": "inverted",
-        "decay": "old",
-        "running_variance": "biased",
-        "normal": "truncated",
-    },
-    known=since("0.12.8", KNOWN),
-    mode="jit-float32",
-)
-
+TARGET = _jax.target("flax.linen", "flax", OPERATIONS, _jax.TRUNCATED, since("0.12.8", KNOWN))
 STABLE = TARGET.with_operations(
     "flax.linen, use_fast_variance=False",
     batch_norm=partial(_batch_norm, fast=False),
-    layer_norm=partial(_layer_norm, fast=False),
+    layer_norm=_norms(fast=False)["layer_norm"],
 )

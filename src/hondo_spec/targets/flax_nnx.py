@@ -1,15 +1,14 @@
 """flax.nnx: its modules, initializers and activations."""
 
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from hondo_spec.adapter import collect_operations, operation
-from hondo_spec.target import Known, Target, since
+from hondo_spec.adapter import Operation, collect_operations, operation
+from hondo_spec.target import Known, since
 from hondo_spec.targets import _jax
 from hondo_spec.targets._flax import with_values
 from hondo_spec.targets._jax import compiled
@@ -44,30 +43,6 @@ def _batch_norm_inference(x, mean, var, scale, bias, epsilon):
     return module(x, use_running_average=True)
 
 
-@compiled(static=("epsilon", "fast"))
-def _layer_norm(x, scale, bias, epsilon, fast=True):
-    options = {"epsilon": epsilon, "use_fast_variance": fast}
-    module = nnx.LayerNorm(x.shape[-1], **options, rngs=nnx.Rngs(0))
-    return with_values(module, scale=scale, bias=bias)(x)
-
-
-@compiled(static=("groups", "epsilon"))
-def _group_norm(x, groups, epsilon):
-    options = {"num_groups": groups, "epsilon": epsilon}
-    return nnx.GroupNorm(x.shape[-1], **options, rngs=nnx.Rngs(0))(x)
-
-
-@compiled(static="epsilon")
-def _instance_norm(x, epsilon):
-    return nnx.InstanceNorm(x.shape[-1], epsilon=epsilon, rngs=nnx.Rngs(0))(x)
-
-
-@compiled(static="epsilon")
-def _rms_norm(x, scale, epsilon):
-    module = nnx.RMSNorm(x.shape[-1], epsilon=epsilon, rngs=nnx.Rngs(0))
-    return with_values(module, scale=scale)(x)
-
-
 @compiled()
 def _weight_norm(direction, magnitude):
     """The weights are what the layer makes of the unit vectors."""
@@ -86,32 +61,34 @@ KNOWN = {
     ),
 }
 
+
+def _norms(fast: bool = True) -> dict[str, Operation]:
+    rngs = partial(nnx.Rngs, 0)
+    return _jax.norms(
+        lambda module, x, **params: with_values(module, **params)(x),
+        layer_norm=lambda x, epsilon: nnx.LayerNorm(
+            x.shape[-1], epsilon=epsilon, use_fast_variance=fast, rngs=rngs()
+        ),
+        group_norm=lambda x, groups, epsilon: nnx.GroupNorm(
+            x.shape[-1], num_groups=groups, epsilon=epsilon, rngs=rngs()
+        ),
+        instance_norm=lambda x, epsilon: nnx.InstanceNorm(
+            x.shape[-1], epsilon=epsilon, rngs=rngs()
+        ),
+        rms_norm=lambda x, epsilon: nnx.RMSNorm(x.shape[-1], epsilon=epsilon, rngs=rngs()),
+    )
+
+
 OPERATIONS = {
     **collect_operations(globals()),
+    **_norms(),
     **_jax.initializers(nnx.initializers),
-    "sigmoid": jax.jit(nnx.sigmoid),
-    "tanh": jax.jit(nnx.tanh),
-    "relu": nnx.relu,
+    **_jax.activations(nnx),
     "leaky_relu": nnx.leaky_relu,
-    "softmax": jax.jit(nnx.softmax),
 }
-
-TARGET = Target(
-    name="flax.nnx",
-    operations=_jax.complete(OPERATIONS),
-    version=version("flax"),
-    conventions={
-        "dropout": "inverted",
-        "decay": "old",
-        "running_variance": "biased",
-        "normal": "truncated",
-    },
-    known=since("0.12.8", KNOWN),
-    mode="jit-float32",
-)
-
+TARGET = _jax.target("flax.nnx", "flax", OPERATIONS, _jax.TRUNCATED, since("0.12.8", KNOWN))
 STABLE = TARGET.with_operations(
     "flax.nnx, use_fast_variance=False",
     batch_norm=partial(_batch_norm, fast=False),
-    layer_norm=partial(_layer_norm, fast=False),
+    layer_norm=_norms(fast=False)["layer_norm"],
 )

@@ -292,13 +292,7 @@ OPERATIONS = _jax.with_gradients(
         "global_norm": jax.jit(hondo.global_norm),
     }
 )
-CONVENTIONS = {
-    "dropout": "inverted",
-    "decay": "old",
-    "running_variance": "unbiased",
-    "nonfinite": "propagate",
-    "normal": "full",
-}
+CONVENTIONS = {**_jax.UNBIASED, "nonfinite": "propagate", "normal": "full"}
 TARGET = Target(
     "hondo", OPERATIONS | _jax.modes(OPERATIONS), version("hondo"), CONVENTIONS, mode="jit-float32"
 )

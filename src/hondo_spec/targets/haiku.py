@@ -2,7 +2,6 @@
 
 from functools import partial
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any
 
 import jax
@@ -11,7 +10,7 @@ import numpy as np
 
 from hondo_spec.adapter import Operation, collect_operations
 from hondo_spec.draws import normal
-from hondo_spec.target import Known, Target, since
+from hondo_spec.target import Known, since
 from hondo_spec.targets import _jax
 from hondo_spec.targets._jax import compiled
 from hondo_spec.targets._one_pass import ONE_PASS, one_pass
@@ -122,17 +121,4 @@ OPERATIONS = {
     "he_normal": _initializer(2.0, "fan_in", "truncated_normal"),
     "lecun_normal": _initializer(1.0, "fan_in", "truncated_normal"),
 }
-
-TARGET = Target(
-    name="haiku",
-    operations=_jax.complete(OPERATIONS),
-    version=version("dm-haiku"),
-    conventions={
-        "dropout": "inverted",
-        "decay": "old",
-        "running_variance": "biased",
-        "normal": "truncated",
-    },
-    known=since("0.0.17", KNOWN),
-    mode="jit-float32",
-)
+TARGET = _jax.target("haiku", "dm-haiku", OPERATIONS, _jax.TRUNCATED, since("0.0.17", KNOWN))

@@ -1,7 +1,6 @@
 """hondo's linen modules, with the variables that they are given."""
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any
 
 import jax
@@ -9,13 +8,14 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from hondo_spec.adapter import collect_operations, operation
-from hondo_spec.target import Target
 from hondo_spec.targets import _jax
 from hondo_spec.targets._flax import batch_norm_variables, trained_batch_norm
 from hondo_spec.targets._jax import compiled
 
 # As Any: `apply` is typed as if every result could come with new variables.
 linen: Any = import_module("hondo.linen")
+
+BARE = {"use_scale": False, "use_bias": False}
 
 
 class Linear(nn.Module):
@@ -62,33 +62,13 @@ def _batch_norm_inference(x, mean, var, scale, bias, epsilon):
 
 @compiled()
 def _population_stats(parts):
-    module = linen.BatchNorm(use_scale=False, use_bias=False)
+    module = linen.BatchNorm(**BARE)
     variables: Any = module.init(jax.random.key(0), parts[0], train=True)
     variables = linen.hold_moments(variables)
     for x in parts:
         variables |= module.apply(variables, x, train=True, mutable=["batch_moments"])[1]
     stats = linen.commit_moments(variables, decay=0.0)["batch_stats"]
     return stats["mean"], stats["var"]
-
-
-@compiled(static="epsilon")
-def _layer_norm(x, scale, bias, epsilon):
-    return _apply(linen.LayerNorm(epsilon), x, scale=scale, bias=bias)
-
-
-@compiled(static=("groups", "epsilon"))
-def _group_norm(x, groups, epsilon):
-    return _apply(linen.GroupNorm(groups, epsilon, use_scale=False, use_bias=False), x)
-
-
-@compiled(static="epsilon")
-def _instance_norm(x, epsilon):
-    return _apply(linen.InstanceNorm(epsilon, use_scale=False, use_bias=False), x)
-
-
-@compiled(static="epsilon")
-def _rms_norm(x, scale, epsilon):
-    return _apply(linen.RMSNorm(epsilon), x, scale=scale)
 
 
 @compiled()
@@ -108,10 +88,12 @@ def _residual_projection(x, w, a):
     return _apply(module, x, branch=_linear(a), shortcut={"kernel": w})
 
 
-TARGET = Target(
-    name="hondo.linen",
-    operations=_jax.complete(collect_operations(globals())),
-    version=version("hondo"),
-    conventions={"dropout": "inverted", "decay": "old", "running_variance": "unbiased"},
-    mode="jit-float32",
+NORMS = _jax.norms(
+    _apply,
+    layer_norm=lambda x, epsilon: linen.LayerNorm(epsilon),
+    group_norm=lambda x, groups, epsilon: linen.GroupNorm(groups, epsilon, **BARE),
+    instance_norm=lambda x, epsilon: linen.InstanceNorm(epsilon, **BARE),
+    rms_norm=lambda x, epsilon: linen.RMSNorm(epsilon),
 )
+OPERATIONS = collect_operations(globals()) | NORMS
+TARGET = _jax.target("hondo.linen", "hondo", OPERATIONS, _jax.UNBIASED, {})

@@ -1,6 +1,5 @@
 """hondo's nnx modules, with the variables that they are given."""
 
-from importlib.metadata import version
 from typing import Any
 
 import jax
@@ -9,7 +8,6 @@ from flax import nnx as flax_nnx
 
 from hondo import nnx
 from hondo_spec.adapter import collect_operations, operation
-from hondo_spec.target import Target
 from hondo_spec.targets import _jax
 from hondo_spec.targets._flax import with_values
 from hondo_spec.targets._jax import compiled
@@ -66,29 +64,6 @@ def _population_stats(parts):
     return module.mean[...], module.var[...]
 
 
-@compiled(static="epsilon")
-def _layer_norm(x, scale, bias, epsilon):
-    module = nnx.LayerNorm(x.shape[-1], epsilon=epsilon, rngs=_rngs())
-    return with_values(module, scale=scale, bias=bias)(x, train=True)
-
-
-@compiled(static=("groups", "epsilon"))
-def _group_norm(x, groups, epsilon):
-    module = nnx.GroupNorm(x.shape[-1], groups=groups, epsilon=epsilon, rngs=_rngs())
-    return module(x, train=True)
-
-
-@compiled(static="epsilon")
-def _instance_norm(x, epsilon):
-    return nnx.InstanceNorm(x.shape[-1], epsilon=epsilon, rngs=_rngs())(x, train=True)
-
-
-@compiled(static="epsilon")
-def _rms_norm(x, scale, epsilon):
-    module = nnx.RMSNorm(x.shape[-1], epsilon=epsilon, rngs=_rngs())
-    return with_values(module, scale=scale)(x, train=True)
-
-
 @compiled()
 def _residual(x, a):
     return nnx.Residual(Linear(a))(x, train=True)
@@ -111,10 +86,18 @@ def _residual_projection(x, w, a):
     return nnx.Residual(Linear(a), shortcut=Linear(w))(x, train=True)
 
 
-TARGET = Target(
-    name="hondo.nnx",
-    operations=_jax.complete(collect_operations(globals())),
-    version=version("hondo"),
-    conventions={"dropout": "inverted", "decay": "old", "running_variance": "unbiased"},
-    mode="jit-float32",
+def _call(module: Any, x: jax.Array, **params: jax.Array) -> jax.Array:
+    return with_values(module, **params)(x, train=True)
+
+
+NORMS = _jax.norms(
+    _call,
+    layer_norm=lambda x, epsilon: nnx.LayerNorm(x.shape[-1], epsilon=epsilon, rngs=_rngs()),
+    group_norm=lambda x, groups, epsilon: nnx.GroupNorm(
+        x.shape[-1], groups=groups, epsilon=epsilon, rngs=_rngs()
+    ),
+    instance_norm=lambda x, epsilon: nnx.InstanceNorm(x.shape[-1], epsilon=epsilon, rngs=_rngs()),
+    rms_norm=lambda x, epsilon: nnx.RMSNorm(x.shape[-1], epsilon=epsilon, rngs=_rngs()),
 )
+OPERATIONS = collect_operations(globals()) | NORMS
+TARGET = _jax.target("hondo.nnx", "hondo", OPERATIONS, _jax.UNBIASED, {})

@@ -98,24 +98,6 @@ def _batch_moments(x):
     return keras.ops.moments(x, axes=tuple(range(x.ndim - 1)))
 
 
-@compiled(static="epsilon")
-def _layer_norm(x, scale, bias, epsilon):
-    layer = layers.LayerNormalization(epsilon=epsilon, dtype=_policy(x))
-    return _call(layer, x, (scale, bias))[0]
-
-
-@compiled(static=("groups", "epsilon"))
-def _group_norm(x, groups, epsilon):
-    bare: Any = {"center": False, "scale": False, "dtype": _policy(x)}
-    return _call(layers.GroupNormalization(groups, epsilon=epsilon, **bare), x, ())[0]
-
-
-@compiled(static="epsilon")
-def _rms_norm(x, scale, epsilon):
-    layer = layers.RMSNormalization(epsilon=epsilon, dtype=_policy(x))
-    return _call(layer, x, (scale,))[0]
-
-
 @compiled()
 def _l2_normalize(x):
     return layers.UnitNormalization()(x)
@@ -227,17 +209,24 @@ KNOWN = {
     "AUG-04": Known("all images of a batch are cropped at the same place", {"seed": 0}),
 }
 
+NORMS = _jax.norms(
+    lambda layer, x, **params: _call(layer, x, params.values())[0],
+    layer_norm=lambda x, e: layers.LayerNormalization(epsilon=e, dtype=_policy(x)),
+    group_norm=lambda x, groups, e: layers.GroupNormalization(
+        groups, epsilon=e, center=False, scale=False, dtype=_policy(x)
+    ),
+    rms_norm=lambda x, e: layers.RMSNormalization(epsilon=e, dtype=_policy(x)),
+)
+
 OPERATIONS = {
     **collect_operations(globals()),
+    **NORMS,
     "glorot_uniform": _initializer(keras.initializers.GlorotUniform),
     "glorot_normal": _initializer(keras.initializers.GlorotNormal),
     "he_uniform": _initializer(keras.initializers.HeUniform),
     "he_normal": _initializer(keras.initializers.HeNormal),
     "lecun_normal": _initializer(keras.initializers.LecunNormal),
-    "sigmoid": jax.jit(keras.activations.sigmoid),
-    "tanh": jax.jit(keras.activations.tanh),
-    "relu": jax.jit(keras.activations.relu),
-    "softmax": jax.jit(keras.activations.softmax),
+    **_jax.activations(keras.activations),
     # A strength has to be a number for keras, so these are not jitted.
     "l1_penalty_gradient": jax.grad(_l1_penalty),
     "l2_penalty_gradient": jax.grad(_l2_penalty),
@@ -248,12 +237,7 @@ TARGET = Target(
     name="keras",
     operations=_jax.with_gradients(OPERATIONS),
     version=version("keras"),
-    conventions={
-        "dropout": "inverted",
-        "decay": "old",
-        "running_variance": "biased",
-        "normal": "truncated",
-    },
+    conventions=_jax.TRUNCATED,
     known=since("3.15.1", KNOWN),
     mode="jit-float32",
 )

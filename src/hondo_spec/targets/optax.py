@@ -2,7 +2,6 @@
 
 import math
 from functools import partial
-from importlib.metadata import version
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +9,7 @@ import optax
 
 from hondo_spec.adapter import collect_operations
 from hondo_spec.draws import single
-from hondo_spec.target import Known, Target, since
+from hondo_spec.target import Known, since
 from hondo_spec.targets import _jax
 from hondo_spec.targets._jax import compiled
 
@@ -65,11 +64,4 @@ OPERATIONS = {
     "clip_by_value": _jax.update(optax.clip),
     "global_norm": jax.jit(optax.tree.norm),
 }
-
-TARGET = Target(
-    name="optax",
-    operations=_jax.complete(OPERATIONS),
-    version=version("optax"),
-    known=since("0.2.8", KNOWN),
-    mode="jit-float32",
-)
+TARGET = _jax.target("optax", "optax", OPERATIONS, {}, since("0.2.8", KNOWN))
