@@ -3,10 +3,13 @@
 import importlib
 import inspect
 from collections import Counter
+from types import FunctionType
 
 import jax
 import numpy as np
 import pytest
+from beartype import BeartypeConf, beartype
+from jaxtyping import jaxtyped
 
 from hondo_spec import (
     BUILT_IN,
@@ -103,6 +106,26 @@ def test_every_convention_is_documented():
     for name, values in CONVENTIONS.items():
         assert len(values) > 1, name
         assert all(values.values()), name
+
+
+def _typed(name, function):
+    """The function with the types of its stub, checked at every call."""
+    rest = function.__globals__, name, function.__defaults__, function.__closure__
+    copy = FunctionType(function.__code__, *rest)
+    copy.__annotations__ = dict(OPERATIONS[name].__annotations__)
+    # An int is a float too.
+    return jaxtyped(typechecker=beartype(conf=BeartypeConf(is_pep484_tower=True)))(copy)
+
+
+def test_the_types_of_the_stubs_are_those_that_go_in_and_come_out():
+    reference = find_target("reference")
+    # These take the arguments of any other.
+    typed = {
+        n: _typed(n, f) for n, f in reference.operations.items() if n not in ("ways", "traces")
+    }
+    records = check_target(reference.with_operations("typed", **typed), profile="dev")
+    wrong = [r for r in records if r.status not in ("PASS", "UNPOWERED")]
+    assert not wrong, wrong
 
 
 @pytest.mark.parametrize("area", AREAS)

@@ -4,9 +4,7 @@
 'running_variance'.
 """
 
-from collections.abc import Sequence
-
-from hondo_spec.operations.shapes import Array, Data, Images, Kernel, Row
+from hondo_spec.operations.shapes import Array, Batches, Data, Images, Kernel, Row
 
 
 def batch_norm(
@@ -46,17 +44,17 @@ def batch_moments(x: Data) -> tuple[Row, Row]:
     ...
 
 
-def merge_moments(parts: Sequence[Data]) -> tuple[Row, Row]:
+def merge_moments(parts: Batches) -> tuple[Row, Row]:
     """(mean, biased variance) of all batches together, merged in order."""
     ...
 
 
-def population_stats(parts: Sequence[Data]) -> tuple[Row, Row]:
+def population_stats(parts: Batches) -> tuple[Row, Row]:
     """(mean, unbiased variance) of all batches together, for inference."""
     ...
 
 
-def batch_averaged_stats(parts: Sequence[Data]) -> tuple[Row, Row]:
+def batch_averaged_stats(parts: Batches) -> tuple[Row, Row]:
     """(mean, variance) averaged over batches of m examples each; the variance times m / (m − 1)."""
     ...
 

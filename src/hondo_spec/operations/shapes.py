@@ -4,7 +4,7 @@ Arrays are NumPy's, float32 unless said otherwise. An answer may be whatever has
 itself or in tuples, lists and mappings; the runner makes NumPy arrays of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -13,6 +13,8 @@ from jaxtyping import Float, Int, Shaped
 Array = Float[np.ndarray, "..."]
 # The last axis is that of the features, every other one of the batch.
 Data = Float[np.ndarray, "*batch features"]
+# Of the same features, each of its own size.
+Batches = Sequence[Float[np.ndarray, "... features"]]
 Row = Float[np.ndarray, " features"]
 Kernel = Float[np.ndarray, "inputs features"]
 Logits = Float[np.ndarray, "examples classes"]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hondo_spec.draws import double, single
-from hondo_spec.operations.shapes import Array, Classes, Data, Images, Kernel, Labels, Row, Shape
+from hondo_spec.operations.shapes import Array, Batches, Classes, Images, Kernel, Labels, Row, Shape
 
 
 def truncated_normal(seed: int, shape: Shape) -> Array:
@@ -136,7 +136,7 @@ def error_covariance(predictions: Array, targets: Array) -> tuple[float, float, 
     return v, c, np.mean(np.mean(errors, axis=0) ** 2)
 
 
-def batch_averaged_stats(parts: Sequence[Data]) -> tuple[Row, Row]:
+def batch_averaged_stats(parts: Batches) -> tuple[Row, Row]:
     """Mean of the batches' μ, and of their v m / (m − 1): how the μ differ is left out."""
     means = [np.mean(np.float64(x), axis=0) for x in parts]
     return np.mean(means, axis=0), np.mean([np.var(np.float64(x), 0, ddof=1) for x in parts], 0)

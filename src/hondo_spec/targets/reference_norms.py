@@ -1,11 +1,9 @@
 """The reference's normalizations: batch, population, layer, group, RMS, weight and L2."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from hondo_spec.draws import double
-from hondo_spec.operations.shapes import Array, Data, Images, Kernel, Row
+from hondo_spec.operations.shapes import Array, Batches, Data, Images, Kernel, Row
 
 
 def batch_moments(x: Data) -> tuple[Row, Row]:
@@ -48,7 +46,7 @@ def batch_norm_inference(
     return scale * (np.float64(x) - mean) / np.sqrt(np.float64(var) + epsilon) + bias
 
 
-def merge_moments(parts: Sequence[Data]) -> tuple[Row, Row]:
+def merge_moments(parts: Batches) -> tuple[Row, Row]:
     """Chan's update with δ = μ_k − μ: M₂ += k v_k + δ² n k / (n + k), μ += δ k / (n + k)."""
     n, mean, m2 = 0, *np.zeros((2, parts[0].shape[-1]))
     for x in parts:
@@ -59,7 +57,7 @@ def merge_moments(parts: Sequence[Data]) -> tuple[Row, Row]:
     return mean, m2 / n
 
 
-def population_stats(parts: Sequence[Data]) -> tuple[Row, Row]:
+def population_stats(parts: Batches) -> tuple[Row, Row]:
     """The merged mean, and the merged variance times n / (n − 1) for n values in all the parts."""
     mean, var = merge_moments(parts)
     n = sum(map(_count, parts))
