@@ -238,12 +238,16 @@ def _random_crop(seed, images, size):
     return _crop(size)(seed, images)
 
 
-@compiled()
-def _mixup(seed, images, labels):
-    """Each example with the one before it, by keys of their own."""
-    keys = jax.random.split(jax.random.key(seed), len(images))
-    pairs = (images, labels), (jnp.roll(images, 1, axis=0), jnp.roll(labels, 1, axis=0))
-    return jax.vmap(lambda key, one, other: hondo.mixup(key, one, other, alpha=0.4))(keys, *pairs)
+def _each_pair(augment: Operation) -> Operation:
+    """The operation of what augments an example by another, here the one before it."""
+
+    @jax.jit
+    def augmented(seed: Any, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+        keys = jax.random.split(jax.random.key(seed), len(images))
+        pairs = (images, labels), (jnp.roll(images, 1, axis=0), jnp.roll(labels, 1, axis=0))
+        return jax.vmap(augment)(keys, *pairs)
+
+    return augmented
 
 
 @functools.cache
@@ -268,6 +272,17 @@ def _best(state: Any) -> int | None:
     return int(state.best) if state.best_step >= 0 else None
 
 
+@operation
+def _stopped_after(values, patience):
+    """Updates go on after it has stopped."""
+    init, update = _stopper(patience, 0.0, "min")
+    state, flags = init(np.float32(0)), []
+    for value in values:
+        state = update(state, np.float32(value), np.float32(0))
+        flags.append(bool(state.stopped))
+    return flags
+
+
 OPERATIONS = _jax.with_gradients(
     {
         **collect_operations(globals()),
@@ -287,6 +302,8 @@ OPERATIONS = _jax.with_gradients(
         "l2_penalty": _penalty(hondo.l2_penalty),
         "average_probabilities": jax.jit(hondo.average_probabilities),
         "random_flip": _each(hondo.random_flip),
+        "mixup": _each_pair(partial(hondo.mixup, alpha=0.4)),
+        "augment": _each_pair(hondo.on_images(hondo.random_flip)),
         "clip_by_global_norm": _jax.update(hondo.clip_by_global_norm),
         "clip_by_value": _jax.update(hondo.clip_by_value),
         "global_norm": jax.jit(hondo.global_norm),

@@ -139,14 +139,6 @@ def _quarter_turn(images):
     return jax.vmap(partial(hondo.rotate, angle=90))(images)
 
 
-@compiled()
-def _augment(seed, images, labels):
-    """The partner of each example is given, not used."""
-    keys = jax.random.split(jax.random.key(seed), len(images))
-    pairs = (images, labels), (jnp.roll(images, 1, axis=0), jnp.roll(labels, 1, axis=0))
-    return jax.vmap(hondo.on_images(hondo.random_flip))(keys, *pairs)
-
-
 def _run(problem: Any, data: Any, size: int, epochs: int, rate: float, augment: Any = None) -> Any:
     return hondo.fit(
         problem,
@@ -192,22 +184,6 @@ def _evaluation_view(images):
     run((jnp.asarray(images), jnp.zeros(len(images))))
     jax.effects_barrier()
     return np.asarray(seen[-1])[: len(images)]
-
-
-@functools.cache
-def _stopper(patience: int) -> tuple[Operation, Operation]:
-    init, update = hondo.early_stopping(patience, mode="min")
-    return init, jax.jit(update)
-
-
-@operation
-def _stopped_after(values, patience):
-    init, update = _stopper(patience)
-    state, flags = init(np.float32(0)), []
-    for value in values:
-        state = update(state, np.float32(value), np.float32(0))
-        flags.append(bool(state.stopped))
-    return flags
 
 
 @compiled(static="steps")
