@@ -16,6 +16,7 @@ from hondo_spec.areas import BY_ID
 from hondo_spec.kills import Alarm
 from hondo_spec.matrix import killed, matrix, present
 from hondo_spec.names import AREAS, WHY
+from hondo_spec.operations import describe
 from hondo_spec.pages import pages
 from hondo_spec.report import failure, snippet, to_json
 
@@ -116,6 +117,15 @@ def test_explain_says_everything(capsys):
     for part in ("two passes", "slide 17", "why: ", "operations: batch_norm", "in hondo:"):
         assert part in out
     assert "flax's use_fast_variance" in out
+    assert describe("batch_norm") in out
+
+
+def test_explain_says_what_an_operation_is(capsys):
+    code, out, _ = run(capsys, "explain", "batch_norm")
+    assert code == 0
+    assert out == describe("batch_norm") + "\n"
+    code, out, _ = run(capsys, "explain", "dropout")
+    assert out.startswith(describe("dropout") + "\n\nDRP-01: ")
 
 
 def test_a_snippet_gives_the_same_inputs_again():

@@ -1,16 +1,28 @@
 """The targets of the frameworks: nothing that is not declared, and every declaration shown."""
 
 import importlib
+import inspect
 from collections import Counter
+from types import FunctionType
 
 import jax
 import numpy as np
 import pytest
+from beartype import BeartypeConf, beartype
+from jaxtyping import jaxtyped
 
-from hondo_spec import BUILT_IN, UNEXPECTED, check_target, find_target
+from hondo_spec import (
+    BUILT_IN,
+    UNEXPECTED,
+    check_target,
+    collect_operations,
+    find_target,
+    operation,
+)
 from hondo_spec.areas import BY_ID
 from hondo_spec.bounds import gamma
 from hondo_spec.names import AREAS
+from hondo_spec.operations import CONVENTIONS, OPERATIONS
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -41,6 +53,79 @@ def target_of(name):
     if name in OPTIONAL:
         pytest.importorskip(BUILT_IN[name])
     return find_target(name)
+
+
+def _leaky_relu(x, slope, fast=True):
+    """Fast unless told otherwise."""
+    return np.where(x > 0, x, slope * x)
+
+
+def test_an_adapter_gets_types_and_documentation_of_its_stub():
+    stub, adapted = OPERATIONS["leaky_relu"], operation(_leaky_relu)
+    assert adapted is _leaky_relu
+    assert adapted.__name__ == "leaky_relu"
+    assert adapted.__annotations__ == stub.__annotations__
+    assert adapted.__doc__ == f"{stub.__doc__}\n\nFast unless told otherwise."
+    assert collect_operations({"a": adapted, "b": len, "c": 1}) == {"leaky_relu": adapted}
+
+
+@pytest.mark.parametrize(
+    "mistaken",
+    [
+        lambda slope, x: x,
+        lambda x: x,
+        lambda x, slope, steep: x,
+        lambda x, slope=0.1: x,
+        lambda x, *, slope: x,
+        lambda x, *slope: x,
+    ],
+)
+def test_an_adapter_with_other_arguments_is_refused(mistaken):
+    mistaken.__name__ = "_leaky_relu"
+    with pytest.raises(ValueError, match=r"leaky_relu must take \(x, slope\), got \(.*Give it"):
+        operation(mistaken)
+
+
+def test_an_adapter_of_no_operation_is_refused():
+    def leaky_rleu(x, slope):
+        return x
+
+    with pytest.raises(ValueError, match=r"got 'leaky_rleu'\. Is it 'leaky_relu'"):
+        operation(leaky_rleu)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_operation_is_documented_and_typed(name):
+    stub = OPERATIONS[name]
+    assert stub.__name__ == name
+    assert stub.__doc__
+    assert set(stub.__annotations__) == {*inspect.signature(stub).parameters, "return"}
+
+
+def test_every_convention_is_documented():
+    for name, values in CONVENTIONS.items():
+        assert len(values) > 1, name
+        assert all(values.values()), name
+
+
+def _typed(name, function):
+    """The function with the types of its stub, checked at every call."""
+    rest = function.__globals__, name, function.__defaults__, function.__closure__
+    copy = FunctionType(function.__code__, *rest)
+    copy.__annotations__ = dict(OPERATIONS[name].__annotations__)
+    # An int is a float too.
+    return jaxtyped(typechecker=beartype(conf=BeartypeConf(is_pep484_tower=True)))(copy)
+
+
+def test_the_types_of_the_stubs_are_those_that_go_in_and_come_out():
+    reference = find_target("reference")
+    # These take the arguments of any other.
+    typed = {
+        n: _typed(n, f) for n, f in reference.operations.items() if n not in ("ways", "traces")
+    }
+    records = check_target(reference.with_operations("typed", **typed), profile="dev")
+    wrong = [r for r in records if r.status not in ("PASS", "UNPOWERED")]
+    assert not wrong, wrong
 
 
 @pytest.mark.parametrize("area", AREAS)
@@ -86,8 +171,8 @@ def test_statistics_of_images_are_those_of_their_pixels(name) -> None:
     rows, one = x.reshape(-1, 3), np.ones(3, np.float32)
     # Sums of 120 products of numbers below 4, in two orders.
     bound = 2 * 16 * gamma(120)
-    for operation in {"population_stats", "merge_moments"} & set(operations):
-        got, want = (operations[operation](parts) for parts in ([x[:2], x[2:]], [rows]))
+    for moments in {"population_stats", "merge_moments"} & set(operations):
+        got, want = (operations[moments](parts) for parts in ([x[:2], x[2:]], [rows]))
         np.testing.assert_allclose(got, want, rtol=0, atol=bound)
     gradient = operations["batch_norm_gradient"]
     got = np.asarray(gradient(x, one, 0 * one, 1e-3, g)).reshape(-1, 3)

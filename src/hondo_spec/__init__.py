@@ -8,6 +8,7 @@ Example:
     [('PEN-05', 'FAIL')]
 """
 
+from hondo_spec.adapter import collect_operations, operation
 from hondo_spec.check import check_target, replay
 from hondo_spec.results import Check, Exact, Holds, Stat
 from hondo_spec.runner import STATUSES, UNEXPECTED, Record
@@ -25,6 +26,8 @@ __all__ = [
     "Stat",
     "Target",
     "check_target",
+    "collect_operations",
     "find_target",
+    "operation",
     "replay",
 ]

@@ -17,6 +17,8 @@ from hondo_spec.check import chance_of_alarm, check_target, find_profile, select
 from hondo_spec.kills import affected, false_alarms, kill_matrix
 from hondo_spec.matrix import killed, matrix, present
 from hondo_spec.mutants import BENIGN, MUTANTS
+from hondo_spec.names import AREAS
+from hondo_spec.operations import OPERATIONS, describe
 from hondo_spec.power import ERRORS, WRONG, ladder
 from hondo_spec.runner import UNEXPECTED, Record
 from hondo_spec.target import Target, find_target
@@ -41,10 +43,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Explain:
-    """Says what a property states, where it comes from, and what it notices.
+    """Says what a property states, where it is from and what it notices; or what an operation is.
 
     Attributes:
-        id: as in BNT-08.
+        id: as in BNT-08, or batch_norm.
     """
 
     id: tyro.conf.Positional[str]
@@ -255,10 +257,13 @@ def _check_seeds(seeds: int) -> None:
 
 
 def _explain(command: Explain) -> Callable[[], int]:
-    properties = select([command.id])
+    operation = [describe(command.id)] if command.id in OPERATIONS else []
+    # Some operations have the name of their area.
+    is_of_properties = not operation or command.id in AREAS
+    properties = select([command.id]) if is_of_properties else ()
 
     def job() -> int:
-        print("\n\n".join(map(report.explain, properties)))
+        print("\n\n".join([*operation, *map(report.explain, properties)]))
         return 0
 
     return job

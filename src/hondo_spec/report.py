@@ -14,6 +14,7 @@ from hondo_spec.areas import BY_ID
 from hondo_spec.draws import Made
 from hondo_spec.mutants import MUTANTS
 from hondo_spec.names import WHY
+from hondo_spec.operations import describe
 from hondo_spec.power import Rung
 from hondo_spec.property import Property
 from hondo_spec.runner import STATUSES, Record
@@ -129,6 +130,7 @@ def explain(property: Property) -> str:
         f"in hondo: {', '.join(property.symbols)}",
         "notices:",
         *(f"  - {m.name}" + f" ({m.modelled_on})" * bool(m.modelled_on) for m in mutants),
+        *(f"\n{describe(name)}" for name in property.uses),
     ]
     return "\n".join(lines)
 

@@ -1,16 +1,14 @@
 """An implementation under test: named operations on NumPy arrays, and what it says of itself."""
 
-import difflib
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from packaging.specifiers import SpecifierSet
 
-from hondo_spec.operations import CONVENTIONS, OPERATIONS
-
-Operation = Callable[..., Any]
+from hondo_spec.adapter import Operation, check_name
+from hondo_spec.operations import CONVENTIONS
 
 
 @dataclass(frozen=True)
@@ -39,12 +37,11 @@ class Known:
 
 @dataclass(frozen=True)
 class Target:
-    """An implementation: any subset of the operations of `operations.py`.
+    """An implementation: any subset of the operations of `hondo_spec.operations`.
 
     Attributes:
         name: for the report.
-        operations: by name; NumPy arrays, Python numbers, flat dicts of arrays and an integer seed
-            go in; numbers, NumPy arrays or what converts to them by `__array__` come out.
+        operations: by name; of a module's adapters, `collect_operations(globals())`.
         version: of the implementation.
         conventions: declared choices among several right ones, which properties then check.
         known: expected failures by property id.
@@ -65,12 +62,7 @@ class Target:
             ValueError: an unknown operation or convention, or a value that a convention has not.
         """
         for name in self.operations:
-            if name not in OPERATIONS:
-                close = difflib.get_close_matches(name, OPERATIONS, 1)
-                hint = f" Is it {close[0]!r}?" if close else ""
-                raise ValueError(
-                    f"operations must be among those of hondo_spec.operations, got {name!r}.{hint}"
-                )
+            check_name(name)
         for name, value in self.conventions.items():
             if value not in CONVENTIONS.get(name, ()):
                 choices = "; ".join(f"{k}: {', '.join(v)}" for k, v in CONVENTIONS.items())

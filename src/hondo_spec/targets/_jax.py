@@ -1,24 +1,48 @@
 """What the targets of JAX frameworks share: initializers, gradients, and the ways to run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-Operations = Mapping[str, Callable[..., Any]]
+from hondo_spec.adapter import Operation, collect_operations, operation
+from hondo_spec.target import Known, Target
+
+Operations = Mapping[str, Operation]
 INITIALIZERS = ("glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_normal")
+UNBIASED = {"dropout": "inverted", "decay": "old", "running_variance": "unbiased"}
+BIASED = {**UNBIASED, "running_variance": "biased"}
+TRUNCATED = {**BIASED, "normal": "truncated"}
 
 
-def complete(operations: Operations) -> dict[str, Callable[..., Any]]:
+def target(
+    name: str,
+    package: str,
+    operations: Operations,
+    conventions: Mapping[str, str],
+    known: Mapping[str, Known],
+) -> Target:
+    """A target of compiled operations, with what JAX makes of them."""
+    made = complete(operations)
+    return Target(name, made, version(package), conventions, known, mode="jit-float32")
+
+
+def compiled(*, static: str | Sequence[str] = ()) -> Callable[[Operation], Operation]:
+    """The decorator `operation`, of what `jax.jit` makes of the function with static arguments."""
+    return lambda function: jax.jit(operation(function), static_argnames=static)
+
+
+def complete(operations: Operations) -> dict[str, Operation]:
     """The operations with what JAX makes of them: their gradients, and the ways to run them."""
     every = with_gradients(operations)
     return {**every, "ways": modes(every)["ways"]}
 
 
-def with_gradients(operations: Operations) -> dict[str, Callable[..., Any]]:
+def with_gradients(operations: Operations) -> dict[str, Operation]:
     """The operations with the gradients of those that have none of their own."""
     made = {
         f"{name}_gradient": gradient(operations[name])
@@ -28,15 +52,60 @@ def with_gradients(operations: Operations) -> dict[str, Callable[..., Any]]:
     return {**made, **operations}
 
 
-def initializers(namespace: Any) -> dict[str, Callable[..., Any]]:
+def initializers(namespace: Any) -> dict[str, Operation]:
     """The operations of initializers by their usual names: `namespace.he_normal()` and so on."""
     return {name: initializer(getattr(namespace, name)()) for name in INITIALIZERS}
 
 
+def activations(namespace: Any) -> dict[str, Operation]:
+    """The operations of activations by their usual names."""
+    names = ("sigmoid", "tanh", "relu", "softmax")
+    return {name: jax.jit(getattr(namespace, name)) for name in names}
+
+
+def norms(call: Operation, **layers: Operation) -> dict[str, Operation]:
+    """The norms of a library of layers.
+
+    Args:
+        call: what a layer with these parameters makes of x: `call(layer, x, **parameters)`.
+        **layers: by operation, what makes its layer of x and of the options.
+    """
+
+    @compiled(static="epsilon")
+    def layer_norm(x, scale, bias, epsilon):
+        return call(layers["layer_norm"](x, epsilon), x, scale=scale, bias=bias)
+
+    @compiled(static=("groups", "epsilon"))
+    def group_norm(x, groups, epsilon):
+        return call(layers["group_norm"](x, groups, epsilon), x)
+
+    @compiled(static="epsilon")
+    def instance_norm(x, epsilon):
+        return call(layers["instance_norm"](x, epsilon), x)
+
+    @compiled(static="epsilon")
+    def rms_norm(x, scale, epsilon):
+        return call(layers["rms_norm"](x, epsilon), x, scale=scale)
+
+    made = collect_operations(locals())
+    return {name: made[name] for name in layers}
+
+
 def initializer(init: Any) -> Any:
     """The operation of an initializer `init(key, shape, dtype)`."""
-    compiled = jax.jit(init, static_argnums=(1, 2))
-    return lambda seed, shape: compiled(jax.random.key(seed), tuple(shape), jnp.float32)
+    jitted = jax.jit(init, static_argnums=(1, 2))
+    return lambda seed, shape: jitted(jax.random.key(seed), tuple(shape), jnp.float32)
+
+
+def update(make: Operation) -> Operation:
+    """The operation (tree, limit) of what `make(limit)` makes of a gradient."""
+
+    @jax.jit
+    def updated(tree: Any, limit: Any) -> Any:
+        transformation = make(limit)
+        return transformation.update(tree, transformation.init(tree))[0]
+
+    return updated
 
 
 def slope(function: Any) -> Any:
@@ -94,7 +163,7 @@ GRADIENTS = {
 }
 
 
-def modes(operations: Operations) -> dict[str, Callable[..., Any]]:
+def modes(operations: Operations) -> dict[str, Operation]:
     """The operations `ways` and `traces` of a target that has these.
 
     Example:
@@ -109,10 +178,9 @@ def modes(operations: Operations) -> dict[str, Callable[..., Any]]:
         on_device = jax.tree.map(_array, arguments)
         with jax.disable_jit():
             eager = operations[name](*on_device)
-        compiled = operations[name](*arguments)
         return {
             "eager": eager,
-            "compiled": compiled,
+            "compiled": operations[name](*arguments),
             "mapped": _mapped(operations[name], arguments),
         }
 
@@ -136,7 +204,7 @@ def _array(leaf: Any) -> Any:
     return jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf
 
 
-def _mapped(operation: Callable[..., Any], arguments: Any) -> Any:
+def _mapped(function: Operation, arguments: Any) -> Any:
     """The first of two problems that are solved together; the second is another one."""
     # Data, trees and the seed, which comes first, are mapped over; hyperparameters are not.
     mapped = [isinstance(leaf, (np.ndarray, dict)) or k == 0 for k, leaf in enumerate(arguments)]
@@ -145,7 +213,7 @@ def _mapped(operation: Callable[..., Any], arguments: Any) -> Any:
     def one(*data: Any) -> Any:
         rest = iter(data)
         pairs = zip(arguments, mapped, strict=True)
-        return operation(*[next(rest) if is_mapped else leaf for leaf, is_mapped in pairs])
+        return function(*[next(rest) if is_mapped else leaf for leaf, is_mapped in pairs])
 
     both = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf), jnp.asarray(leaf) + 1]), data)
     return jax.tree.map(lambda leaf: leaf[0], jax.vmap(one)(*both))

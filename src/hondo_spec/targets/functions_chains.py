@@ -1,8 +1,6 @@
 """hondo's functions put together: several layers, losses, tasks, ensembles and runs."""
 
 import functools
-import inspect
-from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,20 +8,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.typing import ArrayLike
 
 import hondo
 import hondo.linen
+from hondo_spec.adapter import Operation, operation
+from hondo_spec.targets._jax import compiled
 
 
 @functools.cache
-def _initial() -> Any:
+def _initial() -> Operation:
     network = hondo.linen.DeepMLP(outputs=3, depth=4, width=8)
     return jax.jit(lambda seed: network.init(jax.random.key(seed), jnp.ones((2, 5)), train=False))
 
 
-def initial_parameters(seed: int) -> dict[str, jax.Array]:
-    """All but the kernels of a `hondo.linen.DeepMLP`, and `hondo.zero_last` for a last scale."""
+@operation
+def _initial_parameters(seed):
+    """All but the kernels of a network, and a last scale by itself."""
     leaves = jax.tree_util.tree_leaves_with_path(_initial()(seed)["params"])
     named = {"/".join(part.key for part in path): leaf for path, leaf in leaves}
     last = hondo.zero_last()(jax.random.key(seed), (8,))
@@ -31,18 +31,15 @@ def initial_parameters(seed: int) -> dict[str, jax.Array]:
     return {**kept, "block/last_scale": last}
 
 
-def noise_penalty(w: ArrayLike, std: float) -> jax.Array:
-    """`hondo.l2_penalty` with λ = 2 std², which it halves."""
+@operation
+def _noise_penalty(w, std):
+    """The penalty halves what it is given."""
     return hondo.l2_penalty({"kernel": jnp.asarray(w)}, 2 * std**2)
 
 
-@jax.jit
-def residual_chain(
-    x: jax.Array, a: jax.Array, b: jax.Array, g: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """`hondo.repeat` of `hondo.residual`: x a[l], then `hondo.pre_activation` of relu and b[l]."""
-
-    def block(params: Any, x: Any) -> Any:
+@compiled()
+def _residual_chain(x, a, b, g):
+    def block(params: tuple[jax.Array, jax.Array], x: jax.Array) -> jax.Array:
         first, last = params
         branch = hondo.pre_activation(lambda x: x @ last, activation=jax.nn.relu)
         return hondo.residual(lambda x: branch(x @ first))(x)
@@ -52,18 +49,11 @@ def residual_chain(
     return y, vjp(g)[0]
 
 
-@partial(jax.jit, static_argnames="activation")
-def chain_gradient(
-    x: jax.Array,
-    weights: Sequence[jax.Array],
-    biases: Sequence[jax.Array],
-    g: jax.Array,
-    activation: str,
-) -> jax.Array:
-    """JAX's gradient of a plain loop over the layers; φ is that of `hondo.find_activation`."""
+@compiled(static="activation")
+def _chain_gradient(x, weights, biases, g, activation):
     curve = hondo.find_activation(activation).function
 
-    def chain(x: Any) -> Any:
+    def chain(x: jax.Array) -> jax.Array:
         for w, b in zip(weights, biases, strict=True):
             x = curve(x @ w + b[None])
         return x
@@ -71,30 +61,22 @@ def chain_gradient(
     return jax.vjp(chain, x)[1](g)[0]
 
 
-@partial(jax.jit, static_argnames="stride")
-def convolution(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    """`hondo.conv_general_dilated` in NHWC and HWIO, one stride for both axes, without padding."""
+@compiled(static="stride")
+def _convolution(x, kernel, stride):
     numbers = jax.lax.conv_dimension_numbers(x.shape, kernel.shape, ("NHWC", "HWIO", "NHWC"))
     return hondo.conv_general_dilated(
         x, kernel, (stride, stride), "VALID", dimension_numbers=numbers
     )
 
 
-@partial(jax.jit, static_argnames="stride")
-def convolution_gradient(
-    x: jax.Array, kernel: jax.Array, stride: int, g: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """The vjp of `convolution`, by the gradient rule of `hondo.conv_general_dilated`."""
-    return jax.vjp(lambda x, kernel: convolution(x, kernel, stride), x, kernel)[1](g)
+@compiled(static="stride")
+def _convolution_gradient(x, kernel, stride, g):
+    return jax.vjp(lambda x, kernel: _convolution(x, kernel, stride), x, kernel)[1](g)
 
 
-@partial(jax.jit, static_argnames="strength")
-def penalized_loss(
-    w: jax.Array, x: jax.Array, classes: jax.Array, strength: Any
-) -> tuple[jax.Array, jax.Array]:
-    """`hondo.penalized` of `hondo.cross_entropy` and `hondo.l2_penalty`; the bare loss for None."""
-
-    def loss(params: Any) -> Any:
+@compiled(static="strength")
+def _penalized_loss(w, x, classes, strength):
+    def loss(params: dict[str, jax.Array]) -> jax.Array:
         return hondo.cross_entropy(x @ params["kernel"], classes)
 
     penalty = partial(hondo.l2_penalty, strength=strength)
@@ -103,9 +85,9 @@ def penalized_loss(
     return value, gradient["kernel"]
 
 
-@jax.jit
-def sgd_step(w: jax.Array, gradient: jax.Array, learning_rate: float, strength: float) -> jax.Array:
-    """An `optax.sgd` step on `hondo.penalized` of the loss Σ w·gradient and `hondo.l2_penalty`."""
+@compiled()
+def _sgd_step(w, gradient, learning_rate, strength):
+    """Of the loss Σ w · gradient, which has that gradient."""
     params = {"kernel": jnp.asarray(w)}
     linear = hondo.penalized(
         lambda params: jnp.sum(params["kernel"] * gradient),
@@ -117,20 +99,13 @@ def sgd_step(w: jax.Array, gradient: jax.Array, learning_rate: float, strength: 
     return new["kernel"]
 
 
-@jax.jit
-def multitask_gradients(
-    x: jax.Array,
-    trunk: jax.Array,
-    heads: jax.Array,
-    targets: jax.Array,
-    weights: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
-    """JAX's gradient of `hondo.multitask_loss` of a `hondo.multitask`; the heads' stacked again."""
+@compiled()
+def _multitask_gradients(x, trunk, heads, targets, weights):
     names = [f"task {t}" for t in range(len(heads))]
     model = hondo.multitask(lambda w, x: x @ w, dict.fromkeys(names, lambda w, x: x @ w))
     params = hondo.MultitaskParams(trunk, dict(zip(names, heads, strict=True)))
 
-    def objective(params: hondo.MultitaskParams) -> Any:
+    def objective(params: hondo.MultitaskParams) -> jax.Array:
         outputs = model(params, x)
         losses = {
             name: jnp.sum(jnp.square(outputs[name] - targets[t])) / 2
@@ -142,63 +117,26 @@ def multitask_gradients(
     return gradient.trunk, jnp.stack([gradient.heads[name] for name in names])
 
 
-@jax.jit
-def ambiguity(
-    predictions: jax.Array, targets: jax.Array, weights: jax.Array
-) -> tuple[jax.Array, ...]:
-    """`hondo.ambiguity`: its named terms as a plain tuple; weights are traced."""
+@compiled()
+def _ambiguity(predictions, targets, weights):
     return tuple(hondo.ambiguity(predictions, targets, weights=weights))
 
 
-@jax.jit
-def error_covariance(predictions: jax.Array, targets: jax.Array) -> tuple[jax.Array, ...]:
-    """`hondo.error_covariance`: its named terms as a plain tuple."""
+@compiled()
+def _error_covariance(predictions, targets):
     return tuple(hondo.error_covariance(predictions, targets))
 
 
-@jax.jit
-def batch_averaged_stats(parts: Sequence[jax.Array]) -> tuple[jax.Array, jax.Array]:
-    """`hondo.batch_averaged_stats` of `hondo.batch_moments`, mapped over the stacked batches."""
+@compiled()
+def _batch_averaged_stats(parts):
     stats = hondo.batch_averaged_stats(jax.vmap(hondo.batch_moments)(jnp.stack(parts)))
     return stats.mean, stats.var
 
 
-@jax.jit
-def quarter_turn(images: jax.Array) -> jax.Array:
-    """`hondo.rotate` of each image by 90°: interpolated, unlike `hondo.random_quarter_turn`."""
+@compiled()
+def _quarter_turn(images):
+    """Interpolated, unlike `hondo.random_quarter_turn`."""
     return jax.vmap(partial(hondo.rotate, angle=90))(images)
-
-
-@jax.jit
-def augment(seed: int, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """`hondo.on_images` of `hondo.random_flip` for each example; its partner is given, not used."""
-    keys = jax.random.split(jax.random.key(seed), len(images))
-    pairs = (images, labels), (jnp.roll(images, 1, axis=0), jnp.roll(labels, 1, axis=0))
-    return jax.vmap(hondo.on_images(hondo.random_flip))(keys, *pairs)
-
-
-class _Viewer:
-    """A problem whose model keeps what it is given to measure."""
-
-    def __init__(self) -> None:
-        self.seen: Any = None
-
-    def problem(self) -> hondo.Problem:
-        """The problem; it learns nothing."""
-        return hondo.Problem(
-            lambda key, batch: (jnp.zeros(()), ()),
-            lambda w, state, batch, key: (w, (state, {})),
-            self.metrics,
-        )
-
-    def metrics(self, params: Any, model_state: Any, batch: Any) -> dict[str, jax.Array]:
-        """A loss of 0 for each example, whose images are kept on the way."""
-        jax.debug.callback(self.keep, batch[0])
-        return {"loss": jnp.zeros(len(batch[0]))}
-
-    def keep(self, images: ArrayLike) -> None:
-        """Keeps the images, those of the last call only."""
-        self.seen = np.asarray(images)
 
 
 def _run(problem: Any, data: Any, size: int, epochs: int, rate: float, augment: Any = None) -> Any:
@@ -215,47 +153,42 @@ def _run(problem: Any, data: Any, size: int, epochs: int, rate: float, augment: 
     )
 
 
-def evaluation_view(images: np.ndarray | jax.Array) -> np.ndarray:
-    """What `hondo.fit` gives to `Problem.metrics` in a run whose `augment` flips every image."""
-    viewer, labels = _viewer(), jnp.zeros(len(images))
-    data = (jnp.asarray(images), labels)
-    _viewing(data)
+@functools.cache
+def _viewing() -> tuple[list[jax.Array], Operation]:
+    """A run that flips every image and learns nothing, and the list of what it measures."""
+    seen: list[jax.Array] = []
+
+    def metrics(params: Any, model_state: Any, batch: Any) -> dict[str, jax.Array]:
+        jax.debug.callback(seen.append, batch[0])
+        return {"loss": jnp.zeros(len(batch[0]))}
+
+    problem = hondo.Problem(
+        lambda key, batch: (jnp.zeros(()), ()),
+        lambda w, state, batch, key: (w, (state, {})),
+        metrics,
+    )
+    flips = hondo.on_images(partial(hondo.random_flip, probability=1.0))
+
+    @jax.jit
+    def run(data: Any) -> jax.Array:
+        return _run(problem, data, len(data[0]), 1, 0.1, flips).best.value
+
+    return seen, run
+
+
+@operation
+def _evaluation_view(images):
+    """What `Problem.metrics` gets in `hondo.fit`."""
+    seen, run = _viewing()
+    seen.clear()
+    run((jnp.asarray(images), jnp.zeros(len(images))))
     jax.effects_barrier()
-    return viewer.seen[: len(images)]
+    return np.asarray(seen[-1])[: len(images)]
 
 
-@functools.cache
-def _viewer() -> _Viewer:
-    return _Viewer()
-
-
-@jax.jit
-def _viewing(data: Any) -> Any:
-    hook = hondo.on_images(partial(hondo.random_flip, probability=1.0))
-    return _run(_viewer().problem(), data, len(data[0]), 1, 0.1, hook).best.value
-
-
-@functools.cache
-def _stopper(patience: int) -> Any:
-    init, update = hondo.early_stopping(patience, mode="min")
-    return init, jax.jit(update)
-
-
-def stopped_after(values: Iterable[float], patience: int) -> list[bool]:
-    """`hondo.early_stopping` in mode "min", whose updates go on after it has stopped."""
-    init, update = _stopper(patience)
-    state, flags = init(np.float32(0)), []
-    for value in values:
-        state = update(state, np.float32(value), np.float32(0))
-        flags.append(bool(state.stopped))
-    return flags
-
-
-@partial(jax.jit, static_argnames="steps")
-def gradient_descent(
-    curvature: jax.Array, optimum: jax.Array, learning_rate: float, steps: int
-) -> jax.Array:
-    """`hondo.fit` with `optax.sgd` on one example: an epoch is a step; the last parameters."""
+@compiled(static="steps")
+def _gradient_descent(curvature, optimum, learning_rate, steps):
+    """With one example an epoch is a step."""
     parabola = hondo.Problem(
         lambda key, batch: (jnp.zeros_like(batch[1][0]), ()),
         lambda w, state, batch, key: (
@@ -283,19 +216,10 @@ ARGUMENTS = {
 }
 
 
-def refusal(hyperparameter: str, value: float) -> tuple[str, str]:
-    """The name, which hondo shares, and the `ValueError` of its function under `jax.eval_shape`."""
+@operation
+def _refusal(hyperparameter, value):
     try:
         jax.eval_shape(lambda: (ARGUMENTS[hyperparameter](value), None)[1])
     except ValueError as reason:
         return hyperparameter, str(reason)
     return hyperparameter, ""
-
-
-OPERATIONS = {
-    name: function
-    for name, function in dict(vars()).items()
-    if callable(function)
-    and not name.startswith("_")
-    and inspect.unwrap(function).__module__ == __name__
-}

@@ -1,9 +1,7 @@
 """Keras on its JAX backend."""
 
-import functools
 import math
 import os
-from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from types import SimpleNamespace
@@ -12,70 +10,34 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
+from hondo_spec.adapter import Operation, collect_operations, operation
 from hondo_spec.draws import single
+from hondo_spec.operations.shapes import Tree
 from hondo_spec.target import Known, Target, since
 from hondo_spec.targets import _jax
+from hondo_spec.targets._jax import compiled
 
 # Keras reads it once, when it is imported.
 os.environ["KERAS_BACKEND"] = "jax"
 keras: Any = import_module("keras")
+layers: Any = keras.layers
 
 SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def _initializer(make: Any) -> Any:
+def _initializer(make: Any) -> Operation:
     return lambda seed, shape: make(seed=int(seed))(tuple(shape))
 
 
-@jax.jit
-def cross_entropy(z: ArrayLike, classes: ArrayLike) -> jax.Array:
-    """`SparseCategoricalCrossentropy` of logits, which takes the classes first; it averages."""
+@compiled()
+def _cross_entropy(z, classes):
     return SPARSE(classes, z)
 
 
-def leaky_relu(x: ArrayLike, slope: float) -> jax.Array:
-    """`activations.leaky_relu`, where the slope is `negative_slope`."""
+@operation
+def _leaky_relu(x, slope):
     return keras.activations.leaky_relu(jnp.asarray(x), negative_slope=slope)
-
-
-def _drop(seed: int, keep_prob: float) -> Any:
-    def drop(x: Any) -> Any:
-        layer = keras.layers.Dropout(1 - keep_prob, seed=int(seed), dtype=_policy(x))
-        return layer(x, training=True)
-
-    return drop
-
-
-def dropout(seed: int, x: ArrayLike, keep_prob: float) -> jax.Array:
-    """`layers.Dropout` in training, its rate that of dropping: 1 − P; a layer for every seed."""
-    return _drop(seed, keep_prob)(jnp.asarray(x))
-
-
-def dropout_gradient(
-    seed: int, x: ArrayLike, keep_prob: float, g: ArrayLike
-) -> tuple[jax.Array, jax.Array]:
-    """`jax.vjp` through the layer of `dropout`, called once: y and gx have one mask."""
-    y, vjp = jax.vjp(_drop(seed, keep_prob), jnp.asarray(x))
-    return y, vjp(jnp.asarray(g))[0]
-
-
-def dropout_inference(x: ArrayLike, keep_prob: float) -> jax.Array:
-    """`layers.Dropout` out of training."""
-    x = jnp.asarray(x)
-    return keras.layers.Dropout(1 - keep_prob, dtype=_policy(x))(x, training=False)
-
-
-def gaussian_noise(seed: int, x: ArrayLike, std: float) -> jax.Array:
-    """`layers.GaussianNoise` in training; a layer for every seed."""
-    x = jnp.asarray(x)
-    return keras.layers.GaussianNoise(std, seed=int(seed), dtype=_policy(x))(x, training=True)
-
-
-def _built(layer: Any, shape: Any) -> Any:
-    layer.build(tuple(shape))
-    return layer
 
 
 def _policy(x: Any) -> str:
@@ -84,97 +46,90 @@ def _policy(x: Any) -> str:
     return "float32" if name == "float32" else f"mixed_{name}"
 
 
-@functools.partial(jax.jit, static_argnames=("decay", "epsilon"))
-def batch_norm(
-    x: jax.Array,
-    mean: ArrayLike,
-    var: ArrayLike,
-    scale: ArrayLike,
-    bias: ArrayLike,
-    decay: float,
-    epsilon: float,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """`layers.BatchNormalization` in training: momentum is the weight of the old statistics."""
-    layer = keras.layers.BatchNormalization(momentum=decay, epsilon=epsilon, dtype=_policy(x))
-    layer = _built(layer, x.shape)
-    y, new = layer.stateless_call([scale, bias], [mean, var], x, training=True)
+def _train(x: Any, make: Operation, *options: Any, seed: int) -> jax.Array:
+    """What a random layer makes of x in training; a layer for every seed."""
+    x = jnp.asarray(x)
+    return make(*options, seed=int(seed), dtype=_policy(x))(x, training=True)
+
+
+@operation
+def _dropout(seed, x, keep_prob):
+    return _train(x, layers.Dropout, 1 - keep_prob, seed=seed)
+
+
+@operation
+def _dropout_gradient(seed, x, keep_prob, g):
+    """One call of the layer: y and gx have one mask."""
+    y, vjp = jax.vjp(lambda x: _dropout(seed, x, keep_prob), jnp.asarray(x))
+    return y, vjp(jnp.asarray(g))[0]
+
+
+@operation
+def _dropout_inference(x, keep_prob):
+    return layers.Dropout(1 - keep_prob, dtype=_policy(x))(jnp.asarray(x), training=False)
+
+
+@operation
+def _gaussian_noise(seed, x, std):
+    return _train(x, layers.GaussianNoise, std, seed=seed)
+
+
+def _call(layer: Any, x: jax.Array, params: Any, stats: Any = (), **call: bool) -> Any:
+    """(y, *stats) of a layer with these variables."""
+    layer.build(x.shape)
+    y, new = layer.stateless_call(list(params), list(stats), x, **call)
     return y, *new
 
 
-@functools.partial(jax.jit, static_argnames="epsilon")
-def batch_norm_inference(
-    x: jax.Array, mean: ArrayLike, var: ArrayLike, scale: ArrayLike, bias: ArrayLike, epsilon: float
-) -> jax.Array:
-    """`layers.BatchNormalization` out of training."""
-    layer = keras.layers.BatchNormalization(epsilon=epsilon, dtype=_policy(x))
-    layer = _built(layer, x.shape)
-    return layer.stateless_call([scale, bias], [mean, var], x, training=False)[0]
+@compiled(static=("decay", "epsilon"))
+def _batch_norm(x, mean, var, scale, bias, decay, epsilon):
+    layer = layers.BatchNormalization(momentum=decay, epsilon=epsilon, dtype=_policy(x))
+    return _call(layer, x, (scale, bias), (mean, var), training=True)
 
 
-@jax.jit
-def batch_moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """`ops.moments` over every axis but the last; its variance is the biased one."""
+@compiled(static="epsilon")
+def _batch_norm_inference(x, mean, var, scale, bias, epsilon):
+    layer = layers.BatchNormalization(epsilon=epsilon, dtype=_policy(x))
+    return _call(layer, x, (scale, bias), (mean, var), training=False)[0]
+
+
+@compiled()
+def _batch_moments(x):
     return keras.ops.moments(x, axes=tuple(range(x.ndim - 1)))
 
 
-@functools.partial(jax.jit, static_argnames="epsilon")
-def layer_norm(x: jax.Array, scale: ArrayLike, bias: ArrayLike, epsilon: float) -> jax.Array:
-    """`layers.LayerNormalization` over its default axis; its variables are scale, then bias."""
-    layer = keras.layers.LayerNormalization(epsilon=epsilon, dtype=_policy(x))
-    return _built(layer, x.shape).stateless_call([scale, bias], [], x)[0]
+@compiled()
+def _l2_normalize(x):
+    return layers.UnitNormalization()(x)
 
 
-@functools.partial(jax.jit, static_argnames=("groups", "epsilon"))
-def group_norm(x: jax.Array, groups: int, epsilon: float) -> jax.Array:
-    """`layers.GroupNormalization` without scale and center, and so without variables."""
-    bare: Any = {"center": False, "scale": False, "dtype": _policy(x)}
-    layer = keras.layers.GroupNormalization(groups, epsilon=epsilon, **bare)
-    return _built(layer, x.shape).stateless_call([], [], x)[0]
-
-
-@functools.partial(jax.jit, static_argnames="epsilon")
-def rms_norm(x: jax.Array, scale: ArrayLike, epsilon: float) -> jax.Array:
-    """`layers.RMSNormalization` over its default axis, the last; scale is its one variable."""
-    layer = keras.layers.RMSNormalization(epsilon=epsilon, dtype=_policy(x))
-    return _built(layer, x.shape).stateless_call([scale], [], x)[0]
-
-
-@jax.jit
-def l2_normalize(x: ArrayLike) -> jax.Array:
-    """`layers.UnitNormalization` over its default axis, the last."""
-    return keras.layers.UnitNormalization()(x)
-
-
-def _penalty(tree: Any, regularizer: Any) -> Any:
+def _penalty(tree: Tree, regularizer: Operation) -> Any:
     """As `kernel_regularizer`, which layers apply to their kernels alone."""
     return sum(regularizer(leaf) for name, leaf in tree.items() if name.endswith("kernel"))
 
 
 # Keras has no factor 1/2.
-@functools.partial(jax.jit, static_argnames="strength")
-def l1_penalty(tree: dict[str, jax.Array], strength: float) -> jax.Array:
-    """`regularizers.L1` of half the strength, for the kernels."""
+@compiled(static="strength")
+def _l1_penalty(tree, strength):
     return _penalty(tree, keras.regularizers.L1(strength / 2))
 
 
-@functools.partial(jax.jit, static_argnames="strength")
-def l2_penalty(tree: dict[str, jax.Array], strength: float) -> jax.Array:
-    """`regularizers.L2` of half the strength, for the kernels."""
+@compiled(static="strength")
+def _l2_penalty(tree, strength):
     return _penalty(tree, keras.regularizers.L2(strength / 2))
 
 
-@functools.partial(jax.jit, static_argnames=("l1", "l2"))
-def elastic_net_penalty(tree: dict[str, jax.Array], l1: float, l2: float) -> jax.Array:
-    """`regularizers.L1L2` of half of both strengths, for the kernels."""
+@compiled(static=("l1", "l2"))
+def _elastic_net_penalty(tree, l1, l2):
     return _penalty(tree, keras.regularizers.L1L2(l1 / 2, l2 / 2))
 
 
-def max_norm(w: ArrayLike, limit: float) -> jax.Array:
-    """`constraints.MaxNorm` along axis 0, that of the inputs: it limits the norm of each column."""
+@operation
+def _max_norm(w, limit):
     return keras.constraints.MaxNorm(limit, axis=0)(w)
 
 
-def _clip(tree: Any, **option: float) -> Any:
+def _clip(tree: Tree, **option: float) -> dict[str, np.ndarray]:
     """What a step of length 1 from 0 takes away is the gradient as the optimizer clips it."""
     optimizer = keras.optimizers.SGD(learning_rate=1.0, **option)
     variables = [
@@ -184,20 +139,19 @@ def _clip(tree: Any, **option: float) -> Any:
     return {name: -np.asarray(new) for name, new in zip(tree, variables, strict=True)}
 
 
-def clip_by_global_norm(tree: Mapping[str, np.ndarray], limit: float) -> dict[str, np.ndarray]:
-    """`optimizers.SGD` with `global_clipnorm`, read off the step that it takes."""
+@operation
+def _clip_by_global_norm(tree, limit):
     return _clip(tree, global_clipnorm=limit)
 
 
-def clip_by_value(tree: Mapping[str, np.ndarray], limit: float) -> dict[str, np.ndarray]:
-    """`optimizers.SGD` with `clipvalue`, read off the step that it takes."""
+@operation
+def _clip_by_value(tree, limit):
     return _clip(tree, clipvalue=limit)
 
 
-def early_stopping(
-    values: Sequence[float], patience: int, min_delta: float, mode: str
-) -> tuple[int | None, int]:
-    """`callbacks.EarlyStopping`, each value being an epoch's loss; its best is 0 before any."""
+@operation
+def _early_stopping(values, patience, min_delta, mode):
+    """Each value is an epoch's loss; the best is 0 before any."""
     stopper = keras.callbacks.EarlyStopping("loss", min_delta, patience, mode=mode)
     model = SimpleNamespace(stop_training=False)
     stopper.set_model(model)
@@ -209,20 +163,20 @@ def early_stopping(
     return None, stopper.best_epoch
 
 
-def random_flip(seed: int, images: ArrayLike) -> jax.Array:
-    """`layers.RandomFlip` in training, 'horizontal' alone; a layer for every seed."""
-    return keras.layers.RandomFlip("horizontal", seed=int(seed))(images, training=True)
+@operation
+def _random_flip(seed, images):
+    return layers.RandomFlip("horizontal", seed=int(seed))(images, training=True)
 
 
-def random_crop(seed: int, images: ArrayLike, size: int) -> jax.Array:
-    """`layers.RandomCrop` in training, at one place for the whole batch; a layer for every seed."""
-    return keras.layers.RandomCrop(size, size, seed=int(seed))(images, training=True)
+@operation
+def _random_crop(seed, images, size):
+    """At one place for the whole batch."""
+    return layers.RandomCrop(size, size, seed=int(seed))(images, training=True)
 
 
-def mixup(seed: int, images: ArrayLike, labels: ArrayLike) -> tuple[jax.Array, jax.Array]:
-    """`layers.MixUp` in training, of its default alpha, 0.2; data goes in and out as a dict."""
-    layer = keras.layers.MixUp(seed=int(seed))
-    mixed = layer({"images": images, "labels": labels}, training=True)
+@operation
+def _mixup(seed, images, labels):
+    mixed = layers.MixUp(seed=int(seed))({"images": images, "labels": labels}, training=True)
     return mixed["images"], mixed["labels"]
 
 
@@ -255,55 +209,35 @@ KNOWN = {
     "AUG-04": Known("all images of a batch are cropped at the same place", {"seed": 0}),
 }
 
-OPERATIONS: dict[str, Any] = {
+NORMS = _jax.norms(
+    lambda layer, x, **params: _call(layer, x, params.values())[0],
+    layer_norm=lambda x, e: layers.LayerNormalization(epsilon=e, dtype=_policy(x)),
+    group_norm=lambda x, groups, e: layers.GroupNormalization(
+        groups, epsilon=e, center=False, scale=False, dtype=_policy(x)
+    ),
+    rms_norm=lambda x, e: layers.RMSNormalization(epsilon=e, dtype=_policy(x)),
+)
+
+OPERATIONS = {
+    **collect_operations(globals()),
+    **NORMS,
     "glorot_uniform": _initializer(keras.initializers.GlorotUniform),
     "glorot_normal": _initializer(keras.initializers.GlorotNormal),
     "he_uniform": _initializer(keras.initializers.HeUniform),
     "he_normal": _initializer(keras.initializers.HeNormal),
     "lecun_normal": _initializer(keras.initializers.LecunNormal),
-    "sigmoid": jax.jit(keras.activations.sigmoid),
-    "tanh": jax.jit(keras.activations.tanh),
-    "relu": jax.jit(keras.activations.relu),
-    "leaky_relu": leaky_relu,
-    "softmax": jax.jit(keras.activations.softmax),
-    "cross_entropy": cross_entropy,
-    "dropout": dropout,
-    "dropout_gradient": dropout_gradient,
-    "dropout_inference": dropout_inference,
-    "gaussian_noise": gaussian_noise,
-    "batch_norm": batch_norm,
-    "batch_norm_inference": batch_norm_inference,
-    "batch_moments": batch_moments,
-    "layer_norm": layer_norm,
-    "group_norm": group_norm,
-    "rms_norm": rms_norm,
-    "l2_normalize": l2_normalize,
-    "l1_penalty": l1_penalty,
+    **_jax.activations(keras.activations),
     # A strength has to be a number for keras, so these are not jitted.
-    "l1_penalty_gradient": jax.grad(l1_penalty),
-    "l2_penalty": l2_penalty,
-    "l2_penalty_gradient": jax.grad(l2_penalty),
-    "elastic_net_penalty": elastic_net_penalty,
+    "l1_penalty_gradient": jax.grad(_l1_penalty),
+    "l2_penalty_gradient": jax.grad(_l2_penalty),
     "proximal_l1": jax.jit(keras.activations.soft_shrink),
-    "max_norm": max_norm,
-    "clip_by_global_norm": clip_by_global_norm,
-    "clip_by_value": clip_by_value,
-    "early_stopping": early_stopping,
-    "random_flip": random_flip,
-    "random_crop": random_crop,
-    "mixup": mixup,
 }
 
 TARGET = Target(
     name="keras",
     operations=_jax.with_gradients(OPERATIONS),
     version=version("keras"),
-    conventions={
-        "dropout": "inverted",
-        "decay": "old",
-        "running_variance": "biased",
-        "normal": "truncated",
-    },
+    conventions=_jax.TRUNCATED,
     known=since("3.15.1", KNOWN),
     mode="jit-float32",
 )

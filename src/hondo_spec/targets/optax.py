@@ -2,48 +2,35 @@
 
 import math
 from functools import partial
-from importlib.metadata import version
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-from jax.typing import ArrayLike
 
+from hondo_spec.adapter import collect_operations
 from hondo_spec.draws import single
-from hondo_spec.target import Known, Target, since
+from hondo_spec.target import Known, since
 from hondo_spec.targets import _jax
+from hondo_spec.targets._jax import compiled
 
 
-@jax.jit
-def cross_entropy(z: ArrayLike, classes: ArrayLike) -> jax.Array:
-    """`softmax_cross_entropy_with_integer_labels`, which is by example; the mean is taken here."""
+@compiled()
+def _cross_entropy(z, classes):
     return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(z, classes))
 
 
-def _updates(make: Any) -> Any:
-    """What a gradient becomes by the transformation `make(limit)`."""
-
-    @jax.jit
-    def update(tree: Any, limit: Any) -> Any:
-        transformation = make(limit)
-        return transformation.update(tree, transformation.init(tree))[0]
-
-    return update
-
-
-@jax.jit
-def l2_penalty_gradient(tree: dict[str, jax.Array], strength: float) -> optax.Updates:
-    """`add_decayed_weights`, masked to the kernels: what it adds to a gradient of zeros."""
-    weights = {name: name.endswith("kernel") for name in tree}
-    decay = optax.add_decayed_weights(strength, mask=weights)
+@compiled()
+def _l2_penalty_gradient(tree, strength):
+    """What is added to a gradient of zeros."""
+    kernels = {name: name.endswith("kernel") for name in tree}
+    decay = optax.add_decayed_weights(strength, mask=kernels)
     still = jax.tree.map(jnp.zeros_like, tree)
     return decay.update(still, decay.init(tree), tree)[0]
 
 
-@jax.jit
-def max_norm(w: ArrayLike, limit: float) -> jax.Array:
-    """`projections.projection_l2_ball`, mapped over the columns; its scale is the radius."""
+@compiled()
+def _max_norm(w, limit):
+    """Mapped over the columns."""
     project = partial(optax.projections.projection_l2_ball, scale=limit)
     return jax.vmap(project, in_axes=1, out_axes=1)(w)
 
@@ -70,20 +57,11 @@ KNOWN = {
     ),
 }
 
-OPERATIONS: dict[str, Any] = {
-    "cross_entropy": cross_entropy,
+OPERATIONS = {
+    **collect_operations(globals()),
     "label_smoothing": jax.jit(optax.smooth_labels),
-    "l2_penalty_gradient": l2_penalty_gradient,
-    "max_norm": max_norm,
-    "clip_by_global_norm": _updates(optax.clip_by_global_norm),
-    "clip_by_value": _updates(optax.clip),
+    "clip_by_global_norm": _jax.update(optax.clip_by_global_norm),
+    "clip_by_value": _jax.update(optax.clip),
     "global_norm": jax.jit(optax.tree.norm),
 }
-
-TARGET = Target(
-    name="optax",
-    operations=_jax.complete(OPERATIONS),
-    version=version("optax"),
-    known=since("0.2.8", KNOWN),
-    mode="jit-float32",
-)
+TARGET = _jax.target("optax", "optax", OPERATIONS, {}, since("0.2.8", KNOWN))

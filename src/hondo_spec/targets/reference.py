@@ -1,104 +1,114 @@
 """The formulas in float64 NumPy, which must satisfy everything: it shows that one can."""
 
 import math
-import sys
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from hondo_spec.target import Operation, Target
+from hondo_spec import operations
+from hondo_spec.adapter import Operation, operation
+from hondo_spec.draws import double, single
+from hondo_spec.operations.shapes import (
+    Array,
+    Classes,
+    Images,
+    Kernel,
+    Labels,
+    Logits,
+    Shape,
+    Tree,
+)
+from hondo_spec.target import Target
 from hondo_spec.targets import reference_chains, reference_norms
 
-Tree = dict[str, np.ndarray]
 
-
-def _rounded(values: Any) -> np.ndarray:
-    return np.asarray(values, np.float32)
-
-
-def _tree(function: Any, tree: Tree) -> Tree:
+def _tree(function: Callable[[Array], Array], tree: Tree) -> Tree:
     return {name: function(np.asarray(leaf)) for name, leaf in tree.items()}
 
 
-def fans(shape: tuple[int, ...]) -> tuple[int, int]:
+def fans(shape: Shape) -> tuple[int, int]:
     """Inputs and outputs, the last two axes, each times the window, ∏ of the axes before them."""
     window = math.prod(shape[:-2])
     return window * shape[-2], window * shape[-1]
 
 
-def glorot_uniform(seed: int, shape: tuple[int, ...]) -> np.ndarray:
+def glorot_uniform(seed: int, shape: Shape) -> Array:
     """U(−a, a), a = √(6 / (fan_in + fan_out)), drawn in float64 and rounded to float32."""
     a = math.sqrt(6 / sum(fans(shape)))
-    return _rounded(np.random.default_rng(seed).uniform(-a, a, shape))
+    return single(np.random.default_rng(seed).uniform(-a, a, shape))
 
 
-def he_uniform(seed: int, shape: tuple[int, ...]) -> np.ndarray:
+def he_uniform(seed: int, shape: Shape) -> Array:
     """U(−a, a), a = √(6 / fan_in), drawn in float64 and rounded to float32."""
     a = math.sqrt(6 / fans(shape)[0])
-    return _rounded(np.random.default_rng(seed).uniform(-a, a, shape))
+    return single(np.random.default_rng(seed).uniform(-a, a, shape))
 
 
-def glorot_normal(seed: int, shape: tuple[int, ...]) -> np.ndarray:
+def glorot_normal(seed: int, shape: Shape) -> Array:
     """N(0, 2 / (fan_in + fan_out)), not cut, drawn in float64 and rounded to float32."""
-    return _rounded(np.random.default_rng(seed).normal(0, math.sqrt(2 / sum(fans(shape))), shape))
+    return single(np.random.default_rng(seed).normal(0, math.sqrt(2 / sum(fans(shape))), shape))
 
 
-def he_normal(seed: int, shape: tuple[int, ...]) -> np.ndarray:
+def he_normal(seed: int, shape: Shape) -> Array:
     """N(0, 2 / fan_in), not cut, drawn in float64 and rounded to float32."""
-    return _rounded(np.random.default_rng(seed).normal(0, math.sqrt(2 / fans(shape)[0]), shape))
+    return single(np.random.default_rng(seed).normal(0, math.sqrt(2 / fans(shape)[0]), shape))
 
 
-def lecun_normal(seed: int, shape: tuple[int, ...]) -> np.ndarray:
+def lecun_normal(seed: int, shape: Shape) -> Array:
     """N(0, 1 / fan_in), not cut, drawn in float64 and rounded to float32."""
-    return _rounded(np.random.default_rng(seed).normal(0, math.sqrt(1 / fans(shape)[0]), shape))
+    return single(np.random.default_rng(seed).normal(0, math.sqrt(1 / fans(shape)[0]), shape))
 
 
-def sigmoid(x: np.ndarray) -> np.ndarray:
+def sigmoid(x: Array) -> Array:
     """1 / (1 + e⁻ˣ), and eˣ / (1 + eˣ) below 0, so that no exponential overflows."""
     e = np.exp(-np.abs(np.float64(x)))
     return np.where(np.asarray(x) >= 0, 1 / (1 + e), e / (1 + e))
 
 
-def sigmoid_gradient(x: np.ndarray) -> np.ndarray:
+def sigmoid_gradient(x: Array) -> Array:
     """σ(x) σ(−x), in which no 1 − σ(x) cancels."""
     return sigmoid(x) * sigmoid(-np.asarray(x))
 
 
-def tanh_gradient(x: np.ndarray) -> np.ndarray:
+def tanh_gradient(x: Array) -> Array:
     """1 − tanh²x, whose subtraction keeps float64's absolute accuracy, not its relative one."""
-    return 1 - np.tanh(np.float64(x)) ** 2
+    return 1 - tanh(x) ** 2
 
 
-def relu(x: np.ndarray) -> np.ndarray:
+def tanh(x: Array) -> Array:
+    """In float64."""
+    return np.tanh(np.float64(x))
+
+
+def relu(x: Array) -> Array:
     """max(x, 0) in the dtype of x; NaN stays NaN."""
     return np.maximum(x, 0)
 
 
-def relu_gradient(x: np.ndarray) -> np.ndarray:
+def relu_gradient(x: Array) -> Array:
     """1 where x > 0, else 0, at x = 0 too; float32."""
     return (np.asarray(x) > 0).astype(np.float32)
 
 
-def leaky_relu(x: np.ndarray, slope: float) -> np.ndarray:
+def leaky_relu(x: Array, slope: float) -> Array:
     """Where x > 0 it is x, elsewhere a x for any a, not max(x, a x); a is rounded to float32."""
     return np.where(x > 0, x, np.float32(slope) * x)
 
 
-def softmax(z: np.ndarray) -> np.ndarray:
+def softmax(z: Array) -> Array:
     """exp(z − max z) / Σ exp(z − max z) over the last axis: no exponent is above 0."""
     e = np.exp(np.float64(z) - np.max(z, axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
 
 
-def cross_entropy(z: np.ndarray, classes: np.ndarray) -> float:
+def cross_entropy(z: Logits, classes: Classes) -> float:
     """Mean of log Σ exp(z − max z) − (z_y − max z): no probability is formed that could be 0."""
     z = np.float64(z) - np.max(z, axis=-1, keepdims=True)
     chosen = z[np.arange(len(classes)), classes]
     return np.mean(np.log(np.exp(z).sum(axis=-1)) - chosen)
 
 
-def cross_entropy_gradient(z: np.ndarray, classes: np.ndarray) -> np.ndarray:
+def cross_entropy_gradient(z: Logits, classes: Classes) -> Logits:
     """(softmax z − one-hot y) / m for m examples, since the loss is their mean."""
     return (softmax(z) - np.eye(z.shape[-1])[classes]) / len(classes)
 
@@ -107,31 +117,29 @@ def _mask(seed, shape, keep_prob):
     return np.random.default_rng([seed, 7]).random(shape) < keep_prob
 
 
-def dropout(seed: int, x: np.ndarray, keep_prob: float) -> np.ndarray:
+def dropout(seed: int, x: Array, keep_prob: float) -> Array:
     """Inverted: x·(1/P) where the mask keeps, else 0, chosen, not multiplied; 0 at P = 0."""
     c = 1 / keep_prob if keep_prob > 0 else 0.0
     kept = (np.float64(x) * c).astype(x.dtype)
     return np.where(_mask(seed, np.shape(x), keep_prob), kept, np.zeros_like(kept))
 
 
-def dropout_gradient(
-    seed: int, x: np.ndarray, keep_prob: float, g: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def dropout_gradient(seed: int, x: Array, keep_prob: float, g: Array) -> tuple[Array, Array]:
     """y, and g through the mask and the factor of x: y is linear in x."""
     return dropout(seed, x, keep_prob), dropout(seed, g, keep_prob)
 
 
-def dropout_inference(x: np.ndarray, keep_prob: float) -> np.ndarray:
+def dropout_inference(x: Array, keep_prob: float) -> Array:
     """The identity, since training divides by P what it keeps."""
     return x
 
 
-def scale_weights(tree: Tree, keep_prob: float) -> dict[str, np.ndarray | np.float64]:
+def scale_weights(tree: Tree, keep_prob: float) -> Tree:
     """P·W, with b as it is: x (P·W) + b is the mean over masks r of (r·x) W + b."""
-    return {"kernel": np.float64(tree["kernel"]) * keep_prob, "bias": tree["bias"]}
+    return {"kernel": double(tree["kernel"]) * keep_prob, "bias": tree["bias"]}
 
 
-def gaussian_noise(seed: int, x: np.ndarray, std: float) -> np.ndarray:
+def gaussian_noise(seed: int, x: Array, std: float) -> Array:
     """Adds σ z, z ~ N(0, 1) for each entry, in float64; the sum is rounded to the dtype of x."""
     return (x + std * np.random.default_rng(seed).normal(size=np.shape(x))).astype(x.dtype)
 
@@ -145,12 +153,12 @@ def parameter_noise(seed: int, tree: Tree, std: float) -> Tree:
     }
 
 
-def label_smoothing(one_hot: np.ndarray, amount: float) -> np.ndarray:
+def label_smoothing(one_hot: Array, amount: float) -> Array:
     """(1 − α) y + α / K, K the length of the last axis."""
     return (1 - amount) * np.float64(one_hot) + amount / one_hot.shape[-1]
 
 
-def residual(x: np.ndarray, a: np.ndarray) -> np.ndarray:
+def residual(x: Array, a: Array) -> Array:
     """The branch x a is added to x; another shape than that of x is refused, not broadcast.
 
     Raises:
@@ -162,19 +170,19 @@ def residual(x: np.ndarray, a: np.ndarray) -> np.ndarray:
     return x + branch
 
 
-def residual_gradient(x: np.ndarray, a: np.ndarray, g: np.ndarray) -> np.ndarray:
+def residual_gradient(x: Array, a: Array, g: Array) -> Array:
     """The shortcut's g plus the branch's g aᵀ, whatever x."""
     return g + g @ a.T
 
 
-def residual_stack(x: np.ndarray, matrices: Sequence[np.ndarray]) -> np.ndarray:
+def residual_stack(x: Array, matrices: Sequence[Array]) -> Array:
     """Takes x ← x + x a for each a in turn: x (I + a₁)(I + a₂)…."""
     for a in matrices:
         x = residual(x, a)
     return x
 
 
-def residual_projection(x: np.ndarray, w: np.ndarray, a: np.ndarray) -> np.ndarray:
+def residual_projection(x: Array, w: Array, a: Array) -> Array:
     """The projection x w stands in for the shortcut: x w + x a."""
     return x @ w + x @ a
 
@@ -196,13 +204,13 @@ def l2_penalty(tree: Tree, strength: float) -> float:
 def l1_penalty_gradient(tree: Tree, strength: float) -> Tree:
     """λ/2 · sgn w of a kernel, 0 at w = 0, and zeros for every other leaf; float32."""
     kept = _weights(tree)
-    return {k: _rounded(strength / 2 * np.sign(w) * (k in kept)) for k, w in tree.items()}
+    return {k: single(strength / 2 * np.sign(w) * (k in kept)) for k, w in tree.items()}
 
 
 def l2_penalty_gradient(tree: Tree, strength: float) -> Tree:
     """λ w of a kernel, and zeros for every other leaf; float32."""
     kept = _weights(tree)
-    return {k: _rounded(strength * w * (k in kept)) for k, w in tree.items()}
+    return {k: single(strength * w * (k in kept)) for k, w in tree.items()}
 
 
 def elastic_net_penalty(tree: Tree, l1: float, l2: float) -> float:
@@ -210,49 +218,49 @@ def elastic_net_penalty(tree: Tree, l1: float, l2: float) -> float:
     return l1_penalty(tree, l1) + l2_penalty(tree, l2)
 
 
-def proximal_l1(w: np.ndarray, threshold: float) -> np.ndarray:
+def proximal_l1(w: Array, threshold: float) -> Array:
     """Soft threshold: sgn w · max(|w| − t, 0), t rounded to float32."""
     return np.sign(w) * np.maximum(np.abs(w) - np.float32(threshold), 0)
 
 
-def max_norm(w: np.ndarray, limit: float) -> np.ndarray:
+def max_norm(w: Kernel, limit: float) -> Kernel:
     """Columns longer than c become w c / ‖w‖, rounded to float32; the others stay bit for bit."""
     norm = np.sqrt(np.sum(np.float64(w) ** 2, axis=0))
-    return np.where(norm > limit, _rounded(w * (limit / np.where(norm > 0, norm, 1))), w)
+    return np.where(norm > limit, single(w * (limit / np.where(norm > 0, norm, 1))), w)
 
 
-def multitask_loss(losses: np.ndarray, weights: np.ndarray) -> float:
+def multitask_loss(losses: Array, weights: Array) -> float:
     """Σ aₜ Jₜ in float64; the weights are not divided by their sum."""
     return np.sum(np.float64(losses) * np.float64(weights))
 
 
-def masked_loss(losses: np.ndarray, present: np.ndarray) -> float | np.floating:
+def masked_loss(losses: Array, present: Array) -> float:
     """Mean of the losses picked by the mask, so no absent NaN counts; 0 if none is present."""
-    return np.mean(np.float64(losses[present])) if np.any(present) else 0.0
+    return float(np.mean(np.float64(losses[present]))) if np.any(present) else 0.0
 
 
-def average_probabilities(logits: np.ndarray) -> np.ndarray:
+def average_probabilities(logits: Array) -> Logits:
     """p̄ = mean over axis 0, the members, of softmax z: probabilities, not logits."""
     return np.mean(softmax(logits), axis=0)
 
 
-def bootstrap_indices(seed: int, count: int) -> np.ndarray:
+def bootstrap_indices(seed: int, count: int) -> Array:
     """As many draws with replacement from 0 … count − 1 as `count` says."""
     return np.random.default_rng(seed).integers(0, count, count)
 
 
-def flip(images: np.ndarray) -> np.ndarray:
+def flip(images: Images) -> Images:
     """Columns in reverse, axis 2 of (batch, height, width, channels), as a view."""
     return images[:, :, ::-1]
 
 
-def random_flip(seed: int, images: np.ndarray) -> np.ndarray:
+def random_flip(seed: int, images: Images) -> Images:
     """A coin for each image: mirrored left to right where U[0, 1) < 1/2."""
     coin = np.random.default_rng(seed).random(len(images)) < 0.5
     return np.where(coin[:, None, None, None], flip(images), images)
 
 
-def random_crop(seed: int, images: np.ndarray, size: int) -> np.ndarray:
+def random_crop(seed: int, images: Images, size: int) -> Array:
     """A corner for each image, uniform over the places at which the square still fits."""
     rng = np.random.default_rng(seed)
     places = np.array(images.shape[1:3]) - size + 1
@@ -261,11 +269,12 @@ def random_crop(seed: int, images: np.ndarray, size: int) -> np.ndarray:
     return np.stack([image[i : i + size, j : j + size] for image, (i, j) in pairs])
 
 
-def mixup(seed: int, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, ...]:
+def mixup(seed: int, images: Images, labels: Labels) -> tuple[Images, Labels]:
     """λ x + (1 − λ) x[π] of both, one λ ~ Beta(0.4, 0.4) and one permutation π for the batch."""
     rng = np.random.default_rng(seed)
     weight, partner = rng.beta(0.4, 0.4), rng.permutation(len(images))
-    return tuple(weight * x + (1 - weight) * x[partner] for x in (images, labels))
+    new_images, new_labels = (weight * x + (1 - weight) * x[partner] for x in (images, labels))
+    return new_images, new_labels
 
 
 def global_norm(tree: Tree) -> float:
@@ -288,7 +297,7 @@ def clip_by_value(tree: Tree, limit: float) -> Tree:
 
 
 def early_stopping(
-    values: Iterable[float], patience: int, min_delta: float, mode: str
+    values: Sequence[float], patience: int, min_delta: float, mode: str
 ) -> tuple[int | None, int | None]:
     """It improves if best − v > δ, of −v for 'max'; patience counts the rest, NaN included."""
     best, best_at, wait = math.inf, None, 0
@@ -313,22 +322,11 @@ def ways_of(operations: Mapping[str, Operation]) -> Operation:
     return ways
 
 
-def _public(module):
-    return {
-        name: function
-        for name, function in vars(module).items()
-        if getattr(function, "__module__", "") == module.__name__ and not name.startswith("_")
-    }
-
-
-OPERATIONS = {
-    **_public(reference_chains),
-    **_public(reference_norms),
-    **_public(sys.modules[__name__]),
-    "tanh": lambda x: np.tanh(np.float64(x)),
+_FUNCTIONS = {**vars(reference_chains), **vars(reference_norms), **globals()}
+OPERATIONS: dict[str, Operation] = {
+    name: operation(_FUNCTIONS[name]) for name in operations.OPERATIONS if name in _FUNCTIONS
 }
 OPERATIONS["ways"] = ways_of(OPERATIONS)
-del OPERATIONS["ways_of"]
 
 TARGET = Target(
     name="reference",

@@ -1,11 +1,12 @@
 """The reference's normalizations: batch, population, layer, group, RMS, weight and L2."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
+from hondo_spec.draws import double
+from hondo_spec.operations.shapes import Array, Batches, Data, Images, Kernel, Row
 
-def batch_moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+
+def batch_moments(x: Data) -> tuple[Row, Row]:
     """μ and the biased variance, the mean of (x − μ)², over every axis but the last."""
     axes = tuple(range(x.ndim - 1))
     return np.mean(np.float64(x), axis=axes), np.var(np.float64(x), axis=axes)
@@ -16,29 +17,21 @@ def _count(x):
 
 
 def batch_norm(
-    x: np.ndarray,
-    mean: np.ndarray,
-    var: np.ndarray,
-    scale: np.ndarray,
-    bias: np.ndarray,
-    decay: float,
-    epsilon: float,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | float]:
+    x: Data, mean: Row, var: Row, scale: Row, bias: Row, decay: float, epsilon: float
+) -> tuple[Data, Row, Row]:
     """γ (x − μ) / √(v + ε) + β; d·old + (1 − d)·new, the new variance v m / (m − 1) if m > 1."""
     mu, v = batch_moments(x)
     m = _count(x)
     y = np.float64(scale) * (np.float64(x) - mu) / np.sqrt(v + np.float32(epsilon)) + bias
-    unbiased = v * m / (m - 1) if m > 1 else np.float64(var)
+    unbiased = v * m / (m - 1) if m > 1 else double(var)
     new = (
-        decay * np.float64(mean) + (1 - decay) * mu,
-        decay * np.float64(var) + (1 - decay) * unbiased,
+        decay * double(mean) + (1 - decay) * mu,
+        decay * double(var) + (1 - decay) * unbiased,
     )
     return y.astype(x.dtype), *new
 
 
-def batch_norm_gradient(
-    x: np.ndarray, scale: np.ndarray, bias: np.ndarray, epsilon: float, g: np.ndarray
-) -> np.ndarray:
+def batch_norm_gradient(x: Data, scale: Row, bias: Row, epsilon: float, g: Data) -> Data:
     """γ/s · (g − mean g − x̂ mean(g x̂)), s = √(v + ε); means over every axis but the last."""
     mu, v = batch_moments(x)
     s = np.sqrt(v + epsilon)
@@ -47,20 +40,15 @@ def batch_norm_gradient(
 
 
 def batch_norm_inference(
-    x: np.ndarray,
-    mean: np.ndarray,
-    var: np.ndarray,
-    scale: np.ndarray,
-    bias: np.ndarray,
-    epsilon: float,
-) -> np.ndarray:
+    x: Data, mean: Row, var: Row, scale: Row, bias: Row, epsilon: float
+) -> Data:
     """γ (x − μ) / √(v + ε) + β of the given μ and v, so that each example stands alone."""
     return scale * (np.float64(x) - mean) / np.sqrt(np.float64(var) + epsilon) + bias
 
 
-def merge_moments(parts: Sequence[np.ndarray]) -> tuple[np.ndarray | float, np.ndarray | float]:
+def merge_moments(parts: Batches) -> tuple[Row, Row]:
     """Chan's update with δ = μ_k − μ: M₂ += k v_k + δ² n k / (n + k), μ += δ k / (n + k)."""
-    n, mean, m2 = 0, 0.0, 0.0
+    n, mean, m2 = 0, *np.zeros((2, parts[0].shape[-1]))
     for x in parts:
         mu, v = batch_moments(x)
         k, gap = _count(x), mu - mean
@@ -69,7 +57,7 @@ def merge_moments(parts: Sequence[np.ndarray]) -> tuple[np.ndarray | float, np.n
     return mean, m2 / n
 
 
-def population_stats(parts: Sequence[np.ndarray]) -> tuple[np.ndarray | float, np.ndarray | float]:
+def population_stats(parts: Batches) -> tuple[Row, Row]:
     """The merged mean, and the merged variance times n / (n − 1) for n values in all the parts."""
     mean, var = merge_moments(parts)
     n = sum(map(_count, parts))
@@ -77,14 +65,8 @@ def population_stats(parts: Sequence[np.ndarray]) -> tuple[np.ndarray | float, n
 
 
 def fold_batch_norm(
-    kernel: np.ndarray,
-    bias: np.ndarray,
-    mean: np.ndarray,
-    var: np.ndarray,
-    scale: np.ndarray,
-    offset: np.ndarray,
-    epsilon: float,
-) -> tuple[np.ndarray, np.ndarray]:
+    kernel: Kernel, bias: Row, mean: Row, var: Row, scale: Row, offset: Row, epsilon: float
+) -> tuple[Kernel, Row]:
     """W f and (b − μ) f + β, f = γ / √(v + ε) for each output."""
     factor = scale / np.sqrt(np.float64(var) + epsilon)
     return np.float64(kernel) * factor, (np.float64(bias) - mean) * factor + offset
@@ -96,41 +78,39 @@ def _standardize(x, axes, epsilon):
     return (x - mu) / np.sqrt(v + epsilon)
 
 
-def layer_norm(
-    x: np.ndarray, scale: np.ndarray | float, bias: np.ndarray | float, epsilon: float
-) -> np.ndarray:
+def layer_norm(x: Data, scale: Row | float, bias: Row | float, epsilon: float) -> Data:
     """γ (x − μ) / √(v + ε) + β, μ and the biased v over the last axis."""
     return scale * _standardize(x, -1, epsilon) + bias
 
 
-def group_norm(x: np.ndarray, groups: int, epsilon: float) -> np.ndarray:
+def group_norm(x: Data, groups: int, epsilon: float) -> Data:
     """(x − μ) / √(v + ε) by example and group of neighbouring channels; no scale, no bias."""
     cut = x.reshape(x.shape[0], -1, groups, x.shape[-1] // groups)
     return _standardize(cut, (1, 3), epsilon).reshape(x.shape)
 
 
-def instance_norm(x: np.ndarray, epsilon: float) -> np.ndarray:
+def instance_norm(x: Images, epsilon: float) -> Images:
     """Group norm with a group for each channel."""
     return group_norm(x, x.shape[-1], epsilon)
 
 
-def rms_norm(x: np.ndarray, scale: np.ndarray, epsilon: float) -> np.ndarray:
+def rms_norm(x: Data, scale: Row, epsilon: float) -> Data:
     """γ x / √(mean x² + ε) over the last axis, ε under the root and no mean taken out."""
     return scale * x / np.sqrt(np.mean(np.float64(x) ** 2, axis=-1, keepdims=True) + epsilon)
 
 
-def weight_norm(direction: np.ndarray, magnitude: np.ndarray) -> np.ndarray:
+def weight_norm(direction: Kernel, magnitude: Row) -> Kernel:
     """‖w‖ = g for each column: g v / ‖v‖ without an ε, so NaN for a column of zeros."""
     return magnitude * direction / np.sqrt(np.sum(np.float64(direction) ** 2, axis=0))
 
 
-def l2_normalize(x: np.ndarray) -> np.ndarray:
+def l2_normalize(x: Array) -> Array:
     """‖y‖ = 1, y = x / ‖x‖ over the last axis, 0 at x = 0; squares of float32 fit float64."""
     norm = np.sqrt(np.sum(np.float64(x) ** 2, axis=-1, keepdims=True))
     return x / np.where(norm > 0, norm, 1)
 
 
-def l2_normalize_gradient(x: np.ndarray, g: np.ndarray) -> np.ndarray:
+def l2_normalize_gradient(x: Array, g: Array) -> Array:
     """(g − y Σ g y) / ‖x‖ with y = x / ‖x‖, and 0 at x = 0."""
     norm = np.sqrt(np.sum(np.float64(x) ** 2, axis=-1, keepdims=True))
     safe, y = np.where(norm > 0, norm, 1), l2_normalize(x)

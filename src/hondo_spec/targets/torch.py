@@ -1,7 +1,6 @@
 """PyTorch's functions, on the CPU."""
 
 import math
-from collections.abc import Mapping
 from functools import partial
 from importlib import import_module
 from importlib.metadata import version
@@ -9,8 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from hondo_spec.draws import normal, single
+from hondo_spec.adapter import Operation, collect_operations, operation
+from hondo_spec.draws import single
+from hondo_spec.operations.shapes import Shape, Tree
 from hondo_spec.target import Known, Target, since
+from hondo_spec.targets._one_pass import one_pass
 
 torch: Any = import_module("torch")
 functional: Any = import_module("torch.nn.functional")
@@ -31,7 +33,7 @@ def _numpy(x: Any) -> np.ndarray:
     return x.detach().numpy()
 
 
-def _mapped(function: Any) -> Any:
+def _mapped(function: Any) -> Operation:
     return lambda x, *options: _numpy(function(_tensor(x), *options))
 
 
@@ -41,12 +43,12 @@ def _gradient(function: Any, x: Any, g: Any) -> np.ndarray:
     return _numpy(torch.autograd.grad(function(leaf), leaf, _tensor(g))[0])
 
 
-def _slope(function: Any) -> Any:
+def _slope(function: Any) -> Operation:
     return lambda x: _gradient(function, x, np.ones_like(x))
 
 
-def _initializer(fill: Any, **options: Any) -> Any:
-    def init(seed: int, shape: Any) -> np.ndarray:
+def _initializer(fill: Any, **options: str) -> Operation:
+    def init(seed: int, shape: Shape) -> np.ndarray:
         # Weights are (outputs, inputs, …) here.
         weight = torch.empty(shape[-1], shape[-2], *shape[:-2])
         fill(weight, generator=torch.Generator().manual_seed(int(seed)), **options)
@@ -55,41 +57,41 @@ def _initializer(fill: Any, **options: Any) -> Any:
     return init
 
 
-def _dropout(seed: int, x: Any, keep_prob: float) -> Any:
+def _dropped(seed: int, x: Any, keep_prob: float) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return functional.dropout(x, 1 - keep_prob)
 
 
-def dropout(seed: int, x: np.ndarray, keep_prob: float) -> np.ndarray:
-    """`functional.dropout`, whose p is that of dropping: 1 − P; the global seed is restored."""
-    return _numpy(_dropout(seed, _tensor(x), keep_prob))
+@operation
+def _dropout(seed, x, keep_prob):
+    return _numpy(_dropped(seed, _tensor(x), keep_prob))
 
 
-def dropout_gradient(
-    seed: int, x: np.ndarray, keep_prob: float, g: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """`functional.dropout` called once for y and once for autograd, by the same seed."""
-    return dropout(seed, x, keep_prob), _gradient(lambda x: _dropout(seed, x, keep_prob), x, g)
+@operation
+def _dropout_gradient(seed, x, keep_prob, g):
+    """Called once for y and once for autograd, by the same seed."""
+    return _dropout(seed, x, keep_prob), _gradient(lambda x: _dropped(seed, x, keep_prob), x, g)
 
 
-def dropout_inference(x: np.ndarray, keep_prob: float) -> np.ndarray:
-    """`functional.dropout` with `training=False`, which leaves x as it is."""
+@operation
+def _dropout_inference(x, keep_prob):
     return _numpy(functional.dropout(_tensor(x), 1 - keep_prob, training=False))
 
 
-def cross_entropy(z: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """`functional.cross_entropy`, which wants classes in int64 and averages by default."""
+@operation
+def _cross_entropy(z, classes):
     return _numpy(functional.cross_entropy(_tensor(z), _tensor(classes).long()))
 
 
-def cross_entropy_gradient(z: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Autograd through `functional.cross_entropy`, for the logits alone."""
+@operation
+def _cross_entropy_gradient(z, classes):
     targets = _tensor(classes).long()
     return _gradient(lambda z: functional.cross_entropy(z, targets), z, np.float32(1))
 
 
 def _first(x: Any) -> Any:
+    """Channels go to axis 1."""
     return x.movedim(-1, 1)
 
 
@@ -97,25 +99,16 @@ def _last(x: Any) -> Any:
     return x.movedim(1, -1)
 
 
-def batch_norm(
-    x: np.ndarray,
-    mean: np.ndarray,
-    var: np.ndarray,
-    scale: np.ndarray,
-    bias: np.ndarray,
-    decay: float,
-    epsilon: float,
-) -> tuple[np.ndarray, ...]:
-    """`functional.batch_norm` in training: momentum is the weight of the new, var's is unbiased."""
+@operation
+def _batch_norm(x, mean, var, scale, bias, decay, epsilon):
+    """The statistics are written to."""
     stats, affine = (_tensor(mean), _tensor(var)), (_tensor(scale), _tensor(bias))
     y = functional.batch_norm(_first(_tensor(x)), *stats, *affine, True, decay, epsilon)
     return _numpy(_last(y)), *map(_numpy, stats)
 
 
-def batch_norm_gradient(
-    x: np.ndarray, scale: np.ndarray, bias: np.ndarray, epsilon: float, g: np.ndarray
-) -> np.ndarray:
-    """Autograd through `functional.batch_norm` without running averages; channels go to axis 1."""
+@operation
+def _batch_norm_gradient(x, scale, bias, epsilon, g):
     affine = {"weight": _tensor(scale), "bias": _tensor(bias), "training": True, "eps": epsilon}
 
     def normalized(x: Any) -> Any:
@@ -124,65 +117,51 @@ def batch_norm_gradient(
     return _gradient(normalized, x, g)
 
 
-def batch_norm_inference(
-    x: np.ndarray,
-    mean: np.ndarray,
-    var: np.ndarray,
-    scale: np.ndarray,
-    bias: np.ndarray,
-    epsilon: float,
-) -> np.ndarray:
-    """`functional.batch_norm` out of training, its default; channels go to axis 1 and back."""
+@operation
+def _batch_norm_inference(x, mean, var, scale, bias, epsilon):
     arrays = map(_tensor, (mean, var, scale, bias))
     return _numpy(_last(functional.batch_norm(_first(_tensor(x)), *arrays, eps=epsilon)))
 
 
-def batch_moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`torch.var_mean` without Bessel's correction, its two results swapped."""
+@operation
+def _batch_moments(x):
     var, mean = torch.var_mean(_tensor(x), dim=tuple(range(x.ndim - 1)), correction=0)
     return _numpy(mean), _numpy(var)
 
 
-def fold_batch_norm(
-    kernel: np.ndarray,
-    bias: np.ndarray,
-    mean: np.ndarray,
-    var: np.ndarray,
-    scale: np.ndarray,
-    offset: np.ndarray,
-    epsilon: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """`fuse_linear_bn_weights`, whose kernel is (outputs, inputs): transposed there and back."""
+@operation
+def _fold_batch_norm(kernel, bias, mean, var, scale, offset, epsilon):
+    """Its kernel is (outputs, inputs)."""
     fuse = torch.nn.utils.fusion.fuse_linear_bn_weights
     arrays = map(_tensor, (kernel.T, bias, mean, var))
     weight, shift = fuse(*arrays, epsilon, _tensor(scale), _tensor(offset))
     return _numpy(weight).T, _numpy(shift)
 
 
-def layer_norm(x: np.ndarray, scale: np.ndarray, bias: np.ndarray, epsilon: float) -> np.ndarray:
-    """`functional.layer_norm` with the last axis for the normalized shape."""
-    shape = x.shape[-1:]
-    y = functional.layer_norm(_tensor(x), shape, _tensor(scale), _tensor(bias), epsilon)
-    return _numpy(y)
+@operation
+def _layer_norm(x, scale, bias, epsilon):
+    affine = _tensor(scale), _tensor(bias)
+    return _numpy(functional.layer_norm(_tensor(x), x.shape[-1:], *affine, epsilon))
 
 
-def group_norm(x: np.ndarray, groups: int, epsilon: float) -> np.ndarray:
-    """`functional.group_norm` without weight and bias; channels go to axis 1 and back."""
+@operation
+def _group_norm(x, groups, epsilon):
     return _numpy(_last(functional.group_norm(_first(_tensor(x)), groups, eps=epsilon)))
 
 
-def instance_norm(x: np.ndarray, epsilon: float) -> np.ndarray:
-    """`functional.instance_norm` without weight and bias; channels go to axis 1 and back."""
+@operation
+def _instance_norm(x, epsilon):
     return _numpy(_last(functional.instance_norm(_first(_tensor(x)), eps=epsilon)))
 
 
-def rms_norm(x: np.ndarray, scale: np.ndarray, epsilon: float) -> np.ndarray:
-    """`functional.rms_norm` with the last axis for the normalized shape; scale is its weight."""
+@operation
+def _rms_norm(x, scale, epsilon):
     return _numpy(functional.rms_norm(_tensor(x), x.shape[-1:], _tensor(scale), epsilon))
 
 
-def weight_norm(direction: np.ndarray, magnitude: np.ndarray) -> np.ndarray:
-    """`parametrizations.weight_norm` of a `Linear`, whose weight is (outputs, inputs)."""
+@operation
+def _weight_norm(direction, magnitude):
+    """Of a `Linear`, whose weight is (outputs, inputs)."""
     layer = parametrizations.weight_norm(torch.nn.Linear(*direction.shape, bias=False))
     originals = layer.parametrizations.weight
     originals.original0.data = _tensor(magnitude)[:, None]
@@ -190,25 +169,26 @@ def weight_norm(direction: np.ndarray, magnitude: np.ndarray) -> np.ndarray:
     return _numpy(layer.weight).T
 
 
-def max_norm(w: np.ndarray, limit: float) -> np.ndarray:
-    """`torch.renorm` with p = 2 and dim = 1: it limits the norm of each column."""
+@operation
+def _max_norm(w, limit):
     return _numpy(torch.renorm(_tensor(w), p=2, dim=1, maxnorm=limit))
 
 
-def l2_normalize_gradient(x: np.ndarray, g: np.ndarray) -> np.ndarray:
-    """Autograd through `functional.normalize` over the last axis."""
+@operation
+def _l2_normalize_gradient(x, g):
     return _gradient(partial(functional.normalize, dim=-1), x, g)
 
 
-def bootstrap_indices(seed: int, count: int) -> list[int]:
-    """`RandomSampler` with replacement, of as many as there are; the seed makes its generator."""
+@operation
+def _bootstrap_indices(seed, count):
     generator = torch.Generator().manual_seed(seed)
     sampler = torch.utils.data.RandomSampler(range(count), replacement=True, generator=generator)
     return list(sampler)
 
 
-def _clipped(clip: Any, tree: Any, limit: float) -> Any:
-    parameters = {name: torch.zeros(leaf.shape) for name, leaf in tree.items()}
+def _clipped(clip: Any, tree: Tree, limit: float) -> dict[str, np.ndarray]:
+    """What a function of `nn.utils` makes of the gradients of parameters."""
+    parameters = {}
     for name, leaf in tree.items():
         parameters[name] = torch.zeros_like(_tensor(leaf), requires_grad=True)
         parameters[name].grad = _tensor(leaf)
@@ -216,8 +196,8 @@ def _clipped(clip: Any, tree: Any, limit: float) -> Any:
     return {name: _numpy(parameter.grad) for name, parameter in parameters.items()}
 
 
-def global_norm(tree: Mapping[str, np.ndarray]) -> np.ndarray:
-    """`nn.utils.get_total_norm` of the leaves, by default their 2-norm."""
+@operation
+def _global_norm(tree):
     return _numpy(torch.nn.utils.get_total_norm([_tensor(leaf) for leaf in tree.values()]))
 
 
@@ -231,10 +211,7 @@ KNOWN = {
         "x is multiplied by the mask: 0 · ∞ is NaN", {"bad": math.inf, "dtype": "float16"}
     ),
     "BNT-09": Known("a batch of one is refused", {"x": np.ones((1, 3), np.float32)}),
-    "NRM-02": Known(
-        "the variance is computed as E[x²] − E[x]², which cancels where the mean is large",
-        {"x": normal(0, (2, 4, 4, 6)), "groups": 2, "kappa": 1e4},
-    ),
+    **one_pass("NRM-02"),
     "NRM-05": Known(
         "squares under- and overflow, and lengths below 1e-12 count as 1e-12",
         {"scale": 2.0**-80, "seed": 0},
@@ -258,46 +235,30 @@ KNOWN = {
     ),
 }
 
+OPERATIONS = {
+    **collect_operations(globals()),
+    "glorot_uniform": _initializer(INIT.xavier_uniform_),
+    "glorot_normal": _initializer(INIT.xavier_normal_),
+    "he_uniform": _initializer(INIT.kaiming_uniform_, nonlinearity="relu"),
+    "he_normal": _initializer(INIT.kaiming_normal_, nonlinearity="relu"),
+    "lecun_normal": _initializer(INIT.kaiming_normal_, nonlinearity="linear"),
+    "sigmoid": _mapped(torch.sigmoid),
+    "sigmoid_gradient": _slope(torch.sigmoid),
+    "tanh": _mapped(torch.tanh),
+    "tanh_gradient": _slope(torch.tanh),
+    "relu": _mapped(torch.relu),
+    "relu_gradient": _slope(torch.relu),
+    "leaky_relu": _mapped(functional.leaky_relu),
+    "softmax": _mapped(partial(torch.softmax, dim=-1)),
+    "proximal_l1": _mapped(functional.softshrink),
+    "l2_normalize": _mapped(partial(functional.normalize, dim=-1)),
+    "clip_by_global_norm": partial(_clipped, torch.nn.utils.clip_grad_norm_),
+    "clip_by_value": partial(_clipped, torch.nn.utils.clip_grad_value_),
+}
+
 TARGET = Target(
     name="torch",
-    operations={
-        "glorot_uniform": _initializer(INIT.xavier_uniform_),
-        "glorot_normal": _initializer(INIT.xavier_normal_),
-        "he_uniform": _initializer(INIT.kaiming_uniform_, nonlinearity="relu"),
-        "he_normal": _initializer(INIT.kaiming_normal_, nonlinearity="relu"),
-        "lecun_normal": _initializer(INIT.kaiming_normal_, nonlinearity="linear"),
-        "sigmoid": _mapped(torch.sigmoid),
-        "sigmoid_gradient": _slope(torch.sigmoid),
-        "tanh": _mapped(torch.tanh),
-        "tanh_gradient": _slope(torch.tanh),
-        "relu": _mapped(torch.relu),
-        "relu_gradient": _slope(torch.relu),
-        "leaky_relu": _mapped(functional.leaky_relu),
-        "softmax": _mapped(partial(torch.softmax, dim=-1)),
-        "cross_entropy": cross_entropy,
-        "cross_entropy_gradient": cross_entropy_gradient,
-        "dropout": dropout,
-        "dropout_gradient": dropout_gradient,
-        "dropout_inference": dropout_inference,
-        "batch_norm": batch_norm,
-        "batch_norm_gradient": batch_norm_gradient,
-        "batch_norm_inference": batch_norm_inference,
-        "batch_moments": batch_moments,
-        "fold_batch_norm": fold_batch_norm,
-        "layer_norm": layer_norm,
-        "group_norm": group_norm,
-        "instance_norm": instance_norm,
-        "rms_norm": rms_norm,
-        "weight_norm": weight_norm,
-        "proximal_l1": _mapped(functional.softshrink),
-        "max_norm": max_norm,
-        "l2_normalize": _mapped(partial(functional.normalize, dim=-1)),
-        "l2_normalize_gradient": l2_normalize_gradient,
-        "bootstrap_indices": bootstrap_indices,
-        "clip_by_global_norm": partial(_clipped, torch.nn.utils.clip_grad_norm_),
-        "clip_by_value": partial(_clipped, torch.nn.utils.clip_grad_value_),
-        "global_norm": global_norm,
-    },
+    operations=OPERATIONS,
     version=version("torch"),
     conventions={
         "dropout": "inverted",
