@@ -30,7 +30,7 @@ def probabilities(z: np.ndarray) -> np.ndarray:
 @prop(1, "must", "bound")
 @formula(r"\sigma(x) = \frac{1}{1+e^{-x}}")
 @given(x=draws.floats(16, reach=30.0))
-def sigmoid_is_logistic(sigmoid, sigmoid_gradient, *, x):
+def _sigmoid_is_logistic(sigmoid, sigmoid_gradient, *, x):
     """the sigmoid is 1/(1 + e⁻ˣ) everywhere, with a finite gradient"""
     x = np.append(x, draws.single(EDGES))
     want = _logistic(x)
@@ -42,7 +42,7 @@ def sigmoid_is_logistic(sigmoid, sigmoid_gradient, *, x):
 @prop(2, "must", "bound")
 @formula(r"\sigma(-x) = 1 - \sigma(x),\quad \tanh x = 2\sigma(2x) - 1")
 @given(x=draws.floats(16, reach=8.0))
-def sigmoid_and_tanh_are_symmetric(sigmoid, tanh, *, x):
+def _sigmoid_and_tanh_are_symmetric(sigmoid, tanh, *, x):
     """sigmoid and tanh have their symmetries"""
     x = np.append(x, draws.single(EDGES))
     y = np.float64(sigmoid(x))
@@ -55,7 +55,7 @@ def sigmoid_and_tanh_are_symmetric(sigmoid, tanh, *, x):
 @prop(3, "must", "bound", symbols="ACTIVATIONS saturated")
 @formula(r"\sigma' = \sigma(1-\sigma),\quad \tanh' = 1 - \tanh^2")
 @given(x=draws.floats(16, reach=15.0))
-def sigmoid_and_tanh_have_their_slopes(sigmoid_gradient, tanh_gradient, *, x):
+def _sigmoid_and_tanh_have_their_slopes(sigmoid_gradient, tanh_gradient, *, x):
     """their derivatives are σ(1 − σ) ≤ 1/4 and 1 − tanh² ≤ 1"""
     x = np.append(x, draws.single([*EDGES, 0]))
     s, t = _logistic(x), np.tanh(np.float64(x))
@@ -73,7 +73,7 @@ def _normal(x: np.ndarray) -> np.ndarray:
 @prop(4, "must", "exact")
 @formula(r"\max(0, x)")
 @given(x=draws.floats(16), power=(-3, 2, 10))
-def relu_is_the_maximum_with_zero(relu, relu_gradient, *, x, power):
+def _relu_is_the_maximum_with_zero(relu, relu_gradient, *, x, power):
     """ReLU is max(0, x), with gradient 1 above and 0 below"""
     x = np.append(_normal(x), draws.single([np.inf, -np.inf]))
     y, a = np.asarray(relu(x)), np.float32(2.0**power)
@@ -88,7 +88,7 @@ def relu_is_the_maximum_with_zero(relu, relu_gradient, *, x, power):
 @prop(5, "must", "exact", source="He et al. 2015, equation 1")
 @formula(r"x > 0\ ?\ x : a x")
 @given(x=draws.floats(16), slope=(0.0, 0.25, 1.0, 2.0, -0.5))
-def leaky_relu_has_its_slope(leaky_relu, *, x, slope):
+def _leaky_relu_has_its_slope(leaky_relu, *, x, slope):
     """the leaky ReLU is x above 0 and a x below, for every a"""
     x = _normal(x)
     return Exact("y", leaky_relu(x, slope), np.where(x > 0, x, np.float32(slope) * x))
@@ -97,7 +97,7 @@ def leaky_relu_has_its_slope(leaky_relu, *, x, slope):
 @prop(6, "must", "bound", source=LOSS, symbols="cross_entropy")
 @formula(r"\operatorname{softmax}(z + c) = \operatorname{softmax}(z)")
 @given(z=draws.integers(3, 5, low=-20, high=20), c=(0.0, 64.0, -4096.0), far=(1.0, 512.0))
-def softmax_is_a_distribution(softmax, *, z, c, far):
+def _softmax_is_a_distribution(softmax, *, z, c, far):
     """softmax sums to 1, ignores an offset, and is finite far out"""
     z = (far * z).astype(np.float32)
     p = np.asarray(softmax(z))
@@ -121,7 +121,7 @@ def _losses(z: np.ndarray, classes: np.ndarray) -> np.ndarray:
 @prop(7, "must", "bound", source=LOSS, symbols="cross_entropy")
 @formula(r"E = \tfrac1m\sum_e\big(\log\sum_k e^{z_{ek}} - z_{e,y_e}\big)")
 @given(z=draws.floats(6, 4, reach=30.0), classes=CLASSES, level=(0.0, 100.0, 1e4))
-def cross_entropy_is_log_sum_exp_less_the_logit(cross_entropy, *, z, classes, level):
+def _cross_entropy_is_log_sum_exp_less_the_logit(cross_entropy, *, z, classes, level):
     """cross-entropy is log-sum-exp minus the logit of the class, averaged over the batch"""
     bound = gamma(6 + 16) * (np.max(np.abs(z)) + math.log(4) + 1)
     for m in (6, 4):
@@ -139,7 +139,7 @@ def cross_entropy_is_log_sum_exp_less_the_logit(cross_entropy, *, z, classes, le
 @prop(8, "must", "bound", source=LOSS, symbols="cross_entropy")
 @formula(r"\partial E/\partial z = \tfrac1m(\operatorname{softmax}(z) - y)")
 @given(z=draws.floats(6, 4, reach=30.0), classes=CLASSES, far=(1.0, 64.0))
-def cross_entropy_gradient_is_softmax_less_one_hot(cross_entropy_gradient, *, z, classes, far):
+def _cross_entropy_gradient_is_softmax_less_one_hot(cross_entropy_gradient, *, z, classes, far):
     """the gradient of cross-entropy is (softmax − one-hot)/m"""
     z = np.float32(far) * z
     slopes = probabilities(z) - np.eye(4)[classes]

@@ -16,7 +16,7 @@ IMAGES = draws.integers(4, 5, 6, 2)
 @prop(1, "must", "exact", symbols="random_flip rotate random_quarter_turn")
 @formula(r"F^2 = 1,\quad T^4 = 1")
 @given(images=IMAGES)
-def flips_and_turns_are_undone(flip, quarter_turn=None, *, images):
+def _flips_and_turns_are_undone(flip, quarter_turn=None, *, images):
     """a horizontal flip mirrors the width, and twice is the identity; so are four quarter turns"""
     mirrored = np.asarray(flip(images))
     yield Exact("mirrored", mirrored, images[:, :, ::-1])
@@ -47,7 +47,7 @@ def _flipped(new: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarra
 @prop(2, "must", "exact", symbols="on_images compose")
 @formula(r"(x_e, y_e) \mapsto (T_e x_e, y_e)")
 @given(seed=draws.seeds)
-def label_stays_with_its_image(augment, *, seed):
+def _label_stays_with_its_image(augment, *, seed):
     """a label stays with its image, which is that of before or its mirror"""
     labels = np.arange(64, dtype=np.float32)
     images, _ = _images(64, 3, 4)
@@ -62,7 +62,7 @@ def label_stays_with_its_image(augment, *, seed):
 @prop(3, "must", "statistical", source="slide 2", symbols="random_flip")
 @formula(r"\text{flipped}_e \sim \mathrm{Bernoulli}(\tfrac12)")
 @given(seed=(0, 1))
-def flips_are_fair_coins(random_flip, samples, *, seed):
+def _flips_are_fair_coins(random_flip, samples, *, seed):
     """every example is flipped left to right by a coin of its own"""
     images, _ = _images(samples // 16 // 6 * 6, 3, 4)
     new = np.asarray(random_flip(seed, images))
@@ -78,7 +78,7 @@ def flips_are_fair_coins(random_flip, samples, *, seed):
 @prop(4, "must", "statistical", source="slide 2", symbols="random_crop")
 @formula(r"P(\text{offset} = k) = \frac{1}{H-h+1}")
 @given(seed=(0, 1))
-def crops_come_at_every_offset(random_crop, samples, *, seed):
+def _crops_come_at_every_offset(random_crop, samples, *, seed):
     """a crop is a window of the image, at every offset alike"""
     # Four rows and six columns at which a window of 5 by 5 pixels may begin.
     images, own = _images(samples // 16 // 6 * 6, 8, 10)
@@ -105,7 +105,7 @@ def crops_come_at_every_offset(random_crop, samples, *, seed):
 @prop(5, "must", "bound", source="slide 2; Zhang et al. 2018, equation 1", symbols="mixup")
 @formula(r"\tilde x = \lambda x + (1-\lambda)x',\ \tilde y = \lambda y + (1-\lambda)y'")
 @given(seed=(0, 1, 2))
-def mixup_mixes_images_and_labels_alike(mixup, *, seed):
+def _mixup_mixes_images_and_labels_alike(mixup, *, seed):
     """mixup mixes images and labels by the same weight and partner, which the seed decides"""
     labels = np.eye(4, dtype=np.float32)
     pixels = draws.single([[1, 2], [3, 4]])[..., None]
@@ -128,6 +128,6 @@ def mixup_mixes_images_and_labels_alike(mixup, *, seed):
 @prop(6, "must", "exact", source=TRAINING_ONLY, symbols="fit evaluate on_images")
 @formula(r"x \mapsto x")
 @given(images=IMAGES)
-def evaluation_sees_images_as_they_are(evaluation_view, *, images):
+def _evaluation_sees_images_as_they_are(evaluation_view, *, images):
     """a run that augments evaluates the images as they are"""
     return Exact("images", evaluation_view(images), images)

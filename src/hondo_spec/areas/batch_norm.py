@@ -61,7 +61,7 @@ def claimed(conventions: Mapping[str, str], var: np.ndarray, m: int) -> np.ndarr
 @prop(1, "must", "bound")
 @formula(r"\tfrac1m\sum_i \hat x_i = 0")
 @given(x=COLUMNS)
-def normalized_mean_is_zero(batch_norm, *, x):
+def _normalized_mean_is_zero(batch_norm, *, x):
     """the batch mean of x̂ is 0"""
     got = np.mean(np.float64(plain(batch_norm, x)), axis=0)
     bound = np.mean(standard(x, EPS).bound, axis=0) + U32
@@ -71,7 +71,7 @@ def normalized_mean_is_zero(batch_norm, *, x):
 @prop(2, "must", "bound")
 @formula(r"\tfrac1m\sum_i \hat x_i^2 = \frac{v}{v+\varepsilon}")
 @given(x=COLUMNS, epsilon=EPSILONS)
-def normalized_variance_is_below_one(batch_norm, *, x, epsilon):
+def _normalized_variance_is_below_one(batch_norm, *, x, epsilon):
     """the batch variance of x̂ is v/(v + ε), which is not 1"""
     s = standard(x, epsilon)
     got = np.var(np.float64(plain(batch_norm, x, epsilon)), axis=0)
@@ -83,7 +83,7 @@ def normalized_variance_is_below_one(batch_norm, *, x, epsilon):
 @prop(3, "must", "bound")
 @formula(r"\hat x_i = \frac{x_i - \mu}{\sqrt{v + \varepsilon}}")
 @given(x=COLUMNS, epsilon=EPSILONS)
-def entries_are_standardized(batch_norm, *, x, epsilon):
+def _entries_are_standardized(batch_norm, *, x, epsilon):
     """every entry is (x − μ)/√(v + ε)"""
     s = standard(x, epsilon)
     return Check("x̂", plain(batch_norm, x, epsilon), s.xhat, s.slack)
@@ -92,7 +92,7 @@ def entries_are_standardized(batch_norm, *, x, epsilon):
 @prop(4, "must", "bound")
 @formula(r"y = \gamma\hat x + \beta")
 @given(x=COLUMNS, seed=draws.seeds)
-def scale_and_bias_come_last(batch_norm, *, x, seed):
+def _scale_and_bias_come_last(batch_norm, *, x, seed):
     """scale and bias come after the normalization"""
     scale, bias = affine(x.shape[-1], seed)
     want, bound = standard(x, EPS).affine(scale, bias)
@@ -102,7 +102,7 @@ def scale_and_bias_come_last(batch_norm, *, x, seed):
 @prop(5, "must", "bound", symbols="batch_moments")
 @formula(r"\mu = \tfrac1m\sum_i x_i,\quad v = \tfrac1m\sum_i (x_i-\mu)^2")
 @given(x=draws.lattice())
-def exported_statistics_are_those_of_fractions(batch_moments, *, x):
+def _exported_statistics_are_those_of_fractions(batch_moments, *, x):
     """on integers the exported statistics are those of fractions, but for
     what updating them rounds
     """
@@ -121,7 +121,7 @@ def exported_statistics_are_those_of_fractions(batch_moments, *, x):
 @prop(6, "must", "bound")
 @formula(r"\mathrm{BN}_\varepsilon(ax+b) = \operatorname{sgn}a\mathrm{BN}_{\varepsilon/a^2}(x)")
 @given(x=draws.lattice(), a=(-4.0, -1.0, 0.5, 8.0), b=(0.0, 3.0, -16.0))
-def sign_of_a_scale_is_followed_and_no_offset(batch_norm, *, x, a, b):
+def _sign_of_a_scale_is_followed_and_no_offset(batch_norm, *, x, a, b):
     """x̂ follows the sign of a scale, and nothing of an offset"""
     moved = plain(batch_norm, (a * x + b).astype(np.float32), EPS)
     still = np.sign(a) * plain(batch_norm, x, EPS / a**2)
@@ -132,7 +132,7 @@ def sign_of_a_scale_is_followed_and_no_offset(batch_norm, *, x, a, b):
 @prop(7, "must", "bound")
 @formula(r"v = 0 \Rightarrow \hat x = 0")
 @given(value=(0.0, 1.0, -3.0, 64.0, 1.1, -3.7e4, 1e10, 1e-20), epsilon=(1e-5, 1e-3))
-def constant_column_gives_zero(batch_norm, batch_norm_gradient=None, *, value, epsilon):
+def _constant_column_gives_zero(batch_norm, batch_norm_gradient=None, *, value, epsilon):
     """a constant column gives 0 but for what is rounded at its level, and is finite everywhere"""
     x = np.full((64, 2), value, np.float32)
     xhat = plain(batch_norm, x, epsilon)
@@ -150,7 +150,7 @@ def constant_column_gives_zero(batch_norm, batch_norm_gradient=None, *, value, e
 @prop(8, "should", "bound", source="slide 17; Chan, Golub & LeVeque 1983")
 @formula(r"|\hat x' - \hat x| \le \tfrac{\delta\mu}{s}(1+q) + |\hat x|(q+2u) + 2u|\mu|/s")
 @given(kappa=(1e2, 1e3, 1e4), spread=(2.0**-6, 1.0, 8.0), seed=(0, 1, 2))
-def variance_is_as_accurate_as_two_passes(batch_norm, *, kappa, spread, seed):
+def _variance_is_as_accurate_as_two_passes(batch_norm, *, kappa, spread, seed):
     """the variance is as accurate as two passes make it, at |mean|/std up to 1e4"""
     x, epsilon = draws.normal(seed, (64, 4), kappa, spread), GRID * spread**2
     s = standard(x, epsilon)
@@ -160,7 +160,7 @@ def variance_is_as_accurate_as_two_passes(batch_norm, *, kappa, spread, seed):
 @prop(9, "must", "bound")
 @formula(r"m = 1 \Rightarrow y = \beta,\ g_x = 0")
 @given(x=draws.floats(1, 3))
-def batch_of_one_gives_the_bias(batch_norm, conventions, batch_norm_gradient=None, *, x):
+def _batch_of_one_gives_the_bias(batch_norm, conventions, batch_norm_gradient=None, *, x):
     """a batch of one gives β with gradient 0, and no variance that is called unbiased"""
     scale, bias = affine(3)
     zero, weight = np.zeros_like(bias), declared_weight(conventions, 0.75)
@@ -181,7 +181,7 @@ def batch_of_one_gives_the_bias(batch_norm, conventions, batch_norm_gradient=Non
 @prop(10, "must", "exact")
 @formula(r"\partial y_{\cdot j} / \partial x_{\cdot k} = 0,\ j \ne k")
 @given(x=draws.normals(4, 4, 4, 3), channel=(0, 1, 2))
-def channels_do_not_see_each_other(batch_norm, *, x, channel):
+def _channels_do_not_see_each_other(batch_norm, *, x, channel):
     """channels do not see each other; every axis but the last is batch"""
     changed = x.copy()
     changed[..., channel] *= -3
@@ -212,7 +212,7 @@ def _through(
 @prop(11, "must", "bound", source="slide 18; Ioffe & Szegedy 2015, section 3")
 @formula(r"g_x = \tfrac{\gamma}{s}(g - \overline{g} - \hat x\,\overline{g\hat x})")
 @given(x=draws.normals(64, 4), g=draws.normals(64, 4), kappa=(0.0, 1e3, 1e4))
-def gradient_goes_through_the_statistics(batch_norm_gradient, *, x, g, kappa):
+def _gradient_goes_through_the_statistics(batch_norm_gradient, *, x, g, kappa):
     """the gradient goes through mean and variance"""
     scale, bias = affine(4)
     x = x + np.float32(kappa)
@@ -226,7 +226,7 @@ def gradient_goes_through_the_statistics(batch_norm_gradient, *, x, g, kappa):
 @prop(12, "should", "bound")
 @formula(r"|y' - y| \le \text{bound}(u_{32}) + u_{16}|y|")
 @given(seed=(0, 1, 2, 3), offset=(0.0, 8.0), dtype=draws.HALVES)
-def half_precision_is_summed_in_single(batch_norm, conventions, *, seed, offset, dtype):
+def _half_precision_is_summed_in_single(batch_norm, conventions, *, seed, offset, dtype):
     """half-precision inputs are summed in at least float32, and γ, β and the statistics stay so"""
     x = (np.random.default_rng(seed).normal(size=(256, 3)) + offset).astype(dtype)
     (scale, bias), s, zero = affine(3, seed), standard(x, EPS), np.zeros(3, np.float32)

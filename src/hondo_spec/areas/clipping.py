@@ -36,7 +36,7 @@ def _flat(tree: Mapping[str, np.ndarray]) -> np.ndarray:
 @prop(1, "must", "exact", source=BY_VALUE, symbols="clip_by_value")
 @formula(r"g' = \min(\max(g, -c), c)")
 @given(tree=draws.trees(), limit=(0.0, *LIMITS))
-def clipping_by_value_clamps_every_entry(clip_by_value, conventions, *, tree, limit):
+def _clipping_by_value_clamps_every_entry(clip_by_value, conventions, *, tree, limit):
     """clipping by value clamps every entry; it is idempotent and odd; what is not finite is clamped
     too, with NaN left as it is, or follows the declared policy
     """
@@ -64,7 +64,7 @@ def _clamped(got: np.ndarray, bad: float, policy: str) -> Holds:
 @prop(2, "must", "bound")
 @formula(r"\lVert g'\rVert_2 \le c\,(1 + \gamma_{n+4})")
 @given(tree=draws.trees(), limit=(0.0, *LIMITS))
-def norm_ends_within_the_limit(clip_by_global_norm, *, tree, limit):
+def _norm_ends_within_the_limit(clip_by_global_norm, *, tree, limit):
     """the norm over the whole tree is at most the limit"""
     # That a limit of 0 leaves zeros alone is CLP-06.
     if limit or norm(tree) > GRID:
@@ -75,7 +75,7 @@ def norm_ends_within_the_limit(clip_by_global_norm, *, tree, limit):
 @prop(3, "must", "exact")
 @formula(r"\lVert g\rVert_2 < c \Rightarrow g' = g")
 @given(tree=draws.trees(), factor=(1.001, 1.5, 10.0))
-def small_gradient_is_untouched(clip_by_global_norm, *, tree, factor):
+def _small_gradient_is_untouched(clip_by_global_norm, *, tree, factor):
     """a gradient inside the limit comes back bit for bit"""
     return exact_leaves(clip_by_global_norm(tree, max(norm(tree), TINY) * factor), tree)
 
@@ -83,7 +83,7 @@ def small_gradient_is_untouched(clip_by_global_norm, *, tree, factor):
 @prop(4, "must", "bound")
 @formula(r"g' = s\,g,\ 0 < s \le 1")
 @given(tree=draws.trees(), limit=LIMITS)
-def leaves_are_scaled_by_one_number(clip_by_global_norm, *, tree, limit):
+def _leaves_are_scaled_by_one_number(clip_by_global_norm, *, tree, limit):
     """all leaves are scaled by one number in (0, 1]"""
     before, after = _flat(tree), _flat(clip_by_global_norm(tree, limit))
     largest = np.argmax(np.abs(before))
@@ -98,7 +98,7 @@ def leaves_are_scaled_by_one_number(clip_by_global_norm, *, tree, limit):
 @prop(5, "must", "bound")
 @formula(r"\lVert g\rVert_2 > c \Rightarrow \lVert g'\rVert_2 = c")
 @given(tree=draws.trees(), factor=(1e-3, 0.3, 0.999))
-def large_gradient_ends_on_the_limit(clip_by_global_norm, *, tree, factor):
+def _large_gradient_ends_on_the_limit(clip_by_global_norm, *, tree, factor):
     """a gradient beyond the limit ends on it"""
     limit = norm(tree) * factor
     # What happens where squares underflow is CLP-07.
@@ -110,7 +110,7 @@ def large_gradient_ends_on_the_limit(clip_by_global_norm, *, tree, factor):
 @prop(6, "must", "exact", symbols="clip_by_global_norm clip_by_value")
 @formula(r"g = 0 \Rightarrow g' = 0")
 @given(limit=(0.0, 1e-30, 1.0))
-def zeros_stay_zero(clip_by_global_norm, clip_by_value=None, *, limit):
+def _zeros_stay_zero(clip_by_global_norm, clip_by_value=None, *, limit):
     """a gradient of zeros stays zero for every limit"""
     tree = {"a": np.zeros(2, np.float32), "b": np.zeros((2, 3), np.float32)}
     for clip in filter(None, (clip_by_global_norm, clip_by_value)):
@@ -129,7 +129,7 @@ HARD = (
 @prop(7, "should", "bound")
 @formula(r"g' = c\,g / \lVert g\rVert_2")
 @given(case=HARD)
-def direction_survives_any_magnitude(clip_by_global_norm, *, case):
+def _direction_survives_any_magnitude(clip_by_global_norm, *, case):
     """the direction survives where squares over- or underflow"""
     dtype, values, limit = case
     tree = {"a": np.asarray(values, dtype)}
@@ -144,7 +144,7 @@ def direction_survives_any_magnitude(clip_by_global_norm, *, case):
     r"\ \text{skip: } g' = 0;\ \text{error: raises}"
 )
 @given(bad=NOT_FINITE, limit=(10.0, 1.0))
-def nonfinite_gradients_follow_the_policy(clip_by_global_norm, conventions, *, bad, limit):
+def _nonfinite_gradients_follow_the_policy(clip_by_global_norm, conventions, *, bad, limit):
     """non-finite gradients follow the declared policy on all leaves"""
     policy = conventions.get("nonfinite", "propagate")
     factor = {"zero": min(1.0, limit / 5), "skip": 0.0}.get(policy, 1.0)
@@ -164,7 +164,7 @@ def nonfinite_gradients_follow_the_policy(clip_by_global_norm, conventions, *, b
 @prop(9, "must", "exact")
 @formula(r"\operatorname{clip}(ag, ac) = a\operatorname{clip}(g, c),\ a = 2^k")
 @given(values=draws.floats(6), power=(-8, 3, 12))
-def clipping_is_homogeneous(clip_by_global_norm, *, values, power):
+def _clipping_is_homogeneous(clip_by_global_norm, *, values, power):
     """clipping is homogeneous in powers of two and blind to how the tree is cut"""
     values = np.where(np.abs(values) < GRID, 0, values).astype(np.float32)
     factor = np.float32(2.0**power)

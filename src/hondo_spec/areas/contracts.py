@@ -29,7 +29,7 @@ RANGES = {
 @prop(1, "must", "bound", symbols="layer_norm clip_by_global_norm inverted_dropout glorot_uniform")
 @formula(r"f = \operatorname{jit}f = \operatorname{vmap}f")
 @given(x=draws.normals(4, 8), limit=(0.5, 100.0), seed=(0, 1, 2**20))
-def compiled_and_mapped_mean_the_same(
+def _compiled_and_mapped_mean_the_same(
     ways, layer_norm=None, clip_by_global_norm=None, dropout=None, glorot_uniform=None,
     *, x, limit, seed,
 ):  # fmt: skip
@@ -57,7 +57,7 @@ def compiled_and_mapped_mean_the_same(
 @prop(2, "must", "structural", symbols=OF_DATA)
 @formula(r"\operatorname{dtype}(y) = \operatorname{dtype}(x)")
 @given(dtype=("float32", *draws.HALVES), shape=((4, 3), (2, 5, 3), (2, 3, 3, 3)))
-def dtype_and_shape_are_kept(
+def _dtype_and_shape_are_kept(
     batch_norm, dropout=None, clip_by_global_norm=None, clip_by_value=None, gaussian_noise=None,
     *, dtype, shape,
 ):  # fmt: skip
@@ -92,7 +92,7 @@ def _is_like(data: np.ndarray, name: str, y: np.ndarray) -> Holds:
 @prop(3, "should", "structural", symbols="gaussian_noise clip_by_global_norm")
 @formula(r"\#\text{traces} = 1")
 @given(seed=(0, 1))
-def one_shape_is_compiled_once(traces, *, seed):
+def _one_shape_is_compiled_once(traces, *, seed):
     """an operation is compiled once for all values of one shape and dtype,
     Python numbers included
     """
@@ -106,7 +106,7 @@ def one_shape_is_compiled_once(traces, *, seed):
 @prop(4, "must", "structural", symbols=WITH_RANGES)
 @formula(r"P \notin [0, 1],\ \lambda < 0,\ \varepsilon \le 0,\ p < 1,\ c < 0")
 @given(hyperparameter=tuple(RANGES))
-def hyperparameters_out_of_range_are_refused(refusal, *, hyperparameter):
+def _hyperparameters_out_of_range_are_refused(refusal, *, hyperparameter):
     """a hyperparameter out of its range is refused by name, one inside it is taken"""
     good, bad = RANGES[hyperparameter]
     for value in good:

@@ -50,7 +50,7 @@ def _slack(dtype: str) -> float:
 @prop(1, "must", "bound")
 @formula(r"y_i \in \{0, c x_i\},\ c = 1 \text{ or } 1/P")
 @given(x=draws.normals(32, 32), keep_prob=PROBABILITIES, seed=draws.seeds)
-def units_are_dropped_or_scaled(dropout, conventions, *, x, keep_prob, seed):
+def _units_are_dropped_or_scaled(dropout, conventions, *, x, keep_prob, seed):
     """a unit comes out as 0 or as itself times one number"""
     y = np.asarray(dropout(seed, x, keep_prob))
     want = _scaled(x, y, _factor(conventions, keep_prob))
@@ -60,7 +60,7 @@ def units_are_dropped_or_scaled(dropout, conventions, *, x, keep_prob, seed):
 @prop(2, "must", "statistical")
 @formula(r"\#\{r_i = 1\} \sim \mathrm{Bin}(n, P)")
 @given(keep_prob=PROBABILITIES)
-def kept_units_are_binomial(dropout, samples, *, keep_prob):
+def _kept_units_are_binomial(dropout, samples, *, keep_prob):
     """the number of kept units is binomial"""
     mask = _kept(dropout, 1, (rows(samples), 96), keep_prob)
     return statistics.binomial("kept", mask.sum(), mask.size, keep_prob, effect=0.011)
@@ -69,7 +69,7 @@ def kept_units_are_binomial(dropout, samples, *, keep_prob):
 @prop(3, "must", "statistical")
 @formula(r"r_i \perp r_j")
 @given(case=EXAMPLES)
-def units_are_independent(dropout, samples, *, case):
+def _units_are_independent(dropout, samples, *, case):
     """the units of an example are independent, along every axis that it has"""
     keep_prob, example = case
     mask = _kept(dropout, 2, (rows(samples), *example), keep_prob)
@@ -80,7 +80,7 @@ def units_are_independent(dropout, samples, *, case):
 @prop(4, "must", "statistical")
 @formula(r"r^{(e)} \perp r^{(e')}")
 @given(case=EXAMPLES)
-def examples_are_independent(dropout, samples, *, case):
+def _examples_are_independent(dropout, samples, *, case):
     """the examples of a batch are independent"""
     keep_prob, example = case
     mask = _kept(dropout, 3, (rows(samples), *example), keep_prob)
@@ -90,7 +90,7 @@ def examples_are_independent(dropout, samples, *, case):
 @prop(5, "must", "statistical")
 @formula(r"k \ne k' \Rightarrow r_k \perp r_{k'}")
 @given(keep_prob=FEW, other=(1, 2, 255, 2**30))
-def seeds_are_independent(dropout, samples, *, keep_prob, other):
+def _seeds_are_independent(dropout, samples, *, keep_prob, other):
     """different seeds give independent masks"""
     shape = (rows(samples), 96)
     first, second = (_kept(dropout, seed, shape, keep_prob) for seed in (0, other))
@@ -102,7 +102,7 @@ def seeds_are_independent(dropout, samples, *, keep_prob, other):
 @prop(6, "must", "exact")
 @formula(r"r = r(k)")
 @given(seed=draws.seeds, keep_prob=FEW)
-def mask_is_a_function_of_the_seed(dropout, *, seed, keep_prob):
+def _mask_is_a_function_of_the_seed(dropout, *, seed, keep_prob):
     """the same seed gives the same mask, whatever was drawn before"""
     x = np.ones((8, 16), np.float32)
     first = np.asarray(dropout(seed, x, keep_prob))
@@ -113,7 +113,7 @@ def mask_is_a_function_of_the_seed(dropout, *, seed, keep_prob):
 @prop(7, "must", "bound")
 @formula(r"cP = 1 \text{ (inverted)},\ cP = P \text{ (lecture)}")
 @given(keep_prob=PROBABILITIES)
-def factor_gives_the_claimed_expectation(dropout, conventions, *, keep_prob):
+def _factor_gives_the_claimed_expectation(dropout, conventions, *, keep_prob):
     """the factor of kept units times P is the claimed expectation"""
     y = np.float64(dropout(0, np.ones((32, 32), np.float32), keep_prob))
     want = _factor(conventions, keep_prob) * keep_prob
@@ -123,7 +123,7 @@ def factor_gives_the_claimed_expectation(dropout, conventions, *, keep_prob):
 @prop(8, "must", "exact", source=INFERENCE)
 @formula(r"\bar y = x \text{ or } Px")
 @given(x=draws.normals(8, 8), keep_prob=(0.25, 0.5, 1.0))
-def inference_is_deterministic(dropout_inference, conventions, *, x, keep_prob):
+def _inference_is_deterministic(dropout_inference, conventions, *, x, keep_prob):
     """inference is deterministic: x (inverted) or P x (lecture)"""
     lecture = conventions.get("dropout", "inverted") == "lecture"
     return Exact("y", dropout_inference(x, keep_prob), x * np.float32(keep_prob if lecture else 1))
@@ -149,7 +149,7 @@ def _masks(size: int, keep_prob: float) -> tuple[np.ndarray, np.ndarray]:
 @prop(9, "must", "exhaustive", source=INFERENCE, symbols="scale_weights")
 @formula(r"\sum_m P^{|m|}(1-P)^{d-|m|}(W(m*x)+b) = (PW)x + b")
 @given(seed=draws.seeds, keep_prob=(0.25, 0.5, 0.8))
-def scaled_weights_are_the_mean_over_masks(scale_weights, *, seed, keep_prob):
+def _scaled_weights_are_the_mean_over_masks(scale_weights, *, seed, keep_prob):
     """for a linear layer, scaled weights are the mean over all masks"""
     (tree, x), (masks, chances) = _layer(seed), _masks(6, keep_prob)
     size = np.abs(x) @ np.abs(tree["kernel"]) + np.abs(tree["bias"])
@@ -160,7 +160,7 @@ def scaled_weights_are_the_mean_over_masks(scale_weights, *, seed, keep_prob):
 @prop(10, "must", "exhaustive", source=GEOMETRIC, symbols="scale_weights")
 @formula(r"\prod_m p_m^{w_m} / \sum_k\prod_m p_{mk}^{w_m} = \operatorname{softmax}((PW)x + b)")
 @given(seed=draws.seeds, keep_prob=(0.25, 0.5, 0.8))
-def scaled_weights_are_the_geometric_mean_over_masks(scale_weights, *, seed, keep_prob):
+def _scaled_weights_are_the_geometric_mean_over_masks(scale_weights, *, seed, keep_prob):
     """for a softmax layer, scaled weights are the geometric mean over all masks"""
     (tree, x), (masks, chances) = _layer(seed), _masks(6, keep_prob)
     want = probabilities(chances @ np.log(probabilities(_linear(tree, masks * x))))
@@ -172,7 +172,7 @@ def scaled_weights_are_the_geometric_mean_over_masks(scale_weights, *, seed, kee
 @prop(11, "must", "exact")
 @formula(r"P = 1 \Rightarrow y = x;\quad P = 0 \Rightarrow y = 0")
 @given(x=draws.normals(8, 8), seed=draws.seeds)
-def sure_probabilities_keep_or_drop_all(dropout_gradient, dropout=None, *, x, seed):
+def _sure_probabilities_keep_or_drop_all(dropout_gradient, dropout=None, *, x, seed):
     """P = 1 is the identity, and P = 0 is zero with a finite gradient"""
     one = np.ones_like(x)
     for keep_prob in (1.0, 0.0):
@@ -186,7 +186,7 @@ def sure_probabilities_keep_or_drop_all(dropout_gradient, dropout=None, *, x, se
 @prop(12, "must", "exact")
 @formula(r"g_x = c\, r * g_y")
 @given(g=draws.integers(16, 16), seed=draws.seeds, case=IN_EVERY_DTYPE)
-def backward_uses_the_forward_mask(dropout_gradient, conventions, dropout=None, *, g, seed, case):
+def _backward_uses_the_forward_mask(dropout_gradient, conventions, dropout=None, *, g, seed, case):
     """the backward pass uses the mask and the factor of the forward pass, in every dtype"""
     keep_prob, dtype = case
     g = g.astype(dtype)
@@ -205,7 +205,7 @@ def backward_uses_the_forward_mask(dropout_gradient, conventions, dropout=None, 
 @prop(13, "should", "exact", symbols=BOTH + " apply_dropout_mask")
 @formula(r"r_i = 0 \Rightarrow y_i = 0,\quad P(r_i = 1) = P")
 @given(bad=(np.inf, -np.inf, np.nan), dtype=draws.HALVES)
-def dropped_units_are_zero_whatever_they_were(dropout, samples, conventions, *, bad, dtype):
+def _dropped_units_are_zero_whatever_they_were(dropout, samples, conventions, *, bad, dtype):
     """a dropped infinity or NaN is 0, a kept one stays, and half precision has rate and factor"""
     for kind in ("float32", dtype):
         mask = _kept(dropout, 2, (16, 16), 0.8, kind)

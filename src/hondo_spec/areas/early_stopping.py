@@ -47,7 +47,7 @@ def _agrees(
 @prop(1, "must", "exhaustive")
 @formula(r"\tau = \min\{t : t - b_t \ge p\}")
 @given(values=tuple(itertools.product((0.0, 1.0, 2.0), repeat=6)), patience=(1, 2, 3))
-def stops_when_patience_is_over(early_stopping, *, values, patience):
+def _stops_when_patience_is_over(early_stopping, *, values, patience):
     """it stops at exactly `patience` consecutive steps without improvement"""
     stopped, _ = early_stopping(list(values), patience, 0.0, "min")
     want, _ = _automaton(values, patience)
@@ -57,7 +57,7 @@ def stops_when_patience_is_over(early_stopping, *, values, patience):
 @prop(2, "must", "exhaustive")
 @formula(r"v_t < b_t \Rightarrow w_{t+1} = 0")
 @given(patience=(2, 3, 5))
-def improvement_resets_the_counter(early_stopping, *, patience):
+def _improvement_resets_the_counter(early_stopping, *, patience):
     """an improvement resets the counter to 0"""
     # Again and again one step short of the patience, then an improvement.
     values = [float(10 - k) for k in range(5) for _ in range(patience)]
@@ -68,7 +68,7 @@ def improvement_resets_the_counter(early_stopping, *, patience):
 @prop(3, "must", "exhaustive")
 @formula(r"b = \min\arg\min_t v_t")
 @given(values=(*itertools.product((0.0, 1.0, 2.0), repeat=5), WIDE))
-def best_is_the_first_smallest(early_stopping, *, values):
+def _best_is_the_first_smallest(early_stopping, *, values):
     """the best is the first of the smallest values, not the last step"""
     _, best = early_stopping(list(values), 10, 0.0, "min")
     return Holds(f"best at {np.argmin(values)}", best == int(np.argmin(values)), best)
@@ -77,7 +77,7 @@ def best_is_the_first_smallest(early_stopping, *, values):
 @prop(4, "must", "exhaustive")
 @formula(r"b - v > \delta")
 @given(delta=DELTAS, values=tuple(itertools.product((0.0, 0.5, 1.0, 2.0), repeat=4)))
-def improvement_exceeds_min_delta(early_stopping, *, delta, values):
+def _improvement_exceeds_min_delta(early_stopping, *, delta, values):
     """an improvement is more than min_delta, strictly"""
     return _agrees(early_stopping, values, 2, delta)
 
@@ -85,7 +85,7 @@ def improvement_exceeds_min_delta(early_stopping, *, delta, values):
 @prop(5, "must", "exhaustive")
 @formula(r"v_t = \mathrm{NaN} \Rightarrow b_{t+1} = b_t")
 @given(values=tuple(itertools.product((math.nan, 1.0, 2.0), repeat=4)))
-def nan_never_improves(early_stopping, *, values):
+def _nan_never_improves(early_stopping, *, values):
     """NaN never improves, not as the first value either"""
     return _agrees(early_stopping, values, 3)
 
@@ -93,7 +93,7 @@ def nan_never_improves(early_stopping, *, values):
 @prop(6, "must", "exhaustive")
 @formula(r"v_t = \infty \Rightarrow \tau = p - 1")
 @given(patience=(1, 2, 5))
-def infinity_is_no_improvement(early_stopping, *, patience):
+def _infinity_is_no_improvement(early_stopping, *, patience):
     """infinities from the start are no improvement"""
     stopped, _ = early_stopping([math.inf] * 8, patience, 0.0, "min")
     return Holds(f"stops at {patience - 1}", stopped == patience - 1, stopped)
@@ -102,7 +102,7 @@ def infinity_is_no_improvement(early_stopping, *, patience):
 @prop(7, "must", "exhaustive")
 @formula(r"\operatorname{stop}_{\max}(v) = \operatorname{stop}_{\min}(-v)")
 @given(values=draws.sequences(), delta=DELTAS)
-def maximum_is_minimum_of_the_negative(early_stopping, *, values, delta):
+def _maximum_is_minimum_of_the_negative(early_stopping, *, values, delta):
     """stopping on a maximum is stopping on the minimum of the negative"""
     up = tuple(early_stopping(values, 2, delta, "max"))
     down = tuple(early_stopping([-value for value in values], 2, delta, "min"))
@@ -112,7 +112,7 @@ def maximum_is_minimum_of_the_negative(early_stopping, *, values, delta):
 @prop(8, "must", "exhaustive")
 @formula(r"b_t = \min_{s<t} v_s")
 @given(values=((3.0, 1.0, 2.0, 1.5, 1.2, 0.5), (5.0, 1.0, 4.0, 3.0, 2.0, 1.5), WIDE))
-def values_are_compared_with_the_best(early_stopping, *, values):
+def _values_are_compared_with_the_best(early_stopping, *, values):
     """values are compared with the best, not with the one before"""
     return _agrees(early_stopping, values, 3)
 
@@ -120,7 +120,7 @@ def values_are_compared_with_the_best(early_stopping, *, values):
 @prop(9, "must", "exhaustive")
 @formula(r"\tau(v_{0..t}) = \tau(v_{0..T}) \text{ for } \tau \le t")
 @given(values=draws.sequences(8), patience=(1, 2, 3))
-def decision_depends_on_the_past_only(early_stopping, stopped_after=None, *, values, patience):
+def _decision_depends_on_the_past_only(early_stopping, stopped_after=None, *, values, patience):
     """the decision depends on the past only, and once stopped it stays stopped"""
     stopped, best = early_stopping(values, patience, 0.0, "min")
     if stopped is not None:
@@ -142,7 +142,7 @@ def decision_depends_on_the_past_only(early_stopping, stopped_after=None, *, val
     r"(1-\eta h)^\tau = \frac\lambda{h+\lambda}"
 )
 @given(optimum=draws.integers(3), curvature=CURVATURE, steps=(1, 2, 5, 20))
-def stopping_early_is_an_l2_penalty(gradient_descent, *, optimum, curvature, steps):
+def _stopping_early_is_an_l2_penalty(gradient_descent, *, optimum, curvature, steps):
     """on a parabola, τ steps of gradient descent from 0 are the optimum under an L2 penalty whose
     strength is what τ steps leave undone
     """

@@ -30,7 +30,7 @@ WEIGHTS = ((1.0, 1.0, 1.0, 1.0), (0.5, 0.25, 0.125, 0.125), (3.0, 0.0, 2.0, 1.0)
 @multitask(1, "must", "bound", source="slide 5; Caruana 1997", symbols="multitask_loss")
 @formula(r"J = \sum_t a_t J_t")
 @given(losses=draws.floats(3), weights=draws.floats(3, reach=4.0).map(np.abs))
-def objective_is_the_weighted_sum(multitask_loss, *, losses, weights):
+def _objective_is_the_weighted_sum(multitask_loss, *, losses, weights):
     """the objective of several tasks is the weighted sum"""
     terms = np.float64(losses) * np.float64(weights)
     bound = gamma(6) * np.sum(np.abs(terms)) + TINY
@@ -45,7 +45,7 @@ def objective_is_the_weighted_sum(multitask_loss, *, losses, weights):
     r"\partial J/\partial\theta_t = a_t\,\partial J_t/\partial\theta_t"
 )
 @given(**TRUNK, weights=((1.0, 0.5, 2.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0)))
-def each_head_gets_its_own_gradient(multitask_gradients, *, x, trunk, heads, targets, weights):
+def _each_head_gets_its_own_gradient(multitask_gradients, *, x, trunk, heads, targets, weights):
     """the trunk gets the weighted sum of the tasks' gradients, a head that of its own task only"""
     shared, own = multitask_gradients(x, trunk, heads, targets, draws.single(weights))
     errors = x @ trunk @ heads - targets
@@ -58,7 +58,7 @@ def each_head_gets_its_own_gradient(multitask_gradients, *, x, trunk, heads, tar
 @multitask(3, "must", "bound", source="slide 5", symbols="labelled_mean masked_mean")
 @formula(r"\tfrac{1}{|\{i : r_i\}|}\sum_i r_i \ell_i")
 @given(losses=draws.floats(6), present=PRESENT, hole=(0.0, np.nan, np.inf))
-def missing_labels_do_not_count(masked_loss, *, losses, present, hole):
+def _missing_labels_do_not_count(masked_loss, *, losses, present, hole):
     """missing labels count for nothing; without any the loss is 0"""
     filled = np.where(present, losses, np.float32(hole))
     want = np.mean(np.float64(losses[present])) if present.any() else 0.0
@@ -69,7 +69,7 @@ def missing_labels_do_not_count(masked_loss, *, losses, present, hole):
 @multitask(4, "must", "exact", symbols="multitask_loss multitask MultitaskParams")
 @formula(r"J(\pi J_t, \pi a_t) = J(J_t, a_t)")
 @given(losses=draws.integers(3), **TRUNK, order=((1, 2, 0), (2, 1, 0)))
-def tasks_can_be_permuted(
+def _tasks_can_be_permuted(
     multitask_loss, multitask_gradients=None, *, losses, x, trunk, heads, targets, order
 ):
     """tasks can be permuted together with their weights, and share one copy of the trunk"""
@@ -91,7 +91,7 @@ def _logits_of(seed: int, members: int, level: float = 0.0) -> np.ndarray:
 @ensemble(1, "must", "bound", source="slide 2; Goodfellow et al. 2016, section 7.11")
 @formula(r"\bar p = \tfrac1k\sum_j p_j")
 @given(seed=draws.seeds, members=(1, 2, 5), level=(0.0, 1024.0))
-def ensemble_averages_probabilities(average_probabilities, *, seed, members, level):
+def _ensemble_averages_probabilities(average_probabilities, *, seed, members, level):
     """an ensemble predicts the mean of its members' probabilities"""
     logits = _logits_of(seed, members, level)
     got = average_probabilities(logits)
@@ -108,7 +108,7 @@ def ensemble_averages_probabilities(average_probabilities, *, seed, members, lev
 @ensemble(2, "must", "bound", source=AMBIGUITY, symbols="ambiguity Ambiguity")
 @formula(r"(\bar f - t)^2 = \sum_j w_j(f_j - t)^2 - \sum_j w_j(f_j - \bar f)^2")
 @given(predictions=draws.floats(4, 3), targets=draws.floats(3), weights=WEIGHTS)
-def disagreement_lowers_the_error(ambiguity, *, predictions, targets, weights):
+def _disagreement_lowers_the_error(ambiguity, *, predictions, targets, weights):
     """an ensemble's squared error is its members' less their disagreement"""
     share = draws.double(weights)[:, None] / np.sum(weights)
     f, t = np.float64(predictions), np.float64(targets)
@@ -124,7 +124,7 @@ def disagreement_lowers_the_error(ambiguity, *, predictions, targets, weights):
 @ensemble(3, "must", "exhaustive", source=COVARIANCE, symbols="error_covariance ErrorCovariance")
 @formula(r"\mathbb{E}\Big[\Big(\tfrac1k\sum_j\epsilon_j\Big)^2\Big] = \tfrac vk + \tfrac{k-1}k c")
 @given(shared=((0,), (-3, 0, 3), (1, 2, 6)), own=((0,), (-2, 2)), members=(1, 2, 3))
-def covariance_limits_the_average(error_covariance, *, shared, own, members):
+def _covariance_limits_the_average(error_covariance, *, shared, own, members):
     """errors of variance v and covariance c average to a squared error of v/k + (k − 1)c/k"""
     # Every outcome of a finite distribution: a part that all share plus one of each member's.
     outcomes = itertools.product(shared, *[own] * members)
@@ -141,7 +141,7 @@ def covariance_limits_the_average(error_covariance, *, shared, own, members):
 @ensemble(4, "must", "bound", source="slide 2; Jensen's inequality")
 @formula(r"-\log\bar p_y \le -\tfrac1k\sum_j\log p_{jy}")
 @given(seed=draws.seeds)
-def averaging_does_not_raise_cross_entropy(average_probabilities, *, seed):
+def _averaging_does_not_raise_cross_entropy(average_probabilities, *, seed):
     """the cross-entropy of the mean is at most the mean cross-entropy"""
     logits = _logits_of(seed, 5)
     mean = np.float64(average_probabilities(logits))
@@ -152,7 +152,7 @@ def averaging_does_not_raise_cross_entropy(average_probabilities, *, seed):
 @ensemble(5, "must", "statistical", source=BAGGING, symbols="bootstrap_indices")
 @formula(r"P(i \text{ absent}) = (1 - 1/N)^N")
 @given(seed=(0, 1, 2))
-def bootstrap_draws_with_replacement(bootstrap_indices, samples, *, seed):
+def _bootstrap_draws_with_replacement(bootstrap_indices, samples, *, seed):
     """a bootstrap draws with replacement: an index is absent with probability (1 − 1/N)^N"""
     count = samples // 16 // 12 * 12
     indices = np.asarray(bootstrap_indices(seed, count))

@@ -15,7 +15,7 @@ prop = Area("BNF", symbols="batch_norm")
 @prop(1, "must", "bound", source=POPULATION, symbols="fold_batch_norm")
 @formula(r"W' = cW,\ b' = c(b - r_\mu) + \beta,\ c = \gamma / \sqrt{r_v+\varepsilon}")
 @given(w=draws.normals(5, 3), x=draws.normals(4, 5), seed=draws.seeds)
-def folded_layer_does_the_same(fold_batch_norm, *, w, x, seed):
+def _folded_layer_does_the_same(fold_batch_norm, *, w, x, seed):
     """the folded layer does what layer and inference did"""
     (mean, var), (scale, offset) = statistics(seed), affine(3, seed)
     bias = np.random.default_rng(seed).normal(size=3).astype(np.float32)
@@ -37,7 +37,7 @@ def folded_layer_does_the_same(fold_batch_norm, *, w, x, seed):
 @prop(2, "must", "bound", source="slide 18; Ioffe & Szegedy 2015, section 3.2")
 @formula(r"\mathrm{BN}(Wx + b) = \mathrm{BN}(Wx)")
 @given(x=draws.lattice(16, 3), shift=(1.0, -8.0, 64.0))
-def bias_before_normalization_is_cancelled(batch_norm, *, x, shift):
+def _bias_before_normalization_is_cancelled(batch_norm, *, x, shift):
     """a bias before the normalization is cancelled"""
     s = standard(x, EPS)
     moved, still = plain(batch_norm, x + np.float32(shift)), plain(batch_norm, x)
@@ -47,7 +47,7 @@ def bias_before_normalization_is_cancelled(batch_norm, *, x, shift):
 @prop(3, "must", "bound", source="slide 18; Ioffe & Szegedy 2015, section 3.3")
 @formula(r"\nabla\mathrm{BN}_{a^2\varepsilon}(ax) = \tfrac1a\nabla\mathrm{BN}_\varepsilon(x)")
 @given(x=draws.lattice(16, 3), g=draws.integers(16, 3), a=(0.5, 2.0, 8.0))
-def gradient_is_divided_by_the_scale(batch_norm_gradient, *, x, g, a):
+def _gradient_is_divided_by_the_scale(batch_norm_gradient, *, x, g, a):
     """the gradient in a scaled input is divided by the scale"""
     zero, s = np.zeros(3, np.float32), standard(x, EPS)
     scaled = batch_norm_gradient(np.float32(a) * x, zero + 1, zero, a**2 * EPS, g)

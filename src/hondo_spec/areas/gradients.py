@@ -28,7 +28,7 @@ def _no_biases(weights: list[np.ndarray]) -> list[np.ndarray]:
     r"W_l = sQ_l \Rightarrow \lVert\cdot\rVert = s^L\lVert g\rVert"
 )
 @given(seed=draws.seeds, depth=DEPTHS, scale=(0.5, 1.0, 2.0))
-def linear_chain_transposes_its_weights(chain_gradient, *, seed, depth, scale):
+def _linear_chain_transposes_its_weights(chain_gradient, *, seed, depth, scale):
     """through a linear chain the gradient is the product of the transposed weights, whose norm is
     the power of the scale if they are orthogonal
     """
@@ -49,7 +49,7 @@ def linear_chain_transposes_its_weights(chain_gradient, *, seed, depth, scale):
 @prop(2, "must", "bound", source=VANISHING, symbols="find_activation ACTIVATIONS saturated")
 @formula(r"\Big|\frac{dx_L}{dx_0}\Big| \le \prod_l\frac{|w_l|}4")
 @given(seed=draws.seeds, depth=DEPTHS)
-def sigmoids_shrink_the_gradient(chain_gradient, *, seed, depth):
+def _sigmoids_shrink_the_gradient(chain_gradient, *, seed, depth):
     """through sigmoids the gradient shrinks by at least 4 a layer, and by exactly that where every
     pre-activation is 0
     """
@@ -70,7 +70,7 @@ def sigmoids_shrink_the_gradient(chain_gradient, *, seed, depth):
     r" = \overline{g^2},\quad \sigma^2 = 2/n_{out}"
 )
 @given(seed=(0, 1))
-def he_weights_keep_the_gradient(he_normal, chain_gradient, samples, *, seed):
+def _he_weights_keep_the_gradient(he_normal, chain_gradient, samples, *, seed):
     """with He weights over the outputs a rectified layer keeps the mean square of the gradient,
     which units whose pre-activation, bias included, is above 0 pass on
     """
@@ -105,7 +105,7 @@ def _correlated(x: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
     r"\Big|\frac{f(x+h)-f(x-h)}{2h} - f'\Big| \le \frac{h^2}6M_3 + \frac{u|f|}h"
 )
 @given(stride=(1, 2), seed=draws.seeds)
-def backward_passes_are_adjoints(
+def _backward_passes_are_adjoints(
     convolution, convolution_gradient, sigmoid, sigmoid_gradient, tanh, tanh_gradient,
     *, stride, seed,
 ):  # fmt: skip
@@ -134,7 +134,7 @@ def backward_passes_are_adjoints(
 @prop(5, "must", "bound", source=NORM, symbols="global_norm")
 @formula(r"\lVert g\rVert^2 = \sum_l\lVert g_l\rVert^2")
 @given(tree=draws.trees(), case=HARD)
-def global_norm_is_over_all_leaves(global_norm, *, tree, case):
+def _global_norm_is_over_all_leaves(global_norm, *, tree, case):
     """the global norm is the root of the sum of the leaves' squares, which may exceed the range of
     their dtype
     """
@@ -152,7 +152,7 @@ def global_norm_is_over_all_leaves(global_norm, *, tree, case):
     r" \le \prod_l(1+\lVert J_l\rVert)"
 )
 @given(seed=draws.seeds, depth=DEPTHS, reach=(0.01, 0.1, 0.5))
-def residual_chain_bounds_the_gradient(residual_chain, *, seed, depth, reach):
+def _residual_chain_bounds_the_gradient(residual_chain, *, seed, depth, reach):
     """a residual chain cannot lose more of the gradient than its branches can take away"""
     rng = np.random.default_rng(seed)
     x, g = rng.normal(size=(2, 1, 4)).astype(np.float32)

@@ -49,7 +49,7 @@ def _variance(name: str, shape: tuple[int, ...]) -> float:
 @prop(1, "must", "exact", symbols="fans")
 @formula(r"n_{in} = c_i\prod k,\quad n_{out} = c_o\prod k")
 @given(shape=((3, 5), (7, 3, 5), (3, 3, 4, 8), (2, 3, 4, 5, 6)))
-def fans_are_those_of_the_dense_matrix(fans, *, shape):
+def _fans_are_those_of_the_dense_matrix(fans, *, shape):
     """fans of dense and convolutional kernels are those of the equivalent dense matrix"""
     fan_in, fan_out = fans(shape)
     return Exact("fans", (float(fan_in), float(fan_out)), tuple(map(float, _fans_of(shape))))
@@ -58,7 +58,7 @@ def fans_are_those_of_the_dense_matrix(fans, *, shape):
 @prop(2, "must", "statistical")
 @formula(r"|W| \le \sqrt{6/(n_{in}+n_{out})}")
 @given(shape=((64, 256), CONVOLUTION))
-def glorot_uniform_fills_its_interval(glorot_uniform, *, shape):
+def _glorot_uniform_fills_its_interval(glorot_uniform, *, shape):
     """Glorot uniform fills its interval and nothing beyond"""
     return reach("W", draws.double(glorot_uniform(0, shape)), math.sqrt(6 / sum(_fans_of(shape))))
 
@@ -66,7 +66,7 @@ def glorot_uniform_fills_its_interval(glorot_uniform, *, shape):
 @prop(3, "must", "statistical")
 @formula(r"W \sim U[-a, a]")
 @given(seed=(0, 1))
-def glorot_uniform_is_uniform(glorot_uniform, samples, *, seed):
+def _glorot_uniform_is_uniform(glorot_uniform, samples, *, seed):
     """Glorot uniform is uniform"""
     shape = _wide(samples)
     w = draws.double(glorot_uniform(seed, shape)) / math.sqrt(6 / sum(_fans_of(shape)))
@@ -76,7 +76,7 @@ def glorot_uniform_is_uniform(glorot_uniform, samples, *, seed):
 @prop(4, "must", "statistical", symbols="glorot_normal")
 @formula(r"\sum W^2\,(n_{in}+n_{out})/2 \sim \chi^2_n")
 @given(shape=(WIDE, TALL, CONVOLUTION))
-def glorot_normal_has_its_variance(glorot_normal, *, shape):
+def _glorot_normal_has_its_variance(glorot_normal, *, shape):
     """Glorot normal has variance 2/(fan_in + fan_out)"""
     variance = 2 / sum(_fans_of(shape))
     return statistics.variance("W", glorot_normal(shape[0], shape), variance, ratio=1.2)
@@ -85,7 +85,7 @@ def glorot_normal_has_its_variance(glorot_normal, *, shape):
 @prop(5, "must", "statistical", source=HE, symbols="he_normal")
 @formula(r"\sum W^2\,n_{in}/2 \sim \chi^2_n")
 @given(shape=(WIDE, TALL, CONVOLUTION))
-def he_normal_has_its_variance(he_normal, *, shape):
+def _he_normal_has_its_variance(he_normal, *, shape):
     """He normal has variance 2/fan_in"""
     return statistics.variance("W", he_normal(shape[0], shape), 2 / _fans_of(shape)[0], ratio=1.2)
 
@@ -93,7 +93,7 @@ def he_normal_has_its_variance(he_normal, *, shape):
 @prop(6, "must", "statistical", source=HE, symbols="he_uniform")
 @formula(r"|W| \le \sqrt{6/n_{in}}")
 @given(shape=((64, 256), CONVOLUTION))
-def he_uniform_fills_its_interval(he_uniform, *, shape):
+def _he_uniform_fills_its_interval(he_uniform, *, shape):
     """He uniform fills its interval and nothing beyond"""
     w, bound = draws.double(he_uniform(0, shape)), math.sqrt(6 / _fans_of(shape)[0])
     yield from reach("W", w, bound)
@@ -103,7 +103,7 @@ def he_uniform_fills_its_interval(he_uniform, *, shape):
 @prop(7, "should", "statistical", source="LeCun et al. 1998, equation 16", symbols="lecun_normal")
 @formula(r"\sum W^2\,n_{in} \sim \chi^2_n")
 @given(shape=(WIDE, TALL, CONVOLUTION))
-def lecun_normal_has_its_variance(lecun_normal, *, shape):
+def _lecun_normal_has_its_variance(lecun_normal, *, shape):
     """LeCun normal has variance 1/fan_in"""
     return statistics.variance("W", lecun_normal(0, shape), 1 / _fans_of(shape)[0], ratio=1.2)
 
@@ -111,7 +111,7 @@ def lecun_normal_has_its_variance(lecun_normal, *, shape):
 @prop(8, "must", "statistical", source=CUT_NORMAL, symbols="")
 @formula(r"|W| \le 2.27369\,\sigma,\quad \mathbb{E}W^2 = \sigma^2")
 @given(seed=(0, 1))
-def cut_normal_has_the_variance_it_claims(truncated_normal, samples, *, seed):
+def _cut_normal_has_the_variance_it_claims(truncated_normal, samples, *, seed):
     """a normal that is cut at two deviations is rescaled to the variance that it claims"""
     for shape in (_wide(samples), (3, 3, 16, samples // 144)):
         z = draws.double(truncated_normal(seed, shape)) * math.sqrt(_fans_of(shape)[0])
@@ -123,7 +123,7 @@ def cut_normal_has_the_variance_it_claims(truncated_normal, samples, *, seed):
 @prop(9, "should", "statistical", symbols="glorot_normal he_normal lecun_normal")
 @formula(r"W/\sigma \sim \mathcal N(0,1)")
 @given(seed=(0, 1))
-def normals_have_the_declared_shape(
+def _normals_have_the_declared_shape(
     he_normal, conventions, samples, glorot_normal=None, lecun_normal=None, *, seed
 ):
     """normals are full, or cut at two deviations, as declared"""
@@ -137,7 +137,7 @@ def normals_have_the_declared_shape(
 @prop(10, "must", "statistical", symbols=ALL)
 @formula(r"\mathbb{E}W = 0,\quad P(W>0) = \tfrac12")
 @given(seed=(0, 1))
-def weights_have_mean_zero(
+def _weights_have_mean_zero(
     glorot_uniform, samples, glorot_normal=None, he_uniform=None, he_normal=None,
     lecun_normal=None, truncated_normal=None, *, seed,
 ):  # fmt: skip
@@ -153,7 +153,7 @@ def weights_have_mean_zero(
 @prop(11, "must", "statistical", symbols=ALL)
 @formula(r"W_{ij} \perp W_{kl}")
 @given(seed=(0, 1))
-def weights_are_independent(
+def _weights_are_independent(
     glorot_uniform, samples, conventions, glorot_normal=None, he_uniform=None, he_normal=None,
     lecun_normal=None, truncated_normal=None, *, seed,
 ):  # fmt: skip
@@ -178,7 +178,7 @@ def weights_are_independent(
 @prop(12, "must", "statistical", source="the contract of keys", symbols=ALL)
 @formula(r"W = W(k)")
 @given(other=(1, 2, 2**30))
-def weights_are_a_function_of_the_seed(
+def _weights_are_a_function_of_the_seed(
     glorot_uniform, glorot_normal=None, he_uniform=None, he_normal=None, lecun_normal=None,
     truncated_normal=None, *, other,
 ):  # fmt: skip
@@ -193,7 +193,7 @@ def weights_are_a_function_of_the_seed(
 @prop(13, "must", "exact", source=NORMS, symbols="zero_last")
 @formula(r"b = 0,\quad \gamma = 1,\quad \beta = 0")
 @given(seed=draws.seeds)
-def biases_and_scales_start_as_claimed(initial_parameters, *, seed):
+def _biases_and_scales_start_as_claimed(initial_parameters, *, seed):
     """biases start at 0, scales of norms at 1, the last scale of a residual
     branch at 0 if claimed
     """
@@ -207,7 +207,7 @@ def biases_and_scales_start_as_claimed(initial_parameters, *, seed):
 @prop(14, "must", "exact", source="slide 14; Goodfellow et al. 2016, section 8.4")
 @formula(r"W_{\cdot j} \ne W_{\cdot k}")
 @given(seed=draws.seeds)
-def no_two_units_start_alike(glorot_uniform, *, seed):
+def _no_two_units_start_alike(glorot_uniform, *, seed):
     """no two units of a layer start alike"""
     w = np.asarray(glorot_uniform(seed, (16, 32)))
     return Holds("units differ", np.unique(w, axis=1).shape[1] == 32, w)
@@ -216,7 +216,7 @@ def no_two_units_start_alike(glorot_uniform, *, seed):
 @prop(15, "must", "statistical", source=HE, symbols="he_normal")
 @formula(r"\lVert Wx\rVert^2 n_{in} / (2\lVert x\rVert^2) \sim \chi^2_{n_{out}}")
 @given(inputs=(32, 128))
-def he_normal_keeps_the_rectified_signal(he_normal, samples, *, inputs):
+def _he_normal_keeps_the_rectified_signal(he_normal, samples, *, inputs):
     """He weights keep the mean square of a rectified signal"""
     outputs, x = samples // 16, np.random.default_rng(0).normal(size=inputs)
     response = x @ draws.double(he_normal(0, (inputs, outputs)))

@@ -34,7 +34,7 @@ def _normal(what: str, noise: np.ndarray, std: float, noisy: np.ndarray) -> Iter
 @prop(1, "must", "statistical")
 @formula(r"y - x \sim \mathcal N(0, \sigma^2)")
 @given(std=(0.25, 3.0))
-def input_noise_is_normal(gaussian_noise, samples, *, std):
+def _input_noise_is_normal(gaussian_noise, samples, *, std):
     """noise on inputs is normal with the given standard deviation, whatever the inputs"""
     x = _ramp(samples)
     noisy = draws.double(gaussian_noise(0, x, std))
@@ -47,7 +47,7 @@ def input_noise_is_normal(gaussian_noise, samples, *, std):
 @prop(2, "must", "exact", source="slide 2")
 @formula(r"\sigma = 0 \Rightarrow y = x")
 @given(x=draws.floats(4, 4), seed=draws.seeds)
-def zero_noise_is_the_identity(gaussian_noise, *, x, seed):
+def _zero_noise_is_the_identity(gaussian_noise, *, x, seed):
     """noise of standard deviation 0 is the identity"""
     return Exact("y", gaussian_noise(seed, x, 0.0), x)
 
@@ -57,7 +57,7 @@ def zero_noise_is_the_identity(gaussian_noise, *, x, seed):
     r"\mathbb{E}\lVert W(x+e) - y\rVert^2 = \lVert Wx - y\rVert^2 + \sigma^2\lVert W\rVert_F^2"
 )
 @given(w=draws.integers(4, 3), x=draws.integers(4), y=draws.integers(3), std=(0.25, 1.0, 2.0))
-def input_noise_penalizes_the_weights(noise_penalty, *, w, x, y, std):
+def _input_noise_penalizes_the_weights(noise_penalty, *, w, x, y, std):
     """noise on the inputs of a linear model is, in expected squared error, a
     penalty on its weights
     """
@@ -73,7 +73,7 @@ def input_noise_penalizes_the_weights(noise_penalty, *, w, x, y, std):
 @prop(4, "must", "bound", source=SMOOTHING, symbols="label_smoothing")
 @formula(r"\tilde y = (1-\varepsilon)y + \varepsilon/K")
 @given(amount=(0.0, 0.1, 0.5), classes=(2, 3, 10))
-def smoothed_labels_keep_sum_and_class(label_smoothing, *, amount, classes):
+def _smoothed_labels_keep_sum_and_class(label_smoothing, *, amount, classes):
     """smoothed labels are (1 − ε)y + ε/K: they sum to 1 and keep their class"""
     # One more example of each class but the last: there are not as many as classes.
     labels = np.arange(2 * classes - 1) % classes
@@ -86,7 +86,7 @@ def smoothed_labels_keep_sum_and_class(label_smoothing, *, amount, classes):
 @prop(5, "must", "statistical", symbols="noisy_parameters parameter_noise")
 @formula(r"\tilde W = W + \epsilon_t,\ \mathbb{E}\tilde W = W")
 @given(std=(0.1, 2.0))
-def parameter_noise_is_drawn_anew(parameter_noise, samples, *, std):
+def _parameter_noise_is_drawn_anew(parameter_noise, samples, *, std):
     """noise on parameters is drawn anew for each seed and leaves the parameters alone"""
     w, before = _ramp(samples), _ramp(samples)
     tree = {"a/kernel": w, "b/kernel": w}

@@ -17,7 +17,7 @@ KAPPAS = (0.0, 1e2, 1e4)
 @prop(1, "must", "bound", source="slide 17; Ba, Kiros & Hinton 2016, equation 3")
 @formula(r"y_j = \gamma_j\frac{x_j - \mu}{\sqrt{v+\varepsilon}} + \beta_j")
 @given(kappa=KAPPAS, seed=draws.seeds)
-def layer_norm_standardizes_features(layer_norm, *, kappa, seed):
+def _layer_norm_standardizes_features(layer_norm, *, kappa, seed):
     """layer norm standardizes the features of each example"""
     x, (scale, bias) = draws.normal(seed, (4, 64), kappa), affine(64, seed)
     x[-1] = kappa + 3  # whose variance is 0
@@ -40,7 +40,7 @@ def layer_norm_standardizes_features(layer_norm, *, kappa, seed):
 @prop(2, "must", "bound", source=GROUPS, symbols="group_norm instance_norm")
 @formula(r"y = \frac{x - \mu_G}{\sqrt{v_G+\varepsilon}}")
 @given(x=draws.normals(2, 4, 4, 6), groups=(1, 2, 3, 6), kappa=KAPPAS)
-def group_norm_standardizes_groups(group_norm, instance_norm=None, *, x, groups, kappa):
+def _group_norm_standardizes_groups(group_norm, instance_norm=None, *, x, groups, kappa):
     """group norm standardizes neighbouring channels, over space too; alone they are instances"""
     x = x + np.float32(kappa)
     x[1, ..., -1] = x[1, 0, 0, -1]  # whose variance is 0 where it is a group
@@ -62,7 +62,7 @@ def group_norm_standardizes_groups(group_norm, instance_norm=None, *, x, groups,
 @prop(3, "must", "bound", source="slide 17; Zhang & Sennrich 2019, equation 4", symbols="rms_norm")
 @formula(r"y_j = \gamma_j x_j / \sqrt{\overline{x^2} + \varepsilon}")
 @given(seed=draws.seeds, offset=(0.0, 3.0))
-def rms_norm_divides_by_the_root_mean_square(rms_norm, *, seed, offset):
+def _rms_norm_divides_by_the_root_mean_square(rms_norm, *, seed, offset):
     """RMS norm divides by the root mean square and centres nothing"""
     x, (scale, _) = draws.normal(seed, (4, 64), offset), affine(64, seed)
     x[-1] = 0
@@ -85,7 +85,7 @@ def rms_norm_divides_by_the_root_mean_square(rms_norm, *, seed, offset):
 @prop(4, "must", "bound", source=DIRECTIONS, symbols="weight_norm")
 @formula(r"w_k = g_k v_k/\lVert v_k\rVert,\quad w(av) = w(v)")
 @given(v=draws.normals(8, 3), a=(0.25, 4.0, 1024.0), seed=draws.seeds)
-def weight_norm_sets_the_length(weight_norm, *, v, a, seed):
+def _weight_norm_sets_the_length(weight_norm, *, v, a, seed):
     """weight norm gives each unit's weights their length, whatever that of the direction"""
     g, _ = affine(3, seed)
     w = np.float64(weight_norm(v, g))
@@ -98,7 +98,7 @@ def weight_norm_sets_the_length(weight_norm, *, v, a, seed):
 @prop(5, "should", "bound", source="Goodfellow et al. 2016, section 2.5", symbols="l2_normalize")
 @formula(r"y = x/\lVert x\rVert_2,\quad 0 \mapsto 0")
 @given(scale=(1.0, 2.0**-80, 2.0**80), seed=draws.seeds)
-def unit_vectors_have_length_one(l2_normalize, l2_normalize_gradient, *, scale, seed):
+def _unit_vectors_have_length_one(l2_normalize, l2_normalize_gradient, *, scale, seed):
     """unit vectors have length 1 at any magnitude; 0 stays 0, with a finite gradient"""
     x, g = draws.normal(seed, (3, 8), scale=scale), draws.normal(seed + 1, (3, 8))
     norm = np.sqrt(np.sum(np.float64(x) ** 2, axis=-1, keepdims=True))
@@ -117,7 +117,7 @@ def unit_vectors_have_length_one(l2_normalize, l2_normalize_gradient, *, scale, 
 @prop(6, "must", "bound", source="Ba, Kiros & Hinton 2016, equation 3")
 @formula(r"\operatorname{LN}(\pi x) = \pi\operatorname{LN}(x)")
 @given(x=draws.normals(4, 64), seed=draws.seeds)
-def layer_norm_follows_permutations(layer_norm, *, x, seed):
+def _layer_norm_follows_permutations(layer_norm, *, x, seed):
     """layer norm follows a permutation of the features"""
     order, zero = np.random.default_rng(seed).permutation(64), np.zeros(64, np.float32)
     straight = np.asarray(layer_norm(x, zero + 1, zero, EPS))[:, order]

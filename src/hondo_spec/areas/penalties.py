@@ -34,7 +34,7 @@ def _tree_of(w: np.ndarray) -> dict[str, np.ndarray]:
 @prop(1, "must", "exact")
 @formula(r"R = \tfrac\lambda2\sum W^2")
 @given(w=LAYER, strength=STRENGTHS)
-def l2_penalty_is_half_the_sum_of_squares(l2_penalty, *, w, strength):
+def _l2_penalty_is_half_the_sum_of_squares(l2_penalty, *, w, strength):
     """the L2 penalty is half of λ times the sum of squares; that is summed as it stands, so that
     integers give the exact result, and it may exceed the range of half precision
     """
@@ -46,7 +46,7 @@ def l2_penalty_is_half_the_sum_of_squares(l2_penalty, *, w, strength):
 @prop(2, "must", "exact")
 @formula(r"\partial R/\partial W = \lambda W")
 @given(w=LAYER, strength=STRENGTHS)
-def l2_gradient_is_proportional_to_the_weights(l2_penalty_gradient, *, w, strength):
+def _l2_gradient_is_proportional_to_the_weights(l2_penalty_gradient, *, w, strength):
     """its gradient is λ W for every kernel"""
     gradient = l2_penalty_gradient(_kernels_of(w), strength)
     return exact_leaves(gradient, _kernels_of(np.float32(strength) * w))
@@ -55,7 +55,7 @@ def l2_gradient_is_proportional_to_the_weights(l2_penalty_gradient, *, w, streng
 @prop(3, "must", "bound", source=DECAY, symbols="l2_penalty penalized")
 @formula(r"W' = (1 - \eta\lambda)W - \eta\nabla L")
 @given(w=LAYER, gradient=LAYER, learning_rate=(0.125, 0.3), strength=STRENGTHS)
-def penalized_step_shrinks_weights_once(sgd_step, *, w, gradient, learning_rate, strength):
+def _penalized_step_shrinks_weights_once(sgd_step, *, w, gradient, learning_rate, strength):
     """a step of gradient descent on the penalized loss shrinks the weights once, as they were"""
     new = sgd_step(w, gradient, learning_rate, strength)
     want = (1 - learning_rate * strength) * np.float64(w) - learning_rate * np.float64(gradient)
@@ -66,7 +66,7 @@ def penalized_step_shrinks_weights_once(sgd_step, *, w, gradient, learning_rate,
 @prop(4, "must", "exact", symbols="l1_penalty")
 @formula(r"R = \tfrac\lambda2\sum|W|,\quad \tfrac\lambda2\operatorname{sgn}W")
 @given(w=LAYER, strength=STRENGTHS)
-def l1_penalty_is_half_the_sum_of_moduli(l1_penalty, l1_penalty_gradient, *, w, strength):
+def _l1_penalty_is_half_the_sum_of_moduli(l1_penalty, l1_penalty_gradient, *, w, strength):
     """the L1 penalty is half of λ times the sum of moduli; its subgradient, for every kernel, is 0
     at 0
     """
@@ -84,7 +84,7 @@ def l1_penalty_is_half_the_sum_of_moduli(l1_penalty, l1_penalty_gradient, *, w, 
     r" \text{ or } \tfrac{h}{h+\lambda}w^*"
 )
 @given(w=LAYER, case=((1.0, 1.0), (2.0, 6.0), (0.5, 0.0), (4.0, 12.0)))
-def penalized_minima_are_known(proximal_l1, l1_penalty=None, l2_penalty=None, *, w, case):
+def _penalized_minima_are_known(proximal_l1, l1_penalty=None, l2_penalty=None, *, w, case):
     """the proximal step is the soft threshold, and a parabola's minimum
     under each penalty is known
     """
@@ -111,7 +111,7 @@ def _objectives(
 @prop(6, "must", "exact", symbols="l1_penalty l2_penalty is_weight")
 @formula(r"R = \sum_{W}R(W),\quad \partial R/\partial b = 0")
 @given(w=LAYER)
-def biases_and_scales_are_not_penalized(
+def _biases_and_scales_are_not_penalized(
     l2_penalty, l2_penalty_gradient,
     l1_penalty=None, l1_penalty_gradient=None, elastic_net_penalty=None,
     *, w,
@@ -139,7 +139,7 @@ def biases_and_scales_are_not_penalized(
 @prop(7, "must", "bound", symbols="penalized l2_penalty cross_entropy")
 @formula(r"J = E + R,\quad R \text{ independent of } m")
 @given(w=LAYER, seed=draws.seeds, strength=(0.25, 4.0))
-def objective_is_loss_plus_penalty(penalized_loss, *, w, seed, strength):
+def _objective_is_loss_plus_penalty(penalized_loss, *, w, seed, strength):
     """the objective is the loss plus the penalty: bit for bit the loss at λ = 0, and the penalty
     does not depend on the size of the batch
     """
@@ -162,7 +162,7 @@ def objective_is_loss_plus_penalty(penalized_loss, *, w, seed, strength):
 @prop(8, "must", "exact", symbols="l1_penalty l2_penalty")
 @formula(r"R(\theta_1, \theta_2) = R(\theta_1) + R(\theta_2)")
 @given(w=LAYER, v=LAYER, strength=STRENGTHS)
-def penalties_add_up_and_are_linear(l2_penalty, l1_penalty, *, w, v, strength):
+def _penalties_add_up_and_are_linear(l2_penalty, l1_penalty, *, w, v, strength):
     """penalties add up over leaves and are linear in λ"""
     for penalty in (l2_penalty, l1_penalty):
         both = float(penalty({"a/kernel": w, "b/kernel": v[None, :, None]}, strength))
@@ -174,7 +174,7 @@ def penalties_add_up_and_are_linear(l2_penalty, l1_penalty, *, w, v, strength):
 @prop(9, "must", "exact", source=ELASTIC_NET, symbols="elastic_net_penalty")
 @formula(r"R = \tfrac{\lambda_1}2\lVert W\rVert_1 + \tfrac{\lambda_2}2\lVert W\rVert_2^2")
 @given(w=LAYER, l1=STRENGTHS, l2=(0.0, 0.5))
-def elastic_net_is_the_sum_of_its_parts(elastic_net_penalty, *, w, l1, l2):
+def _elastic_net_is_the_sum_of_its_parts(elastic_net_penalty, *, w, l1, l2):
     """the elastic net is the sum of its parts"""
     # The second kernel is twice the first one: 1 + 2 times its modulus, 1 + 4 times its square.
     want = 3 * l1 / 2 * np.sum(np.abs(w)) + 5 * l2 / 2 * np.sum(w**2)
@@ -185,7 +185,7 @@ def elastic_net_is_the_sum_of_its_parts(elastic_net_penalty, *, w, l1, l2):
 @prop(10, "must", "bound", source="Srivastava et al. 2014, section 5.1", symbols="max_norm")
 @formula(r"\lVert w_j\rVert \le c")
 @given(w=draws.floats(6, 4), limit=(0.5, 2.0, 1e3))
-def max_norm_projects_each_unit(max_norm, *, w, limit):
+def _max_norm_projects_each_unit(max_norm, *, w, limit):
     """max-norm projects each unit's weights onto the ball, bit-exact inside it"""
     norms = np.sqrt(np.sum(np.float64(w) ** 2, axis=0))
     got = np.asarray(max_norm(w, limit))

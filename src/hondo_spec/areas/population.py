@@ -36,7 +36,7 @@ def statistics(seed: int, largest: float = 4.0) -> tuple[np.ndarray, np.ndarray]
 @running(1, "must", "bound")
 @formula(r"r' = \rho r + (1 - \rho) s")
 @given(x=draws.columns(features=3), decay=(0.0, 0.5, 0.9), shape=((64, 3), (4, 4, 4, 3)))
-def running_statistics_move_by_one_minus_decay(batch_norm, conventions, *, x, decay, shape):
+def _running_statistics_move_by_one_minus_decay(batch_norm, conventions, *, x, decay, shape):
     """the running statistics move by one minus decay towards the batch's"""
     old_mean, old_var = draws.single([1, -2, 0.5]), draws.single([0.25, 4, 1])
     mean, var = new_statistics(batch_norm, conventions, x.reshape(shape), old_mean, old_var, decay)
@@ -53,7 +53,7 @@ def running_statistics_move_by_one_minus_decay(batch_norm, conventions, *, x, de
 @running(2, "must", "bound")
 @formula(r"r_t - s = \rho^t (r_0 - s)")
 @given(x=draws.lattice(64, 2), steps=(1, 5, 50))
-def constant_statistics_are_approached_geometrically(batch_norm, conventions, *, x, steps):
+def _constant_statistics_are_approached_geometrically(batch_norm, conventions, *, x, steps):
     """constant statistics are approached geometrically"""
     decay, s = 0.75, standard(x, EPS)
     mean, var = start = draws.single([[3, -1], [2, 5]])
@@ -69,7 +69,7 @@ def constant_statistics_are_approached_geometrically(batch_norm, conventions, *,
 @running(3, "must", "exact")
 @formula(r"s = v \text{ or } \tfrac{m}{m-1} v")
 @given(x=draws.integers(8, 3), shape=((8, 3), (2, 2, 2, 3)))
-def running_variance_is_the_declared_one(batch_norm, conventions, *, x, shape):
+def _running_variance_is_the_declared_one(batch_norm, conventions, *, x, shape):
     """the variance that is averaged is the biased or the unbiased one, as declared"""
     zero = np.zeros(3, np.float32)
     _, var = new_statistics(batch_norm, conventions, x.reshape(shape), zero, zero + 1, 0.0)
@@ -80,7 +80,7 @@ def running_variance_is_the_declared_one(batch_norm, conventions, *, x, shape):
 @running(4, "must", "exact", source=ALGORITHM, symbols="batch_norm")
 @formula(r"\partial y / \partial r = 0")
 @given(x=draws.normals(16, 3), seed=draws.seeds)
-def training_ignores_running_statistics(batch_norm, *, x, seed):
+def _training_ignores_running_statistics(batch_norm, *, x, seed):
     """the training output does not depend on the running statistics"""
     (mean, var), one = statistics(seed, 9.0), np.ones(3, np.float32)
     other = batch_norm(x, mean, var, one, 0 * one, 0.9, EPS)[0]
@@ -90,7 +90,7 @@ def training_ignores_running_statistics(batch_norm, *, x, seed):
 @running(5, "must", "bound")
 @formula(r"r_v' = \rho r_v + (1-\rho) v")
 @given(scale=(0.25, 4.0, 16.0))
-def variance_is_averaged_not_deviation(batch_norm, conventions, *, scale):
+def _variance_is_averaged_not_deviation(batch_norm, conventions, *, scale):
     """what is averaged is the variance, not the standard deviation"""
     x = (scale * np.where(np.arange(64) % 2, 1.0, -1.0))[:, None].astype(np.float32)
     zero = np.zeros(1, np.float32)
@@ -102,7 +102,7 @@ def variance_is_averaged_not_deviation(batch_norm, conventions, *, scale):
 @running(6, "must", "exact", symbols="batch_norm")
 @formula(r"(x, r)_{\text{after}} = (x, r)_{\text{before}}")
 @given(x=draws.normals(16, 3))
-def training_leaves_its_arguments_alone(batch_norm, *, x):
+def _training_leaves_its_arguments_alone(batch_norm, *, x):
     """training leaves the arrays that it was given alone"""
     mean, bias, kept = np.zeros(3, np.float32), np.zeros(3, np.float32), x.copy()
     var, scale = mean + 1, bias + 1
@@ -115,7 +115,7 @@ def training_leaves_its_arguments_alone(batch_norm, *, x):
 @inference(1, "must", "bound", source=POPULATION + ", line 11")
 @formula(r"y = \gamma\frac{x - r_\mu}{\sqrt{r_v + \varepsilon}} + \beta")
 @given(x=draws.normals(8, 3), seed=draws.seeds, dtype=("float32", *draws.HALVES))
-def inference_uses_running_statistics(batch_norm_inference, *, x, seed, dtype):
+def _inference_uses_running_statistics(batch_norm_inference, *, x, seed, dtype):
     """inference normalizes by the running statistics"""
     (mean, var), (scale, bias) = statistics(seed), affine(3, seed)
     # Off zero, where x − μ cancels; a variance of 0, one far below ε, and one above.
@@ -132,7 +132,7 @@ def inference_uses_running_statistics(batch_norm_inference, *, x, seed, dtype):
 @inference(2, "must", "exact")
 @formula(r"y_i = f(x_i)")
 @given(x=draws.normals(8, 3), seed=draws.seeds)
-def examples_are_inferred_alone(batch_norm_inference, *, x, seed):
+def _examples_are_inferred_alone(batch_norm_inference, *, x, seed):
     """at inference an example does not see the others"""
     (mean, var), (scale, bias) = statistics(seed), affine(3, seed)
     among = [np.concatenate([x[:1], others]) for others in (x[1:], np.full_like(x[1:], 100))]
@@ -143,7 +143,7 @@ def examples_are_inferred_alone(batch_norm_inference, *, x, seed):
 @inference(3, "must", "bound", symbols="batch_norm_inference batch_norm")
 @formula(r"f(lx + (1-l)x') = lf(x) + (1-l)f(x'),\quad f_{r = s}(x) = \mathrm{BN}(x)")
 @given(x=draws.normals(64, 3))
-def inference_is_affine(batch_norm, batch_norm_inference, *, x):
+def _inference_is_affine(batch_norm, batch_norm_inference, *, x):
     """inference is affine, and by the batch's own statistics it is the training output"""
     (scale, bias), s = affine(3), standard(x, EPS)
     mean, var = draws.single(s.mean[0]), draws.single(s.var[0])
@@ -169,7 +169,7 @@ def images(x: np.ndarray) -> list[np.ndarray]:
 @population(1, "must", "bound", symbols="population_stats merge_moments")
 @formula(r"\mu = \sum_k m_k\mu_k / \sum_k m_k")
 @given(x=draws.lattice(24, 2), cut=(4, 8, 15))
-def population_mean_weighs_batches_by_size(population_stats, *, x, cut):
+def _population_mean_weighs_batches_by_size(population_stats, *, x, cut):
     """the population mean weighs batches by their size"""
     want = np.mean(np.float64(x), axis=0)
     bound = gamma(32) * np.mean(np.abs(x), axis=0) + U32
@@ -183,7 +183,7 @@ def population_mean_weighs_batches_by_size(population_stats, *, x, cut):
 )
 @formula(r"\tfrac m{m-1}\,\mathbb{E}_B[v_B] = \sigma^2,\quad \tfrac1{N-1}\sum_i(x_i-\mu)^2")
 @given(x=draws.lattice(24, 2), cut=(4, 8, 15), m=(2, 3))
-def population_variance_is_unbiased(population_stats, batch_averaged_stats=None, *, x, cut, m):
+def _population_variance_is_unbiased(population_stats, batch_averaged_stats=None, *, x, cut, m):
     """over all samples with replacement the mean of batch variances times m/(m − 1) is the
     population's variance; pooled batches give the unbiased one, spread between them included
     """
@@ -215,7 +215,7 @@ def population_variance_is_unbiased(population_stats, batch_averaged_stats=None,
 @population(3, "must", "bound", source=MERGING, symbols="merge_moments pool_moments")
 @formula(r"M_2 = M_{2,a} + M_{2,b} + \tfrac{n_a n_b}{n}(\mu_a - \mu_b)^2")
 @given(x=draws.columns(24, 2, (0.0, 1e2)), order=tuple(itertools.permutations(range(3))))
-def statistics_merge_in_any_order(merge_moments, *, x, order):
+def _statistics_merge_in_any_order(merge_moments, *, x, order):
     """statistics merge in any order to those of the whole"""
     s, (shift, spread) = standard(x, EPS), moment_slack(x, 64)
     parts = x[:4], x[4:13], x[13:]

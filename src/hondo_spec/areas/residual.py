@@ -19,7 +19,7 @@ Block = tuple[np.ndarray, np.ndarray]
 @prop(1, "must", "exact")
 @formula(r"F = 0 \Rightarrow y = x")
 @given(x=draws.floats(2, 3), depth=(1, 3, 50))
-def zero_branch_is_the_identity(residual_stack, *, x, depth):
+def _zero_branch_is_the_identity(residual_stack, *, x, depth):
     """a branch of zeros makes the identity, at any depth and for negative x too"""
     return Exact("y", residual_stack(x, [np.zeros((3, 3), np.float32)] * depth), x)
 
@@ -27,7 +27,7 @@ def zero_branch_is_the_identity(residual_stack, *, x, depth):
 @prop(2, "must", "exact", symbols="residual")
 @formula(r"y = x + F(x)")
 @given(x=X, a=A)
-def output_is_input_plus_branch(residual, *, x, a):
+def _output_is_input_plus_branch(residual, *, x, a):
     """the output is x + F(x)"""
     return Exact("y", residual(x, a), x + x @ a)
 
@@ -35,7 +35,7 @@ def output_is_input_plus_branch(residual, *, x, a):
 @prop(3, "must", "exact", source="slide 13; He et al. 2016, equation 5", symbols="residual")
 @formula(r"g_x = g + J_F^T g")
 @given(x=X, a=A, g=X)
-def skip_passes_the_gradient(residual_gradient, *, x, a, g):
+def _skip_passes_the_gradient(residual_gradient, *, x, a, g):
     """the skip takes part in the gradient"""
     return Exact("gx", residual_gradient(x, a, g), g + g @ a.T)
 
@@ -60,7 +60,7 @@ def _backward(x: np.ndarray, block: Block, g: np.ndarray) -> np.ndarray:
 @prop(4, "must", "exact", source=ZERO_LAST, symbols="residual repeat zero_last pre_activation")
 @formula(r"W_2 = 0 \Rightarrow x_L = x_0,\ g_0 = g_L")
 @given(x=draws.floats(2, 3), g=draws.floats(2, 3), depth=(1, 10, 100), seed=draws.seeds)
-def zero_last_layers_pass_signal_and_gradient(residual_chain, *, x, g, depth, seed):
+def _zero_last_layers_pass_signal_and_gradient(residual_chain, *, x, g, depth, seed):
     """blocks whose last layer is zero pass signal and gradient unchanged, however many they are"""
     first = draws.normal(seed, (depth, 3, 3))
     y, gradient = residual_chain(x, first, 0 * first, g)
@@ -77,7 +77,7 @@ def zero_last_layers_pass_signal_and_gradient(residual_chain, *, x, g, depth, se
 @prop(5, "must", "exact", source="slide 13; He et al. 2016, equation 4")
 @formula(r"x_L = x_0 + \sum_i F_i(x_i)")
 @given(x=X, a=draws.integers(3, 3, 3, low=-2, high=2))
-def output_is_input_plus_all_branches(residual_stack, *, x, a):
+def _output_is_input_plus_all_branches(residual_stack, *, x, a):
     """the output is the input plus all branches"""
     want = functools.reduce(lambda y, matrix: y + y @ matrix, a, x)
     return Exact("y", residual_stack(x, list(a)), want)
@@ -86,7 +86,7 @@ def output_is_input_plus_all_branches(residual_stack, *, x, a):
 @prop(6, "must", "exact", source=PROJECTION, symbols="residual projection")
 @formula(r"y = W_s x + F(x)")
 @given(x=X, w=WIDER, a=WIDER)
-def changed_width_needs_a_projection(residual_projection, residual=None, *, x, w, a):
+def _changed_width_needs_a_projection(residual_projection, residual=None, *, x, w, a):
     """where the width changes, the skip is projected; without that it is an error"""
     yield Exact("y", residual_projection(x, w, a), x @ w + x @ a)
     if residual is not None:
