@@ -22,6 +22,7 @@ Name = Literal[
     "initialization",
     "import",
     "progress",
+    "fast",
 ]
 MODULES = {
     "repeat": "repeated",

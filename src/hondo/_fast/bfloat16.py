@@ -1,4 +1,17 @@
-"""Rounding to bfloat16, and widening from it, at the speed of a copy on CPU."""
+"""Rounding to bfloat16, and widening from it, at the speed of a copy on CPU.
+
+The plain form: `x.astype(dtype)`.
+
+What differs:
+
+1. On CPU the rounding of float32 to bfloat16 is written in integer operations, to the same bits:
+   XLA's own takes as long as everything else in a fused loop.
+2. It is a primitive, because the derivative of widening is a rounding too, and the transpose of a
+   convert_element_type is another one, whatever it is wrapped in.
+
+Measured by `python -m benchmarks fast` on 2 cores, a product between two casts, 8192×1024: .88 of
+the plain form's time forward, .49 with its gradient.
+"""
 
 from typing import Any
 

@@ -1,4 +1,19 @@
-"""Convolution with gradients that keep their speed inside a compiled training loop."""
+"""Convolution with gradients that keep their speed inside a compiled training loop.
+
+The plain form: `jax.lax.conv_general_dilated` and its derivative.
+
+What differs:
+
+1. Both convolutions of the gradient are written channels last, with explicit transpositions. On
+   CPU, XLA has one fast convolution, channels last, and its pass that brings others into this form
+   skips the bodies of loops (jax-ml/jax#12868).
+2. It is a custom_vjp, so it has no forward mode.
+3. What has groups, a dilated input or channels elsewhere goes to JAX's own function.
+
+Measured: one step of PreActResNet on 28×28 images inside a `fori_loop` takes .50 of a step alone
+by JAX's function, which inside takes 22 (docs/design/whole-run.md). One convolution outside of a
+loop takes as long as JAX's, by `python -m benchmarks fast`: 1.0 forward, .91 with its gradient.
+"""
 
 from collections.abc import Sequence
 from functools import partial

@@ -1,4 +1,19 @@
-"""Which results the compiler shares between their uses, and which it computes anew."""
+"""Which results the compiler shares between their uses, and which it computes anew.
+
+The plain form: `unshared(x)` is x, and `sum_unshared(x, a, b)` is a + b.
+
+What differs:
+
+1. What is computed from an unshared array is computed anew, not shared with other uses. On CPU
+   the compiler fuses a sum with the elementwise operations before it only where nothing else uses
+   their results, even a mere broadcast; it writes to memory whatever is shared.
+2. A barrier stands after each addition of `sum_unshared`. Transposed, it is a barrier before each
+   use of the cotangent, so that none of the uses shares anything, be it the widening of a bfloat16.
+3. On other platforms nothing differs.
+
+Measured by `python -m benchmarks fast` on 2 cores, time over that of the plain form: layer norm of
+512×1024 .75 forward and .46 with its gradient; RMS norm of 8192×1024 in bfloat16 1.0 and .26.
+"""
 
 import jax.numpy as jnp
 from jax import lax
@@ -6,11 +21,9 @@ from jaxtyping import Array
 
 
 def unshared(*arrays: Array) -> tuple[Array, ...]:
-    """The same arrays; what is computed from them is computed anew, not shared with other uses.
+    """The same arrays, for a use that shares nothing with others.
 
-    On CPU the compiler fuses a sum with the elementwise operations before it only where nothing
-    else uses their results, even a mere broadcast: it writes to memory whatever is shared. Of
-    several calls, each takes what the one before gave, lest the compiler merges them.
+    Of several calls, each takes what the one before gave, or the compiler would merge them.
     """
     return lax.platform_dependent(*arrays, cpu=_barrier, default=_same)
 
@@ -25,11 +38,7 @@ def _same(*arrays: Array) -> tuple[Array, ...]:
 
 
 def sum_unshared(x: Array, *terms: Array) -> Array:
-    """The sum of the terms, in the shape and dtype of x, whose transpose is a pass for each term.
-
-    A barrier after each addition becomes, transposed, a barrier before each use of the cotangent:
-    none of its uses shares anything, be it no more than the widening of a bfloat16, with another.
-    """
+    """The sum of the terms in the shape and dtype of x; its transpose is a pass for each term."""
     terms = tuple(jnp.broadcast_to(term, x.shape).astype(x.dtype) for term in terms)
     (tangent,) = unshared(terms[0])
     for term in terms[1:]:

@@ -1,4 +1,21 @@
-"""Random words as functions of a key and of an element's index, computed where they are used."""
+"""Random words as functions of a key and of an element's index, computed where they are used.
+
+The plain form: `jax.random.bits(key, shape, jnp.uint32)`.
+
+What differs:
+
+1. `random_bits` gives the same bits, with the rounds of Threefry fused into their use.
+2. `hash_bits` and `hash_bits_for_threshold` give other bits of the same distribution: a hash of an
+   element's place in its row, under two random words of the row, in three multiplications.
+3. Rows are those of the last axis. In rows shorter than 8 the two words of a row would cost more
+   than they save; in rows longer than 65,536 it would show that no two words of a row are equal.
+   There each element is hashed by its index (`hash_of_index`).
+4. `hash_bits_for_threshold` leaves out the last shift, which mixes the 18 low bits only.
+
+The words pass what the tests of masks ask of them, and dieharder (docs/design/dropout-masks.md).
+Measured by `python -m benchmarks fast` on 2 cores: `random_bits` of 8192×1024 takes .08 of the plain
+form's time.
+"""
 
 import math
 from functools import partial
@@ -41,10 +58,6 @@ def unit_interval(words: UInt32[Array, "*shape"]) -> Float[Array, "*shape"]:
 
 def hash_bits(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "..."]:
     """A uniform 32-bit word for each element: its place in its row, hashed under words of the row.
-
-    Three multiplications each, with two random words a row that are hashed from the row's index.
-    Rows are those of the last axis. Too short, they would not be worth their words; within one, no
-    two words are the same, which shows in long ones: there each element is hashed by its index.
 
     Example:
         >>> hash_bits(jax.random.key(0), (2, 9)).shape

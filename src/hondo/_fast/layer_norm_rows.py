@@ -11,7 +11,8 @@ What differs:
    the sums are many and nothing else uses them; they cost less there than reading a row again.
 2. Nothing but x is kept from the forward pass.
 
-MEASURED
+Measured by `python -m benchmarks fast` on 2 cores, 8192×1024, over the formula with JAX's own
+derivative: .49 in float32, .20 in bfloat16. The forward pass is `standardize`'s.
 """
 
 import math

@@ -15,8 +15,10 @@ What differs:
 3. Each sum has its own handle on x (`unshared`), or the compiler writes the deviations to memory.
 4. On CPU a large batch is summed about 0 wherever that is as near the mean as a sample's mean.
 
-Measured: 8192×256 in float32, forward with backward, .35 of flax.linen's time, where the plain
-form's error at |mean|/std = 1e4 is 2e-3 and this one's 8e-7 (`python -m benchmarks batch_norm`).
+Measured by `python -m benchmarks fast` on 2 cores, 8192×256, over the plain form: batch norm .73
+forward and .35 with its gradient in float32, .27 and .15 in bfloat16. Far from 0 the moments alone
+take 2.0 in float32, the price of their digits: at |mean|/std = 1e3 the normalized data is off by
+6.6e-7, where the plain form is off by 8.5e-5 (`python -m benchmarks batch_norm`).
 """
 
 from functools import partial

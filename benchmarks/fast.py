@@ -1,0 +1,266 @@
+"""Each fast form beside its plain form: the list that `spec_tests/test_fast.py` holds to account.
+
+`python -m benchmarks fast` prints the ratios that the headers of `hondo/_fast/` quote.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+from jax.typing import DTypeLike
+
+import hondo
+from benchmarks.measure import Row, Rows, Settings, bound, race, ratio
+from hondo._fast import bfloat16, convolution, fusion, hashed_bits, pivoted_sums, threefry
+from hondo._numerics.dtypes import accumulation_dtype
+from hondo._numerics.over import Over
+
+NAME = "fast"
+EPSILON = 1e-3
+Function = Callable[..., optax.Params]
+
+
+class Pair(NamedTuple):
+    """A fast form, its plain form, and how near they must be.
+
+    Attributes:
+        name: `file: what`, the file being one of `hondo/_fast/`.
+        fast: the function.
+        plain: the same in the fewest operations, for float64 as well.
+        shapes: of its arguments, of which the first has the dtype asked for.
+        large: shapes that its time is measured at.
+        roundings: how many roundings of the accumulation dtype the results may be apart, relative
+            to the largest entry; 0 for the same bits.
+        dtypes: in which it is tried.
+        gradient: whether it has one.
+        offset: what is added to normal data, in standard deviations.
+    """
+
+    name: str
+    fast: Function
+    plain: Function
+    shapes: tuple[tuple[int, ...], ...]
+    large: tuple[tuple[int, ...], ...]
+    roundings: int
+    dtypes: tuple[DTypeLike, ...] = (jnp.float32, jnp.bfloat16, jnp.float16, jnp.float64)
+    gradient: bool = True
+    offset: float = 0.0
+
+
+def compare(settings: Settings) -> Rows:
+    """The time of each fast form over that of its plain form, forward and with its gradient."""
+    for pair in PAIRS[: 3 if settings.quick else None]:
+        for dtype in [d for d in pair.dtypes if d in (jnp.float32, jnp.bfloat16)]:
+            yield from _case(settings, pair, dtype)
+
+
+def _case(settings: Settings, pair: Pair, dtype: DTypeLike) -> Iterator[Row]:
+    args = arguments(pair, pair.large, dtype)
+    case = f"{pair.name}, {'×'.join(map(str, pair.large[0]))} {jnp.dtype(dtype).name}"
+    forms = {"fast": pair.fast, "plain": pair.plain}
+    kinds = {"forward": lambda f: f, "with its gradient": with_gradient}
+    for kind in list(kinds)[: 2 if pair.gradient else 1]:
+        runs = {name: bound(kinds[kind](form), *args) for name, form in forms.items()}
+        yield Row(NAME, f"{case} {kind}", "fast / plain", *ratio(race(runs, settings), *forms))
+
+
+def arguments(pair: Pair, shapes: tuple[tuple[int, ...], ...], dtype: DTypeLike) -> list[jax.Array]:
+    """Normal data of these shapes; the first in the dtype, the others as parameters are."""
+    keys = jax.random.split(jax.random.key(0), len(shapes))
+    wide = accumulation_dtype(dtype)
+    drawn = [jax.random.normal(key, shape, wide) for key, shape in zip(keys, shapes, strict=True)]
+    return [(drawn[0] + jnp.asarray(pair.offset, wide)).astype(dtype), *drawn[1:]]
+
+
+def with_gradient(function: Function) -> Function:
+    """The results, and the gradient in every argument of a cotangent of small integers."""
+
+    def both(*args: jax.Array) -> tuple[optax.Params, optax.Params]:
+        out, pullback = jax.vjp(function, *args)
+        return out, pullback(jax.tree.map(cotangent, out))
+
+    return both
+
+
+def cotangent(out: jax.Array) -> jax.Array:
+    """Small integers, which every dtype holds, constant along no axis."""
+    return (jnp.arange(out.size) ** 2 % 7 + 1).astype(out.dtype).reshape(out.shape)
+
+
+def _batch_norm(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
+    return hondo.batch_normalize(x, scale, bias, epsilon=EPSILON)[0]
+
+
+def _layer_norm(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
+    return hondo.layer_norm(x, scale, bias, epsilon=EPSILON)
+
+
+def _rms_norm(x: jax.Array, scale: jax.Array) -> jax.Array:
+    return hondo.rms_norm(x, scale, epsilon=EPSILON)
+
+
+def _normalize(axis: int) -> Function:
+    def plain(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
+        mean = jnp.mean(x, axis, keepdims=True)
+        var = jnp.mean(jnp.square(x - mean), axis, keepdims=True)
+        xhat = (x - mean) / jnp.sqrt(var + jnp.asarray(EPSILON, x.dtype))
+        return (_row(scale, x) * xhat + _row(bias, x)).astype(x.dtype)
+
+    return plain
+
+
+def _divide_by_rms(x: jax.Array, scale: jax.Array) -> jax.Array:
+    square = jnp.mean(jnp.square(x), -1, keepdims=True)
+    y = _row(scale, x) * (x / jnp.sqrt(square + jnp.asarray(EPSILON, x.dtype)))
+    return y.astype(x.dtype)
+
+
+def _row(vector: jax.Array, x: jax.Array) -> jax.Array:
+    return vector.astype(x.dtype).reshape((1,) * (x.ndim - 1) + vector.shape)
+
+
+def _moments(x: jax.Array) -> optax.Params:
+    stats = pivoted_sums.statistics(x, Over((0,)))
+    return stats.pivot + stats.residual, stats.m2
+
+
+def _two_pass_moments(x: jax.Array) -> optax.Params:
+    mean = jnp.mean(x, 0, keepdims=True)
+    return mean, jnp.sum(jnp.square(x - mean), 0, keepdims=True)
+
+
+def _convolve(function: Function) -> Function:
+    layout = ("NHWC", "HWIO", "NHWC")
+
+    def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        kernel = kernel.astype(x.dtype)
+        return function(x, kernel, (2, 2), "SAME", dimension_numbers=layout)
+
+    return convolve
+
+
+def _scale(cast: Function) -> Function:
+    """Dropout's arithmetic: a product in float32, between two casts."""
+    return lambda x: cast(cast(x, jnp.float32) * jnp.float32(1.25), jnp.bfloat16)
+
+
+def _add_unshared(x: jax.Array) -> jax.Array:
+    (again,) = fusion.unshared(x)
+    return fusion.sum_unshared(x, x, again * 2, x)
+
+
+def _bits(draw: Function) -> Function:
+    return lambda x: draw(jax.random.key(3), x.shape)
+
+
+def _derived(wrap: Function) -> Function:
+    def derive(x: jax.Array) -> optax.Params:
+        keys = jax.random.split(wrap(jax.random.key(3)), 4)
+        folded = jax.random.fold_in(keys[1], 7)
+        return jax.random.key_data(keys), jax.random.bits(folded, x.shape, jnp.uint32)
+
+    return derive
+
+
+SINGLE = (jnp.float32,)
+PAIRS = [
+    Pair(
+        name="pivoted_sums: batch norm",
+        fast=_batch_norm,
+        plain=_normalize(0),
+        shapes=((64, 6), (6,), (6,)),
+        large=((8192, 256), (256,), (256,)),
+        roundings=64 + 16,
+    ),
+    Pair(
+        name="pivoted_sums: moments far from 0",
+        fast=_moments,
+        plain=_two_pass_moments,
+        shapes=((64, 6),),
+        large=((8192, 256),),
+        roundings=64 + 16,
+        offset=100.0,
+    ),
+    Pair(
+        name="pivoted_sums: moments of many entries near 0",
+        fast=_moments,
+        plain=_two_pass_moments,
+        shapes=((2**15, 4),),
+        large=((2**15, 64),),
+        roundings=512,
+        gradient=False,
+    ),
+    Pair(
+        name="layer_norm_rows: layer norm",
+        fast=_layer_norm,
+        plain=_normalize(-1),
+        shapes=((4096, 12), (12,), (12,)),
+        large=((8192, 1024), (1024,), (1024,)),
+        roundings=4096 + 16,
+    ),
+    Pair(
+        name="fusion: layer norm of few rows",
+        fast=_layer_norm,
+        plain=_normalize(-1),
+        shapes=((16, 12), (12,), (12,)),
+        large=((512, 1024), (1024,), (1024,)),
+        roundings=32,
+    ),
+    Pair(
+        name="fusion: rms norm",
+        fast=_rms_norm,
+        plain=_divide_by_rms,
+        shapes=((16, 12), (12,)),
+        large=((8192, 1024), (1024,)),
+        roundings=32,
+    ),
+    Pair(
+        name="fusion: sum",
+        fast=_add_unshared,
+        plain=lambda x: x + 2 * x + x,
+        shapes=((9, 5),),
+        large=((8192, 256),),
+        roundings=4,
+    ),
+    Pair(
+        name="bfloat16: cast",
+        fast=_scale(bfloat16.cast),
+        plain=_scale(lambda x, dtype: x.astype(dtype)),
+        shapes=((129, 5),),
+        large=((8192, 1024),),
+        roundings=0,
+        dtypes=(jnp.bfloat16,),
+    ),
+    Pair(
+        name="convolution: stride 2",
+        fast=_convolve(convolution.conv_general_dilated),
+        plain=_convolve(lax.conv_general_dilated),
+        shapes=((2, 7, 6, 3), (3, 3, 3, 4)),
+        large=((64, 28, 28, 16), (3, 3, 16, 32)),
+        roundings=128,
+        dtypes=(jnp.float32, jnp.float64),
+    ),
+    Pair(
+        name="hashed_bits: Threefry's bits",
+        fast=_bits(hashed_bits.random_bits),
+        plain=_bits(lambda key, shape: jax.random.bits(key, shape, jnp.uint32)),
+        shapes=((33, 7),),
+        large=((8192, 1024),),
+        roundings=0,
+        dtypes=SINGLE,
+        gradient=False,
+    ),
+    Pair(
+        name="threefry: split, fold_in and bits",
+        fast=_derived(threefry.with_fused_threefry),
+        plain=_derived(lambda key: key),
+        shapes=((33, 7),),
+        large=((64, 64),),
+        roundings=0,
+        dtypes=SINGLE,
+        gradient=False,
+    ),
+]
