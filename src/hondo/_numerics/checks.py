@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from hondo._types import Params
+
 
 def error(name: str, got: Any, expected: str, repair: str = "") -> ValueError:
     """Builds the error of a bad argument: what came, what is accepted, how to repair it.
@@ -138,6 +140,19 @@ def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     """
     if value not in choices:
         raise error(name, value, "one of " + ", ".join(map(repr, choices)))
+
+
+def check_params(params: Params) -> None:
+    """Raises unless the parameters are there, which optax allows to leave out.
+
+    Raises:
+        ValueError: None.
+
+    Example:
+        >>> check_params({"kernel": jnp.ones(2)})
+    """
+    if params is None:
+        raise error("params", None, "given to update", "Call update(g, state, params).")
 
 
 def check_key(key: Any, name: str = "key") -> None:
