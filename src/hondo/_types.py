@@ -5,9 +5,10 @@ from typing import Any, TypeAlias
 
 from jaxtyping import Array, Float, PRNGKeyArray
 
-# Any pytree, and one of its leaves.
+# Any pytree, one of its leaves, and its structure (`jax.tree.structure`).
 Tree: TypeAlias = Any
 Leaf: TypeAlias = Any
+TreeDef: TypeAlias = Any
 # What gradients reach; a gradient and an update have the same structure.
 Params: TypeAlias = Any
 Updates: TypeAlias = Any
@@ -28,3 +29,7 @@ Module: TypeAlias = Any
 Metrics: TypeAlias = dict[str, Float[Array, ""]]
 # A key, an example and a partner drawn at random → the example as it is trained on.
 Augment: TypeAlias = Callable[[PRNGKeyArray, Example, Example], Example]
+# Hyperparameters of a sweep: arrays with a common leading axis of members, or one member's values.
+Hyperparameters: TypeAlias = Any
+# One of `jax.devices()`.
+Device: TypeAlias = Any
