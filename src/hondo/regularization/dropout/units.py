@@ -109,7 +109,7 @@ def inverted_dropout(
     r = dropout_mask(key, x.shape, keep_prob=keep_prob, broadcast_dims=broadcast_dims)
     p = drawn_probability(keep_prob)
     scale = 1.0 / jnp.where(p > 0.0, p, 1.0).astype(accumulation_dtype(x.dtype))
-    # Selected, because a product by 1 may flush subnormal numbers to zero.
+    # r * y / P; at P = 1 it is y, because a product by 1 may flush subnormal numbers to zero.
     return jnp.where(p >= 1.0, x, select_and_scale(r, x, scale))
 
 
