@@ -22,8 +22,8 @@ from jax.extend.core import jaxprs_in_params
 from scipy import stats
 
 import hondo
+from hondo._fast.bernoulli_threshold import drawn_probability
 from hondo._fast.hashed_bits import hash_bits, hash_bits_for_threshold, hash_of_index, random_bits
-from hondo.regularization.dropout import masks
 
 KEY = jax.random.key(2014)
 RATES = (0.1, 0.2, 0.37, 0.8, 0.9, 0.99)
@@ -237,7 +237,7 @@ def test_drp_11_p_one_keeps_every_one_of_2_28_units() -> None:
 @pytest.mark.promise(12)
 @given(keep_prob=st.floats(0, 1) | st.sampled_from([1e-12, 2**-32, 2**-9, 1 - 2**-24]))
 def test_the_drawn_probability_is_p_rounded_down_to_2_32(keep_prob) -> None:
-    drawn, single = float(masks.drawn_probability(keep_prob)), float(np.float32(keep_prob))
+    drawn, single = float(drawn_probability(keep_prob)), float(np.float32(keep_prob))
     assert drawn == np.floor(single * 2.0**32) / 2.0**32
     assert drawn == single or keep_prob < 2**-9
 

@@ -10,12 +10,10 @@ from hondo.gradients.activations import (
 )
 from hondo.gradients.adaptive_clipping import adaptive_clip
 from hondo.gradients.clipping import (
-    ClippingState,
     clip_by_global_norm,
     clip_by_layer,
     clip_by_value,
     global_norm,
-    nonfinite_leaves,
 )
 from hondo.gradients.initialization.fans import Fans, fans
 from hondo.gradients.initialization.initializers import (
@@ -29,6 +27,7 @@ from hondo.gradients.initialization.initializers import (
 )
 from hondo.gradients.initialization.orthogonal import orthogonal
 from hondo.gradients.initialization.residual_init import depth_scaled, zero_last
+from hondo.gradients.nonfinite import ClippingState, nonfinite_leaves
 from hondo.gradients.repeat import repeat, stack, unstack
 from hondo.gradients.residual import pre_activation, projection, residual
 from hondo.normalization.batch_norm import batch_norm, batch_norm_inference, batch_normalize

@@ -1,18 +1,19 @@
-"""What all argument checks share: got, expected, repair, and all of it before tracing.
+"""Checks of arguments, before tracing; their errors say got, expected, and how to repair it.
 
-A hyperparameter that is a tracer has no value yet, so the range checks let it pass: the functions
-themselves are defined for every value in range, traced or not.
+A traced hyperparameter has no value yet, so the checks of a range let it pass.
 """
-
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.typing import ArrayLike
+from jaxtyping import Array
+
+from hondo._types import Leaf, Params
 
 
-def error(name: str, got: Any, expected: str, repair: str = "") -> ValueError:
+def error(name: str, got: object, expected: str, repair: str = "") -> ValueError:
     """Builds the error of a bad argument: what came, what is accepted, how to repair it.
 
     Example:
@@ -24,7 +25,7 @@ def error(name: str, got: Any, expected: str, repair: str = "") -> ValueError:
 
 def check_range(
     name: str,
-    value: Any,
+    value: object,
     low: float,
     high: float = np.inf,
     *,
@@ -55,7 +56,7 @@ def _interval(low: float, high: float, open_low: bool) -> str:
     return f"a number in {'(' if open_low else '['}{low:g}, {high:g}]"
 
 
-def check_probability(name: str, value: Any, repair: str = "") -> None:
+def check_probability(name: str, value: object, repair: str = "") -> None:
     """Raises unless every entry of a static value is a probability.
 
     Example:
@@ -64,7 +65,7 @@ def check_probability(name: str, value: Any, repair: str = "") -> None:
     check_range(name, value, 0.0, 1.0, repair=repair)
 
 
-def check_count(name: str, value: Any, least: int = 1, repair: str = "") -> None:
+def check_count(name: str, value: Leaf, least: int = 1, repair: str = "") -> None:
     """Raises unless value is a Python or NumPy integer, at least `least`; a bool is not one.
 
     Raises:
@@ -73,12 +74,12 @@ def check_count(name: str, value: Any, least: int = 1, repair: str = "") -> None
     Example:
         >>> check_count("patience", 3)
     """
-    is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    is_integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not is_integer or value < least:
         raise error(name, value, f"an integer of at least {least}", repair)
 
 
-def is_key(array: Any) -> bool:
+def is_key(array: Leaf) -> bool:
     """Whether an array is one of typed PRNG keys.
 
     Example:
@@ -88,8 +89,8 @@ def is_key(array: Any) -> bool:
     return jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
 
 
-def python_value(value: Any) -> Any:
-    """A concrete scalar of NumPy or JAX as a Python value; anything else, a key too, as it is.
+def python_value(value: Leaf) -> Leaf:
+    """A concrete scalar of NumPy or JAX as a Python value; anything else, also a key, as it is.
 
     Example:
         >>> python_value(jnp.int32(3))
@@ -101,8 +102,8 @@ def python_value(value: Any) -> Any:
     return value if is_key(value) else value.item()
 
 
-def check_scalar(name: str, value: Any) -> None:
-    """Raises unless the value, traced or not, has no axes: nothing is broadcast along them.
+def check_scalar(name: str, value: ArrayLike) -> None:
+    """Raises unless the value, traced or not, has no axes along which it would broadcast.
 
     Raises:
         ValueError: an array.
@@ -114,8 +115,8 @@ def check_scalar(name: str, value: Any) -> None:
         raise error(name, np.shape(value), "a scalar, of shape ()")
 
 
-def check_floating(name: str, array: Any, repair: str = "") -> None:
-    """Raises unless the array has a floating dtype: integers would cut off what is computed.
+def check_floating(name: str, array: Array | np.ndarray, repair: str = "") -> None:
+    """Raises unless the array has a floating dtype, since integers would truncate the result.
 
     Raises:
         ValueError: another dtype.
@@ -127,7 +128,7 @@ def check_floating(name: str, array: Any, repair: str = "") -> None:
         raise error(name, str(array.dtype), "of a floating dtype", repair)
 
 
-def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     """Raises unless value is one of the choices.
 
     Raises:
@@ -140,7 +141,20 @@ def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
         raise error(name, value, "one of " + ", ".join(map(repr, choices)))
 
 
-def check_key(key: Any, name: str = "key") -> None:
+def check_params(params: Params) -> None:
+    """Raises unless the parameters are there, which optax allows to leave out.
+
+    Raises:
+        ValueError: None.
+
+    Example:
+        >>> check_params({"kernel": jnp.ones(2)})
+    """
+    if params is None:
+        raise error("params", None, "given to update", "Call update(g, state, params).")
+
+
+def check_key(key: Leaf, name: str = "key") -> None:
     """Raises unless key is one typed PRNG key (under vmap, one for each member).
 
     Raises:

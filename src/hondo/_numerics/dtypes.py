@@ -1,14 +1,13 @@
-"""The dtype that sums are made in."""
-
-from typing import Any
+"""The dtype in which sums are accumulated."""
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from hondo._numerics.checks import error
 
 
-def accumulation_dtype(dtype: Any) -> np.dtype[Any]:
+def accumulation_dtype(dtype: DTypeLike) -> np.dtype:
     """The dtype to accumulate in: float64 for float64, float32 for everything else that is real.
 
     Unlike `jnp.promote_types` it may be asked of any real dtype under strict promotion.

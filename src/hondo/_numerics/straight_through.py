@@ -1,17 +1,17 @@
-"""Values that are kept bit for bit where a formula would only nearly keep them."""
-
-from typing import Any
+"""Values that are kept bit for bit, with the derivative of the formula that would round them."""
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from hondo._types import Leaf
+
 
 @jax.custom_jvp
 def replace_value(kept: Array, x: Array, formula: Array) -> Array:
-    """Keeps x where it says so, else gives the formula; the derivative is the formula's in both.
+    """Gives x where `kept` is true, else the formula; the derivative is the formula's in both.
 
-    So a strength that stands at "nothing", such as a noise of σ = 0, can be learnt from there.
+    So a strength that stands at "nothing", such as a noise of σ = 0, can be learned from there.
 
     Example:
         >>> def scaled(c):
@@ -23,5 +23,7 @@ def replace_value(kept: Array, x: Array, formula: Array) -> Array:
 
 
 @replace_value.defjvp
-def _tangent(primals: tuple[Array, ...], tangents: Any) -> tuple[Array, Array]:
+def _replace_value_jvp(
+    primals: tuple[Array, ...], tangents: tuple[Leaf, ...]
+) -> tuple[Array, Array]:
     return replace_value(*primals), tangents[2]

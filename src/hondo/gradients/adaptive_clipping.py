@@ -1,15 +1,15 @@
 """Adaptive gradient clipping: each unit's gradient, measured against the unit's own weights."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
-from hondo._numerics.checks import check_range
+from hondo._numerics.checks import check_params, check_range
 from hondo._numerics.safe_norm import Axes, project, unit_norm
-from hondo.gradients.clipping import Limit, Policy, Size, transformation
+from hondo._numerics.tree_norm import TreeNorm
+from hondo._types import Params, Updates
+from hondo.gradients.nonfinite import Limit, Policy, clipping_transformation
 
 
 def adaptive_clip(
@@ -55,18 +55,17 @@ def adaptive_clip(
     """
     check_range("epsilon", epsilon, 0.0, open_low=True)
 
-    def one(g: Array, w: Array, ratio: Array) -> Array:
-        columns = tuple(range(g.ndim - 1)) if axis is None else axis
-        axes = columns if g.ndim > 1 else None
+    def clip_units(g: Array, w: Array, limit: Array) -> Array:
+        units = tuple(range(g.ndim - 1)) if axis is None else axis
+        axes = units if g.ndim > 1 else None
         norm = jnp.maximum(unit_norm(w, axes), epsilon)
-        return project(g, axes, ratio.astype(norm.dtype) * norm)
+        return project(g, axes, limit.astype(norm.dtype) * norm)
 
-    def clip(updates: Any, params: Any, ratio: Array, size: Size) -> Any:
-        del size
-        if params is None:
-            raise ValueError(
-                "params must be given to update, got None. Call update(g, state, params)."
-            )
-        return jax.tree.map(lambda g, w: one(g, w, ratio), updates, params)
+    def clip(
+        updates: Updates, limit: Float[Array, ""], norm: TreeNorm, *, params: Params
+    ) -> Updates:
+        del norm
+        check_params(params)
+        return jax.tree.map(lambda g, w: clip_units(g, w, limit), updates, params)
 
-    return transformation("ratio", ratio, nonfinite, clip)
+    return clipping_transformation(clip, limit=ratio, nonfinite=nonfinite, name="ratio")

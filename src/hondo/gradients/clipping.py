@@ -1,37 +1,17 @@
-"""Gradient clipping (slide 11) that is defined for every gradient there is."""
+"""Gradient clipping (slide 11): g · min(1, c/‖g‖), defined for every gradient there is."""
 
-from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float
 
-from hondo._numerics.checks import check_choice, check_range, check_scalar, error
+from hondo._fast.tree_norm_one_pass import measure_in_one_pass
 from hondo._numerics.dtypes import accumulation_dtype
-from hondo._numerics.safe_norm import root, times_power_of_two
-
-Limit = float | Float[Array, ""]
-Policy = Literal["propagate", "zero", "skip"]
-_POLICIES = ("propagate", "zero", "skip")
-
-
-class ClippingState(NamedTuple):
-    """What clipping saw last.
-
-    Attributes:
-        norm: the global norm of the finite entries before clipping, float32; infinity where it
-            exceeds that range.
-        nonfinite: for each leaf of the updates, in the order of `jax.tree.leaves`, whether it had a
-            NaN or an infinity; `nonfinite_leaves` names them.
-        nonfinite_steps: how many updates had any.
-    """
-
-    norm: Float[Array, ""]
-    nonfinite: Bool[Array, " leaves"]
-    nonfinite_steps: Int[Array, ""]
+from hondo._numerics.tree_norm import TreeNorm, rescale, tree_norm
+from hondo._types import Params, Tree, Updates
+from hondo.gradients.nonfinite import Limit, Policy, clipping_transformation
 
 
 def clip_by_global_norm(
@@ -69,7 +49,16 @@ def clip_by_global_norm(
     References:
         Slide 11; Pascanu, Mikolov and Bengio 2013, algorithm 1.
     """
-    return transformation("limit", limit, nonfinite, _by_global_norm)
+    return clipping_transformation(_by_global_norm, limit=limit, nonfinite=nonfinite)
+
+
+def _by_global_norm(
+    updates: Updates, limit: Float[Array, ""], norm: TreeNorm, *, params: Params
+) -> Updates:
+    """Gives g · min(1, c/‖g‖), by selection, so that a gradient within the limit keeps its bits."""
+    del params
+    shrunk = rescale(updates, norm, limit)
+    return jax.tree.map(partial(jnp.where, norm.exceeds(limit)), shrunk, updates)
 
 
 def clip_by_value(limit: Limit, *, nonfinite: Policy = "propagate") -> optax.GradientTransformation:
@@ -94,11 +83,26 @@ def clip_by_value(limit: Limit, *, nonfinite: Policy = "propagate") -> optax.Gra
     References:
         Slide 11; Goodfellow et al. 2016, section 10.11.1.
     """
-    return transformation("limit", limit, nonfinite, _by_value)
+    return clipping_transformation(_by_value, limit=limit, nonfinite=nonfinite)
+
+
+def _by_value(
+    updates: Updates, limit: Float[Array, ""], norm: TreeNorm, *, params: Params
+) -> Updates:
+    del norm, params
+
+    def clamp(g: Array) -> Array:
+        wide = g.astype(accumulation_dtype(g.dtype))
+        bound = limit.astype(wide.dtype)
+        return jnp.clip(wide, -bound, bound).astype(g.dtype)
+
+    return jax.tree.map(clamp, updates)
 
 
 def clip_by_layer(limit: Limit, *, nonfinite: Policy = "propagate") -> optax.GradientTransformation:
     r"""Scales each leaf of the gradient down to a norm of at most c, each by itself.
+
+    $$ g'_\ell = g_\ell \cdot \min\Big(1, \frac{c}{\lVert g_\ell\rVert_2}\Big) $$
 
     Args:
         limit: c ≥ 0; may be traced.
@@ -121,41 +125,21 @@ def clip_by_layer(limit: Limit, *, nonfinite: Policy = "propagate") -> optax.Gra
     References:
         Slide 11.
     """
-    return transformation("limit", limit, nonfinite, _by_layer)
+    return clipping_transformation(_by_layer, limit=limit, nonfinite=nonfinite)
 
 
-def nonfinite_leaves(state: ClippingState, params: Any) -> list[str]:
-    """Names the leaves whose last gradient was not finite; outside jit.
+def _by_layer(
+    updates: Updates, limit: Float[Array, ""], norm: TreeNorm, *, params: Params
+) -> Updates:
+    del norm
 
-    Args:
-        state: of one of the clipping transformations.
-        params: the parameters or the gradient, for the names of the leaves alone.
+    def clip(g: Array) -> Array:
+        return _by_global_norm(g, limit, measure_in_one_pass(g).norm, params=params)
 
-    Returns:
-        Their paths, as `jax.tree_util.keystr` writes them.
-
-    Raises:
-        ValueError: a tree with another number of leaves.
-
-    Example:
-        >>> import hondo, jax.numpy as jnp
-        >>> clip = hondo.clip_by_global_norm(1.0, nonfinite="skip")
-        >>> gradient = {"a": jnp.array([jnp.nan]), "b": jnp.array([1.0])}
-        >>> updates, state = clip.update(gradient, clip.init(gradient))
-        >>> hondo.nonfinite_leaves(state, gradient)
-        ["['a']"]
-
-    References:
-        Slide 9: exploding gradients end in infinities.
-    """
-    paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
-    if len(paths) != len(state.nonfinite):
-        expected = f"the tree that was clipped, of {len(state.nonfinite)} leaves"
-        raise error("params", f"{len(paths)} leaves", expected)
-    return [path for path, bad in zip(paths, state.nonfinite, strict=True) if bool(bad)]
+    return jax.tree.map(clip, updates)
 
 
-def global_norm(tree: Any) -> Float[Array, ""]:
+def global_norm(tree: Tree) -> Float[Array, ""]:
     r"""Computes $\sqrt{\sum_i g_i^2}$ over all leaves, without overflow or underflow in between.
 
     Args:
@@ -172,152 +156,4 @@ def global_norm(tree: Any) -> Float[Array, ""]:
     References:
         Slide 10, the norm of the gradient.
     """
-    scaled, exponent = _scaled(tree)
-    return jnp.ldexp(_norm(scaled), exponent)
-
-
-class Size(NamedTuple):
-    """The size of a tree of gradients, in two parts that cannot overflow.
-
-    Attributes:
-        scaled: the norm of the finite entries times 2^-exponent, in the widest dtype of sums.
-        exponent: 0 for all but extreme gradients.
-        nonfinite: for each leaf whether it has a NaN or an infinity.
-    """
-
-    scaled: Float[Array, ""]
-    exponent: Int[Array, ""]
-    nonfinite: Bool[Array, " leaves"]
-
-    @property
-    def norm(self) -> Float[Array, ""]:
-        """The norm; infinity beyond the range of its dtype."""
-        return jnp.ldexp(self.scaled, self.exponent)
-
-
-Clip = Callable[[Any, Any, Array, Size], Any]
-
-
-def transformation(
-    name: str, limit: Limit, nonfinite: Policy, clip: Clip
-) -> optax.GradientTransformation:
-    """Makes one of `clip(updates, params, limit, size)` → clipped updates, all finite.
-
-    Raises:
-        ValueError: a negative limit, an array, an unknown policy.
-    """
-    check_scalar(name, limit)
-    check_range(name, limit, 0.0, repair="It bounds what passes.")
-    check_choice("nonfinite", nonfinite, _POLICIES)
-    return optax.GradientTransformation(_init, partial(_update, limit, nonfinite, clip))
-
-
-def _init(params: Any) -> ClippingState:
-    nonfinite = jnp.zeros(len(jax.tree.leaves(params)), bool)
-    return ClippingState(jnp.zeros((), jnp.float32), nonfinite, jnp.zeros((), jnp.int32))
-
-
-def _update(
-    limit: Limit, policy: Policy, clip: Clip, updates: Any, state: Any, params: Any = None
-) -> tuple[Any, ClippingState]:
-    size = _size(updates)
-    bad = jnp.any(size.nonfinite)
-    clipped = clip(_finite(updates), params, jnp.asarray(limit, size.scaled.dtype), size)
-    if policy == "propagate":
-        clipped = jax.tree.map(lambda g, c: jnp.where(bad, g, c), updates, clipped)
-    elif policy == "skip":
-        clipped = jax.tree.map(lambda c: jnp.where(bad, 0, c), clipped)
-    steps = state.nonfinite_steps + bad.astype(jnp.int32)
-    return clipped, ClippingState(size.norm.astype(jnp.float32), size.nonfinite, steps)
-
-
-def _by_global_norm(updates: Any, params: Any, limit: Array, size: Size) -> Any:
-    del params
-    limit = limit.astype(size.scaled.dtype)
-    exceeds = size.scaled > jnp.ldexp(limit, -size.exponent)
-    factor = limit / jnp.where(size.scaled > 0, size.scaled, 1.0)
-
-    def shrink(g: Array) -> Array:
-        wide = times_power_of_two(g.astype(factor.dtype), -size.exponent)
-        return jnp.where(exceeds, (wide * factor).astype(g.dtype), g)
-
-    return jax.tree.map(shrink, updates)
-
-
-def _by_layer(updates: Any, params: Any, limit: Array, size: Size) -> Any:
-    del size
-    return jax.tree.map(lambda g: _by_global_norm(g, params, limit, _size(g)), updates)
-
-
-def _by_value(updates: Any, params: Any, limit: Array, size: Size) -> Any:
-    del params, size
-
-    def clamp(g: Array) -> Array:
-        wide = g.astype(accumulation_dtype(g.dtype))
-        bound = limit.astype(wide.dtype)
-        return jnp.clip(wide, -bound, bound).astype(g.dtype)
-
-    return jax.tree.map(clamp, updates)
-
-
-def _finite(tree: Any) -> Any:
-    return jax.tree.map(lambda g: jnp.where(jnp.isfinite(g), g, 0), tree)
-
-
-# Jitted, because eager control flow compiles anew at every call.
-@jax.jit
-def _size(tree: Any) -> Size:
-    """One pass of squares; where its sum is not a plain number, the passes that are always right.
-
-    A sum between 2^±60 is one: nothing overflowed, and what underflowed, less than 2^-126 for each
-    entry, is below its rounding.
-    """
-    leaves = jax.tree.leaves(tree)
-    total = _total(jax.tree.map(_sum_of_squares, tree))
-    plain = (total > 2.0**-60) & (total < 2.0**60)
-
-    def quick(tree: Any) -> Size:
-        # Made of the total, so that shard_map knows them to vary where it does.
-        false = total < 0
-        return Size(root(total), false.astype(jnp.int32), _stacked(false for _ in leaves))
-
-    return jax.lax.cond(plain, quick, _careful_size, tree)
-
-
-def _careful_size(tree: Any) -> Size:
-    nonfinite = _stacked(~jnp.all(jnp.isfinite(g)) for g in jax.tree.leaves(tree))
-    scaled, exponent = _scaled(_finite(tree))
-    return Size(_norm(scaled), exponent, nonfinite)
-
-
-def _stacked(flags: Iterable[Array]) -> Array:
-    flags = list(flags)
-    return jnp.stack(flags) if flags else jnp.zeros(0, bool)
-
-
-def _scaled(tree: Any) -> tuple[Any, Array]:
-    """The leaves times 2^-e, in float32 or wider, so that the largest is in [1/2, 1); and e."""
-    wide = jax.tree.map(lambda g: g.astype(accumulation_dtype(g.dtype)), tree)
-    largest = [jnp.max(jnp.abs(g), initial=0.0) for g in jax.tree.leaves(wide)]
-    top = jnp.max(jnp.array([0.0, *largest], _widest(tree)))
-    _, exponent = jnp.frexp(top)
-    return jax.tree.map(lambda g: times_power_of_two(g, -exponent), wide), exponent
-
-
-def _norm(tree: Any) -> Array:
-    return root(_total(jax.tree.map(_sum_of_squares, tree)))
-
-
-def _sum_of_squares(g: Array) -> Array:
-    return jnp.sum(jnp.square(g.astype(accumulation_dtype(g.dtype))))
-
-
-def _total(squares: Any) -> Array:
-    dtype = _widest(squares)
-    return sum((s.astype(dtype) for s in jax.tree.leaves(squares)), start=jnp.zeros((), dtype))
-
-
-def _widest(tree: Any) -> Any:
-    """float64 where a leaf is, and float32 otherwise."""
-    dtypes = {accumulation_dtype(leaf.dtype) for leaf in jax.tree.leaves(tree)}
-    return jnp.float64 if jnp.dtype(jnp.float64) in dtypes else jnp.float32
+    return tree_norm(tree).value

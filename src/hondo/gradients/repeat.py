@@ -1,15 +1,16 @@
 """The same block many times, with stacked parameters, in one scan."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
 
 from hondo._numerics.checks import check_count, error
+from hondo._types import Params, Tree
 
-Block = Callable[..., Any]
+# `block(params, x, *further)` → x, or (x, aux).
+Block: TypeAlias = Callable[..., Tree]
 
 
 def repeat(
@@ -47,19 +48,20 @@ def repeat(
     check_count("unroll", unroll)
     inner = jax.checkpoint(block, prevent_cse=False) if remat else block
 
-    def body(x: Any, xs: Any) -> tuple[Any, Any]:
-        out = inner(xs[0], x, *xs[1])
+    def apply(x: Tree, layer: tuple[Params, tuple[Tree, ...]]) -> tuple[Tree, Tree]:
+        params, args = layer
+        out = inner(params, x, *args)
         return out if has_aux else (out, None)
 
-    def stack(params: Any, x: Array, *args: Any) -> Any:
+    def apply_all(params: Params, x: Tree, *args: Tree) -> Tree:
         _check_depth((params, args), depth)
-        x, aux = jax.lax.scan(body, x, (params, args), length=depth, unroll=unroll)
+        x, aux = jax.lax.scan(apply, x, (params, args), length=depth, unroll=unroll)
         return (x, aux) if has_aux else x
 
-    return stack
+    return apply_all
 
 
-def _check_depth(trees: Any, depth: int) -> None:
+def _check_depth(trees: Tree, depth: int) -> None:
     for path, leaf in jax.tree_util.tree_leaves_with_path(trees):
         if jnp.shape(leaf)[:1] != (depth,):
             name = jax.tree_util.keystr(path)
@@ -69,7 +71,7 @@ def _check_depth(trees: Any, depth: int) -> None:
             )
 
 
-def stack(trees: Sequence[Any]) -> Any:
+def stack(trees: Sequence[Tree]) -> Tree:
     """Stacks trees of one structure along a new leading axis.
 
     Args:
@@ -94,7 +96,7 @@ def stack(trees: Sequence[Any]) -> Any:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
-def unstack(tree: Any) -> list[Any]:
+def unstack(tree: Tree) -> list[Tree]:
     """Cuts a stacked tree into its members, the inverse of `stack`.
 
     Args:

@@ -1,14 +1,16 @@
 """Residual connections, their branches and their shortcuts (slide 13)."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeAlias
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from hondo._numerics.checks import check_count
+from hondo._types import Tree
 
-Function = Callable[..., Array]
+# `f(x, *further)` → an array.
+Function: TypeAlias = Callable[..., Array]
 
 
 def residual(f: Function, *, shortcut: Function | None = None) -> Function:
@@ -36,10 +38,10 @@ def residual(f: Function, *, shortcut: Function | None = None) -> Function:
         Slide 13; He et al. 2015b, equations 1 and 2.
     """
 
-    def block(x: Array, *args: Any) -> Array:
+    def block(x: Array, *args: Tree) -> Array:
         skip = x if shortcut is None else shortcut(x)
         branch = f(x, *args)
-        _check(skip, branch, shortcut is not None)
+        _check_summands(skip, branch, has_shortcut=shortcut is not None)
         return skip + branch
 
     return block
@@ -57,7 +59,7 @@ def pre_activation(
         layer: ℓ, the dense or convolutional map; called with whatever further arguments the
             result gets.
         activation: φ.
-        norm: the normalisation, or None.
+        norm: the normalization, or None.
 
     Returns:
         The branch f, for `residual(f)`.
@@ -72,7 +74,7 @@ def pre_activation(
         Slide 13; He et al. 2016, figure 4(e).
     """
 
-    def branch(x: Array, *args: Any) -> Array:
+    def branch(x: Array, *args: Tree) -> Array:
         return layer(activation(x if norm is None else norm(x)), *args)
 
     return branch
@@ -115,11 +117,11 @@ def projection(kernel: Float[Array, "inputs outputs"], *, stride: int = 1) -> Fu
     return shortcut
 
 
-def _check(skip: Array, branch: Array, projected: bool) -> None:
-    (skip_shape, branch_shape) = (jnp.shape(skip), jnp.shape(branch))
+def _check_summands(skip: Array, branch: Array, *, has_shortcut: bool) -> None:
+    skip_shape, branch_shape = jnp.shape(skip), jnp.shape(branch)
     if (skip_shape, skip.dtype) == (branch_shape, branch.dtype):
         return
-    repair = "" if projected else " Give a projection as shortcut=."
+    repair = "" if has_shortcut else " Give a projection as shortcut=."
     raise ValueError(
         f"skip and branch must have one shape and dtype, got {skip_shape} {skip.dtype} and "
         f"{branch_shape} {branch.dtype}.{repair}"

@@ -3,15 +3,20 @@
 from collections.abc import Callable
 from enum import IntEnum
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
 from hondo._numerics.checks import check_choice, check_count, check_range, check_scalar, error
+from hondo._types import Tree
+
+# What is kept of the best step, such as the parameters.
+Payload: TypeAlias = Tree
 
 
 class StopReason(IntEnum):
@@ -40,7 +45,7 @@ class EarlyStoppingState(NamedTuple):
     stopped: Bool[Array, ""]
     best_value: Float[Array, ""]
     best_step: Int[Array, ""]
-    best: Any
+    best: Payload
     wait: Int[Array, ""]
     step: Int[Array, ""]
     reason: Int[Array, ""]
@@ -49,8 +54,8 @@ class EarlyStoppingState(NamedTuple):
 class EarlyStopping(NamedTuple):
     """A stopping rule: `init(payload)` → state, `update(state, value, payload)` → state."""
 
-    init: Callable[[Any], EarlyStoppingState]
-    update: Callable[[EarlyStoppingState, Any, Any], EarlyStoppingState]
+    init: Callable[[Payload], EarlyStoppingState]
+    update: Callable[[EarlyStoppingState, ArrayLike, Payload], EarlyStoppingState]
 
 
 def early_stopping(
@@ -111,17 +116,24 @@ def early_stopping(
     check_choice("mode", mode, ("min", "max"))
     check_scalar("min_delta", min_delta)
     check_range("min_delta", min_delta, 0.0, repair="Only mode says which direction is better.")
-    if target is not None:
-        check_scalar("target", target)
-    if target is not None and not isinstance(target, Tracer) and np.isnan(target):
-        raise error("target", target, "a number", "None stops at no target.")
+    _check_target(target)
     sign = 1.0 if mode == "min" else -1.0
     goal = None if target is None else sign * jnp.asarray(target, jnp.float32)
     rule = _Rule(patience, sign, jnp.asarray(min_delta, jnp.float32), relative, goal, warmup)
     return EarlyStopping(partial(_init, rule), partial(_update, rule))
 
 
+def _check_target(target: float | Array | None) -> None:
+    if target is None:
+        return
+    check_scalar("target", target)
+    if not isinstance(target, Tracer) and np.isnan(target):
+        raise error("target", target, "a number", "None stops at no target.")
+
+
 class _Rule(NamedTuple):
+    """The arguments of `early_stopping`, with sign·value to be minimized."""
+
     patience: int
     sign: float
     min_delta: Array
@@ -130,8 +142,8 @@ class _Rule(NamedTuple):
     warmup: int
 
 
-def _init(rule: _Rule, payload: Any) -> EarlyStoppingState:
-    # Each leaf is a buffer of its own: donating one that two leaves share is an error.
+def _init(rule: _Rule, payload: Payload) -> EarlyStoppingState:
+    # Each leaf has a buffer of its own, because a buffer of two leaves cannot be donated.
     return EarlyStoppingState(
         stopped=jnp.zeros((), bool),
         best_value=jnp.full((), rule.sign * jnp.inf, jnp.float32),
@@ -143,7 +155,9 @@ def _init(rule: _Rule, payload: Any) -> EarlyStoppingState:
     )
 
 
-def _update(rule: _Rule, state: EarlyStoppingState, value: Any, payload: Any) -> EarlyStoppingState:
+def _update(
+    rule: _Rule, state: EarlyStoppingState, value: ArrayLike, payload: Payload
+) -> EarlyStoppingState:
     value = jnp.asarray(value, jnp.float32)
     check_scalar("value", value)
     improved = _improves(rule, rule.sign * state.best_value, rule.sign * value)
@@ -162,13 +176,12 @@ def _update(rule: _Rule, state: EarlyStoppingState, value: Any, payload: Any) ->
 
 
 def _improves(rule: _Rule, best: Array, value: Array) -> Array:
-    """Whether value < best by more than the margin; an infinite best is beaten by anything less."""
-    # An infinite best is beaten by any margin.
-    reach = jnp.abs(jnp.where(jnp.isfinite(best), best, 0.0))
-    scale = reach if rule.relative else jnp.float32(1.0)
-    # Compiled code may flush a difference that is subnormal; a comparison is always exact.
-    far = (rule.min_delta == 0) | (best - value > rule.min_delta * scale)
-    return (value < best) & far
+    """Whether best - value > δ, or δ·|best|; an infinite best is beaten by anything less."""
+    magnitude = jnp.abs(jnp.where(jnp.isfinite(best), best, 0.0))
+    scale = magnitude if rule.relative else jnp.float32(1.0)
+    # Compiled code may flush a subnormal difference to zero, but compares exactly.
+    by_enough = (rule.min_delta == 0) | (best - value > rule.min_delta * scale)
+    return (value < best) & by_enough
 
 
 def _reason(rule: _Rule, wait: Array, value: Array) -> Array:
@@ -177,5 +190,5 @@ def _reason(rule: _Rule, wait: Array, value: Array) -> Array:
     return jnp.where(reached, int(StopReason.TARGET), waited).astype(jnp.int32)
 
 
-def _select(condition: Array, on_true: Any, on_false: Any) -> Any:
+def _select(condition: Array, on_true: Tree, on_false: Tree) -> Tree:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), on_true, on_false)

@@ -1,7 +1,6 @@
 """Noise on inputs, on outputs and on parameters (slide 2)."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,9 +15,11 @@ from hondo._numerics.checks import (
 )
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._numerics.straight_through import replace_value
+from hondo._types import Batch, ModelState, Params, Tree
 from hondo.regularization.penalties.roles import Where, is_weight, weight_mask
 
 Scale = float | Float[Array, ""]
+Loss = Callable[[Params, ModelState, Batch, PRNGKeyArray], Tree]
 
 
 def gaussian_noise(
@@ -89,7 +90,9 @@ def label_smoothing(
     return replace_value(epsilon == 0, labels, smooth.astype(labels.dtype))
 
 
-def parameter_noise(key: PRNGKeyArray, params: Any, *, std: Scale, where: Where = is_weight) -> Any:
+def parameter_noise(
+    key: PRNGKeyArray, params: Params, *, std: Scale, where: Where = is_weight
+) -> Params:
     r"""Returns a copy of the parameters with noise on the weights, $\tilde W = W + \sigma n$.
 
     The parameters themselves stay as they are, so noise never accumulates: draw anew each step.
@@ -125,9 +128,7 @@ def parameter_noise(key: PRNGKeyArray, params: Any, *, std: Scale, where: Where 
     return jax.tree.unflatten(treedef, noisy)
 
 
-def noisy_parameters(
-    loss: Callable[..., Any], *, std: Scale, where: Where = is_weight
-) -> Callable[..., Any]:
+def noisy_parameters(loss: Loss, *, std: Scale, where: Where = is_weight) -> Loss:
     r"""Makes the loss at noisy weights, $E(W + \sigma n)$, redrawn at every call.
 
     Gradients reach the clean parameters, and only they are updated.
@@ -154,10 +155,9 @@ def noisy_parameters(
     """
     check_range("std", std, 0.0, repair="It is σ, not σ².")
 
-    def noisy(params: Any, model_state: Any, batch: Any, key: Any) -> Any:
+    def noisy(params: Params, model_state: ModelState, batch: Batch, key: PRNGKeyArray) -> Tree:
         noise_key, loss_key = jax.random.split(key)
-        return loss(
-            parameter_noise(noise_key, params, std=std, where=where), model_state, batch, loss_key
-        )
+        noisy_params = parameter_noise(noise_key, params, std=std, where=where)
+        return loss(noisy_params, model_state, batch, loss_key)
 
     return noisy

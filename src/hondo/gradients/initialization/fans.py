@@ -84,22 +84,37 @@ def fans(
     References:
         Slide 15, $n_e$ and $n_s$; Glorot and Bengio 2010; He et al. 2015, section 2.2.
     """
-    shape, rank = tuple(shape), len(shape)
+    sizes = _sizes(tuple(shape), in_axis, out_axis, batch_axis)
+    taps, n_in, n_out = (math.prod(group) for group in sizes)
+    _check_groups(feature_group_count, n_out)
+    dilation = _product("input_dilation", input_dilation, len(sizes.window))
+    stride = _product("strides", strides, len(sizes.window))
+    return Fans(taps * n_in / dilation, taps * n_out / (feature_group_count * stride))
+
+
+class _Sizes(NamedTuple):
+    """The lengths of a kernel's axes, by their roles; those of the batch are left out."""
+
+    window: list[int]
+    inputs: list[int]
+    outputs: list[int]
+
+
+def _sizes(shape: tuple[int, ...], in_axis: Axes, out_axis: Axes, batch_axis: Axes) -> _Sizes:
     inputs, outputs, batch = (_axes(axes, shape) for axes in (in_axis, out_axis, batch_axis))
     used = [*inputs, *outputs, *batch]
     if len(set(used)) < len(used) or not inputs or not outputs:
         raise error("in_axis, out_axis and batch_axis", used, f"different axes of {shape}")
     if 0 in shape:
         raise error("shape", shape, "of a kernel with entries", "An empty one has no fans.")
-    out_size = math.prod(shape[axis] for axis in outputs)
-    check_count("feature_group_count", feature_group_count)
-    if out_size % feature_group_count:
-        raise error("feature_group_count", feature_group_count, f"a divisor of {out_size} outputs")
-    window = [shape[axis] for axis in range(rank) if axis not in used]
-    kept_in = _product("input_dilation", input_dilation, len(window))
-    kept_out = _product("strides", strides, len(window)) * feature_group_count
-    taps, in_size = math.prod(window), math.prod(shape[axis] for axis in inputs)
-    return Fans(taps * in_size / kept_in, taps * out_size / kept_out)
+    window = [axis for axis in range(len(shape)) if axis not in used]
+    return _Sizes(*([shape[axis] for axis in axes] for axes in (window, inputs, outputs)))
+
+
+def _check_groups(groups: int, outputs: int) -> None:
+    check_count("feature_group_count", groups)
+    if outputs % groups:
+        raise error("feature_group_count", groups, f"a divisor of {outputs} outputs")
 
 
 def _axes(axes: Axes, shape: tuple[int, ...]) -> tuple[int, ...]:

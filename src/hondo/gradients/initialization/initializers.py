@@ -8,7 +8,7 @@ eager, under jit and, with JAX's default kind of key, under vmap.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Unpack
+from typing import Literal, Unpack
 
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array
@@ -191,7 +191,7 @@ def lecun_normal(**layout: Unpack[Layout]) -> Initializer:
 class _Gaussian:
     variance: ArrayLike
 
-    def __call__(self, key: Any, shape: Sequence[int], dtype: DTypeLike = float) -> Array:
+    def __call__(self, key: Array, shape: Sequence[int], dtype: DTypeLike = float) -> Array:
         return normal(key, shape, dtype, self.variance)
 
 
@@ -207,7 +207,7 @@ class _FanScaled:
     strides: Axes = 1
     input_dilation: Axes = 1
 
-    def __call__(self, key: Any, shape: Sequence[int], dtype: DTypeLike = float) -> Array:
+    def __call__(self, key: Array, shape: Sequence[int], dtype: DTypeLike = float) -> Array:
         fan_in, fan_out = fans(
             shape,
             in_axis=self.in_axis,

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -66,23 +65,23 @@ class _Orthogonal:
     out_axis: Axes
     batch_axis: Axes
 
-    def __call__(self, key: Any, shape: Sequence[int], dtype: DTypeLike = float) -> Array:
+    def __call__(self, key: Array, shape: Sequence[int], dtype: DTypeLike = float) -> Array:
         dtype, shape = float_dtype(dtype), tuple(shape)
         fans(shape, in_axis=self.in_axis, out_axis=self.out_axis, batch_axis=self.batch_axis)
-        batch, outputs = _positive(self.batch_axis, shape), _positive(self.out_axis, shape)
+        batch, outputs = _nonnegative(self.batch_axis, shape), _nonnegative(self.out_axis, shape)
         rows = tuple(axis for axis in range(len(shape)) if axis not in batch + outputs)
         order = batch + rows + outputs
         n, m = (math.prod(shape[axis] for axis in axes) for axes in (rows, outputs))
         stack = tuple(shape[axis] for axis in batch)
         q = jax.random.orthogonal(key, n, stack, accumulation_dtype(dtype), m)
-        kernel = q.reshape([shape[axis] for axis in order]).transpose(_inverse(order))
+        kernel = q.reshape([shape[axis] for axis in order]).transpose(_inverse_permutation(order))
         return (jnp.asarray(self.scale, q.dtype) * kernel).astype(dtype)
 
 
-def _positive(axes: Axes, shape: tuple[int, ...]) -> tuple[int, ...]:
+def _nonnegative(axes: Axes, shape: tuple[int, ...]) -> tuple[int, ...]:
     axes = (axes,) if isinstance(axes, int) else axes
     return tuple(axis % len(shape) for axis in axes)
 
 
-def _inverse(order: tuple[int, ...]) -> list[int]:
+def _inverse_permutation(order: tuple[int, ...]) -> list[int]:
     return sorted(range(len(order)), key=order.__getitem__)

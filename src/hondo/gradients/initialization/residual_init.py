@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -74,7 +73,7 @@ def depth_scaled(initializer: Initializer, depth: int, *, layers: int = 2) -> In
 
 @dataclass(frozen=True)
 class _Zeros:
-    def __call__(self, key: Any, shape: Sequence[int], dtype: DTypeLike = float) -> Array:
+    def __call__(self, key: Array, shape: Sequence[int], dtype: DTypeLike = float) -> Array:
         del key
         return jnp.zeros(tuple(shape), float_dtype(dtype))
 
@@ -84,13 +83,13 @@ class _Scaled:
     initializer: Initializer
     factor: float
 
-    def __call__(self, key: Any, shape: Sequence[int], dtype: DTypeLike = float) -> Array:
-        arguments = self, key, tuple(shape), float_dtype(dtype)
-        # Already traced where its parameters are, which have no hash.
-        return _draw_scaled(*arguments) if _is_hashable(self) else _scaled_draw(*arguments)
+    def __call__(self, key: Array, shape: Sequence[int], dtype: DTypeLike = float) -> Array:
+        # Traced parameters have no hash; then the call is under jit anyway.
+        draw = _draw_jitted if _is_hashable(self) else _draw
+        return draw(self, key, tuple(shape), float_dtype(dtype))
 
 
-def _is_hashable(value: Any) -> bool:
+def _is_hashable(value: object) -> bool:
     try:
         hash(value)
     except TypeError:
@@ -98,11 +97,11 @@ def _is_hashable(value: Any) -> bool:
     return True
 
 
-def _scaled_draw(scaled: _Scaled, key: Any, shape: tuple[int, ...], dtype: Any) -> Array:
+def _draw(scaled: _Scaled, key: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
     w = scaled.initializer(key, shape, accumulation_dtype(dtype))
     return (scaled.factor * w).astype(dtype)
 
 
-# Under jit also when called outside of it: XLA then multiplies the two constant factors, this one
-# and the initializer's own, in both cases or in neither, and the same key gives the same bits.
-_draw_scaled = jax.jit(_scaled_draw, static_argnums=(0, 2, 3))
+# Eager calls are jitted too. XLA multiplies this factor and the initializer's own, both constant,
+# under jit alone; so eager and jitted calls give the same bits from the same key.
+_draw_jitted = jax.jit(_draw, static_argnums=(0, 2, 3))

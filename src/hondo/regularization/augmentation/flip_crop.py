@@ -1,12 +1,12 @@
 """Data augmentation of one image (slide 2): a batch is `jax.vmap` over keys and images."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, PRNGKeyArray, Shaped
+from jaxtyping import Array, PRNGKeyArray, Shaped
 
 from hondo._numerics.checks import (
     check_choice,
@@ -17,6 +17,7 @@ from hondo._numerics.checks import (
     error,
     python_value,
 )
+from hondo.regularization.augmentation.pixels import check_image, over_pixels, random_box
 
 
 def random_flip(
@@ -180,7 +181,7 @@ def cutout(
        x_{ij} & \text{otherwise} \end{cases} $$
 
     with $s$ the side and $(a + \lfloor s/2 \rfloor,\, b + \lfloor s/2 \rfloor)$ uniform over the
-    pixels: a square near the border is partly outside. Zero is the mean of standardised images.
+    pixels: a square near the border is partly outside. Zero is the mean of standardized images.
 
     Args:
         key: a typed PRNG key.
@@ -210,50 +211,3 @@ def cutout(
         check_count("size", python_value(size), least=0)
     inside = random_box(key, image.shape[:2], size, size)
     return jnp.where(over_pixels(inside, image), jnp.zeros((), image.dtype), image)
-
-
-def check_image(image: Any) -> None:
-    """Raises unless the image has a height and a width.
-
-    Raises:
-        ValueError: fewer than two axes.
-
-    Example:
-        >>> check_image(jnp.zeros((2, 2)))
-    """
-    if image.ndim < 2:
-        raise error("the shape of image", image.shape, "(height, width, …)")
-
-
-def random_box(
-    key: PRNGKeyArray, shape: tuple[int, ...], height: int | Array, width: int | Array
-) -> Bool[Array, "height width"]:
-    """Marks a box whose centre is uniform over the pixels, as far as it is inside the image.
-
-    Example:
-        >>> random_box(jax.random.key(0), (4, 5), 1, 1).sum().item()
-        1
-    """
-    row_key, column_key = jax.random.split(key)
-    rows = _interval(row_key, shape[0], height)
-    columns = _interval(column_key, shape[1], width)
-    return rows[:, None] & columns[None, :]
-
-
-def _interval(key: PRNGKeyArray, length: int, size: int | Array) -> Bool[Array, " length"]:
-    size = jnp.asarray(size).astype(jnp.int32)
-    first = jax.random.randint(key, (), 0, length, jnp.int32) - size // 2
-    position = jnp.arange(length, dtype=jnp.int32)
-    return (first <= position) & (position < first + size)
-
-
-def over_pixels(
-    mask: Bool[Array, "height width"], image: Shaped[Array, "height width *channels"]
-) -> Bool[Array, "height width *ones"]:
-    """The mask with an axis of one for each further axis of the image.
-
-    Example:
-        >>> over_pixels(jnp.ones((4, 5), bool), jnp.ones((4, 5, 3))).shape
-        (4, 5, 1)
-    """
-    return mask.reshape(mask.shape + (1,) * (image.ndim - 2))

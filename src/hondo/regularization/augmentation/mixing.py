@@ -1,6 +1,6 @@
 """Mixtures of two training examples and of their targets, in the same proportion."""
 
-from typing import Any
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -9,14 +9,13 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from hondo._numerics.checks import check_floating, check_key, check_range, check_scalar, error
 from hondo._numerics.dtypes import accumulation_dtype
-from hondo.regularization.augmentation.flip_crop import check_image, over_pixels, random_box
+from hondo.regularization.augmentation.pixels import check_image, over_pixels, random_box
 
-Example = tuple[Any, Any]
+# An input and its target.
+Pair: TypeAlias = tuple[Array, Array]
 
 
-def mixup(
-    key: PRNGKeyArray, first: Example, second: Example, *, alpha: ArrayLike
-) -> tuple[Any, Any]:
+def mixup(key: PRNGKeyArray, first: Pair, second: Pair, *, alpha: ArrayLike) -> Pair:
     r"""Averages two examples, inputs and targets, with one random weight.
 
     $$ \tilde x = \lambda x_1 + (1 - \lambda) x_2, \qquad
@@ -54,20 +53,18 @@ def mixup(
     """
     _check_pair(key, first, second, alpha)
     check_floating("input", first[0])
-    weight = _beta(key, alpha)
-    return _blend(weight, first[0], second[0]), _blend(weight, first[1], second[1])
+    lam = _beta(key, alpha)
+    return _blend(lam, first[0], second[0]), _blend(lam, first[1], second[1])
 
 
-def cutmix(
-    key: PRNGKeyArray, first: Example, second: Example, *, alpha: ArrayLike
-) -> tuple[Any, Any]:
+def cutmix(key: PRNGKeyArray, first: Pair, second: Pair, *, alpha: ArrayLike) -> Pair:
     r"""Pastes a box of the second image into the first; the targets mix as the pixels do.
 
     $$ \tilde x = M \odot x_1 + (1 - M) \odot x_2, \qquad
        \tilde y = w\, y_1 + (1 - w)\, y_2, \qquad w = \frac{1}{HW} \sum_{ij} M_{ij} $$
 
     The box has $\lfloor H\sqrt{1-\lambda} \rfloor \times \lfloor W\sqrt{1-\lambda} \rfloor$
-    pixels, $\lambda \sim \mathrm{Beta}(\alpha, \alpha)$, and a centre that is uniform over the
+    pixels, $\lambda \sim \mathrm{Beta}(\alpha, \alpha)$, and a center that is uniform over the
     pixels; what lies outside the image is cut off. $M$ is 0 inside the box, so that $w$ is the
     fraction of the first image that is really left. At $\alpha$ = 0 the first example comes
     back bit for bit.
@@ -100,15 +97,15 @@ def cutmix(
         Slide 2, "Acrecentamiento de datos"; Yun et al. 2019, equations 1 and 2.
     """
     _check_pair(key, first, second, alpha)
-    image, other = first[0], second[0]
+    (image, target), (other_image, other_target) = first, second
     check_image(image)
     beta_key, box_key = jax.random.split(key)
     side = jnp.sqrt(1 - _beta(beta_key, alpha))
     height, width = ((size * side).astype(jnp.int32) for size in image.shape[:2])
     inside = random_box(box_key, image.shape[:2], height, width)
     kept = jnp.mean(~inside, dtype=jnp.float32)
-    mixed = jnp.where(over_pixels(inside, image), other, image)
-    return mixed, _blend(kept, first[1], second[1])
+    mixed = jnp.where(over_pixels(inside, image), other_image, image)
+    return mixed, _blend(kept, target, other_target)
 
 
 def _beta(key: PRNGKeyArray, alpha: ArrayLike) -> Float[Array, ""]:
@@ -122,18 +119,19 @@ def _beta(key: PRNGKeyArray, alpha: ArrayLike) -> Float[Array, ""]:
     angle, uniform = jax.random.uniform(key, (2,), jnp.float32)
     cosine = jnp.cos(2 * jnp.pi * angle)
     tail = jnp.expm1(-jnp.log(uniform) / jnp.where(alpha > 0, alpha, 1.0))
-    centred = jnp.sign(cosine) / jnp.sqrt(1 + 1 / (tail * jnp.square(cosine)))
-    return jnp.where(alpha > 0, (1 + centred) / 2, 1.0)
+    centered = jnp.sign(cosine) / jnp.sqrt(1 + 1 / (tail * jnp.square(cosine)))
+    return jnp.where(alpha > 0, (1 + centered) / 2, 1.0)
 
 
 def _blend(weight: Float[Array, ""], one: Array, other: Array) -> Array:
+    """Gives weight·one + (1 - weight)·other, and `one` itself where the weight is 1."""
     dtype = accumulation_dtype(one.dtype)
     weight = weight.astype(dtype)
     mixed = weight * one.astype(dtype) + (1 - weight) * other.astype(dtype)
     return jnp.where(weight == 1, one, mixed.astype(one.dtype))
 
 
-def _check_pair(key: PRNGKeyArray, first: Example, second: Example, alpha: ArrayLike) -> None:
+def _check_pair(key: PRNGKeyArray, first: Pair, second: Pair, alpha: ArrayLike) -> None:
     check_key(key)
     check_range("alpha", alpha, 0.0)
     check_scalar("alpha", alpha)

@@ -3,16 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Int, Key, PRNGKeyArray
 
 from hondo._numerics.checks import check_key, error
+from hondo._types import Augment, Example
 
-Transform = Callable[[Any, Any], Any]
-Hook = Callable[[Any, Any, Any], tuple[Any, Any]]
+Image: TypeAlias = Array | np.ndarray
+Transform: TypeAlias = Callable[[PRNGKeyArray, Image], Image]
 
 
 def compose(*transforms: Transform) -> Transform:
@@ -52,10 +54,10 @@ def compose(*transforms: Transform) -> Transform:
     for transform in transforms:
         if not callable(transform):
             raise error("transforms", transform, "functions (key, image) → image")
-    return _Composed(tuple(map(_by_value, transforms)))
+    return _Composed(tuple(map(_comparable, transforms)))
 
 
-def on_images(*transforms: Transform, mix: Hook | None = None) -> Hook:
+def on_images(*transforms: Transform, mix: Augment | None = None) -> Augment:
     r"""Makes the `augment` of a training loop: the input is transformed, the target stays.
 
     $$ (x, y) \mapsto (T(x), y), \qquad\text{or}\qquad
@@ -87,7 +89,7 @@ def on_images(*transforms: Transform, mix: Hook | None = None) -> Hook:
     References:
         Slide 2, "Acrecentamiento de datos".
     """
-    return _OnImages(compose(*transforms), _by_value(mix))
+    return _OnImages(compose(*transforms), None if mix is None else _comparable(mix))
 
 
 def example_keys(
@@ -131,7 +133,7 @@ def example_keys(
 class _Composed:
     transforms: tuple[Transform, ...]
 
-    def __call__(self, key: Any, image: Any) -> Any:
+    def __call__(self, key: PRNGKeyArray, image: Image) -> Image:
         for position, transform in enumerate(self.transforms):
             image = transform(jax.random.fold_in(key, position), image)
         return image
@@ -140,9 +142,9 @@ class _Composed:
 @dataclass(frozen=True)
 class _OnImages:
     transform: Transform
-    mix: Hook | None
+    mix: Augment | None
 
-    def __call__(self, key: Any, example: Any, partner: Any) -> tuple[Any, Any]:
+    def __call__(self, key: PRNGKeyArray, example: Example, partner: Example) -> Example:
         own_key, partner_key, mix_key = jax.random.split(key, 3)
         first = self.transform(own_key, example[0]), example[1]
         if self.mix is None:
@@ -163,7 +165,8 @@ class _Bound:
         return self.function(*self.arguments, *arguments, **dict(self.keywords))
 
 
-def _by_value(transform: Any) -> Any:
+def _comparable(transform: Callable[..., Any]) -> Callable[..., Any]:
+    """The transform, as a `_Bound` if it is a partial whose arguments have a hash."""
     if not isinstance(transform, partial):
         return transform
     keywords = tuple(sorted(transform.keywords.items()))

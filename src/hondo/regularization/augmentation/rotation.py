@@ -12,19 +12,19 @@ from jaxtyping import Array, Float, Num, PRNGKeyArray, Shaped
 from hondo._numerics.checks import check_key, check_range, check_scalar, error
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._numerics.straight_through import replace_value
-from hondo.regularization.augmentation.flip_crop import check_image
+from hondo.regularization.augmentation.pixels import check_image
 
 
 def rotate(
     image: Num[Array, "height width *channels"], *, angle: ArrayLike
 ) -> Num[Array, "height width *channels"]:
-    r"""Rotates the image about its centre, counter-clockwise, by bilinear interpolation.
+    r"""Rotates the image about its center, counter-clockwise, by bilinear interpolation.
 
     $$ y(c + d) = x(c + R_\alpha^{-1} d), \qquad
        R_\alpha^{-1} = \begin{pmatrix} \cos\alpha & \sin\alpha \\
        -\sin\alpha & \cos\alpha \end{pmatrix} $$
 
-    for $d$ = (rows, columns) from the centre $c$. Outside, $x$ is zero. An angle of 0 returns
+    for $d$ = (rows, columns) from the center $c$. Outside, $x$ is zero. An angle of 0 returns
     the image bit for bit; multiples of 90° move the finite pixels of a square image exactly.
     The interpolation is that of `jax.scipy.ndimage.map_coordinates`, in float32 (float64 images
     in float64), rounded to the nearest value of integer dtypes.
@@ -51,28 +51,33 @@ def rotate(
     check_image(image)
     check_range("angle", angle, -np.inf)
     check_scalar("angle", angle)
-    dtype = accumulation_dtype(image.dtype)
-    angle = jnp.asarray(angle).astype(dtype)
-    coordinates = _sources(angle, image.shape[:2])
-    planes = image.reshape(*image.shape[:2], -1).astype(dtype)
-    plane = partial(map_coordinates, coordinates=coordinates, order=1)
-    rotated = jax.vmap(plane, in_axes=2, out_axes=2)(planes).reshape(image.shape)
-    if jnp.issubdtype(image.dtype, jnp.integer):
-        rotated = jnp.round(rotated)
-    if jnp.issubdtype(image.dtype, jnp.floating):
-        return replace_value(angle == 0, image, rotated.astype(image.dtype))
-    return jnp.where(angle == 0, image, rotated.astype(image.dtype))
+    angle = jnp.asarray(angle).astype(accumulation_dtype(image.dtype))
+    rotated = _interpolate(image, _source_positions(angle, image.shape[:2]))
+    keep = replace_value if jnp.issubdtype(image.dtype, jnp.floating) else jnp.where
+    return keep(angle == 0, image, rotated)
 
 
-def _sources(angle: Float[Array, ""], shape: tuple[int, ...]) -> list[Float[Array, "h w"]]:
+def _interpolate(image: Array, positions: list[Float[Array, "height width"]]) -> Array:
+    """The image at these positions, bilinearly, in its own dtype."""
+    planes = image.reshape(*image.shape[:2], -1).astype(positions[0].dtype)
+    one_plane = partial(map_coordinates, coordinates=positions, order=1)
+    values = jax.vmap(one_plane, in_axes=2, out_axes=2)(planes).reshape(image.shape)
+    is_integer = jnp.issubdtype(image.dtype, jnp.integer)
+    return (jnp.round(values) if is_integer else values).astype(image.dtype)
+
+
+def _source_positions(
+    angle: Float[Array, ""], shape: tuple[int, ...]
+) -> list[Float[Array, "height width"]]:
+    """Where each pixel of the rotated image comes from: c + R⁻¹d."""
     cos, sin = _cos_sin(angle)
-    centre = [(size - 1) / 2 for size in shape]
+    center = [(size - 1) / 2 for size in shape]
     rows, columns = (
         jnp.arange(size, dtype=angle.dtype) - middle
-        for size, middle in zip(shape, centre, strict=True)
+        for size, middle in zip(shape, center, strict=True)
     )
     down, right = jnp.meshgrid(rows, columns, indexing="ij")
-    return [centre[0] + cos * down + sin * right, centre[1] - sin * down + cos * right]
+    return [center[0] + cos * down + sin * right, center[1] - sin * down + cos * right]
 
 
 def _cos_sin(angle: Float[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""]]:

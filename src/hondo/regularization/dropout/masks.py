@@ -1,26 +1,14 @@
-r"""Dropout masks (slide 7): r ~ Bernoulli(P), each unit a function of the key and of its own index.
-
-A mask costs one call of JAX's generator, for 128 bits of seed, and then a keyed hash of each unit's
-place: integer operations that XLA fuses into whatever uses the mask, so that no array of random
-bits exists. The hash passes the statistical tests beside it; it is not cryptographic.
-"""
+"""Dropout masks (slide 7): r ~ Bernoulli(P), each unit a function of the key and of its index."""
 
 from collections.abc import Sequence
-from functools import partial
 
-import jax
 import jax.numpy as jnp
-from jax import lax
 from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt32
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from hondo._fast.bfloat16 import cast
-from hondo._fast.hashed_bits import hash_bits_for_threshold, random_bits, unit_interval
+from hondo._fast.bernoulli_threshold import fused_bernoulli, hashed_bernoulli
+from hondo._fast.masked_scaling import select_bfloat16
 from hondo._numerics.checks import check_key, check_probability, check_scalar, error
-
-# The numbers of values of a uint32, and the largest float32 below 1.
-_WORDS = 2.0**32
-_BELOW_ONE = 1.0 - 2.0**-24
 
 
 def dropout_mask(
@@ -38,8 +26,7 @@ def dropout_mask(
     the mask is the same eager and under jit, scan, remat and `jax.vmap` over keys (with JAX's
     default key type), and however the array is sharded; P may be traced without changing it.
 
-    It is not `jax.random.bernoulli(key, P, shape)`; where those very bits are wanted, give
-    `bernoulli_mask` to `apply_dropout_mask`.
+    It is not the mask of `jax.random.bernoulli(key, P, shape)`, which is `bernoulli_mask`.
 
     Args:
         key: a typed PRNG key.
@@ -68,9 +55,8 @@ def dropout_mask(
     """
     check_key(key)
     check_keep_prob(keep_prob)
-    drawn = _drawn_shape(tuple(shape), broadcast_dims)
-    always = jnp.asarray(keep_prob).astype(jnp.float32) >= 1.0
-    return (hash_bits_for_threshold(key, drawn) < _threshold(keep_prob)) | always
+    # jax.random.uniform(key, shape) < keep_prob, of other random numbers.
+    return hashed_bernoulli(key, _drawn_shape(tuple(shape), broadcast_dims), keep_prob)
 
 
 def bernoulli_mask(
@@ -80,8 +66,8 @@ def bernoulli_mask(
 
     $$ r = \texttt{jax.random.bernoulli}(k, P, \text{shape}), \qquad P \text{ in float32} $$
 
-    bit for bit. JAX computes those bits in a loop over arrays in memory; here nothing is kept but
-    the mask. It costs about five times what `dropout_mask` does.
+    bit for bit, and nothing but the mask is kept in memory. It takes about five times as long as
+    `dropout_mask`.
 
     Args:
         key: a typed PRNG key.
@@ -110,21 +96,8 @@ def bernoulli_mask(
     """
     check_key(key)
     check_keep_prob(keep_prob)
-    return _bernoulli(key, jnp.asarray(keep_prob).astype(jnp.float32), tuple(shape))
-
-
-@partial(jax.jit, static_argnames="shape")
-def _bernoulli(key: PRNGKeyArray, keep_prob: Array, shape: tuple[int, ...]) -> Array:
-    def draw() -> Array:
-        return unit_interval(random_bits(key, shape)) < keep_prob
-
-    # XLA fuses no branch with what uses it. Fused, twenty rounds would be computed anew for the
-    # backward pass, and in loops that LLVM makes slower ones of.
-    def in_memory() -> Array:
-        # Zeros like a draw, so that shard_map knows them to vary where the key does.
-        return lax.cond(lax.optimization_barrier(True), draw, lambda: jnp.zeros_like(draw()))
-
-    return lax.platform_dependent(cpu=in_memory, default=draw)
+    # jax.random.bernoulli(key, keep_prob, shape), of the same random numbers.
+    return fused_bernoulli(key, tuple(shape), jnp.asarray(keep_prob).astype(jnp.float32))
 
 
 def apply_dropout_mask(
@@ -159,10 +132,9 @@ def apply_dropout_mask(
     fits = mask.ndim == x.ndim and all(size in (1, full) for size, full in pairs)
     if not fits:
         raise error("mask", mask.shape, f"of a shape that broadcasts to {x.shape}")
-    if x.dtype != jnp.bfloat16:
-        return jnp.where(mask, x, jnp.zeros((), x.dtype))
-    # XLA selects in float32 on CPU and rounds, slowly, what needs no rounding.
-    return cast(jnp.where(mask, cast(x, jnp.float32), 0.0), x.dtype)
+    if x.dtype == jnp.bfloat16:
+        return select_bfloat16(mask, x)
+    return jnp.where(mask, x, jnp.zeros((), x.dtype))
 
 
 def check_keep_prob(keep_prob: ArrayLike) -> None:
@@ -176,26 +148,6 @@ def check_keep_prob(keep_prob: ArrayLike) -> None:
     """
     check_probability("keep_prob", keep_prob, "It is the probability of keeping a unit.")
     check_scalar("keep_prob", keep_prob)
-
-
-def drawn_probability(keep_prob: ArrayLike) -> Float[Array, ""]:
-    r"""The probability with which `dropout_mask` keeps a unit, $\lfloor 2^{32}P \rfloor / 2^{32}$.
-
-    It is float32(P) for every $P \ge 2^{-9}$.
-
-    Example:
-        >>> float(drawn_probability(0.5)), float(drawn_probability(1e-12))
-        (0.5, 0.0)
-    """
-    probability = jnp.asarray(keep_prob).astype(jnp.float32)
-    drawn = _threshold(probability).astype(jnp.float32) / _WORDS
-    return jnp.where(probability >= 1.0, jnp.ones((), jnp.float32), drawn)
-
-
-def _threshold(keep_prob: ArrayLike) -> UInt32[Array, ""]:
-    # Capped below 1, because 2^32 itself is no uint32; P = 1 is decided beside the comparison.
-    probability = jnp.minimum(jnp.asarray(keep_prob).astype(jnp.float32), _BELOW_ONE)
-    return jnp.floor(probability * _WORDS).astype(jnp.uint32)
 
 
 def _drawn_shape(shape: tuple[int, ...], broadcast_dims: Sequence[int]) -> tuple[int, ...]:

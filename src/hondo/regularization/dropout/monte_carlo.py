@@ -1,7 +1,7 @@
 """Averages over random masks: what dropout at inference approximates, by sampling."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from hondo._numerics.checks import check_count, check_key
 from hondo._numerics.dtypes import accumulation_dtype
+from hondo._types import Tree
 
 
 class MonteCarloMoments(NamedTuple):
@@ -20,12 +21,12 @@ class MonteCarloMoments(NamedTuple):
         variance: the average squared distance of the samples from it (divided by n, not n - 1).
     """
 
-    mean: Any
-    variance: Any
+    mean: Tree
+    variance: Tree
 
 
 def monte_carlo(
-    key: PRNGKeyArray, function: Callable[[PRNGKeyArray], Any], *, n_samples: int
+    key: PRNGKeyArray, function: Callable[[PRNGKeyArray], Tree], *, n_samples: int
 ) -> MonteCarloMoments:
     r"""Averages a random function over keys, keeping one sample in memory at a time.
 
@@ -71,15 +72,15 @@ def monte_carlo(
         sample = function(jax.random.fold_in(key, index))
         return _update(moments, sample, index), None
 
-    # From the first sample on, whose arrays know their shards as well as their shapes.
+    # The first sample is the start, because zeros would not vary over mapped axes as samples do.
     first = jax.tree.map(jnp.asarray, function(jax.random.fold_in(key, 0)))
     mean = jax.tree.map(lambda leaf: leaf.astype(accumulation_dtype(leaf.dtype)), first)
     start = MonteCarloMoments(mean, jax.tree.map(jnp.zeros_like, mean))
     moments, _ = lax.scan(step, start, jnp.arange(1, n_samples))
-    return MonteCarloMoments(*(jax.tree.map(_narrow, tree, first) for tree in moments))
+    return MonteCarloMoments(*(jax.tree.map(_as_sampled, tree, first) for tree in moments))
 
 
-def _update(moments: MonteCarloMoments, sample: Any, index: Array) -> MonteCarloMoments:
+def _update(moments: MonteCarloMoments, sample: Tree, index: Array) -> MonteCarloMoments:
     """Welford's update of the mean and of the mean squared distance by sample number `index`."""
 
     def mean(old: Array, x: Array) -> Array:
@@ -87,8 +88,8 @@ def _update(moments: MonteCarloMoments, sample: Any, index: Array) -> MonteCarlo
 
     def variance(old: Array, old_mean: Array, x: Array) -> Array:
         weight = 1.0 / (index + 1).astype(old.dtype)
-        gap = x.astype(old.dtype) - old_mean
-        return (1.0 - weight) * old + (1.0 - weight) * weight * gap * gap
+        deviation = x.astype(old.dtype) - old_mean
+        return (1.0 - weight) * old + (1.0 - weight) * weight * deviation * deviation
 
     samples = jax.tree.map(jnp.asarray, sample)
     return MonteCarloMoments(
@@ -97,6 +98,6 @@ def _update(moments: MonteCarloMoments, sample: Any, index: Array) -> MonteCarlo
     )
 
 
-def _narrow(value: Array, like: Any) -> Array:
-    floating = jnp.issubdtype(like.dtype, jnp.floating)
-    return value.astype(like.dtype) if floating else value
+def _as_sampled(value: Array, sample: Array) -> Array:
+    is_floating = jnp.issubdtype(sample.dtype, jnp.floating)
+    return value.astype(sample.dtype) if is_floating else value

@@ -5,22 +5,17 @@ the slide's form scales the weights, see `scale_weights`.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from hondo._fast.bfloat16 import cast
+from hondo._fast.bernoulli_threshold import drawn_probability
+from hondo._fast.masked_scaling import select_and_scale
 from hondo._numerics.checks import check_floating, check_key
 from hondo._numerics.dtypes import accumulation_dtype
-from hondo.regularization.dropout.masks import (
-    apply_dropout_mask,
-    check_keep_prob,
-    drawn_probability,
-    dropout_mask,
-)
+from hondo.regularization.dropout.masks import apply_dropout_mask, check_keep_prob, dropout_mask
 
 
 def dropout(
@@ -65,8 +60,8 @@ def dropout(
         Slides 6 and 7, "Dropout"; Srivastava et al. 2014, section 4.
         Tompson et al. 2015, section 3.2, for the sharing of draws over space.
     """
-    mask = dropout_mask(key, x.shape, keep_prob=keep_prob, broadcast_dims=broadcast_dims)
-    return apply_dropout_mask(x, mask)
+    r = dropout_mask(key, x.shape, keep_prob=keep_prob, broadcast_dims=broadcast_dims)
+    return apply_dropout_mask(x, r)
 
 
 def inverted_dropout(
@@ -111,29 +106,11 @@ def inverted_dropout(
         Slide 7, "Dropout en entrenamiento"; Srivastava et al. 2014, section 10, first paragraph.
     """
     check_floating("x", x, "Use x.astype(jnp.float32).")
-    mask = dropout_mask(key, x.shape, keep_prob=keep_prob, broadcast_dims=broadcast_dims)
-    drawn = drawn_probability(keep_prob)
-    scale = 1.0 / jnp.where(drawn > 0.0, drawn, 1.0).astype(accumulation_dtype(x.dtype))
-    scaled = _masked_and_scaled(x, mask, scale)
-    # Selected, because a product by 1 may flush subnormal numbers to zero.
-    return jnp.where(drawn >= 1.0, x, scaled)
-
-
-@jax.custom_jvp
-def _masked_and_scaled(x: Array, mask: Array, scale: Array) -> Array:
-    return cast(apply_dropout_mask(cast(x, scale.dtype) * scale, mask), x.dtype)
-
-
-@_masked_and_scaled.defjvp
-def _masked_and_scaled_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
-    """Selects first and scales then, which is scaling first once it is transposed.
-
-    On CPU, LLVM makes loads under a mask of what is selected before it is scaled, at twice the
-    time.
-    """
-    x, mask, scale = primals
-    selected = apply_dropout_mask(cast(tangents[0], scale.dtype), mask)
-    return _masked_and_scaled(*primals), cast(selected * scale, x.dtype)
+    r = dropout_mask(key, x.shape, keep_prob=keep_prob, broadcast_dims=broadcast_dims)
+    p = drawn_probability(keep_prob)
+    scale = 1.0 / jnp.where(p > 0.0, p, 1.0).astype(accumulation_dtype(x.dtype))
+    # r * y / P; at P = 1 it is y, because a product by 1 may flush subnormal numbers to zero.
+    return jnp.where(p >= 1.0, x, select_and_scale(r, x, scale))
 
 
 def gaussian_dropout(
@@ -174,12 +151,16 @@ def gaussian_dropout(
     check_key(key)
     check_keep_prob(keep_prob)
     check_floating("x", x, "Use x.astype(jnp.float32).")
-    keep = jnp.asarray(keep_prob).astype(accumulation_dtype(x.dtype))
-    some = keep > 0.0
-    variance = jnp.where(some, 1.0 - keep, 0.0) / jnp.where(some, keep, 1.0)
-    # The root is taken where its slope is finite, so that a traced P = 1 has no NaN gradient.
+    p = jnp.asarray(keep_prob).astype(accumulation_dtype(x.dtype))
+    std = _noise_std(p)
+    r = 1.0 + std * jax.random.normal(key, x.shape, std.dtype)
+    noisy = (x.astype(std.dtype) * r).astype(x.dtype)
+    return jnp.where(p > 0.0, jnp.where(std > 0.0, noisy, x), jnp.zeros((), x.dtype))
+
+
+def _noise_std(p: Float[Array, ""]) -> Float[Array, ""]:
+    """The root of (1 - P)/P, and 0 with a finite slope where P is 0 or 1."""
+    some = p > 0.0
+    variance = jnp.where(some, 1.0 - p, 0.0) / jnp.where(some, p, 1.0)
     noisy = variance > 0.0
-    std = jnp.where(noisy, jnp.sqrt(jnp.where(noisy, variance, 1.0)), 0.0)
-    product = x.astype(std.dtype) * (1.0 + std * jax.random.normal(key, x.shape, std.dtype))
-    untouched = jnp.where(noisy, product.astype(x.dtype), x)
-    return jnp.where(some, untouched, jnp.zeros((), x.dtype))
+    return jnp.where(noisy, jnp.sqrt(jnp.where(noisy, variance, 1.0)), 0.0)

@@ -1,25 +1,24 @@
 """Dropout at inference (slide 8): one network with scaled weights stands for 2^n thinned ones."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._numerics.straight_through import replace_value
+from hondo._types import Leaf, Params
 from hondo.regularization.dropout.masks import check_keep_prob
 from hondo.regularization.penalties.roles import Path, Where, is_weight, weight_mask
 
 
-def scale_weights(params: Any, keep_prob: ArrayLike, *, where: Where = is_weight) -> Any:
+def scale_weights(params: Params, keep_prob: ArrayLike, *, where: Where = is_weight) -> Params:
     r"""Scales the weights by P and leaves biases and norms alone: inference after `dropout`.
 
     $$ W_\text{inference} = P\,W, \qquad b_\text{inference} = b $$
 
     For a linear layer this is the average over all masks, and for a linear layer under softmax
-    the renormalised geometric mean of the outputs, both exactly; for deeper networks it is an
-    approximation, which `monte_carlo` replaces by samples. After `inverted_dropout` nothing is to
+    the renormalized geometric mean of the outputs, both exactly; for deeper networks it is an
+    approximation, which `monte_carlo` replaces by samples. After `inverted_dropout` nothing has to
     be scaled. It needs no key. Products are made in float32 (float64 for float64) and rounded to
     the dtype of each leaf; P = 1 changes no bit.
 
@@ -53,7 +52,7 @@ def scale_weights(params: Any, keep_prob: ArrayLike, *, where: Where = is_weight
     return jax.tree.map(lambda leaf, is_chosen: _scale(leaf, keep_prob, is_chosen), params, chosen)
 
 
-def scale_parameters(params: Any, keep_prob: ArrayLike) -> Any:
+def scale_parameters(params: Params, keep_prob: ArrayLike) -> Params:
     r"""Scales weights and biases by P: the slide's inference as printed, which is inexact.
 
     $$ \theta_\text{inference} = P\,\theta, \qquad \theta = \{W, b\} $$
@@ -85,11 +84,11 @@ def scale_parameters(params: Any, keep_prob: ArrayLike) -> Any:
     return scale_weights(params, keep_prob, where=_is_floating)
 
 
-def _is_floating(path: Path, leaf: Any) -> bool:
+def _is_floating(path: Path, leaf: Leaf) -> bool:
     return bool(jnp.issubdtype(leaf.dtype, jnp.floating))
 
 
-def _scale(leaf: Any, keep_prob: ArrayLike, is_chosen: bool) -> Any:
+def _scale(leaf: Leaf, keep_prob: ArrayLike, is_chosen: bool) -> Leaf:
     if not is_chosen:
         return leaf
     leaf = jnp.asarray(leaf)

@@ -89,7 +89,7 @@ def ambiguity(
     References:
         Slide 2, "Ensambles"; Krogh & Vedelsby 1995, equation 6.
     """
-    predictions, targets = _checked(predictions, targets)
+    predictions, targets = _widened(predictions, targets)
     weights = _shares(weights, predictions)
     mean = jnp.sum(weights * predictions, axis=0)
     ensemble_error = jnp.square(mean - targets)
@@ -168,7 +168,7 @@ def error_covariance(
     References:
         Slide 2, "Ensambles"; Goodfellow et al. 2016, equations 7.50 and 7.51.
     """
-    predictions, targets = _checked(predictions, targets)
+    predictions, targets = _widened(predictions, targets)
     members = predictions.shape[0]
     errors = predictions - targets[None]
     squares = jnp.sum(jnp.square(errors), axis=0)
@@ -181,7 +181,8 @@ def error_covariance(
     )
 
 
-def _checked(predictions: Array, targets: Array) -> tuple[Array, Array]:
+def _widened(predictions: Array, targets: Array) -> tuple[Array, Array]:
+    """Both, whose shapes fit, in the dtype of sums over the predictions."""
     if predictions.ndim == 0 or predictions.shape[1:] != targets.shape:
         expected = f"(members, …) with the shape {targets.shape} of targets"
         raise error("the shape of predictions", predictions.shape, expected)

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +9,11 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from hondo._numerics.checks import check_count, check_key, error
 from hondo._numerics.dtypes import accumulation_dtype
+from hondo._types import Tree
 
 
-def init_ensemble(key: PRNGKeyArray, init: Callable[[Any], Any], *, members: int) -> Any:
-    r"""Initialises K members with keys of their own, stacked along a leading axis.
+def init_ensemble(key: PRNGKeyArray, init: Callable[[PRNGKeyArray], Tree], *, members: int) -> Tree:
+    r"""Initializes K members with keys of their own, stacked along a leading axis.
 
     $$ \theta_j = \mathrm{init}(k_j), \qquad (k_1, \dots, k_K) = \mathrm{split}(k, K) $$
 
@@ -42,7 +42,7 @@ def init_ensemble(key: PRNGKeyArray, init: Callable[[Any], Any], *, members: int
 
     References:
         Slide 2, "Ensambles"; Goodfellow et al. 2016, section 7.11: members that differ by their
-        random initialisation.
+        random initialization.
     """
     check_key(key)
     check_count("members", members)

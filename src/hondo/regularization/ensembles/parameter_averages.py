@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from hondo._numerics.checks import check_range, check_scalar, error
 from hondo._numerics.dtypes import accumulation_dtype
+from hondo._types import Batch, Data, Leaf, Params, Tree
 from hondo.normalization.moments import Moments, merge_moments
 
 
@@ -23,15 +24,15 @@ class ParameterAverageState(NamedTuple):
         weight: the sum of the weights of the updates so far.
     """
 
-    average: Any
+    average: Params
     weight: Float[Array, ""]
 
 
 class ParameterAverage(NamedTuple):
     """An average of parameters: `init(params)` → state, `update(state, params)` → state."""
 
-    init: Callable[[Any], ParameterAverageState]
-    update: Callable[[ParameterAverageState, Any], ParameterAverageState]
+    init: Callable[[Params], ParameterAverageState]
+    update: Callable[[ParameterAverageState, Params], ParameterAverageState]
 
 
 def ema(decay: ArrayLike) -> ParameterAverage:
@@ -99,7 +100,7 @@ def swa() -> ParameterAverage:
     return ema(1.0)
 
 
-def averaged_params(state: ParameterAverageState, params: Any) -> Any:
+def averaged_params(state: ParameterAverageState, params: Params) -> Params:
     """Reads an average in the dtypes of the parameters.
 
     Args:
@@ -120,23 +121,25 @@ def averaged_params(state: ParameterAverageState, params: Any) -> Any:
         Slide 2, "Ensambles"; Izmailov et al. 2018, algorithm 1.
     """
 
-    def read(mean: Array, leaf: Any) -> Array:
-        return mean.astype(jnp.asarray(leaf).dtype) if _averages(mean) else mean
+    def read(mean: Array, leaf: Leaf) -> Array:
+        return mean.astype(jnp.asarray(leaf).dtype) if _is_averaged(mean) else mean
 
     return jax.tree.map(read, state.average, params)
 
 
-def _init(params: Any) -> ParameterAverageState:
+def _init(params: Params) -> ParameterAverageState:
     average = jax.tree.map(_accumulable, params)
     return ParameterAverageState(average, jnp.zeros(()))
 
 
-def _update(decay: ArrayLike, state: ParameterAverageState, params: Any) -> ParameterAverageState:
+def _update(
+    decay: ArrayLike, state: ParameterAverageState, params: Params
+) -> ParameterAverageState:
     weight = 1 + jnp.asarray(decay, state.weight.dtype) * state.weight
 
-    def toward(mean: Array, leaf: Any) -> Array:
+    def toward(mean: Array, leaf: Leaf) -> Array:
         leaf = _accumulable(leaf)
-        if not _averages(leaf):
+        if not _is_averaged(leaf):
             return leaf
         moved = mean + (leaf - mean) / weight.astype(leaf.dtype)
         return jnp.where(weight == 1, leaf, moved)
@@ -144,11 +147,11 @@ def _update(decay: ArrayLike, state: ParameterAverageState, params: Any) -> Para
     return ParameterAverageState(jax.tree.map(toward, state.average, params), weight)
 
 
-def _averages(leaf: Array) -> bool:
+def _is_averaged(leaf: Array) -> bool:
     return jnp.issubdtype(leaf.dtype, jnp.inexact)
 
 
-def _accumulable(leaf: Any) -> Array:
+def _accumulable(leaf: Leaf) -> Array:
     leaf = jnp.array(leaf)
     return (
         leaf.astype(accumulation_dtype(leaf.dtype))
@@ -157,14 +160,16 @@ def _accumulable(leaf: Any) -> Array:
     )
 
 
-def recompute_moments(moments_of: Callable[[Any, Any], Any], params: Any, batches: Any) -> Any:
+def recompute_moments(
+    moments_of: Callable[[Params, Batch], Tree], params: Params, batches: Data
+) -> Tree:
     r"""Recomputes a model's batch statistics, as averaged parameters need them.
 
     $$ M = M_1 \oplus \dots \oplus M_B, \qquad M_b = \mathrm{moments}(\theta, x_b) $$
 
     One pass over the data in batches. The moments of the batches are pooled, not averaged:
     the same elements cut into other batches give the same result, if no other batch norm stands
-    before them. Behind one, the elements themselves are normalised with their own batch.
+    before them. Behind one, the elements themselves are normalized with their own batch.
 
     Args:
         moments_of: `(params, batch)` → a tree of `Moments`, one for each batch norm: a pass of
@@ -193,7 +198,7 @@ def recompute_moments(moments_of: Callable[[Any, Any], Any], params: Any, batche
     if len(counts) != 1 or counts & {(), (0,)}:
         raise error("batches", sorted(counts), "stacked: one common leading axis of batches")
 
-    def merge(pooled: Any, batch: Any) -> tuple[Any, None]:
+    def merge(pooled: Tree, batch: Batch) -> tuple[Tree, None]:
         moments = moments_of(params, batch)
         return jax.tree.map(merge_moments, pooled, moments, is_leaf=_is_moments), None
 
@@ -202,5 +207,5 @@ def recompute_moments(moments_of: Callable[[Any, Any], Any], params: Any, batche
     return jax.lax.scan(merge, empty, batches)[0]
 
 
-def _is_moments(node: Any) -> bool:
+def _is_moments(node: object) -> bool:
     return isinstance(node, Moments)

@@ -1,7 +1,7 @@
-"""Missing labels: zero loss and zero, finite gradients, averages over what is labelled."""
+"""Missing labels: zero loss and zero, finite gradients, averages over what is labeled."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -99,7 +99,7 @@ def masked_mean(values: Float[Array, "*shape"], mask: Bool[Array, "*shape"]) -> 
 
 
 def labelled_mean(
-    loss: Callable[[Any, Any], Array],
+    loss: Callable[[Array, Array], Array],
     predictions: Shaped[Array, "..."],
     targets: Num[Array, "..."],
     *,
@@ -108,9 +108,9 @@ def labelled_mean(
 ) -> Float[Array, ""]:
     r"""Averages a loss over the examples that have a label.
 
-    $$ J_t = \frac{1}{\max(1, n_t)} \sum_{e\ \text{labelled}} \ell(\hat y_e, y_e) $$
+    $$ J_t = \frac{1}{\max(1, n_t)} \sum_{e\ \text{labeled}} \ell(\hat y_e, y_e) $$
 
-    with $n_t$ the number of labelled examples, not the batch size. Predictions for unlabelled
+    with $n_t$ the number of labeled examples, not the batch size. Predictions for unlabeled
     examples get a gradient of exactly 0; without any label $J_t$ = 0.
 
     Args:

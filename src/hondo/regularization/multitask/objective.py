@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax.numpy as jnp
 from jax.core import Tracer
@@ -11,6 +11,10 @@ from jaxtyping import Array, Bool, Float
 
 from hondo._numerics.checks import check_range, check_scalar, error, python_value
 from hondo._numerics.dtypes import accumulation_dtype
+from hondo._types import Inputs, Outputs, Params
+
+# `(params, x)` → output.
+Model: TypeAlias = Callable[[Params, Inputs], Outputs]
 
 
 class MultitaskParams(NamedTuple):
@@ -21,13 +25,13 @@ class MultitaskParams(NamedTuple):
         heads: each task's own parameters, by task.
     """
 
-    trunk: Any
-    heads: dict[str, Any]
+    trunk: Params
+    heads: dict[str, Params]
 
 
 def multitask(
-    trunk: Callable[[Any, Any], Any], heads: Mapping[str, Callable[[Any, Any], Any]]
-) -> Callable[[MultitaskParams, Any], dict[str, Any]]:
+    trunk: Model, heads: Mapping[str, Model]
+) -> Callable[[MultitaskParams, Inputs], dict[str, Outputs]]:
     r"""Composes one trunk and many heads.
 
     $$ \hat y_t = h_t\big(f(x; \theta_s);\, \theta_t\big) $$
@@ -59,10 +63,10 @@ def multitask(
         raise error("heads", heads, "a head for at least one task")
     heads = dict(heads)
 
-    def model(params: MultitaskParams, x: Any) -> dict[str, Any]:
+    def model(params: MultitaskParams, x: Inputs) -> dict[str, Outputs]:
         _check_tasks("params.heads", params.heads, heads)
-        shared = trunk(params.trunk, x)
-        return {task: head(params.heads[task], shared) for task, head in heads.items()}
+        representation = trunk(params.trunk, x)
+        return {task: head(params.heads[task], representation) for task, head in heads.items()}
 
     return model
 
@@ -114,7 +118,7 @@ def _may_count(weight: ArrayLike) -> bool:
 def _weighted(weight: ArrayLike, loss: ArrayLike) -> Array:
     loss = _accumulable(loss)
     weight = jnp.asarray(weight).astype(loss.dtype)
-    # Only what multiplying would spoil is selected away: a finite loss keeps its weight's gradient.
+    # Only 0·∞ and 0·NaN are selected away, so that the weight of a finite loss keeps its gradient.
     removed = (weight == 0) & ~jnp.isfinite(loss)
     return weight * jnp.where(removed, 0, loss)
 
@@ -162,20 +166,29 @@ def uncertainty_weighting(
     unknown = sorted(set(classification) - set(losses))
     if unknown:
         raise error("classification", unknown, f"some of the tasks {sorted(losses)}")
-    terms = []
-    for task in sorted(losses):
-        there = jnp.asarray(labelled[task])
-        # Already here, because the gradient of a product with NaN is NaN, chosen or not.
-        loss = jnp.where(there, _accumulable(losses[task]), 0)
-        s = jnp.asarray(log_variances[task]).astype(loss.dtype)
-        c = 1.0 if task in classification else 0.5
-        # A loss of 0 weighs nothing, however far exp(-s) is beyond the range.
-        exponent = jnp.where(loss == 0, jnp.minimum(-s, _most(s)), -s)
-        terms.append(jnp.where(there, c * jnp.exp(exponent) * loss + s / 2, 0))
-    return _total(terms)
+    factors = {task: 1.0 if task in classification else 0.5 for task in losses}
+    return _total(
+        [
+            _likelihood(losses[task], log_variances[task], labelled[task], factor=factors[task])
+            for task in sorted(losses)
+        ]
+    )
 
 
-def _most(s: Array) -> float:
+def _likelihood(
+    loss: ArrayLike, log_variance: ArrayLike, is_labeled: Bool[ArrayLike, ""], *, factor: float
+) -> Float[Array, ""]:
+    """Gives c·exp(-s)·J + s/2, and 0 without a label."""
+    there = jnp.asarray(is_labeled)
+    # Selected before the product too, because the gradient of a product with NaN is NaN.
+    loss = jnp.where(there, _accumulable(loss), 0)
+    s = jnp.asarray(log_variance).astype(loss.dtype)
+    # For a loss of 0 the exponential is kept in range, so that the product is 0.
+    exponent = jnp.where(loss == 0, jnp.minimum(-s, _largest_exponent(s)), -s)
+    return jnp.where(there, factor * jnp.exp(exponent) * loss + s / 2, 0)
+
+
+def _largest_exponent(s: Array) -> float:
     return float(math.floor(math.log(float(jnp.finfo(s.dtype).max))))
 
 
@@ -191,6 +204,6 @@ def _accumulable(loss: ArrayLike) -> Array:
     return loss.astype(accumulation_dtype(loss.dtype))
 
 
-def _check_tasks(name: str, got: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+def _check_tasks(name: str, got: Mapping[str, object], expected: Mapping[str, object]) -> None:
     if set(got) != set(expected):
         raise error(name, sorted(got), f"for the tasks {sorted(expected)}")

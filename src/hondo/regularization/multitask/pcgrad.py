@@ -1,7 +1,6 @@
 """Gradient surgery: what one task's gradient takes from another's is projected away."""
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +9,10 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from hondo._numerics.checks import check_key, error
 from hondo._numerics.dtypes import accumulation_dtype
+from hondo._types import Updates
 
 
-def pcgrad(key: PRNGKeyArray, gradients: Any) -> Any:
+def pcgrad(key: PRNGKeyArray, gradients: Updates) -> Updates:
     r"""Sums the tasks' gradients after projecting conflicts away (PCGrad).
 
     $$ g_i^{PC} \leftarrow g_i^{PC} -
@@ -49,57 +49,56 @@ def pcgrad(key: PRNGKeyArray, gradients: Any) -> Any:
         Slide 5, "Aprendizaje multitarea"; Yu et al. 2020, algorithm 1.
     """
     check_key(key)
-    tasks = _tasks(gradients)
+    tasks = _count_tasks(gradients)
     leaves, structure = jax.tree.flatten(gradients)
     dtype = max(
         (accumulation_dtype(leaf.dtype) for leaf in leaves), key=lambda dtype: dtype.itemsize
     )
-    flat = [leaf.reshape(tasks, -1).astype(dtype) for leaf in leaves]
-    scales = _scales(flat)
-    units = [rows / scales[:, None] for rows in flat]
-    gram = sum((_matmul(unit, unit.T) for unit in units), jnp.zeros((tasks, tasks), dtype))
+    rows = [leaf.reshape(tasks, -1).astype(dtype) for leaf in leaves]
+    scales = _powers_of_two(rows)
+    scaled = [g / scales[:, None] for g in rows]
+    gram = sum((_matmul(g, g.T) for g in scaled), jnp.zeros((tasks, tasks), dtype))
     orders = jnp.argsort(jax.random.bits(key, (tasks, tasks)), axis=1)
-    projected = jax.vmap(_surgery, in_axes=(None, 0, 0))(gram, orders, jnp.arange(tasks))
-    weights = jnp.sum(scales[:, None] * projected, axis=0)
-    sums = [_matmul(weights, unit) for unit in units]
+    coefficients = jax.vmap(_project, in_axes=(None, 0, 0))(gram, orders, jnp.arange(tasks))
+    weights = jnp.sum(scales[:, None] * coefficients, axis=0)
     return structure.unflatten(
-        total.reshape(leaf.shape[1:]).astype(leaf.dtype)
-        for total, leaf in zip(sums, leaves, strict=True)
+        _matmul(weights, g).reshape(leaf.shape[1:]).astype(leaf.dtype)
+        for g, leaf in zip(scaled, leaves, strict=True)
     )
 
 
-# At full precision also where matrix units would round float32 to fewer bits.
+# At full precision, also where matrix units would round float32 to fewer bits.
 _matmul = functools.partial(jnp.matmul, precision=lax.Precision.HIGHEST)
 
 
-def _tasks(gradients: Any) -> int:
+def _count_tasks(gradients: Updates) -> int:
     counts = {leaf.shape[:1] for leaf in jax.tree.leaves(gradients)}
     if len(counts) != 1 or () in counts:
         raise error("gradients", sorted(counts), "stacked: one common leading axis of tasks")
     return counts.pop()[0]
 
 
-def _scales(flat: list[Array]) -> Float[Array, " tasks"]:
+def _powers_of_two(rows: list[Array]) -> Float[Array, " tasks"]:
     """A power of two near each task's largest entry, so that no square over- or underflows."""
-    largest = [jnp.max(jnp.abs(rows), axis=1, initial=0) for rows in flat]
+    largest = [jnp.max(jnp.abs(g), axis=1, initial=0) for g in rows]
     _, exponents = jnp.frexp(functools.reduce(jnp.maximum, largest))
-    # One less at the very top, where its reciprocal would not be a normal number.
+    # One less at the top of the range, where the reciprocal would not be a normal number.
     most = jnp.finfo(largest[0].dtype).maxexp - 2
     return jnp.ldexp(jnp.ones_like(largest[0]), jnp.minimum(exponents - 1, most))
 
 
-def _surgery(
+def _project(
     gram: Float[Array, "tasks tasks"], order: Int[Array, " tasks"], task: Int[Array, ""]
 ) -> Float[Array, " tasks"]:
     """The coefficients of a task's projected gradient in the tasks' gradients."""
 
-    def project(coefficients: Array, other: Array) -> tuple[Array, None]:
+    def project_onto_normal(coefficients: Array, other: Array) -> tuple[Array, None]:
         product = jnp.sum(coefficients * gram[:, other])
         square = gram[other, other]
         conflicts = (product < 0) & (square > 0) & (other != task)
         share = jnp.where(conflicts, product / jnp.where(square > 0, square, 1), 0)
         return coefficients.at[other].add(-share), None
 
-    # With a zero of the gram matrix, so that shard_map knows it to vary where that does.
+    # The zeros of the Gram matrix tell shard_map that this varies where the matrix does.
     own = (jnp.arange(order.size) == task).astype(gram.dtype) + 0 * gram[0]
-    return lax.scan(project, own, order)[0]
+    return lax.scan(project_onto_normal, own, order)[0]

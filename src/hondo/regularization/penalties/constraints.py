@@ -1,19 +1,25 @@
-"""Steps after the optimiser's: exact zeros and bounded norms, as optax transformations."""
+"""Steps after the optimizer's: exact zeros and bounded norms, as optax transformations."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from hondo._numerics.checks import check_range, check_scalar
+from hondo._numerics.checks import check_params, check_range, check_scalar
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._numerics.safe_norm import Axes, project
+from hondo._types import Params, Updates
 from hondo.regularization.penalties.roles import Where, is_weight, weight_mask
 
 Strength = float | Float[Array, ""]
+Schedule: TypeAlias = Callable[[Int[Array, ""]], ArrayLike]
+# What optax keeps from step to step, of one transformation.
+OptimizerState: TypeAlias = Any
 
 
 class ProximalState(NamedTuple):
@@ -25,10 +31,10 @@ class ProximalState(NamedTuple):
 def proximal_l1(
     strength: Strength,
     *,
-    learning_rate: Strength | Callable[[Any], Any],
+    learning_rate: Strength | Schedule,
     where: Where = is_weight,
 ) -> optax.GradientTransformation:
-    r"""Shrinks the weights towards 0 after the optimiser's step, to exactly 0 where they are small.
+    r"""Shrinks the weights towards 0 after the optimizer's step, to exactly 0 where they are small.
 
     $$ W \leftarrow \operatorname{sign}(W')\max\Big(|W'| - \eta\frac{\lambda}{2},\, 0\Big), \qquad
        W' = W + \Delta W $$
@@ -38,7 +44,7 @@ def proximal_l1(
 
     Args:
         strength: λ ≥ 0.
-        learning_rate: η, the optimiser's own, or its schedule.
+        learning_rate: η, the optimizer's own, or its schedule.
         where: which leaves shrink; weights by their names.
 
     Returns:
@@ -65,27 +71,31 @@ def proximal_l1(
     if not callable(learning_rate):
         check_range("learning_rate", learning_rate, 0.0)
 
-    def shrink(w: Array, rate: Any) -> Array:
-        broad = w.astype(accumulation_dtype(w.dtype))
-        threshold = jnp.asarray(rate, broad.dtype) * jnp.asarray(strength, broad.dtype) / 2
-        return (jnp.sign(broad) * jnp.maximum(jnp.abs(broad) - threshold, 0)).astype(w.dtype)
-
-    def init(params: Any) -> ProximalState:
-        _check_choice_of(params, where)
+    def init(params: Params) -> ProximalState:
+        _check_chosen(params, where)
         return ProximalState(jnp.zeros((), jnp.int32))
 
-    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+    def update(
+        updates: Updates, state: OptimizerState, params: Params = None
+    ) -> tuple[Updates, ProximalState]:
         rate = learning_rate(state.step) if callable(learning_rate) else learning_rate
-        moved = _moved(updates, params, where, lambda w: shrink(w, rate))
+        moved = _move(updates, params, where, partial(_shrink, rate=rate, strength=strength))
         return moved, ProximalState(state.step + 1)
 
     return optax.GradientTransformation(init, update)
 
 
+def _shrink(w: Array, *, rate: ArrayLike, strength: Strength) -> Array:
+    """Gives sign(w)·max(|w| - ηλ/2, 0)."""
+    wide = w.astype(accumulation_dtype(w.dtype))
+    threshold = jnp.asarray(rate, wide.dtype) * jnp.asarray(strength, wide.dtype) / 2
+    return (jnp.sign(wide) * jnp.maximum(jnp.abs(wide) - threshold, 0)).astype(w.dtype)
+
+
 def max_norm(
     limit: Strength, *, axis: Axes = None, where: Where = is_weight
 ) -> optax.GradientTransformation:
-    r"""Projects each unit's incoming weights onto a ball after the optimiser's step.
+    r"""Projects each unit's incoming weights onto a ball after the optimizer's step.
 
     $$ w_j \leftarrow w_j \min\Big(1, \frac{c}{\lVert w_j\rVert_2}\Big) $$
 
@@ -118,33 +128,37 @@ def max_norm(
     check_scalar("limit", limit)
     check_range("limit", limit, 0.0)
 
-    def bounded(w: Array) -> Array:
+    def project_units(w: Array) -> Array:
         return project(w, tuple(range(w.ndim - 1)) if axis is None else axis, limit)
 
-    def init(params: Any) -> optax.EmptyState:
-        _check_choice_of(params, where)
+    def init(params: Params) -> optax.EmptyState:
+        _check_chosen(params, where)
         return optax.EmptyState()
 
-    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        return _moved(updates, params, where, bounded), state
+    def update(
+        updates: Updates, state: OptimizerState, params: Params = None
+    ) -> tuple[Updates, OptimizerState]:
+        return _move(updates, params, where, project_units), state
 
     return optax.GradientTransformation(init, update)
 
 
-def _check_choice_of(params: Any, where: Where) -> None:
-    # Not of a tree without leaves, with which optax.tree_map_params asks for the state's form.
+def _check_chosen(params: Params, where: Where) -> None:
+    # optax.tree_map_params gives a tree without leaves, to learn the state's structure.
     if jax.tree.leaves(params):
         weight_mask(params, where)
 
 
-def _moved(updates: Any, params: Any, where: Where, move: Callable[[Array], Array]) -> Any:
-    """The updates after which the chosen parameters are where `move` takes them."""
-    if params is None:
-        raise ValueError("params must be given to update, got None. Call update(g, state, params).")
+def _move(
+    updates: Updates, params: Params, where: Where, constrain: Callable[[Array], Array]
+) -> Updates:
+    """The updates after which the chosen parameters are `constrain(params + updates)`."""
+    check_params(params)
 
     def one(is_chosen: bool, update: Array, param: Array) -> Array:
-        target = move(param + update) if is_chosen else param
-        changed = target != param + update
-        return jnp.where(changed, target - param, update) if is_chosen else update
+        if not is_chosen:
+            return update
+        target = constrain(param + update)
+        return jnp.where(target != param + update, target - param, update)
 
     return jax.tree.map(one, weight_mask(params, where), updates, params)

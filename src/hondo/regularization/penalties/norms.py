@@ -1,21 +1,25 @@
 """Norm penalties (slide 3), with λ/2 before both norms as the slide has them."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax.numpy as jnp
 from jax.core import Tracer
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from hondo._numerics.checks import check_range, check_scalar, python_value
 from hondo._numerics.dtypes import accumulation_dtype
+from hondo._types import Leaf, Params
 from hondo.regularization.penalties.roles import Where, chosen, is_weight
 
 Strength = float | Float[Array, ""]
-Penalty = Callable[[Any], Any]
+Penalty: TypeAlias = Callable[[Params], ArrayLike]
+# `loss(params, *further)` → a scalar, or a tuple that begins with one.
+Loss: TypeAlias = Callable[..., Any]
 
 
-def l1_penalty(params: Any, strength: Strength, *, where: Where = is_weight) -> Float[Array, ""]:
+def l1_penalty(params: Params, strength: Strength, *, where: Where = is_weight) -> Float[Array, ""]:
     r"""Computes $\frac{\lambda}{2}\lVert W\rVert_1$ over the weights.
 
     Its subgradient is $\frac{\lambda}{2}\operatorname{sign}(W)$, 0 where W = 0. Descent along it
@@ -24,7 +28,7 @@ def l1_penalty(params: Any, strength: Strength, *, where: Where = is_weight) -> 
     Args:
         params: any tree of parameters.
         strength: λ ≥ 0; may be traced.
-        where: `where(path, leaf)` → whether the leaf is penalised; weights by their names.
+        where: `where(path, leaf)` → whether the leaf is penalized; weights by their names.
 
     Returns:
         A scalar, in float32 or wider.
@@ -42,10 +46,10 @@ def l1_penalty(params: Any, strength: Strength, *, where: Where = is_weight) -> 
         Slide 3, first equation; Goodfellow et al. 2016, equation 7.18.
     """
     # Not jnp.abs, whose derivative at 0 is 1.
-    return _penalty(params, strength, where, lambda w: w * jnp.sign(w))
+    return _penalty(params, strength, where=where, size=lambda w: w * jnp.sign(w))
 
 
-def l2_penalty(params: Any, strength: Strength, *, where: Where = is_weight) -> Float[Array, ""]:
+def l2_penalty(params: Params, strength: Strength, *, where: Where = is_weight) -> Float[Array, ""]:
     r"""Computes $\frac{\lambda}{2}\lVert W\rVert_2^2$ over the weights.
 
     Its gradient is $\lambda W$.
@@ -53,7 +57,7 @@ def l2_penalty(params: Any, strength: Strength, *, where: Where = is_weight) -> 
     Args:
         params: any tree of parameters.
         strength: λ ≥ 0; may be traced.
-        where: `where(path, leaf)` → whether the leaf is penalised; weights by their names.
+        where: `where(path, leaf)` → whether the leaf is penalized; weights by their names.
 
     Returns:
         A scalar, in float32 or wider.
@@ -70,11 +74,11 @@ def l2_penalty(params: Any, strength: Strength, *, where: Where = is_weight) -> 
     References:
         Slide 3, second equation; Goodfellow et al. 2016, equation 7.2.
     """
-    return _penalty(params, strength, where, jnp.square)
+    return _penalty(params, strength, where=where, size=jnp.square)
 
 
 def elastic_net_penalty(
-    params: Any, l1_strength: Strength, l2_strength: Strength, *, where: Where = is_weight
+    params: Params, l1_strength: Strength, l2_strength: Strength, *, where: Where = is_weight
 ) -> Float[Array, ""]:
     r"""Computes $\frac{\lambda_1}{2}\lVert W\rVert_1 + \frac{\lambda_2}{2}\lVert W\rVert_2^2$.
 
@@ -82,7 +86,7 @@ def elastic_net_penalty(
         params: any tree of parameters.
         l1_strength: λ₁ ≥ 0.
         l2_strength: λ₂ ≥ 0.
-        where: `where(path, leaf)` → whether the leaf is penalised; weights by their names.
+        where: `where(path, leaf)` → whether the leaf is penalized; weights by their names.
 
     Returns:
         A scalar, in float32 or wider.
@@ -102,21 +106,24 @@ def elastic_net_penalty(
     return first + l2_penalty(params, l2_strength, where=where)
 
 
-def _penalty(params: Any, strength: Strength, where: Where, of: Callable[[Any], Any]) -> Array:
+def _penalty(
+    params: Params, strength: Strength, *, where: Where, size: Callable[[Array], Array]
+) -> Array:
+    """λ/2 · Σ size(w) over the weights; a λ of 0 that is not traced reads none of them."""
     check_scalar("strength", strength)
     check_range("strength", strength, 0.0, repair="λ = 0 is no penalty.")
     leaves, strength = chosen(params, where), python_value(strength)
     if not isinstance(strength, Tracer) and strength == 0:
-        return jnp.zeros((), _wide(leaves[0]))
-    total = sum(jnp.sum(of(leaf.astype(_wide(leaf)))) for leaf in leaves)
+        return jnp.zeros((), accumulation_dtype(leaves[0].dtype))
+    total = sum(jnp.sum(size(_widened(leaf))) for leaf in leaves)
     return jnp.asarray(strength / 2) * total
 
 
-def _wide(leaf: Any) -> Any:
-    return accumulation_dtype(leaf.dtype)
+def _widened(leaf: Leaf) -> Array:
+    return leaf.astype(accumulation_dtype(leaf.dtype))
 
 
-def penalized(loss: Callable[..., Any], penalty: Penalty) -> Callable[..., Any]:
+def penalized(loss: Loss, penalty: Penalty) -> Loss:
     r"""Makes $\tilde E(\theta) = E(\theta) + \Omega(\theta)$ of a loss and a penalty.
 
     Args:
@@ -143,16 +150,16 @@ def penalized(loss: Callable[..., Any], penalty: Penalty) -> Callable[..., Any]:
 
 
 class _Penalized(NamedTuple):
-    loss: Callable[..., Any]
+    loss: Loss
     penalty: Penalty
 
-    def __call__(self, params: Any, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, params: Params, *args: Any, **kwargs: Any) -> Any:
         value = self.loss(params, *args, **kwargs)
         if isinstance(value, tuple):
             return (_add(value[0], self.penalty(params)), *value[1:])
         return _add(value, self.penalty(params))
 
 
-def _add(value: Any, penalty: Any) -> Any:
+def _add(value: ArrayLike, penalty: ArrayLike) -> Array:
     value = jnp.asarray(value)
     return value + jnp.asarray(penalty).astype(value.dtype)

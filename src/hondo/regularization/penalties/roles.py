@@ -1,18 +1,21 @@
 """Which parameters are weights, by their role: kernels and embeddings, not biases, not scales."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeAlias
 
 import jax
+from jax.tree_util import KeyPath
 
-Path = tuple[str, ...]
-Where = Callable[[Path, Any], bool]
+from hondo._types import Leaf, Params, Tree
+
+Path: TypeAlias = tuple[str, ...]
+Where: TypeAlias = Callable[[Path, Leaf], bool]
 
 _WEIGHTS = {"kernel", "embedding", "w", "weight", "weights"}
 _CONTAINERS = {"value", "raw_value"}
 
 
-def is_weight(path: Path, leaf: Any) -> bool:
+def is_weight(path: Path, leaf: Leaf) -> bool:
     """Tells whether a parameter is a weight by its name, so that stacking changes nothing.
 
     A weight's last name is kernel, embedding, w, weight or weights. A `weight` of what is called a
@@ -31,7 +34,7 @@ def is_weight(path: Path, leaf: Any) -> bool:
         (True, False)
 
     References:
-        Slide 3; Goodfellow et al. 2016, section 7.1: biases are left unpenalised.
+        Slide 3; Goodfellow et al. 2016, section 7.1: biases are left unpenalized.
     """
     names = [name.lower() for name in path if name.lower() not in _CONTAINERS]
     if not names or names[-1] not in _WEIGHTS:
@@ -45,7 +48,7 @@ def _is_norm(names: list[str]) -> bool:
     return bool(stems) and stems[-1].endswith(("norm", "norms"))
 
 
-def weight_mask(params: Any, where: Where = is_weight) -> Any:
+def weight_mask(params: Params, where: Where = is_weight) -> Tree:
     """Marks the chosen parameters, in the form that `optax.masked` takes.
 
     Args:
@@ -77,19 +80,19 @@ def weight_mask(params: Any, where: Where = is_weight) -> Any:
     return mask
 
 
-def names(path: Any) -> Path:
+def names(path: KeyPath) -> Path:
     """The names along a path of keys: dict keys, attributes, positions."""
     return tuple(str(_name(entry)) for entry in path)
 
 
-def _name(entry: Any) -> Any:
+def _name(entry: object) -> object:
     for attribute in ("key", "name", "idx"):
         if hasattr(entry, attribute):
             return getattr(entry, attribute)
     return entry
 
 
-def chosen(params: Any, where: Where) -> list[Any]:
+def chosen(params: Params, where: Where) -> list[Leaf]:
     """The chosen leaves, in the tree's order."""
     mask = jax.tree.leaves(weight_mask(params, where))
     return [
