@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -14,7 +15,18 @@ from jax.typing import DTypeLike
 
 import hondo
 from benchmarks.measure import Row, Rows, Settings, bound, race, ratio
-from hondo._fast import bfloat16, convolution, fusion, hashed_bits, pivoted_sums, threefry
+from hondo._fast import (
+    bernoulli_threshold,
+    bfloat16,
+    convolution,
+    fusion,
+    hashed_bits,
+    masked_scaling,
+    pivoted_sums,
+    threefry,
+    tree_norm_one_pass,
+    uniform_draws,
+)
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._numerics.over import Over
 
@@ -165,7 +177,34 @@ def _derived(wrap: Function) -> Function:
     return derive
 
 
+def _compare_with_threshold(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    threshold = jnp.uint32(int(float(jnp.float32(KEEP_PROB)) * 2**32))
+    return hashed_bits.hash_bits_for_threshold(key, shape) < threshold
+
+
+def _masked(function: Function) -> Function:
+    def masked(x: jax.Array) -> jax.Array:
+        mask = bernoulli_threshold.hashed_bernoulli(jax.random.key(3), x.shape, KEEP_PROB)
+        return function(mask, x, jnp.asarray(1.25, accumulation_dtype(x.dtype)))
+
+    return masked
+
+
+def _select_of_product(mask: jax.Array, x: jax.Array, scale: jax.Array) -> jax.Array:
+    return jnp.where(mask, x.astype(scale.dtype) * scale, 0).astype(x.dtype)
+
+
+def _norm(x: jax.Array) -> jax.Array:
+    return tree_norm_one_pass.measure_in_one_pass({"a": x, "b": x[:1]}).norm.value
+
+
+def _plain_norm(x: jax.Array) -> jax.Array:
+    x = x.astype(accumulation_dtype(x.dtype))
+    return jnp.sqrt(jnp.sum(jnp.square(x)) + jnp.sum(jnp.square(x[:1])))
+
+
 SINGLE = (jnp.float32,)
+KEEP_PROB = 0.3
 PAIRS = [
     Pair(
         name="pivoted_sums: batch norm",
@@ -251,6 +290,54 @@ PAIRS = [
         large=((8192, 1024),),
         roundings=0,
         dtypes=SINGLE,
+        gradient=False,
+    ),
+    Pair(
+        name="bernoulli_threshold: JAX's masks",
+        fast=_bits(partial(bernoulli_threshold.fused_bernoulli, keep_prob=jnp.float32(KEEP_PROB))),
+        plain=_bits(lambda key, shape: jax.random.bernoulli(key, KEEP_PROB, shape)),
+        shapes=((33, 7),),
+        large=((8192, 1024),),
+        roundings=0,
+        dtypes=SINGLE,
+        gradient=False,
+    ),
+    Pair(
+        name="bernoulli_threshold: hashed masks",
+        fast=_bits(partial(bernoulli_threshold.hashed_bernoulli, keep_prob=KEEP_PROB)),
+        plain=_bits(_compare_with_threshold),
+        shapes=((33, 9),),
+        large=((8192, 1024),),
+        roundings=0,
+        dtypes=SINGLE,
+        gradient=False,
+    ),
+    Pair(
+        name="masked_scaling: dropout",
+        fast=_masked(masked_scaling.select_and_scale),
+        plain=_masked(_select_of_product),
+        shapes=((33, 9),),
+        large=((8192, 1024),),
+        roundings=0,
+        dtypes=(jnp.float32, jnp.bfloat16, jnp.float16),
+    ),
+    Pair(
+        name="uniform_draws: U[-1, 1)",
+        fast=lambda x: uniform_draws.fused_uniform(jax.random.key(3), x.shape, x.dtype),
+        plain=lambda x: jax.random.uniform(jax.random.key(3), x.shape, x.dtype, -1.0, 1.0),
+        shapes=((33, 9),),
+        large=((8192, 1024),),
+        roundings=0,
+        dtypes=(jnp.float32, jnp.float64),
+        gradient=False,
+    ),
+    Pair(
+        name="tree_norm_one_pass: norm of a gradient",
+        fast=_norm,
+        plain=_plain_norm,
+        shapes=((33, 9),),
+        large=((8192, 1024),),
+        roundings=34 * 9 + 4,
         gradient=False,
     ),
     Pair(

@@ -13,8 +13,8 @@ What differs:
 4. `hash_bits_for_threshold` leaves out the last shift, which mixes the 18 low bits only.
 
 The words pass what the tests of masks ask of them, and dieharder (docs/design/dropout-masks.md).
-Measured by `python -m benchmarks fast` on 2 cores: `random_bits` of 8192×1024 takes .08 of the plain
-form's time.
+Measured by `python -m benchmarks fast` on 2 cores: `random_bits` of 8192×1024 takes .08 of the
+plain form's time.
 """
 
 import math
