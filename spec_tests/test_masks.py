@@ -22,7 +22,8 @@ from jax.extend.core import jaxprs_in_params
 from scipy import stats
 
 import hondo
-from hondo._fast.hashed_bits import hash_bits, hash_bits_for_threshold, hash_of_index, random_bits
+from hondo._fast.hashed_bits import hash_bits, hash_bits_for_threshold, hash_of_index
+from hondo._fast.threefry import random_bits
 from hondo.regularization.dropout import masks
 
 KEY = jax.random.key(2014)

@@ -8,24 +8,10 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 
-from hondo._fast.threefry import linear_index, with_fused_threefry
+from hondo._fast.threefry import linear_index, split_key
 
 # Lengths of rows whose elements are hashed under words of the row.
 _SHORTEST_ROW, _LONGEST_ROW = 8, 2**16
-
-
-@partial(jax.jit, static_argnames="shape")
-def random_bits(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "..."]:
-    """The words of `jax.random.bits(key, shape)`, bit for bit.
-
-    Example:
-        >>> key = jax.random.key(0)
-        >>> bool((random_bits(key, (9,)) == jax.random.bits(key, (9,))).all())
-        True
-    """
-    typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    key = key if typed else jax.random.wrap_key_data(key)
-    return jax.random.bits(with_fused_threefry(key), shape, jnp.uint32)
 
 
 def unit_interval(words: UInt32[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -92,7 +78,7 @@ def hash_of_index(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, ".
         >>> hash_of_index(jax.random.key(0), (2, 3)).shape
         (2, 3)
     """
-    seed = jax.random.key_data(jax.random.split(with_fused_threefry(key))).ravel()
+    seed = jax.random.key_data(split_key(key)).ravel()
     low, high = _counters(shape)
     block = jnp.uint32(0) if high is None else _mix(high)
     first = _xorshift_multiply(low ^ seed[0], 17, 0xED5AD4BB) + (seed[1] ^ block)

@@ -11,7 +11,8 @@ from jax import lax
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array
 
-from hondo._fast.hashed_bits import random_bits, unit_interval
+from hondo._fast.hashed_bits import unit_interval
+from hondo._fast.threefry import random_bits
 from hondo._numerics.checks import error
 from hondo._numerics.dtypes import accumulation_dtype
 

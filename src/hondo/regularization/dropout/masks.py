@@ -15,7 +15,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt32
 
 from hondo._fast.bfloat16 import cast
-from hondo._fast.hashed_bits import hash_bits_for_threshold, random_bits, unit_interval
+from hondo._fast.hashed_bits import hash_bits_for_threshold, unit_interval
+from hondo._fast.threefry import random_bits
 from hondo._numerics.checks import check_key, check_probability, check_scalar, error
 
 # The numbers of values of a uint32, and the largest float32 below 1.
