@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 from jax.typing import DTypeLike
@@ -27,6 +28,7 @@ from hondo._fast import (
     tree_norm_one_pass,
     uniform_draws,
 )
+from hondo._numerics import tree_norm
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._numerics.over import Over
 
@@ -168,17 +170,16 @@ def _bits(draw: Function) -> Function:
     return lambda x: draw(jax.random.key(3), x.shape)
 
 
-def _derived(wrap: Function) -> Function:
+def _derived(split: Function, fold_in: Function, permute: Function) -> Function:
     def derive(x: jax.Array) -> optax.Params:
-        keys = jax.random.split(wrap(jax.random.key(3)), 4)
-        folded = jax.random.fold_in(keys[1], 7)
-        return jax.random.key_data(keys), jax.random.bits(folded, x.shape, jnp.uint32)
+        keys = split(jax.random.key(3), (4,))
+        return jax.random.key_data(keys), permute(fold_in(keys[1], 7), x.size)
 
     return derive
 
 
 def _compare_with_threshold(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    threshold = jnp.uint32(int(float(jnp.float32(KEEP_PROB)) * 2**32))
+    threshold = jnp.uint32(int(np.float32(KEEP_PROB) * 2.0**32))
     return hashed_bits.hash_bits_for_threshold(key, shape) < threshold
 
 
@@ -194,13 +195,8 @@ def _select_of_product(mask: jax.Array, x: jax.Array, scale: jax.Array) -> jax.A
     return jnp.where(mask, x.astype(scale.dtype) * scale, 0).astype(x.dtype)
 
 
-def _norm(x: jax.Array) -> jax.Array:
-    return tree_norm_one_pass.measure_in_one_pass({"a": x, "b": x[:1]}).norm.value
-
-
-def _plain_norm(x: jax.Array) -> jax.Array:
-    x = x.astype(accumulation_dtype(x.dtype))
-    return jnp.sqrt(jnp.sum(jnp.square(x)) + jnp.sum(jnp.square(x[:1])))
+def _norm(measure: Function) -> Function:
+    return lambda x: measure({"a": x, "b": x[:1]}).norm.value
 
 
 SINGLE = (jnp.float32,)
@@ -283,8 +279,8 @@ PAIRS = [
         dtypes=(jnp.float32, jnp.float64),
     ),
     Pair(
-        name="hashed_bits: Threefry's bits",
-        fast=_bits(hashed_bits.random_bits),
+        name="threefry: bits",
+        fast=_bits(threefry.random_bits),
         plain=_bits(lambda key, shape: jax.random.bits(key, shape, jnp.uint32)),
         shapes=((33, 7),),
         large=((8192, 1024),),
@@ -293,9 +289,19 @@ PAIRS = [
         gradient=False,
     ),
     Pair(
+        name="hashed_bits: high bits without the last shift",
+        fast=_bits(lambda key, shape: hashed_bits.hash_bits_for_threshold(key, shape) >> 18),
+        plain=_bits(lambda key, shape: hashed_bits.hash_bits(key, shape) >> 18),
+        shapes=((33, 9),),
+        large=((8192, 1024),),
+        roundings=0,
+        dtypes=SINGLE,
+        gradient=False,
+    ),
+    Pair(
         name="bernoulli_threshold: JAX's masks",
         fast=_bits(partial(bernoulli_threshold.fused_bernoulli, keep_prob=jnp.float32(KEEP_PROB))),
-        plain=_bits(lambda key, shape: jax.random.bernoulli(key, KEEP_PROB, shape)),
+        plain=_bits(lambda key, shape: jax.random.bernoulli(key, jnp.float32(KEEP_PROB), shape)),
         shapes=((33, 7),),
         large=((8192, 1024),),
         roundings=0,
@@ -333,17 +339,17 @@ PAIRS = [
     ),
     Pair(
         name="tree_norm_one_pass: norm of a gradient",
-        fast=_norm,
-        plain=_plain_norm,
+        fast=_norm(tree_norm_one_pass.measure_in_one_pass),
+        plain=_norm(tree_norm.measure),
         shapes=((33, 9),),
         large=((8192, 1024),),
         roundings=34 * 9 + 4,
         gradient=False,
     ),
     Pair(
-        name="threefry: split, fold_in and bits",
-        fast=_derived(threefry.with_fused_threefry),
-        plain=_derived(lambda key: key),
+        name="threefry: split, fold_in and permutation",
+        fast=_derived(threefry.split_key, threefry.fold_in, threefry.permutation),
+        plain=_derived(jax.random.split, jax.random.fold_in, jax.random.permutation),
         shapes=((33, 7),),
         large=((64, 64),),
         roundings=0,

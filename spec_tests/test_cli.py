@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sklearn import datasets
 
-from hondo.cli.predict import _read
+from hondo.cli.predict import _read_inputs
 from hondo.data import FASHION_MNIST, load
 
 MAIN = "from hondo.cli import main; main()"
@@ -152,7 +152,7 @@ def test_predict_refuses_what_is_no_run(tmp_path) -> None:
 def test_images_go_in_as_pixels(tmp_path) -> None:
     digits = load("digits")
     np.save(tmp_path / "raw.npy", digits.test_inputs[..., 0] * 16)
-    np.testing.assert_array_equal(_read(tmp_path / "raw.npy", digits), digits.test_inputs)
+    np.testing.assert_array_equal(_read_inputs(tmp_path / "raw.npy", digits), digits.test_inputs)
 
 
 def test_inputs_to_predict_are_checked(tmp_path) -> None:
@@ -166,7 +166,7 @@ def test_inputs_to_predict_are_checked(tmp_path) -> None:
         ("none.npy", "n at least 1"),
     ):
         with pytest.raises(ValueError, match=words):
-            _read(tmp_path / name, digits)
+            _read_inputs(tmp_path / name, digits)
 
 
 def test_a_run_that_diverges_writes_valid_json(tmp_path) -> None:
@@ -210,14 +210,14 @@ def test_idx_files_are_checked(tmp_path) -> None:
 
 
 def test_data_is_checked() -> None:
-    from hondo.data import load, validated
+    from hondo.data import load, validate
 
     digits = load("digits")
     bad = digits.inputs.copy()
     bad[3, 0, 0, 0] = np.nan
     with pytest.raises(ValueError, match=r"inputs must be finite.*\(3, 0, 0, 0\)"):
-        validated(digits._replace(inputs=bad))
+        validate(digits._replace(inputs=bad))
     labels = digits.targets.copy()
     labels[7] = 10
     with pytest.raises(ValueError, match="classes 0 to 9, got 10 at 7"):
-        validated(digits._replace(targets=labels))
+        validate(digits._replace(targets=labels))

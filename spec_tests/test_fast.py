@@ -47,5 +47,5 @@ def test_every_file_behind_the_door_is_tried_and_says_what_differs() -> None:
     assert set(files) == {pair.name.partition(":")[0] for pair in PAIRS}
     for name, text in files.items():
         header = text.split('"""')[1]
-        for needed in ("plain form", "What differs:", "1. ", "python -m benchmarks"):
+        for needed in ("plain form", "What differs", "1. ", "python -m benchmarks"):
             assert needed in header, f"{name}.py must say {needed!r} in its header"

@@ -23,7 +23,8 @@ from scipy import stats
 
 import hondo
 from hondo._fast.bernoulli_threshold import drawn_probability
-from hondo._fast.hashed_bits import hash_bits, hash_bits_for_threshold, hash_of_index, random_bits
+from hondo._fast.hashed_bits import hash_bits, hash_bits_for_threshold, hash_of_index
+from hondo._fast.threefry import random_bits
 
 KEY = jax.random.key(2014)
 RATES = (0.1, 0.2, 0.37, 0.8, 0.9, 0.99)

@@ -20,8 +20,8 @@ import orbax.checkpoint as ocp
 import hondo
 from hondo.data import load, split
 from hondo.linen import DeepMLP
-from hondo.training.progress import _start, _steps
-from hondo.training.loop import Plan
+from hondo.training.plan import Plan
+from hondo.training.progress import _init_state, _run_steps
 
 part, folder = sys.argv[1], Path(sys.argv[2])
 parts = split(load("digits"), 0.2, seed=0)
@@ -49,7 +49,7 @@ def as_data(state):
 
 
 def begin():
-    return _start(plan, train, valid, jax.random.key(0))
+    return _init_state(plan, train, valid, jax.random.key(0))
 
 
 def write(name, state):
@@ -59,12 +59,12 @@ def write(name, state):
 
 with ocp.StandardCheckpointer() as checkpointer:
     if part == "first":
-        write("whole.npz", _steps(plan, begin(), train, valid, 30))
-        checkpointer.save(folder / "state", as_data(_steps(plan, begin(), train, valid, 13)))
+        write("whole.npz", _run_steps(plan, begin(), train, valid, 30))
+        checkpointer.save(folder / "state", as_data(_run_steps(plan, begin(), train, valid, 13)))
     else:
         kept = checkpointer.restore(folder / "state", as_data(begin()))
         kept = kept._replace(key=jax.random.wrap_key_data(kept.key))
-        write("resumed.npz", _steps(plan, kept, train, valid, 17))
+        write("resumed.npz", _run_steps(plan, kept, train, valid, 17))
 """
 
 

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 import hondo
 from hondo.linen import BatchNorm, Dropout
 from hondo.training.sweeping import compaction, programs, running_members
+from hondo.training.sweeping import waves as sweep_waves
 
 KEY = jax.random.key(3)
 BUDGET = 12
@@ -61,7 +62,7 @@ def epochs_of(stops):
 
 
 def compiled() -> int:
-    return programs._compiled.cache_info().misses
+    return programs._compile.cache_info().misses
 
 
 RNG = np.random.default_rng(0)
@@ -157,8 +158,8 @@ STOPS = [9, 1, 2, 1, 3, 2, 10, 1, 4, 2, 1, 5, 3, 1, 2, 7]
 
 def member_epochs(lanes, monkeypatch, stops=STOPS):
     """How many epochs were computed, looking at every epoch."""
-    monkeypatch.setattr(running_members, "_SECONDS_A_CHUNK", 0.0)
-    monkeypatch.setattr(running_members, "pays", lambda *times: True)
+    monkeypatch.setattr(running_members, "_SECONDS_PER_CHUNK", 0.0)
+    monkeypatch.setattr(running_members, "saves_time", lambda *times: True)
     count = itertools.count()
     sweep_clocks(stops, functools.partial(clocks, seen=lambda t: next(count)), lanes=lanes)
     jax.effects_barrier()
@@ -185,7 +186,7 @@ def test_turns_with_stopped_members_are_merged(monkeypatch) -> None:
 @given(st.integers(1, 4), st.integers(1, 9), st.data())
 def test_members_are_dealt_out_evenly(devices, width, drawn) -> None:
     count = drawn.draw(st.integers(1, devices * width))
-    table = compaction.layout(np.arange(count), devices, width)
+    table = compaction.assign_slots(np.arange(count), devices, width)
     assert sorted(table.members[table.live]) == list(range(count))
     each = table.live.sum(axis=1)
     assert max(each) - min(each) <= 1
@@ -195,7 +196,7 @@ def test_members_are_dealt_out_evenly(devices, width, drawn) -> None:
 def test_turns_reach_every_live_slot_and_no_further(drawn, devices, width, lanes) -> None:
     row = st.lists(st.booleans(), min_size=width, max_size=width)
     live = np.array([drawn.draw(row) for _ in range(devices)])
-    turns = compaction.turns(live, lanes)
+    turns = compaction.turns_to_last(live, lanes)
     for device, count in zip(live, turns, strict=True):
         assert not device[count * lanes :].any()
         assert count == 0 or device[(count - 1) * lanes : count * lanes].any()
@@ -210,8 +211,8 @@ def test_turns_reach_every_live_slot_and_no_further(drawn, devices, width, lanes
 
 
 def test_fewer_lanes_only_where_that_pays(monkeypatch) -> None:
-    monkeypatch.setattr(running_members, "_SECONDS_A_CHUNK", 0.0)
-    monkeypatch.setattr(running_members, "pays", lambda *times: False)
+    monkeypatch.setattr(running_members, "_SECONDS_PER_CHUNK", 0.0)
+    monkeypatch.setattr(running_members, "saves_time", lambda *times: False)
     before = compiled()
     sweep_clocks(STOPS, functools.partial(clocks, size=(2,)), lanes=16)
     assert compiled() - before == 2
@@ -245,7 +246,7 @@ def test_a_group_is_compiled_once_and_knows_its_static_values() -> None:
 
 
 def test_when_members_stop_changes_nothing_that_is_compiled(monkeypatch, caplog) -> None:
-    monkeypatch.setattr(running_members, "_SECONDS_A_CHUNK", 0.0)
+    monkeypatch.setattr(running_members, "_SECONDS_PER_CHUNK", 0.0)
     run = functools.partial(sweep_clocks, build=functools.partial(clocks, size=(4,)), lanes=2)
     run([9, 1] * 8)
     with jax.log_compiles():
@@ -262,11 +263,11 @@ def test_what_does_not_fit_runs_in_waves(monkeypatch, lanes) -> None:
     one = int(re.search(r"needs (\d+)", str(refusal.value))[1])
     waves = []
 
-    def sail(course, members, watch):
+    def run_members(plan, members, watch):
         waves.append(len(members))
-        return running_members.sail(course, members, watch)
+        return running_members.run_members(plan, members, watch)
 
-    monkeypatch.setattr(sys.modules["hondo.training.sweeping.sweep"], "sail", sail)
+    monkeypatch.setattr(sweep_waves, "run_members", run_members)
     runs = sweep_clocks(STOPS, build, lanes=lanes, memory_limit=3 * one)
     assert sum(waves) == 16
     assert len(waves) > 2
@@ -302,7 +303,7 @@ import numpy as np
 sys.path.insert(0, sys.argv[1])
 import test_sweep as t
 from hondo.training.sweeping import running_members
-running_members._SECONDS_A_CHUNK = 0.0
+running_members._SECONDS_PER_CHUNK = 0.0
 assert len(jax.devices()) == 8
 build = t.functools.partial(t.clocks, size=(3,))
 for count in (3, 16):
@@ -486,9 +487,9 @@ def test_another_precision_is_another_program() -> None:
 
 
 def test_what_a_compilation_took_is_known_where_it_is_weighed(monkeypatch) -> None:
-    monkeypatch.setattr(running_members, "_SECONDS_A_CHUNK", 0.0)
+    monkeypatch.setattr(running_members, "_SECONDS_PER_CHUNK", 0.0)
     weighed = []
-    monkeypatch.setattr(running_members, "pays", lambda *times: bool(weighed.append(times)))
+    monkeypatch.setattr(running_members, "saves_time", lambda *times: bool(weighed.append(times)))
     sweep_clocks(STOPS, functools.partial(clocks, size=(6,)), lanes=16)
     # Far less than any compilation takes, and far more than finding a program that there is.
     assert weighed

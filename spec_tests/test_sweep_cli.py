@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from test_cli import MAIN, hondo, refused
 
-from hondo.cli.axes import swept
+from hondo.cli.axes import parse_axes
 from hondo.cli.config import TrainConfig
 
 QUICK = ("--max-epochs", "3", "--depth", "4", "--width", "8", "--dataset", "breast-cancer")
@@ -112,7 +112,7 @@ def test_values_are_read_by_the_type_of_their_field() -> None:
         "norm=batch,none",
         "init=he_normal",
     )
-    read = swept((*over, "batch_size=64"), TrainConfig())
+    read = parse_axes((*over, "batch_size=64"), TrainConfig())
     assert read.axes == {
         "keep_prob": [0.5, 1.0],
         "depth": [4, 6],
@@ -128,7 +128,7 @@ def test_values_are_read_by_the_type_of_their_field() -> None:
 
 @pytest.mark.parametrize(("values", "is_static"), [("0,1", True), ("1,2", False)])
 def test_clipping_is_static_where_it_is_switched_off(values, is_static) -> None:
-    assert swept((f"clip={values}",), TrainConfig()).static == (["clip"] if is_static else [])
+    assert parse_axes((f"clip={values}",), TrainConfig()).static == (["clip"] if is_static else [])
 
 
 @pytest.mark.parametrize(
@@ -148,9 +148,9 @@ def test_clipping_is_static_where_it_is_switched_off(values, is_static) -> None:
 )
 def test_bad_axes_are_refused(over, words) -> None:
     with pytest.raises(ValueError, match=words):
-        swept((over,), TrainConfig())
+        parse_axes((over,), TrainConfig())
 
 
 def test_an_axis_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="over must be each name once, got 'l2=1'"):
-        swept(("l2=0", "l2=1"), TrainConfig())
+        parse_axes(("l2=0", "l2=1"), TrainConfig())

@@ -281,13 +281,13 @@ def test_an_nnx_module_stays_as_it_is_given() -> None:
 
 
 def test_progress_sends_arrays_of_numpy_once(monkeypatch) -> None:
-    steps, sent = progress._steps, []
+    steps, sent = progress._run_steps, []
 
     def watched(plan, state, train, valid, count):
         sent.extend(jax.tree.leaves((train, valid)))
         return steps(plan, state, train, valid, count)
 
-    monkeypatch.setattr(progress, "_steps", watched)
+    monkeypatch.setattr(progress, "_run_steps", watched)
     data = jax.tree.map(np.asarray, (TRAIN, VALID))
     hondo.fit_with_progress(*run.args[:2], *data, **run.keywords, key=KEY)
     assert sent
@@ -383,3 +383,94 @@ def test_an_ignored_ctrl_c_stays_ignored() -> None:
         assert not interrupted.is_set()
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+OTHER = jax.random.key(11)
+
+
+def use_key(key) -> jax.Array:
+    """Zero, by operations that accept no keys but JAX's own."""
+    assert jax.random.key_impl(key) == jax.random.key_impl(OTHER)
+    assert key.dtype == OTHER.dtype
+    both = jnp.stack([key, OTHER])
+    either = jnp.where(True, both[0], OTHER)
+    return 0.0 * jax.random.poisson(either, 3.0).astype(jnp.float32)
+
+
+def key_users() -> hondo.Problem:
+    """A parameter that follows the batch, a model state that holds a key."""
+
+    def init(key, batch):
+        return use_key(key), key
+
+    def loss(params, state, batch, key):
+        value = jnp.mean((batch - params) ** 2) + use_key(key) + use_key(state)
+        return value, (jax.random.fold_in(state, 1), {})
+
+    def metrics(params, state, batch):
+        return {"loss": (batch - params) ** 2 + use_key(state)}
+
+    return hondo.Problem(init, loss, metrics)
+
+
+def augment_with_key(key, example, partner):
+    return example + use_key(key)
+
+
+KEY_RUN = {
+    "key": KEY,
+    "batch_size": 4,
+    "max_epochs": 2,
+    "stopper": STOPPER,
+    "augment": augment_with_key,
+}
+
+
+@pytest.mark.parametrize("runner", [hondo.fit, hondo.fit_with_progress])
+def test_keys_that_users_receive_are_those_of_jax(runner) -> None:
+    points = jnp.arange(8.0)
+    result = runner(key_users(), optax.sgd(0.1), points, points, **KEY_RUN)
+    keys = [result.last.key, result.last.model_state, result.best.model_state]
+    assert {key.dtype for key in keys} == {OTHER.dtype}
+    measured = hondo.evaluate(key_users(), *result.last[:2], points)
+    assert set(measured) == {"loss"}
+
+
+def test_keys_of_a_swept_run_are_those_of_jax() -> None:
+    def build(hyper):
+        use_key(hyper["key"])
+        return {
+            "problem": key_users(),
+            "optimizer": optax.sgd(hyper["rate"]),
+            "key": jax.random.fold_in(hyper["key"], 1),
+        }
+
+    points = jnp.arange(8.0)
+    members = hondo.grid(rate=[0.1, 0.2], key=jax.random.split(KEY, 1))
+    shared = {name: value for name, value in KEY_RUN.items() if name != "key"}
+    runs = hondo.sweep(build, members, points, points, **shared)
+    assert {run.last.key.dtype for run in runs.results} == {OTHER.dtype}
+
+
+class LinenKeyUser(linen.Module):
+    @linen.compact
+    def __call__(self, x, *, train):
+        scale = self.param("scale", lambda key: 1.0 + use_key(key))
+        noise = use_key(self.make_rng("dropout")) if train else 0.0
+        return linen.Dense(3)(x * scale + noise)
+
+
+class NnxKeyUser(NnxNet):
+    def __init__(self, rngs):
+        super().__init__(rngs)
+        self.scale = nnx.Param(1.0 + use_key(rngs.params()))
+
+    def __call__(self, x):
+        return super().__call__(x * self.scale + use_key(self.dropout.rngs()))
+
+
+@pytest.mark.parametrize("module", [LinenKeyUser(), NnxKeyUser])
+def test_keys_that_modules_receive_are_those_of_jax(module) -> None:
+    problem = hondo.supervised(module, loss="cross_entropy")
+    result = hondo.fit(problem, *run.args[1:], **{**run.keywords, "max_epochs": 1}, key=KEY)
+    assert int(result.last.epoch) == 1

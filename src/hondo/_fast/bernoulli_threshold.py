@@ -32,7 +32,8 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt32
 
-from hondo._fast.hashed_bits import hash_bits_for_threshold, random_bits, unit_interval
+from hondo._fast.hashed_bits import hash_bits_for_threshold, unit_interval
+from hondo._fast.threefry import random_bits
 
 _UINT32_COUNT = 2.0**32
 _LARGEST_BELOW_ONE = 1.0 - 2.0**-24

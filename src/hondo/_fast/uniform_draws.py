@@ -18,7 +18,8 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from hondo._fast.hashed_bits import random_bits, unit_interval
+from hondo._fast.hashed_bits import unit_interval
+from hondo._fast.threefry import random_bits
 
 
 def fused_uniform(key: Array, shape: tuple[int, ...], dtype: np.dtype) -> Array:

@@ -1,4 +1,4 @@
-"""What a sweep on the command line runs over: `name=value,value` as typed values."""
+"""The axes of a sweep on the command line, `name=value,value`, as typed values."""
 
 import dataclasses
 from functools import partial
@@ -16,11 +16,11 @@ from hondo.training.sweeping.members import Build, FitArguments
 
 _FIXED = ("dataset", "data_dir", "out", "valid_fraction", "split_seed")
 _TRACED = ("l1", "l2", "keep_prob", "input_noise", "label_smoothing", "learning_rate", "seed")
-# A zero takes these out of the network or the optimiser: another program.
+# Zero removes these from the optimizer, which makes another program.
 _TRACED_ABOVE_ZERO = ("clip", "max_norm")
 
 
-class Swept(NamedTuple):
+class SweepAxes(NamedTuple):
     """The axes by name, every member as a configuration, and what `hondo.sweep` takes."""
 
     axes: dict[str, list[Any]]
@@ -29,7 +29,7 @@ class Swept(NamedTuple):
     static: list[str]
 
 
-def swept(over: tuple[str, ...], base: TrainConfig) -> Swept:
+def parse_axes(over: tuple[str, ...], base: TrainConfig) -> SweepAxes:
     """Reads the axes and checks every member's configuration.
 
     Raises:
@@ -41,19 +41,19 @@ def swept(over: tuple[str, ...], base: TrainConfig) -> Swept:
         raise error("over", "nothing", "one or more axes name=value,value", repair)
     axes: dict[str, list[Any]] = {}
     for text in over:
-        name, values = _axis(text)
+        name, values = _parse_axis(text)
         if name in axes:
             raise error("over", text, "each name once")
         axes[name] = values
     grid = hondo.grid(**axes)
     count = len(next(iter(grid.values())))
-    rows = [{name: _python(column[i]) for name, column in grid.items()} for i in range(count)]
-    configs = [build.checked(dataclasses.replace(base, **row)) for row in rows]
+    rows = [{name: _python_scalar(grid[name][i]) for name in grid} for i in range(count)]
+    configs = [build.check_config(dataclasses.replace(base, **row)) for row in rows]
     static = [name for name, values in axes.items() if not _is_traced(name, values)]
-    return Swept(axes, configs, grid, static)
+    return SweepAxes(axes, configs, grid, static)
 
 
-def _python(value: Any) -> Any:
+def _python_scalar(value: object) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -61,7 +61,7 @@ def _is_traced(name: str, values: list[Any]) -> bool:
     return name in _TRACED or (name in _TRACED_ABOVE_ZERO and min(values) > 0)
 
 
-def _axis(text: str) -> tuple[str, list[Any]]:
+def _parse_axis(text: str) -> tuple[str, list[Any]]:
     name, equals, values = text.partition("=")
     name = name.replace("-", "_")
     hints = {k: v for k, v in get_type_hints(TrainConfig).items() if k not in _FIXED}
@@ -71,10 +71,10 @@ def _axis(text: str) -> tuple[str, list[Any]]:
     parts = [part.strip() for part in values.split(",")]
     if not equals or not all(parts):
         raise error("over", text, f"{name}=value,value without an empty value")
-    return name, [_value(name, hints[name], part) for part in parts]
+    return name, [_parse_value(name, hints[name], part) for part in parts]
 
 
-def _value(name: str, hint: Any, text: str) -> Any:
+def _parse_value(name: str, hint: Any, text: str) -> Any:
     if get_origin(hint) is Literal:
         choices: tuple[Any, ...] = get_args(hint)
     else:
@@ -91,12 +91,12 @@ def _value(name: str, hint: Any, text: str) -> Any:
         raise error(name, text, expected) from None
 
 
-def builder(base: TrainConfig, dataset: Dataset, parts: Parts) -> Build:
-    """What `hondo.sweep` calls: one member's values → its arguments of `fit`."""
-    return partial(_build, base, dataset, len(parts.train[0]))
+def member_builder(base: TrainConfig, dataset: Dataset, parts: Parts) -> Build:
+    """The `build` of `hondo.sweep`: one member's values → its arguments of `fit`."""
+    return partial(_build_member, base, dataset, len(parts.train[0]))
 
 
-def _build(
+def _build_member(
     base: TrainConfig, dataset: Dataset, examples: int, hyper: dict[str, Any]
 ) -> FitArguments:
     config = dataclasses.replace(base, **hyper)

@@ -1,4 +1,4 @@
-"""From a configuration to what `fit` takes: each technique in its place, or left out."""
+"""From a configuration to the arguments of `fit`; a technique that is off is left out."""
 
 from functools import partial
 from typing import Any
@@ -9,9 +9,11 @@ import numpy as np
 import optax
 from flax import linen as nn
 from jax.core import Tracer
+from jaxtyping import PRNGKeyArray
 
 import hondo
 from hondo._numerics.checks import check_choice, check_count, check_probability, check_range, error
+from hondo._types import Augment, Example
 from hondo.cli.config import TrainConfig
 from hondo.data import Dataset
 from hondo.linen import BatchNorm, DeepMLP, LayerNorm, PlainMLP, PreActResNet, RMSNorm
@@ -21,7 +23,7 @@ _LOSSES: dict[str, Any] = {
     "binary": "binary_cross_entropy",
     "regression": "squared_error",
 }
-# Depth and width by the model or, but for that, the task: a few hundred rows ask for few weights.
+# Depth and width by the model, else by the task: a few hundred rows need few weights.
 _SIZES = {
     "resnet": (8, 16),
     "classification": (24, 128),
@@ -39,8 +41,12 @@ _INITS = {
 }
 
 
-def checked(config: TrainConfig) -> TrainConfig:
-    """Raises for every value that no data set could make right; returns the configuration."""
+def check_config(config: TrainConfig) -> TrainConfig:
+    """Returns the configuration if its values are right, whatever the data set.
+
+    Raises:
+        ValueError: a value that is wrong for every data set.
+    """
     check_choice("activation", config.activation, tuple(hondo.ACTIVATIONS))
     check_choice("init", config.init, tuple(_INITS))
     check_probability("keep_prob", config.keep_prob)
@@ -66,8 +72,8 @@ def split_seed(config: TrainConfig) -> int:
     return config.seed if config.split_seed is None else config.split_seed
 
 
-def is_on(amount: Any) -> bool:
-    """Whether a technique takes part: not where its amount is 0, but where a sweep traces it."""
+def is_on(amount: float | jax.Array) -> bool:
+    """Whether a technique takes part: its amount is not 0, or is traced by a sweep."""
     return isinstance(amount, Tracer) or bool(amount)
 
 
@@ -110,7 +116,7 @@ def problem(config: TrainConfig, dataset: Dataset) -> hondo.Problem:
 
 
 def optimizer(config: TrainConfig, steps: int) -> optax.GradientTransformation:
-    """Clipping, the optimiser, max-norm; `steps` is the length of the cosine."""
+    """Clipping, the optimizer, max-norm; `steps` is the length of the cosine."""
     rate: Any = config.learning_rate
     if config.schedule == "cosine":
         rate = optax.cosine_decay_schedule(config.learning_rate, max(steps, 1))
@@ -126,8 +132,8 @@ def stopper(config: TrainConfig) -> hondo.EarlyStopping:
     return hondo.early_stopping(config.patience or config.max_epochs, mode="min")
 
 
-def augmentation(config: TrainConfig, dataset: Dataset) -> Any:
-    """The hook of `fit` for noise, smoothing and image augmentation, or None for none of them.
+def augmentation(config: TrainConfig, dataset: Dataset) -> Augment | None:
+    """The `augment` of `fit` for noise, smoothing and image augmentation; None if all are off.
 
     Raises:
         ValueError: label smoothing without classes.
@@ -139,7 +145,7 @@ def augmentation(config: TrainConfig, dataset: Dataset) -> Any:
     if not (images or noise or smoothing):
         return None
 
-    def augment(key: Any, example: Any, partner: Any) -> Any:
+    def augment(key: PRNGKeyArray, example: Example, partner: Example) -> Example:
         inputs, target = example
         crop_key, flip_key, noise_key = jax.random.split(key, 3)
         if images:

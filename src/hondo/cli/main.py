@@ -1,4 +1,4 @@
-"""The entry point: reads the command line, says errors in one line."""
+"""The entry point: reads the command line and reports errors in one line."""
 
 import sys
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def main() -> None:
     """
     config = tyro.cli(Command, prog="hondo")
     try:
-        job = _prepared(config)
+        job = _prepare(config)
     except (ValueError, TypeError, OSError) as reason:
         print(f"hondo: {reason}", file=sys.stderr)
         sys.exit(2)
@@ -34,8 +34,8 @@ def main() -> None:
         sys.exit(_INTERRUPTED)
 
 
-def _prepared(config: TrainConfig | SweepConfig | PredictConfig) -> Callable[[], Any]:
-    """What is left to do once everything that the user gave has been checked."""
+def _prepare(config: TrainConfig | SweepConfig | PredictConfig) -> Callable[[], Any]:
+    """Checks everything that the user gave; returns the work that is left."""
     if isinstance(config, TrainConfig):
         from hondo.cli.train import prepare as prepare_train
 

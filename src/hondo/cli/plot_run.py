@@ -22,8 +22,8 @@ def draw(path: Path, rows: list[dict[str, float]], best_epoch: int, title: str) 
 
 def _draw_metric(axes: Any, rows: list[dict[str, float]], name: str, best_epoch: int) -> None:
     epochs = [row["epoch"] for row in rows]
-    for split, color in (("train", "#9a9a9a"), ("valid", "#1f5fa8")):
-        axes.plot(epochs, [row[f"{split}/{name}"] for row in rows], color=color, label=split)
+    for part, color in (("train", "#9a9a9a"), ("valid", "#1f5fa8")):
+        axes.plot(epochs, [row[f"{part}/{name}"] for row in rows], color=color, label=part)
     if best_epoch >= 0:
         axes.axvline(best_epoch, color="#c44e28", linestyle=":", label="best")
     if name == "loss":

@@ -1,4 +1,4 @@
-"""The regularisation path as a picture: a metric against the swept value."""
+"""The regularization path as a picture: a metric against the swept value."""
 
 from pathlib import Path
 from statistics import median
@@ -22,21 +22,21 @@ def draw(path: Path, rows: list[dict[str, Any]], axes: dict[str, list[Any]], tit
     metrics = [name for name in ("loss", "accuracy") if f"valid/{name}" in rows[0]]
     figure = Figure(figsize=(4.6 * len(metrics), 3.6), layout="constrained")
     FigureCanvasAgg(figure)
-    lines = _lines(rows, others)
+    lines = _group_lines(rows, others)
     for panel, metric in zip(
         figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True
     ):
         for color, (label, members) in zip(_COLORS, lines.items(), strict=False):
             _draw_line(panel, members, swept, list(axes[swept]), f"valid/{metric}", color, label)
-        _dress(panel, swept, list(axes[swept]), f"validation {metric}", bool(others))
+        _format_panel(panel, swept, list(axes[swept]), f"validation {metric}", bool(others))
     figure.suptitle(title)
     figure.savefig(path, dpi=150)
 
 
-def _lines(rows: list[dict[str, Any]], others: list[str]) -> dict[str, list[dict[str, Any]]]:
+def _group_lines(rows: list[dict[str, Any]], others: list[str]) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        label = ", ".join(f"{name} {_text(row[name])}" for name in others)
+        label = ", ".join(f"{name} {_format_value(row[name])}" for name in others)
         found.setdefault(label, []).append(row)
     best = sorted(found, key=lambda label: min(row["best_value"] for row in found[label]))
     return {label: found[label] for label in found if label in best[:_LINES]}
@@ -53,28 +53,29 @@ def _draw_line(
 ) -> None:
     seen = {value: [row[metric] for row in rows if row[swept] == value] for value in values}
     seen = {value: found for value, found in seen.items() if found}
-    places = [_place(value, values) for value in seen]
-    panel.plot(places, [median(found) for found in seen.values()], "o-", color=color, label=label)
+    positions = [_position(value, values) for value in seen]
+    middle = [median(found) for found in seen.values()]
+    panel.plot(positions, middle, "o-", color=color, label=label)
     low, high = [min(found) for found in seen.values()], [max(found) for found in seen.values()]
-    panel.fill_between(places, low, high, color=color, alpha=0.18, linewidth=0)
+    panel.fill_between(positions, low, high, color=color, alpha=0.18, linewidth=0)
 
 
-def _place(value: Any, values: list[Any]) -> Any:
-    return value if _is_number(values) else values.index(value)
+def _position(value: object, values: list[Any]) -> Any:
+    return value if _are_numbers(values) else values.index(value)
 
 
-def _is_number(values: list[Any]) -> bool:
+def _are_numbers(values: list[Any]) -> bool:
     return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
-def _dress(panel: Any, swept: str, values: list[Any], metric: str, legend: bool) -> None:
-    positive = [value for value in values if _is_number(values) and value > 0]
-    if not _is_number(values):
-        panel.set_xticks(range(len(values)), [_text(value) for value in values])
+def _format_panel(panel: Any, swept: str, values: list[Any], metric: str, legend: bool) -> None:
+    positive = [value for value in values if _are_numbers(values) and value > 0]
+    if not _are_numbers(values):
+        panel.set_xticks(range(len(values)), [_format_value(value) for value in values])
     elif positive and min(values) >= 0 and max(positive) >= 30 * min(positive):
         # Linear from zero to the smallest value, so that zero has its place; then by decades.
         panel.set_xscale("symlog", linthresh=min(positive), linscale=0.5)
-        panel.set_xticks(values, [_text(value) for value in values])
+        panel.set_xticks(values, [_format_value(value) for value in values])
         panel.minorticks_off()
     panel.set_xlabel(swept)
     panel.set_ylabel(metric)
@@ -83,5 +84,5 @@ def _dress(panel: Any, swept: str, values: list[Any], metric: str, legend: bool)
         panel.legend(frameon=False, fontsize="small", ncols=2)
 
 
-def _text(value: Any) -> str:
+def _format_value(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -3,21 +3,22 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 
+from hondo._types import Outputs, Tree
 from hondo.cli import build, run_folder
 from hondo.cli.config import PredictConfig
-from hondo.data import Dataset, load, standardised
+from hondo.data import Dataset, load, standardize
 
 _BATCH = 1024
 
 
 def prepare(config: PredictConfig) -> Callable[[], np.ndarray]:
-    """Reads the run, its model and the inputs, and gives what is left to do.
+    """Reads the run, its model and the inputs; returns the work that is left.
 
     Raises:
         ValueError: not a run's folder, inputs of another shape, a file that exists.
@@ -26,14 +27,14 @@ def prepare(config: PredictConfig) -> Callable[[], np.ndarray]:
         raise ValueError(f"out must be a new file, got {config.out}, which exists.")
     trained = run_folder.read_config(config.run)
     dataset = load(trained.dataset, trained.data_dir)
-    inputs = dataset.test_inputs if config.inputs is None else _read(config.inputs, dataset)
+    inputs = dataset.test_inputs if config.inputs is None else _read_inputs(config.inputs, dataset)
     network = build.network(trained, dataset)
-    variables = run_folder.load_model(config.run, _like(network, dataset))
+    variables = run_folder.load_model(config.run, _variable_shapes(network, dataset))
     return partial(run, config, dataset, network, variables, inputs)
 
 
 def run(
-    config: PredictConfig, dataset: Dataset, network: Any, variables: Any, inputs: np.ndarray
+    config: PredictConfig, dataset: Dataset, network: nn.Module, variables: Tree, inputs: np.ndarray
 ) -> np.ndarray:
     """Predicts, prints the score of known targets, writes the CSV file where one is named."""
     predictions = _predict(dataset, network, variables, inputs)
@@ -48,7 +49,7 @@ def run(
     return predictions
 
 
-def _read(path: Path, dataset: Dataset) -> np.ndarray:
+def _read_inputs(path: Path, dataset: Dataset) -> np.ndarray:
     try:
         inputs = np.load(path, allow_pickle=False)
     except (OSError, EOFError, ValueError) as reason:
@@ -64,21 +65,23 @@ def _read(path: Path, dataset: Dataset) -> np.ndarray:
             f"inputs must be finite, of shape (n, {', '.join(map(str, shape))}) with n at least "
             f"1, got shape {inputs.shape}."
         )
-    return standardised(inputs, dataset.input_units)
+    return standardize(inputs, dataset.input_units)
 
 
-def _like(network: Any, dataset: Dataset) -> Any:
+def _variable_shapes(network: nn.Module, dataset: Dataset) -> Tree:
     example = jnp.asarray(dataset.inputs[:1])
     return jax.eval_shape(lambda: network.init(jax.random.key(0), example, train=False))
 
 
-def _predict(dataset: Dataset, network: Any, variables: Any, inputs: np.ndarray) -> np.ndarray:
+def _predict(
+    dataset: Dataset, network: nn.Module, variables: Tree, inputs: np.ndarray
+) -> np.ndarray:
     infer = jax.jit(lambda x: _decide(dataset, network.apply(variables, x, train=False)))
     parts = [infer(inputs[i : i + _BATCH]) for i in range(0, len(inputs), _BATCH)]
     return np.concatenate([np.asarray(part) for part in parts])
 
 
-def _decide(dataset: Dataset, outputs: Any) -> Any:
+def _decide(dataset: Dataset, outputs: Outputs) -> jax.Array:
     if dataset.task == "classification":
         return jnp.argmax(outputs, axis=-1)
     return (outputs[:, 0] > 0).astype(jnp.int32) if dataset.task == "binary" else outputs[:, 0]

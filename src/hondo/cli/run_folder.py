@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from hondo._types import Tree
 from hondo.cli.config import TrainConfig
 
 CONFIG, METRICS, CURVES, MODEL, RESULT = (
@@ -25,7 +26,7 @@ def create(config: TrainConfig) -> Path:
     Raises:
         ValueError: the folder exists already.
     """
-    folder = _new(config)
+    folder = _make_folder(config)
     values = {**dataclasses.asdict(config), "out": folder}
     (folder / CONFIG).write_text(json.dumps(values, indent=2, default=str) + "\n")
     return folder
@@ -37,14 +38,14 @@ def create_sweep(config: TrainConfig, over: tuple[str, ...]) -> Path:
     Raises:
         ValueError: the folder exists already.
     """
-    folder = _new(config)
+    folder = _make_folder(config)
     values = {"over": over, "shared": {**dataclasses.asdict(config), "out": folder}}
     (folder / SWEEP).write_text(json.dumps(values, indent=2, default=str) + "\n")
     return folder
 
 
-def _new(config: TrainConfig) -> Path:
-    folder = config.out or _next(Path("runs"), config.dataset)
+def _make_folder(config: TrainConfig) -> Path:
+    folder = config.out or _next_free(Path("runs"), config.dataset)
     try:
         folder.mkdir(parents=True)
     except FileExistsError:
@@ -55,7 +56,7 @@ def _new(config: TrainConfig) -> Path:
     return folder
 
 
-def _next(parent: Path, dataset: str) -> Path:
+def _next_free(parent: Path, dataset: str) -> Path:
     return next(path for n in count(1) if not (path := parent / f"{dataset}-{n}").exists())
 
 
@@ -78,7 +79,7 @@ def read_config(folder: Path) -> TrainConfig:
 def append_metrics(folder: Path, epoch: int, metrics: dict[str, float]) -> None:
     """Adds one line of JSON."""
     with (folder / METRICS).open("a") as file:
-        file.write(line_of({"epoch": epoch, **metrics}))
+        file.write(json_line({"epoch": epoch, **metrics}))
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
@@ -90,11 +91,11 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     ]
 
 
-def line_of(values: dict[str, Any], indent: int | None = None) -> str:
+def json_line(values: dict[str, Any], indent: int | None = None) -> str:
     r"""Valid JSON, which knows no NaN and no infinity: null stands for both.
 
     Example:
-        >>> line_of({"loss": float("nan"), "epoch": 3})
+        >>> json_line({"loss": float("nan"), "epoch": 3})
         '{"loss": null, "epoch": 3}\n'
     """
     plain = {
@@ -104,7 +105,7 @@ def line_of(values: dict[str, Any], indent: int | None = None) -> str:
     return json.dumps(plain, indent=indent, allow_nan=False) + "\n"
 
 
-def save_model(folder: Path, variables: Any) -> None:
+def save_model(folder: Path, variables: Tree) -> None:
     """Writes the best model with Orbax, all of it or nothing."""
     import orbax.checkpoint as ocp
 
@@ -112,8 +113,8 @@ def save_model(folder: Path, variables: Any) -> None:
         checkpointer.save((folder / MODEL).absolute(), variables)
 
 
-def load_model(folder: Path, like: Any) -> Any:
-    """Reads the best model into the structure of `like`.
+def load_model(folder: Path, shapes: Tree) -> Tree:
+    """Reads the best model into the structure of these shapes.
 
     Raises:
         ValueError: there is no model in the folder.
@@ -124,4 +125,4 @@ def load_model(folder: Path, like: Any) -> Any:
     if not path.is_dir():
         raise ValueError(f"run must hold a finished model, got {folder}, which has none.")
     with ocp.StandardCheckpointer() as checkpointer:
-        return checkpointer.restore(path, like)
+        return checkpointer.restore(path, shapes)

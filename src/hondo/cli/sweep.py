@@ -15,47 +15,47 @@ from rich.table import Table
 
 import hondo
 from hondo.cli import build, plot_sweep, run_folder
-from hondo.cli.axes import Swept, builder, swept
+from hondo.cli.axes import SweepAxes, member_builder, parse_axes
 from hondo.cli.config import SweepConfig, TrainConfig
-from hondo.cli.train import Job, check_batch, summary_table, write
+from hondo.cli.train import TrainJob, check_batch, summary_table, write_results
 from hondo.data import Dataset, Parts, load, split
-from hondo.training.progress import metrics_of
+from hondo.training.progress import epoch_metrics
 
-_SHOWN = 10
+_ROWS_SHOWN = 10
 
 
 class SweepJob(NamedTuple):
     """A checked sweep: all that it needs, and the folder that it will fill."""
 
     config: TrainConfig
-    swept: Swept
+    axes: SweepAxes
     dataset: Dataset
     parts: Parts
     out: Path
 
 
 def prepare(config: SweepConfig) -> Callable[[], Path]:
-    """Checks every member and the data, makes the folder, gives what is left to do.
+    """Checks every member and the data, makes the folder, returns the work that is left.
 
     Raises:
         ValueError: a configuration or data that cannot work; nothing is written then.
     """
     base = config.train
-    members = swept(config.over, base)
-    _use_every_core(len(members.configs))
+    axes = parse_axes(config.over, base)
+    _use_every_core(len(axes.configs))
     dataset = load(base.dataset, base.data_dir)
     parts = split(dataset, base.valid_fraction, build.split_seed(base))
-    for member in members.configs:
+    for member in axes.configs:
         check_batch(member, parts)
         build.augmentation(member, dataset)
-    for network in {_structure(member): member for member in members.configs}.values():
+    for network in {_network_fields(member): member for member in axes.configs}.values():
         problem = build.problem(network, dataset)
         jax.eval_shape(problem.init, jax.random.key(0), build.as_arrays(parts.valid))
     out = run_folder.create_sweep(base, config.over)
-    return partial(run, SweepJob(base, members, dataset, parts, out))
+    return partial(run, SweepJob(base, axes, dataset, parts, out))
 
 
-def _structure(config: TrainConfig) -> tuple[Any, ...]:
+def _network_fields(config: TrainConfig) -> tuple[Any, ...]:
     return config.model, config.depth, config.width, config.activation, config.init, config.norm
 
 
@@ -72,26 +72,26 @@ def _use_every_core(members: int) -> None:
 
 
 def run(job: SweepJob) -> Path:
-    """Trains every member, prints what came of it, fills the folder.
+    """Trains every member, prints the results, fills the folder.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C ended the training; what there was is in the folder.
+        KeyboardInterrupt: Ctrl-C ended the training; the finished runs are in the folder.
     """
     console = Console()
     console.print(_describe(job), markup=False)
     began = time.perf_counter()
     base, parts = job.config, job.parts
     train, valid = build.as_arrays(parts.train), build.as_arrays(parts.valid)
-    members = builder(base, job.dataset, parts)
+    build_member = member_builder(base, job.dataset, parts)
     runs = hondo.sweep(
-        members, job.swept.grid, train, valid, static=job.swept.static, progress=True
+        build_member, job.axes.grid, train, valid, static=job.axes.static, progress=True
     )
     if not runs.members:
         raise KeyboardInterrupt
     seconds = time.perf_counter() - began
     rows = runs.table()
     _write_tables(job, rows)
-    console.print(_leaders(rows, job.swept))
+    console.print(_best_runs(rows, job.axes))
     if any(row["best_epoch"] >= 0 for row in rows):
         best = job.out / run_folder.BEST
         console.print(f"written to {job.out}, its best run to {best}", markup=False)
@@ -99,18 +99,18 @@ def run(job: SweepJob) -> Path:
     else:
         why = "no run has a finite epoch, so none is the best"
         console.print(f"written to {job.out}; {why}", markup=False)
-    if any(row["reason"] == "interrupted" for row in rows) or len(rows) < len(job.swept.configs):
+    if any(row["reason"] == "interrupted" for row in rows) or len(rows) < len(job.axes.configs):
         raise KeyboardInterrupt
     return job.out
 
 
 def _describe(job: SweepJob) -> str:
     devices = jax.local_devices()
-    axes = ", ".join(f"{name} ({len(values)})" for name, values in job.swept.axes.items())
+    axes = ", ".join(f"{name} ({len(values)})" for name, values in job.axes.axes.items())
     return (
         f"{job.dataset.name}: {len(job.parts.train[0])} train, {len(job.parts.valid[0])} "
         f"validation, {len(job.dataset.test_inputs)} test\n"
-        f"{len(job.swept.configs)} runs over {axes}, on {len(devices)} {devices[0].platform} "
+        f"{len(job.axes.configs)} runs over {axes}, on {len(devices)} {devices[0].platform} "
         f"device{'s' if len(devices) > 1 else ''}"
     )
 
@@ -120,11 +120,11 @@ def _write_tables(job: SweepJob, rows: list[dict[str, Any]]) -> None:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-    (job.out / run_folder.ROWS).write_text("".join(map(run_folder.line_of, rows)))
-    seeds = len(job.swept.axes.get("seed", []))
-    band = f": median and range of {seeds} seeds" if seeds > 1 and len(job.swept.axes) > 1 else ""
+    (job.out / run_folder.ROWS).write_text("".join(map(run_folder.json_line, rows)))
+    seeds = len(job.axes.axes.get("seed", []))
+    band = f": median and range of {seeds} seeds" if seeds > 1 and len(job.axes.axes) > 1 else ""
     title = f"{job.dataset.name}, {job.config.model}{band}"
-    plot_sweep.draw(job.out / run_folder.PATH, rows, job.swept.axes, title)
+    plot_sweep.draw(job.out / run_folder.PATH, rows, job.axes.axes, title)
 
 
 def _write_best(
@@ -134,18 +134,19 @@ def _write_best(
     config = dataclasses.replace(job.config, **own)
     out = run_folder.create(config)
     for epoch in range(int(result.last.epoch)):
-        run_folder.append_metrics(out, epoch, metrics_of(result.history, epoch))
-    made = Job(config, job.dataset, job.parts, build.problem(config, job.dataset), out)
-    return {**{name: str(value) for name, value in hyper.items()}, **write(made, result, seconds)}
+        run_folder.append_metrics(out, epoch, epoch_metrics(result.history, epoch))
+    best = TrainJob(config, job.dataset, job.parts, build.problem(config, job.dataset), out)
+    summary = write_results(best, result, seconds)
+    return {**{name: str(value) for name, value in hyper.items()}, **summary}
 
 
-def _leaders(rows: list[dict[str, Any]], swept: Swept) -> Table:
+def _best_runs(rows: list[dict[str, Any]], axes: SweepAxes) -> Table:
     """The best runs, best first."""
     table = Table()
-    names = [*swept.axes, "best_value", "best_epoch", "epochs", "reason"]
+    names = [*axes.axes, "best_value", "best_epoch", "epochs", "reason"]
     for name in names:
         table.add_column(name)
-    for row in sorted(rows, key=lambda row: row["best_value"])[:_SHOWN]:
+    for row in sorted(rows, key=lambda row: row["best_value"])[:_ROWS_SHOWN]:
         values = [row[name] for name in names]
         table.add_row(*(f"{v:.5g}" if isinstance(v, float) else str(v) for v in values))
     return table

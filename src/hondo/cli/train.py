@@ -16,7 +16,7 @@ from hondo.cli.config import TrainConfig
 from hondo.data import Dataset, Parts, load, split
 
 
-class Job(NamedTuple):
+class TrainJob(NamedTuple):
     """A checked run: all that training needs, and the folder that it will fill."""
 
     config: TrainConfig
@@ -27,12 +27,12 @@ class Job(NamedTuple):
 
 
 def prepare(config: TrainConfig) -> Callable[[], Path]:
-    """Checks the configuration and the data, makes the folder, gives what is left to do.
+    """Checks the configuration and the data, makes the folder, returns the work that is left.
 
     Raises:
         ValueError: a configuration or data that cannot work; nothing is written then.
     """
-    build.checked(config)
+    build.check_config(config)
     dataset = load(config.dataset, config.data_dir)
     parts = split(dataset, config.valid_fraction, build.split_seed(config))
     check_batch(config, parts)
@@ -40,11 +40,11 @@ def prepare(config: TrainConfig) -> Callable[[], Path]:
     build.augmentation(config, dataset)
     # What the network itself refuses is refused before anything is written.
     jax.eval_shape(problem.init, jax.random.key(0), build.as_arrays(parts.valid))
-    return partial(run, Job(config, dataset, parts, problem, run_folder.create(config)))
+    return partial(run, TrainJob(config, dataset, parts, problem, run_folder.create(config)))
 
 
-def run(job: Job) -> Path:
-    """Trains as configured, prints what it does and what came of it, fills the folder.
+def run(job: TrainJob) -> Path:
+    """Trains as configured, prints the settings and the results, fills the folder.
 
     Raises:
         KeyboardInterrupt: Ctrl-C ended the training; the best so far is in the folder.
@@ -54,7 +54,7 @@ def run(job: Job) -> Path:
     began = time.perf_counter()
     result = _fit(job)
     seconds = time.perf_counter() - began
-    console.print(summary_table(write(job, result, seconds)))
+    console.print(summary_table(write_results(job, result, seconds)))
     console.print(f"written to {job.out}", markup=False)
     if int(result.reason) == hondo.StopReason.INTERRUPTED:
         raise KeyboardInterrupt
@@ -70,7 +70,7 @@ def check_batch(config: TrainConfig, parts: Parts) -> None:
         )
 
 
-def describe(job: Job) -> str:
+def describe(job: TrainJob) -> str:
     """One line on the data, one on the network, one on the remedies that are on."""
     config, dataset, parts = job.config, job.dataset, job.parts
     network = build.network(config, dataset)
@@ -99,7 +99,7 @@ def describe(job: Job) -> str:
     )
 
 
-def _fit(job: Job) -> hondo.FitResult:
+def _fit(job: TrainJob) -> hondo.FitResult:
     config, parts = job.config, job.parts
     steps = len(parts.train[0]) // config.batch_size * config.max_epochs
     return hondo.fit_with_progress(
@@ -116,8 +116,8 @@ def _fit(job: Job) -> hondo.FitResult:
     )
 
 
-def write(job: Job, result: hondo.FitResult, seconds: float) -> dict[str, Any]:
-    """Fills the folder with the best model, its test score and the curves; gives the summary."""
+def write_results(job: TrainJob, result: hondo.FitResult, seconds: float) -> dict[str, Any]:
+    """Fills the folder with the best model, its test score and the curves; returns the summary."""
     dataset, out = job.dataset, job.out
     best = result.best
     run_folder.save_model(out, {"params": best.params, **best.model_state})
@@ -125,21 +125,21 @@ def write(job: Job, result: hondo.FitResult, seconds: float) -> dict[str, Any]:
     metrics = hondo.evaluate(job.problem, best.params, best.model_state, test)
     summary = {
         **{f"test {name}": float(value) for name, value in metrics.items()},
-        **_explained(dataset, float(metrics["loss"])),
+        **_r_squared(dataset, float(metrics["loss"])),
         "test examples": len(dataset.test_inputs),
         "best epoch": int(best.epoch),
         "epochs": int(result.last.epoch),
         "stopped by": hondo.StopReason(int(result.reason)).name.lower(),
         "seconds": round(seconds, 1),
     }
-    (out / run_folder.RESULT).write_text(run_folder.line_of(summary, indent=2))
+    (out / run_folder.RESULT).write_text(run_folder.json_line(summary, indent=2))
     if int(result.last.epoch):
         title = f"{dataset.name}, {job.config.model}"
         plot_run.draw(out / run_folder.CURVES, run_folder.read_metrics(out), int(best.epoch), title)
     return summary
 
 
-def _explained(dataset: Dataset, loss: float) -> dict[str, float]:
+def _r_squared(dataset: Dataset, loss: float) -> dict[str, float]:
     """R² = 1 − MSE/variance of a regression."""
     if dataset.task != "regression":
         return {}
@@ -169,7 +169,7 @@ def binomial_interval(accuracy: float, count: int, z: float = 1.959964) -> tuple
     References:
         Wilson 1927.
     """
-    centre = accuracy + z * z / (2 * count)
+    center = accuracy + z * z / (2 * count)
     half = z * (accuracy * (1 - accuracy) / count + z * z / (4 * count * count)) ** 0.5
     scale = 1 + z * z / count
-    return (centre - half) / scale, (centre + half) / scale
+    return (center - half) / scale, (center + half) / scale

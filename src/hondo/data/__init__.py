@@ -1,7 +1,7 @@
 """Data sets, checked before anything trains on them."""
 
 from hondo.data.builtin import FASHION_MNIST, load
-from hondo.data.dataset import Dataset, Task, Units, standardised, validated
+from hondo.data.dataset import Dataset, Task, Units, standardize, validate
 from hondo.data.idx import read_idx
 from hondo.data.split import Parts, split
 
@@ -14,6 +14,6 @@ __all__ = [
     "load",
     "read_idx",
     "split",
-    "standardised",
-    "validated",
+    "standardize",
+    "validate",
 ]

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import numpy as np
 
-from hondo.data.dataset import Dataset, Task, Units, standardised, validated
+from hondo.data.dataset import Dataset, Task, Units, standardize, validate
 from hondo.data.idx import read_idx
 
 
 def load(name: str, folder: Path | str | None = None) -> Dataset:
     """Loads a data set by name and checks it.
 
-    "digits", "breast-cancer" and "diabetes" ship inside scikit-learn; a fifth of each, drawn once
-    and for all, is its test part, and the tables are standardised by the rest. "fashion-mnist" is
+    "digits", "breast-cancer" and "diabetes" ship inside scikit-learn; a fifth of each, the same in
+    every process, is its test part, and the tables are standardized by the rest. "fashion-mnist" is
     read from its four IDX files, with its own test part.
 
     Args:
@@ -37,11 +37,11 @@ def load(name: str, folder: Path | str | None = None) -> Dataset:
         The data of the lecture's experiments; Xiao, Rasul and Vollgraf 2017 (Fashion-MNIST).
     """
     if name == "fashion-mnist":
-        return validated(_fashion_mnist(Path(folder or FASHION_MNIST)))
+        return validate(_fashion_mnist(Path(folder or FASHION_MNIST)))
     if name not in _TABLES:
         choices = ", ".join([*_TABLES, "fashion-mnist"])
         raise ValueError(f"dataset must be one of {choices}, got {name!r}.")
-    return validated(_scikit_learn(name))
+    return validate(_scikit_learn(name))
 
 
 _TABLES: dict[str, tuple[str, Task]] = {
@@ -64,9 +64,9 @@ def _scikit_learn(name: str) -> Dataset:
     else:
         units = _units_of(inputs[rest])
     target_units = _units_of(targets[rest]) if task == "regression" else Units()
-    inputs = standardised(inputs, units)
+    inputs = standardize(inputs, units)
     if task == "regression":
-        targets = standardised(targets, target_units)
+        targets = standardize(targets, target_units)
     else:
         targets = targets.astype(np.int32)
     outputs = 10 if task == "classification" else 1
@@ -104,4 +104,4 @@ def _fashion_mnist(folder: Path) -> Dataset:
 
 
 def _pixels(images: np.ndarray) -> np.ndarray:
-    return standardised(images[..., None], _PIXELS)
+    return standardize(images[..., None], _PIXELS)

@@ -1,6 +1,6 @@
 """What a data set is, and what must be true of it before anything trains on it."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -8,10 +8,10 @@ Task = Literal["classification", "binary", "regression"]
 
 
 class Units(NamedTuple):
-    """How values were standardised: (raw - offset) / scale, of the training part alone."""
+    """How values were standardized: (raw - offset) / scale, of the training part alone."""
 
-    offset: Any = 0.0
-    scale: Any = 1.0
+    offset: float | np.ndarray = 0.0
+    scale: float | np.ndarray = 1.0
 
 
 class Dataset(NamedTuple):
@@ -40,7 +40,7 @@ class Dataset(NamedTuple):
     target_units: Units = Units()
 
 
-def validated(dataset: Dataset) -> Dataset:
+def validate(dataset: Dataset) -> Dataset:
     """Returns the data set if its values are finite and its classes in range.
 
     Raises:
@@ -70,13 +70,13 @@ def _check_classes(dataset: Dataset) -> None:
             )
 
 
-def standardised(values: np.ndarray, units: Units) -> np.ndarray:
+def standardize(values: np.ndarray, units: Units) -> np.ndarray:
     """Values of the source in the form of the data set, float32.
 
     Example:
         >>> import numpy as np
-        >>> from hondo.data.dataset import Units, standardised
-        >>> standardised(np.array([0.0, 8.0]), Units(scale=16.0)).tolist()
+        >>> from hondo.data.dataset import Units, standardize
+        >>> standardize(np.array([0.0, 8.0]), Units(scale=16.0)).tolist()
         [0.0, 0.5]
     """
     return ((values - units.offset) / units.scale).astype(np.float32)

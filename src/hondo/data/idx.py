@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -45,7 +44,7 @@ def _parse_idx(path: Path, content: bytes) -> np.ndarray:
     header = 4 + 4 * rank
     if content[:3] != b"\0\0\x08" or len(content) < header:
         raise ValueError(f"{path} must be an IDX file of unsigned bytes, got {content[:4]!r}.")
-    shape: Any = tuple(int(size) for size in np.frombuffer(content[4:header], ">i4"))
+    shape: tuple[int, ...] = tuple(int(size) for size in np.frombuffer(content[4:header], ">i4"))
     expected = header + int(np.prod(shape))
     if len(content) != expected:
         raise ValueError(

@@ -1,22 +1,21 @@
 """Arrays with a common leading axis of examples."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from hondo._numerics.checks import error
+from hondo._types import Batch, Data
 
 
-def examples(name: str, data: Any) -> int:
+def count_examples(name: str, data: Data) -> int:
     """How many examples the data has.
 
     Raises:
         ValueError: no array, leading axes that differ, or no example at all.
 
     Example:
-        >>> examples("train", (jnp.zeros((3, 2)), jnp.zeros(3)))
+        >>> count_examples("train", (jnp.zeros((3, 2)), jnp.zeros(3)))
         3
     """
     shapes = {
@@ -33,11 +32,11 @@ def examples(name: str, data: Any) -> int:
     return count
 
 
-def take(data: Any, indices: Int[Array, "..."]) -> Any:
+def take_examples(data: Data, indices: Int[Array, "..."]) -> Batch:
     """The examples at these indices, in this order; one example at one index.
 
     Example:
-        >>> take(jnp.arange(4.0), jnp.array([3, 0])).tolist()
+        >>> take_examples(jnp.arange(4.0), jnp.array([3, 0])).tolist()
         [3.0, 0.0]
     """
     return jax.tree.map(lambda leaf: jnp.take(leaf, indices, axis=0, mode="clip"), data)

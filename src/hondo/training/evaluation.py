@@ -1,20 +1,20 @@
 """Means over a data set that do not depend on how it is cut into batches."""
 
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from hondo._numerics.checks import check_count
-from hondo.training.batches import examples, take
+from hondo._types import Data, Metrics, ModelState, Params
+from hondo.training.batches import count_examples, take_examples
 from hondo.training.problem import Problem
 
 
 def evaluate(
-    problem: Problem, params: Any, model_state: Any, data: Any, *, batch_size: int = 512
-) -> dict[str, Float[Array, ""]]:
+    problem: Problem, params: Params, model_state: ModelState, data: Data, *, batch_size: int = 512
+) -> Metrics:
     r"""Averages each per-example metric over every example of the data, each counted once.
 
     $$ M = \frac1n \sum_{e=1}^{n} m_e $$
@@ -47,27 +47,27 @@ def evaluate(
         Slide 4: the validation value that early stopping compares.
     """
     check_count("batch_size", batch_size)
-    count = examples("data", data)
-    sums = _sums(problem, min(int(batch_size), count), params, model_state, data)
+    count = count_examples("data", data)
+    sums = _sums_of_batches(problem, min(int(batch_size), count), params, model_state, data)
     return {name: jnp.sum(value) / count for name, value in sums.items()}
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _sums(
-    problem: Problem, batch_size: int, params: Any, model_state: Any, data: Any
-) -> dict[str, Array]:
-    count = examples("data", data)
+def _sums_of_batches(
+    problem: Problem, batch_size: int, params: Params, model_state: ModelState, data: Data
+) -> dict[str, Float[Array, " batches"]]:
+    count = count_examples("data", data)
     batches = -(-count // batch_size)
 
-    def batch_sums(index: Array) -> dict[str, Array]:
+    def sum_batch(index: Int[Array, ""]) -> Metrics:
         position = index * batch_size + jnp.arange(batch_size)
-        values = problem.metrics(params, model_state, take(data, position))
-        return {name: _sum(name, value, position < count) for name, value in values.items()}
+        values = problem.metrics(params, model_state, take_examples(data, position))
+        return {name: _sum_valid(name, value, position < count) for name, value in values.items()}
 
-    return jax.lax.map(batch_sums, jnp.arange(batches))
+    return jax.lax.map(sum_batch, jnp.arange(batches))
 
 
-def _sum(name: str, value: Array, valid: Array) -> Array:
+def _sum_valid(name: str, value: Array, valid: Bool[Array, " batch"]) -> Float[Array, ""]:
     if value.shape != valid.shape:
         raise ValueError(
             f"metric {name!r} must have one value for each example, of shape {valid.shape}, "

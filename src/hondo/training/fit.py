@@ -1,14 +1,16 @@
 """The whole run as one pure function."""
 
 from functools import partial
-from typing import Any, SupportsIndex
+from typing import SupportsIndex
 
 import jax
 import optax
 from jaxtyping import PRNGKeyArray
 
+from hondo._types import Augment, Data
 from hondo.regularization.early_stopping import EarlyStopping
-from hondo.training.loop import Plan, check, epoch, make_plan, result, running, start
+from hondo.training.loop import init_state, is_running, make_result, run_epoch
+from hondo.training.plan import Plan, check_arguments, make_plan
 from hondo.training.problem import Problem
 from hondo.training.state import FitResult
 
@@ -16,17 +18,17 @@ from hondo.training.state import FitResult
 def fit(
     problem: Problem,
     optimizer: optax.GradientTransformation,
-    train: Any,
-    valid: Any,
+    train: Data,
+    valid: Data,
     *,
     key: PRNGKeyArray,
     batch_size: SupportsIndex,
     max_epochs: SupportsIndex,
     stopper: EarlyStopping,
     monitor: str = "loss",
-    augment: Any = None,
+    augment: Augment | None = None,
 ) -> FitResult:
-    r"""Trains from initialisation to the end of early stopping, in one pure function.
+    r"""Trains from initialization to the end of early stopping, in one pure function.
 
     Each epoch takes the training examples in a new order, $\lfloor n/B \rfloor$ batches of $B$ (the
     examples left over sit out that epoch), then measures every validation example once, and lets
@@ -43,10 +45,7 @@ def fit(
             It is told `value`, `grad` and `value_fn` of the batch, so line searches work too.
         train: a pytree of arrays with a common leading axis, `(inputs, targets)` for `supervised`.
         valid: the validation data, in the same form; never trained on.
-        key: the typed PRNG key of the whole run. From JAX's default kind, `problem` and `augment`
-            get keys that draw the same bits faster; they are of another type, so they cannot be
-            stacked with keys that do not come from them, and `jax.random.poisson`, which asks for
-            the default kind, wants `jax.random.wrap_key_data(jax.random.key_data(key))`.
+        key: the typed PRNG key of the whole run.
         batch_size: $B$, an integer in [1, n].
         max_epochs: the budget, an integer ≥ 1.
         stopper: the stopping rule, from `early_stopping`.
@@ -79,15 +78,15 @@ def fit(
         Slide 4; Goodfellow et al. 2016, algorithm 7.1.
     """
     plan = make_plan(problem, optimizer, batch_size, max_epochs, stopper, monitor, augment)
-    check(plan, train, valid, key)
+    check_arguments(plan, train, valid, key)
     return _fit(plan, train, valid, key)
 
 
 @partial(jax.jit, static_argnums=0)
-def _fit(plan: Plan, train: Any, valid: Any, key: Any) -> FitResult:
+def _fit(plan: Plan, train: Data, valid: Data, key: PRNGKeyArray) -> FitResult:
     state = jax.lax.while_loop(
-        lambda state: running(plan, state),
-        lambda state: epoch(plan, state, train, valid),
-        start(plan, train, valid, key),
+        lambda state: is_running(plan, state),
+        lambda state: run_epoch(plan, state, train, valid),
+        init_state(plan, train, valid, key),
     )
-    return result(state, plan.max_epochs)
+    return make_result(state, plan.max_epochs)

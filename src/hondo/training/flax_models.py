@@ -6,10 +6,15 @@ from itertools import count
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
+
+from hondo._fast.threefry import fold_in, split_key
+from hondo._types import Inputs, Leaf, ModelState, Module, Outputs, Params
 
 
-class Model(NamedTuple):
-    """A module as two pure functions.
+class ModelFunctions(NamedTuple):
+    """A module as three pure functions.
 
     Attributes:
         init: `init(key, inputs)` → `(params, model_state)`.
@@ -17,18 +22,17 @@ class Model(NamedTuple):
         infer: `infer(params, model_state, inputs)` → outputs; no key, no new state.
     """
 
-    init: Callable[[Any, Any], tuple[Any, Any]]
-    train: Callable[[Any, Any, Any, Any], tuple[Any, Any]]
-    infer: Callable[[Any, Any, Any], Any]
+    init: Callable[[PRNGKeyArray, Inputs], tuple[Params, ModelState]]
+    train: Callable[[Params, ModelState, Inputs, PRNGKeyArray], tuple[Outputs, ModelState]]
+    infer: Callable[[Params, ModelState, Inputs], Outputs]
 
 
-def model(module: Any) -> Model:
+def as_functions(module: Module) -> ModelFunctions:
     """Makes pure functions of a linen module, an nnx module or a factory of nnx modules.
 
-    Whether it trains is told to the module by the argument of its call that Flax users give that
-    meaning: `train`, `training`, `deterministic` or `use_running_average`, by its name in the
-    signature (`**kwargs` name nothing); an nnx module is also put into its `train()` or `eval()`
-    mode.
+    The module's call is told whether it trains by whichever of the arguments `train`, `training`,
+    `deterministic` and `use_running_average` its signature names (`**kwargs` name none); an nnx
+    module is also put into its `train()` or `eval()` mode.
 
     Args:
         module: a `flax.linen.Module`; or a function `rngs → flax.nnx.Module`, called anew for each
@@ -43,8 +47,8 @@ def model(module: Any) -> Model:
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from flax import linen
-        >>> from hondo.training.flax_models import model
-        >>> init, train, infer = model(linen.Dense(3))
+        >>> from hondo.training.flax_models import as_functions
+        >>> init, train, infer = as_functions(linen.Dense(3))
         >>> params, state = init(jax.random.key(0), jnp.ones((2, 4)))
         >>> infer(params, state, jnp.ones((2, 4))).shape
         (2, 3)
@@ -52,16 +56,17 @@ def model(module: Any) -> Model:
     from flax import linen
 
     if isinstance(module, linen.Module):
-        return _linen_model(module)
+        return _linen_functions(module)
     # Only now: it takes a tenth of a second to import.
     from flax import nnx
 
     if isinstance(module, nnx.Module):
-        # Its own, because switching between training and inference changes the module.
-        own = nnx.clone(module)
-        return _nnx_model(lambda rngs: nnx.clone(own), keep=own)
+        # A copy, because switching between training and inference changes a module.
+        copy = nnx.clone(module)
+        return _nnx_functions(lambda rngs: nnx.clone(copy), copy)
     if callable(module):
-        return _nnx_model(module)
+        example = nnx.eval_shape(lambda: module(nnx.Rngs(jax.random.key(0))))
+        return _nnx_functions(module, example)
     raise TypeError(
         f"module must be a linen module, an nnx module or a function rngs → nnx module, got "
         f"{module!r}."
@@ -71,82 +76,89 @@ def model(module: Any) -> Model:
 _MODES = {"train": True, "training": True, "deterministic": False, "use_running_average": False}
 
 
-def _mode(call: Callable[..., Any], train: bool) -> dict[str, bool]:
+def _mode_arguments(call: Callable[..., Any], train: bool) -> dict[str, bool]:
     names = inspect.signature(call).parameters
     return {name: value == train for name, value in _MODES.items() if name in names}
 
 
-def _linen_model(module: Any) -> Model:
-    training, inference = _mode(module.__call__, True), _mode(module.__call__, False)
+def _linen_functions(module: Module) -> ModelFunctions:
+    training = _mode_arguments(module.__call__, True)
+    inference = _mode_arguments(module.__call__, False)
 
-    def init(key: Any, inputs: Any) -> tuple[Any, Any]:
+    def init(key: PRNGKeyArray, inputs: Inputs) -> tuple[Params, ModelState]:
         variables = dict(module.init(key, inputs, **inference))
         return variables.pop("params", {}), variables
 
-    def train(params: Any, model_state: Any, inputs: Any, key: Any) -> tuple[Any, Any]:
+    def train(
+        params: Params, model_state: ModelState, inputs: Inputs, key: PRNGKeyArray
+    ) -> tuple[Outputs, ModelState]:
         variables = {"params": params, **model_state}
         # One key serves every stream: linen derives each from it by name.
         return module.apply(variables, inputs, **training, rngs=key, mutable=list(model_state))
 
-    def infer(params: Any, model_state: Any, inputs: Any) -> Any:
+    def infer(params: Params, model_state: ModelState, inputs: Inputs) -> Outputs:
         return module.apply({"params": params, **model_state}, inputs, **inference)
 
-    return Model(init, train, infer)
+    return ModelFunctions(init, train, infer)
 
 
-def _nnx_model(factory: Callable[[Any], Any], keep: Any = None) -> Model:
+def _nnx_functions(factory: Callable[[Any], Module], example: Module) -> ModelFunctions:
     from flax import nnx
 
-    def create(key: Any) -> Any:
-        return factory(nnx.Rngs(key))
+    training = _mode_arguments(example.__call__, True)
+    inference = _mode_arguments(example.__call__, False)
+    train_graph, _, _ = _split_module(example, True)
+    infer_graph, _, _ = _split_module(example, False)
 
-    example = nnx.eval_shape(lambda: create(jax.random.key(0))) if keep is None else keep
-    training, inference = _mode(example.__call__, True), _mode(example.__call__, False)
-
-    def split(module: Any, train: bool) -> Any:
-        (module.train if train else module.eval)()
-        return nnx.split(module, nnx.Param, ...)
-
-    train_graph, _, _ = split(example, True)
-    infer_graph, _, _ = split(example, False)
-
-    def init(key: Any, inputs: Any) -> tuple[Any, Any]:
-        _, params, model_state = split(create(key), True)
+    def init(key: PRNGKeyArray, inputs: Inputs) -> tuple[Params, ModelState]:
+        _, params, model_state = _split_module(factory(nnx.Rngs(key)), True)
         return params, _reseed(model_state, key)
 
-    def train(params: Any, model_state: Any, inputs: Any, key: Any) -> tuple[Any, Any]:
-        module = nnx.merge(train_graph, _copy(params), _reseed(model_state, key))
+    def train(
+        params: Params, model_state: ModelState, inputs: Inputs, key: PRNGKeyArray
+    ) -> tuple[Outputs, ModelState]:
+        module = nnx.merge(train_graph, _copy_variables(params), _reseed(model_state, key))
         outputs = module(inputs, **training)
         _, _, model_state = nnx.split(module, nnx.Param, ...)
         return outputs, model_state
 
-    def infer(params: Any, model_state: Any, inputs: Any) -> Any:
-        return nnx.merge(infer_graph, _copy(params), _copy(model_state))(inputs, **inference)
+    def infer(params: Params, model_state: ModelState, inputs: Inputs) -> Outputs:
+        variables = _copy_variables(params), _copy_variables(model_state)
+        return nnx.merge(infer_graph, *variables)(inputs, **inference)
 
-    return Model(init, train, infer)
+    return ModelFunctions(init, train, infer)
 
 
-def _copy(state: Any) -> Any:
+def _split_module(module: Module, train: bool) -> tuple[Any, Params, ModelState]:
+    """The graph of the module in this mode, its parameters, and the rest of its variables."""
+    from flax import nnx
+
+    (module.train if train else module.eval)()
+    graph, params, model_state = nnx.split(module, nnx.Param, ...)
+    return graph, params, model_state
+
+
+def _copy_variables(state: ModelState) -> ModelState:
     """The same arrays in new variables, which belong to the trace in progress."""
     return jax.tree.map(lambda leaf: leaf, state)
 
 
-def _reseed(model_state: Any, key: Any) -> Any:
-    """Every stream restarts from this step's key and its own place among the streams."""
+def _reseed(model_state: ModelState, key: PRNGKeyArray) -> ModelState:
+    """The state with every random stream restarted from the key and the stream's position."""
     from flax import nnx
 
-    places = count()
+    positions = count()
 
-    def fresh(variable: Any) -> Any:
+    def restart(variable: Leaf) -> Leaf:
         if isinstance(variable, nnx.RngKey):
-            own = jax.random.fold_in(key, next(places))
+            stream_key = fold_in(key, next(positions))
             shape = variable.get_value().shape
-            return variable.replace(jax.random.split(own, shape) if shape else own)
+            return variable.replace(split_key(stream_key, shape) if shape else stream_key)
         if isinstance(variable, nnx.RngCount):
-            return variable.replace(jax.numpy.zeros_like(variable.get_value()))
+            return variable.replace(jnp.zeros_like(variable.get_value()))
         return variable
 
     leaves, treedef = jax.tree.flatten(
-        _copy(model_state), is_leaf=lambda leaf: isinstance(leaf, nnx.Variable)
+        _copy_variables(model_state), is_leaf=lambda leaf: isinstance(leaf, nnx.Variable)
     )
-    return jax.tree.unflatten(treedef, map(fresh, leaves))
+    return jax.tree.unflatten(treedef, map(restart, leaves))

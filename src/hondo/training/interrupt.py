@@ -1,17 +1,18 @@
-"""Ctrl-C as an event that a loop on the host looks at."""
+"""Ctrl-C as an event that a loop on the host checks."""
 
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import FrameType
 
 
 @contextmanager
 def interruptible() -> Iterator[threading.Event]:
-    """Turns the first Ctrl-C into an event; signals reach Python's main thread only.
+    """Turns the first Ctrl-C into an event, in the main thread, the only one that gets signals.
 
-    Who ignores Ctrl-C, as jobs in the background do, or handles it outside of Python, goes on so.
+    A process that ignores Ctrl-C, as jobs in the background do, or whose handler is not Python's,
+    keeps its own handling.
 
     Raises:
         KeyboardInterrupt: at the second.
@@ -23,7 +24,7 @@ def interruptible() -> Iterator[threading.Event]:
         yield interrupted
         return
 
-    def interrupt(number: int, frame: Any) -> None:
+    def interrupt(number: int, frame: FrameType | None) -> None:
         if interrupted.is_set():
             raise KeyboardInterrupt
         interrupted.set()

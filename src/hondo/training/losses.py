@@ -92,7 +92,7 @@ def cross_entropy(
         form = "integer classes" if is_class else "probabilities"
         raise ValueError(f"targets, {form}, must have shape {expected}, got {targets.shape}.")
     logits = _shifted(logits.astype(accumulation_dtype(logits.dtype)))
-    values = _of_classes(logits, targets) if is_class else _of_probabilities(logits, targets)
+    values = _class_losses(logits, targets) if is_class else _probability_losses(logits, targets)
     return values if reduce is None else reduce(values)
 
 
@@ -102,7 +102,7 @@ def _shifted(logits: Array) -> Array:
     return logits - jnp.where(jnp.isfinite(top), top, 0)
 
 
-def _of_classes(logits: Array, classes: Array) -> Array:
+def _class_losses(logits: Array, classes: Array) -> Array:
     # The number of classes need not fit the dtype of a class: of 256, none is too large for uint8.
     classes = jnp.asarray(classes)
     classes = classes.astype(jnp.int32) if classes.dtype.itemsize < 4 else classes
@@ -113,7 +113,7 @@ def _of_classes(logits: Array, classes: Array) -> Array:
     return jnp.where(exists, jax.nn.logsumexp(logits, axis=-1) - label, jnp.nan)
 
 
-def _of_probabilities(logits: Array, probabilities: Array) -> Array:
+def _probability_losses(logits: Array, probabilities: Array) -> Array:
     probabilities = probabilities.astype(logits.dtype)
     log_p = jax.nn.log_softmax(logits, axis=-1)
     # A class that is impossible and has no share of the target adds nothing.

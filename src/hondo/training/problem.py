@@ -3,9 +3,13 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from jaxtyping import Array, PRNGKeyArray
+
+from hondo._types import Batch, ModelState, Params
+
 
 class Problem(NamedTuple):
-    r"""What is trained: how it starts, what is minimised, what is measured.
+    r"""What is trained: how it starts, what is minimized, what is measured.
 
     Any framework fits: five lines wrap an equinox, haiku or plain function, and
     `hondo.supervised` makes one of a linen or nnx module. A batch is any pytree of arrays that
@@ -35,6 +39,8 @@ class Problem(NamedTuple):
         The objective is the loss of slide 3; `hondo.penalized` adds its penalty.
     """
 
-    init: Callable[[Any, Any], tuple[Any, Any]]
-    loss: Callable[[Any, Any, Any, Any], tuple[Any, tuple[Any, dict[str, Any]]]]
-    metrics: Callable[[Any, Any, Any], dict[str, Any]]
+    init: Callable[[PRNGKeyArray, Batch], tuple[Params, ModelState]]
+    loss: Callable[
+        [Params, ModelState, Batch, PRNGKeyArray], tuple[Array, tuple[ModelState, dict[str, Any]]]
+    ]
+    metrics: Callable[[Params, ModelState, Batch], dict[str, Array]]

@@ -1,49 +1,50 @@
-"""The same run, seen from outside: a progress bar, a report for each epoch, Ctrl-C."""
+"""The run of `fit` seen from outside: a progress bar, a report for each epoch, Ctrl-C."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, SupportsIndex
+from typing import SupportsIndex
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
+from hondo._types import Augment, Data
 from hondo.regularization.early_stopping import EarlyStopping
 from hondo.training.interrupt import interruptible
 from hondo.training.loop import (
-    Plan,
     begin_epoch,
-    check,
     finish_epoch,
-    make_plan,
-    result,
-    running,
-    start,
-    step,
-    steps_per_epoch,
+    init_state,
+    is_running,
+    make_result,
+    train_step,
 )
+from hondo.training.plan import Plan, check_arguments, make_plan, steps_per_epoch
 from hondo.training.problem import Problem
+from hondo.training.progress_bar import open_bar
 from hondo.training.state import FitResult, History, TrainState
 
-_SECONDS_A_CHUNK = 0.3
+_SECONDS_PER_CHUNK = 0.3
+# Called with the index of an epoch and its metrics.
+Report = Callable[[int, dict[str, float]], None]
 
 
 def fit_with_progress(
     problem: Problem,
     optimizer: optax.GradientTransformation,
-    train: Any,
-    valid: Any,
+    train: Data,
+    valid: Data,
     *,
     key: PRNGKeyArray,
     batch_size: SupportsIndex,
     max_epochs: SupportsIndex,
     stopper: EarlyStopping,
     monitor: str = "loss",
-    augment: Any = None,
-    report: Callable[[int, dict[str, float]], None] | None = None,
+    augment: Augment | None = None,
+    report: Report | None = None,
 ) -> FitResult:
     r"""Runs `fit` in chunks of steps, under a progress bar with the live loss.
 
@@ -90,92 +91,84 @@ def fit_with_progress(
         Slide 4.
     """
     plan = make_plan(problem, optimizer, batch_size, max_epochs, stopper, monitor, augment)
-    check(plan, train, valid, key)
-    # Once, not with every chunk.
+    check_arguments(plan, train, valid, key)
+    # NumPy's arrays are sent to the device once, not with every chunk.
     train, valid = jax.tree.map(jnp.asarray, (train, valid))
-    state = _start(plan, train, valid, key)
-    with interruptible() as interrupted, _bar(plan, steps_per_epoch(plan, train)) as show:
+    state = _init_state(plan, train, valid, key)
+    with interruptible() as interrupted, _show_progress(plan, train) as show:
         chunk, reported = 1, 0
-        while running(plan, state) and not interrupted.is_set():
+        while is_running(plan, state) and not interrupted.is_set():
             began = time.perf_counter()
-            state = _steps(plan, state, train, valid, chunk)
+            state = _run_steps(plan, state, train, valid, chunk)
             epoch = show(state)
-            if report is not None and epoch > reported:
-                history = jax.device_get(state.history)
-                for done in range(reported, epoch):
-                    report(done, metrics_of(history, done))
+            if report is not None:
+                _report_epochs(report, state, range(reported, epoch))
             reported = epoch
             elapsed = max(time.perf_counter() - began, 1e-6)
-            chunk = max(1, int(chunk * min(8.0, _SECONDS_A_CHUNK / elapsed)))
-    return _result(state, plan.max_epochs)
+            chunk = max(1, int(chunk * min(8.0, _SECONDS_PER_CHUNK / elapsed)))
+    return _make_result(state, plan.max_epochs)
 
 
-def metrics_of(history: History, epoch: int) -> dict[str, float]:
+def _report_epochs(report: Report, state: TrainState, epochs: range) -> None:
+    if epochs:
+        history = jax.device_get(state.history)
+        for epoch in epochs:
+            report(epoch, epoch_metrics(history, epoch))
+
+
+def epoch_metrics(history: History, epoch: int) -> dict[str, float]:
     """The metrics of a complete epoch, named `train/…` and `valid/…`."""
     return {
-        f"{split}/{name}": float(values[epoch])
-        for split, metrics in history._asdict().items()
+        f"{part}/{name}": float(values[epoch])
+        for part, metrics in history._asdict().items()
         for name, values in metrics.items()
     }
 
 
-@partial(jax.jit, static_argnums=0)
-def _start(plan: Plan, train: Any, valid: Any, key: Any) -> TrainState:
-    return start(plan, train, valid, key)
+_init_state = jax.jit(init_state, static_argnums=0)
+_make_result = jax.jit(make_result, static_argnums=1)
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=1)
-def _steps(plan: Plan, state: TrainState, train: Any, valid: Any, count: Any) -> TrainState:
+def _run_steps(
+    plan: Plan, state: TrainState, train: Data, valid: Data, count: int | Int[Array, ""]
+) -> TrainState:
     """At most `count` steps; an epoch that they complete is finished too."""
     steps = steps_per_epoch(plan, train)
+    step = partial(train_step, plan, train=train)
+    finish = partial(finish_epoch, plan, train=train, valid=valid)
 
-    def going(carry: Any) -> Any:
+    def goes_on(carry: tuple[TrainState, Int[Array, ""]]) -> Bool[Array, ""]:
         state, left = carry
-        return (left > 0) & running(plan, state)
+        return (left > 0) & is_running(plan, state)
 
-    def part(carry: Any) -> Any:
+    def run_within_epoch(
+        carry: tuple[TrainState, Int[Array, ""]],
+    ) -> tuple[TrainState, Int[Array, ""]]:
         state, left = carry
         state = jax.lax.cond(state.step == 0, begin_epoch, lambda state: state, state)
         todo = jnp.minimum(left, steps - state.step)
-        state = jax.lax.fori_loop(0, todo, lambda _, state: step(plan, state, train), state)
-        finish = partial(finish_epoch, plan, train=train, valid=valid)
+        state = jax.lax.fori_loop(0, todo, lambda _, state: step(state=state), state)
         return jax.lax.cond(state.step == steps, finish, lambda state: state, state), left - todo
 
-    return jax.lax.while_loop(going, part, (state, jnp.asarray(count, jnp.int32)))[0]
-
-
-_result = jax.jit(result, static_argnums=1)
+    return jax.lax.while_loop(goes_on, run_within_epoch, (state, jnp.asarray(count, jnp.int32)))[0]
 
 
 @contextmanager
-def _bar(plan: Plan, steps: int) -> Iterator[Callable[[TrainState], int]]:
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("epoch {task.fields[epoch]}/" + str(plan.max_epochs)),
-        BarColumn(),
-        TextColumn("loss {task.fields[loss]:.4g}"),
-        TimeElapsedColumn(),
-        TextColumn("at most"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as progress:
-        task = progress.add_task("fit", total=plan.max_epochs * steps, epoch=1, loss=float("nan"))
+def _show_progress(plan: Plan, train: Data) -> Iterator[Callable[[TrainState], int]]:
+    """A bar over the steps, moved by a function of the state that returns the complete epochs."""
+    steps = steps_per_epoch(plan, train)
+    texts = "epoch {task.fields[epoch]}/" + str(plan.max_epochs), "loss {task.fields[loss]:.4g}"
+    with open_bar(*texts) as bar:
+        task = bar.add_task("fit", total=plan.max_epochs * steps, epoch=1, loss=float("nan"))
 
         def show(state: TrainState) -> int:
             seen = (state.epoch, state.step, state.sums["objective"], state.history.train)
             epoch, step, total, past = jax.device_get(seen)
             loss = total / step if step else past["objective"][epoch - 1]
-            # The one under way, or the last one of a run that has ended.
-            number, done = epoch + bool(running(plan, state)), epoch * steps + step
-            progress.update(task, completed=int(done), epoch=int(number), loss=float(loss))
+            # The epoch in progress, or the last one of a run that has ended.
+            number, done = epoch + bool(is_running(plan, state)), epoch * steps + step
+            bar.update(task, completed=int(done), epoch=int(number), loss=float(loss))
             return int(epoch)
 
         yield show

@@ -1,9 +1,11 @@
 """What a run carries from step to step, and what it returns."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from jaxtyping import Array, Float, Int
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from hondo._types import Metrics, ModelState, Params
 from hondo.regularization.early_stopping import EarlyStoppingState
 
 
@@ -25,7 +27,7 @@ class TrainState(NamedTuple):
     Attributes:
         params: what gradients reach.
         model_state: whatever else the model carries.
-        opt_state: the optimiser's state.
+        opt_state: the optimizer's state.
         stopper: the stopping rule's state; its payload is the best `(params, model_state)`.
         epoch: how many epochs are complete.
         step: how many steps of the epoch in progress are done.
@@ -35,16 +37,16 @@ class TrainState(NamedTuple):
         key: the run's key; epochs and steps fold their numbers into it.
     """
 
-    params: Any
-    model_state: Any
-    opt_state: Any
+    params: Params
+    model_state: ModelState
+    opt_state: optax.OptState
     stopper: EarlyStoppingState
     epoch: Int[Array, ""]
     step: Int[Array, ""]
     order: Int[Array, " examples"]
-    sums: dict[str, Float[Array, ""]]
+    sums: Metrics
     history: History
-    key: Any
+    key: PRNGKeyArray
 
 
 class Best(NamedTuple):
@@ -57,8 +59,8 @@ class Best(NamedTuple):
         epoch: the index of its epoch, -1 if no epoch improved on nothing at all.
     """
 
-    params: Any
-    model_state: Any
+    params: Params
+    model_state: ModelState
     value: Float[Array, ""]
     epoch: Int[Array, ""]
 

@@ -1,23 +1,24 @@
 """Supervised learning: a module and a loss make a `Problem`."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, PRNGKeyArray
 
 from hondo._numerics.checks import check_choice
 from hondo._numerics.dtypes import accumulation_dtype
-from hondo.training.flax_models import model
+from hondo._types import Batch, ModelState, Module, Outputs, Params, Targets
+from hondo.training.flax_models import as_functions
 from hondo.training.losses import binary_cross_entropy, cross_entropy
 from hondo.training.problem import Problem
 
-ExampleLoss = Callable[[Any, Any], Array]
+ExampleLoss = Callable[[Outputs, Targets], Array]
 LOSSES = ("cross_entropy", "binary_cross_entropy", "squared_error")
 
 
 def supervised(
-    module: Any,
+    module: Module,
     *,
     loss: Literal["cross_entropy", "binary_cross_entropy", "squared_error"] | ExampleLoss,
     reduce: Callable[[Array], Array] = jnp.mean,
@@ -69,27 +70,31 @@ def supervised(
     """
     if not callable(loss):
         check_choice("loss", loss, LOSSES)
-    init_model, train, infer = model(module)
-    measure = _measures(loss)
+    model = as_functions(module)
+    measure = _example_metrics(loss)
 
-    def init(key: Any, batch: Any) -> tuple[Any, Any]:
-        return init_model(key, batch[0])
+    def init(key: PRNGKeyArray, batch: Batch) -> tuple[Params, ModelState]:
+        return model.init(key, batch[0])
 
-    def objective(params: Any, model_state: Any, batch: Any, key: Any) -> Any:
+    def objective(
+        params: Params, model_state: ModelState, batch: Batch, key: PRNGKeyArray
+    ) -> tuple[Array, tuple[ModelState, dict[str, Array]]]:
         inputs, targets = batch
-        outputs, model_state = train(params, model_state, inputs, key)
+        outputs, model_state = model.train(params, model_state, inputs, key)
         values = measure(outputs, targets)
         info = {name: jnp.mean(value) for name, value in values.items()}
         return reduce(values["loss"]), (model_state, info)
 
-    def metrics(params: Any, model_state: Any, batch: Any) -> dict[str, Array]:
+    def metrics(params: Params, model_state: ModelState, batch: Batch) -> dict[str, Array]:
         inputs, targets = batch
-        return measure(infer(params, model_state, inputs), targets)
+        return measure(model.infer(params, model_state, inputs), targets)
 
     return Problem(init, objective, metrics)
 
 
-def _measures(loss: str | ExampleLoss) -> Callable[[Any, Any], dict[str, Array]]:
+def _example_metrics(
+    loss: str | ExampleLoss,
+) -> Callable[[Outputs, Targets], dict[str, Array]]:
     if not isinstance(loss, str):
         return lambda outputs, targets: {"loss": loss(outputs, targets)}
     return {
@@ -103,29 +108,29 @@ def _cross_entropy(logits: Array, targets: Array) -> dict[str, Array]:
     is_class = jnp.issubdtype(targets.dtype, jnp.integer)
     classes = targets if is_class else jnp.argmax(targets, axis=-1)
     loss = cross_entropy(logits, targets, reduce=None)
-    return {"loss": loss, "accuracy": _agreement(jnp.argmax(logits, axis=-1), classes)}
+    return {"loss": loss, "accuracy": _is_equal(jnp.argmax(logits, axis=-1), classes)}
 
 
 def _binary_cross_entropy(logits: Array, targets: Array) -> dict[str, Array]:
-    logits = _like(logits, targets)
+    logits = _match_shape(logits, targets)
     if logits.ndim == 2 and logits.shape[1] == 1:
         logits, targets = logits[:, 0], targets[:, 0]
     loss = binary_cross_entropy(logits, targets, reduce=None)
-    return {"loss": loss, "accuracy": _agreement(logits > 0, targets > 0.5)}
+    return {"loss": loss, "accuracy": _is_equal(logits > 0, targets > 0.5)}
 
 
 def _squared_error(outputs: Array, targets: Array) -> dict[str, Array]:
-    outputs = _like(outputs, targets)
+    outputs = _match_shape(outputs, targets)
     outputs = outputs.astype(accumulation_dtype(outputs.dtype))
     error = jnp.square(outputs - targets.astype(outputs.dtype))
     return {"loss": jnp.mean(error, axis=tuple(range(1, error.ndim)))}
 
 
-def _agreement(first: Array, second: Array) -> Array:
+def _is_equal(first: Array, second: Array) -> Array:
     return (first == second.astype(first.dtype)).astype(jnp.float32)
 
 
-def _like(outputs: Array, targets: Array) -> Array:
+def _match_shape(outputs: Array, targets: Array) -> Array:
     """The outputs without their last axis of one, where the targets have none."""
     if outputs.ndim == targets.ndim + 1 and outputs.shape[-1] == 1:
         outputs = outputs[..., 0]

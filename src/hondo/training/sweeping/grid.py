@@ -10,8 +10,10 @@ import numpy as np
 
 from hondo._numerics.checks import error, python_value
 
+Column = np.ndarray | jax.Array
 
-def grid(**axes: Any) -> dict[str, Any]:
+
+def grid(**axes: Any) -> dict[str, Column]:
     r"""Makes every combination of the values, as the hyperparameters of `sweep`.
 
     With axes of $K_1, \dots, K_m$ values there are $K = \prod_i K_i$ members; the last axis varies
@@ -40,21 +42,21 @@ def grid(**axes: Any) -> dict[str, Any]:
     if not axes:
         raise error("grid", "no axis", "at least one axis", "For example grid(l2=[0.0, 1e-4]).")
     columns = [_column(name, values) for name, values in axes.items()]
-    places = np.array(list(product(*(range(len(column)) for column in columns))))
-    return {name: columns[i][places[:, i]] for i, name in enumerate(axes)}
+    indices = np.array(list(product(*(range(len(column)) for column in columns))))
+    return {name: columns[i][indices[:, i]] for i, name in enumerate(axes)}
 
 
-def _column(name: str, values: Any) -> Any:
+def _column(name: str, values: object) -> Column:
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise TypeError(f"{name} must be a sequence of values, got {values!r}. Write [{values!r}].")
-    column = values if isinstance(values, np.ndarray | jax.Array) else _array(list(values))
+    column = values if isinstance(values, np.ndarray | jax.Array) else _as_column(list(values))
     if not column.ndim or not len(column):
         raise error(name, values, "at least one value")
     return column
 
 
-def _array(values: list[Any]) -> Any:
-    """Numbers as numbers, keys as keys; anything else, a mixture included, as it is."""
+def _as_column(values: list[Any]) -> Column:
+    """An array of numbers, of keys, or of whatever Python objects the values are."""
     values = [python_value(value) for value in values]
     if values and all(isinstance(value, jax.Array) for value in values):
         return jnp.stack(values)
@@ -63,11 +65,11 @@ def _array(values: list[Any]) -> Any:
     if all(_is_number(value) for value in values):
         return np.array(values)
     column = np.empty(len(values), object)
-    # One by one: NumPy would take a sequence of sequences apart.
-    for place, value in enumerate(values):
-        column[place] = value
+    # One by one, because NumPy would make a sequence of sequences an array of two axes.
+    for index, value in enumerate(values):
+        column[index] = value
     return column
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float | np.number) and not isinstance(value, bool)

@@ -1,101 +1,116 @@
-"""The members of a sweep: what is traced, what is static, who shares a program."""
+"""The members of a sweep: what is traced, what is static, and who shares a program."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import compress
 from typing import Any, NamedTuple, TypedDict
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxtyping import Array, Int, PRNGKeyArray
 
 from hondo._numerics.checks import check_key, error, python_value
+from hondo._types import Augment, Data, Hyperparameters, Leaf, Tree, TreeDef
 from hondo.regularization.early_stopping import EarlyStopping
-from hondo.training.loop import Plan, make_plan, start
+from hondo.training.loop import init_state
+from hondo.training.plan import Plan, make_plan
 from hondo.training.problem import Problem
+from hondo.training.state import TrainState
 from hondo.training.sweeping.result import COLUMNS
 
 
 class FitArguments(TypedDict, total=False):
-    """What `fit` is told beside the data."""
+    """The arguments of `fit` but the data."""
 
     problem: Problem
     optimizer: optax.GradientTransformation
-    key: Any
+    key: PRNGKeyArray
     batch_size: int
     max_epochs: int
     stopper: EarlyStopping
     monitor: str
-    augment: Any
+    augment: Augment | None
 
 
-Build = Callable[[Any], FitArguments]
+Build = Callable[[Hyperparameters], FitArguments]
 _DEFAULTS = {"monitor": "loss", "augment": None}
-_NEEDED = tuple(FitArguments.__annotations__)
+_ARGUMENTS = tuple(FitArguments.__annotations__)
 
 
-class Family(NamedTuple):
-    """Members that share one program; hashable, a static argument.
+class StaticValue(NamedTuple):
+    """One static hyperparameter: its place among the leaves, its value and, as 1 == True, type."""
+
+    place: int
+    value: Any
+    kind: type
+
+
+class ProgramKey(NamedTuple):
+    """What members that share a compiled program have in common; hashable, a static argument.
 
     Attributes:
         build: from one member's hyperparameters to arguments of `fit`.
         shared: the arguments that all members share, but for the key.
         treedef: of the hyperparameters.
-        static: the static leaves, as triples (place, value, type), because 1 equals True.
+        static: the static hyperparameters.
     """
 
     build: Build
     shared: tuple[tuple[str, Any], ...]
-    treedef: Any
-    static: tuple[tuple[int, Any, type], ...]
+    treedef: TreeDef
+    static: tuple[StaticValue, ...]
 
 
-class Traced(NamedTuple):
-    """What differs between the members of a family: each leaf with a leading axis of members."""
+class MemberLeaves(NamedTuple):
+    """The traced hyperparameters and the shared key, each with a leading axis of members."""
 
-    leaves: tuple[Any, ...]
-    key: Any
+    leaves: tuple[Array, ...]
+    key: PRNGKeyArray | None
 
 
-class Group(NamedTuple):
-    """A family, its members by their index in the sweep, and what differs between them."""
+class MemberGroup(NamedTuple):
+    """Members that share a program, by their indices in the sweep, and what differs among them."""
 
-    family: Family
+    program_key: ProgramKey
     members: np.ndarray
-    traced: Traced
+    leaves: MemberLeaves
 
 
-def groups(
-    build: Build, hyperparameters: Any, static: Sequence[str], shared: FitArguments
-) -> list[Group]:
-    """Cuts the members into groups of equal static hyperparameters, in order of appearance.
+def group_members(
+    build: Build, hyperparameters: Hyperparameters, static: Sequence[str], shared: FitArguments
+) -> list[MemberGroup]:
+    """Groups the members by their static hyperparameters, in order of appearance.
 
     Raises:
         ValueError: no leaf, leading axes that differ, a name that the table needs, an unknown
             name in `static` or `shared`, a static value that cannot be compared.
     """
     _check_names("sweep", shared)
-    paths, leaves, treedef = _leaves(hyperparameters)
+    paths, leaves, treedef = _flatten_with_names(hyperparameters)
     _check_paths(paths)
     _check_static(static, paths)
     is_static = [_is_static(leaf, path in static) for path, leaf in zip(paths, leaves, strict=True)]
-    places = [place for place, flag in enumerate(is_static) if flag]
-    found: dict[Any, list[int]] = {}
+    traced = [leaf for leaf, flag in zip(leaves, is_static, strict=True) if not flag]
+    static_indices = list(compress(range(len(leaves)), is_static))
+    rest = tuple(sorted((name, value) for name, value in shared.items() if name != "key"))
+    found: dict[tuple[StaticValue, ...], list[int]] = {}
     for member in range(len(leaves[0])):
-        each = [(place, python_value(leaves[place][member])) for place in places]
-        values = tuple((place, value, type(value)) for place, value in each)
-        found.setdefault(_hashed(values, paths), []).append(member)
-    rest = [leaf for leaf, flag in zip(leaves, is_static, strict=True) if not flag]
-    fixed = tuple(sorted((name, value) for name, value in shared.items() if name != "key"))
-    key = shared.get("key")
-    made = []
-    for values, members in found.items():
-        chosen = np.array(members)
-        traced = Traced(tuple(jnp.asarray(leaf[chosen]) for leaf in rest), _keys(key, len(members)))
-        made.append(Group(Family(build, fixed, treedef, values), chosen, traced))
-    return made
+        values = [_static_value(i, leaves[i][member], paths[i]) for i in static_indices]
+        found.setdefault(tuple(values), []).append(member)
+    return [
+        MemberGroup(
+            ProgramKey(build, rest, treedef, values),
+            np.array(members),
+            _member_leaves(traced, np.array(members), shared.get("key")),
+        )
+        for values, members in found.items()
+    ]
 
 
-def _leaves(hyperparameters: Any) -> tuple[list[str], list[Any], Any]:
+def _flatten_with_names(
+    hyperparameters: Hyperparameters,
+) -> tuple[list[str], list[Leaf], TreeDef]:
     with_paths, treedef = jax.tree_util.tree_flatten_with_path(hyperparameters)
     paths = [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in with_paths]
     leaves = [leaf for _, leaf in with_paths]
@@ -125,48 +140,51 @@ def _check_static(static: Sequence[str], paths: list[str]) -> None:
             raise error("static", name, "names among " + ", ".join(map(repr, paths)))
 
 
-def _check_names(giver: str, arguments: Any) -> None:
+def _check_names(giver: str, arguments: Mapping[str, Any]) -> None:
     for name in arguments:
-        if name not in _NEEDED:
-            expected = "arguments of fit, " + ", ".join(map(repr, _NEEDED))
+        if name not in _ARGUMENTS:
+            expected = "arguments of fit, " + ", ".join(map(repr, _ARGUMENTS))
             raise error(f"what {giver} gives", name, expected)
 
 
-def _is_static(leaf: Any, named: bool) -> bool:
-    return named or (isinstance(leaf, np.ndarray) and leaf.dtype.kind in "OUS")
+def _is_static(leaf: Leaf, is_named: bool) -> bool:
+    return is_named or (isinstance(leaf, np.ndarray) and leaf.dtype.kind in "OUS")
 
 
-def _hashed(values: Any, paths: list[str]) -> Any:
-    for place, value, _ in values:
-        try:
-            hash(value)
-        except TypeError:
-            repair = "Give its name, and look it up in build."
-            expected = "one hashable value for each member"
-            raise error(f"static {paths[place]}", value, expected, repair) from None
-    return values
+def _static_value(place: int, value: Leaf, path: str) -> StaticValue:
+    value = python_value(value)
+    try:
+        hash(value)
+    except TypeError:
+        repair = "Give its name, and look it up in build."
+        expected = "one hashable value for each member"
+        raise error(f"static {path}", value, expected, repair) from None
+    return StaticValue(place, value, type(value))
 
 
-def _keys(key: Any, count: int) -> Any:
+def _member_leaves(
+    traced: list[Leaf], members: np.ndarray, key: PRNGKeyArray | None
+) -> MemberLeaves:
+    leaves = tuple(jnp.asarray(leaf[members]) for leaf in traced)
     if key is None:
-        return None
+        return MemberLeaves(leaves, None)
     check_key(key)
-    return jnp.broadcast_to(key, (count,))
+    return MemberLeaves(leaves, jnp.broadcast_to(key, (len(members),)))
 
 
-def plan_of(family: Family, traced: Traced) -> tuple[Plan, Any]:
-    """One member's plan and key; `traced` holds its own leaves only.
+def member_plan(program_key: ProgramKey, own: MemberLeaves) -> tuple[Plan, PRNGKeyArray]:
+    """One member's plan and key, of its own leaves.
 
     Raises:
         ValueError: an argument of `fit` that neither `build` nor the sweep gives, or no such
             argument.
     """
-    built = family.build(hyperparameters_of(family, traced.leaves))
+    built = program_key.build(member_hyperparameters(program_key, own.leaves))
     if not isinstance(built, dict):
         raise error("what build returns", built, "a dict of arguments of fit")
     _check_names("build", built)
-    given = {**_DEFAULTS, "key": traced.key, **dict(family.shared), **built}
-    missing = [name for name in _NEEDED if given.get(name) is None and name != "augment"]
+    given = {**_DEFAULTS, "key": own.key, **dict(program_key.shared), **built}
+    missing = [name for name in _ARGUMENTS if given.get(name) is None and name != "augment"]
     if missing:
         repair = "Give it to sweep, or let build return it."
         raise error(missing[0], "nothing", "given", repair)
@@ -174,20 +192,21 @@ def plan_of(family: Family, traced: Traced) -> tuple[Plan, Any]:
     return make_plan(**given), key
 
 
-def hyperparameters_of(family: Family, leaves: tuple[Any, ...]) -> Any:
+def member_hyperparameters(program_key: ProgramKey, leaves: tuple[Leaf, ...]) -> Hyperparameters:
     """One member's hyperparameters, static values as Python values, in the caller's structure."""
-    static, rest = {place: value for place, value, _ in family.static}, iter(leaves)
+    static = {place: value for place, value, _ in program_key.static}
+    traced = iter(leaves)
     count = len(static) + len(leaves)
-    merged = [static[place] if place in static else next(rest) for place in range(count)]
-    return jax.tree.unflatten(family.treedef, merged)
+    merged = [static[place] if place in static else next(traced) for place in range(count)]
+    return jax.tree.unflatten(program_key.treedef, merged)
 
 
-def take(tree: Any, index: Any) -> Any:
+def init_member(program_key: ProgramKey, own: MemberLeaves, train: Data, valid: Data) -> TrainState:
+    """One member's state before its first step."""
+    plan, key = member_plan(program_key, own)
+    return init_state(plan, train, valid, key)
+
+
+def take_members(tree: Tree, index: int | Int[np.ndarray, "..."]) -> Tree:
     """The members at this index or these indices."""
     return jax.tree.map(lambda leaf: leaf[index], tree)
-
-
-def start_of(family: Family, traced: Traced, train: Any, valid: Any) -> Any:
-    """One member's state before its first step."""
-    plan, key = plan_of(family, traced)
-    return start(plan, train, valid, key)

@@ -3,24 +3,25 @@
 import os
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
 
 import jax
 
-_PART = 0.8  # The rest is for whatever else lives there.
+from hondo._types import Device, Tree
+
+_USABLE = 0.8  # The rest is for whatever else uses the device.
 
 
-def memory_of(device: Any) -> int:
-    """Bytes that a sweep may use on the device; virtual devices of one processor share its own."""
+def usable_memory(device: Device) -> int:
+    """Bytes that a sweep may use on the device; virtual devices share the processor's memory."""
     stats = device.memory_stats() or {}
     if "bytes_limit" in stats:
-        return int(_PART * stats["bytes_limit"]) - stats.get("bytes_in_use", 0)
+        return int(_USABLE * stats["bytes_limit"]) - stats.get("bytes_in_use", 0)
     pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
-    return int(_PART * pages * size) // len(jax.local_devices())
+    return int(_USABLE * pages * size) // len(jax.local_devices())
 
 
 @lru_cache(maxsize=64)
-def needed(compiled: Any) -> int:
+def needed_memory(compiled: jax.stages.Compiled) -> int:
     """Bytes that a compiled program needs on each device: arguments, results, temporaries."""
     analysis = compiled.memory_analysis()
     if analysis is None:
@@ -29,24 +30,24 @@ def needed(compiled: Any) -> int:
     return kept - analysis.alias_size_in_bytes + analysis.temp_size_in_bytes
 
 
-def size_of(shapes: Any) -> int:
+def count_bytes(shapes: Tree) -> int:
     """Bytes of a tree of shapes."""
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
 
 
-def fitting(
+def fit_into_memory(
     need: Callable[[int, int], int], limit: int, slots: int, lanes: int, fixed: int, each: int
 ) -> tuple[int, int]:
     r"""The slots and lanes of a device that fit, at most those given.
 
-    What a program needs is measured, `need(slots, lanes)`. Where it is too much, a smaller one is
-    chosen by $need = fixed + each \cdot slots + turn \cdot lanes$ and measured in its turn.
+    A program's need is measured by `need(slots, lanes)`. Where it is above the limit, a smaller
+    program is chosen by $need = fixed + each \cdot slots + turn \cdot lanes$ and measured again.
 
     Raises:
         ValueError: not even one slot fits.
 
     Example:
-        >>> fitting(lambda slots, lanes: 100 + 10 * slots + 5 * lanes, 165, 32, 4, 100, 10)
+        >>> fit_into_memory(lambda slots, lanes: 100 + 10 * slots + 5 * lanes, 165, 32, 4, 100, 10)
         (6, 1)
     """
     while (got := need(slots, lanes)) > limit:

@@ -1,8 +1,8 @@
-"""The compiled programs of a sweep: start every member, carry the live ones some epochs on.
+"""The compiled programs of a sweep: initialize every member, run the live ones for some epochs.
 
-The members of a family lie in slots, split evenly over the devices. A device takes its slots
-`lanes` at a time, side by side under `vmap`, or one after another where `lanes` is 1; how many
-such turns it takes is an argument, so the same program serves many members and few.
+The members of a group lie in slots, divided evenly among the devices. A device takes its slots
+`lanes` at a time, side by side under `vmap`, or one after another where `lanes` is 1. How many
+such turns it takes is an argument, so that the same program serves many members and few.
 """
 
 import time
@@ -13,12 +13,15 @@ from typing import Any, NamedTuple
 import jax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Int
 
-from hondo.training.loop import epoch, running
-from hondo.training.sweeping.members import Family, Traced, plan_of, start_of
+from hondo._types import Data, Device, Tree, TreeDef
+from hondo.training.loop import is_running, run_epoch
+from hondo.training.state import TrainState
+from hondo.training.sweeping.members import MemberLeaves, ProgramKey, init_member, member_plan
 
 _AXIS = "members"
-_SPLIT, _WHOLE = P(_AXIS), P()
+_SHARDED, _REPLICATED = P(_AXIS), P()
 # What a trace depends on beside its arguments.
 _SETTINGS = (
     "jax_enable_x64",
@@ -29,153 +32,164 @@ _SETTINGS = (
     "jax_numpy_rank_promotion",
     "jax_debug_nans",
 )
+Shapes = tuple[jax.ShapeDtypeStruct, ...]
 
 
 class Program(NamedTuple):
     """A compiled program, and how many seconds its compilation took."""
 
-    run: Any
+    run: jax.stages.Compiled
     seconds: float
 
 
-def cached(function: Callable[..., Any]) -> Any:
-    """Remembers what the function traced, by its arguments and by JAX's settings.
+def cache_by_settings(function: Callable[..., Any]) -> Any:
+    """Remembers what the function returned, by its arguments and by JAX's settings.
 
     Example:
-        >>> twice = cached(lambda x: 2 * x)
+        >>> twice = cache_by_settings(lambda x: 2 * x)
         >>> twice(3), twice(3), twice.cache_info().misses
         (6, 6, 1)
     """
 
     @lru_cache(maxsize=64)
-    def remembered(settings: tuple[Any, ...], *arguments: Any) -> Any:
+    def cached(settings: tuple[Any, ...], *arguments: Any) -> Any:
         return function(*arguments)
 
     @wraps(function)
     def call(*arguments: Any) -> Any:
-        return remembered(tuple(getattr(jax.config, name) for name in _SETTINGS), *arguments)
+        return cached(tuple(getattr(jax.config, name) for name in _SETTINGS), *arguments)
 
     made: Any = call
-    made.cache_info = remembered.cache_info
+    made.cache_info = cached.cache_info
     return made
 
 
-def mesh_of(devices: tuple[Any, ...]) -> Mesh:
-    """One axis over the devices."""
+def make_mesh(devices: tuple[Device, ...]) -> Mesh:
+    """A mesh of one axis over the devices."""
     types = (jax.sharding.AxisType.Auto,)
     return jax.make_mesh((len(devices),), (_AXIS,), axis_types=types, devices=devices)
 
 
-def split(mesh: Mesh, tree: Any) -> Any:
-    """The tree's leaves on the devices, the leading axis cut among them."""
-    return jax.device_put(tree, NamedSharding(mesh, _SPLIT))
+def shard(mesh: Mesh, tree: Tree) -> Tree:
+    """Puts the tree's leaves on the devices, their leading axis divided among these."""
+    return jax.device_put(tree, NamedSharding(mesh, _SHARDED))
 
 
-def whole(mesh: Mesh, tree: Any) -> Any:
-    """The tree's leaves on every device."""
-    return jax.device_put(tree, NamedSharding(mesh, _WHOLE))
+def replicate(mesh: Mesh, tree: Tree) -> Tree:
+    """Puts the tree's leaves on every device."""
+    return jax.device_put(tree, NamedSharding(mesh, _REPLICATED))
 
 
-def start_program(family: Family, mesh: Mesh, arguments: tuple[Any, ...]) -> Program:
-    """`(traced, train, valid)` → the states of all slots."""
-    return _compiled(_start, (family,), mesh, *_shapes(arguments))
+def init_program(program_key: ProgramKey, mesh: Mesh, arguments: tuple[Tree, ...]) -> Program:
+    """The program `(leaves, data)` → the states of all slots; `data` is `(train, valid)`."""
+    return _compile(_init_slots, (program_key,), mesh, *_flatten_shapes(arguments))
 
 
-def advance_program(family: Family, lanes: int, mesh: Mesh, arguments: tuple[Any, ...]) -> Program:
-    """`(state, traced, turns, until, train, valid)` → the states after epoch `until` at most.
+def advance_program(
+    program_key: ProgramKey, lanes: int, mesh: Mesh, arguments: tuple[Tree, ...]
+) -> Program:
+    """The program `(state, leaves, turns, until, data)` → the states after epoch `until` at most.
 
-    `turns` says for each device how many times `lanes` of its slots are to run; the slots after
-    them keep their states.
+    `turns` says for each device how many times `lanes` of its slots run; the slots after them keep
+    their states.
     """
-    return _compiled(_advance, (family, lanes), mesh, *_shapes(arguments))
+    return _compile(_advance_slots, (program_key, lanes), mesh, *_flatten_shapes(arguments))
 
 
-def _start(family: Family, traced: Traced, train: Any, valid: Any) -> Any:
-    return jax.lax.map(lambda one: start_of(family, one, train, valid), traced)
+def _init_slots(
+    program_key: ProgramKey, leaves: MemberLeaves, data: tuple[Data, Data]
+) -> TrainState:
+    return jax.lax.map(lambda own: init_member(program_key, own, *data), leaves)
 
 
-def _advance(
-    family: Family,
+def _advance_slots(
+    program_key: ProgramKey,
     lanes: int,
-    state: Any,
-    traced: Traced,
-    turns: Any,
-    until: Any,
-    train: Any,
-    valid: Any,
-) -> Any:
-    def member(state: Any, traced: Traced) -> Any:
-        plan, _ = plan_of(family, traced)
+    state: TrainState,
+    leaves: MemberLeaves,
+    turns: Int[Array, " devices"],
+    until: Int[Array, ""],
+    data: tuple[Data, Data],
+) -> TrainState:
+    def advance(state: TrainState, own: MemberLeaves) -> TrainState:
+        plan, _ = member_plan(program_key, own)
         return jax.lax.while_loop(
-            lambda state: running(plan, state) & (state.epoch < until),
-            lambda state: epoch(plan, state, train, valid),
+            lambda state: is_running(plan, state) & (state.epoch < until),
+            lambda state: run_epoch(plan, state, *data),
             state,
         )
 
-    def turn(place: Any, state: Any) -> Any:
-        first = place * lanes
-        new = _side_by_side(member, lanes)(
-            _slots(state, first, lanes), _slots(traced, first, lanes)
-        )
+    def take_turn(turn: Int[Array, ""], state: TrainState) -> TrainState:
+        first = turn * lanes
+        some = _slice_slots(state, first, lanes), _slice_slots(leaves, first, lanes)
         return jax.tree.map(
-            lambda all, some: jax.lax.dynamic_update_slice_in_dim(all, some, first, 0), state, new
+            lambda every, new: jax.lax.dynamic_update_slice_in_dim(every, new, first, 0),
+            state,
+            _map_lanes(advance, lanes)(*some),
         )
 
-    return jax.lax.fori_loop(0, turns[0], turn, state)
+    return jax.lax.fori_loop(0, turns[0], take_turn, state)
 
 
-def _slots(tree: Any, first: Any, count: int) -> Any:
+def _slice_slots(tree: Tree, first: Int[Array, ""], count: int) -> Tree:
     return jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, first, count), tree)
 
 
-def _side_by_side(member: Callable[..., Any], lanes: int) -> Callable[..., Any]:
-    """One member is not vmapped, so that its program is that of a run by itself."""
+def _map_lanes(advance: Callable[..., TrainState], lanes: int) -> Callable[..., TrainState]:
+    """One member alone is not vmapped, so that its program is that of a run by itself."""
     if lanes > 1:
-        return jax.vmap(member)
+        return jax.vmap(advance)
 
-    def single(*trees: Any) -> Any:
-        new = member(*jax.tree.map(lambda leaf: leaf[0], trees))
+    def advance_single(*trees: Tree) -> TrainState:
+        new = advance(*jax.tree.map(lambda leaf: leaf[0], trees))
         return jax.tree.map(lambda leaf: leaf[None], new)
 
-    return single
+    return advance_single
 
 
+# How each function's arguments lie on the devices, and which of them it overwrites.
 _SPECS = {
-    _start: ((_SPLIT, _WHOLE, _WHOLE), ()),
-    _advance: ((_SPLIT, _SPLIT, _SPLIT, _WHOLE, _WHOLE, _WHOLE), (0,)),
+    _init_slots: ((_SHARDED, _REPLICATED), ()),
+    _advance_slots: ((_SHARDED, _SHARDED, _SHARDED, _REPLICATED, _REPLICATED), (0,)),
 }
 
 
-def slots_like(mesh: Mesh, member: Any, count: int) -> Any:
-    """The shapes of `count` slots on each device, of one member's shapes."""
-    slots = count * mesh.size
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((slots, *leaf.shape), leaf.dtype), member)
+def slot_shapes(mesh: Mesh, member: Tree, slots: int) -> Tree:
+    """The shapes of so many slots on each device, from those of one member."""
+    count = slots * mesh.size
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape), leaf.dtype), member)
 
 
-def _shapes(arguments: tuple[Any, ...]) -> tuple[Any, Any]:
+def _flatten_shapes(arguments: tuple[Tree, ...]) -> tuple[TreeDef, Shapes]:
     leaves, treedef = jax.tree.flatten(arguments)
     return treedef, tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
 
 
-@cached
-def _compiled(
-    function: Callable[..., Any], static: tuple[Any, ...], mesh: Mesh, treedef: Any, shapes: Any
+@cache_by_settings
+def _compile(
+    function: Callable[..., TrainState],
+    static: tuple[Any, ...],
+    mesh: Mesh,
+    treedef: TreeDef,
+    shapes: Shapes,
 ) -> Program:
     began = time.perf_counter()
     in_specs, donated = _SPECS[function]
     arguments = [
-        jax.tree.map(partial(_placed, NamedSharding(mesh, spec)), argument)
+        jax.tree.map(partial(_with_sharding, NamedSharding(mesh, spec)), argument)
         for spec, argument in zip(in_specs, jax.tree.unflatten(treedef, shapes), strict=True)
     ]
-
-    def local(*arguments: Any) -> Any:
-        return function(*static, *arguments)
-
     # Nothing is communicated, so there is nothing that a check of varying axes could find.
-    mapped = jax.shard_map(local, mesh=mesh, in_specs=in_specs, out_specs=_SPLIT, check_vma=False)
+    mapped = jax.shard_map(
+        partial(function, *static),
+        mesh=mesh,
+        in_specs=in_specs,
+        out_specs=_SHARDED,
+        check_vma=False,
+    )
     compiled = jax.jit(mapped, donate_argnums=donated).lower(*arguments).compile()
     return Program(compiled, time.perf_counter() - began)
 
 
-def _placed(sharding: NamedSharding, leaf: Any) -> Any:
+def _with_sharding(sharding: NamedSharding, leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)

@@ -1,10 +1,11 @@
-"""What a sweep comes to."""
+"""What a sweep returns."""
 
+import math
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
+from hondo._types import Hyperparameters, TreeDef
 from hondo.regularization.early_stopping import StopReason
 from hondo.training.state import FitResult
 
@@ -30,12 +31,12 @@ class SweepResult(NamedTuple):
     """
 
     members: tuple[int, ...]
-    hyperparameters: tuple[Any, ...]
+    hyperparameters: tuple[Hyperparameters, ...]
     results: tuple[FitResult, ...]
     mode: str
-    structure: Any = None
+    structure: TreeDef | None = None
 
-    def best(self) -> tuple[Any, FitResult]:
+    def best(self) -> tuple[Hyperparameters, FitResult]:
         """The hyperparameters and the result of the best value, the first of equals.
 
         Raises:
@@ -61,32 +62,35 @@ class SweepResult(NamedTuple):
         """
         runs = zip(self.members, self.hyperparameters, self.results, strict=True)
         return [
-            {"member": member, **named(hyper, self.structure), **_summary(result)}
+            {"member": member, **name_hyperparameters(hyper, self.structure), **_summarize(result)}
             for member, hyper, result in runs
         ]
 
 
-def named(hyperparameters: Any, structure: Any = None) -> dict[str, Any]:
-    """One member's hyperparameters by the names of their places in the structure.
+def name_hyperparameters(
+    hyperparameters: Hyperparameters, structure: TreeDef | None = None
+) -> dict[str, Any]:
+    """One member's hyperparameters by their paths in the structure.
 
     Example:
-        >>> named({"net": {"depth": 4}})
+        >>> name_hyperparameters({"net": {"depth": 4}})
         {'net.depth': 4}
-        >>> named({"widths": (16, 32)}, jax.tree.structure({"widths": 0}))
+        >>> name_hyperparameters({"widths": (16, 32)}, jax.tree.structure({"widths": 0}))
         {'widths': (16, 32)}
     """
-    if structure is None:
-        structure = jax.tree.structure(hyperparameters, is_leaf=lambda leaf: leaf is None)
-    places = jax.tree.unflatten(structure, range(structure.num_leaves))
-    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(places)]
-    leaves = structure.flatten_up_to(hyperparameters)
+    found = structure
+    if found is None:
+        found = jax.tree.structure(hyperparameters, is_leaf=lambda leaf: leaf is None)
+    indices = jax.tree.unflatten(found, range(found.num_leaves))
+    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(indices)]
+    leaves = found.flatten_up_to(hyperparameters)
     return {
         jax.tree_util.keystr(path, simple=True, separator=".") or "hyperparameter": leaf
         for path, leaf in zip(paths, leaves, strict=True)
     }
 
 
-def _summary(result: FitResult) -> dict[str, Any]:
+def _summarize(result: FitResult) -> dict[str, Any]:
     epoch = int(result.best.epoch)
     return {
         "reason": StopReason(int(result.reason)).name.lower(),
@@ -94,8 +98,8 @@ def _summary(result: FitResult) -> dict[str, Any]:
         "best_epoch": epoch,
         "best_value": float(result.best.value),
         **{
-            f"{split}/{name}": float(values[epoch]) if epoch >= 0 else float(np.nan)
-            for split, metrics in result.history._asdict().items()
+            f"{part}/{name}": float(values[epoch]) if epoch >= 0 else math.nan
+            for part, metrics in result.history._asdict().items()
             for name, values in metrics.items()
         },
     }

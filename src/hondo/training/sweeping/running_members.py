@@ -1,9 +1,9 @@
-"""The members of one program under way: chunks of epochs, and compaction between them."""
+"""The members of one program while they run: chunks of epochs, and compaction between them."""
 
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,70 +11,92 @@ import numpy as np
 from jax.sharding import Mesh
 
 from hondo._numerics.checks import is_key
-from hondo.training.loop import result
-from hondo.training.state import FitResult
+from hondo._types import Data, Leaf, Tree
+from hondo.training.loop import make_result
+from hondo.training.state import FitResult, TrainState
 from hondo.training.sweeping.compaction import (
     EMPTY,
     Layout,
+    assign_slots,
     fewer_lanes,
     is_worth_moving,
-    layout,
-    turns,
+    turns_to_last,
 )
-from hondo.training.sweeping.members import Group, take
-from hondo.training.sweeping.programs import Program, advance_program, split, start_program, whole
+from hondo.training.sweeping.members import MemberGroup, MemberLeaves, take_members
+from hondo.training.sweeping.programs import (
+    Program,
+    advance_program,
+    init_program,
+    replicate,
+    shard,
+)
 
-_SECONDS_A_CHUNK = 0.3
-# Called between chunks with the epoch and how many live; False ends the run.
+_SECONDS_PER_CHUNK = 0.3
+# Called between chunks with the epoch and how many members run; False ends the run.
 Watch = Callable[[int, int], bool]
 
 
-class Course(NamedTuple):
-    """What stays the same while a family runs."""
+class SweepPlan(NamedTuple):
+    """What stays the same while a group runs.
 
-    group: Group
+    Attributes:
+        group: its members.
+        mesh: the devices.
+        data: `(train, valid)` on every device.
+        max_epochs: the budget.
+        slots: how many members a device holds.
+        lanes: how many of them it computes side by side at first.
+    """
+
+    group: MemberGroup
     mesh: Mesh
-    data: tuple[Any, Any]
+    data: tuple[Data, Data]
     max_epochs: int
     slots: int
     lanes: int
 
 
-class Fleet(NamedTuple):
-    """Members under way: their states and what differs between them, in the slots of `table`."""
+class RunningMembers(NamedTuple):
+    """The members in their slots.
 
-    state: Any
-    traced: Any
-    table: Layout
+    Attributes:
+        state: their states, with a leading axis of slots.
+        leaves: what differs among them, likewise.
+        layout: which member is in which slot.
+    """
+
+    state: TrainState
+    leaves: MemberLeaves
+    layout: Layout
 
 
-def sail(course: Course, members: np.ndarray, watch: Watch) -> dict[int, FitResult]:
-    """Runs these members (by their place in the group) to their ends, or until `watch` says no."""
-    fleet, lanes = _launch(course, members), course.lanes
+def run_members(plan: SweepPlan, members: np.ndarray, watch: Watch) -> dict[int, FitResult]:
+    """Runs these members, by their indices in the group, to their ends or until `watch` says no."""
+    running, lanes = _init_members(plan, members), plan.lanes
     finished: dict[int, FitResult] = {}
     until, chunk = 0, 1
-    program = _program(course, fleet, lanes)
-    while fleet.table.live.any():
-        until = min(until + chunk, course.max_epochs)
+    program = _advance_program(plan, running, lanes)
+    while running.layout.live.any():
+        until = min(until + chunk, plan.max_epochs)
         began = time.perf_counter()
-        lived = fleet.table.live.sum()
-        fleet = _advance(course, fleet, lanes, program.run, until)
+        lived = running.layout.live.sum()
+        running = _advance(plan, running, lanes, program, until)
         seconds = max(time.perf_counter() - began, 1e-6)
-        live = fleet.table.live
+        live = running.layout.live
         if not (watch(until, int(live.sum())) and live.any()):
             break
         some_stopped = bool(live.sum() < lived)
-        an_epoch, chunk = seconds / chunk, next_chunk(chunk, seconds, some_stopped)
+        per_epoch, chunk = seconds / chunk, next_chunk(chunk, seconds, some_stopped)
         fewer = fewer_lanes(live, lanes)
-        if fewer < lanes and pays(an_epoch, course.max_epochs - until, program.seconds):
+        if fewer < lanes and saves_time(per_epoch, plan.max_epochs - until, program.seconds):
             lanes = fewer
-            program = _program(course, fleet, lanes)
+            program = _advance_program(plan, running, lanes)
         elif not is_worth_moving(live, lanes):
             continue
-        # Off the devices before anything is put there again.
-        fleet = fleet._replace(state=_to_host(fleet.state), traced=_to_host(fleet.traced))
-        fleet = _compacted(course, fleet, finished)
-    return finished | _harvest(course, _to_host(fleet.state), fleet.table.members)
+        # Both leave the devices before anything is put there again.
+        running = running._replace(state=_to_host(running.state), leaves=_to_host(running.leaves))
+        running = _compact(plan, running, finished)
+    return finished | collect_results(plan, _to_host(running.state), running.layout.members)
 
 
 def next_chunk(chunk: int, seconds: float, some_stopped: bool) -> int:
@@ -86,87 +108,95 @@ def next_chunk(chunk: int, seconds: float, some_stopped: bool) -> int:
         >>> next_chunk(30, 0.3, False), next_chunk(30, 0.3, True), next_chunk(1, 0.01, False)
         (30, 10, 2)
     """
-    wanted = _SECONDS_A_CHUNK / (3 if some_stopped else 1)
+    wanted = _SECONDS_PER_CHUNK / (3 if some_stopped else 1)
     return max(1, int(chunk * min(2.0, wanted / seconds)))
 
 
-def pays(seconds_an_epoch: float, epochs_left: int, compiling: float) -> bool:
+def saves_time(seconds_per_epoch: float, epochs_left: int, compilation_seconds: float) -> bool:
     """Whether half the time of the epochs that may be left is more than a compilation takes.
 
     Example:
-        >>> pays(0.1, 100, 2.0)
+        >>> saves_time(0.1, 100, 2.0)
         True
     """
-    return seconds_an_epoch * epochs_left / 2 > compiling
+    return seconds_per_epoch * epochs_left / 2 > compilation_seconds
 
 
-def _launch(course: Course, members: np.ndarray) -> Fleet:
-    table = layout(members, course.mesh.size, course.slots)
-    filled = np.where(table.members == EMPTY, members[0], table.members).ravel()
-    traced = split(course.mesh, take(course.group.traced, filled))
-    arguments = (traced, *course.data)
-    state = start_program(course.group.family, course.mesh, arguments).run(*arguments)
-    return Fleet(state, traced, table)
+def _init_members(plan: SweepPlan, members: np.ndarray) -> RunningMembers:
+    layout = assign_slots(members, plan.mesh.size, plan.slots)
+    filled = np.where(layout.members == EMPTY, members[0], layout.members).ravel()
+    leaves = shard(plan.mesh, take_members(plan.group.leaves, filled))
+    arguments = (leaves, plan.data)
+    state = init_program(plan.group.program_key, plan.mesh, arguments).run(*arguments)
+    return RunningMembers(state, leaves, layout)
 
 
-def _program(course: Course, fleet: Fleet, lanes: int) -> Program:
-    control = _control(course, fleet, lanes, 0)
-    arguments = (fleet.state, fleet.traced, *control, *course.data)
-    return advance_program(course.group.family, lanes, course.mesh, arguments)
+def _advance_program(plan: SweepPlan, running: RunningMembers, lanes: int) -> Program:
+    arguments = _advance_arguments(plan, running, lanes, 0)
+    return advance_program(plan.group.program_key, lanes, plan.mesh, arguments)
 
 
-def _control(course: Course, fleet: Fleet, lanes: int, until: int) -> tuple[Any, Any]:
-    return control(course.mesh, turns(fleet.table.live, lanes), until)
+def _advance_arguments(
+    plan: SweepPlan, running: RunningMembers, lanes: int, until: int
+) -> tuple[Tree, ...]:
+    turns = turns_to_last(running.layout.live, lanes)
+    return (running.state, running.leaves, *put_control(plan.mesh, turns, until), plan.data)
 
 
-def control(mesh: Mesh, turns: np.ndarray, until: int) -> tuple[Any, Any]:
-    """How many turns each device takes, and until which epoch, where the program wants them."""
-    return split(mesh, np.asarray(turns, np.int32)), whole(mesh, np.int32(until))
+def put_control(mesh: Mesh, turns: np.ndarray, until: int) -> tuple[jax.Array, jax.Array]:
+    """Puts each device's number of turns, and the epoch at which they end, where programs want."""
+    return shard(mesh, np.asarray(turns, np.int32)), replicate(mesh, np.int32(until))
 
 
-def _advance(course: Course, fleet: Fleet, lanes: int, program: Any, until: int) -> Fleet:
-    control = _control(course, fleet, lanes, until)
-    state = program(fleet.state, fleet.traced, *control, *course.data)
-    stopped = np.asarray(state.stopper.stopped).reshape(fleet.table.live.shape)
-    goes_on = ~stopped & (until < course.max_epochs)
-    table = fleet.table._replace(live=fleet.table.live & goes_on)
-    return Fleet(state, fleet.traced, table)
+def _advance(
+    plan: SweepPlan, running: RunningMembers, lanes: int, program: Program, until: int
+) -> RunningMembers:
+    state = program.run(*_advance_arguments(plan, running, lanes, until))
+    layout = running.layout
+    stopped = np.asarray(state.stopper.stopped).reshape(layout.live.shape)
+    goes_on = ~stopped & (until < plan.max_epochs)
+    return running._replace(state=state, layout=layout._replace(live=layout.live & goes_on))
 
 
-def _compacted(course: Course, fleet: Fleet, finished: dict[int, FitResult]) -> Fleet:
-    """Of a fleet on the host: the live members moved together, the others put with the finished."""
-    table = fleet.table
-    finished |= _harvest(course, fleet.state, np.where(table.live, EMPTY, table.members))
-    slots, members = np.flatnonzero(table.live), table.members[table.live]
-    moved = layout(members, course.mesh.size, course.slots)
-    place = {int(member): int(slot) for member, slot in zip(members, slots, strict=True)}
-    source = np.array([place.get(int(member), slots[0]) for member in moved.members.ravel()])
-    state, traced = (take(tree, source) for tree in (fleet.state, fleet.traced))
-    return Fleet(split(course.mesh, state), split(course.mesh, traced), moved)
+def _compact(
+    plan: SweepPlan, running: RunningMembers, finished: dict[int, FitResult]
+) -> RunningMembers:
+    """Moves live members, now on the host, together, and adds other results to `finished`."""
+    old = running.layout
+    finished |= collect_results(plan, running.state, np.where(old.live, EMPTY, old.members))
+    slots, members = np.flatnonzero(old.live), old.members[old.live]
+    new = assign_slots(members, plan.mesh.size, plan.slots)
+    slot_of = {int(member): int(slot) for member, slot in zip(members, slots, strict=True)}
+    source = np.array([slot_of.get(int(member), slots[0]) for member in new.members.ravel()])
+    state, leaves = (take_members(tree, source) for tree in (running.state, running.leaves))
+    return RunningMembers(shard(plan.mesh, state), shard(plan.mesh, leaves), new)
 
 
-def _harvest(course: Course, host: Any, members: np.ndarray) -> dict[int, FitResult]:
-    """The results of these members, of which EMPTY is none.
+def collect_results(
+    plan: SweepPlan, host_state: TrainState, members: np.ndarray
+) -> dict[int, FitResult]:
+    """The results of these members, but for EMPTY slots.
 
-    Computed for all slots, however few are wanted: of every other number JAX would compile anew.
+    They are computed for all slots, however few are wanted: for every other number JAX would
+    compile anew.
     """
     members = members.ravel()
     slots = np.flatnonzero(members != EMPTY).tolist()
     if not slots:
         return {}
-    results = jax.device_get(result(host, course.max_epochs))
-    return {int(members[i]): jax.tree.map(partial(_one, index=i), results) for i in slots}
+    results = jax.device_get(make_result(host_state, plan.max_epochs))
+    return {int(members[i]): jax.tree.map(partial(_copy_slot, index=i), results) for i in slots}
 
 
-def _one(leaf: Any, index: int) -> Any:
-    """A copy, so that one member kept does not keep the memory of all."""
+def _copy_slot(leaf: Leaf, index: int) -> Leaf:
+    """A copy, because a view of one member would keep the memory of all."""
     return np.array(leaf[index]) if isinstance(leaf, np.ndarray) else leaf[index]
 
 
-def _to_host(tree: Any) -> Any:
-    """The tree in NumPy arrays; keys, which NumPy has not, on one device."""
+def _to_host(tree: Tree) -> Tree:
+    """The tree in arrays of NumPy, and its keys, which NumPy does not have, on one device."""
 
-    def move(leaf: Any) -> Any:
+    def move(leaf: Leaf) -> Leaf:
         if not is_key(leaf):
             return np.asarray(leaf)
         data = np.asarray(jax.random.key_data(leaf))

@@ -1,83 +1,110 @@
-"""What a sweep tries before it compiles: every mistake that shows in a trace."""
+"""What a sweep checks before it compiles: every mistake that shows in a trace."""
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import Array
 
 from hondo._numerics.checks import is_key
-from hondo.training.loop import Plan, check, next_batch, start
-from hondo.training.sweeping.members import Family, Group, Traced, plan_of, take
-from hondo.training.sweeping.programs import cached
+from hondo._types import Data, Leaf, TreeDef
+from hondo.training.loop import init_state, next_batch
+from hondo.training.plan import Plan, check_arguments
+from hondo.training.state import TrainState
+from hondo.training.sweeping.members import (
+    MemberGroup,
+    MemberLeaves,
+    ProgramKey,
+    member_plan,
+    take_members,
+)
+from hondo.training.sweeping.programs import Shapes, cache_by_settings
 
 
-def checked(group: Group, train: Any, valid: Any) -> tuple[Plan, Any]:
-    """A plan of the group and the shapes of one member's state, traced but not compiled.
+class ValidGroup(NamedTuple):
+    """A validated group, one of its plans, and the shapes of one member's state."""
 
-    The hyperparameters have no value while they are traced, so their ranges could not be checked;
-    the members with the smallest and the largest value of each are traced with their values. What
-    has passed once passes again without a trace.
+    group: MemberGroup
+    plan: Plan
+    state: TrainState
+
+
+def validate_group(group: MemberGroup, train: Data, valid: Data) -> ValidGroup:
+    """The group with a plan and the shapes of a state, for which it is traced but not compiled.
+
+    A traced hyperparameter has no value, so its range cannot be checked. Therefore the members with
+    the smallest and the largest value of each are traced again with their values. A group that has
+    passed once passes again without a trace.
 
     Raises:
         ValueError: whatever `fit` or `build` refuses; a hyperparameter whose value `build` needs.
     """
-    data = jax.eval_shape(lambda *data: data, train, valid)
-    leaves, treedef = jax.tree.flatten(data)
-    members = _ByValue(group.traced)
-    return _checked(group.family, members, treedef, tuple(leaves))
+    shapes, treedef = jax.tree.flatten(jax.eval_shape(lambda *data: data, train, valid))
+    members = _HashableLeaves(group.leaves)
+    return ValidGroup(group, *_validate(group.program_key, members, treedef, tuple(shapes)))
 
 
-class _ByValue:
-    """Members whose hyperparameters and keys are equal where their bits are: a key of a cache."""
+class _HashableLeaves:
+    """Leaves of members that are equal where their bits are, for the key of a cache."""
 
-    def __init__(self, traced: Traced) -> None:
-        self.traced = traced
-        self._bits = tuple(map(_bits, jax.tree.leaves(traced)))
+    def __init__(self, leaves: MemberLeaves) -> None:
+        self.leaves = leaves
+        self._bits = tuple(map(_bits_of, jax.tree.leaves(leaves)))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ByValue) and self._bits == other._bits
+        return isinstance(other, _HashableLeaves) and self._bits == other._bits
 
     def __hash__(self) -> int:
         return hash(self._bits)
 
 
-def _bits(leaf: Any) -> tuple[Any, ...]:
-    kind = leaf.dtype
+def _bits_of(leaf: Leaf) -> tuple[Any, ...]:
     data = np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf)
-    return kind, data.shape, data.tobytes()
+    return leaf.dtype, data.shape, data.tobytes()
 
 
-@cached
-def _checked(
-    family: Family, members: _ByValue, treedef: Any, leaves: tuple[Any, ...]
-) -> tuple[Plan, Any]:
-    data = jax.tree.unflatten(treedef, leaves)
-    state = _state_shapes(family, members.traced, data)
-    tried = sorted(_extremes(members.traced.leaves)) or [0]
-    plans = [_tried(family, members.traced, member, state, data[0]) for member in tried]
+@cache_by_settings
+def _validate(
+    program_key: ProgramKey, members: _HashableLeaves, treedef: TreeDef, shapes: Shapes
+) -> tuple[Plan, TrainState]:
+    train, valid = jax.tree.unflatten(treedef, shapes)
+    state = _trace_init(program_key, members.leaves, train, valid)
+    tried = sorted(_extreme_members(members.leaves.leaves)) or [0]
+    plans = [
+        _trace_loss(program_key, _concrete_leaves(members.leaves, member), state, train)
+        for member in tried
+    ]
     return plans[0], state
 
 
-def _tried(family: Family, traced: Traced, member: int, state: Any, train: Any) -> Plan:
-    plan, _ = plan_of(family, _with_values(traced, member))
+def _trace_loss(program_key: ProgramKey, own: MemberLeaves, state: TrainState, train: Data) -> Plan:
+    plan, _ = member_plan(program_key, own)
     jax.eval_shape(partial(_objective, plan), state, train)
     return plan
 
 
-def _state_shapes(family: Family, traced: Traced, data: tuple[Any, Any]) -> Any:
-    def begin(traced: Traced, train: Any, valid: Any) -> Any:
-        plan, key = plan_of(family, traced)
-        check(plan, train, valid, key)
-        return start(plan, train, valid, key)
+def _objective(plan: Plan, state: TrainState, train: Data) -> tuple[Array, Any]:
+    return plan.problem.loss(state.params, state.model_state, *next_batch(plan, state, train))
+
+
+def _trace_init(
+    program_key: ProgramKey, leaves: MemberLeaves, train: Data, valid: Data
+) -> TrainState:
+    """The shapes of one member's state; an error says which hyperparameters must be static."""
+
+    def init(own: MemberLeaves, train: Data, valid: Data) -> TrainState:
+        plan, key = member_plan(program_key, own)
+        check_arguments(plan, train, valid, key)
+        return init_state(plan, train, valid, key)
 
     try:
-        return jax.eval_shape(begin, take(traced, 0), *data)
+        return jax.eval_shape(init, take_members(leaves, 0), train, valid)
     except (TypeError, ValueError) as reason:
         if "Tracer" not in f"{type(reason).__name__} {reason}":
             raise
-        # Whatever values do not mend is raised here, as it is.
-        jax.eval_shape(partial(begin, _with_values(traced, 0)), *data)
+        # An error that values do not prevent is raised here, as it is.
+        jax.eval_shape(partial(init, _concrete_leaves(leaves, 0)), train, valid)
         raise ValueError(
             "hyperparameters that are traced must only be computed with, but build needs the "
             "value of one, for a shape, a number of steps or a decision. Name it in static=(…): "
@@ -89,24 +116,20 @@ def _first_line(reason: Exception) -> str:
     return str(reason).splitlines()[0]
 
 
-def _objective(plan: Plan, state: Any, train: Any) -> Any:
-    return plan.problem.loss(state.params, state.model_state, *next_batch(plan, state, train))
+def _concrete_leaves(leaves: MemberLeaves, member: int) -> MemberLeaves:
+    """One member's leaves, as values that `build` can read."""
+    return jax.tree.map(lambda leaf: _concrete_value(leaf, member), leaves)
 
 
-def _with_values(traced: Traced, member: int) -> Traced:
-    """One member's leaves, as values that `build` can look at."""
-    return jax.tree.map(lambda leaf: _concrete(leaf, member), traced)
-
-
-def _concrete(leaf: Any, index: int) -> Any:
-    """A value of NumPy's: comparing one of JAX's, inside a trace, would be traced too."""
+def _concrete_value(leaf: Leaf, index: int) -> Leaf:
+    """A scalar of NumPy: within a trace, JAX would trace a comparison of one of its own."""
     if is_key(leaf):
         return leaf[index]
     value = np.asarray(leaf)[index]
     return np.float64(value) if value.dtype.kind == "f" else value
 
 
-def _extremes(leaves: tuple[Any, ...]) -> set[int]:
+def _extreme_members(leaves: tuple[Array, ...]) -> set[int]:
     """Members that hold the smallest and the largest value of every entry; NaN is either."""
     numbers = [np.asarray(leaf) for leaf in leaves if not is_key(leaf)]
     columns = [column for leaf in numbers for column in leaf.reshape(len(leaf), -1).T]
