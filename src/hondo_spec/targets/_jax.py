@@ -93,8 +93,8 @@ def norms(call: Operation, **layers: Operation) -> dict[str, Operation]:
 
 def initializer(init: Any) -> Any:
     """The operation of an initializer `init(key, shape, dtype)`."""
-    compiled = jax.jit(init, static_argnums=(1, 2))
-    return lambda seed, shape: compiled(jax.random.key(seed), tuple(shape), jnp.float32)
+    jitted = jax.jit(init, static_argnums=(1, 2))
+    return lambda seed, shape: jitted(jax.random.key(seed), tuple(shape), jnp.float32)
 
 
 def update(make: Operation) -> Operation:
@@ -178,10 +178,9 @@ def modes(operations: Operations) -> dict[str, Operation]:
         on_device = jax.tree.map(_array, arguments)
         with jax.disable_jit():
             eager = operations[name](*on_device)
-        compiled = operations[name](*arguments)
         return {
             "eager": eager,
-            "compiled": compiled,
+            "compiled": operations[name](*arguments),
             "mapped": _mapped(operations[name], arguments),
         }
 
@@ -205,7 +204,7 @@ def _array(leaf: Any) -> Any:
     return jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf
 
 
-def _mapped(operation: Callable[..., Any], arguments: Any) -> Any:
+def _mapped(function: Operation, arguments: Any) -> Any:
     """The first of two problems that are solved together; the second is another one."""
     # Data, trees and the seed, which comes first, are mapped over; hyperparameters are not.
     mapped = [isinstance(leaf, (np.ndarray, dict)) or k == 0 for k, leaf in enumerate(arguments)]
@@ -214,7 +213,7 @@ def _mapped(operation: Callable[..., Any], arguments: Any) -> Any:
     def one(*data: Any) -> Any:
         rest = iter(data)
         pairs = zip(arguments, mapped, strict=True)
-        return operation(*[next(rest) if is_mapped else leaf for leaf, is_mapped in pairs])
+        return function(*[next(rest) if is_mapped else leaf for leaf, is_mapped in pairs])
 
     both = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf), jnp.asarray(leaf) + 1]), data)
     return jax.tree.map(lambda leaf: leaf[0], jax.vmap(one)(*both))
