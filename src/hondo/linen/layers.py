@@ -9,7 +9,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 import hondo
-from hondo._modes import with_train
+from hondo._modes import Module, call_in_mode
 from hondo._numerics.checks import check_count, is_key, python_value
 
 Rate = float | Float[Array, ""]
@@ -55,11 +55,12 @@ class Dropout(nn.Module):
 class Residual(nn.Module):
     """x + f(x), or shortcut(x) + f(x) where the branch changes the shape (slide 13).
 
-    Branch and shortcut are told `train` if their calls take it.
+    Branch and shortcut get the mode by whichever of Flax's names their calls take: `train`,
+    `training`, `deterministic` or `use_running_average`.
 
     Attributes:
-        branch: the module f.
-        shortcut: the module of the shortcut, None for the identity.
+        branch: f, a module or a function.
+        shortcut: the same for the shortcut, None for the identity.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -70,20 +71,20 @@ class Residual(nn.Module):
         [1.0, 1.0, 1.0]
     """
 
-    branch: nn.Module
-    shortcut: nn.Module | None = None
+    branch: Module
+    shortcut: Module | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
-        shortcut = self.shortcut and with_train(self.shortcut, train)
-        return hondo.residual(with_train(self.branch, train), shortcut=shortcut)(x)
+        shortcut = self.shortcut and call_in_mode(self.shortcut, train)
+        return hondo.residual(call_in_mode(self.branch, train), shortcut=shortcut)(x)
 
 
 class Repeat(nn.Module):
     """The same block `depth` times, each with its own parameters, statistics and random stream.
 
     The variables of the copies are stacked on a new leading axis and the call is one scan, so
-    tracing and compilation do not grow with depth. The block is told `train` if its call takes it.
+    tracing and compilation do not grow with depth. The block gets the mode as in `Residual`.
 
     Attributes:
         block: the module to repeat; it keeps the shape and the dtype of its input.
@@ -109,7 +110,7 @@ class Repeat(nn.Module):
         check_count("depth", self.depth)
 
         def body(block: Any, x: Any, _: None) -> tuple[Any, None]:
-            return with_train(block, train)(x), None
+            return call_in_mode(block, train)(x), None
 
         scan = nn.scan(
             nn.remat(body, prevent_cse=False) if self.remat else body,

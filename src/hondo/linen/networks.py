@@ -9,6 +9,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 import hondo
+from hondo._modes import call_in_mode
 from hondo._numerics.checks import error
 from hondo.linen.batch_norm import BatchNorm, Initializer
 from hondo.linen.layers import Dropout, Rate, Repeat
@@ -35,7 +36,7 @@ class PreActivation(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
         if self.norm is not None:
-            x = self.norm()(x, train=train)
+            x = call_in_mode(self.norm(), train)(x)
         x = Dropout(self.rate)(self.activation(x), train=train)
         return self.layer(x)
 
@@ -112,7 +113,7 @@ class DeepMLP(nn.Module):
         block = DenseBlock(self.width, *remedies, self.dtype)
         x = Repeat(block, self.depth // 2 - 1)(x, train=train)
         if self.norm is not None:
-            x = self.norm()(x, train=train)
+            x = call_in_mode(self.norm(), train)(x)
         return nn.Dense(self.outputs, dtype=self.dtype)(self.activation(x))
 
 
@@ -267,7 +268,7 @@ class PreActResNet(nn.Module):
         for stage in range(3):
             x = self._stage(x, stage, train)
         if self.norm is not None:
-            x = self.norm()(x, train=train)
+            x = call_in_mode(self.norm(), train)(x)
         x = jnp.mean(self.activation(x), axis=(1, 2))
         return nn.Dense(self.outputs, dtype=self.dtype)(x)
 

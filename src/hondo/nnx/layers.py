@@ -9,7 +9,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 import hondo
-from hondo._modes import with_train
+from hondo._modes import Module, call_in_mode
 from hondo._numerics.checks import check_count, python_value
 
 Rate = float | Float[Array, ""]
@@ -59,11 +59,12 @@ class Dropout(nnx.Module):
 class Residual(nnx.Module):
     """x + f(x), or shortcut(x) + f(x) where the branch changes the shape (slide 13).
 
-    Branch and shortcut are told `train` if their calls take it.
+    Branch and shortcut get the mode by whichever of Flax's names their calls take: `train`,
+    `training`, `deterministic` or `use_running_average`.
 
     Args:
-        branch: the module f.
-        shortcut: the module of the shortcut, None for the identity.
+        branch: f, a module or a function.
+        shortcut: the same for the shortcut, None for the identity.
 
     Example:
         >>> import jax.numpy as jnp
@@ -75,20 +76,20 @@ class Residual(nnx.Module):
         [1.0, 1.0, 1.0]
     """
 
-    def __init__(self, branch: nnx.Module, *, shortcut: nnx.Module | None = None):
+    def __init__(self, branch: Module, *, shortcut: Module | None = None):
         self.branch, self.shortcut = branch, nnx.data(shortcut)
 
     def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
         """Adds the branch to the skip."""
-        shortcut = self.shortcut and with_train(self.shortcut, train)
-        return hondo.residual(with_train(self.branch, train), shortcut=shortcut)(x)
+        shortcut = self.shortcut and call_in_mode(self.shortcut, train)
+        return hondo.residual(call_in_mode(self.branch, train), shortcut=shortcut)(x)
 
 
 class Repeat(nnx.Module):
     """The same block `depth` times, each with its own parameters, statistics and random stream.
 
     The variables of the copies are stacked on a new leading axis and the call is one scan, so
-    tracing and compilation do not grow with depth. The block is told `train` if its call takes it.
+    tracing and compilation do not grow with depth. The block gets the mode as in `Residual`.
 
     Args:
         block: `block(rngs)` makes one block, which keeps the shape and the dtype of its input.
@@ -123,7 +124,7 @@ class Repeat(nnx.Module):
         """Applies the blocks one after another."""
 
         def body(block: Any, x: Array) -> Array:
-            return with_train(block, train)(x)
+            return call_in_mode(block, train)(x)
 
         body = nnx.remat(body, prevent_cse=False) if self.remat else body
         axes = (0, nnx.Carry)

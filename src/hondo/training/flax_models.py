@@ -1,11 +1,12 @@
 """Flax modules, linen and nnx, as pure functions of explicit parameters, state and keys."""
 
-import inspect
 from collections.abc import Callable
 from itertools import count
 from typing import Any, NamedTuple
 
 import jax
+
+from hondo._modes import call_in_mode
 
 
 class Model(NamedTuple):
@@ -25,10 +26,8 @@ class Model(NamedTuple):
 def model(module: Any) -> Model:
     """Makes pure functions of a linen module, an nnx module or a factory of nnx modules.
 
-    Whether it trains is told to the module by the argument of its call that Flax users give that
-    meaning: `train`, `training`, `deterministic` or `use_running_average`, by its name in the
-    signature (`**kwargs` name nothing); an nnx module is also put into its `train()` or `eval()`
-    mode.
+    The module gets its mode by the arguments of its call that Flax users give that meaning, as
+    `hondo._modes.call_in_mode` says; an nnx module is also put into its `train()` or `eval()` mode.
 
     Args:
         module: a `flax.linen.Module`; or a function `rngs → flax.nnx.Module`, called anew for each
@@ -68,28 +67,24 @@ def model(module: Any) -> Model:
     )
 
 
-_MODES = {"train": True, "training": True, "deterministic": False, "use_running_average": False}
-
-
-def _mode(call: Callable[..., Any], train: bool) -> dict[str, bool]:
-    names = inspect.signature(call).parameters
-    return {name: value == train for name, value in _MODES.items() if name in names}
-
-
 def _linen_model(module: Any) -> Model:
-    training, inference = _mode(module.__call__, True), _mode(module.__call__, False)
+    def training(module: Any, inputs: Any) -> Any:
+        return call_in_mode(module, True)(inputs)
+
+    def inference(module: Any, inputs: Any) -> Any:
+        return call_in_mode(module, False)(inputs)
 
     def init(key: Any, inputs: Any) -> tuple[Any, Any]:
-        variables = dict(module.init(key, inputs, **inference))
+        variables = dict(module.init(key, inputs, method=inference))
         return variables.pop("params", {}), variables
 
     def train(params: Any, model_state: Any, inputs: Any, key: Any) -> tuple[Any, Any]:
         variables = {"params": params, **model_state}
         # One key serves every stream: linen derives each from it by name.
-        return module.apply(variables, inputs, **training, rngs=key, mutable=list(model_state))
+        return module.apply(variables, inputs, method=training, rngs=key, mutable=list(model_state))
 
     def infer(params: Any, model_state: Any, inputs: Any) -> Any:
-        return module.apply({"params": params, **model_state}, inputs, **inference)
+        return module.apply({"params": params, **model_state}, inputs, method=inference)
 
     return Model(init, train, infer)
 
@@ -101,7 +96,6 @@ def _nnx_model(factory: Callable[[Any], Any], keep: Any = None) -> Model:
         return factory(nnx.Rngs(key))
 
     example = nnx.eval_shape(lambda: create(jax.random.key(0))) if keep is None else keep
-    training, inference = _mode(example.__call__, True), _mode(example.__call__, False)
 
     def split(module: Any, train: bool) -> Any:
         (module.train if train else module.eval)()
@@ -116,12 +110,13 @@ def _nnx_model(factory: Callable[[Any], Any], keep: Any = None) -> Model:
 
     def train(params: Any, model_state: Any, inputs: Any, key: Any) -> tuple[Any, Any]:
         module = nnx.merge(train_graph, _copy(params), _reseed(model_state, key))
-        outputs = module(inputs, **training)
+        outputs = call_in_mode(module, True)(inputs)
         _, _, model_state = nnx.split(module, nnx.Param, ...)
         return outputs, model_state
 
     def infer(params: Any, model_state: Any, inputs: Any) -> Any:
-        return nnx.merge(infer_graph, _copy(params), _copy(model_state))(inputs, **inference)
+        module = nnx.merge(infer_graph, _copy(params), _copy(model_state))
+        return call_in_mode(module, False)(inputs)
 
     return Model(init, train, infer)
 
