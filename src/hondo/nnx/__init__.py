@@ -5,19 +5,15 @@ Every one is called `module(x, train=…)`, and `train` is required.
 
 from hondo.nnx.batch_norm import BatchMoment, BatchNorm, commit_moments, hold_moments
 from hondo.nnx.layers import Dropout, Repeat, Residual
-from hondo.nnx.networks import DeepMLP, PlainMLP, PreActResNet
 from hondo.nnx.norms import GroupNorm, InstanceNorm, LayerNorm, RMSNorm
 
 __all__ = [
     "BatchMoment",
     "BatchNorm",
-    "DeepMLP",
     "Dropout",
     "GroupNorm",
     "InstanceNorm",
     "LayerNorm",
-    "PlainMLP",
-    "PreActResNet",
     "RMSNorm",
     "Repeat",
     "Residual",
