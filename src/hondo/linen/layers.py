@@ -1,23 +1,17 @@
 """Dropout, residual connections and repeated blocks as linen modules."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 from flax import linen as nn
 from jax.core import Tracer
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
 import hondo
 from hondo._modes import Module, call_in_mode
 from hondo._numerics.checks import check_count, is_key, python_value
 
 Rate = float | Float[Array, ""]
-
-
-def _typed(key: Any) -> Any:
-    """Linen hands out keys of the kind that it was given; the functions want typed ones."""
-    return key if is_key(key) else jax.random.wrap_key_data(key)
 
 
 class Dropout(nn.Module):
@@ -43,13 +37,18 @@ class Dropout(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
-        # A traced rate, as of a sweep, has no value that could be compared with 0.
+        # A rate that a sweep traces has no value to compare with 0.
         rate = python_value(self.rate)
         if not train or (not isinstance(rate, Tracer) and rate == 0):
             return x
-        key = _typed(self.make_rng(self.rng_collection))
+        key = _as_typed_key(self.make_rng(self.rng_collection))
         dims = tuple(self.broadcast_dims)
         return hondo.inverted_dropout(key, x, keep_prob=1 - self.rate, broadcast_dims=dims)
+
+
+def _as_typed_key(key: Array) -> PRNGKeyArray:
+    """Wraps a raw key; linen's streams are of the kind that the user started them with."""
+    return key if is_key(key) else jax.random.wrap_key_data(key)
 
 
 class Residual(nn.Module):
@@ -109,7 +108,7 @@ class Repeat(nn.Module):
     def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
         check_count("depth", self.depth)
 
-        def body(block: Any, x: Any, _: None) -> tuple[Any, None]:
+        def body(block: nn.Module, x: Array, _: None) -> tuple[Array, None]:
             return call_in_mode(block, train)(x), None
 
         scan = nn.scan(

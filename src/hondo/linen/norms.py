@@ -1,24 +1,14 @@
 """The normalizations within an example as linen modules.
 
-They do the same in training and at inference; `train` is there so that one can stand for another.
+They do the same in training and at inference, and take `train` so that one can replace another.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 from flax import linen as nn
+from flax.typing import Initializer
 from jaxtyping import Array, Float
 
 import hondo
-
-Initializer = Callable[..., Array]
-
-
-def _row(module: Any, name: str, x: Any) -> Any:
-    """The parameter `name` with one entry for each feature, or None where it is not used."""
-    if not getattr(module, f"use_{name}"):
-        return None
-    return module.param(name, getattr(module, f"{name}_init"), (x.shape[-1],))
+from hondo.linen.feature_params import feature_param
 
 
 class LayerNorm(nn.Module):
@@ -47,12 +37,12 @@ class LayerNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
-        scale, bias = _row(self, "scale", x), _row(self, "bias", x)
+        scale, bias = feature_param(self, "scale", x), feature_param(self, "bias", x)
         return hondo.layer_norm(x, scale, bias, epsilon=self.epsilon)
 
 
 class GroupNorm(nn.Module):
-    """Normalizes groups of neighbouring features, over space as well; see `hondo.group_norm`.
+    """Normalizes groups of neighboring features, over space as well; see `hondo.group_norm`.
 
     Attributes:
         groups: how many groups, a divisor of the features.
@@ -79,7 +69,7 @@ class GroupNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
-        scale, bias = _row(self, "scale", x), _row(self, "bias", x)
+        scale, bias = feature_param(self, "scale", x), feature_param(self, "bias", x)
         return hondo.group_norm(x, scale, bias, groups=self.groups, epsilon=self.epsilon)
 
 
@@ -109,7 +99,7 @@ class InstanceNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
-        scale, bias = _row(self, "scale", x), _row(self, "bias", x)
+        scale, bias = feature_param(self, "scale", x), feature_param(self, "bias", x)
         return hondo.instance_norm(x, scale, bias, epsilon=self.epsilon)
 
 
@@ -135,4 +125,4 @@ class RMSNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
-        return hondo.rms_norm(x, _row(self, "scale", x), epsilon=self.epsilon)
+        return hondo.rms_norm(x, feature_param(self, "scale", x), epsilon=self.epsilon)

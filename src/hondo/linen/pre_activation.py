@@ -34,5 +34,11 @@ class PreActivation(nn.Module):
 
 
 def normalize(norm: Norm | None, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
-    """Applies a new normalization to x, or returns x where there is none."""
+    """Applies a new normalization to x, or returns x where there is none.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> normalize(None, jnp.ones(2), train=True).tolist()
+        [1.0, 1.0]
+    """
     return x if norm is None else call_in_mode(norm(), train)(x)

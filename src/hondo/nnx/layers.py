@@ -1,7 +1,6 @@
 """Dropout, residual connections and repeated blocks as nnx modules."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 from flax import nnx
@@ -41,14 +40,14 @@ class Dropout(nnx.Module):
         rng_collection: str = "dropout",
         rngs: nnx.Rngs,
     ):
-        # An array would otherwise belong to the module's definition, a traced one beyond its trace.
+        # Without nnx.data an array is part of the graph definition, which outlives a trace.
         self.rate = nnx.data(rate) if isinstance(rate, jax.Array) else rate
         self.broadcast_dims = tuple(broadcast_dims)
         self.stream = rngs[rng_collection].fork()
 
     def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
         """Drops units of x in training, returns x at inference."""
-        # A traced rate, as of a sweep, has no value that could be compared with 0.
+        # A rate that a sweep traces has no value to compare with 0.
         rate = python_value(self.rate)
         if not train or (not isinstance(rate, Tracer) and rate == 0):
             return x
@@ -123,7 +122,7 @@ class Repeat(nnx.Module):
     def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
         """Applies the blocks one after another."""
 
-        def body(block: Any, x: Array) -> Array:
+        def body(block: nnx.Module, x: Array) -> Array:
             return call_in_mode(block, train)(x)
 
         body = nnx.remat(body, prevent_cse=False) if self.remat else body

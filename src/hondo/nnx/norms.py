@@ -1,13 +1,14 @@
 """The normalizations within an example as nnx modules.
 
-They do the same in training and at inference; `train` is there so that one can stand for another.
+They do the same in training and at inference, and take `train` so that one can replace another.
 """
 
 from flax import nnx
+from flax.typing import Initializer
 from jaxtyping import Array, Float
 
 import hondo
-from hondo.nnx.batch_norm import Initializer, row, value
+from hondo.nnx.feature_params import feature_param, param_value
 
 
 class LayerNorm(nnx.Module):
@@ -42,18 +43,18 @@ class LayerNorm(nnx.Module):
         bias_init: Initializer = nnx.initializers.zeros,
         rngs: nnx.Rngs,
     ):
-        self.scale = row(use_scale, scale_init, features, rngs)
-        self.bias = row(use_bias, bias_init, features, rngs)
+        self.scale = nnx.data(feature_param(use_scale, scale_init, features, rngs))
+        self.bias = nnx.data(feature_param(use_bias, bias_init, features, rngs))
         self.epsilon = epsilon
 
     def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
         """Normalizes x; in training and at inference alike."""
-        scale, bias = value(self.scale), value(self.bias)
+        scale, bias = param_value(self.scale), param_value(self.bias)
         return hondo.layer_norm(x, scale, bias, epsilon=self.epsilon)
 
 
 class GroupNorm(nnx.Module):
-    """Normalizes groups of neighbouring features, over space as well; see `hondo.group_norm`.
+    """Normalizes groups of neighboring features, over space as well; see `hondo.group_norm`.
 
     Args:
         features: how many.
@@ -86,13 +87,13 @@ class GroupNorm(nnx.Module):
         bias_init: Initializer = nnx.initializers.zeros,
         rngs: nnx.Rngs,
     ):
-        self.scale = row(use_scale, scale_init, features, rngs)
-        self.bias = row(use_bias, bias_init, features, rngs)
+        self.scale = nnx.data(feature_param(use_scale, scale_init, features, rngs))
+        self.bias = nnx.data(feature_param(use_bias, bias_init, features, rngs))
         self.groups, self.epsilon = groups, epsilon
 
     def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
         """Normalizes x; in training and at inference alike."""
-        scale, bias = value(self.scale), value(self.bias)
+        scale, bias = param_value(self.scale), param_value(self.bias)
         return hondo.group_norm(x, scale, bias, groups=self.groups, epsilon=self.epsilon)
 
 
@@ -128,13 +129,13 @@ class InstanceNorm(nnx.Module):
         bias_init: Initializer = nnx.initializers.zeros,
         rngs: nnx.Rngs,
     ):
-        self.scale = row(use_scale, scale_init, features, rngs)
-        self.bias = row(use_bias, bias_init, features, rngs)
+        self.scale = nnx.data(feature_param(use_scale, scale_init, features, rngs))
+        self.bias = nnx.data(feature_param(use_bias, bias_init, features, rngs))
         self.epsilon = epsilon
 
     def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
         """Normalizes x; in training and at inference alike."""
-        scale, bias = value(self.scale), value(self.bias)
+        scale, bias = param_value(self.scale), param_value(self.bias)
         return hondo.instance_norm(x, scale, bias, epsilon=self.epsilon)
 
 
@@ -166,9 +167,9 @@ class RMSNorm(nnx.Module):
         scale_init: Initializer = nnx.initializers.ones,
         rngs: nnx.Rngs,
     ):
-        self.scale = row(use_scale, scale_init, features, rngs)
+        self.scale = nnx.data(feature_param(use_scale, scale_init, features, rngs))
         self.epsilon = epsilon
 
     def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
         """Normalizes x; in training and at inference alike."""
-        return hondo.rms_norm(x, value(self.scale), epsilon=self.epsilon)
+        return hondo.rms_norm(x, param_value(self.scale), epsilon=self.epsilon)
