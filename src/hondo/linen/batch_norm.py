@@ -6,10 +6,11 @@ from flax.typing import AxisName, Initializer
 from jaxtyping import Array, Bool, Float
 
 import hondo
+from hondo._numerics.checks import check_probability
 from hondo.linen.feature_params import feature_param
 
 
-class BatchNorm(nn.Module):
+class BatchNorm(nn.Module, kw_only=True):
     """Batch normalization over every axis but the last (slides 17-19).
 
     Parameters `scale` and `bias`; collection `batch_stats` with `mean`, `var` and `weight`, which
@@ -18,6 +19,8 @@ class BatchNorm(nn.Module):
 
     Between `hold_moments` and `commit_moments` there is a collection `batch_moments` too: calls
     merge the moments of their batches there and leave the running statistics as they are.
+
+    Fields go by name, because Flax's first one is another.
 
     Attributes:
         decay: the weight of the old running statistics, in [0, 1].
@@ -52,6 +55,7 @@ class BatchNorm(nn.Module):
     def __call__(
         self, x: Float[Array, "..."], *, train: bool, where: Bool[Array, "..."] | None = None
     ) -> Float[Array, "..."]:
+        check_probability("decay", self.decay, "It is the weight of the old value.")
         scale, bias = feature_param(self, "scale", x), feature_param(self, "bias", x)
         shape = (x.shape[-1],)
         # Averages without a weight come from Flax's own module and count as complete.

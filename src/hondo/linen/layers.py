@@ -1,6 +1,7 @@
 """Dropout, residual connections and repeated blocks as linen modules."""
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY
 
 import jax
 from flax import linen as nn
@@ -9,7 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 import hondo
 from hondo._modes import Module, call_in_mode
-from hondo._numerics.checks import check_count, is_key, python_value
+from hondo._numerics.checks import check_count, check_probability, is_key, python_value
 
 Rate = float | Float[Array, ""]
 
@@ -32,11 +33,13 @@ class Dropout(nn.Module):
     """
 
     rate: Rate
+    _: KW_ONLY
     broadcast_dims: Sequence[int] = ()
     rng_collection: str = "dropout"
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+        check_probability("rate", self.rate, "It is the probability of dropping.")
         # A rate that a sweep traces has no value to compare with 0.
         rate = python_value(self.rate)
         if not train or (not isinstance(rate, Tracer) and rate == 0):

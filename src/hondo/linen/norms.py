@@ -1,7 +1,10 @@
 """The normalizations within an example as linen modules.
 
 They do the same in training and at inference, and take `train` so that one can replace another.
+Fields after the first go by name: their order is not Flax's.
 """
+
+from dataclasses import KW_ONLY
 
 from flax import linen as nn
 from flax.typing import Initializer
@@ -30,6 +33,7 @@ class LayerNorm(nn.Module):
     """
 
     epsilon: float = 1e-6
+    _: KW_ONLY
     use_scale: bool = True
     use_bias: bool = True
     scale_init: Initializer = nn.initializers.ones
@@ -61,6 +65,7 @@ class GroupNorm(nn.Module):
     """
 
     groups: int = 32
+    _: KW_ONLY
     epsilon: float = 1e-6
     use_scale: bool = True
     use_bias: bool = True
@@ -92,6 +97,7 @@ class InstanceNorm(nn.Module):
     """
 
     epsilon: float = 1e-6
+    _: KW_ONLY
     use_scale: bool = True
     use_bias: bool = True
     scale_init: Initializer = nn.initializers.ones
@@ -120,6 +126,7 @@ class RMSNorm(nn.Module):
     """
 
     epsilon: float = 1e-6
+    _: KW_ONLY
     use_scale: bool = True
     scale_init: Initializer = nn.initializers.ones
 

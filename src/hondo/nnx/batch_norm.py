@@ -8,6 +8,7 @@ from flax.typing import AxisName, Initializer
 from jaxtyping import Array, Bool, Float
 
 import hondo
+from hondo._numerics.checks import check_probability
 from hondo.nnx.feature_params import feature_param, param_value
 
 
@@ -61,6 +62,7 @@ class BatchNorm(nnx.Module):
         ddof: int = 1,
         rngs: nnx.Rngs,
     ):
+        check_probability("decay", decay, "It is the weight of the old value.")
         self.scale = nnx.data(feature_param(use_scale, scale_init, features, rngs))
         self.bias = nnx.data(feature_param(use_bias, bias_init, features, rngs))
         self.mean, self.var, self.weight = map(nnx.BatchStat, hondo.init_batch_stats(features))

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 import hondo
 from hondo._modes import Module, call_in_mode
-from hondo._numerics.checks import check_count, python_value
+from hondo._numerics.checks import check_count, check_probability, python_value
 
 Rate = float | Float[Array, ""]
 
@@ -40,6 +40,7 @@ class Dropout(nnx.Module):
         rng_collection: str = "dropout",
         rngs: nnx.Rngs,
     ):
+        check_probability("rate", rate, "It is the probability of dropping.")
         # Without nnx.data an array is part of the graph definition, which outlives a trace.
         self.rate = nnx.data(rate) if isinstance(rate, jax.Array) else rate
         self.broadcast_dims = tuple(broadcast_dims)

@@ -64,7 +64,10 @@ def batch_norm(
     epsilon: float,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """`BatchNorm` in training: averages without 'weight' are complete, so decay weighs the old."""
-    module, variables = linen.BatchNorm(decay, epsilon), _variables(mean, var, scale, bias)
+    module, variables = (
+        linen.BatchNorm(decay=decay, epsilon=epsilon),
+        _variables(mean, var, scale, bias),
+    )
     y, new = module.apply(variables, x, train=True, mutable=["batch_stats"])
     return y, new["batch_stats"]["mean"], new["batch_stats"]["var"]
 
@@ -105,7 +108,7 @@ def layer_norm(x: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float) 
 @partial(jax.jit, static_argnames=("groups", "epsilon"))
 def group_norm(x: jax.Array, groups: int, epsilon: float) -> jax.Array:
     """`GroupNorm` without parameters, by `use_scale` and `use_bias`."""
-    module = linen.GroupNorm(groups, epsilon, use_scale=False, use_bias=False)
+    module = linen.GroupNorm(groups, epsilon=epsilon, use_scale=False, use_bias=False)
     return module.apply({}, x, train=True)
 
 
