@@ -53,7 +53,7 @@ class BatchNorm(nn.Module, kw_only=True):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "..."], *, train: bool, where: Bool[Array, "..."] | None = None
+        self, x: Float[Array, "..."], train: bool, *, where: Bool[Array, "..."] | None = None
     ) -> Float[Array, "..."]:
         check_probability("decay", self.decay, "It is the weight of the old value.")
         scale, bias = feature_param(self, "scale", x), feature_param(self, "bias", x)

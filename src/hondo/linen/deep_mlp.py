@@ -52,9 +52,7 @@ class DeepMLP(nn.Module):
     dtype: DTypeLike | None = None
 
     @nn.compact
-    def __call__(
-        self, x: Float[Array, "batch ..."], *, train: bool
-    ) -> Float[Array, "batch outputs"]:
+    def __call__(self, x: Float[Array, "batch ..."], train: bool) -> Float[Array, "batch outputs"]:
         if self.depth < 4 or self.depth % 2:
             raise error("depth", self.depth, "even and at least 4", "A block has two layers.")
         dense = partial(nn.Dense, self.width, dtype=self.dtype, kernel_init=self.kernel_init)
@@ -75,7 +73,7 @@ class DenseBlock(nn.Module):
     residual: bool
 
     @nn.compact
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
         first = PreActivation(self.dense(), self.activation, self.norm, 0.0)
         second = PreActivation(self.dense(), self.activation, self.norm, self.rate)
 

@@ -38,7 +38,7 @@ class Dropout(nn.Module):
     rng_collection: str = "dropout"
 
     @nn.compact
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
         check_probability("rate", self.rate, "It is the probability of dropping.")
         # A rate that a sweep traces has no value to compare with 0.
         rate = python_value(self.rate)
@@ -77,7 +77,7 @@ class Residual(nn.Module):
     shortcut: Module | None = None
 
     @nn.compact
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
         shortcut = self.shortcut and call_in_mode(self.shortcut, train)
         return hondo.residual(call_in_mode(self.branch, train), shortcut=shortcut)(x)
 
@@ -108,7 +108,7 @@ class Repeat(nn.Module):
     remat: bool = False
 
     @nn.compact
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
         check_count("depth", self.depth)
 
         def body(block: nn.Module, x: Array, _: None) -> tuple[Array, None]:

@@ -40,7 +40,7 @@ class LayerNorm(nn.Module):
     bias_init: Initializer = nn.initializers.zeros
 
     @nn.compact
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
         scale, bias = feature_param(self, "scale", x), feature_param(self, "bias", x)
         return hondo.layer_norm(x, scale, bias, epsilon=self.epsilon)
 
@@ -73,7 +73,7 @@ class GroupNorm(nn.Module):
     bias_init: Initializer = nn.initializers.zeros
 
     @nn.compact
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
         scale, bias = feature_param(self, "scale", x), feature_param(self, "bias", x)
         return hondo.group_norm(x, scale, bias, groups=self.groups, epsilon=self.epsilon)
 
@@ -104,7 +104,7 @@ class InstanceNorm(nn.Module):
     bias_init: Initializer = nn.initializers.zeros
 
     @nn.compact
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
         scale, bias = feature_param(self, "scale", x), feature_param(self, "bias", x)
         return hondo.instance_norm(x, scale, bias, epsilon=self.epsilon)
 
@@ -131,5 +131,5 @@ class RMSNorm(nn.Module):
     scale_init: Initializer = nn.initializers.ones
 
     @nn.compact
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
         return hondo.rms_norm(x, feature_param(self, "scale", x), epsilon=self.epsilon)

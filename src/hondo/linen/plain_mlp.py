@@ -42,9 +42,7 @@ class PlainMLP(nn.Module):
     dtype: DTypeLike | None = None
 
     @nn.compact
-    def __call__(
-        self, x: Float[Array, "batch ..."], *, train: bool
-    ) -> Float[Array, "batch outputs"]:
+    def __call__(self, x: Float[Array, "batch ..."], train: bool) -> Float[Array, "batch outputs"]:
         if self.depth < 3:
             raise error("depth", self.depth, "at least 3")
         options = (self.width, self.activation, self.kernel_init, self.dtype)

@@ -28,7 +28,7 @@ class PreActivation(nn.Module):
     rate: Rate
 
     @nn.compact
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
         x = self.activation(normalize(self.norm, x, train))
         return self.layer(Dropout(self.rate)(x, train=train))
 

@@ -60,7 +60,7 @@ class PreActResNet(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "batch height width channels"], *, train: bool
+        self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Float[Array, "batch outputs"]:
         if self.depth < 8 or self.depth % 6 != 2:
             raise error("depth", self.depth, "6n + 2 with n ≥ 1: 8, 14, 20, …")
@@ -99,7 +99,7 @@ class ConvBlock(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "batch height width channels"], *, train: bool
+        self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Float[Array, "batch newheight newwidth newchannels"]:
         def layer(stride: int, rate: Rate) -> nn.Module:
             conv = self.conv(self.width, (3, 3), strides=stride)

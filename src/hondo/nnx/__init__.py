@@ -1,6 +1,6 @@
 """Flax nnx modules: a few lines each over the functions of the same name.
 
-Every one is called `module(x, train=…)`, and `train` is required.
+Every one is called `module(x, train)`, the mode by position or by name; it is required.
 """
 
 from hondo.nnx.batch_norm import BatchMoment, BatchNorm, commit_moments, hold_moments

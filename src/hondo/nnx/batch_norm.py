@@ -70,7 +70,7 @@ class BatchNorm(nnx.Module):
         self.decay, self.epsilon, self.axis_name, self.ddof = decay, epsilon, axis_name, ddof
 
     def __call__(
-        self, x: Float[Array, "..."], *, train: bool, where: Bool[Array, "..."] | None = None
+        self, x: Float[Array, "..."], train: bool, *, where: Bool[Array, "..."] | None = None
     ) -> Float[Array, "..."]:
         """Normalizes x by its own statistics in training, by the running ones at inference."""
         scale, bias, stats = param_value(self.scale), param_value(self.bias), self.stats

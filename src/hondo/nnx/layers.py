@@ -46,7 +46,7 @@ class Dropout(nnx.Module):
         self.broadcast_dims = tuple(broadcast_dims)
         self.stream = rngs[rng_collection].fork()
 
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
         """Drops units of x in training, returns x at inference."""
         # A rate that a sweep traces has no value to compare with 0.
         rate = python_value(self.rate)
@@ -79,7 +79,7 @@ class Residual(nnx.Module):
     def __init__(self, branch: Module, *, shortcut: Module | None = None):
         self.branch, self.shortcut = branch, nnx.data(shortcut)
 
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
         """Adds the branch to the skip."""
         shortcut = self.shortcut and call_in_mode(self.shortcut, train)
         return hondo.residual(call_in_mode(self.branch, train), shortcut=shortcut)(x)
@@ -120,7 +120,7 @@ class Repeat(nnx.Module):
         self.blocks = nnx.split_rngs(splits=depth)(nnx.vmap(block))(rngs)
         self.depth, self.remat = depth, remat
 
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
         """Applies the blocks one after another."""
 
         def body(block: nnx.Module, x: Array) -> Array:

@@ -47,7 +47,7 @@ class LayerNorm(nnx.Module):
         self.bias = nnx.data(feature_param(use_bias, bias_init, features, rngs))
         self.epsilon = epsilon
 
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
         """Normalizes x; in training and at inference alike."""
         scale, bias = param_value(self.scale), param_value(self.bias)
         return hondo.layer_norm(x, scale, bias, epsilon=self.epsilon)
@@ -91,7 +91,7 @@ class GroupNorm(nnx.Module):
         self.bias = nnx.data(feature_param(use_bias, bias_init, features, rngs))
         self.groups, self.epsilon = groups, epsilon
 
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
         """Normalizes x; in training and at inference alike."""
         scale, bias = param_value(self.scale), param_value(self.bias)
         return hondo.group_norm(x, scale, bias, groups=self.groups, epsilon=self.epsilon)
@@ -133,7 +133,7 @@ class InstanceNorm(nnx.Module):
         self.bias = nnx.data(feature_param(use_bias, bias_init, features, rngs))
         self.epsilon = epsilon
 
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
         """Normalizes x; in training and at inference alike."""
         scale, bias = param_value(self.scale), param_value(self.bias)
         return hondo.instance_norm(x, scale, bias, epsilon=self.epsilon)
@@ -170,6 +170,6 @@ class RMSNorm(nnx.Module):
         self.scale = nnx.data(feature_param(use_scale, scale_init, features, rngs))
         self.epsilon = epsilon
 
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
         """Normalizes x; in training and at inference alike."""
         return hondo.rms_norm(x, param_value(self.scale), epsilon=self.epsilon)
