@@ -48,8 +48,8 @@ def test_the_first_fields_that_flax_shares_go_by_position() -> None:
     assert hl.RMSNorm(1e-3).epsilon == 1e-3
 
 
-def test_a_bool_is_no_number() -> None:
-    program = pathlib.Path(__file__).with_name("refuse_bools.py")
+def test_a_bool_is_no_number_and_a_mode_is_nothing_else() -> None:
+    program = pathlib.Path(__file__).with_name("refused_arguments.py")
     done = subprocess.run([sys.executable, program], capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("", 0), done.stderr
 

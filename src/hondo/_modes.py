@@ -7,6 +7,8 @@ from typing import Any
 
 from jaxtyping import PyTree
 
+from hondo._numerics.checks import error, python_value
+
 Module = Callable[..., Any]
 
 # The arguments by which a Flax module takes its mode, each with its value in training.
@@ -41,6 +43,9 @@ def call_in_mode(module: Module, train: bool) -> Callable[[PyTree], Any]:
     Returns:
         The function.
 
+    Raises:
+        ValueError: a mode that is neither True nor False.
+
     Example:
         >>> call_in_mode(lambda x, *, train: (x, train), True)(3)
         (3, True)
@@ -49,6 +54,7 @@ def call_in_mode(module: Module, train: bool) -> Callable[[PyTree], Any]:
         >>> call_in_mode(lambda x: x, True)(3)
         3
     """
+    check_train(train)
     mode = {name: _IN_TRAINING[name] == train for name in _mode_names(module)}
     if not mode:
         return module
@@ -58,6 +64,20 @@ def call_in_mode(module: Module, train: bool) -> Callable[[PyTree], Any]:
         return module(*bound.args, **bound.kwargs)
 
     return call
+
+
+def check_train(train: object) -> None:
+    """Raises unless the mode is True or False: None would silently mean inference.
+
+    Raises:
+        ValueError: anything else, a traced bool too.
+
+    Example:
+        >>> check_train(True)
+    """
+    if not isinstance(python_value(train), bool):
+        repair = "Under a transformation it must be static, as by nn.remat(…, static_argnums=(2,))."
+        raise error("train", train, "True or False", repair)
 
 
 def _mode_names(module: Module) -> list[str]:

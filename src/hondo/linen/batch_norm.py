@@ -6,6 +6,7 @@ from flax.typing import AxisName, Initializer
 from jaxtyping import Array, Bool, Float
 
 import hondo
+from hondo._modes import check_train
 from hondo._numerics.checks import check_probability
 from hondo.linen.feature_params import feature_param
 
@@ -55,6 +56,7 @@ class BatchNorm(nn.Module, kw_only=True):
     def __call__(
         self, x: Float[Array, "..."], train: bool, *, where: Bool[Array, "..."] | None = None
     ) -> Float[Array, "..."]:
+        check_train(train)
         check_probability("decay", self.decay, "It is the weight of the old value.")
         scale, bias = feature_param(self, "scale", x), feature_param(self, "bias", x)
         shape = (x.shape[-1],)

@@ -9,7 +9,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, PRNGKeyArray
 
 import hondo
-from hondo._modes import Module, call_in_mode
+from hondo._modes import Module, call_in_mode, check_train
 from hondo._numerics.checks import check_count, check_probability, is_key, python_value
 
 Rate = float | Float[Array, ""]
@@ -39,6 +39,7 @@ class Dropout(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
+        check_train(train)
         check_probability("rate", self.rate, "It is the probability of dropping.")
         # A rate that a sweep traces has no value to compare with 0.
         rate = python_value(self.rate)

@@ -8,6 +8,7 @@ from flax.typing import AxisName, Initializer
 from jaxtyping import Array, Bool, Float
 
 import hondo
+from hondo._modes import check_train
 from hondo._numerics.checks import check_probability
 from hondo.nnx.feature_params import feature_param, param_value
 
@@ -73,6 +74,7 @@ class BatchNorm(nnx.Module):
         self, x: Float[Array, "..."], train: bool, *, where: Bool[Array, "..."] | None = None
     ) -> Float[Array, "..."]:
         """Normalizes x by its own statistics in training, by the running ones at inference."""
+        check_train(train)
         scale, bias, stats = param_value(self.scale), param_value(self.bias), self.stats
         if not train:
             return hondo.batch_norm_inference(x, stats, scale, bias, epsilon=self.epsilon)

@@ -8,7 +8,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 import hondo
-from hondo._modes import Module, call_in_mode
+from hondo._modes import Module, call_in_mode, check_train
 from hondo._numerics.checks import check_count, check_probability, python_value
 
 Rate = float | Float[Array, ""]
@@ -48,6 +48,7 @@ class Dropout(nnx.Module):
 
     def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
         """Drops units of x in training, returns x at inference."""
+        check_train(train)
         # A rate that a sweep traces has no value to compare with 0.
         rate = python_value(self.rate)
         if not train or (not isinstance(rate, Tracer) and rate == 0):
@@ -122,6 +123,7 @@ class Repeat(nnx.Module):
 
     def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
         """Applies the blocks one after another."""
+        check_train(train)
 
         def body(block: nnx.Module, x: Array) -> Array:
             return call_in_mode(block, train)(x)
