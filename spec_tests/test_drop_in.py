@@ -142,3 +142,19 @@ def test_modules_of_nnx_take_the_mode_by_position() -> None:
     )
     np.testing.assert_array_equal(step(block, X, False), 4 * X)
     assert not np.array_equal(step(block, X, True), 4 * X)
+
+
+@pytest.mark.parametrize("name", ["LayerNorm", "GroupNorm", "InstanceNorm", "RMSNorm"])
+def test_norms_within_an_example_need_no_mode(name) -> None:
+    options = {"groups": 2} if name == "GroupNorm" else {}
+    linen = getattr(hl, name)(**options)
+    variables = linen.init(KEY, IMAGES[..., :2])
+    of_nnx = getattr(hx, name)(2, **options, rngs=RNGS)
+    for call in (partial(linen.apply, variables), of_nnx):
+        want = call(IMAGES[..., :2])
+        for train in (True, False, None):
+            np.testing.assert_array_equal(call(IMAGES[..., :2], train), want)
+            np.testing.assert_array_equal(call(IMAGES[..., :2], train=train), want)
+    # Flax's own has the same parameters and is called alike.
+    theirs = getattr(nn, name)(*options.values())
+    assert jax.tree.structure(theirs.init(KEY, IMAGES[..., :2])) == jax.tree.structure(variables)

@@ -94,7 +94,7 @@ def test_dropout_drops_at_its_rate_and_only_in_training() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [Dropout(0.1), BatchNorm(), LayerNorm(), RMSNorm(), DeepMLP(3), PlainMLP(3)]
+    "module", [Dropout(0.1), BatchNorm(), Residual(nn.Dense(6)), DeepMLP(3), PlainMLP(3)]
 )
 def test_train_is_required(module) -> None:
     with pytest.raises(TypeError, match="train"):

@@ -1,6 +1,7 @@
 """The normalizations within an example as linen modules.
 
-They do the same in training and at inference, and take `train` so that one can replace another.
+Training and inference are the same; `train` is accepted and ignored, so that they can replace
+`BatchNorm`.
 Fields after the first go by name: their order is not Flax's.
 """
 
@@ -28,7 +29,7 @@ class LayerNorm(nn.Module):
         >>> import jax, jax.numpy as jnp
         >>> from hondo.linen import LayerNorm
         >>> norm = LayerNorm(epsilon=1e-12)
-        >>> norm.init_with_output(jax.random.key(0), jnp.array([1.0, 3.0]), train=True)[0].tolist()
+        >>> norm.init_with_output(jax.random.key(0), jnp.array([1.0, 3.0]))[0].tolist()
         [-1.0, 1.0]
     """
 
@@ -40,7 +41,7 @@ class LayerNorm(nn.Module):
     bias_init: Initializer = nn.initializers.zeros
 
     @nn.compact
-    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:
         scale, bias = feature_param(self, "scale", x), feature_param(self, "bias", x)
         return hondo.layer_norm(x, scale, bias, epsilon=self.epsilon)
 
@@ -60,7 +61,7 @@ class GroupNorm(nn.Module):
         >>> import jax, jax.numpy as jnp
         >>> from hondo.linen import GroupNorm
         >>> norm, x = GroupNorm(2, epsilon=1e-12), jnp.array([1.0, 3.0, 10.0, 30.0])
-        >>> norm.init_with_output(jax.random.key(0), x[None], train=True)[0].tolist()
+        >>> norm.init_with_output(jax.random.key(0), x[None])[0].tolist()
         [[-1.0, 1.0, -1.0, 1.0]]
     """
 
@@ -73,7 +74,7 @@ class GroupNorm(nn.Module):
     bias_init: Initializer = nn.initializers.zeros
 
     @nn.compact
-    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:
         scale, bias = feature_param(self, "scale", x), feature_param(self, "bias", x)
         return hondo.group_norm(x, scale, bias, groups=self.groups, epsilon=self.epsilon)
 
@@ -92,7 +93,7 @@ class InstanceNorm(nn.Module):
         >>> import jax, jax.numpy as jnp
         >>> from hondo.linen import InstanceNorm
         >>> norm, x = InstanceNorm(epsilon=1e-12), jnp.array([[[1.0], [3.0]]])
-        >>> norm.init_with_output(jax.random.key(0), x, train=True)[0].tolist()
+        >>> norm.init_with_output(jax.random.key(0), x)[0].tolist()
         [[[-1.0], [1.0]]]
     """
 
@@ -104,7 +105,7 @@ class InstanceNorm(nn.Module):
     bias_init: Initializer = nn.initializers.zeros
 
     @nn.compact
-    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:
         scale, bias = feature_param(self, "scale", x), feature_param(self, "bias", x)
         return hondo.instance_norm(x, scale, bias, epsilon=self.epsilon)
 
@@ -121,7 +122,7 @@ class RMSNorm(nn.Module):
         >>> import jax, jax.numpy as jnp
         >>> from hondo.linen import RMSNorm
         >>> norm = RMSNorm(epsilon=1e-12)
-        >>> norm.init_with_output(jax.random.key(0), jnp.array([2.0, -2.0]), train=True)[0].tolist()
+        >>> norm.init_with_output(jax.random.key(0), jnp.array([2.0, -2.0]))[0].tolist()
         [1.0, -1.0]
     """
 
@@ -131,5 +132,5 @@ class RMSNorm(nn.Module):
     scale_init: Initializer = nn.initializers.ones
 
     @nn.compact
-    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:
         return hondo.rms_norm(x, feature_param(self, "scale", x), epsilon=self.epsilon)

@@ -1,6 +1,7 @@
 """The normalizations within an example as nnx modules.
 
-They do the same in training and at inference, and take `train` so that one can replace another.
+Training and inference are the same; `train` is accepted and ignored, so that they can replace
+`BatchNorm`.
 """
 
 from flax import nnx
@@ -28,7 +29,7 @@ class LayerNorm(nnx.Module):
         >>> from flax import nnx
         >>> from hondo.nnx import LayerNorm
         >>> norm = LayerNorm(2, epsilon=1e-12, rngs=nnx.Rngs(0))
-        >>> norm(jnp.array([1.0, 3.0]), train=True).tolist()
+        >>> norm(jnp.array([1.0, 3.0])).tolist()
         [-1.0, 1.0]
     """
 
@@ -47,7 +48,7 @@ class LayerNorm(nnx.Module):
         self.bias = nnx.data(feature_param(use_bias, bias_init, features, rngs))
         self.epsilon = epsilon
 
-    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:
         """Normalizes x; in training and at inference alike."""
         scale, bias = param_value(self.scale), param_value(self.bias)
         return hondo.layer_norm(x, scale, bias, epsilon=self.epsilon)
@@ -71,7 +72,7 @@ class GroupNorm(nnx.Module):
         >>> from flax import nnx
         >>> from hondo.nnx import GroupNorm
         >>> norm = GroupNorm(4, groups=2, epsilon=1e-12, rngs=nnx.Rngs(0))
-        >>> norm(jnp.array([[1.0, 3.0, 10.0, 30.0]]), train=True).tolist()
+        >>> norm(jnp.array([[1.0, 3.0, 10.0, 30.0]])).tolist()
         [[-1.0, 1.0, -1.0, 1.0]]
     """
 
@@ -91,7 +92,7 @@ class GroupNorm(nnx.Module):
         self.bias = nnx.data(feature_param(use_bias, bias_init, features, rngs))
         self.groups, self.epsilon = groups, epsilon
 
-    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:
         """Normalizes x; in training and at inference alike."""
         scale, bias = param_value(self.scale), param_value(self.bias)
         return hondo.group_norm(x, scale, bias, groups=self.groups, epsilon=self.epsilon)
@@ -114,7 +115,7 @@ class InstanceNorm(nnx.Module):
         >>> from flax import nnx
         >>> from hondo.nnx import InstanceNorm
         >>> norm = InstanceNorm(1, epsilon=1e-12, rngs=nnx.Rngs(0))
-        >>> norm(jnp.array([[[1.0], [3.0]]]), train=True).tolist()
+        >>> norm(jnp.array([[[1.0], [3.0]]])).tolist()
         [[[-1.0], [1.0]]]
     """
 
@@ -133,7 +134,7 @@ class InstanceNorm(nnx.Module):
         self.bias = nnx.data(feature_param(use_bias, bias_init, features, rngs))
         self.epsilon = epsilon
 
-    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:
         """Normalizes x; in training and at inference alike."""
         scale, bias = param_value(self.scale), param_value(self.bias)
         return hondo.instance_norm(x, scale, bias, epsilon=self.epsilon)
@@ -154,7 +155,7 @@ class RMSNorm(nnx.Module):
         >>> from flax import nnx
         >>> from hondo.nnx import RMSNorm
         >>> norm = RMSNorm(2, epsilon=1e-12, rngs=nnx.Rngs(0))
-        >>> norm(jnp.array([2.0, -2.0]), train=True).tolist()
+        >>> norm(jnp.array([2.0, -2.0])).tolist()
         [1.0, -1.0]
     """
 
@@ -170,6 +171,6 @@ class RMSNorm(nnx.Module):
         self.scale = nnx.data(feature_param(use_scale, scale_init, features, rngs))
         self.epsilon = epsilon
 
-    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:
         """Normalizes x; in training and at inference alike."""
         return hondo.rms_norm(x, param_value(self.scale), epsilon=self.epsilon)
