@@ -1,4 +1,4 @@
-"""The regularisation path of λ in one program: every member stops early by itself."""
+"""The regularization path of λ in one program: every member stops early by itself."""
 
 import functools
 

@@ -4,10 +4,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from exact import gamma
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hondo
+from hondo.cli.build import network
+from hondo.cli.config import TrainConfig
+from hondo.data import load
+from hondo.linen import PreActResNet
 
 SPACE = (7, 6, 5)
 LAYOUTS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NHWDC", "HWDIO", "NHWDC")}
@@ -115,3 +120,52 @@ def test_the_gradient_of_a_kernel_that_all_shards_share() -> None:
     specs = jax.sharding.PartitionSpec
     sharded = jax.shard_map(gradient, mesh=mesh, in_specs=(specs("d"), specs()), out_specs=specs())
     np.testing.assert_allclose(jax.jit(sharded)(x, w), gradient(x, w), rtol=1e-6)
+
+
+def resnet(**options):
+    net = PreActResNet(2, width=2, activation=jnp.tanh, norm=None, **options)
+    x = jax.random.normal(jax.random.key(0), (1, 4, 4, 1))
+    variables = net.init(jax.random.key(1), x, train=False)
+    return variables["params"], lambda params: net.apply({"params": params}, x, train=False)
+
+
+def test_a_network_has_forward_mode_derivatives() -> None:
+    params, run = resnet()
+    tangent = jax.tree.map(jnp.cos, params)
+    y, forward = jax.jvp(run, (params,), (tangent,))
+    cotangent = jnp.array([[1.0, -2.0]])
+    (backward,) = jax.vjp(run, params)[1](cotangent)
+    products = jax.tree.map(jnp.vdot, backward, tangent)
+    want = float(sum(jax.tree.leaves(products)))
+    # Both are ⟨v, Ju⟩: sums over about a thousand weights and eight layers of up to 72 terms.
+    size = float(sum(jnp.sum(jnp.abs(a * b)) for a, b in zip(
+        jax.tree.leaves(backward), jax.tree.leaves(tangent), strict=True)))  # fmt: skip
+    np.testing.assert_allclose(jnp.vdot(cotangent, forward), want, rtol=0, atol=gamma(2000) * size)
+    np.testing.assert_array_equal(y, run(params))
+
+
+def test_a_network_has_second_derivatives_forward_over_reverse() -> None:
+    params, run = resnet()
+
+    def energy(kernel):
+        return jnp.sum(run({**params, "Conv_0": {"kernel": kernel}}) ** 2)
+
+    kernel = params["Conv_0"]["kernel"]
+    got = jax.jacfwd(jax.jacrev(energy))(kernel)
+    want = jax.jacrev(jax.jacrev(energy))(kernel)
+    size = float(jnp.max(jnp.abs(want)))
+    np.testing.assert_allclose(got, want, rtol=0, atol=gamma(2000) * size)
+    np.testing.assert_array_equal(jax.hessian(energy)(kernel), got)
+
+
+def test_a_network_takes_the_convolution_that_is_fast_in_loops() -> None:
+    (params, run), (again, fast) = resnet(), resnet(conv_general_dilated=hondo.conv_general_dilated)
+    jax.tree.map(np.testing.assert_array_equal, params, again)
+    np.testing.assert_array_equal(run(params), fast(params))
+    with pytest.raises(TypeError, match="forward-mode"):
+        jax.jvp(fast, (params,), (params,))
+
+
+def test_the_command_line_trains_with_the_convolution_that_is_fast_in_loops() -> None:
+    net = network(TrainConfig(model="resnet"), load("digits"))
+    assert net.conv_general_dilated is hondo.conv_general_dilated

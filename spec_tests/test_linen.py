@@ -10,7 +10,6 @@ from exact import assert_binomial, gamma
 from flax import linen as nn
 
 import hondo
-from hondo._modes import with_train
 from hondo.linen import (
     BatchNorm,
     DeepMLP,
@@ -95,7 +94,7 @@ def test_dropout_drops_at_its_rate_and_only_in_training() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [Dropout(0.1), BatchNorm(), LayerNorm(), RMSNorm(), DeepMLP(3), PlainMLP(3)]
+    "module", [Dropout(0.1), BatchNorm(), Residual(nn.Dense(6)), DeepMLP(3), PlainMLP(3)]
 )
 def test_train_is_required(module) -> None:
     with pytest.raises(TypeError, match="train"):
@@ -232,51 +231,6 @@ def test_residual_tells_train_to_whoever_takes_it() -> None:
     jax.tree.map(
         np.testing.assert_array_equal, new["batch_stats"]["shortcut"], after["batch_stats"]
     )
-
-
-class Inner(nn.Module):
-    """A module whose `train` has a default, which whoever does not tell it gets."""
-
-    @nn.compact
-    def __call__(self, x, train=False):
-        return nn.BatchNorm(use_running_average=not train)(x)
-
-
-class Wrapper(nn.Module):
-    """Hands its keywords on."""
-
-    inner: nn.Module
-
-    @nn.compact
-    def __call__(self, x, **keywords):
-        return self.inner(x, **keywords)
-
-
-@pytest.mark.parametrize(
-    ("branch", "learns"),
-    [
-        (Wrapper(Inner()), True),
-        (nn.Sequential([Inner(), nn.relu]), True),
-        (nn.Sequential([nn.Dense(6), nn.relu]), None),
-    ],
-)
-def test_train_reaches_through_keywords(branch, learns) -> None:
-    block = Residual(branch)
-    variables = block.init(KEY, X, train=False)
-    _, new = block.apply(variables, X, train=True, mutable=["batch_stats"])
-    if learns is not None:
-        changed = [
-            not np.array_equal(old, now)
-            for old, now in zip(
-                jax.tree.leaves(variables["batch_stats"]), jax.tree.leaves(new), strict=True
-            )
-        ]
-        assert all(changed) == learns
-
-
-def test_who_has_been_told_keeps_it() -> None:
-    told = partial(lambda x, *, train: (x, train), train=False)
-    assert with_train(told, True)(1) == (1, False)
 
 
 def test_repeat_takes_blocks_without_train() -> None:

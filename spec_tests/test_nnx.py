@@ -10,18 +10,12 @@ from flax import nnx
 
 import hondo
 import hondo.linen
+import hondo.nnx
 from hondo.nnx import (
     BatchNorm,
-    DeepMLP,
     Dropout,
-    GroupNorm,
-    InstanceNorm,
-    LayerNorm,
-    PlainMLP,
-    PreActResNet,
     Repeat,
     Residual,
-    RMSNorm,
     commit_moments,
     hold_moments,
 )
@@ -84,7 +78,7 @@ def test_the_norms_are_the_linen_ones(name, use) -> None:
     arguments = {"groups": 2} if name == "GroupNorm" else {}
     arguments["use_scale"] = use
     theirs = getattr(hondo.linen, name)(**arguments)
-    ours = globals()[name](2, **arguments, rngs=nnx.Rngs(0))
+    ours = getattr(hondo.nnx, name)(2, **arguments, rngs=nnx.Rngs(0))
     variables = theirs.init(KEY, IMAGES, train=True)
     want = theirs.apply(variables, IMAGES, train=True)
     np.testing.assert_array_equal(ours(IMAGES, train=True), want)
@@ -106,9 +100,9 @@ def test_dropout_drops_at_its_rate_and_only_in_training() -> None:
 
 
 class Noisy(nnx.Module):
-    def __init__(self, rngs):
+    def __init__(self, rngs, rate=0.5):
         self.dense = nnx.Linear(6, 6, rngs=rngs)
-        self.dropout = Dropout(0.5, rngs=rngs)
+        self.dropout = Dropout(rate, rngs=rngs)
         self.norm = BatchNorm(6, rngs=rngs)
 
     def __call__(self, x, *, train):
@@ -140,7 +134,7 @@ def test_repeat_is_the_blocks_one_after_another(remat) -> None:
 @pytest.mark.promise(4)
 def test_the_program_of_a_deep_network_does_not_grow() -> None:
     def size(depth):
-        net = DeepMLP(6, 3, depth=depth, width=6, rngs=nnx.Rngs(0))
+        net = Repeat(Noisy, depth, rngs=nnx.Rngs(0))
         graph, state = nnx.split(net)
         lowered = jax.jit(lambda s, x: nnx.merge(graph, s)(x, train=False)).lower(state, X)
         return len(lowered.as_text().splitlines())
@@ -149,19 +143,13 @@ def test_the_program_of_a_deep_network_does_not_grow() -> None:
 
 
 def test_residual_adds() -> None:
-    def half(rngs):
-        return PlainMLP(6, 6, depth=3, width=4, rngs=rngs)
-
-    branch = half(nnx.Rngs(0))
-    block = Residual(branch)
-    np.testing.assert_array_equal(block(X, train=True), X + branch(X, train=True))
-    narrow = PlainMLP(6, 2, depth=3, width=4, rngs=nnx.Rngs(0))
+    branch = nnx.Linear(6, 6, rngs=nnx.Rngs(0))
+    np.testing.assert_array_equal(Residual(branch)(X, train=True), X + branch(X))
+    narrow, shortcut = (nnx.Linear(6, 2, rngs=nnx.Rngs(seed)) for seed in (0, 1))
     with pytest.raises(ValueError, match=r"\(16, 6\).*\(16, 2\)"):
         Residual(narrow)(X, train=True)
-    shortcut = nnx.Linear(6, 2, rngs=nnx.Rngs(1))
-    np.testing.assert_array_equal(
-        Residual(narrow, shortcut=shortcut)(X, train=True), shortcut(X) + narrow(X, train=True)
-    )
+    projected = Residual(narrow, shortcut=shortcut)
+    np.testing.assert_array_equal(projected(X, train=True), shortcut(X) + narrow(X))
 
 
 class Projected(nnx.Module):
@@ -196,29 +184,9 @@ def test_repeat_takes_blocks_without_train() -> None:
     np.testing.assert_allclose(deep(X, train=True), want, rtol=0, atol=bound)
 
 
-@pytest.mark.parametrize(
-    ("make", "x"),
-    [
-        (lambda **kw: DeepMLP(6, 3, depth=6, width=8, **kw), X),
-        (lambda **kw: PlainMLP(6, 3, width=8, **kw), X),
-        (lambda **kw: PreActResNet(2, 3, depth=14, width=4, **kw), IMAGES),
-    ],
-)
-def test_the_networks_compute_in_their_dtype(make, x) -> None:
-    net = make(dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
-    assert net(x, train=True).dtype == jnp.bfloat16
-    numbers = nnx.state(net, (nnx.Param, nnx.BatchStat))
-    assert {leaf.dtype for leaf in jax.tree.leaves(numbers)} == {jnp.dtype(jnp.float32)}
-    graph, state = nnx.split(net)
-    jaxpr = str(jax.make_jaxpr(lambda s, x: nnx.merge(graph, s)(x, train=False))(state, x))
-    products = [line for line in jaxpr.splitlines() if "dot_general" in line or "conv_gen" in line]
-    assert products
-    assert all("bf16" in line.split("=")[0] for line in products)
-
-
 @pytest.mark.promise(7)
 def test_microbatches_and_calls_count_as_one_update() -> None:
-    pooled = DeepMLP(6, 3, depth=4, width=6, norm=BatchNorm, rngs=nnx.Rngs(0)).norm
+    pooled = BatchNorm(6, rngs=nnx.Rngs(0))
     whole = BatchNorm(6, rngs=nnx.Rngs(0))
     whole(X, train=True)
     hold_moments(pooled)
@@ -260,81 +228,12 @@ def test_moments_need_a_batch_norm_and_a_start() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "x"),
-    [
-        (DeepMLP(6, 3, depth=6, width=8, rngs=nnx.Rngs(0)), hondo.linen.DeepMLP(3, 6, 8), X),
-        (PlainMLP(6, 3, depth=6, width=8, rngs=nnx.Rngs(0)), hondo.linen.PlainMLP(3, 6, 8), X),
-        (
-            PreActResNet(2, 3, depth=14, width=4, rngs=nnx.Rngs(0)),
-            hondo.linen.PreActResNet(3, 14, 4),
-            IMAGES,
-        ),
-    ],
-)
-def test_the_networks_have_the_parameters_of_the_linen_ones(ours, theirs, x) -> None:
-    variables = theirs.init(KEY, x, train=False)
-
-    def shapes(tree):
-        return sorted(leaf.shape for leaf in jax.tree.leaves(tree))
-
-    assert shapes(nnx.state(ours, nnx.Param)) == shapes(variables["params"])
-    assert shapes(nnx.state(ours, nnx.BatchStat)) == shapes(variables.get("batch_stats", {}))
-
-
-@pytest.mark.parametrize(
-    ("make", "x"),
-    [
-        (lambda rngs: DeepMLP(6, 3, depth=6, width=8, rngs=rngs), X),
-        (lambda rngs: DeepMLP(6, 3, depth=6, width=8, norm=None, residual=False, rngs=rngs), X),
-        (lambda rngs: PlainMLP(6, 3, depth=6, width=8, rngs=rngs), X),
-        (lambda rngs: PreActResNet(2, 3, width=4, norm=RMSNorm, rngs=rngs), IMAGES),
-        (lambda rngs: PreActResNet(2, 3, depth=14, width=4, residual=False, rngs=rngs), IMAGES),
-    ],
-)
-def test_the_networks_run_forward_and_backward(make, x) -> None:
-    net = make(nnx.Rngs(0))
-    assert net(x, train=False).shape == (x.shape[0], 3)
-    gradient = nnx.jit(nnx.grad(lambda net: jnp.sum(net(x, train=True) ** 2)))(net)
-    for leaf in jax.tree.leaves(gradient):
-        assert bool(jnp.isfinite(leaf).all())
-
-
-def test_the_deep_network_computes_what_the_linen_one_computes() -> None:
-    theirs = hondo.linen.DeepMLP(3, 6, 8)
-    variables = theirs.init(KEY, X, train=False)
-    ours = DeepMLP(6, 3, depth=6, width=8, rngs=nnx.Rngs(0))
-    params = variables["params"]
-    inner = params["DenseBlock_0"]
-    ours_inner = (ours.blocks.blocks.first.layer, ours.blocks.blocks.second.layer)
-    copies = [
-        (ours.first, params["Dense_0"]),
-        (ours.last, params["Dense_1"]),
-        (ours_inner[0], inner["Dense_0"]),
-        (ours_inner[1], inner["Dense_1"]),
-    ]
-    for dense, values in copies:
-        dense.kernel[...], dense.bias[...] = values["kernel"], values["bias"]
-    want = theirs.apply(variables, X, train=False)
-    np.testing.assert_allclose(ours(X, train=False), want, rtol=gamma(64), atol=gamma(64))
-
-
-@pytest.mark.parametrize("depth", [2, 5])
-def test_a_depth_that_cannot_be_is_refused(depth) -> None:
-    with pytest.raises(ValueError, match="depth must be"):
-        DeepMLP(2, 3, depth=depth, rngs=nnx.Rngs(0))
-    with pytest.raises(ValueError, match="6n"):
-        PreActResNet(1, 3, depth=depth, rngs=nnx.Rngs(0))
-
-
-@pytest.mark.parametrize(
     "module",
     [
         Dropout(0.1, rngs=nnx.Rngs(0)),
         BatchNorm(6, rngs=nnx.Rngs(0)),
-        LayerNorm(6, rngs=nnx.Rngs(0)),
-        GroupNorm(6, groups=2, rngs=nnx.Rngs(0)),
-        InstanceNorm(6, rngs=nnx.Rngs(0)),
-        DeepMLP(6, 3, rngs=nnx.Rngs(0)),
+        Residual(nnx.Linear(6, 6, rngs=nnx.Rngs(0))),
+        Repeat(Noisy, 2, rngs=nnx.Rngs(0)),
     ],
 )
 def test_train_is_required(module) -> None:
@@ -342,10 +241,27 @@ def test_train_is_required(module) -> None:
         module(X)
 
 
+class Deep(nnx.Module):
+    """Residual blocks of Noisy, repeated, and a last layer."""
+
+    def __init__(self, rngs, *, depth=2, rate=0.5):
+        self.blocks = Repeat(lambda rngs: Residual(Noisy(rngs, rate)), depth, rngs=rngs)
+        self.last = nnx.Linear(6, 3, rngs=rngs)
+
+    def __call__(self, x, *, train):
+        return self.last(jax.nn.relu(self.blocks(x, train=train)))
+
+
+def test_repeated_blocks_run_backward() -> None:
+    net = Deep(nnx.Rngs(0))
+    gradient = nnx.jit(nnx.grad(lambda net: jnp.sum(net(X, train=True) ** 2)))(net)
+    for leaf in jax.tree.leaves(gradient):
+        assert bool(jnp.isfinite(leaf).all())
+    assert bool(jnp.any(gradient["blocks"]["blocks"]["branch"]["dense"]["kernel"][...] != 0))
+
+
 def test_a_network_of_repeated_dropout_trains_as_a_problem() -> None:
-    problem = hondo.supervised(
-        lambda rngs: DeepMLP(6, 3, depth=6, width=8, rate=0.5, rngs=rngs), loss="cross_entropy"
-    )
+    problem = hondo.supervised(Deep, loss="cross_entropy")
     params, state = problem.init(KEY, (X, jnp.arange(16) % 3))
     batch = (X, jnp.arange(16) % 3)
     first, (state, _) = problem.loss(params, state, batch, KEY)
@@ -372,7 +288,7 @@ def fitted(module, **changes):
 def test_a_traced_rate_trains() -> None:
     def last(rate):
         def make(rngs):
-            return DeepMLP(6, 3, depth=4, width=8, rate=rate, rngs=rngs)
+            return Deep(rngs, rate=rate)
 
         return fitted(make).history.valid["loss"]
 

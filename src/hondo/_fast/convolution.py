@@ -15,7 +15,7 @@ by JAX's function, which inside takes 22 (docs/design/whole-run.md). One convolu
 loop takes as long as JAX's, by `python -m benchmarks fast`: 1.0 forward, .91 with its gradient.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -28,7 +28,7 @@ Padding = str | Sequence[tuple[int, int]]
 
 
 class _Window(NamedTuple):
-    """Per spatial axis: the stride, the padding before and after, the dilation of the kernel."""
+    """The strides, the padding before and after, and the kernel's dilation, for each axis."""
 
     strides: tuple[int, ...]
     padding: tuple[tuple[int, int], ...]
@@ -42,7 +42,7 @@ def conv_general_dilated(
     padding: Padding,
     lhs_dilation: Sequence[int] | None = None,
     rhs_dilation: Sequence[int] | None = None,
-    dimension_numbers: Any = None,
+    dimension_numbers: lax.ConvGeneralDilatedDimensionNumbers = None,
     **others: Any,
 ) -> Float[Array, "..."]:
     r"""Convolves as `jax.lax.conv_general_dilated`, with gradients that are fast inside loops.
@@ -51,12 +51,12 @@ def conv_general_dilated(
        \bar x_{ni} = \sum_o \bar y_{no} * w_{io}, \qquad
        \bar w_{io} = \sum_n x_{ni} \star \bar y_{no} $$
 
-    On CPU, XLA has a fast kernel for channels-last convolutions only, and inside `lax.scan`,
-    `lax.while_loop`, and so inside `fit`, it does not bring others into that form. The two
-    convolutions of the gradient are of another form; here they are written in the fast one. In
-    Flax: `Conv(…, conv_general_dilated=hondo.conv_general_dilated)`. What has groups, a dilated
-    input or channels elsewhere goes to JAX's own function as it is. There is a reverse-mode
-    gradient of any order, but no forward mode.
+    On CPU, XLA has a fast kernel for channels-last convolutions only, and inside `lax.scan` and
+    `lax.while_loop`, and so inside `fit`, it does not transpose others into that layout. Here the
+    two convolutions of the gradient have it. In Flax:
+    `Conv(…, conv_general_dilated=hondo.conv_general_dilated)`. Convolutions with groups, a dilated
+    input or channels elsewhere are JAX's own. There are reverse-mode gradients of any order, but no
+    forward mode.
 
     Args:
         lhs: x of shape `(batch, *space, inputs)`.
@@ -88,9 +88,9 @@ def conv_general_dilated(
     rank = lhs.ndim - 2
     ones = (1,) * rank
     numbers = lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
-    special = {name for name, value in others.items() if value not in (None, 1)} - {"precision"}
-    dilated = tuple(lhs_dilation or ones) != ones
-    if special or dilated or numbers != _channels_last(rank):
+    unusual = {name for name, value in others.items() if value not in (None, 1)} - {"precision"}
+    is_dilated = tuple(lhs_dilation or ones) != ones
+    if unusual or is_dilated or numbers != _channels_last(rank):
         return lax.conv_general_dilated(
             lhs, rhs, window_strides, padding, lhs_dilation, rhs_dilation, numbers, **others
         )
@@ -100,38 +100,42 @@ def conv_general_dilated(
         padding = lax.padtype_to_pads(lhs.shape[1:-1], size, strides, padding)
     pads = tuple((int(low), int(high)) for low, high in padding)
     window, precision = _Window(strides, pads, dilation), others.get("precision")
-    return _convolve(window, precision, *_varying_alike(lhs, rhs))
+    return _convolve(window, precision, *_vary_alike(lhs, rhs))
 
 
-def _varying_alike(*arrays: Array) -> list[Array]:
-    """The arrays, which shard_map then knows to vary alike, as a custom rule's cotangents must."""
-    axes = frozenset[str]().union(*map(_varying, arrays))
-    missing = [tuple(axes - _varying(array)) for array in arrays]
+def _vary_alike(*arrays: Array) -> list[Array]:
+    """Casts arrays to vary over the same axes of shard_map, as a custom gradient rule requires."""
+    axes = frozenset[str]().union(*map(_varying_axes, arrays))
+    missing = [tuple(axes - _varying_axes(array)) for array in arrays]
     return [
         lax.pcast(array, names, to="varying") if names else array
         for array, names in zip(arrays, missing, strict=True)
     ]
 
 
-def _varying(array: Array) -> frozenset[str]:
-    # The name of this attribute is young; without it there is nothing to be told.
+def _varying_axes(array: Array) -> frozenset[str]:
+    # A JAX without this attribute does not check what varies.
     manual = getattr(jax.typeof(array), "manual_axis_type", None)
     return manual.varying if manual is not None else frozenset()
 
 
-def _channels_last(rank: int) -> Any:
+def _channels_last(rank: int) -> lax.ConvDimensionNumbers:
     spatial = range(1, rank + 1)
     data, kernel = (0, rank + 1, *spatial), (rank + 1, rank, *range(rank))
     return lax.ConvDimensionNumbers(data, kernel, data)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _convolve(window: _Window, precision: Any, x: Array, w: Array) -> Array:
+def _convolve(window: _Window, precision: lax.PrecisionLike, x: Array, w: Array) -> Array:
     return _apply(x, w, window, precision)
 
 
 def _apply(
-    x: Array, w: Array, window: _Window, precision: Any, x_dilation: tuple[int, ...] | None = None
+    x: Array,
+    w: Array,
+    window: _Window,
+    precision: lax.PrecisionLike,
+    x_dilation: tuple[int, ...] | None = None,
 ) -> Array:
     strides, padding, dilation = window
     layout = _channels_last(x.ndim - 2)
@@ -140,18 +144,24 @@ def _apply(
     )
 
 
-def _forward(window: _Window, precision: Any, x: Array, w: Array) -> tuple[Array, Any]:
+def _forward(
+    window: _Window, precision: lax.PrecisionLike, x: Array, w: Array
+) -> tuple[Array, tuple[Array, Array]]:
     return _apply(x, w, window, precision), (x, w)
 
 
-def _backward(window: _Window, precision: Any, saved: Any, g: Array) -> tuple[Array, Array]:
+def _backward(
+    window: _Window, precision: lax.PrecisionLike, saved: tuple[Array, Array], g: Array
+) -> tuple[Array, Array]:
     x, w = saved
     input_gradient = _input_gradient(window, precision, x, w, g)
     return input_gradient, _kernel_gradient(window, precision, x, w, g)
 
 
-def _input_gradient(window: _Window, precision: Any, x: Array, w: Array, g: Array) -> Array:
-    """The cotangent, dilated by the strides, convolved with the kernel turned around."""
+def _input_gradient(
+    window: _Window, precision: lax.PrecisionLike, x: Array, w: Array, g: Array
+) -> Array:
+    """Convolves the cotangent, dilated by the strides, with the kernel turned around."""
     rank = x.ndim - 2
     turned = jnp.swapaxes(jnp.flip(w, range(rank)), -1, -2)
     padding = tuple(
@@ -162,8 +172,10 @@ def _input_gradient(window: _Window, precision: Any, x: Array, w: Array, g: Arra
     return _apply(g, turned, plain, precision, window.strides)
 
 
-def _kernel_gradient(window: _Window, precision: Any, x: Array, w: Array, g: Array) -> Array:
-    """The input convolved with the dilated cotangent; the sum is over the batch."""
+def _kernel_gradient(
+    window: _Window, precision: lax.PrecisionLike, x: Array, w: Array, g: Array
+) -> Array:
+    """Convolves the input with the dilated cotangent, and sums over the batch."""
     padding = tuple(
         (low, (out - 1) * stride + 1 + reach - size - low)
         for reach, low, size, out, stride in _sizes(window, x, w, g)
@@ -174,8 +186,8 @@ def _kernel_gradient(window: _Window, precision: Any, x: Array, w: Array, g: Arr
     return jnp.moveaxis(summed, 0, -2)
 
 
-def _sizes(window: _Window, x: Array, w: Array, g: Array) -> Any:
-    """Per axis: the kernel's reach, the padding before, the sizes of x and y, the stride."""
+def _sizes(window: _Window, x: Array, w: Array, g: Array) -> Iterator[tuple[int, ...]]:
+    """For each axis: the kernel's reach, the padding before, the sizes of x and y, the stride."""
     reach = [(k - 1) * d for k, d in zip(w.shape, window.dilation, strict=False)]
     low = [before for before, _ in window.padding]
     return zip(reach, low, x.shape[1:-1], g.shape[1:-1], window.strides, strict=True)

@@ -34,7 +34,7 @@ def check_range(
 ) -> None:
     """Raises unless every entry of a static value lies in [low, high]; open_low excludes low.
 
-    NaN never does, nor does infinity where high is infinite.
+    NaN never does, nor does infinity where high is infinite. A bool is no number.
 
     Raises:
         ValueError: an entry outside the range.
@@ -44,6 +44,8 @@ def check_range(
     """
     if isinstance(value, Tracer):
         return
+    if np.asarray(value).dtype == bool:
+        raise error(name, value, _interval(low, high, open_low), repair)
     entries = np.asarray(value, np.float64)
     inside = (entries > low if open_low else entries >= low) & (entries <= high)
     if not np.all(inside & np.isfinite(entries)):

@@ -98,7 +98,8 @@ def network(config: TrainConfig, dataset: Dataset) -> nn.Module:
         return PlainMLP(**common)
     norm = {"batch": BatchNorm, "layer": LayerNorm, "rms": RMSNorm, "none": None}[config.norm]
     remedies = {"norm": norm, "rate": 1 - config.keep_prob, "residual": config.residual}
-    build = PreActResNet if config.model == "resnet" else DeepMLP
+    resnet = partial(PreActResNet, conv_general_dilated=hondo.conv_general_dilated)
+    build = resnet if config.model == "resnet" else DeepMLP
     return build(**common, **remedies)
 
 

@@ -1,13 +1,16 @@
 """Flax linen modules: a few lines each over the functions of the same name.
 
-Every one is called `module(x, train=…)`, and `train` is required.
+Every one is called `module(x, train)`, with the mode by position or by name. It is required, but by
+`LayerNorm`, `GroupNorm`, `InstanceNorm` and `RMSNorm`, which have one mode only.
 """
 
 from hondo.linen.batch_norm import BatchNorm
+from hondo.linen.deep_mlp import DeepMLP
 from hondo.linen.layers import Dropout, Repeat, Residual
 from hondo.linen.microbatches import commit_moments, hold_moments
-from hondo.linen.networks import DeepMLP, PlainMLP, PreActResNet
 from hondo.linen.norms import GroupNorm, InstanceNorm, LayerNorm, RMSNorm
+from hondo.linen.plain_mlp import PlainMLP
+from hondo.linen.preact_resnet import PreActResNet
 
 __all__ = [
     "BatchNorm",

@@ -1,23 +1,18 @@
 """Dropout, residual connections and repeated blocks as linen modules."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import KW_ONLY
 
 import jax
 from flax import linen as nn
 from jax.core import Tracer
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
 import hondo
-from hondo._modes import with_train
-from hondo._numerics.checks import check_count, is_key, python_value
+from hondo._modes import Module, call_in_mode, check_train
+from hondo._numerics.checks import check_count, check_probability, is_key, python_value
 
 Rate = float | Float[Array, ""]
-
-
-def _typed(key: Any) -> Any:
-    """Linen hands out keys of the kind that it was given; the functions want typed ones."""
-    return key if is_key(key) else jax.random.wrap_key_data(key)
 
 
 class Dropout(nn.Module):
@@ -38,28 +33,37 @@ class Dropout(nn.Module):
     """
 
     rate: Rate
+    _: KW_ONLY
     broadcast_dims: Sequence[int] = ()
     rng_collection: str = "dropout"
 
     @nn.compact
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
-        # A traced rate, as of a sweep, has no value that could be compared with 0.
+    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
+        check_train(train)
+        check_probability("rate", self.rate, "It is the probability of dropping.")
+        # A rate that a sweep traces has no value to compare with 0.
         rate = python_value(self.rate)
         if not train or (not isinstance(rate, Tracer) and rate == 0):
             return x
-        key = _typed(self.make_rng(self.rng_collection))
+        key = _as_typed_key(self.make_rng(self.rng_collection))
         dims = tuple(self.broadcast_dims)
         return hondo.inverted_dropout(key, x, keep_prob=1 - self.rate, broadcast_dims=dims)
+
+
+def _as_typed_key(key: Array) -> PRNGKeyArray:
+    """Wraps a raw key; linen's streams are of the kind that the user started them with."""
+    return key if is_key(key) else jax.random.wrap_key_data(key)
 
 
 class Residual(nn.Module):
     """x + f(x), or shortcut(x) + f(x) where the branch changes the shape (slide 13).
 
-    Branch and shortcut are told `train` if their calls take it.
+    Branch and shortcut get the mode by whichever of Flax's names their calls take: `train`,
+    `training`, `deterministic` or `use_running_average`.
 
     Attributes:
-        branch: the module f.
-        shortcut: the module of the shortcut, None for the identity.
+        branch: f, a module or a function.
+        shortcut: the same for the shortcut, None for the identity.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -70,20 +74,20 @@ class Residual(nn.Module):
         [1.0, 1.0, 1.0]
     """
 
-    branch: nn.Module
-    shortcut: nn.Module | None = None
+    branch: Module
+    shortcut: Module | None = None
 
     @nn.compact
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
-        shortcut = self.shortcut and with_train(self.shortcut, train)
-        return hondo.residual(with_train(self.branch, train), shortcut=shortcut)(x)
+    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
+        shortcut = self.shortcut and call_in_mode(self.shortcut, train)
+        return hondo.residual(call_in_mode(self.branch, train), shortcut=shortcut)(x)
 
 
 class Repeat(nn.Module):
     """The same block `depth` times, each with its own parameters, statistics and random stream.
 
     The variables of the copies are stacked on a new leading axis and the call is one scan, so
-    tracing and compilation do not grow with depth. The block is told `train` if its call takes it.
+    tracing and compilation do not grow with depth. The block gets the mode as in `Residual`.
 
     Attributes:
         block: the module to repeat; it keeps the shape and the dtype of its input.
@@ -105,11 +109,11 @@ class Repeat(nn.Module):
     remat: bool = False
 
     @nn.compact
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
         check_count("depth", self.depth)
 
-        def body(block: Any, x: Any, _: None) -> tuple[Any, None]:
-            return with_train(block, train)(x), None
+        def body(block: nn.Module, x: Array, _: None) -> tuple[Array, None]:
+            return call_in_mode(block, train)(x), None
 
         scan = nn.scan(
             nn.remat(body, prevent_cse=False) if self.remat else body,

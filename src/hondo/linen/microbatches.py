@@ -1,18 +1,22 @@
-"""Several microbatches, or several calls of one module, as one update of the running statistics."""
+"""Microbatches, or calls of one module, that count as one update of the running statistics."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
+from flax.typing import Collection, VariableDict
+from jax.typing import ArrayLike
+from jaxtyping import Array
 
 import hondo
 from hondo._numerics.checks import check_probability
 
-Variables = Mapping[str, Any]
+# A collection, a part of it, or one of its leaves.
+_Node = Collection | Array
 
 
-def hold_moments(variables: Variables) -> dict[str, Any]:
-    r"""Starts to hold the moments of every `BatchNorm`, instead of averaging batch by batch.
+def hold_moments(variables: VariableDict) -> dict[str, Any]:
+    r"""Makes every `BatchNorm` hold the moments of its batches instead of averaging batch by batch.
 
     Lifted transforms in the module, such as `nn.vmap`, must list `batch_moments` beside
     `batch_stats`.
@@ -22,8 +26,7 @@ def hold_moments(variables: Variables) -> dict[str, Any]:
 
     Returns:
         The variables with one more collection, `batch_moments`, of moments without any entry; make
-        it mutable in `apply`. Averages that came without their weight, from Flax's own module,
-        count as complete.
+        it mutable in `apply`. Averages without a weight, from Flax's own module, count as complete.
 
     Raises:
         ValueError: variables without the statistics of a batch normalization.
@@ -48,24 +51,24 @@ def hold_moments(variables: Variables) -> dict[str, Any]:
             "It comes from the init of a module with BatchNorm."
         )
 
-    def empty(stats: Any) -> dict[str, Any]:
+    def empty(stats: Collection) -> dict[str, Any]:
         return {name: jnp.zeros_like(stats["mean"]) for name in hondo.Moments._fields}
 
-    def complete(stats: Any) -> dict[str, Any]:
+    def complete(stats: Collection) -> dict[str, Any]:
         return {**stats, "weight": stats.get("weight", jnp.ones_like(stats["mean"]))}
 
     stats = variables["batch_stats"]
-    held = {"batch_stats": _each_norm(complete, stats), "batch_moments": _each_norm(empty, stats)}
+    held = {"batch_stats": _map_norms(complete, stats), "batch_moments": _map_norms(empty, stats)}
     return {**variables, **held}
 
 
-def commit_moments(variables: Variables, *, decay: Any, ddof: int = 1) -> dict[str, Any]:
+def commit_moments(variables: VariableDict, *, decay: ArrayLike, ddof: int = 1) -> dict[str, Any]:
     r"""Ends `hold_moments`: one update of the running statistics with all moments held.
 
     $$ r' = (1 - a)\,r + a\,s $$
 
-    with s of all entries since `hold_moments`, as if they had come in one batch. A norm that saw
-    no entry keeps its statistics.
+    with s of all entries since `hold_moments`, as if they were one batch. A norm that saw no entry
+    keeps its statistics.
 
     Args:
         variables: with the collections `batch_stats` and `batch_moments`.
@@ -97,26 +100,26 @@ def commit_moments(variables: Variables, *, decay: Any, ddof: int = 1) -> dict[s
             "Call hold_moments before the first microbatch."
         )
 
-    def commit(stats: Any, held: Any) -> dict[str, Any]:
+    def commit(stats: Collection, held: Collection) -> dict[str, Any]:
         filled = jnp.ones_like(stats["mean"])
         old = hondo.BatchStats(stats["mean"], stats["var"], stats.get("weight", filled))
         moments = hondo.Moments(**held)
         return hondo.update_batch_stats(old, moments, decay=decay, ddof=ddof)._asdict()
 
     rest = {name: value for name, value in variables.items() if name != "batch_moments"}
-    updated = _each_norm(commit, variables["batch_stats"], variables["batch_moments"])
+    updated = _map_norms(commit, variables["batch_stats"], variables["batch_moments"])
     return {**rest, "batch_stats": updated}
 
 
-def _each_norm(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
-    """Maps a function over the nodes of a collection that are one norm's; the rest stays."""
+def _map_norms(function: Callable[..., Collection], tree: _Node, *others: _Node) -> _Node:
+    """Applies a function to the statistics of each norm; those of other modules stay."""
     if not isinstance(tree, Mapping):
         return tree
     if _is_norm(tree):
         return function(tree, *others)
-    return {name: _each_norm(function, tree[name], *(o[name] for o in others)) for name in tree}
+    return {name: _map_norms(function, tree[name], *(o[name] for o in others)) for name in tree}
 
 
-def _is_norm(tree: Mapping[str, Any]) -> bool:
+def _is_norm(tree: Collection) -> bool:
     statistics = set(tree) - {"weight"} == {"mean", "var"}
     return statistics and not any(isinstance(node, Mapping) for node in tree.values())

@@ -1,24 +1,18 @@
 """The normalizations within an example as linen modules.
 
-They do the same in training and at inference; `train` is there so that one can stand for another.
+Training and inference are the same; `train` is accepted and ignored, so that they can replace
+`BatchNorm`.
+Fields after the first go by name: their order is not Flax's.
 """
 
-from collections.abc import Callable
-from typing import Any
+from dataclasses import KW_ONLY
 
 from flax import linen as nn
+from flax.typing import Initializer
 from jaxtyping import Array, Float
 
 import hondo
-
-Initializer = Callable[..., Array]
-
-
-def _row(module: Any, name: str, x: Any) -> Any:
-    """The parameter `name` with one entry for each feature, or None where it is not used."""
-    if not getattr(module, f"use_{name}"):
-        return None
-    return module.param(name, getattr(module, f"{name}_init"), (x.shape[-1],))
+from hondo.linen.feature_params import feature_param
 
 
 class LayerNorm(nn.Module):
@@ -35,24 +29,25 @@ class LayerNorm(nn.Module):
         >>> import jax, jax.numpy as jnp
         >>> from hondo.linen import LayerNorm
         >>> norm = LayerNorm(epsilon=1e-12)
-        >>> norm.init_with_output(jax.random.key(0), jnp.array([1.0, 3.0]), train=True)[0].tolist()
+        >>> norm.init_with_output(jax.random.key(0), jnp.array([1.0, 3.0]))[0].tolist()
         [-1.0, 1.0]
     """
 
     epsilon: float = 1e-6
+    _: KW_ONLY
     use_scale: bool = True
     use_bias: bool = True
     scale_init: Initializer = nn.initializers.ones
     bias_init: Initializer = nn.initializers.zeros
 
     @nn.compact
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
-        scale, bias = _row(self, "scale", x), _row(self, "bias", x)
+    def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:
+        scale, bias = feature_param(self, "scale", x), feature_param(self, "bias", x)
         return hondo.layer_norm(x, scale, bias, epsilon=self.epsilon)
 
 
 class GroupNorm(nn.Module):
-    """Normalizes groups of neighbouring features, over space as well; see `hondo.group_norm`.
+    """Normalizes groups of neighboring features, over space as well; see `hondo.group_norm`.
 
     Attributes:
         groups: how many groups, a divisor of the features.
@@ -66,11 +61,12 @@ class GroupNorm(nn.Module):
         >>> import jax, jax.numpy as jnp
         >>> from hondo.linen import GroupNorm
         >>> norm, x = GroupNorm(2, epsilon=1e-12), jnp.array([1.0, 3.0, 10.0, 30.0])
-        >>> norm.init_with_output(jax.random.key(0), x[None], train=True)[0].tolist()
+        >>> norm.init_with_output(jax.random.key(0), x[None])[0].tolist()
         [[-1.0, 1.0, -1.0, 1.0]]
     """
 
     groups: int = 32
+    _: KW_ONLY
     epsilon: float = 1e-6
     use_scale: bool = True
     use_bias: bool = True
@@ -78,8 +74,8 @@ class GroupNorm(nn.Module):
     bias_init: Initializer = nn.initializers.zeros
 
     @nn.compact
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
-        scale, bias = _row(self, "scale", x), _row(self, "bias", x)
+    def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:
+        scale, bias = feature_param(self, "scale", x), feature_param(self, "bias", x)
         return hondo.group_norm(x, scale, bias, groups=self.groups, epsilon=self.epsilon)
 
 
@@ -97,19 +93,20 @@ class InstanceNorm(nn.Module):
         >>> import jax, jax.numpy as jnp
         >>> from hondo.linen import InstanceNorm
         >>> norm, x = InstanceNorm(epsilon=1e-12), jnp.array([[[1.0], [3.0]]])
-        >>> norm.init_with_output(jax.random.key(0), x, train=True)[0].tolist()
+        >>> norm.init_with_output(jax.random.key(0), x)[0].tolist()
         [[[-1.0], [1.0]]]
     """
 
     epsilon: float = 1e-6
+    _: KW_ONLY
     use_scale: bool = True
     use_bias: bool = True
     scale_init: Initializer = nn.initializers.ones
     bias_init: Initializer = nn.initializers.zeros
 
     @nn.compact
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
-        scale, bias = _row(self, "scale", x), _row(self, "bias", x)
+    def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:
+        scale, bias = feature_param(self, "scale", x), feature_param(self, "bias", x)
         return hondo.instance_norm(x, scale, bias, epsilon=self.epsilon)
 
 
@@ -125,14 +122,15 @@ class RMSNorm(nn.Module):
         >>> import jax, jax.numpy as jnp
         >>> from hondo.linen import RMSNorm
         >>> norm = RMSNorm(epsilon=1e-12)
-        >>> norm.init_with_output(jax.random.key(0), jnp.array([2.0, -2.0]), train=True)[0].tolist()
+        >>> norm.init_with_output(jax.random.key(0), jnp.array([2.0, -2.0]))[0].tolist()
         [1.0, -1.0]
     """
 
     epsilon: float = 1e-6
+    _: KW_ONLY
     use_scale: bool = True
     scale_init: Initializer = nn.initializers.ones
 
     @nn.compact
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
-        return hondo.rms_norm(x, _row(self, "scale", x), epsilon=self.epsilon)
+    def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:
+        return hondo.rms_norm(x, feature_param(self, "scale", x), epsilon=self.epsilon)

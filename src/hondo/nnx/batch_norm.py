@@ -1,30 +1,31 @@
 """Batch normalization as an nnx module, and several batches as one update of its statistics."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from flax.typing import AxisName, Initializer
+from jaxtyping import Array, Bool, Float
 
 import hondo
-
-Initializer = Callable[..., Array]
+from hondo._modes import check_train
+from hondo._numerics.checks import check_probability
+from hondo.nnx.feature_params import feature_param, param_value
 
 
 class BatchMoment(nnx.BatchStat):
-    """A part of the moments that a `BatchNorm` holds until they become one update."""
+    """One field of the moments that a `BatchNorm` holds until they become one update."""
 
 
 class BatchNorm(nnx.Module):
     """Batch normalization over every axis but the last (slides 17-19).
 
-    Parameters `scale` and `bias`; batch statistics `mean`, `var` and `weight`, the share of the
-    averages that data has filled. The state of Flax's own BatchNorm loads with `nnx.update`; to
-    train on from it, set `weight` to one.
+    Parameters `scale` and `bias`; batch statistics `mean`, `var` and `weight`, which is 0 before
+    any data and tends to 1. The state of Flax's own BatchNorm loads with `nnx.update`; to train on
+    from it, set `weight` to one.
 
-    Between `hold_moments` and `commit_moments` calls leave the running statistics alone and merge
-    the moments of their batches in `held`.
+    Between `hold_moments` and `commit_moments` calls merge the moments of their batches in `held`
+    and leave the running statistics as they are.
 
     Args:
         features: the number of channels.
@@ -58,21 +59,23 @@ class BatchNorm(nnx.Module):
         use_bias: bool = True,
         scale_init: Initializer = nnx.initializers.ones,
         bias_init: Initializer = nnx.initializers.zeros,
-        axis_name: str | None = None,
+        axis_name: AxisName = None,
         ddof: int = 1,
         rngs: nnx.Rngs,
     ):
-        self.scale = row(use_scale, scale_init, features, rngs)
-        self.bias = row(use_bias, bias_init, features, rngs)
+        check_probability("decay", decay, "It is the weight of the old value.")
+        self.scale = nnx.data(feature_param(use_scale, scale_init, features, rngs))
+        self.bias = nnx.data(feature_param(use_bias, bias_init, features, rngs))
         self.mean, self.var, self.weight = map(nnx.BatchStat, hondo.init_batch_stats(features))
-        self.held: Any = nnx.data(None)
+        self.held: Mapping[str, BatchMoment] | None = nnx.data(None)
         self.decay, self.epsilon, self.axis_name, self.ddof = decay, epsilon, axis_name, ddof
 
     def __call__(
-        self, x: Float[Array, "..."], *, train: bool, where: Any = None
+        self, x: Float[Array, "..."], train: bool, *, where: Bool[Array, "..."] | None = None
     ) -> Float[Array, "..."]:
         """Normalizes x by its own statistics in training, by the running ones at inference."""
-        scale, bias, stats = value(self.scale), value(self.bias), self.stats
+        check_train(train)
+        scale, bias, stats = param_value(self.scale), param_value(self.bias), self.stats
         if not train:
             return hondo.batch_norm_inference(x, stats, scale, bias, epsilon=self.epsilon)
         y, moments = hondo.batch_normalize(
@@ -87,8 +90,7 @@ class BatchNorm(nnx.Module):
         if self.held is None:
             self.update(moments)
         else:
-            held = hondo.Moments(**{name: part[...] for name, part in self.held.items()})
-            self._hold(hondo.merge_moments(held, moments))
+            _write(self.held, hondo.merge_moments(_read(self.held), moments))
         return y
 
     @property
@@ -101,26 +103,21 @@ class BatchNorm(nnx.Module):
         stats = hondo.update_batch_stats(self.stats, moments, decay=self.decay, ddof=self.ddof)
         self.mean[...], self.var[...], self.weight[...] = stats
 
-    def _hold(self, moments: hondo.Moments) -> None:
-        for name, part in moments._asdict().items():
-            self.held[name][...] = part
+
+def _read(held: Mapping[str, BatchMoment]) -> hondo.Moments:
+    return hondo.Moments(**{name: part[...] for name, part in held.items()})
 
 
-def row(use: bool, init: Initializer, features: int, rngs: nnx.Rngs) -> Any:
-    """A parameter with one entry for each feature, or None where it is not used."""
-    return nnx.Param(init(rngs.params(), (features,))) if use else nnx.data(None)
-
-
-def value(variable: Any) -> Any:
-    """What the variable holds, or None for None."""
-    return None if variable is None else variable[...]
+def _write(held: Mapping[str, BatchMoment], moments: hondo.Moments) -> None:
+    for name, part in moments._asdict().items():
+        held[name][...] = part
 
 
 def hold_moments(module: nnx.Module) -> None:
-    """Starts to hold the moments of every `BatchNorm` in a module, instead of averaging them.
+    """Makes every `BatchNorm` hold the moments of its batches instead of averaging batch by batch.
 
     Args:
-        module: any nnx module; changed in place, which compiled functions of it notice once.
+        module: any nnx module; changed in place, so functions compiled with it compile once more.
 
     Raises:
         ValueError: a module without a `BatchNorm` of this package.
@@ -175,7 +172,7 @@ def commit_moments(module: nnx.Module) -> None:
             raise ValueError(
                 "module must hold moments, got none. Call hold_moments before the first microbatch."
             )
-        norm.update(hondo.Moments(**{name: part[...] for name, part in norm.held.items()}))
+        norm.update(_read(norm.held))
         norm.held = nnx.data(None)
 
 

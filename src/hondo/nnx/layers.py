@@ -1,7 +1,6 @@
 """Dropout, residual connections and repeated blocks as nnx modules."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 from flax import nnx
@@ -9,8 +8,8 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 import hondo
-from hondo._modes import with_train
-from hondo._numerics.checks import check_count, python_value
+from hondo._modes import Module, call_in_mode, check_train
+from hondo._numerics.checks import check_count, check_probability, python_value
 
 Rate = float | Float[Array, ""]
 
@@ -41,14 +40,16 @@ class Dropout(nnx.Module):
         rng_collection: str = "dropout",
         rngs: nnx.Rngs,
     ):
-        # An array would otherwise belong to the module's definition, a traced one beyond its trace.
+        check_probability("rate", rate, "It is the probability of dropping.")
+        # Without nnx.data an array is part of the graph definition, which outlives a trace.
         self.rate = nnx.data(rate) if isinstance(rate, jax.Array) else rate
         self.broadcast_dims = tuple(broadcast_dims)
         self.stream = rngs[rng_collection].fork()
 
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
         """Drops units of x in training, returns x at inference."""
-        # A traced rate, as of a sweep, has no value that could be compared with 0.
+        check_train(train)
+        # A rate that a sweep traces has no value to compare with 0.
         rate = python_value(self.rate)
         if not train or (not isinstance(rate, Tracer) and rate == 0):
             return x
@@ -59,11 +60,12 @@ class Dropout(nnx.Module):
 class Residual(nnx.Module):
     """x + f(x), or shortcut(x) + f(x) where the branch changes the shape (slide 13).
 
-    Branch and shortcut are told `train` if their calls take it.
+    Branch and shortcut get the mode by whichever of Flax's names their calls take: `train`,
+    `training`, `deterministic` or `use_running_average`.
 
     Args:
-        branch: the module f.
-        shortcut: the module of the shortcut, None for the identity.
+        branch: f, a module or a function.
+        shortcut: the same for the shortcut, None for the identity.
 
     Example:
         >>> import jax.numpy as jnp
@@ -75,20 +77,20 @@ class Residual(nnx.Module):
         [1.0, 1.0, 1.0]
     """
 
-    def __init__(self, branch: nnx.Module, *, shortcut: nnx.Module | None = None):
+    def __init__(self, branch: Module, *, shortcut: Module | None = None):
         self.branch, self.shortcut = branch, nnx.data(shortcut)
 
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
         """Adds the branch to the skip."""
-        shortcut = self.shortcut and with_train(self.shortcut, train)
-        return hondo.residual(with_train(self.branch, train), shortcut=shortcut)(x)
+        shortcut = self.shortcut and call_in_mode(self.shortcut, train)
+        return hondo.residual(call_in_mode(self.branch, train), shortcut=shortcut)(x)
 
 
 class Repeat(nnx.Module):
     """The same block `depth` times, each with its own parameters, statistics and random stream.
 
     The variables of the copies are stacked on a new leading axis and the call is one scan, so
-    tracing and compilation do not grow with depth. The block is told `train` if its call takes it.
+    tracing and compilation do not grow with depth. The block gets the mode as in `Residual`.
 
     Args:
         block: `block(rngs)` makes one block, which keeps the shape and the dtype of its input.
@@ -119,11 +121,12 @@ class Repeat(nnx.Module):
         self.blocks = nnx.split_rngs(splits=depth)(nnx.vmap(block))(rngs)
         self.depth, self.remat = depth, remat
 
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
         """Applies the blocks one after another."""
+        check_train(train)
 
-        def body(block: Any, x: Array) -> Array:
-            return with_train(block, train)(x)
+        def body(block: nnx.Module, x: Array) -> Array:
+            return call_in_mode(block, train)(x)
 
         body = nnx.remat(body, prevent_cse=False) if self.remat else body
         axes = (0, nnx.Carry)

@@ -1,13 +1,15 @@
 """The normalizations within an example as nnx modules.
 
-They do the same in training and at inference; `train` is there so that one can stand for another.
+Training and inference are the same; `train` is accepted and ignored, so that they can replace
+`BatchNorm`.
 """
 
 from flax import nnx
+from flax.typing import Initializer
 from jaxtyping import Array, Float
 
 import hondo
-from hondo.nnx.batch_norm import Initializer, row, value
+from hondo.nnx.feature_params import feature_param, param_value
 
 
 class LayerNorm(nnx.Module):
@@ -27,7 +29,7 @@ class LayerNorm(nnx.Module):
         >>> from flax import nnx
         >>> from hondo.nnx import LayerNorm
         >>> norm = LayerNorm(2, epsilon=1e-12, rngs=nnx.Rngs(0))
-        >>> norm(jnp.array([1.0, 3.0]), train=True).tolist()
+        >>> norm(jnp.array([1.0, 3.0])).tolist()
         [-1.0, 1.0]
     """
 
@@ -42,18 +44,18 @@ class LayerNorm(nnx.Module):
         bias_init: Initializer = nnx.initializers.zeros,
         rngs: nnx.Rngs,
     ):
-        self.scale = row(use_scale, scale_init, features, rngs)
-        self.bias = row(use_bias, bias_init, features, rngs)
+        self.scale = nnx.data(feature_param(use_scale, scale_init, features, rngs))
+        self.bias = nnx.data(feature_param(use_bias, bias_init, features, rngs))
         self.epsilon = epsilon
 
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:
         """Normalizes x; in training and at inference alike."""
-        scale, bias = value(self.scale), value(self.bias)
+        scale, bias = param_value(self.scale), param_value(self.bias)
         return hondo.layer_norm(x, scale, bias, epsilon=self.epsilon)
 
 
 class GroupNorm(nnx.Module):
-    """Normalizes groups of neighbouring features, over space as well; see `hondo.group_norm`.
+    """Normalizes groups of neighboring features, over space as well; see `hondo.group_norm`.
 
     Args:
         features: how many.
@@ -70,7 +72,7 @@ class GroupNorm(nnx.Module):
         >>> from flax import nnx
         >>> from hondo.nnx import GroupNorm
         >>> norm = GroupNorm(4, groups=2, epsilon=1e-12, rngs=nnx.Rngs(0))
-        >>> norm(jnp.array([[1.0, 3.0, 10.0, 30.0]]), train=True).tolist()
+        >>> norm(jnp.array([[1.0, 3.0, 10.0, 30.0]])).tolist()
         [[-1.0, 1.0, -1.0, 1.0]]
     """
 
@@ -86,13 +88,13 @@ class GroupNorm(nnx.Module):
         bias_init: Initializer = nnx.initializers.zeros,
         rngs: nnx.Rngs,
     ):
-        self.scale = row(use_scale, scale_init, features, rngs)
-        self.bias = row(use_bias, bias_init, features, rngs)
+        self.scale = nnx.data(feature_param(use_scale, scale_init, features, rngs))
+        self.bias = nnx.data(feature_param(use_bias, bias_init, features, rngs))
         self.groups, self.epsilon = groups, epsilon
 
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:
         """Normalizes x; in training and at inference alike."""
-        scale, bias = value(self.scale), value(self.bias)
+        scale, bias = param_value(self.scale), param_value(self.bias)
         return hondo.group_norm(x, scale, bias, groups=self.groups, epsilon=self.epsilon)
 
 
@@ -113,7 +115,7 @@ class InstanceNorm(nnx.Module):
         >>> from flax import nnx
         >>> from hondo.nnx import InstanceNorm
         >>> norm = InstanceNorm(1, epsilon=1e-12, rngs=nnx.Rngs(0))
-        >>> norm(jnp.array([[[1.0], [3.0]]]), train=True).tolist()
+        >>> norm(jnp.array([[[1.0], [3.0]]])).tolist()
         [[[-1.0], [1.0]]]
     """
 
@@ -128,13 +130,13 @@ class InstanceNorm(nnx.Module):
         bias_init: Initializer = nnx.initializers.zeros,
         rngs: nnx.Rngs,
     ):
-        self.scale = row(use_scale, scale_init, features, rngs)
-        self.bias = row(use_bias, bias_init, features, rngs)
+        self.scale = nnx.data(feature_param(use_scale, scale_init, features, rngs))
+        self.bias = nnx.data(feature_param(use_bias, bias_init, features, rngs))
         self.epsilon = epsilon
 
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:
         """Normalizes x; in training and at inference alike."""
-        scale, bias = value(self.scale), value(self.bias)
+        scale, bias = param_value(self.scale), param_value(self.bias)
         return hondo.instance_norm(x, scale, bias, epsilon=self.epsilon)
 
 
@@ -153,7 +155,7 @@ class RMSNorm(nnx.Module):
         >>> from flax import nnx
         >>> from hondo.nnx import RMSNorm
         >>> norm = RMSNorm(2, epsilon=1e-12, rngs=nnx.Rngs(0))
-        >>> norm(jnp.array([2.0, -2.0]), train=True).tolist()
+        >>> norm(jnp.array([2.0, -2.0])).tolist()
         [1.0, -1.0]
     """
 
@@ -166,9 +168,9 @@ class RMSNorm(nnx.Module):
         scale_init: Initializer = nnx.initializers.ones,
         rngs: nnx.Rngs,
     ):
-        self.scale = row(use_scale, scale_init, features, rngs)
+        self.scale = nnx.data(feature_param(use_scale, scale_init, features, rngs))
         self.epsilon = epsilon
 
-    def __call__(self, x: Float[Array, "..."], *, train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:
         """Normalizes x; in training and at inference alike."""
-        return hondo.rms_norm(x, value(self.scale), epsilon=self.epsilon)
+        return hondo.rms_norm(x, param_value(self.scale), epsilon=self.epsilon)

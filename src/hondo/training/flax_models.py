@@ -1,6 +1,5 @@
 """Flax modules, linen and nnx, as pure functions of explicit parameters, state and keys."""
 
-import inspect
 from collections.abc import Callable
 from itertools import count
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from hondo._fast.threefry import fold_in, split_key
+from hondo._modes import call_in_mode
 from hondo._types import Inputs, Leaf, ModelState, Module, Outputs, Params
 
 
@@ -30,9 +30,8 @@ class ModelFunctions(NamedTuple):
 def as_functions(module: Module) -> ModelFunctions:
     """Makes pure functions of a linen module, an nnx module or a factory of nnx modules.
 
-    The module's call is told whether it trains by whichever of the arguments `train`, `training`,
-    `deterministic` and `use_running_average` its signature names (`**kwargs` name none); an nnx
-    module is also put into its `train()` or `eval()` mode.
+    The module gets its mode by the arguments of its call that Flax users give that meaning, as
+    `hondo._modes.call_in_mode` says; an nnx module is also put into its `train()` or `eval()` mode.
 
     Args:
         module: a `flax.linen.Module`; or a function `rngs → flax.nnx.Module`, called anew for each
@@ -73,20 +72,15 @@ def as_functions(module: Module) -> ModelFunctions:
     )
 
 
-_MODES = {"train": True, "training": True, "deterministic": False, "use_running_average": False}
-
-
-def _mode_arguments(call: Callable[..., Any], train: bool) -> dict[str, bool]:
-    names = inspect.signature(call).parameters
-    return {name: value == train for name, value in _MODES.items() if name in names}
-
-
 def _linen_functions(module: Module) -> ModelFunctions:
-    training = _mode_arguments(module.__call__, True)
-    inference = _mode_arguments(module.__call__, False)
+    def training(module: Module, inputs: Inputs) -> Outputs:
+        return call_in_mode(module, True)(inputs)
+
+    def inference(module: Module, inputs: Inputs) -> Outputs:
+        return call_in_mode(module, False)(inputs)
 
     def init(key: PRNGKeyArray, inputs: Inputs) -> tuple[Params, ModelState]:
-        variables = dict(module.init(key, inputs, **inference))
+        variables = dict(module.init(key, inputs, method=inference))
         return variables.pop("params", {}), variables
 
     def train(
@@ -94,10 +88,10 @@ def _linen_functions(module: Module) -> ModelFunctions:
     ) -> tuple[Outputs, ModelState]:
         variables = {"params": params, **model_state}
         # One key serves every stream: linen derives each from it by name.
-        return module.apply(variables, inputs, **training, rngs=key, mutable=list(model_state))
+        return module.apply(variables, inputs, method=training, rngs=key, mutable=list(model_state))
 
     def infer(params: Params, model_state: ModelState, inputs: Inputs) -> Outputs:
-        return module.apply({"params": params, **model_state}, inputs, **inference)
+        return module.apply({"params": params, **model_state}, inputs, method=inference)
 
     return ModelFunctions(init, train, infer)
 
@@ -105,8 +99,6 @@ def _linen_functions(module: Module) -> ModelFunctions:
 def _nnx_functions(factory: Callable[[Any], Module], example: Module) -> ModelFunctions:
     from flax import nnx
 
-    training = _mode_arguments(example.__call__, True)
-    inference = _mode_arguments(example.__call__, False)
     train_graph, _, _ = _split_module(example, True)
     infer_graph, _, _ = _split_module(example, False)
 
@@ -118,13 +110,13 @@ def _nnx_functions(factory: Callable[[Any], Module], example: Module) -> ModelFu
         params: Params, model_state: ModelState, inputs: Inputs, key: PRNGKeyArray
     ) -> tuple[Outputs, ModelState]:
         module = nnx.merge(train_graph, _copy_variables(params), _reseed(model_state, key))
-        outputs = module(inputs, **training)
+        outputs = call_in_mode(module, True)(inputs)
         _, _, model_state = nnx.split(module, nnx.Param, ...)
         return outputs, model_state
 
     def infer(params: Params, model_state: ModelState, inputs: Inputs) -> Outputs:
-        variables = _copy_variables(params), _copy_variables(model_state)
-        return nnx.merge(infer_graph, *variables)(inputs, **inference)
+        module = nnx.merge(infer_graph, _copy_variables(params), _copy_variables(model_state))
+        return call_in_mode(module, False)(inputs)
 
     return ModelFunctions(init, train, infer)
 

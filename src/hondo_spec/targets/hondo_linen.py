@@ -51,7 +51,9 @@ def _dropout_inference(x, keep_prob):
 def _batch_norm(x, mean, var, scale, bias, decay, epsilon):
     """Running statistics without their weight count as complete."""
     variables = batch_norm_variables(mean, var, scale, bias)
-    return trained_batch_norm(linen.BatchNorm(decay, epsilon), variables, x, train=True)
+    return trained_batch_norm(
+        linen.BatchNorm(decay=decay, epsilon=epsilon), variables, x, train=True
+    )
 
 
 @compiled(static="epsilon")
@@ -91,7 +93,7 @@ def _residual_projection(x, w, a):
 NORMS = _jax.norms(
     _apply,
     layer_norm=lambda x, epsilon: linen.LayerNorm(epsilon),
-    group_norm=lambda x, groups, epsilon: linen.GroupNorm(groups, epsilon, **BARE),
+    group_norm=lambda x, groups, epsilon: linen.GroupNorm(groups, epsilon=epsilon, **BARE),
     instance_norm=lambda x, epsilon: linen.InstanceNorm(epsilon, **BARE),
     rms_norm=lambda x, epsilon: linen.RMSNorm(epsilon),
 )

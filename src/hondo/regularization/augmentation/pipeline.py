@@ -14,7 +14,7 @@ from hondo._numerics.checks import check_key, error
 from hondo._types import Augment, Example
 
 Image: TypeAlias = Array | np.ndarray
-Transform: TypeAlias = Callable[[PRNGKeyArray, Image], Image]
+Transform: TypeAlias = Callable[[PRNGKeyArray, Array], Array]
 
 
 def compose(*transforms: Transform) -> Transform:

@@ -1,0 +1,92 @@
+"""Calls modules with wrong arguments; prints the calls that accept one, or say badly what it is.
+
+A program of its own, because the test suite checks types at run time and refuses some by itself.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from flax import nnx
+
+from hondo import linen as hl
+from hondo import nnx as hx
+
+X, RNGS = jnp.ones((4, 1, 6)), nnx.Rngs(0)
+
+
+def linen(make, **options):
+    return lambda: make(**options).init(jax.random.key(0), X, train=False)
+
+
+def of_nnx(make, **options):
+    return lambda: make(**options, rngs=RNGS)(X, train=True)
+
+
+def calls_with_number(value):
+    yield "decay", linen(hl.BatchNorm, decay=value)
+    yield "decay", of_nnx(hx.BatchNorm, features=6, decay=value)
+    yield "rate", linen(hl.Dropout, rate=value)
+    yield "rate", of_nnx(hx.Dropout, rate=value)
+    yield "groups", linen(hl.GroupNorm, groups=value)
+    yield "groups", of_nnx(hx.GroupNorm, features=6, groups=value)
+    yield "depth", linen(hl.Repeat, block=hl.RMSNorm(), depth=value)
+    yield "depth", linen(hl.DeepMLP, outputs=3, depth=value)
+    for norm in ("BatchNorm", "LayerNorm", "InstanceNorm", "RMSNorm"):
+        yield "epsilon", linen(getattr(hl, norm), epsilon=value)
+        yield "epsilon", of_nnx(getattr(hx, norm), features=6, epsilon=value)
+
+
+LINEN = [
+    (hl.BatchNorm(), X),
+    (hl.Dropout(0.0), X),
+    (hl.Residual(nn.Dense(6)), X),
+    (hl.Repeat(nn.Dense(6), 2), X),
+    (hl.DeepMLP(3, depth=4, norm=None, rate=0.0), X),
+    (hl.PlainMLP(3, depth=3), X),
+    (hl.PreActResNet(3, norm=None), jnp.ones((1, 8, 8, 1))),
+]
+NNX = [
+    hx.BatchNorm(6, rngs=RNGS),
+    hx.Dropout(0.0, rngs=RNGS),
+    hx.Residual(nnx.Linear(6, 6, rngs=RNGS)),
+    hx.Repeat(lambda rngs: nnx.Linear(6, 6, rngs=rngs), 2, rngs=RNGS),
+]
+
+
+def calls_in_mode(train):
+    for module, x in LINEN:
+        variables = module.init(jax.random.key(0), x, False)
+        yield "train", partial(module.init, jax.random.key(0), x, train)
+        yield "train", partial(module.apply, variables, x, train)
+    for module in NNX:
+        yield "train", partial(module, X, train)
+
+
+def judge(calls):
+    for number, (name, call) in enumerate(calls):
+        try:
+            call()
+            print(f"{name}: call {number} of {calls.__name__} accepts it")
+        except Exception as error:
+            if not (isinstance(error, ValueError) and str(error).startswith(f"{name} must be ")):
+                print(f"{name}: call {number} of {calls.__name__} says {error!r}")
+
+
+def traced(train):
+    """As under a jit that does not know the mode to be static."""
+    judge(calls_in_mode(train))
+    return train
+
+
+for value in (True, False, np.True_, np.False_):
+    judge(calls_with_number(value))
+for value in (None, 0, 1, 1.0, "false"):
+    judge(calls_in_mode(value))
+jax.make_jaxpr(traced)(True)
+# What is a bool stays one, whoever made it.
+for value in (np.True_, np.False_, jnp.array(True)):
+    hl.BatchNorm().init(jax.random.key(0), X, value)
+    hx.Dropout(0.5, rngs=RNGS)(X, value)

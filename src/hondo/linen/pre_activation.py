@@ -1,0 +1,44 @@
+"""The pre-activated layer that the deep networks consist of."""
+
+from collections.abc import Callable
+
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from hondo._modes import call_in_mode
+from hondo.linen.layers import Dropout, Rate
+
+Activation = Callable[[Array], Array]
+Norm = Callable[[], nn.Module]
+
+
+class PreActivation(nn.Module):
+    """Norm, activation, dropout, then a dense or convolutional layer (He et al. 2016).
+
+    Attributes:
+        layer: the dense or convolutional module.
+        activation: φ.
+        norm: makes the normalization, or None.
+        rate: of the dropout, in [0, 1].
+    """
+
+    layer: nn.Module
+    activation: Activation
+    norm: Norm | None
+    rate: Rate
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
+        x = self.activation(normalize(self.norm, x, train))
+        return self.layer(Dropout(self.rate)(x, train=train))
+
+
+def normalize(norm: Norm | None, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
+    """Applies a new normalization to x, or returns x where there is none.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> normalize(None, jnp.ones(2), train=True).tolist()
+        [1.0, 1.0]
+    """
+    return x if norm is None else call_in_mode(norm(), train)(x)
