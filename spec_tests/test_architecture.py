@@ -13,8 +13,8 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 # From the ground up; a room imports from the floors below it and from itself.
 FLOORS = (
     {"_types"},
-    {"_numerics", "_modes"},
-    {"_fast"},
+    {"_numerics"},
+    {"_fast", "_modes"},
     {"gradients", "normalization", "regularization"},
     {"training"},
     {"the face"},

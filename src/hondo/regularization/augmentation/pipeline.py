@@ -14,7 +14,8 @@ from hondo._numerics.checks import check_key, error
 from hondo._types import Augment, Example
 
 Image: TypeAlias = Array | np.ndarray
-Transform: TypeAlias = Callable[[PRNGKeyArray, Array], Array]
+# `(key, image)` → image.
+Transform: TypeAlias = Callable[..., Array]
 
 
 def compose(*transforms: Transform) -> Transform:
