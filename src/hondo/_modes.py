@@ -5,9 +5,8 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jaxtyping import PyTree
-
 from hondo._numerics.checks import error, python_value
+from hondo._types import Inputs, Outputs
 
 Module = Callable[..., Any]
 
@@ -20,7 +19,7 @@ _IN_TRAINING = {
 }
 
 
-def call_in_mode(module: Module, train: bool) -> Callable[[PyTree], Any]:
+def call_in_mode(module: Module, train: bool) -> Callable[[Inputs], Outputs]:
     """Makes a function of x that calls a module in training mode or in inference mode.
 
     The mode is passed by every argument of the call that has one of the names Flax and its users
@@ -59,7 +58,7 @@ def call_in_mode(module: Module, train: bool) -> Callable[[PyTree], Any]:
     if not mode:
         return module
 
-    def call(x: PyTree) -> Any:
+    def call(x: Inputs) -> Outputs:
         bound = inspect.signature(module).bind_partial(x, **mode)
         return module(*bound.args, **bound.kwargs)
 

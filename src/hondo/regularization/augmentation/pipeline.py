@@ -15,7 +15,7 @@ from hondo._types import Augment, Example
 
 Image: TypeAlias = Array | np.ndarray
 # `(key, image)` → image.
-Transform: TypeAlias = Callable[..., Array]
+Transform: TypeAlias = Callable[..., Image]
 
 
 def compose(*transforms: Transform) -> Transform:
@@ -135,9 +135,10 @@ class _Composed:
     transforms: tuple[Transform, ...]
 
     def __call__(self, key: PRNGKeyArray, image: Image) -> Image:
+        result = image
         for position, transform in enumerate(self.transforms):
-            image = transform(jax.random.fold_in(key, position), image)
-        return image
+            result = transform(jax.random.fold_in(key, position), result)
+        return result
 
 
 @dataclass(frozen=True)
