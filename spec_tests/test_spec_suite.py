@@ -12,14 +12,14 @@ import hondo.linen
 import hondo_spec
 from hondo_spec import check_target, find_target, runner
 from hondo_spec.areas import BY_ID, PROPERTIES
-from hondo_spec.kills import SEEDED, affected, false_alarms, kill_matrix, shifted
-from hondo_spec.mutants import BENIGN, MUTANTS
 from hondo_spec.operations import OPERATIONS
-from hondo_spec.power import WRONG, ladder
 from hondo_spec.profiles import LEDGER, PROFILES
 from hondo_spec.property import RESERVED
 from hondo_spec.results import judge
 from hondo_spec.runner import run_property
+from spec_tests.mutants import BENIGN, MUTANTS
+from spec_tests.specification.kills import SEEDED, affected, false_alarms, kill_matrix, shifted
+from spec_tests.specification.power import WRONG, ladder
 
 COUNTS = {
     "INI": 15, "ACT": 8, "DRP": 13, "NOI": 5, "BNT": 12, "BNR": 6, "BNI": 3, "BNP": 3, "BNF": 3,

@@ -52,7 +52,7 @@ def test_hondo_has_and_satisfies_everything(area):
 
 @pytest.mark.parametrize("name", [name for name in BUILT_IN if name != "hondo"])
 def test_nothing_undeclared(name):
-    # Our own in full; the others' too, by `python -m hondo_spec matrix`.
+    # Our own in full; the others' too, by `python -m spec_tests.specification matrix`.
     profile = "spec-ci" if name.startswith("hondo") else "dev"
     records = check_target(target_of(name), profile=profile)
     unexpected = [record for record in records if record.status in UNEXPECTED]
