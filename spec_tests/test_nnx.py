@@ -20,6 +20,8 @@ from hondo.nnx import (
     hold_moments,
 )
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (16, 6)) * 2 + 3
 IMAGES = jax.random.normal(jax.random.key(2), (4, 8, 8, 2))

@@ -13,12 +13,19 @@ import pytest
 from hondo_spec import Record, Target
 from hondo_spec.__main__ import main
 from hondo_spec.areas import BY_ID
-from hondo_spec.kills import Alarm
-from hondo_spec.matrix import killed, matrix, present
 from hondo_spec.names import AREAS, WHY
 from hondo_spec.operations import describe
-from hondo_spec.pages import pages
 from hondo_spec.report import failure, snippet, to_json
+from spec_tests.specification.__main__ import main as judge_the_judge
+from spec_tests.specification.kills import Alarm
+from spec_tests.specification.matrix import killed, matrix, present
+from spec_tests.specification.pages import pages
+from spec_tests.specification.summary import (
+    read_summary,
+    statuses,
+    summarize_matrix,
+    summarize_mutants,
+)
 
 DOCS = Path(__file__).parents[1] / "docs" / "specification"
 ADAPTER = """
@@ -29,9 +36,9 @@ TARGET = Target("modulus", {"relu": np.abs, "relu_gradient": np.sign})
 """
 
 
-def run(capsys, *arguments):
+def run(capsys, *arguments, program=main):
     with pytest.raises(SystemExit) as ended:
-        main(arguments)
+        program(arguments)
     out = capsys.readouterr()
     return ended.value.code or 0, out.out, out.err
 
@@ -49,12 +56,14 @@ def broken(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_run_that_passes(capsys):
     code, out, _ = run(capsys, "run", "--target", "reference", "--area", "clipping, EST-02")
     assert code == 0
     assert "10 PASS" in out
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_says_how_to_replay_it(capsys, adapter, tmp_path):
     record = tmp_path / "records.json"
     code, out, _ = run(
@@ -82,10 +91,13 @@ def test_a_run_that_fails_says_how_to_replay_it(capsys, adapter, tmp_path):
         (["explain", "BNT-99"], "area must be one of"),
         (["mutants", "--seeds", "0"], "seeds must be at least 1"),
         (["power", "--seeds", "-1"], "seeds must be at least 1"),
+        (["matrix", "--profile", "nosuch"], "profile must be one of"),
+        (["pages", "--matrix", "nosuch.json"], "No such file or directory: 'nosuch.json'"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(capsys, arguments, message, broken):
-    code, _, err = run(capsys, *arguments)
+    program = main if arguments[0] in ("run", "explain") else judge_the_judge
+    code, _, err = run(capsys, *arguments, program=program)
     assert code == 2
     assert message in err
     assert len(err.splitlines()) == 1
@@ -104,7 +116,7 @@ def test_a_run_that_is_cut_off_leaves_no_file(tmp_path, monkeypatch):
     def cut(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hondo_spec.__main__.judged", cut)
+    monkeypatch.setattr("hondo_spec.__main__.judge_target", cut)
     record = tmp_path / "records.json"
     with pytest.raises(KeyboardInterrupt):
         main(["run", "--target", "reference", "--area", "ACT-04", "--json", str(record)])
@@ -157,6 +169,7 @@ def test_every_area_has_a_name_and_a_reason():
     assert set(WHY) == {part for names in AREAS.values() for part in names}
 
 
+@pytest.mark.slow
 def test_pytest_judges_a_target(adapter, tmp_path):
     options = ["--spec-target", adapter, "--spec-area=ACT-04,ACT-05", "--spec-profile=dev"]
     quiet = ["-v", "-n0", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
@@ -175,6 +188,7 @@ def test_pytest_judges_a_target(adapter, tmp_path):
     assert "Traceback" not in ran.stdout
 
 
+@pytest.mark.slow
 def test_the_tutorial_runs_as_it_stands(capsys):
     text = (DOCS / "judge-your-own.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
@@ -190,27 +204,43 @@ def test_an_absent_framework_is_reported_as_absent():
     assert isinstance(present(["reference"])["reference"], Target)
 
 
-def test_the_pages_are_those_of_the_records():
-    for name, text in pages(DOCS).items():
-        assert (DOCS / name).read_text() == text, (
-            f"python -m hondo_spec.pages docs/specification: {name}"
-        )
+def test_the_pages_are_those_of_the_summary_and_of_the_mutants():
+    for path, text in pages(read_summary()).items():
+        assert path.read_text() == text, f"python -m spec_tests.specification pages: {path.name}"
 
 
 def test_the_records_are_of_all_properties():
-    stored = json.loads((DOCS / "matrix.json").read_text())
-    for target in stored["targets"]:
-        assert "absent" in target or [r["id"] for r in target["records"]] == list(BY_ID)
+    for target in read_summary()["matrix"]["targets"]:
+        assert set(statuses(target)) == set(BY_ID)
 
 
 def test_every_odd_cell_is_explained():
-    stored = json.loads((DOCS / "matrix.json").read_text())
-    for target in stored["targets"]:
-        for record in target.get("records", ()):
-            assert record["status"] in ("PASS", "N/A", "XFAIL")
-            if record["status"] == "XFAIL":
-                assert record["replay"]
-                assert target["known"][record["id"]]["reason"]
+    for target in read_summary()["matrix"]["targets"]:
+        odd = {cell["id"]: cell["status"] for cell in target["odd"]}
+        assert {id: s for id, s in statuses(target).items() if s not in ("PASS", "N/A")} == odd
+        assert set(odd.values()) <= {"XFAIL"}
+        assert all(cell["replay"] and cell["message"] for cell in target["odd"])
+
+
+def test_a_summary_keeps_what_the_pages_say():
+    right = {"id": "ACT-04", "status": "PASS", "message": "", "replay": None}
+    wrong = {"id": "ACT-05", "status": "XFAIL", "message": "y", "replay": "replay()"}
+    known = {"ACT-05": {"reason": "y", "versions": ">=1", "link": "", "avoid": "that"}}
+    about = {"name": "mine", "version": "1", "mode": "float32", "conventions": {}}
+    target = {**about, "known": known, "records": [right, wrong]}
+    absent = {"name": "other", "absent": "No module named 'other'"}
+    found = summarize_matrix({"profile": "dev", "jax": "1", "targets": [target, absent]})
+    odd = {**wrong, "versions": ">=1", "avoid": "that"}
+    ids = {"PASS": "ACT-04", "XFAIL": "ACT-05"}
+    assert found["targets"] == [{**about, "ids": ids, "odd": [odd]}]
+
+
+def test_a_summary_keeps_what_survives():
+    kills = [
+        {"mutant": name, "id": "ACT-04", "killed": name == "dies"} for name in ("dies", "lives")
+    ]
+    found = summarize_mutants({"kills": kills, "alarms": [{}], "runs": 5, "seeds": 2})
+    assert found == {"survivors": [["lives", "ACT-04"]], "alarms": 1, "runs": 5, "seeds": 2}
 
 
 def test_a_failure_without_inputs_has_no_snippet():

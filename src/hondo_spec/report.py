@@ -12,10 +12,9 @@ from rich.text import Text
 
 from hondo_spec.areas import BY_ID
 from hondo_spec.draws import Made
-from hondo_spec.mutants import MUTANTS
+from hondo_spec.mistakes import Mistake, mistakes_of
 from hondo_spec.names import WHY
 from hondo_spec.operations import describe
-from hondo_spec.power import Rung
 from hondo_spec.property import Property
 from hondo_spec.runner import STATUSES, Record
 
@@ -64,7 +63,7 @@ def failure(record: Record, address: str, profile: str = "spec-ci") -> str:
     if record.inputs is not None:
         pasted = snippet(record, address, profile).splitlines()
         lines += ["", *("    " + line for line in pasted), ""]
-    alike = [mutant.name for mutant in MUTANTS if record.id in mutant.kills.split()]
+    alike = [mistake.name for mistake in mistakes_of(record.id)]
     lines.append(f"  it looks like: {'; '.join(alike)}")
     return "\n".join(lines) + "\n"
 
@@ -105,20 +104,8 @@ def _literal(value: Any) -> str:
     return repr(value)
 
 
-def ladders(rungs: Sequence[Rung]) -> Table:
-    """One row per parameter and error: the share of seeds that noticed, seen and predicted."""
-    made = Table(title="noticed, of all seeds")
-    for name in ("id", "parameter", "wrong by", "seen", "predicted", "smallest effect"):
-        made.add_column(name, justify="left" if name in ("id", "parameter") else "right")
-    for rung in rungs:
-        shares = f"{rung.error:.1%}", f"{rung.rejected:.2f}", f"{rung.predicted:.2f}"
-        made.add_row(rung.id, rung.what, *shares, f"{rung.smallest:.2%}")
-    return made
-
-
 def explain(property: Property) -> str:
     """Everything that is known of one property."""
-    mutants = [mutant for mutant in MUTANTS if property.id in mutant.kills.split()]
     lines = [
         f"{property.id}: {property.statement}.",
         f"  {property.formula}",
@@ -129,10 +116,15 @@ def explain(property: Property) -> str:
         f"operations: {', '.join(property.needs)}",
         f"in hondo: {', '.join(property.symbols)}",
         "notices:",
-        *(f"  - {m.name}" + f" ({m.modelled_on})" * bool(m.modelled_on) for m in mutants),
+        *(_noticed(mistake) for mistake in mistakes_of(property.id)),
         *(f"\n{describe(name)}" for name in property.uses),
     ]
     return "\n".join(lines)
+
+
+def _noticed(mistake: Mistake) -> str:
+    source = f" ({mistake.modelled_on})" if mistake.modelled_on else ""
+    return f"  - {mistake.name}{source}"
 
 
 def as_json(records: Iterable[Record], address: str, **about: Any) -> str:

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from hondo_spec.mutants.mutant import Mutant
 from hondo_spec.targets import reference as right
 from hondo_spec.targets import reference_chains as chains
+from spec_tests.mutants.mutant import Mutant
 
 
 def _detached(x, weights, biases, g, activation):

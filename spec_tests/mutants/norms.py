@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from hondo_spec.mutants.mutant import Mutant
 from hondo_spec.targets import reference_norms as right
+from spec_tests.mutants.mutant import Mutant
 
 
 def _fast_layer_norm(x, scale, bias, epsilon):

@@ -8,12 +8,12 @@ import numpy as np
 
 from hondo_spec.areas import BY_ID, PROPERTIES
 from hondo_spec.check import find_profile
-from hondo_spec.mutants import BENIGN, Mutant
 from hondo_spec.profiles import PROFILES, Profile
 from hondo_spec.property import Property
 from hondo_spec.runner import Record, run_property
 from hondo_spec.target import Operation, Target
 from hondo_spec.targets import reference
+from spec_tests.mutants import BENIGN, Mutant
 
 NOTICED = ("FAIL", "ERROR")
 
@@ -54,8 +54,8 @@ def kill_matrix(
         KeyError: a mutant names an id that does not exist.
 
     Example:
-        >>> from hondo_spec.kills import kill_matrix
-        >>> from hondo_spec.mutants import MUTANTS
+        >>> from spec_tests.specification.kills import kill_matrix
+        >>> from spec_tests.mutants import MUTANTS
         >>> [kill.killed for kill in kill_matrix(MUTANTS[:1])]
         [True]
     """
@@ -124,7 +124,7 @@ def false_alarms(
         The alarms.
 
     Example:
-        >>> from hondo_spec.kills import false_alarms
+        >>> from spec_tests.specification.kills import false_alarms
         >>> false_alarms([1], "dev", benign=())
         []
     """

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from hondo_spec.mutants.batch_norm import one_pass, train
-from hondo_spec.mutants.mutant import Mutant
 from hondo_spec.targets import reference_chains as chains
 from hondo_spec.targets import reference_norms as right
+from spec_tests.mutants.batch_norm import one_pass, train
+from spec_tests.mutants.mutant import Mutant
 
 
 def _ema(new, old, decay):

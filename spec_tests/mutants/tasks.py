@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from hondo_spec.mutants.activations import unshifted
-from hondo_spec.mutants.mutant import Mutant
 from hondo_spec.targets import reference as right
 from hondo_spec.targets import reference_chains as chains
+from spec_tests.mutants.activations import unshifted
+from spec_tests.mutants.mutant import Mutant
 
 
 def _leaking_heads(x, trunk, heads, targets, weights):

@@ -1,6 +1,6 @@
 """Wrong implementations that must be noticed, and right ones that must not."""
 
-from hondo_spec.mutants import (
+from spec_tests.mutants import (
     activations,
     batch_norm,
     clipping,
@@ -16,8 +16,8 @@ from hondo_spec.mutants import (
     residual,
     tasks,
 )
-from hondo_spec.mutants.benign import BENIGN
-from hondo_spec.mutants.mutant import Mutant
+from spec_tests.mutants.benign import BENIGN
+from spec_tests.mutants.mutant import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
     *initialization.MUTANTS,

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from hondo_spec.mutants.mutant import Mutant
 from hondo_spec.targets import reference as right
 from hondo_spec.targets import reference_chains as chains
 from hondo_spec.targets import reference_norms as norms
+from spec_tests.mutants.mutant import Mutant
 
 _ways = right.TARGET.operations["ways"]
 

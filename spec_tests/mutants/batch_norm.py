@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from hondo_spec.mutants.mutant import Mutant
 from hondo_spec.target import Operation
 from hondo_spec.targets import reference_norms as right
+from spec_tests.mutants.mutant import Mutant
 
 
 def train(

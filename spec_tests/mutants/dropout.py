@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from hondo_spec.mutants.mutant import Mutant
 from hondo_spec.targets import reference as right
+from spec_tests.mutants.mutant import Mutant
 
 
 def _masked(mask_of, factor=lambda p: 1 / p if p else 0.0):

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from typing import Any
 
-from hondo_spec.kills import Alarm, Kill
-from hondo_spec.mutants import BENIGN
 from hondo_spec.report import rows
 from hondo_spec.runner import Record
 from hondo_spec.target import BUILT_IN, Target, find_target
+from spec_tests.mutants import BENIGN
+from spec_tests.specification.kills import Alarm, Kill
 
 
 def present(names: Iterable[str] = tuple(BUILT_IN)) -> dict[str, Target | str]:

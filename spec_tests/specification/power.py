@@ -1,21 +1,22 @@
 """How wrong a parameter must be to be noticed: what was predicted, and what happens."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from rich.table import Table
 from scipy import stats
 
 from hondo_spec.areas import BY_ID
 from hondo_spec.areas.dropout import PROBABILITIES
 from hondo_spec.check import find_profile
-from hondo_spec.kills import shifted
 from hondo_spec.profiles import Profile
 from hondo_spec.runner import run_property
 from hondo_spec.target import Operation
 from hondo_spec.targets import reference as right
+from spec_tests.specification.kills import shifted
 
 ERRORS = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1)
 MISS = 1e-6
@@ -130,7 +131,7 @@ def ladder(
         A rung for each parameter and error.
 
     Example:
-        >>> from hondo_spec.power import WRONG, ladder
+        >>> from spec_tests.specification.power import WRONG, ladder
         >>> [rung.rejected for rung in ladder(WRONG[:1], errors=(0.0, 0.1), seeds=(1, 2))]
         [0.0, 1.0]
     """
@@ -167,3 +168,14 @@ def smallest(wrong: Wrong, profile: Profile) -> float:
     """The error at which the most sensitive statistic is z_{α/2} + z_β deviations off."""
     reach = stats.norm.isf(profile.level / 2) + stats.norm.isf(MISS)
     return float(reach / max(wrong.deviations(1.0, profile.samples)))
+
+
+def table(rungs: Sequence[Rung]) -> Table:
+    """One row per parameter and error: the share of seeds that noticed, seen and predicted."""
+    made = Table(title="noticed, of all seeds")
+    for name in ("id", "parameter", "wrong by", "seen", "predicted", "smallest effect"):
+        made.add_column(name, justify="left" if name in ("id", "parameter") else "right")
+    for rung in rungs:
+        shares = f"{rung.error:.1%}", f"{rung.rejected:.2f}", f"{rung.predicted:.2f}"
+        made.add_row(rung.id, rung.what, *shares, f"{rung.smallest:.2%}")
+    return made

@@ -3,8 +3,8 @@
 import numpy as np
 
 from hondo_spec.draws import HALVES
-from hondo_spec.mutants.mutant import Mutant
 from hondo_spec.targets import reference as right
+from spec_tests.mutants.mutant import Mutant
 
 
 def _per_leaf(tree, limit):

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
-from hondo_spec.mutants.mutant import Mutant
 from hondo_spec.targets import reference as right
 from hondo_spec.targets import reference_chains as chains
+from spec_tests.mutants.mutant import Mutant
 
 
 def _all_leaves(penalty):

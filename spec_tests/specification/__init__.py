@@ -1,0 +1,1 @@
+"""Judges the specification itself: by mutants, by its power, and on every target."""
