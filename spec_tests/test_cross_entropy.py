@@ -29,11 +29,6 @@ def exact_rows(z, y) -> np.ndarray:
     return np.log(np.exp(z - top[:, None]).sum(axis=-1)) + top - z[np.arange(len(y)), y]
 
 
-def softmax(z) -> np.ndarray:
-    e = np.exp(np.float64(z) - np.max(np.float64(z), axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
-
-
 @given(LOGITS, CLASSES)
 @pytest.mark.spec("ACT-07")
 def test_act_07_cross_entropy_is_logsumexp_minus_the_logit_averaged(z, y) -> None:
@@ -46,24 +41,6 @@ def test_act_07_cross_entropy_is_logsumexp_minus_the_logit_averaged(z, y) -> Non
     onehot = jax.nn.one_hot(y, 4)
     soft = hondo.cross_entropy(jnp.asarray(z), onehot, reduce=None)
     np.testing.assert_allclose(soft, want, rtol=0, atol=2 * bound)
-
-
-@pytest.mark.parametrize("classes", [2, 10, 1000])
-@pytest.mark.parametrize("value", [0.0, 1e4, -1e4])
-@pytest.mark.spec("ACT-07")
-def test_act_07_equal_logits_cost_ln_k(classes, value) -> None:
-    got = hondo.cross_entropy(jnp.full((2, classes), value), jnp.array([0, classes - 1]))
-    bound = gamma(classes + 8) * (math.log(classes) + 1)
-    assert abs(float(got) - math.log(classes)) <= bound
-
-
-@given(LOGITS, CLASSES)
-@pytest.mark.spec("ACT-08")
-def test_act_08_the_gradient_is_softmax_minus_onehot_over_m(z, y) -> None:
-    got = jax.grad(hondo.cross_entropy)(jnp.asarray(z), jnp.asarray(y))
-    want = (softmax(z) - np.eye(4)[y]) / 3
-    # exp(z - top) errs by the argument's rounding, up to 60u, and a few roundings more.
-    np.testing.assert_allclose(got, want, rtol=0, atol=gamma(60 + ROUNDINGS) / 3)
 
 
 @given(LOGITS, st.lists(st.booleans(), min_size=12, max_size=12))

@@ -16,19 +16,6 @@ import hondo
 sizes = st.integers(1, 9)
 
 
-@pytest.mark.spec("INI-01")
-@given(inputs=sizes, outputs=sizes)
-def test_ini_01_dense(inputs, outputs):
-    assert hondo.fans((inputs, outputs)) == (inputs, outputs)
-
-
-@pytest.mark.spec("INI-01")
-@given(window=st.lists(sizes, min_size=1, max_size=3), inputs=sizes, outputs=sizes)
-def test_ini_01_convolution(window, inputs, outputs):
-    taps = math.prod(window)
-    assert hondo.fans((*window, inputs, outputs)) == (inputs * taps, outputs * taps)
-
-
 @given(window=sizes, inputs=sizes, outputs=sizes)
 def test_axes_may_stand_anywhere(window, inputs, outputs):
     want = hondo.fans((window, inputs, outputs))

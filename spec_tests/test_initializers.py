@@ -10,9 +10,7 @@ import numpy as np
 import pytest
 from exact import (
     ALPHA,
-    assert_binomial,
     assert_distribution,
-    assert_independent,
     assert_variance,
     gamma,
 )
@@ -22,9 +20,8 @@ from scipy import stats
 import hondo
 
 KEY = jax.random.key(5)
-# Fans that differ; 2^16 entries see a variance that is 0.942 or 1.062 of what it should be.
+# Fans that differ.
 SHAPE = (128, 512)
-CONV = (3, 3, 32, 256)
 # The jax.nn.initializers' cut, in units of the standard deviation after the cut.
 CUT = 2 / 0.87962566103423978
 
@@ -48,7 +45,6 @@ ALL = {
 }
 normals = pytest.mark.parametrize(("init", "variance"), NORMALS.values(), ids=NORMALS)
 uniforms = pytest.mark.parametrize(("init", "bound"), UNIFORMS.values(), ids=UNIFORMS)
-every = pytest.mark.parametrize("init", ALL.values(), ids=ALL)
 dtypes = pytest.mark.parametrize(
     "dtype", [jnp.float32, jnp.bfloat16, jnp.float16], ids=lambda d: d.__name__
 )
@@ -61,24 +57,6 @@ def _fans(shape):
 
 def _draw(init, shape=SHAPE, dtype=jnp.float32, key=KEY):
     return np.asarray(init(key, shape, dtype)).astype(np.float64)
-
-
-@pytest.mark.spec("INI-04", "INI-05", "INI-07")
-@normals
-@pytest.mark.parametrize("shape", [SHAPE, CONV], ids=["dense", "conv"])
-def test_ini_04_05_07_normal_variance(init, variance, shape):
-    assert_variance(_draw(init, shape), variance(*_fans(shape)))
-
-
-@pytest.mark.spec("INI-02", "INI-06", "INI-07")
-@uniforms
-@dtypes
-@pytest.mark.parametrize("shape", [SHAPE, CONV], ids=["dense", "conv"])
-def test_ini_02_06_07_uniform_bound_and_reach(init, bound, dtype, shape):
-    a, w = bound(*_fans(shape)), _draw(init, shape, dtype)
-    # P(max|w| < a(1 - δ)) = (1 - δ)^n; rounding, or the clip, moves an entry by at most eps a.
-    reach = 1 - math.log(2 / ALPHA) / w.size - float(jnp.finfo(dtype).eps)
-    assert a * reach <= np.max(np.abs(w)) <= a
 
 
 @pytest.mark.promise(14)
@@ -128,43 +106,11 @@ def test_ini_09_full_normal(init, variance, dtype):
 
 
 @pytest.mark.spec("INI-10")
-@every
-def test_ini_10_no_sign_is_preferred(init):
-    w = _draw(init)
-    assert_binomial(np.sum(w > 0), w.size, 0.5)
-
-
-@pytest.mark.spec("INI-10")
-@pytest.mark.parametrize("name", [name for name in ALL if name.endswith(("normal", "uniform"))])
-def test_ini_10_mean(name):
-    w = _draw(ALL[name])
-    assert abs(w.mean()) <= 6.109 * np.sqrt(np.mean(w**2) / w.size)
-
-
-@pytest.mark.spec("INI-10")
 def test_ini_10_the_uniform_grid_is_exactly_symmetric():
     # a = 1 exactly: the entries are odd multiples of 2^-23 in (-1, 1), their own mirror image.
     w = _draw(hondo.lecun_uniform(), (3, 2**16)) * 2**23
     assert np.all(w % 2 == 1)
     assert np.max(np.abs(w)) < 2**23
-
-
-@pytest.mark.spec("INI-11")
-@pytest.mark.parametrize("name", [name for name in ALL if name.endswith(("normal", "uniform"))])
-def test_ini_11_rows_columns_and_transpose_are_independent(name):
-    w = _draw(ALL[name], (256, 256)) > 0
-    assert_independent(w[::2], w[1::2], 0.5)
-    assert_independent(w[:, ::2], w[:, 1::2], 0.5)
-    upper = np.triu_indices(256, 1)
-    assert_independent(w[upper], w.T[upper], 0.5)
-
-
-@pytest.mark.spec("INI-11")
-@normals
-def test_ini_11_column_energies(init, variance):
-    energy = np.sum(_draw(init) ** 2, axis=0) / variance(*_fans(SHAPE))
-    tails = np.minimum(stats.chi2.cdf(energy, SHAPE[0]), stats.chi2.sf(energy, SHAPE[0]))
-    assert 2 * tails.min() * SHAPE[1] > ALPHA
 
 
 @pytest.mark.spec("INI-12")
@@ -193,13 +139,6 @@ def test_ini_12_same_key_same_bits(name, dtype):
         scanned,
     ):
         np.testing.assert_array_equal(np.asarray(got), want)
-
-
-@pytest.mark.spec("INI-12")
-@every
-def test_ini_12_other_keys_are_independent(init):
-    one, other = (_draw(init, key=jax.random.fold_in(KEY, layer)) > 0 for layer in range(2))
-    assert_independent(one, other, 0.5)
 
 
 def test_raw_keys_do_as_well_as_typed_ones():
@@ -239,22 +178,6 @@ def test_float64_is_drawn_in_float64():
     assert hondo.he_normal()(KEY, (4, 4)).dtype == jnp.float32
 
 
-@pytest.mark.spec("INI-13")
-@dtypes
-def test_ini_13_zero_last_makes_the_block_the_identity(dtype):
-    x = jax.random.normal(KEY, (5, 8), dtype)
-    inner = hondo.he_normal()(KEY, (8, 8), dtype)
-    last = hondo.zero_last()(KEY, (8, 8), dtype)
-    assert (last.shape, last.dtype) == ((8, 8), dtype)
-
-    def block(x):
-        return x + jax.nn.relu(x @ inner) @ last
-
-    y, pull = jax.vjp(block, x)
-    np.testing.assert_array_equal(y, x)
-    np.testing.assert_array_equal(pull(x)[0], x)
-
-
 def test_two_zero_layers_in_a_row_never_learn():
     zeros = hondo.zero_last()(KEY, (4, 4))
     x = jax.random.normal(KEY, (3, 4))
@@ -266,35 +189,6 @@ def test_two_zero_layers_in_a_row_never_learn():
     assert not any(np.any(grad) for grad in jax.grad(loss)((zeros, zeros)))
     grads = jax.grad(loss)((hondo.he_normal()(KEY, (4, 4)), zeros))
     assert np.any(grads[1])
-
-
-@pytest.mark.spec("INI-14")
-@every
-def test_ini_14_no_two_units_are_alike(init):
-    w = _draw(init, (16, 24))
-    assert len({column.tobytes() for column in w.T}) == 24
-
-
-def _columns_after(first_layer, steps=5):
-    """Plain gradient descent, each unit computed by the same operations in the same order."""
-    x = jax.random.normal(KEY, (6, 3))
-
-    def loss(weights):
-        first, last = weights
-        hidden = jnp.tanh(jnp.sum(x[:, :, None] * first[None], axis=1))
-        return jnp.sum((jnp.sum(hidden * last[None], axis=1) - 1) ** 2)
-
-    weights = (first_layer, jnp.full((4,), 0.5))
-    for _ in range(steps):
-        grads = jax.grad(loss)(weights)
-        weights = jax.tree.map(lambda w, g: w - 0.125 * g, weights, grads)
-    return {np.asarray(column).tobytes() for column in weights[0].T}
-
-
-@pytest.mark.spec("INI-14")
-def test_ini_14_constant_weights_stay_alike_and_drawn_ones_do_not():
-    assert len(_columns_after(jnp.full((3, 4), 0.5))) == 1
-    assert len(_columns_after(hondo.glorot_normal()(KEY, (3, 4)))) == 4
 
 
 @pytest.mark.parametrize("shape", [(48, 48), (48, 16), (16, 48)], ids=str)
