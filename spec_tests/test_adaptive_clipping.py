@@ -31,6 +31,7 @@ def exact_clip(g, w, axes, epsilon=1e-3):
     return g * np.minimum(1, 0.5 * norm / np.where(mine > 0, mine, 1))
 
 
+@pytest.mark.slow
 @given(tensors(2, 3, 4), tensors(2, 3, 4))
 def test_each_column_keeps_to_a_share_of_its_weights(g, w) -> None:
     got = clip(jnp.asarray(g), jnp.asarray(w))
@@ -38,12 +39,14 @@ def test_each_column_keeps_to_a_share_of_its_weights(g, w) -> None:
     np.testing.assert_allclose(got, exact_clip(g, w, (0, 1)), rtol=2 * gamma(12), atol=1e-36)
 
 
+@pytest.mark.slow
 @given(tensors(3), tensors(3))
 def test_a_bias_is_one_unit(g, w) -> None:
     got = clip(jnp.asarray(g), jnp.asarray(w))
     np.testing.assert_allclose(got, exact_clip(g, w, None), rtol=2 * gamma(12), atol=1e-36)
 
 
+@pytest.mark.slow
 def test_inside_nothing_changes_and_outside_alone_something_does() -> None:
     w, g = np.float32([[1, 1], [1, 1]]), np.float32([[0.1, 3], [0.2, 4]])
     got = np.asarray(clip(jnp.asarray(g), jnp.asarray(w)))
@@ -51,11 +54,13 @@ def test_inside_nothing_changes_and_outside_alone_something_does() -> None:
     np.testing.assert_allclose(np.linalg.norm(got[:, 1]), np.sqrt(0.5), rtol=gamma(12))
 
 
+@pytest.mark.slow
 def test_zero_weights_can_start_to_move() -> None:
     got = clip(jnp.array([[3.0], [4.0]]), jnp.zeros((2, 1)), epsilon=0.1)
     np.testing.assert_allclose(np.linalg.norm(got), 0.05, rtol=gamma(12))
 
 
+@pytest.mark.slow
 def test_stacked_kernels_clip_as_each_of_them() -> None:
     g, w = (jax.random.normal(jax.random.key(i), (5, 3, 4)) for i in range(2))
     stacked = clip(g, w, axis=-2)

@@ -44,6 +44,7 @@ def draws(function, count=SAMPLES, key=KEY):
 # Flips and rotations
 
 
+@pytest.mark.slow
 @pytest.mark.spec("AUG-01")
 @pytest.mark.parametrize(("direction", "axis"), [("horizontal", 1), ("vertical", 0)])
 @given(key=keys, image=images)
@@ -149,6 +150,7 @@ def test_aug_04_every_offset_of_a_crop_is_equally_probable():
             assert (crops[here] == window).all()
 
 
+@pytest.mark.slow
 @pytest.mark.spec("AUG-04")
 @pytest.mark.parametrize("mode", ["constant", "reflect", "edge"])
 def test_aug_04_a_padded_crop_is_a_window_of_the_padded_image(mode):
@@ -192,6 +194,7 @@ def test_cutout_zeroes_one_square_cut_off_at_the_border(key, image, size):
     assert min(rows.size, columns.size) >= min(size, 1)
 
 
+@pytest.mark.slow
 def test_cutout_of_a_traced_size_is_that_of_a_static_one():
     ones = jnp.ones((5, 4))
     for size in range(8):
@@ -217,6 +220,7 @@ def test_composition_gives_each_transform_its_own_fixed_draws(key):
     np.testing.assert_array_equal(hondo.compose(hondo.random_flip, shift)(key, GRID), second)
 
 
+@pytest.mark.slow
 def test_hooks_of_equal_arguments_are_equal_and_compile_once():
     def hook(padding):
         crop = partial(hondo.random_crop, padding=padding)
@@ -246,6 +250,7 @@ def test_a_composition_with_array_arguments_works_without_being_hashable_by_valu
     assert composed == hondo.compose(flip)
 
 
+@pytest.mark.slow
 @pytest.mark.promise(3)
 @given(seed=st.integers(0, 2**31), epoch=st.integers(0, 5))
 def test_an_augmentation_depends_on_key_epoch_and_example_only(seed, epoch):
@@ -339,6 +344,7 @@ def test_xct_04_a_key_that_is_not_typed_says_how_to_make_one(name, key):
         bare(getattr(hondo, name))(key, IMAGE)
 
 
+@pytest.mark.slow
 def test_offsets_are_the_same_in_double_precision() -> None:
     image = jnp.arange(8.0 * 8 * 3).reshape(8, 8, 3)
 
@@ -360,6 +366,7 @@ def test_the_size_of_a_hole_may_be_an_array() -> None:
     np.testing.assert_array_equal(hondo.cutout(KEY, GRID, size=jnp.int32(2)), want)
 
 
+@pytest.mark.slow
 def test_arguments_of_augmentation_are_what_they_say() -> None:
     key, image = jax.random.key(0), jnp.arange(12.0).reshape(2, 2, 3)
     np.testing.assert_array_equal(hondo.random_flip(key, image, probability=1), image[:, ::-1])
@@ -370,6 +377,7 @@ def test_arguments_of_augmentation_are_what_they_say() -> None:
         assert hondo.cutout(key, image, size=jnp.uint8(1)).shape == image.shape
 
 
+@pytest.mark.slow
 def test_an_angle_of_zero_has_a_slope() -> None:
     image = jnp.arange(25.0).reshape(5, 5) ** 2
 

@@ -54,6 +54,7 @@ def test_decay_0_is_the_latest_value_bit_for_bit(path):
     np.testing.assert_array_equal(_averages(0.0, path), path)
 
 
+@pytest.mark.slow
 @given(path=paths)
 def test_swa_is_ema_of_decay_1(path):
     average = hondo.swa()
@@ -145,6 +146,7 @@ def _variance(moments):
     return np.float64(moments.m2) / np.float64(moments.n)
 
 
+@pytest.mark.slow
 @pytest.mark.promise(8)
 @pytest.mark.parametrize("batches", [1, 4, 6])
 def test_recomputed_statistics_do_not_depend_on_how_the_data_is_cut(batches):
@@ -174,6 +176,7 @@ def test_behind_a_norm_statistics_are_those_of_each_batch_pooled():
     np.testing.assert_allclose(_variance(got), rows.var(0), rtol=0, atol=2 * 12 * bound)
 
 
+@pytest.mark.slow
 def test_averaged_parameters_need_statistics_of_their_own():
     average = hondo.swa()
     state = average.init(_params(1))

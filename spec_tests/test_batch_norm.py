@@ -159,6 +159,7 @@ def test_bnt_11_gradient_is_the_closed_form(x, seed):
     assert np.all(np.abs(left - right) <= np.sum(np.abs(s.xhat) * allowed, axis=0) + 1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.spec("BNT-11", "GRD-04")
 @pytest.mark.parametrize("masked", [False, True])
 def test_bnt_11_both_modes_and_second_order(masked):
@@ -178,6 +179,7 @@ def test_bnt_11_both_modes_and_second_order(masked):
         check_grads(run, arguments, order, eps=1e-4, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_statistics_take_no_gradient():
     def loss(x):
         _, stats = hondo.batch_norm(x, STATS, None, None, decay=0.9, epsilon=EPS)
@@ -220,6 +222,7 @@ def _masked(x, mask):
     return y, stats, dx, dscale
 
 
+@pytest.mark.slow
 def test_invalid_entries_are_normalized_like_the_others():
     x = jnp.asarray([[1.0], [3.0], [7.0], [jnp.nan], [jnp.inf]])
     where = jnp.arange(5) < 2
@@ -262,6 +265,7 @@ MANY = (2**14, 8)
 OF_MANY = jax.jit(lambda x: statistics(x, (0,), None, None))
 
 
+@pytest.mark.slow
 @given(
     kappas=st.lists(st.sampled_from([0.0, -1.0, 2.5, 3.5, -1e2, 1e4]), min_size=8, max_size=8),
     power=st.integers(-20, 20),
@@ -294,6 +298,7 @@ def test_a_large_batch_whose_squares_overflow_has_its_variance_all_the_same(mean
     np.testing.assert_allclose(got, want, rtol=20 * gamma(MANY[0]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shift", [0.0, 100.0])
 def test_large_batches_have_their_derivatives_in_both_modes(shift):
     rng = np.random.default_rng(0)
@@ -312,6 +317,7 @@ def test_large_batches_have_their_derivatives_in_both_modes(shift):
     assert np.all(np.abs(backward - want) <= allowed)
 
 
+@pytest.mark.slow
 @pytest.mark.promise(6)
 @pytest.mark.parametrize("rank", ["leading", "full", "channel", "spatial"])
 def test_every_form_of_mask(rank):
@@ -347,6 +353,7 @@ def test_a_mask_of_all_is_no_mask():
     assert moments.n.tolist() == [64.0] * 4
 
 
+@pytest.mark.slow
 @pytest.mark.promise(6)
 @pytest.mark.parametrize("x", [np.ones((0, 4), np.float32), np.full((3, 4), 5.0, np.float32)])
 def test_a_batch_without_valid_entries_uses_the_running_statistics(x):
@@ -362,6 +369,7 @@ def test_a_batch_without_valid_entries_uses_the_running_statistics(x):
     np.testing.assert_allclose(np.asarray(dx), 1 / np.sqrt(9 + EPS), rtol=4 * U)
 
 
+@pytest.mark.slow
 def test_float64_stays_float64():
     with jax.enable_x64(True):
         x = jnp.asarray(np.random.default_rng(0).normal(size=(16, 2)) + 1e8)

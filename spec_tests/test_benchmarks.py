@@ -68,6 +68,7 @@ def test_help_lists_the_comparisons() -> None:
         assert name in help_text
 
 
+@pytest.mark.slow
 def test_unknown_names_and_existing_folders_are_refused(tmp_path) -> None:
     unknown = run("dropuot", "--out", tmp_path / "new")
     assert unknown.returncode == 2
@@ -79,6 +80,7 @@ def test_unknown_names_and_existing_folders_are_refused(tmp_path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_comparison_from_end_to_end(tmp_path) -> None:
     done = run("clipping", "--quick", "--rounds", "7", "--out", tmp_path / "new")
     assert done.returncode == 0, done.stderr

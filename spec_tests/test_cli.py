@@ -31,6 +31,7 @@ def refused(process, *words) -> None:
         assert word in lines[0]
 
 
+@pytest.mark.slow
 def test_train_writes_a_folder_that_predict_reads(tmp_path) -> None:
     trained = hondo(tmp_path, "train", *QUICK, "--out", "run")
     assert trained.returncode == 0, trained.stderr
@@ -54,6 +55,7 @@ def test_train_writes_a_folder_that_predict_reads(tmp_path) -> None:
     refused(hondo(tmp_path, "predict", "run", "--out", "p.csv"), "p.csv", "exists")
 
 
+@pytest.mark.slow
 @pytest.mark.promise(2)
 def test_ctrl_c_writes_the_best_so_far(tmp_path) -> None:
     endless = ("--max-epochs", "100000", "--patience", "0", "--depth", "4", "--width", "16")
@@ -76,6 +78,7 @@ def test_ctrl_c_writes_the_best_so_far(tmp_path) -> None:
     assert f"test accuracy {result['test accuracy']:.4f}" in predicted.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not FASHION_MNIST.is_dir(), reason="needs Debian's dataset-fashion-mnist")
 def test_fashion_mnist_trains_from_its_files(tmp_path) -> None:
     quick = ("--max-epochs", "1", "--depth", "4", "--width", "32", "--batch-size", "256")
@@ -86,6 +89,7 @@ def test_fashion_mnist_trains_from_its_files(tmp_path) -> None:
     assert result["test accuracy"] > 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dataset", ["breast-cancer", "diabetes"])
 def test_tables_train_end_to_end(tmp_path, dataset) -> None:
     process = hondo(tmp_path, "train", "--dataset", dataset, *QUICK, "--out", "run")
@@ -105,6 +109,7 @@ def test_tables_train_end_to_end(tmp_path, dataset) -> None:
         assert 50 < np.mean(predicted) < 250  # of targets from 25 to 346
 
 
+@pytest.mark.slow
 def test_every_technique_can_be_switched(tmp_path) -> None:
     switches = "--no-residual --norm none --keep-prob 1 --l2 0 --l1 1e-4 --clip 0 --max-norm 3"
     switches += " --input-noise 0.1 --label-smoothing 0.1 --augment --optimizer sgd --patience 0"
@@ -119,6 +124,7 @@ def test_every_technique_can_be_switched(tmp_path) -> None:
     assert plain.returncode == 0, plain.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

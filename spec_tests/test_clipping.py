@@ -17,6 +17,7 @@ def clip(transformation, gradient):
     return transformation.update(gradient, transformation.init(gradient))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make", [hondo.clip_by_global_norm, hondo.clip_by_value, hondo.clip_by_layer]
 )
@@ -124,6 +125,7 @@ def test_an_unknown_policy_is_refused() -> None:
         hondo.clip_by_value(1.0, nonfinite="ignore")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [3e39, 3e-300, 3e300, 1.0])
 def test_double_precision_is_clipped_in_its_own_range(scale) -> None:
     with jax.enable_x64(True):
@@ -153,6 +155,7 @@ def test_the_norm_of_what_is_not_finite_is_not_finite(dtype) -> None:
         assert np.isinf(compute({"a": jnp.array([-jnp.inf, 1.0], dtype), "b": jnp.ones(2)}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make", [hondo.clip_by_global_norm, hondo.clip_by_value, hondo.clip_by_layer]
 )

@@ -66,6 +66,7 @@ TRANSFORMED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRANSFORMED)
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_derivatives_are_those_of_astype(name, dtype):
@@ -93,6 +94,7 @@ def test_one_conversion_has_slope_one(dtype, other):
     assert jax.jvp(lambda x: convert(x, other), (x,), (x,))[1].tolist() == x.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis_type", ["Auto", "Explicit"])
 def test_a_sharded_array_keeps_its_sharding(axis_type):
     types = (getattr(jax.sharding.AxisType, axis_type),)
@@ -107,6 +109,7 @@ def test_a_sharded_array_keeps_its_sharding(axis_type):
         np.testing.assert_array_equal(np.asarray(got), np.asarray(f(x)))
 
 
+@pytest.mark.slow
 def test_without_jit_it_is_the_same() -> None:
     x = jnp.array([1 + 2**-8, 1 + 3 * 2**-8, jnp.inf])
     with jax.disable_jit():

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 import hondo
 
+pytestmark = pytest.mark.slow
+
 SPACE = (7, 6, 5)
 LAYOUTS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NHWDC", "HWDIO", "NHWDC")}
 

@@ -29,6 +29,7 @@ def exact_rows(z, y) -> np.ndarray:
     return np.log(np.exp(z - top[:, None]).sum(axis=-1)) + top - z[np.arange(len(y)), y]
 
 
+@pytest.mark.slow
 @given(LOGITS, CLASSES)
 @pytest.mark.spec("ACT-07")
 def test_act_07_cross_entropy_is_logsumexp_minus_the_logit_averaged(z, y) -> None:
@@ -43,6 +44,7 @@ def test_act_07_cross_entropy_is_logsumexp_minus_the_logit_averaged(z, y) -> Non
     np.testing.assert_allclose(soft, want, rtol=0, atol=2 * bound)
 
 
+@pytest.mark.slow
 @given(LOGITS, st.lists(st.booleans(), min_size=12, max_size=12))
 def test_the_binary_form_is_the_slides_sum(z, y) -> None:
     y = np.array(y).reshape(3, 4)
@@ -59,6 +61,7 @@ def test_the_binary_form_is_the_slides_sum(z, y) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
 def test_both_forms_are_exact_far_out(dtype) -> None:
     z = jnp.array([1e4, -1e4], dtype)
@@ -90,6 +93,7 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         hondo.binary_cross_entropy(jnp.zeros((3, 1)), jnp.zeros(3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "classes"), [("uint8", 256), ("uint8", 300), ("int8", 200)])
 def test_classes_of_few_bits_may_be_of_many(dtype, classes) -> None:
     logits = jax.random.normal(KEY, (4, classes))
@@ -99,6 +103,7 @@ def test_classes_of_few_bits_may_be_of_many(dtype, classes) -> None:
     np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.slow
 def test_an_impossible_class_without_a_share_adds_nothing() -> None:
     logits = jnp.array([[0.0, 0.0, -jnp.inf]])
     by_class = hondo.cross_entropy(logits, jnp.array([0]))

@@ -70,6 +70,7 @@ def test_drp_07_the_factor_times_p_is_one(keep_prob) -> None:
     assert np.all(np.abs(kept * np.float64(np.float32(keep_prob)) - 1) <= unit_roundoff("float32"))
 
 
+@pytest.mark.slow
 @pytest.mark.promise(12)
 @pytest.mark.parametrize("keep_prob", [3e-9, 1e-8, 2e-8])
 def test_the_expectation_is_exact_for_the_probability_drawn_with(keep_prob) -> None:
@@ -84,6 +85,7 @@ def test_the_expectation_is_exact_for_the_probability_drawn_with(keep_prob) -> N
     assert abs(factor * drawn - 1) <= unit_roundoff("float32")
 
 
+@pytest.mark.slow
 @every_form
 @pytest.mark.spec("DRP-11")
 @pytest.mark.promise(12)
@@ -103,6 +105,7 @@ VANISHING = [(form, p) for form in FORMS.values() for p in (0, 0.0)]
 VANISHING += [(form, 1e-12) for form in FORMS.values() if form is not hondo.gaussian_dropout]
 
 
+@pytest.mark.slow
 @pytest.mark.spec("DRP-11")
 @pytest.mark.promise(12)
 @pytest.mark.parametrize(("form", "keep_prob"), VANISHING)
@@ -119,6 +122,7 @@ def test_drp_11_p_zero_is_zero_with_zero_gradient(form, keep_prob) -> None:
     np.testing.assert_array_equal(gradient, jnp.zeros_like(x))
 
 
+@pytest.mark.slow
 @every_form
 @pytest.mark.spec("DRP-11")
 @pytest.mark.parametrize("keep_prob", [0.0, 1e-12, 0.5, 1.0])
@@ -130,6 +134,7 @@ def test_drp_11_a_differentiated_keep_prob_is_finite(form, keep_prob) -> None:
         assert float(gradient) == 0
 
 
+@pytest.mark.slow
 @masked_form
 @pytest.mark.spec("DRP-12", "DRP-06")
 def test_drp_12_backward_and_tangent_use_the_mask_of_the_forward_pass(form) -> None:
@@ -159,6 +164,7 @@ def test_drp_13_a_dropped_infinity_or_nan_is_zero_and_so_is_its_gradient(form) -
         assert np.isfinite(gradient).all()
 
 
+@pytest.mark.slow
 @pytest.mark.spec("DRP-13", "DRP-02")
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 @pytest.mark.parametrize("keep_prob", RATES)
@@ -187,6 +193,7 @@ def test_a_scanned_stack_drops_what_the_unrolled_one_drops() -> None:
     np.testing.assert_array_equal(stacked, jnp.stack(layers))
 
 
+@pytest.mark.slow
 @pytest.mark.promise(5)
 def test_members_of_an_ensemble_have_their_own_keys_and_rates() -> None:
     keys, rates = jax.random.split(KEY, 4), jnp.array([0.0, 0.3, 0.8, 1.0])
@@ -198,6 +205,7 @@ def test_members_of_an_ensemble_have_their_own_keys_and_rates() -> None:
     np.testing.assert_array_equal(together, jnp.stack(alone))
 
 
+@pytest.mark.slow
 def test_double_precision_is_kept() -> None:
     single = np.asarray(hondo.dropout_mask(KEY, (64,), keep_prob=0.75))
     with jax.enable_x64(True):
@@ -211,6 +219,7 @@ def test_double_precision_is_kept() -> None:
         assert hondo.gaussian_dropout(KEY, x, keep_prob=0.75).dtype == jnp.float64
 
 
+@pytest.mark.slow
 def test_broadcast_dims_drop_whole_channels() -> None:
     x = jax.random.uniform(KEY, (64, 3, 5, 16), minval=1.0)
     kept = np.asarray(hondo.dropout(KEY, x, keep_prob=0.4, broadcast_dims=(1, 2))) != 0
@@ -232,6 +241,7 @@ def test_drop_connect_is_inverted_dropout_of_the_weights() -> None:
     np.testing.assert_array_equal(got, hondo.inverted_dropout(KEY, kernel, keep_prob=0.6))
 
 
+@pytest.mark.slow
 def test_stochastic_depth_keeps_or_drops_whole_examples() -> None:
     branch = jnp.ones((2**12, 3, 2))
     got = np.asarray(hondo.stochastic_depth(KEY, branch, keep_prob=0.8))

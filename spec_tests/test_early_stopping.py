@@ -58,6 +58,7 @@ def scanned(stopper, values):
     return jax.lax.scan(body, stopper.init(jnp.asarray(-1)), (jnp.asarray(values), indices))[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("patience", [1, 2, 3])
 @pytest.mark.spec("EST-01", "EST-02", "EST-03", "EST-05", "EST-06", "EST-08")
 @pytest.mark.promise(1)
@@ -75,6 +76,7 @@ numbers = st.sampled_from([*VALUES, -2.0, -1.0, 0.0, -0.0, 0.5, 1.5, 2.0**100, -
 sequences = st.lists(numbers, min_size=LENGTH, max_size=LENGTH)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(sequences, st.integers(1, 3), st.sampled_from([0.0, 0.5, 1.0]), st.booleans())
 @pytest.mark.spec("EST-04", "EST-09")
@@ -89,6 +91,7 @@ def test_est_04_loop_jit_scan_and_oracle_agree(values, patience, min_delta, rela
     assert summary(scanned(stopper, np.float32(values))) == summary(state)
 
 
+@pytest.mark.slow
 @given(sequences, st.integers(1, 3), st.integers(0, 4), st.sampled_from([-1.0, 1.0]))
 def test_warmup_and_target_follow_the_oracle(values, patience, warmup, target) -> None:
     stopper = early_stopping(patience, mode="min", warmup=warmup, target=target)

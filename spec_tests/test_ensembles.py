@@ -30,6 +30,7 @@ def _init(key):
     return {"kernel": jax.random.normal(key, (4, 3)), "key": jax.random.fold_in(key, 1)}
 
 
+@pytest.mark.slow
 @pytest.mark.promise(5)
 def test_a_member_is_its_solo_initialisation():
     ensemble = hondo.init_ensemble(KEY, _init, members=4)
@@ -173,6 +174,7 @@ def test_xct_04_mistakes_raise_before_tracing(call, words):
         call()
 
 
+@pytest.mark.slow
 def test_what_is_not_a_number_for_all_members_is_not_impossible() -> None:
     assert np.isnan(hondo.average_log_probabilities(jnp.full((2, 1, 3), jnp.nan))).all()
 

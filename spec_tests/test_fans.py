@@ -67,6 +67,7 @@ CONVOLUTIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.promise(14)
 @pytest.mark.spec("INI-01")
 @pytest.mark.parametrize("case", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
@@ -93,6 +94,7 @@ def test_convolution_equals_its_dense_matrix(case):
     assert got == pytest.approx(want, rel=1e-15)
 
 
+@pytest.mark.slow
 @pytest.mark.promise(14)
 def test_flax_layers_equal_their_dense_matrices():
     ones = {"kernel_init": nn.initializers.ones, "use_bias": False}
@@ -112,6 +114,7 @@ def test_flax_layers_equal_their_dense_matrices():
         assert hondo.fans(variables["params"]["kernel"].shape, **layout) == want
 
 
+@pytest.mark.slow
 @pytest.mark.promise(14)
 @pytest.mark.parametrize(
     ("formula", "shape", "layout"),

@@ -38,6 +38,7 @@ def row(vector, like):
     return vector.reshape((1,) * (like.ndim - 1) + vector.shape)
 
 
+@pytest.mark.slow
 @pytest.mark.spec("BNF-01")
 @pytest.mark.parametrize("kind", CASES)
 @pytest.mark.parametrize("with_bias", [True, False])

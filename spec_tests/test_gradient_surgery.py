@@ -64,6 +64,7 @@ def test_three_tasks_give_a_result_of_the_papers_algorithm(seed, key):
     assert_within(surgery(key, gradients), possible_results(wide), np.linalg.norm(wide, axis=1))
 
 
+@pytest.mark.slow
 def test_all_orders_of_the_tasks_occur():
     rows = [[1.0, 0.0, 0.0], [-1.0, 1.0, 0.0], [-1.0, -1.0, 1.0]]
     gradients = jnp.array([row + [0.0] * (SIZE - 3) for row in rows])
@@ -83,6 +84,7 @@ def test_one_task_keeps_its_gradient_bit_for_bit():
     np.testing.assert_array_equal(surgery(KEY, gradient), gradient[0])
 
 
+@pytest.mark.slow
 def test_a_zero_gradient_changes_nothing_and_differentiates():
     gradients = jnp.zeros((2, SIZE)).at[0].set(jnp.arange(6.0))
     np.testing.assert_array_equal(surgery(KEY, gradients), gradients[0])
@@ -104,6 +106,7 @@ def test_float16_gradients_keep_their_direction():
     np.testing.assert_array_equal(got, [-100.0, 700.0])
 
 
+@pytest.mark.slow
 def test_products_are_over_the_whole_tree():
     flat = jnp.array([[1.0, 0.0, 2.0], [-1.0, 1.0, 0.0]])
     tree = {"a": flat[:, :1], "b": {"c": flat[:, 1:].reshape(2, 2, 1)}}
@@ -121,6 +124,7 @@ def test_xct_04_gradients_that_are_not_stacked_raise(gradients):
         hondo.pcgrad(KEY, gradients)
 
 
+@pytest.mark.slow
 def test_the_largest_numbers_are_projected_too() -> None:
     gradients = jnp.array([[1.0, 2.0], [2e38, 1e38]])
     got = hondo.pcgrad(jax.random.key(0), gradients)

@@ -14,6 +14,7 @@ def imported(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["hondo", "hondo.linen"])
 def test_import_pulls_in_no_optional_package(module) -> None:
     """Beyond what jax, flax.linen and optax bring by themselves."""

@@ -59,6 +59,7 @@ def _draw(init, shape=SHAPE, dtype=jnp.float32, key=KEY):
     return np.asarray(init(key, shape, dtype)).astype(np.float64)
 
 
+@pytest.mark.slow
 @pytest.mark.promise(14)
 @pytest.mark.spec("INI-02")
 @dtypes
@@ -113,6 +114,7 @@ def test_ini_10_the_uniform_grid_is_exactly_symmetric():
     assert np.max(np.abs(w)) < 2**23
 
 
+@pytest.mark.slow
 @pytest.mark.spec("INI-12")
 @pytest.mark.parametrize(
     ("name", "dtype"),
@@ -141,12 +143,14 @@ def test_ini_12_same_key_same_bits(name, dtype):
         np.testing.assert_array_equal(np.asarray(got), want)
 
 
+@pytest.mark.slow
 def test_raw_keys_do_as_well_as_typed_ones():
     raw, typed = jax.random.PRNGKey(3), jax.random.key(3)
     for init in ALL.values():
         np.testing.assert_array_equal(init(raw, (4, 6)), init(typed, (4, 6)))
 
 
+@pytest.mark.slow
 @pytest.mark.promise(14)
 @pytest.mark.parametrize("name", [name for name in ALL if not name.endswith("uniform")])
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16], ids=lambda d: d.__name__)
@@ -168,6 +172,7 @@ def test_a_low_precision_uniform_is_the_float32_draw_rounded_and_held_to_its_bou
     np.testing.assert_array_equal(init(KEY, (64, 32), dtype), jnp.clip(rounded, -limit, limit))
 
 
+@pytest.mark.slow
 def test_float64_is_drawn_in_float64():
     with jax.enable_x64(True):
         for init in ALL.values():
@@ -191,6 +196,7 @@ def test_two_zero_layers_in_a_row_never_learn():
     assert np.any(grads[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(48, 48), (48, 16), (16, 48)], ids=str)
 @pytest.mark.parametrize("scale", [1.0, 2.5])
 def test_orthogonal_columns_or_rows(shape, scale):
@@ -201,6 +207,7 @@ def test_orthogonal_columns_or_rows(shape, scale):
     np.testing.assert_allclose(gram, scale**2 * np.eye(min(shape)), rtol=0, atol=bound)
 
 
+@pytest.mark.slow
 def test_orthogonal_reads_its_axes():
     window = _draw(hondo.orthogonal(), (3, 3, 4, 6))
     np.testing.assert_allclose(
@@ -222,6 +229,7 @@ def test_orthogonal_is_uniform_on_the_circle():
     assert_distribution(np.arctan2(w[:, 1, 0], w[:, 0, 0]), stats.uniform(-np.pi, 2 * np.pi).cdf)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [1, 4, 200])
 @pytest.mark.parametrize("layers", [2, 3, 4])
 def test_depth_scaled_factor(depth, layers):
@@ -252,6 +260,7 @@ def test_initializers_are_values(make):
     assert init != hondo.lecun_normal()
 
 
+@pytest.mark.slow
 def test_flax_takes_them_as_kernel_init():
     module = nn.Dense(8, kernel_init=hondo.he_normal())
     assert module == nn.Dense(8, kernel_init=hondo.he_normal())
@@ -264,6 +273,7 @@ def test_flax_takes_them_as_kernel_init():
     assert_variance(kernel, 1 / 64)
 
 
+@pytest.mark.slow
 def test_layouts_reach_the_variance():
     transposed = hondo.he_normal(input_dilation=2)
     assert_variance(_draw(transposed, (4, 4, 16, 64)), 2 / (16 * 16 / 4))
@@ -275,6 +285,7 @@ def test_layouts_reach_the_variance():
     assert_variance(_draw(stacked, (16, 32, 64)), 2 / 32)
 
 
+@pytest.mark.slow
 def test_variance_and_scale_may_be_traced():
     variances = jnp.array([0.0, 0.01, 4.0])
     got = jax.jit(jax.vmap(lambda v: hondo.gaussian(v)(KEY, (4, 4))))(variances)

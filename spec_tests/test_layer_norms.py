@@ -48,6 +48,7 @@ def bits(x):
     return np.asarray(x).tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.spec("NRM-01")
 @LAYERS
 @given(columns_of_x=columns(kappas=(0.0, 1e2, 1e3, 1e4, 1e5)))
@@ -143,6 +144,7 @@ def test_nrm_03_gradient(columns_of_x, seed):
 RMS_GRADIENT = jax.jit(jax.grad(lambda x, g: jnp.vdot(rms(x), g)))
 
 
+@pytest.mark.slow
 @pytest.mark.spec("NRM-03", "GRD-04")
 def test_nrm_03_both_modes_and_second_order():
     with jax.enable_x64(True):
@@ -152,6 +154,7 @@ def test_nrm_03_both_modes_and_second_order():
         check_grads(run, (x, jnp.float64(0.1)), 2, eps=1e-4, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["layer", "layer of many", "group", "rms"])
 def test_gradients_of_gain_and_shift_in_both_modes_and_second_order(name):
     norms = {
@@ -231,6 +234,7 @@ def test_nrm_04_lengths_are_the_magnitudes(seed, power):
     np.testing.assert_array_equal(np.asarray(WEIGHTS(v * np.float32(2.0**power), g)), w)
 
 
+@pytest.mark.slow
 @pytest.mark.spec("NRM-04")
 def test_nrm_04_no_direction_gives_no_weight():
     def total(v, g):
@@ -275,6 +279,7 @@ def _normalizations(features):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 @pytest.mark.parametrize("rows", [2048, 4096])
 @pytest.mark.parametrize("name", ["batch", "layer", "rms"])
@@ -291,6 +296,7 @@ def test_forward_and_backward_keep_nothing_as_large_as_their_input(name, rows, d
     assert analysis.temp_size_in_bytes <= x.size // 8 * 4 + 2**17
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [8.5e37, 9e37, 3e38, 2e-38])
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_every_normal_vector_has_a_direction(size, dtype) -> None:

@@ -27,6 +27,8 @@ from hondo.linen import (
     hold_moments,
 )
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (16, 6)) * 2 + 3
 

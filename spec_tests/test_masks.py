@@ -25,6 +25,8 @@ import hondo
 from hondo._words import indexed_words, keyed_words, random_words, words_to_compare
 from hondo.regularization import masks
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(2014)
 
 

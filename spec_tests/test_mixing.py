@@ -26,6 +26,7 @@ TARGETS = np.eye(3, dtype=np.float32)
 cutmix = jax.jit(lambda key, first, second, alpha: hondo.cutmix(key, first, second, alpha=alpha))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [0.2, 0.5, 1.0, 4.0])
 def test_mixup_weights_have_the_beta_distribution(alpha):
     one, zero = (jnp.ones(()), jnp.ones(1)), (jnp.zeros(()), jnp.zeros(1))
@@ -38,6 +39,7 @@ def test_mixup_weights_have_the_beta_distribution(alpha):
     assert_distribution(weights, beta.cdf, atom=beta.cdf(2 * U))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mix", [hondo.mixup, hondo.cutmix])
 @pytest.mark.parametrize("traced", [False, True])
 def test_alpha_0_returns_the_first_example_bit_for_bit(mix, traced):
@@ -52,6 +54,7 @@ def test_alpha_0_returns_the_first_example_bit_for_bit(mix, traced):
     assert np.asarray(label).tobytes() == np.asarray(target).tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mix", [hondo.mixup, hondo.cutmix])
 def test_weights_are_finite_for_every_alpha(mix):
     example = jnp.ones((2, 2)), jnp.ones(1)
@@ -65,6 +68,7 @@ def test_weights_are_finite_for_every_alpha(mix):
     assert jnp.isfinite(labels).all()
 
 
+@pytest.mark.slow
 @pytest.mark.spec("AUG-05")
 def test_aug_05_the_cutmix_label_is_the_fraction_of_pixels_really_kept():
     first = jnp.zeros((HEIGHT, WIDTH, 1)), jnp.array([1.0, 0.0])
@@ -105,6 +109,7 @@ def test_the_sides_of_a_cutmix_box_share_one_weight():
     assert (low < high).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 def test_labels_of_few_bits_sum_to_1_as_far_as_they_can(dtype):
     pair = [(jnp.ones((2, 2), dtype), jnp.asarray(target, dtype)) for target in TARGETS[:2]]

@@ -25,6 +25,7 @@ def samples(function, n):
     return jax.tree.map(lambda *leaves: np.float64(np.stack(leaves)), *drawn)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 2, 20])
 def test_moments_are_those_of_the_samples(n) -> None:
     got, want = hondo.monte_carlo(KEY, network, n_samples=n), samples(network, n)
@@ -101,6 +102,7 @@ def test_xct_04_a_count_of_samples_below_one_raises(n) -> None:
         hondo.monte_carlo(KEY, network, n_samples=n)
 
 
+@pytest.mark.slow
 def test_a_function_of_a_shard_is_sampled_by_itself() -> None:
     """shard_map checks what varies over an axis of one device as over any other."""
     x = jnp.arange(8.0).reshape(4, 2)

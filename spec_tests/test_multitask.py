@@ -25,6 +25,7 @@ def named(values):
 # The weighted sum
 
 
+@pytest.mark.slow
 @pytest.mark.spec("MTL-01")
 @pytest.mark.parametrize("other", [1.0, math.inf, math.nan])
 @pytest.mark.parametrize("traced", [False, True])
@@ -114,6 +115,7 @@ _mean_and_gradient = jax.jit(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.spec("MTL-03")
 @given(predicted=predictions, target=predictions, mask=masks, absent=masks)
 def test_mtl_03_only_labelled_examples_count(predicted, target, mask, absent):
@@ -197,6 +199,7 @@ def test_a_masked_mean_of_float16_does_not_overflow():
 # Learned weights
 
 
+@pytest.mark.slow
 @given(losses=triples, s=st.tuples(*[st.floats(-5, 5, width=32)] * 3))
 def test_uncertainty_weighting_is_its_formula(losses, s):
     got = hondo.uncertainty_weighting(named(losses), named(s), classification=["beta"])
@@ -236,6 +239,7 @@ def test_a_task_without_labels_leaves_its_variance_alone(absent):
 LOSSES = {"a": 1.0, "b": 2.0}
 
 
+@pytest.mark.slow
 @pytest.mark.spec("XCT-04")
 @pytest.mark.parametrize(
     ("call", "words"),

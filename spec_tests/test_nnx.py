@@ -1,5 +1,7 @@
 """The nnx modules hold to their functions, to the linen modules and to Flax's state."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,6 +27,8 @@ from hondo.nnx import (
     commit_moments,
     hold_moments,
 )
+
+pytestmark = pytest.mark.slow
 
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (16, 6)) * 2 + 3
@@ -260,18 +264,19 @@ def test_moments_need_a_batch_norm_and_a_start() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "x"),
+    ("make", "theirs", "x"),
     [
-        (DeepMLP(6, 3, depth=6, width=8, rngs=nnx.Rngs(0)), hondo.linen.DeepMLP(3, 6, 8), X),
-        (PlainMLP(6, 3, depth=6, width=8, rngs=nnx.Rngs(0)), hondo.linen.PlainMLP(3, 6, 8), X),
+        (partial(DeepMLP, 6, 3, depth=6, width=8), hondo.linen.DeepMLP(3, 6, 8), X),
+        (partial(PlainMLP, 6, 3, depth=6, width=8), hondo.linen.PlainMLP(3, 6, 8), X),
         (
-            PreActResNet(2, 3, depth=14, width=4, rngs=nnx.Rngs(0)),
+            partial(PreActResNet, 2, 3, depth=14, width=4),
             hondo.linen.PreActResNet(3, 14, 4),
             IMAGES,
         ),
     ],
 )
-def test_the_networks_have_the_parameters_of_the_linen_ones(ours, theirs, x) -> None:
+def test_the_networks_have_the_parameters_of_the_linen_ones(make, theirs, x) -> None:
+    ours = make(rngs=nnx.Rngs(0))
     variables = theirs.init(KEY, x, train=False)
 
     def shapes(tree):
@@ -327,17 +332,18 @@ def test_a_depth_that_cannot_be_is_refused(depth) -> None:
 
 
 @pytest.mark.parametrize(
-    "module",
+    "make",
     [
-        Dropout(0.1, rngs=nnx.Rngs(0)),
-        BatchNorm(6, rngs=nnx.Rngs(0)),
-        LayerNorm(6, rngs=nnx.Rngs(0)),
-        GroupNorm(6, groups=2, rngs=nnx.Rngs(0)),
-        InstanceNorm(6, rngs=nnx.Rngs(0)),
-        DeepMLP(6, 3, rngs=nnx.Rngs(0)),
+        partial(Dropout, 0.1),
+        partial(BatchNorm, 6),
+        partial(LayerNorm, 6),
+        partial(GroupNorm, 6, groups=2),
+        partial(InstanceNorm, 6),
+        partial(DeepMLP, 6, 3),
     ],
 )
-def test_train_is_required(module) -> None:
+def test_train_is_required(make) -> None:
+    module = make(rngs=nnx.Rngs(0))
     with pytest.raises(TypeError, match="train"):
         module(X)
 

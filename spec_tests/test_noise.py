@@ -16,6 +16,7 @@ X, ONES = jnp.ones(2), jnp.ones(2, jnp.int32)
 bare = inspect.unwrap
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16], ids=str)
 @pytest.mark.spec("NOI-02")
 def test_noi_02_no_noise_is_the_identity_bit_for_bit(dtype) -> None:
@@ -25,6 +26,7 @@ def test_noi_02_no_noise_is_the_identity_bit_for_bit(dtype) -> None:
         assert np.asarray(y).tobytes() == np.asarray(x).tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.spec("NOI-05")
 def test_noi_05_parameter_noise_never_accumulates() -> None:
     params = {"kernel": jnp.ones(N), "bias": jnp.ones(3)}
@@ -77,6 +79,7 @@ def test_what_would_be_cut_off_or_broadcast_is_refused(call, words) -> None:
         call()
 
 
+@pytest.mark.slow
 def test_a_strength_can_be_learnt_from_nothing() -> None:
     key, x = jax.random.key(0), jnp.array([1.0, -2.0, -0.0])
 

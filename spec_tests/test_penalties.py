@@ -54,6 +54,7 @@ class Deep(linen.Module):
         return linen.Dense(3)(x)
 
 
+@pytest.mark.slow
 @pytest.mark.spec("PEN-06")
 @pytest.mark.promise(11)
 def test_pen_06_roles_in_a_linen_tree() -> None:
@@ -82,6 +83,7 @@ def test_a_weight_inside_a_norm_is_a_scale() -> None:
     assert hondo.is_weight(("attention", "weight"), None)
 
 
+@pytest.mark.slow
 @pytest.mark.promise(11)
 @given(st.lists(LATTICE, min_size=3, max_size=3))
 def test_stacking_by_scan_or_vmap_changes_nothing(kernels) -> None:

@@ -19,6 +19,7 @@ pool = jax.jit(hondo.pool_moments)
 merge = jax.jit(hondo.merge_moments)
 
 
+@pytest.mark.slow
 @pytest.mark.spec("BNP-01")
 @pytest.mark.parametrize("values", [range(1, 9), [5, -3, 0, 2, 7, 7, -11, 1]])
 def test_bnp_01_unequal_batches_count_by_their_size(values):
@@ -47,6 +48,7 @@ def assert_whole(moments, x, merges):
     assert np.all(np.abs(np.asarray(moments.m2) - m2) <= allowed)
 
 
+@pytest.mark.slow
 @pytest.mark.spec("BNP-03")
 @pytest.mark.promise(8)
 @given(SEEDS, st.sampled_from([0.0, 1e2, 1e4]))
@@ -71,6 +73,7 @@ def test_bnp_03_spread_between_batches_is_part_of_the_variance():
     assert float(hondo.batch_averaged_stats(moments_of(x)).var[0]) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.promise(8)
 @given(SEEDS)
 def test_population_statistics_do_not_depend_on_the_cut(seed):
@@ -116,6 +119,7 @@ def test_a_channel_without_data_has_the_initial_statistics(n):
             np.testing.assert_array_equal(np.asarray(got), np.asarray(want))
 
 
+@pytest.mark.slow
 def test_merging_has_a_finite_gradient_at_no_data():
     def total(x):
         moments = hondo.merge_moments(hondo.init_moments(2), hondo.batch_moments(x[:0]))

@@ -26,6 +26,7 @@ def noisy_block(params, x, key, mean):
     return x + h, 0.9 * mean + 0.1 * jnp.mean(h, axis=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("remat", [False, True])
 @pytest.mark.parametrize("unroll", [1, 3])
 @pytest.mark.promise(4)

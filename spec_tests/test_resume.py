@@ -68,6 +68,7 @@ with ocp.StandardCheckpointer() as checkpointer:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.promise(3)
 def test_a_resumed_run_is_bitwise_the_uncut_run(tmp_path):
     for part in ("first", "second"):

@@ -136,6 +136,7 @@ def test_the_state_is_a_fixed_point_of_scan():
         np.testing.assert_allclose(np.asarray(got), np.asarray(want), rtol=gamma(64))
 
 
+@pytest.mark.slow
 @pytest.mark.promise(7)
 @given(columns(features=3))
 def test_microbatches_make_one_update(x):
@@ -217,6 +218,7 @@ def test_xct_04_wrong_arguments_raise():
         hondo.batch_norm_inference(jnp.ones((2, 3)), stats, jnp.ones(1), None, epsilon=EPS)
 
 
+@pytest.mark.slow
 def test_second_derivatives_of_constant_data_are_whole() -> None:
     want = 2 * (np.eye(4) - 0.25)
 

@@ -68,6 +68,7 @@ print("sharded as whole")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.promise(6)
 def test_shards_with_uneven_masks_are_one_batch():
     flags = "--xla_force_host_platform_device_count=4"
@@ -99,6 +100,7 @@ def test_a_vmapped_axis_is_part_of_the_batch(single):
     np.testing.assert_allclose(np.asarray(moments.m2[0]), 16 * want.var[0], rtol=gamma(9 * 20))
 
 
+@pytest.mark.slow
 @pytest.mark.promise(6)
 def test_counts_are_combined_and_not_means_of_means():
     x = jnp.asarray([[[0.0], [9.0]], [[4.0], [8.0]]])

@@ -66,6 +66,7 @@ def _std_interval(variance):
     return [half_normal * math.exp((log_mean + log) / 2) for log in (low, high)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("variance", "published"), [(0.01, 85), (1e-4, 8e-9), (1.0, 8e11)])
 def test_slide_14_relu_signals_grow_or_fade_by_half_n_variance(variance, published):
     low, high = _std_interval(variance)
@@ -82,6 +83,7 @@ def _tanh_square(scale):
     return integrate.quad(lambda t: np.tanh(scale * t) ** 2 * density(t), -12, 12, limit=200)[0]
 
 
+@pytest.mark.slow
 def test_slide_14_tanh_signals_settle_at_076_for_variance_001():
     # Given its input, a layer's tanh² are independent in [0, 1]: Hoeffding, over ten layers, and
     # the interval that the layer before left, through the increasing map q ↦ E tanh²(√(nσ²q) t).
@@ -120,6 +122,7 @@ def test_slide_14_variance_1_saturates_93_percent_of_tanh_units():
         assert_binomial(np.sum(units), WIDTH, rate)
 
 
+@pytest.mark.slow
 def test_slide_15_glorot_loses_half_the_energy_of_each_rectified_layer():
     # The same key: Glorot's kernels are He's over √2, so that h is 2^-(L/2) of He's.
     width, depth = 64, 20
@@ -158,6 +161,7 @@ def _stack_extremes(depth, inner, last, width=64):
     return y, float(signals.min()), float(signals.max()), float(jnp.sqrt(jnp.mean(g**2)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [2, 20, 200])
 def test_residual_stacks_keep_signals_and_gradients_at_any_depth(depth):
     x = jax.random.normal(KEYS[1], (32, 64))

@@ -88,6 +88,7 @@ def hangs(x):
     time.sleep(60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("relu", "message"),
     [
@@ -189,6 +190,7 @@ def test_a_hanging_call_ends():
     assert "time.sleep(60)" in record.message
 
 
+@pytest.mark.slow
 def test_an_expected_failure_that_passes_is_reported():
     failing = Target("mine", MODULUS)
     assert one(failing, "ACT-04", expected_failures={"ACT-04": "a modulus"}).status == "XFAIL"
@@ -271,6 +273,7 @@ def test_records_come_as_they_are_made():
     assert [record.id for record in records] == sorted(record.id for record in records)
 
 
+@pytest.mark.slow
 def test_what_is_written_into_the_arguments_is_noticed():
     def halved(images):
         images *= 0.5
@@ -282,6 +285,7 @@ def test_what_is_written_into_the_arguments_is_noticed():
     assert np.all(record.inputs["images"] == np.round(record.inputs["images"])), "as drawn"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [SystemExit(0), pytest.skip.Exception("no")])
 def test_nothing_that_an_operation_raises_ends_the_run(stop):
     def leaves(x):

@@ -55,12 +55,14 @@ def broken(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_run_that_passes(capsys):
     code, out, _ = run(capsys, "run", "--target", "reference", "--area", "clipping, EST-02")
     assert code == 0
     assert "10 PASS" in out
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_says_how_to_replay_it(capsys, adapter, tmp_path):
     record = tmp_path / "records.json"
     code, out, _ = run(
@@ -157,6 +159,7 @@ def test_every_area_has_a_name_and_a_reason():
     assert set(WHY) == {part for names in AREAS.values() for part in names}
 
 
+@pytest.mark.slow
 def test_pytest_judges_a_target(adapter, tmp_path):
     options = ["--spec-target", adapter, "--spec-area=ACT-04,ACT-05", "--spec-profile=dev"]
     quiet = ["-v", "-n0", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
@@ -175,6 +178,7 @@ def test_pytest_judges_a_target(adapter, tmp_path):
     assert "Traceback" not in ran.stdout
 
 
+@pytest.mark.slow
 def test_the_tutorial_runs_as_it_stands(capsys):
     text = (DOCS / "judge-your-own.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)

@@ -30,6 +30,10 @@ PASSES = {
 }
 
 
+def slow_if_optional(name):
+    return pytest.param(name, marks=pytest.mark.slow) if name in OPTIONAL else name
+
+
 @pytest.fixture(autouse=True)
 def _ordinary_promotion():
     """Other people's code promotes and broadcasts as JAX does by default."""
@@ -50,6 +54,7 @@ def test_hondo_has_and_satisfies_everything(area):
     assert set(others) <= {"INI-08"}, others
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in BUILT_IN if name != "hondo"])
 def test_nothing_undeclared(name):
     # Our own in full; the others' too, by `python -m spec_tests.specification matrix`.
@@ -61,7 +66,7 @@ def test_nothing_undeclared(name):
     assert counts["PASS"] + counts["UNPOWERED"] >= PASSES[name], counts
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", [slow_if_optional(name) for name in BUILT_IN])
 def test_what_is_known_is_explained_and_shown(name):
     for id, known in target_of(name).known.items():
         assert known.reason, id
@@ -69,6 +74,7 @@ def test_what_is_known_is_explained_and_shown(name):
         assert not known.inputs or set(known.inputs) == set(BY_ID[id].draws), id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["flax.linen", "flax.nnx"])
 def test_the_option_avoids_what_it_is_said_to(name):
     option = "use_fast_variance=False"
@@ -79,7 +85,7 @@ def test_the_option_avoids_what_it_is_said_to(name):
     } == dict.fromkeys(ids, "PASS")
 
 
-@pytest.mark.parametrize("name", ["reference", "hondo", "torch"])
+@pytest.mark.parametrize("name", ["reference", "hondo", slow_if_optional("torch")])
 def test_statistics_of_images_are_those_of_their_pixels(name) -> None:
     operations = target_of(name).operations
     x, g = np.random.default_rng(0).normal(size=(2, 6, 4, 5, 3)).astype(np.float32)
@@ -110,6 +116,7 @@ def test_crops_of_the_reference_reach_every_place_and_no_other() -> None:
     assert set(corners) == {0, 1, 2, 3, 5, 6, 7, 8}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 def test_keras_keeps_the_dtype_of_the_data(dtype) -> None:
     operations = target_of("keras").operations

@@ -108,6 +108,7 @@ def data(leaf):
     return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
 
 
+@pytest.mark.slow
 @pytest.mark.promise(5)
 def test_members_are_bitwise_their_solo_runs(solo_runs) -> None:
     runs = hondo.sweep(build_net, NETS, TRAIN, VALID, lanes=1, **SHARED)
@@ -120,6 +121,7 @@ def test_members_are_bitwise_their_solo_runs(solo_runs) -> None:
             np.testing.assert_array_equal(data(one), data(other))
 
 
+@pytest.mark.slow
 @pytest.mark.promise(5)
 def test_members_side_by_side_are_their_solo_runs_up_to_rounding(solo_runs) -> None:
     runs = hondo.sweep(build_net, NETS, TRAIN, VALID, lanes=4, **SHARED)
@@ -132,6 +134,7 @@ def test_members_side_by_side_are_their_solo_runs_up_to_rounding(solo_runs) -> N
             np.testing.assert_allclose(one, other, rtol=0, atol=10 * 36 * gamma(70))
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(st.lists(st.integers(1, 20), min_size=7, max_size=7), st.sampled_from([1, 2, 7]))
 def test_each_member_stops_by_itself_in_the_callers_order(stops, lanes) -> None:
@@ -169,6 +172,7 @@ def test_one_after_another_no_epoch_is_computed_in_vain(monkeypatch) -> None:
     assert member_epochs(1, monkeypatch) == sum(epochs_of(STOPS))
 
 
+@pytest.mark.slow
 def test_side_by_side_the_stopped_are_compacted_away(monkeypatch) -> None:
     before = compiled()
     # Lanes are the smallest power of two that holds the living: fewer than twice as many.
@@ -217,6 +221,7 @@ def test_fewer_lanes_only_where_that_pays(monkeypatch) -> None:
     assert compiled() - before == 2
 
 
+@pytest.mark.slow
 def test_a_group_is_compiled_once_and_knows_its_static_values() -> None:
     seen = []
 
@@ -254,6 +259,7 @@ def test_when_members_stop_changes_nothing_that_is_compiled(monkeypatch, caplog)
     assert "XLA compilation" not in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lanes", [1, 4])
 def test_what_does_not_fit_runs_in_waves(monkeypatch, lanes) -> None:
     build = functools.partial(clocks, size=(1000,))
@@ -274,6 +280,7 @@ def test_what_does_not_fit_runs_in_waves(monkeypatch, lanes) -> None:
     assert [row["epochs"] for row in runs.table()] == epochs_of(STOPS)
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_there_is() -> None:
     def seen(time):
         if time == 5:
@@ -317,6 +324,7 @@ np.save(sys.argv[2], np.stack([result.history.valid["loss"] for result in runs.r
 """
 
 
+@pytest.mark.slow
 @pytest.mark.promise(5)
 def test_eight_devices_give_the_same_values(tmp_path, solo_runs) -> None:
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
@@ -440,6 +448,7 @@ def test_a_bad_value_in_the_middle_is_refused(bad) -> None:
         hondo.sweep(build_net, hyper, TRAIN, VALID, **SHARED)
 
 
+@pytest.mark.slow
 def test_best_follows_the_mode_and_skips_runs_without_a_value() -> None:
     higher = hondo.early_stopping(1, mode="max")
     runs = sweep_clocks([3, np.nan, 8, 5], stopper=higher)
@@ -461,6 +470,7 @@ def test_a_grid_takes_sequences_and_scalars_of_jax() -> None:
     np.testing.assert_array_equal(data(members["key"])[:2], data(jnp.stack(keys)))
 
 
+@pytest.mark.slow
 def test_static_sequences_keep_their_name_and_their_type() -> None:
     seen = []
 
@@ -476,6 +486,7 @@ def test_static_sequences_keep_their_name_and_their_type() -> None:
     assert {type(flag) for _, flag in seen} == {bool, int}
 
 
+@pytest.mark.slow
 def test_another_precision_is_another_program() -> None:
     build = functools.partial(clocks, size=(5,))
     sweep_clocks([1, 2], build)
@@ -485,6 +496,7 @@ def test_another_precision_is_another_program() -> None:
     assert compiled() - before == 2
 
 
+@pytest.mark.slow
 def test_what_a_compilation_took_is_known_where_it_is_weighed(monkeypatch) -> None:
     monkeypatch.setattr(_fleet, "_SECONDS_A_CHUNK", 0.0)
     weighed = []

@@ -17,6 +17,7 @@ from hondo.cli.swept import swept
 QUICK = ("--max-epochs", "3", "--depth", "4", "--width", "8", "--dataset", "breast-cancer")
 
 
+@pytest.mark.slow
 def test_sweep_writes_a_table_a_path_and_a_run_that_predict_reads(tmp_path) -> None:
     done = hondo(tmp_path, "sweep", "l2=0,1e-1", "seed=1,2", *QUICK, "--out", "many")
     assert done.returncode == 0, done.stderr
@@ -62,6 +63,7 @@ def test_sweep_writes_a_table_a_path_and_a_run_that_predict_reads(tmp_path) -> N
     assert before == {path: path.read_bytes() for path in many.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_where_every_run_diverges_there_is_a_table_and_no_best(tmp_path) -> None:
     wild = ("--optimizer", "sgd", "--clip", "0", "--norm", "none", "--no-residual")
     done = hondo(tmp_path, "sweep", "learning_rate=1e30,1e35", *QUICK, *wild, "--out", "many")
@@ -71,6 +73,7 @@ def test_where_every_run_diverges_there_is_a_table_and_no_best(tmp_path) -> None
     assert not (tmp_path / "many" / "best").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.promise(2)
 def test_ctrl_c_writes_what_there_is(tmp_path) -> None:
     endless = (*QUICK, "--max-epochs", "100000", "--patience", "0")
@@ -91,6 +94,7 @@ def test_ctrl_c_writes_what_there_is(tmp_path) -> None:
         assert (tmp_path / "many" / "best" / "model").is_dir()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

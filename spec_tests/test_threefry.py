@@ -16,6 +16,7 @@ def data(key):
     return np.asarray(jax.random.key_data(key))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(), (1,), (5,), (2, 3)])
 def test_splits_are_those_of_jax(shape) -> None:
     got, want = (jax.random.split(key, shape) for key in (written_out(KEY), KEY))
@@ -28,6 +29,7 @@ def test_folds_are_those_of_jax(number) -> None:
     np.testing.assert_array_equal(*map(data, folded))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.uint8, jnp.uint16, jnp.uint32, jnp.uint64])
 @pytest.mark.parametrize("shape", [(), (0,), (7,), (3, 5, 2)])
 def test_bits_are_those_of_jax(dtype, shape) -> None:
@@ -46,6 +48,7 @@ DRAWS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRAWS)
 def test_whatever_is_drawn_is_the_same_eager_compiled_and_mapped(name) -> None:
     draw, keys = DRAWS[name], jax.random.split(KEY, 3)

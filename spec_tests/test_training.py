@@ -70,15 +70,18 @@ def assert_near(first, second) -> None:
         np.testing.assert_allclose(got, want, rtol=0, atol=10 * 36 * gamma(70))
 
 
+@pytest.mark.slow
 def test_a_run_is_a_function_of_its_key() -> None:
     assert equal(run(key=KEY), run(key=KEY))
     assert not equal(run(key=KEY).last.params, run(key=jax.random.key(4)).last.params)
 
 
+@pytest.mark.slow
 def test_jit_of_fit_is_fit() -> None:
     assert equal(jax.jit(lambda key: run(key=key))(KEY), run(key=KEY))
 
 
+@pytest.mark.slow
 @pytest.mark.promise(2)
 def test_the_best_state_is_that_of_the_best_epoch() -> None:
     result = run(key=KEY)
@@ -102,6 +105,7 @@ def test_the_history_has_every_epoch_and_nothing_after() -> None:
     assert set(result.history.valid) == {"loss", "accuracy"}
 
 
+@pytest.mark.slow
 @pytest.mark.promise(5)
 def test_a_member_of_a_vmapped_ensemble_stops_by_itself_as_its_solo_run() -> None:
     keys = jax.random.split(jax.random.key(8), 6)
@@ -115,6 +119,7 @@ def test_a_member_of_a_vmapped_ensemble_stops_by_itself_as_its_solo_run() -> Non
         assert_near(jax.tree.map(lambda leaf, i=i: leaf[i], members.best), solo.best)
 
 
+@pytest.mark.slow
 @pytest.mark.promise(5)
 def test_members_under_lax_map_are_bitwise_the_solo_runs() -> None:
     keys = jax.random.split(jax.random.key(9), 3)
@@ -124,6 +129,7 @@ def test_members_under_lax_map_are_bitwise_the_solo_runs() -> None:
         assert equal(member, run(key=key))
 
 
+@pytest.mark.slow
 def test_progress_follows_the_same_steps() -> None:
     rows = []
     shown = hondo.fit_with_progress(
@@ -136,6 +142,7 @@ def test_progress_follows_the_same_steps() -> None:
     assert rows[0][1]["valid/loss"] == float(shown.history.valid["loss"][0])
 
 
+@pytest.mark.slow
 def test_the_bar_ends_at_the_epochs_that_the_run_had(capsys) -> None:
     # A falling loss stops a rule that waits for it to rise.
     early = run.keywords | {"max_epochs": 9, "stopper": hondo.early_stopping(1, mode="max")}
@@ -145,6 +152,7 @@ def test_the_bar_ends_at_the_epochs_that_the_run_had(capsys) -> None:
     assert f"epoch {epochs}/9" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.promise(2)
 def test_ctrl_c_returns_the_best_so_far() -> None:
     def interrupt(epoch, row):
@@ -175,6 +183,7 @@ def test_progress_works_off_the_main_thread() -> None:
     assert_near(results[0].best, run(key=KEY).best)
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(st.integers(1, 25))
 def test_evaluation_does_not_depend_on_the_batch_size(batch_size) -> None:
@@ -212,6 +221,7 @@ def test_every_example_is_taken_once_in_an_epoch_of_whole_batches() -> None:
     np.testing.assert_array_equal(result.history.train["objective"], [4095 / 3] * 3)
 
 
+@pytest.mark.slow
 def test_an_nnx_factory_trains() -> None:
     problem = hondo.supervised(NnxNet, loss="cross_entropy")
     result = hondo.fit(
@@ -223,6 +233,7 @@ def test_an_nnx_factory_trains() -> None:
     assert not equal(other, problem.init(KEY, TRAIN)[0])
 
 
+@pytest.mark.slow
 def test_an_augmentation_sees_its_example_and_a_partner() -> None:
     def swap(key, example, partner):
         return partner[0], example[1]
@@ -269,6 +280,7 @@ def test_outputs_and_targets_never_broadcast() -> None:
         problem.metrics(params, state, (X, X[:, 0]))
 
 
+@pytest.mark.slow
 def test_an_nnx_module_stays_as_it_is_given() -> None:
     module = NnxNet(nnx.Rngs(0))
     graph, state = nnx.split(module)
@@ -307,6 +319,7 @@ def test_evaluation_is_compiled_once() -> None:
     assert len(traces) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runner", [hondo.fit, hondo.fit_with_progress])
 def test_integers_of_numpy_are_integers(runner) -> None:
     sizes = {"batch_size": np.int64(16), "max_epochs": np.int64(2)}
@@ -325,6 +338,7 @@ def watching() -> optax.GradientTransformationExtraArgs:
     return optax.GradientTransformationExtraArgs(lambda params: jnp.zeros(()), update)
 
 
+@pytest.mark.slow
 def test_optimizers_are_told_the_objective_of_the_step() -> None:
     result = hondo.fit(
         PROBLEM, optax.chain(watching(), OPTIMIZER), TRAIN, VALID, **run.keywords, key=KEY
@@ -333,6 +347,7 @@ def test_optimizers_are_told_the_objective_of_the_step() -> None:
     assert float(result.last.opt_state[0]) <= 8 * gamma(16 + 70)
 
 
+@pytest.mark.slow
 def test_line_searches_see_the_objective_of_the_batch() -> None:
     x = jnp.linspace(-1.0, 1.0, 64)[:, None]
     data = (x, 3 * x)
