@@ -16,6 +16,8 @@ from hondo.linen import PreActResNet
 
 pytestmark = pytest.mark.slow
 
+pytestmark = pytest.mark.slow
+
 SPACE = (7, 6, 5)
 LAYOUTS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NHWDC", "HWDIO", "NHWDC")}
 

@@ -28,6 +28,8 @@ from hondo._fast.threefry import random_bits
 
 pytestmark = pytest.mark.slow
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(2014)
 
 
