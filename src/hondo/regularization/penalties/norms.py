@@ -120,6 +120,7 @@ def _penalty(
 
 
 def _widened(leaf: Leaf) -> Array:
+    leaf = jnp.asarray(leaf)
     return leaf.astype(accumulation_dtype(leaf.dtype))
 
 
