@@ -8,8 +8,8 @@ Each line is `name dtype shape kind hash`, for the outputs or the gradient of on
 jitted, on one kind of data; where a call raises, the error's type stands for the hash. The script
 knows nothing of hondo but its public names, so it judges a tree before and after files move.
 The bits are those of one machine and one version of JAX, which have a line of their own. With
-JAX_COMPILATION_CACHE_DIR and JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 a later run takes a third
-of the time.
+JAX_COMPILATION_CACHE_DIR and JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 a later run takes a
+quarter of the time.
 """
 
 import argparse
