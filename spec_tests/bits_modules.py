@@ -86,7 +86,7 @@ class Pair(NamedTuple):
     """A module of either front, made when it runs: a face may lose a name."""
 
     linen: Callable[[], linen.Module]
-    nnx: Callable[[nnx.Rngs], nnx.Module]
+    nnx: Callable[[nnx.Rngs], nnx.Module] | None
     x: jax.Array = ROWS
     dtypes: tuple[str, ...] = ("float32", "bfloat16")
 
@@ -99,13 +99,8 @@ def norm(name: str, x: jax.Array = ROWS, **options: Any) -> Pair:
     )
 
 
-def network(name: str, inputs: int, x: jax.Array, **options: Any) -> Pair:
-    return Pair(
-        lambda: getattr(hondo.linen, name)(3, **options),
-        lambda rngs: getattr(hondo.nnx, name)(inputs, 3, rngs=rngs, **options),
-        x,
-        ("float32",),
-    )
+def network(name: str, x: jax.Array, **options: Any) -> Pair:
+    return Pair(lambda: getattr(hondo.linen, name)(3, **options), None, x, ("float32",))
 
 
 def dense(rngs: nnx.Rngs) -> nnx.Linear:
@@ -131,9 +126,9 @@ MODULES = {
         lambda rngs: hondo.nnx.Repeat(dense, 3, rngs=rngs),
         dtypes=("float32",),
     ),
-    "DeepMLP": network("DeepMLP", 6, ROWS, depth=6, width=8),
-    "PlainMLP": network("PlainMLP", 6, ROWS, depth=4, width=8),
-    "PreActResNet": network("PreActResNet", 2, IMAGES[:4], depth=8, width=4, rate=0.2),
+    "DeepMLP": network("DeepMLP", ROWS, depth=6, width=8),
+    "PlainMLP": network("PlainMLP", ROWS, depth=4, width=8),
+    "PreActResNet": network("PreActResNet", IMAGES[:4], depth=8, width=4, rate=0.2),
 }
 
 
@@ -143,7 +138,8 @@ def module_runs() -> Runs:
         for dtype in pair.dtypes:
             x = pair.x.astype(dtype)
             runs[f"linen.{name}:{dtype}"] = partial(linen_parts, pair.linen, x)
-            runs[f"nnx.{name}:{dtype}"] = partial(nnx_parts, pair.nnx, x)
+            if pair.nnx is not None:
+                runs[f"nnx.{name}:{dtype}"] = partial(nnx_parts, pair.nnx, x)
     return runs
 
 

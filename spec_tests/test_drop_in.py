@@ -21,6 +21,9 @@ X = jax.random.normal(jax.random.key(1), (16, 6)) * 2 + 3
 RNGS = nnx.Rngs(0)
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.mark.parametrize(
     "make",
     [

@@ -12,11 +12,18 @@ import hondo
 from benchmarks.fast import PAIRS, Pair, arguments, with_gradient
 from hondo._numerics.dtypes import accumulation_dtype
 
-CASES = [(pair, dtype) for pair in PAIRS for dtype in pair.dtypes]
-IDS = [f"{pair.name}-{jnp.dtype(dtype).name}" for pair, dtype in CASES]
+CASES = [
+    pytest.param(
+        *(pair, dtype),
+        id=f"{pair.name}-{jnp.dtype(dtype).name}",
+        marks=[pytest.mark.slow] * (dtype != pair.dtypes[0]),
+    )
+    for pair in PAIRS
+    for dtype in pair.dtypes
+]
 
 
-@pytest.mark.parametrize(("pair", "dtype"), CASES, ids=IDS)
+@pytest.mark.parametrize(("pair", "dtype"), CASES)
 def test_the_fast_form_agrees_with_the_plain_one(pair: Pair, dtype) -> None:
     with jax.enable_x64(True):
         args = arguments(pair, pair.shapes, dtype)

@@ -165,6 +165,7 @@ def changed(old, new) -> bool:
     return not same[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize(
     "wrap",
@@ -179,6 +180,7 @@ def test_linen_blocks_train_the_modules_of_flax_and_its_users(wrap, norm) -> Non
         assert changed(variables["batch_stats"], new["batch_stats"]) == train
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", NORMS)
 def test_fit_trains_the_same_modules(norm) -> None:
     problem = hondo.supervised(norm, loss=lambda y, t: jnp.mean(jnp.sum(y * t, -1)))
@@ -197,6 +199,7 @@ def test_blocks_of_dropout_drop_in_training_only() -> None:
     np.testing.assert_array_equal(given.apply({}, X, train=True), 2 * X)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", [hl.BatchNorm, nn.BatchNorm, Training, nn.LayerNorm, None])
 def test_networks_take_any_norm(norm) -> None:
     net = hl.DeepMLP(3, depth=4, width=6, norm=norm)
