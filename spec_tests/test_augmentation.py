@@ -93,7 +93,7 @@ def test_aug_01_rotation_by_0_is_the_identity_bit_for_bit(key, image):
     angle=st.floats(-180, 180, width=32),
 )
 def test_rotation_agrees_with_scipy(image, angle):
-    # A source coordinate is a centre ≤ 2.5 and two products of offsets ≤ 2.5 with a cosine or
+    # A source coordinate is a center ≤ 2.5 and two products of offsets ≤ 2.5 with a cosine or
     # sine known to 8u: within 2·2.5·(8 + 2)u + 2·5u = 60u. Along each axis, one pixel further the
     # value differs by at most 2 max|x|; the interpolation itself rounds 8 times.
     bound = (2 * 60 * U * 2 + gamma(8)) * max(np.abs(image).max(), 1e-30)
@@ -110,7 +110,7 @@ def test_rotation_rounds_integers_to_the_nearest():
 
 
 def test_rotation_angles_are_uniform_up_to_the_largest():
-    # Interpolation of a ramp is exact, and puts -sin(angle) just below the centre.
+    # Interpolation of a ramp is exact, and puts -sin(angle) just below the center.
     ramp = jnp.broadcast_to(jnp.arange(-2.0, 3.0), (5, 5))
     sines = draws(lambda key: hondo.random_rotation(key, ramp, max_angle=80.0)[3, 2])
     angles = -np.degrees(np.arcsin(sines.astype(np.float64)))

@@ -73,7 +73,7 @@ def test_before_the_first_update_the_average_is_the_start():
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 def test_parameters_of_few_bits_are_averaged_in_float32(dtype):
-    # Half of the values 1, half its upper neighbour: in the dtype itself nothing would move.
+    # Half of the values 1, half its upper neighbor: in the dtype itself nothing would move.
     step = float(jnp.finfo(dtype).eps)
     path = jnp.asarray(np.tile([1.0, 1.0 + step], 500), dtype)
     average = hondo.swa()
@@ -170,7 +170,7 @@ def test_behind_a_norm_statistics_are_those_of_each_batch_pooled():
         normed = (first - first.mean(0)) / np.sqrt(first.var(0) + EPSILON)
         rows.append(np.tanh(normed) @ np.float64(params["second"]))
     rows = np.concatenate(rows)
-    # Normalised values are known to some 100 roundings, and are combined by 4 weights up to 3.
+    # Normalized values are known to some 100 roundings, and are combined by 4 weights up to 3.
     bound = gamma(100 + 24 + 6 * 6) * 12
     np.testing.assert_allclose(got.mean, rows.mean(0), rtol=0, atol=bound)
     np.testing.assert_allclose(_variance(got), rows.var(0), rtol=0, atol=2 * 12 * bound)

@@ -32,7 +32,7 @@ def _init(key):
 
 @pytest.mark.slow
 @pytest.mark.promise(5)
-def test_a_member_is_its_solo_initialisation():
+def test_a_member_is_its_solo_initialization():
     ensemble = hondo.init_ensemble(KEY, _init, members=4)
     for member, key in enumerate(jax.random.split(KEY, 4)):
         solo = _init(key)

@@ -96,7 +96,7 @@ def test_cutmix_pastes_pixels_unchanged_at_their_own_places(key, one, other):
 
 
 def test_the_sides_of_a_cutmix_box_share_one_weight():
-    # With a centre that keeps the box inside, H√(1-λ) × W√(1-λ): the two sides share one λ.
+    # With a center that keeps the box inside, H√(1-λ) × W√(1-λ): the two sides share one λ.
     first = jnp.zeros((HEIGHT, WIDTH)), jnp.zeros(1)
     second = jnp.ones((HEIGHT, WIDTH)), jnp.ones(1)
     run = jax.jit(jax.vmap(lambda key: hondo.cutmix(key, first, second, alpha=1.0)[0]))

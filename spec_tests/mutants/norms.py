@@ -174,7 +174,7 @@ MUTANTS = (
         },
     ),
     Mutant(
-        "a centred RMS norm",
+        "a centered RMS norm",
         "NRM-03",
         {"rms_norm": lambda x, s, e: s * right._standardize(x, -1, e)},
     ),

@@ -163,7 +163,7 @@ PENALTIES = (
         {"proximal_l1": lambda w, t: right.proximal_l1(w, 2 * t)},
     ),
     Mutant(
-        "biases are penalised",
+        "biases are penalized",
         "PEN-06",
         {"l2_penalty": _all_leaves(right.l2_penalty)},
         modelled_on="tensorflow/benchmarks#191",

@@ -71,7 +71,7 @@ def killed(kills: list[Kill], alarms: list[Alarm], runs: int, seeds: int) -> dic
         "kills": [
             {
                 "mutant": kill.mutant.name,
-                "modelled on": kill.mutant.modelled_on,
+                "modeled on": kill.mutant.modelled_on,
                 "id": kill.id,
                 "killed": kill.killed,
                 "message": kill.record.message,

@@ -100,7 +100,7 @@ def mutants(found: dict[str, Any]) -> str:
     lines = [
         HEAD,
         "# Mutants",
-        "The suite is judged by implementations that are wrong on purpose, many of them modelled "
+        "The suite is judged by implementations that are wrong on purpose, many of them modeled "
         "on real ones, and by implementations that are right in another way.",
         "",
         f"* **Kill rate:** {len(kills) - len(survivors)} of {len(kills)}, by {len(MUTANTS)} "
@@ -108,7 +108,7 @@ def mutants(found: dict[str, Any]) -> str:
         f"* **False alarms:** {found['alarms']} in {found['runs']} runs of the reference and "
         f"{len(BENIGN)} right variants over {found['seeds']} seeds.",
         "",
-        _row(["mutant", "modelled on", "noticed by", "missed by"]),
+        _row(["mutant", "modeled on", "noticed by", "missed by"]),
         _row(["---"] * 4),
     ]
     for mutant in MUTANTS:

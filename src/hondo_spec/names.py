@@ -25,7 +25,7 @@ WHY = {
     "ACT": "Overflow in an activation or a loss turns a whole run into NaN, at one example.",
     "DRP": "A mask that is shared, biased or not the same backward trains another network, and "
     "nothing in the loss shows it.",
-    "NOI": "Noise of the wrong size, or noise that stays, is a different regularisation.",
+    "NOI": "Noise of the wrong size, or noise that stays, is a different regularization.",
     "BNT": "The variance of data far from zero cancels in single precision; the output is then "
     "noise, while the loss still falls.",
     "BNR": "Conventions of decay and of the running variance differ between frameworks; a model "
@@ -36,7 +36,7 @@ WHY = {
     "NRM": "The same cancellation as in batch norm, and groups that are cut the wrong way.",
     "RES": "The identity is what lets gradients through a deep network; a factor on it is felt "
     "to the power of the depth.",
-    "PEN": "A factor of two, or penalised biases, make λ mean something else than in the paper.",
+    "PEN": "A factor of two, or penalized biases, make λ mean something else than in the paper.",
     "MTL": "Missing labels that count make the loss depend on how many are missing.",
     "ENS": "The average of logits is not the average of probabilities.",
     "AUG": "An offset that never comes or a coin for the whole batch halves the augmentation.",

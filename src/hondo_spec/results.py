@@ -84,7 +84,7 @@ def refused(operation: Any, *arguments: Any) -> bool:
 
 
 class Verdict(NamedTuple):
-    """The judgement of one result.
+    """The judgment of one result.
 
     Attributes:
         status: PASS, FAIL, UNPOWERED or VACUOUS.

@@ -1,1 +1,1 @@
-"""Normalisation layers: section 5.4 of the lecture."""
+"""Normalization layers: section 5.4 of the lecture."""

@@ -92,7 +92,7 @@ def group_norm(
     groups: int,
     epsilon: ArrayLike,
 ) -> Float[Array, "*batch features"]:
-    r"""Normalizes each example's groups of neighbouring features, over space as well.
+    r"""Normalizes each example's groups of neighboring features, over space as well.
 
     $$ y = \gamma\,\frac{x - \mu_G}{\sqrt{v_G + \varepsilon}} + \beta $$
 

@@ -38,7 +38,7 @@ def _folded_layer_does_the_same(fold_batch_norm, *, w, x, seed):
 @formula(r"\mathrm{BN}(Wx + b) = \mathrm{BN}(Wx)")
 @given(x=draws.lattice(16, 3), shift=(1.0, -8.0, 64.0))
 def _bias_before_normalization_is_cancelled(batch_norm, *, x, shift):
-    """a bias before the normalization is cancelled"""
+    """a bias before the normalization is canceled"""
     s = standard(x, EPS)
     moved, still = plain(batch_norm, x + np.float32(shift)), plain(batch_norm, x)
     return Check("y", moved, still, 2 * s.bound + 4 * U32 * (np.abs(s.xhat) + abs(shift) / s.root))

@@ -59,8 +59,8 @@ def _sigmoids_shrink_the_gradient(chain_gradient, *, seed, depth):
     steepest = float(np.prod(draws.double(weights) / 4))
     got = abs(float(np.squeeze(chain_gradient(one, weights, biases, one, "sigmoid"))))
     yield Holds("at most ∏|w|/4", got <= steepest * (1 + gamma(8 * depth)), (got, steepest))
-    centred = [0 * biases[0], *(-w[0] / 2 for w in weights[1:])]
-    at_zero = chain_gradient(0 * one, weights, centred, one, "sigmoid")
+    centered = [0 * biases[0], *(-w[0] / 2 for w in weights[1:])]
+    at_zero = chain_gradient(0 * one, weights, centered, one, "sigmoid")
     yield Check("at 0", at_zero, [[steepest]], gamma(8 * depth) * steepest)
 
 

@@ -41,7 +41,7 @@ def _layer_norm_standardizes_features(layer_norm, *, kappa, seed):
 @formula(r"y = \frac{x - \mu_G}{\sqrt{v_G+\varepsilon}}")
 @given(x=draws.normals(2, 4, 4, 6), groups=(1, 2, 3, 6), kappa=KAPPAS)
 def _group_norm_standardizes_groups(group_norm, instance_norm=None, *, x, groups, kappa):
-    """group norm standardizes neighbouring channels, over space too; alone they are instances"""
+    """group norm standardizes neighboring channels, over space too; alone they are instances"""
     x = x + np.float32(kappa)
     x[1, ..., -1] = x[1, 0, 0, -1]  # whose variance is 0 where it is a group
 
@@ -63,7 +63,7 @@ def _group_norm_standardizes_groups(group_norm, instance_norm=None, *, x, groups
 @formula(r"y_j = \gamma_j x_j / \sqrt{\overline{x^2} + \varepsilon}")
 @given(seed=draws.seeds, offset=(0.0, 3.0))
 def _rms_norm_divides_by_the_root_mean_square(rms_norm, *, seed, offset):
-    """RMS norm divides by the root mean square and centres nothing"""
+    """RMS norm divides by the root mean square and centers nothing"""
     x, (scale, _) = draws.normal(seed, (4, 64), offset), affine(64, seed)
     x[-1] = 0
 

@@ -190,7 +190,7 @@ def _max_norm_projects_each_unit(max_norm, *, w, limit):
     norms = np.sqrt(np.sum(np.float64(w) ** 2, axis=0))
     got = np.asarray(max_norm(w, limit))
     want = np.float64(w) * np.minimum(1, limit / np.where(norms > 0, norms, 1))
-    # As an optimiser's update it is w + (w' − w), which rounds at the size of w.
+    # As an optimizer's update it is w + (w' − w), which rounds at the size of w.
     # What is scaled by the largest entry may be flushed below the smallest normal number.
     flushed = TINY * (1 + limit + float(np.max(np.abs(w))))
     bound = gamma(6 + 10) * np.abs(want) + gamma(2) * np.abs(w) + flushed

@@ -127,7 +127,7 @@ def ambiguity(predictions: Array, targets: Array, weights: Array) -> tuple[Array
 
 
 def error_covariance(predictions: Array, targets: Array) -> tuple[float, float, float]:
-    """Means of εᵢ², of εᵢ εⱼ over i ≠ j (0 for one member) and of ε̄²; errors are not centred."""
+    """Means of εᵢ², of εᵢ εⱼ over i ≠ j (0 for one member) and of ε̄²; errors are not centered."""
     errors = np.float64(predictions) - targets
     products = errors @ errors.T / errors.shape[1]
     k = len(errors)

@@ -84,7 +84,7 @@ def layer_norm(x: Data, scale: Row | float, bias: Row | float, epsilon: float) -
 
 
 def group_norm(x: Data, groups: int, epsilon: float) -> Data:
-    """(x − μ) / √(v + ε) by example and group of neighbouring channels; no scale, no bias."""
+    """(x − μ) / √(v + ε) by example and group of neighboring channels; no scale, no bias."""
     cut = x.reshape(x.shape[0], -1, groups, x.shape[-1] // groups)
     return _standardize(cut, (1, 3), epsilon).reshape(x.shape)
 
