@@ -13,6 +13,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 # From the ground up; a room imports from the floors below it and from itself.
 FLOORS = (
     {"_types"},
+    {"_bind"},
     {"_numerics"},
     {"_fast", "_modes"},
     {"gradients", "normalization", "regularization"},

@@ -143,6 +143,19 @@ def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
         raise error(name, value, "one of " + ", ".join(map(repr, choices)))
 
 
+def check_bool(name: str, value: object) -> None:
+    """Raises unless value is True or False; no other value counts as one of them.
+
+    Raises:
+        ValueError: any other value.
+
+    Example:
+        >>> check_bool("relative", False)
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise error(name, value, "True or False")
+
+
 def check_params(params: Params) -> None:
     """Raises unless the parameters are there, which optax allows to leave out.
 

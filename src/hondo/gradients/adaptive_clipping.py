@@ -1,11 +1,14 @@
 """Adaptive gradient clipping: each unit's gradient, measured against the unit's own weights."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from hondo._numerics.checks import check_params, check_range
+from hondo._bind import bind
+from hondo._numerics.checks import check_params, check_range, python_value
 from hondo._numerics.safe_norm import Axes, project, unit_norm
 from hondo._numerics.tree_norm import TreeNorm
 from hondo._types import Params, Updates
@@ -54,18 +57,27 @@ def adaptive_clip(
         Slide 11; Brock et al. 2021, equation 3.
     """
     check_range("epsilon", epsilon, 0.0, open_low=True)
+    axis = tuple(axis) if isinstance(axis, Sequence) else axis
+    clip = bind(_clip_units, axis, python_value(epsilon))
+    return clipping_transformation(clip, limit=ratio, nonfinite=nonfinite, name="ratio")
 
-    def clip_units(g: Array, w: Array, limit: Array) -> Array:
+
+def _clip_units(
+    axis: Axes,
+    epsilon: float | Array,
+    updates: Updates,
+    limit: Float[Array, ""],
+    norm: TreeNorm,
+    *,
+    params: Params,
+) -> Updates:
+    del norm
+    check_params(params)
+
+    def one(g: Array, w: Array) -> Array:
         units = tuple(range(g.ndim - 1)) if axis is None else axis
         axes = units if g.ndim > 1 else None
         norm = jnp.maximum(unit_norm(w, axes), epsilon)
         return project(g, axes, limit.astype(norm.dtype) * norm)
 
-    def clip(
-        updates: Updates, limit: Float[Array, ""], norm: TreeNorm, *, params: Params
-    ) -> Updates:
-        del norm
-        check_params(params)
-        return jax.tree.map(lambda g, w: clip_units(g, w, limit), updates, params)
-
-    return clipping_transformation(clip, limit=ratio, nonfinite=nonfinite, name="ratio")
+    return jax.tree.map(one, updates, params)

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
+from hondo._bind import bind
 from hondo._fast.tree_norm_one_pass import measure_in_one_pass
-from hondo._numerics.checks import check_choice, check_range, check_scalar, error
+from hondo._numerics.checks import check_choice, check_range, check_scalar, error, python_value
 from hondo._numerics.tree_norm import TreeNorm, keep_finite
 from hondo._types import Params, Updates
 
@@ -88,19 +89,24 @@ def clipping_transformation(
     check_scalar(name, limit)
     check_range(name, limit, 0.0, repair="It bounds what passes.")
     check_choice("nonfinite", nonfinite, get_args(Policy))
+    return optax.GradientTransformation(_init, bind(_update, clip, python_value(limit), nonfinite))
 
-    def update(
-        updates: Updates, state: OptimizerState, params: Params = None
-    ) -> tuple[Updates, ClippingState]:
-        norm, nonfinite_leaf = measure_in_one_pass(updates)
-        bound = jnp.asarray(limit, norm.mantissa.dtype)
-        clipped = clip(keep_finite(updates), bound, norm, params=params)
-        is_nonfinite = jnp.any(nonfinite_leaf)
-        steps = state.nonfinite_steps + is_nonfinite.astype(jnp.int32)
-        result = _apply(nonfinite, is_nonfinite=is_nonfinite, updates=updates, clipped=clipped)
-        return result, ClippingState(norm.value.astype(jnp.float32), nonfinite_leaf, steps)
 
-    return optax.GradientTransformation(_init, update)
+def _update(
+    clip: Clip,
+    limit: Limit,
+    policy: Policy,
+    updates: Updates,
+    state: OptimizerState,
+    params: Params = None,
+) -> tuple[Updates, ClippingState]:
+    norm, nonfinite_leaf = measure_in_one_pass(updates)
+    bound = jnp.asarray(limit, norm.mantissa.dtype)
+    clipped = clip(keep_finite(updates), bound, norm, params=params)
+    is_nonfinite = jnp.any(nonfinite_leaf)
+    steps = state.nonfinite_steps + is_nonfinite.astype(jnp.int32)
+    result = _apply(policy, is_nonfinite=is_nonfinite, updates=updates, clipped=clipped)
+    return result, ClippingState(norm.value.astype(jnp.float32), nonfinite_leaf, steps)
 
 
 def _init(params: Params) -> ClippingState:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from enum import IntEnum
-from functools import partial
 from typing import Literal, NamedTuple, TypeAlias
 
 import jax
@@ -12,7 +11,16 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
-from hondo._numerics.checks import check_choice, check_count, check_range, check_scalar, error
+from hondo._bind import bind
+from hondo._numerics.checks import (
+    check_bool,
+    check_choice,
+    check_count,
+    check_range,
+    check_scalar,
+    error,
+    python_value,
+)
 from hondo._types import Tree
 
 # What is kept of the best step, such as the parameters.
@@ -117,10 +125,11 @@ def early_stopping(
     check_scalar("min_delta", min_delta)
     check_range("min_delta", min_delta, 0.0, repair="Only mode says which direction is better.")
     _check_target(target)
+    check_bool("relative", relative)
     sign = 1.0 if mode == "min" else -1.0
-    goal = None if target is None else sign * jnp.asarray(target, jnp.float32)
-    rule = _Rule(patience, sign, jnp.asarray(min_delta, jnp.float32), relative, goal, warmup)
-    return EarlyStopping(partial(_init, rule), partial(_update, rule))
+    goal = None if target is None else sign * python_value(target)
+    rule = _Rule(patience, sign, python_value(min_delta), relative, goal, warmup)
+    return EarlyStopping(bind(_init, rule), bind(_update, rule))
 
 
 def _check_target(target: float | Array | None) -> None:
@@ -132,13 +141,13 @@ def _check_target(target: float | Array | None) -> None:
 
 
 class _Rule(NamedTuple):
-    """The arguments of `early_stopping`, with sign·value to be minimized."""
+    """The arguments of `early_stopping`, with sign·value to be minimized; arrays only if traced."""
 
     patience: int
     sign: float
-    min_delta: Array
+    min_delta: float | Array
     relative: bool
-    goal: Array | None
+    goal: float | Array | None
     warmup: int
 
 
@@ -180,13 +189,15 @@ def _improves(rule: _Rule, best: Array, value: Array) -> Array:
     magnitude = jnp.abs(jnp.where(jnp.isfinite(best), best, 0.0))
     scale = magnitude if rule.relative else jnp.float32(1.0)
     # Compiled code may flush a subnormal difference to zero, but compares exactly.
-    by_enough = (rule.min_delta == 0) | (best - value > rule.min_delta * scale)
+    min_delta = jnp.asarray(rule.min_delta, jnp.float32)
+    by_enough = (min_delta == 0) | (best - value > min_delta * scale)
     return (value < best) & by_enough
 
 
 def _reason(rule: _Rule, wait: Array, value: Array) -> Array:
     waited = jnp.where(wait >= rule.patience, int(StopReason.PATIENCE), int(StopReason.RUNNING))
-    reached = jnp.zeros((), bool) if rule.goal is None else value <= rule.goal
+    goal = None if rule.goal is None else jnp.asarray(rule.goal, jnp.float32)
+    reached = jnp.zeros((), bool) if goal is None else value <= goal
     return jnp.where(reached, int(StopReason.TARGET), waited).astype(jnp.int32)
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
+from hondo._bind import bind
 from hondo._fast.threefry import fold_in, split_key
 from hondo._modes import call_in_mode
 from hondo._types import Inputs, Leaf, ModelState, Module, Outputs, Params
@@ -73,27 +74,36 @@ def as_functions(module: Module) -> ModelFunctions:
 
 
 def _linen_functions(module: Module) -> ModelFunctions:
-    def training(module: Module, inputs: Inputs) -> Outputs:
-        return call_in_mode(module, True)(inputs)
+    functions = _init_linen, _train_linen, _infer_linen
+    return ModelFunctions(*(bind(function, module) for function in functions))
 
-    def inference(module: Module, inputs: Inputs) -> Outputs:
-        return call_in_mode(module, False)(inputs)
 
-    def init(key: PRNGKeyArray, inputs: Inputs) -> tuple[Params, ModelState]:
-        variables = dict(module.init(key, inputs, method=inference))
-        return variables.pop("params", {}), variables
+def _call_in_training(module: Module, inputs: Inputs) -> Outputs:
+    return call_in_mode(module, True)(inputs)
 
-    def train(
-        params: Params, model_state: ModelState, inputs: Inputs, key: PRNGKeyArray
-    ) -> tuple[Outputs, ModelState]:
-        variables = {"params": params, **model_state}
-        # One key serves every stream: linen derives each from it by name.
-        return module.apply(variables, inputs, method=training, rngs=key, mutable=list(model_state))
 
-    def infer(params: Params, model_state: ModelState, inputs: Inputs) -> Outputs:
-        return module.apply({"params": params, **model_state}, inputs, method=inference)
+def _call_in_inference(module: Module, inputs: Inputs) -> Outputs:
+    return call_in_mode(module, False)(inputs)
 
-    return ModelFunctions(init, train, infer)
+
+def _init_linen(module: Module, key: PRNGKeyArray, inputs: Inputs) -> tuple[Params, ModelState]:
+    variables = dict(module.init(key, inputs, method=_call_in_inference))
+    return variables.pop("params", {}), variables
+
+
+def _train_linen(
+    module: Module, params: Params, model_state: ModelState, inputs: Inputs, key: PRNGKeyArray
+) -> tuple[Outputs, ModelState]:
+    variables = {"params": params, **model_state}
+    # One key serves every stream: linen derives each from it by name.
+    options = {"method": _call_in_training, "rngs": key, "mutable": list(model_state)}
+    return module.apply(variables, inputs, **options)
+
+
+def _infer_linen(
+    module: Module, params: Params, model_state: ModelState, inputs: Inputs
+) -> Outputs:
+    return module.apply({"params": params, **model_state}, inputs, method=_call_in_inference)
 
 
 def _nnx_functions(factory: Callable[[Any], Module], example: Module) -> ModelFunctions:

@@ -6,14 +6,16 @@ from typing import Literal
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from hondo._bind import bind
 from hondo._numerics.checks import check_choice
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._types import Batch, ModelState, Module, Outputs, Params, Targets
-from hondo.training.flax_models import as_functions
+from hondo.training.flax_models import ModelFunctions, as_functions
 from hondo.training.losses import binary_cross_entropy, cross_entropy
 from hondo.training.problem import Problem
 
 ExampleLoss = Callable[[Outputs, Targets], Array]
+Measure = Callable[[Outputs, Targets], dict[str, Array]]
 LOSSES = ("cross_entropy", "binary_cross_entropy", "squared_error")
 
 
@@ -73,35 +75,50 @@ def supervised(
     model = as_functions(module)
     measure = _example_metrics(loss)
 
-    def init(key: PRNGKeyArray, batch: Batch) -> tuple[Params, ModelState]:
-        return model.init(key, batch[0])
-
-    def objective(
-        params: Params, model_state: ModelState, batch: Batch, key: PRNGKeyArray
-    ) -> tuple[Array, tuple[ModelState, dict[str, Array]]]:
-        inputs, targets = batch
-        outputs, model_state = model.train(params, model_state, inputs, key)
-        values = measure(outputs, targets)
-        info = {name: jnp.mean(value) for name, value in values.items()}
-        return reduce(values["loss"]), (model_state, info)
-
-    def metrics(params: Params, model_state: ModelState, batch: Batch) -> dict[str, Array]:
-        inputs, targets = batch
-        return measure(model.infer(params, model_state, inputs), targets)
-
-    return Problem(init, objective, metrics)
+    return Problem(
+        bind(_init, model), bind(_loss, model, measure, reduce), bind(_metrics, model, measure)
+    )
 
 
-def _example_metrics(
-    loss: str | ExampleLoss,
-) -> Callable[[Outputs, Targets], dict[str, Array]]:
+def _init(model: ModelFunctions, key: PRNGKeyArray, batch: Batch) -> tuple[Params, ModelState]:
+    return model.init(key, batch[0])
+
+
+def _loss(
+    model: ModelFunctions,
+    measure: Measure,
+    reduce: Callable[[Array], Array],
+    params: Params,
+    model_state: ModelState,
+    batch: Batch,
+    key: PRNGKeyArray,
+) -> tuple[Array, tuple[ModelState, dict[str, Array]]]:
+    inputs, targets = batch
+    outputs, model_state = model.train(params, model_state, inputs, key)
+    values = measure(outputs, targets)
+    info = {name: jnp.mean(value) for name, value in values.items()}
+    return reduce(values["loss"]), (model_state, info)
+
+
+def _metrics(
+    model: ModelFunctions, measure: Measure, params: Params, model_state: ModelState, batch: Batch
+) -> dict[str, Array]:
+    inputs, targets = batch
+    return measure(model.infer(params, model_state, inputs), targets)
+
+
+def _example_metrics(loss: str | ExampleLoss) -> Measure:
     if not isinstance(loss, str):
-        return lambda outputs, targets: {"loss": loss(outputs, targets)}
+        return bind(_only_loss, loss)
     return {
         "cross_entropy": _cross_entropy,
         "binary_cross_entropy": _binary_cross_entropy,
         "squared_error": _squared_error,
     }[loss]
+
+
+def _only_loss(loss: ExampleLoss, outputs: Outputs, targets: Targets) -> dict[str, Array]:
+    return {"loss": loss(outputs, targets)}
 
 
 def _cross_entropy(logits: Array, targets: Array) -> dict[str, Array]:

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import jax
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Int, Key, PRNGKeyArray
 
+from hondo._bind import by_value
 from hondo._numerics.checks import check_key, error
 from hondo._types import Augment, Example
 
@@ -55,7 +56,7 @@ def compose(*transforms: Transform) -> Transform:
     for transform in transforms:
         if not callable(transform):
             raise error("transforms", transform, "functions (key, image) → image")
-    return _Composed(tuple(map(_comparable, transforms)))
+    return _Composed(tuple(map(by_value, transforms)))
 
 
 def on_images(*transforms: Transform, mix: Augment | None = None) -> Augment:
@@ -90,7 +91,7 @@ def on_images(*transforms: Transform, mix: Augment | None = None) -> Augment:
     References:
         Slide 2, "Acrecentamiento de datos".
     """
-    return _OnImages(compose(*transforms), None if mix is None else _comparable(mix))
+    return _OnImages(compose(*transforms), None if mix is None else by_value(mix))
 
 
 def example_keys(
@@ -153,28 +154,3 @@ class _OnImages:
             return first
         second = self.transform(partner_key, partner[0]), partner[1]
         return self.mix(mix_key, first, second)
-
-
-@dataclass(frozen=True)
-class _Bound:
-    """A `functools.partial` that equals another of the same function and arguments."""
-
-    function: Callable[..., Any]
-    arguments: tuple[Any, ...]
-    keywords: tuple[tuple[str, Any], ...]
-
-    def __call__(self, *arguments: Any) -> Any:
-        return self.function(*self.arguments, *arguments, **dict(self.keywords))
-
-
-def _comparable(transform: Callable[..., Any]) -> Callable[..., Any]:
-    """The transform, as a `_Bound` if it is a partial whose arguments have a hash."""
-    if not isinstance(transform, partial):
-        return transform
-    keywords = tuple(sorted(transform.keywords.items()))
-    bound = _Bound(transform.func, transform.args, keywords)
-    try:
-        hash(bound)
-    except TypeError:
-        return transform
-    return bound

@@ -1,7 +1,6 @@
 """Averages of parameters over training: ensembles in weight space, at the cost of one model."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -9,7 +8,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from hondo._numerics.checks import check_range, check_scalar, error
+from hondo._bind import bind
+from hondo._numerics.checks import check_range, check_scalar, error, python_value
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._types import Batch, Data, Leaf, Params, Tree
 from hondo.normalization.moments import Moments, merge_moments
@@ -70,7 +70,7 @@ def ema(decay: ArrayLike) -> ParameterAverage:
     """
     check_scalar("decay", decay)
     check_range("decay", decay, 0.0, 1.0, repair="It is the weight of the old average.")
-    return ParameterAverage(_init, partial(_update, decay))
+    return ParameterAverage(_init, bind(_update, python_value(decay)))
 
 
 def swa() -> ParameterAverage:

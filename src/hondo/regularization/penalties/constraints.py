@@ -1,6 +1,6 @@
 """Steps after the optimizer's: exact zeros and bounded norms, as optax transformations."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
@@ -10,7 +10,8 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
-from hondo._numerics.checks import check_params, check_range, check_scalar
+from hondo._bind import bind
+from hondo._numerics.checks import check_params, check_range, check_scalar, python_value
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._numerics.safe_norm import Axes, project
 from hondo._types import Params, Updates
@@ -70,19 +71,27 @@ def proximal_l1(
     check_range("strength", strength, 0.0)
     if not callable(learning_rate):
         check_range("learning_rate", learning_rate, 0.0)
-
-    def init(params: Params) -> ProximalState:
-        _check_chosen(params, where)
-        return ProximalState(jnp.zeros((), jnp.int32))
-
-    def update(
-        updates: Updates, state: OptimizerState, params: Params = None
-    ) -> tuple[Updates, ProximalState]:
-        rate = learning_rate(state.step) if callable(learning_rate) else learning_rate
-        moved = _move(updates, params, where, partial(_shrink, rate=rate, strength=strength))
-        return moved, ProximalState(state.step + 1)
-
+    values = python_value(learning_rate), python_value(strength)
+    init, update = bind(_init_proximal, where), bind(_update_proximal, where, *values)
     return optax.GradientTransformation(init, update)
+
+
+def _init_proximal(where: Where, params: Params) -> ProximalState:
+    _check_chosen(params, where)
+    return ProximalState(jnp.zeros((), jnp.int32))
+
+
+def _update_proximal(
+    where: Where,
+    learning_rate: Strength | Schedule,
+    strength: Strength,
+    updates: Updates,
+    state: OptimizerState,
+    params: Params = None,
+) -> tuple[Updates, ProximalState]:
+    rate = learning_rate(state.step) if callable(learning_rate) else learning_rate
+    moved = _move(updates, params, where, partial(_shrink, rate=rate, strength=strength))
+    return moved, ProximalState(state.step + 1)
 
 
 def _shrink(w: Array, *, rate: ArrayLike, strength: Strength) -> Array:
@@ -127,20 +136,29 @@ def max_norm(
     """
     check_scalar("limit", limit)
     check_range("limit", limit, 0.0)
-
-    def project_units(w: Array) -> Array:
-        return project(w, tuple(range(w.ndim - 1)) if axis is None else axis, limit)
-
-    def init(params: Params) -> optax.EmptyState:
-        _check_chosen(params, where)
-        return optax.EmptyState()
-
-    def update(
-        updates: Updates, state: OptimizerState, params: Params = None
-    ) -> tuple[Updates, OptimizerState]:
-        return _move(updates, params, where, project_units), state
-
+    axis = tuple(axis) if isinstance(axis, Sequence) else axis
+    project_units = bind(_project_units, axis, python_value(limit))
+    init, update = bind(_init_max_norm, where), bind(_update_max_norm, where, project_units)
     return optax.GradientTransformation(init, update)
+
+
+def _project_units(axis: Axes, limit: Strength, w: Array) -> Array:
+    return project(w, tuple(range(w.ndim - 1)) if axis is None else axis, limit)
+
+
+def _init_max_norm(where: Where, params: Params) -> optax.EmptyState:
+    _check_chosen(params, where)
+    return optax.EmptyState()
+
+
+def _update_max_norm(
+    where: Where,
+    project_units: Callable[[Array], Array],
+    updates: Updates,
+    state: OptimizerState,
+    params: Params = None,
+) -> tuple[Updates, OptimizerState]:
+    return _move(updates, params, where, project_units), state
 
 
 def _check_chosen(params: Params, where: Where) -> None:

@@ -8,6 +8,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from hondo._bind import by_value
 from hondo._numerics.checks import check_range, check_scalar, python_value
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._types import Leaf, Params
@@ -147,7 +148,7 @@ def penalized(loss: Loss, penalty: Penalty) -> Loss:
     References:
         Slide 3, Ẽ(θ).
     """
-    return _Penalized(loss, penalty)
+    return _Penalized(loss, by_value(penalty))
 
 
 class _Penalized(NamedTuple):
