@@ -7,11 +7,12 @@ import subprocess
 import sys
 import time
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn import datasets
 
-from hondo.cli.predict import _read_inputs
+from hondo.cli.predict import _check_outputs, _decide, _read_inputs
 from hondo.data import FASHION_MNIST, load
 
 MAIN = "from hondo.cli import main; main()"
@@ -166,13 +167,33 @@ def test_inputs_to_predict_are_checked(tmp_path) -> None:
     (tmp_path / "empty.npy").touch()
     np.savez(tmp_path / "several.npz", a=digits.inputs[:1], b=digits.inputs[:1])
     np.save(tmp_path / "none.npy", digits.inputs[:0])
+    np.save(tmp_path / "complex.npy", digits.inputs[:1] + 1j)
+    np.save(tmp_path / "large.npy", np.full((1, 8, 8), 1e308))
     for name, words in (
         ("empty.npy", "must be a NumPy file"),
         ("several.npz", "must be one array"),
         ("none.npy", "n at least 1"),
+        ("complex.npy", "must be real"),
+        ("large.npy", "in the range of float32"),
     ):
         with pytest.raises(ValueError, match=words):
             _read_inputs(tmp_path / name, digits)
+
+
+@pytest.mark.parametrize(
+    ("name", "outputs"),
+    [
+        ("digits", [[1.0, 2.0, 0.0], [0.0, np.nan, 1.0], [3.0, 0.0, 0.0]]),
+        ("breast-cancer", [[1.0], [np.nan], [-1.0]]),
+        ("diabetes", [[1.0], [np.nan], [-1.0]]),
+    ],
+)
+def test_nan_is_never_served_as_a_prediction(name, outputs) -> None:
+    predictions = np.asarray(_decide(load(name), jnp.asarray(outputs, jnp.float32)))
+    assert np.isnan(predictions).tolist() == [False, True, False]
+    with pytest.raises(ValueError, match=r"got NaN in 1 of 3 rows: 1\."):
+        _check_outputs(predictions)
+    _check_outputs(predictions[::2])
 
 
 def test_a_run_that_diverges_writes_valid_json(tmp_path) -> None:

@@ -489,3 +489,21 @@ def test_keys_that_modules_receive_are_those_of_jax(module) -> None:
     problem = hondo.supervised(module, loss="cross_entropy")
     result = hondo.fit(problem, *run.args[1:], **{**run.keywords, "max_epochs": 1}, key=KEY)
     assert int(result.last.epoch) == 1
+
+
+@pytest.mark.parametrize(
+    ("loss", "outputs", "targets"),
+    [
+        ("cross_entropy", [[jnp.nan] * 3, [5.0, 0.0, 0.0], [-jnp.inf, 0.0, -jnp.inf]], [0, 0, 1]),
+        ("cross_entropy", [[0.0, jnp.nan, 0.0], [5.0, 0.0, 0.0], [0.0, 5.0, 0.0]], [1, 0, 1]),
+        ("binary_cross_entropy", [jnp.nan, -5.0, jnp.inf], [0.0, 0.0, 1.0]),
+    ],
+)
+def test_nan_is_never_right(loss, outputs, targets) -> None:
+    class Given(linen.Module):
+        def __call__(self, x):
+            return x
+
+    batch = jnp.asarray(outputs, jnp.float32), jnp.asarray(targets)
+    metrics = hondo.supervised(Given(), loss=loss).metrics({}, {}, batch)
+    assert metrics["accuracy"].tolist() == [0.0, 1.0, 1.0]

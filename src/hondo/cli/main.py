@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import tyro
 
@@ -26,12 +26,18 @@ def main() -> None:
     try:
         job = _prepare(config)
     except (ValueError, TypeError, OSError) as reason:
-        print(f"hondo: {reason}", file=sys.stderr)
-        sys.exit(2)
+        _refuse(reason)
     try:
         job()
+    except (ValueError, OSError) as reason:
+        _refuse(reason)
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
+
+
+def _refuse(reason: Exception) -> NoReturn:
+    print(f"hondo: {reason}", file=sys.stderr)
+    sys.exit(2)
 
 
 def _prepare(config: TrainConfig | SweepConfig | PredictConfig) -> Callable[[], Any]:

@@ -36,11 +36,18 @@ def prepare(config: PredictConfig) -> Callable[[], np.ndarray]:
 def run(
     config: PredictConfig, dataset: Dataset, network: nn.Module, variables: Tree, inputs: np.ndarray
 ) -> np.ndarray:
-    """Predicts, prints the score of known targets, writes the CSV file where one is named."""
+    """Predicts, prints the score of known targets, writes the CSV file where one is named.
+
+    Raises:
+        ValueError: the model gives NaN for an input.
+    """
     predictions = _predict(dataset, network, variables, inputs)
+    _check_outputs(predictions)
     if config.inputs is None:
         print(_score(dataset, predictions))
-    if dataset.task == "regression":
+    if dataset.task != "regression":
+        predictions = predictions.astype(np.int32)
+    else:
         predictions = predictions * dataset.target_units.scale + dataset.target_units.offset
     if config.out is not None:
         with config.out.open("x") as file:
@@ -59,13 +66,34 @@ def _read_inputs(path: Path, dataset: Dataset) -> np.ndarray:
     shape = dataset.inputs.shape[1:]
     if (*inputs.shape[1:], 1) == shape:
         inputs = inputs[..., None]
+    if np.iscomplexobj(inputs):
+        raise ValueError(f"inputs must be real, got {path} of dtype {inputs.dtype}.")
     fits = inputs.shape[1:] == shape and len(inputs) > 0
     if not (fits and np.all(np.isfinite(inputs))):
         raise ValueError(
             f"inputs must be finite, of shape (n, {', '.join(map(str, shape))}) with n at least "
             f"1, got shape {inputs.shape}."
         )
-    return standardize(inputs, dataset.input_units)
+    with np.errstate(over="ignore"):
+        scaled = standardize(inputs, dataset.input_units)
+    if not np.all(np.isfinite(scaled)):
+        raise ValueError(f"inputs must be in the range of float32, got {path} with larger ones.")
+    return scaled
+
+
+def _check_outputs(predictions: np.ndarray) -> None:
+    """Raises rather than serve NaN, which would compare as class 0.
+
+    Raises:
+        ValueError: NaN, with the rows where it is.
+    """
+    rows = np.flatnonzero(np.isnan(predictions))
+    if rows.size:
+        some = ", ".join(map(str, rows[:5])) + (", …" if rows.size > 5 else "")
+        raise ValueError(
+            f"the model must give finite outputs, got NaN in {rows.size} of {len(predictions)} "
+            f"rows: {some}. It has diverged, or these inputs are unlike its training data."
+        )
 
 
 def _variable_shapes(network: nn.Module, dataset: Dataset) -> Tree:
@@ -82,9 +110,12 @@ def _predict(
 
 
 def _decide(dataset: Dataset, outputs: Outputs) -> jax.Array:
-    if dataset.task == "classification":
-        return jnp.argmax(outputs, axis=-1)
-    return (outputs[:, 0] > 0).astype(jnp.int32) if dataset.task == "binary" else outputs[:, 0]
+    """Classes or numbers, and NaN where the outputs are."""
+    if dataset.task == "regression":
+        return outputs[:, 0]
+    is_class = dataset.task == "classification"
+    decided = jnp.argmax(outputs, axis=-1) if is_class else outputs[:, 0] > 0
+    return jnp.where(jnp.isnan(outputs).any(axis=-1), jnp.nan, decided.astype(jnp.float32))
 
 
 def _score(dataset: Dataset, predictions: np.ndarray) -> str:

@@ -39,7 +39,8 @@ def supervised(
     * "squared_error": the mean of $(f_k - y_k)^2$ over the outputs $k$.
 
     The metrics are "loss" and, for the two cross-entropies, "accuracy" with the targets' most
-    probable class. A last axis of one output is dropped where the targets have none.
+    probable class; outputs of NaN are never right. A last axis of one output is dropped where the
+    targets have none.
 
     Args:
         module: a linen module, a function `rngs → nnx module`, or an nnx module (whose own
@@ -125,7 +126,8 @@ def _cross_entropy(logits: Array, targets: Array) -> dict[str, Array]:
     is_class = jnp.issubdtype(targets.dtype, jnp.integer)
     classes = targets if is_class else jnp.argmax(targets, axis=-1)
     loss = cross_entropy(logits, targets, reduce=None)
-    return {"loss": loss, "accuracy": _is_equal(jnp.argmax(logits, axis=-1), classes)}
+    right = _is_equal(jnp.argmax(logits, axis=-1), classes)
+    return {"loss": loss, "accuracy": _wrong_where(jnp.isnan(logits).any(axis=-1), right)}
 
 
 def _binary_cross_entropy(logits: Array, targets: Array) -> dict[str, Array]:
@@ -133,7 +135,8 @@ def _binary_cross_entropy(logits: Array, targets: Array) -> dict[str, Array]:
     if logits.ndim == 2 and logits.shape[1] == 1:
         logits, targets = logits[:, 0], targets[:, 0]
     loss = binary_cross_entropy(logits, targets, reduce=None)
-    return {"loss": loss, "accuracy": _is_equal(logits > 0, targets > 0.5)}
+    right = _is_equal(logits > 0, targets > 0.5)
+    return {"loss": loss, "accuracy": _wrong_where(jnp.isnan(logits), right)}
 
 
 def _squared_error(outputs: Array, targets: Array) -> dict[str, Array]:
@@ -145,6 +148,11 @@ def _squared_error(outputs: Array, targets: Array) -> dict[str, Array]:
 
 def _is_equal(first: Array, second: Array) -> Array:
     return (first == second.astype(first.dtype)).astype(jnp.float32)
+
+
+def _wrong_where(is_nan: Array, right: Array) -> Array:
+    """No prediction is right that was made of NaN: it compares as if it were class 0."""
+    return jnp.where(is_nan, 0.0, right)
 
 
 def _match_shape(outputs: Array, targets: Array) -> Array:
