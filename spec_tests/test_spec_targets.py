@@ -132,12 +132,8 @@ def test_the_types_of_the_stubs_are_those_that_go_in_and_come_out():
     assert not wrong, wrong
 
 
-SLOW = ("contracts", "bn")
-
-
-@pytest.mark.parametrize(
-    "area", [pytest.param(area, marks=[pytest.mark.slow] * (area in SLOW)) for area in AREAS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("area", AREAS)
 def test_hondo_has_and_satisfies_everything(area):
     records = check_target("hondo", areas=[area])
     others = {record.id: record for record in records if record.status != "PASS"}

@@ -7,6 +7,8 @@ import pytest
 
 from hondo._fast.threefry import fold_in, permutation, random_bits, split_key
 
+pytestmark = pytest.mark.slow
+
 KEYS = {
     "threefry": jax.random.key(2017),
     "rbg": jax.random.key(2017, impl="rbg"),

@@ -36,7 +36,7 @@ def bind(function: Callable[..., Any], *arguments: Leaf, **keywords: Leaf) -> Ca
 
 
 def by_value(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A partial as `bind` makes it; any other function as it is.
+    """A partial as `bind` makes it, if it can; any other function as it is.
 
     Example:
         >>> by_value(partial(max, 1)) == by_value(partial(max, 1)), by_value(max) is max
@@ -44,4 +44,5 @@ def by_value(function: Callable[..., Any]) -> Callable[..., Any]:
     """
     if not isinstance(function, partial):
         return function
-    return bind(function.func, *function.args, **function.keywords)
+    bound = bind(function.func, *function.args, **function.keywords)
+    return bound if isinstance(bound, Bound) else function

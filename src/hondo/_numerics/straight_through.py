@@ -2,13 +2,14 @@
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array
 
 from hondo._types import Leaf
 
 
 @jax.custom_jvp
-def replace_value(kept: Array, x: Array, formula: Array) -> Array:
+def replace_value(kept: ArrayLike, x: ArrayLike, formula: ArrayLike) -> Array:
     """Gives x where `kept` is true, else the formula; the derivative is the formula's in both.
 
     So a strength that stands at "nothing", such as a noise of σ = 0, can be learned from there.
@@ -24,6 +25,6 @@ def replace_value(kept: Array, x: Array, formula: Array) -> Array:
 
 @replace_value.defjvp
 def _replace_value_jvp(
-    primals: tuple[Array, ...], tangents: tuple[Leaf, ...]
+    primals: tuple[ArrayLike, ...], tangents: tuple[Leaf, ...]
 ) -> tuple[Array, Array]:
     return replace_value(*primals), tangents[2]
