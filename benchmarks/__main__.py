@@ -23,6 +23,8 @@ Name = Literal[
     "import",
     "progress",
     "fast",
+    "bandwidth",
+    "many_runs",
 ]
 MODULES = {
     "repeat": "repeated",
