@@ -337,14 +337,20 @@ PAIRS = [
         dtypes=(jnp.float32, jnp.float64),
         gradient=False,
     ),
-    Pair(
-        name="tree_norm_one_pass: norm of a gradient",
-        fast=_norm(tree_norm_one_pass.measure_in_one_pass),
-        plain=_norm(tree_norm.measure),
-        shapes=((33, 9),),
-        large=((8192, 1024),),
-        roundings=34 * 9 + 4,
-        gradient=False,
+    *(
+        Pair(
+            name=f"tree_norm_one_pass: {name}",
+            fast=_norm(measure),
+            plain=_norm(tree_norm.measure),
+            shapes=((33, 9),),
+            large=((8192, 1024),),
+            roundings=34 * 9 + 4,
+            gradient=False,
+        )
+        for name, measure in {
+            "norm of a gradient": tree_norm_one_pass.measure_in_one_pass,
+            "at three scales": tree_norm_one_pass.measure_at_three_scales,
+        }.items()
     ),
     Pair(
         name="threefry: split, fold_in and permutation",

@@ -66,7 +66,7 @@ def tree_norm(tree: Tree) -> TreeNorm:
     """
     wide = jax.tree.map(lambda g: g.astype(accumulation_dtype(g.dtype)), tree)
     largest = [jnp.max(jnp.abs(g), initial=0.0) for g in jax.tree.leaves(wide)]
-    _, exponent = jnp.frexp(jnp.max(jnp.array([0.0, *largest], _widest_dtype(tree))))
+    _, exponent = jnp.frexp(jnp.max(jnp.array([0.0, *largest], widest_dtype(tree))))
     scaled = jax.tree.map(lambda g: times_power_of_two(g, -exponent), wide)
     return TreeNorm(root(sum_of_squares(scaled)), exponent)
 
@@ -87,7 +87,7 @@ def sum_of_squares(tree: Tree) -> Float[Array, ""]:
     """The sum of the squares of all entries, as they are, in float32 or wider."""
     wide = jax.tree.map(lambda g: g.astype(accumulation_dtype(g.dtype)), tree)
     squares = [jnp.sum(jnp.square(g)) for g in jax.tree.leaves(wide)]
-    dtype = _widest_dtype(tree)
+    dtype = widest_dtype(tree)
     return sum((square.astype(dtype) for square in squares), start=jnp.zeros((), dtype))
 
 
@@ -102,7 +102,7 @@ def stack_flags(flags: Iterable[Array]) -> Bool[Array, " leaves"]:
     return jnp.stack(flags) if flags else jnp.zeros(0, bool)
 
 
-def _widest_dtype(tree: Tree) -> DTypeLike:
+def widest_dtype(tree: Tree) -> DTypeLike:
     """float64 where a leaf is, and float32 otherwise."""
     dtypes = {accumulation_dtype(leaf.dtype) for leaf in jax.tree.leaves(tree)}
     return jnp.float64 if jnp.dtype(jnp.float64) in dtypes else jnp.float32
