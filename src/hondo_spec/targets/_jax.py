@@ -1,7 +1,7 @@
 """What the targets of JAX frameworks share: initializers, gradients, and the ways to run."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import partial, wraps
 from importlib.metadata import version
 from typing import Any
 
@@ -39,7 +39,21 @@ def compiled(*, static: str | Sequence[str] = ()) -> Callable[[Operation], Opera
 def complete(operations: Operations) -> dict[str, Operation]:
     """The operations with what JAX makes of them: their gradients, and the ways to run them."""
     every = with_gradients(operations)
-    return {**every, "ways": modes(every)["ways"]}
+    return in_full_precision({**every, "ways": modes(every)["ways"]})
+
+
+def in_full_precision(operations: Operations) -> dict[str, Operation]:
+    """The operations with products of whole float32 numbers, which matrix units would cut short."""
+    return {name: _precise(operation) for name, operation in operations.items()}
+
+
+def _precise(function: Operation) -> Operation:
+    @wraps(function)
+    def run(*args: Any, **options: Any) -> Any:
+        with jax.default_matmul_precision("highest"):
+            return function(*args, **options)
+
+    return run
 
 
 def with_gradients(operations: Operations) -> dict[str, Operation]:

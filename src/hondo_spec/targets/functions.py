@@ -311,7 +311,11 @@ OPERATIONS = _jax.with_gradients(
 )
 CONVENTIONS = {**_jax.UNBIASED, "nonfinite": "propagate", "normal": "full"}
 TARGET = Target(
-    "hondo", OPERATIONS | _jax.modes(OPERATIONS), version("hondo"), CONVENTIONS, mode="jit-float32"
+    "hondo",
+    _jax.in_full_precision(OPERATIONS | _jax.modes(OPERATIONS)),
+    version("hondo"),
+    CONVENTIONS,
+    mode="jit-float32",
 )
 
 # Clipping by its other policies.
