@@ -5,6 +5,8 @@ from typing import Any, TypeAlias
 
 from jaxtyping import Array, Float, PRNGKeyArray
 
+# A dtype of NumPy, or one of JAX's own, as that of keys.
+DType: TypeAlias = Any
 # Any pytree, one of its leaves, and its structure (`jax.tree.structure`).
 Tree: TypeAlias = Any
 Leaf: TypeAlias = Any

@@ -3,14 +3,15 @@
 A traced hyperparameter has no value yet, so the checks of a range let it pass.
 """
 
+from typing import TypeGuard
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
-from jaxtyping import Array
 
-from hondo._types import Leaf, Params
+from hondo._types import DType, Leaf, Params
 
 
 def error(name: str, got: object, expected: str, repair: str = "") -> ValueError:
@@ -20,46 +21,98 @@ def error(name: str, got: object, expected: str, repair: str = "") -> ValueError
         >>> error("epsilon", 0.0, "greater than 0", "1e-5 is usual.")
         ValueError('epsilon must be greater than 0, got 0.0. 1e-5 is usual.')
     """
-    return ValueError(f"{name} must be {expected}, got {got!r}. {repair}".rstrip())
+    return ValueError(f"{name} must be {expected}, got {_describe(got)}. {repair}".rstrip())
+
+
+def _describe(value: object) -> str:
+    """The value in one line: a large array by its form, anything else that is long by its type."""
+    dtype = dtype_of(value)
+    if dtype is not None and np.size(value) > 8:
+        return f"an array of dtype {dtype} and shape {np.shape(value)}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 200 else f"a {type(value).__name__}"
+
+
+def dtype_of(value: Leaf) -> DType | None:
+    """The dtype of an array, traced or not, or of a scalar of NumPy; None of anything else.
+
+    Example:
+        >>> dtype_of(jnp.ones(2)), dtype_of(1.0)
+        (dtype('float32'), None)
+    """
+    is_array = isinstance(value, jax.Array | np.ndarray | np.generic)
+    return value.dtype if is_array or hasattr(value, "__jax_array__") else None
 
 
 def check_range(
     name: str,
     value: object,
-    low: float,
+    low: float = -np.inf,
     high: float = np.inf,
     *,
     open_low: bool = False,
     repair: str = "",
 ) -> None:
-    """Raises unless every entry of a static value lies in [low, high]; open_low excludes low.
+    """Raises unless value is one real number in [low, high]; open_low excludes low.
 
-    NaN never does, nor does infinity where high is infinite. A bool is no number.
+    NaN never is, nor is infinity where high is infinite, nor a bool, nor what merely looks like a
+    number, as a string does. A traced number has no value yet, and is only asked for its form.
 
     Raises:
-        ValueError: an entry outside the range.
+        ValueError: anything else.
 
     Example:
         >>> check_range("strength", 0.1, 0.0)
     """
+    check_real_number(name, value, interval(low, high, open_low), repair)
     if isinstance(value, Tracer):
         return
-    if np.asarray(value).dtype == bool:
-        raise error(name, value, _interval(low, high, open_low), repair)
-    entries = np.asarray(value, np.float64)
-    inside = (entries > low if open_low else entries >= low) & (entries <= high)
-    if not np.all(inside & np.isfinite(entries)):
-        raise error(name, value, _interval(low, high, open_low), repair)
+    number = float(np.asarray(value, np.float64))
+    inside = (number > low if open_low else number >= low) and number <= high
+    if not (inside and np.isfinite(number)):
+        raise error(name, value, interval(low, high, open_low), repair)
 
 
-def _interval(low: float, high: float, open_low: bool) -> str:
-    if high == np.inf:
-        return f"a finite number {'greater than' if open_low else 'at least'} {low:g}"
-    return f"a number in {'(' if open_low else '['}{low:g}, {high:g}]"
+def check_real_number(
+    name: str, value: object, expected: str = "a number", repair: str = ""
+) -> None:
+    """Raises unless value is one real number, NaN and infinity included.
+
+    Raises:
+        ValueError: anything else; `expected` is what the error calls it.
+
+    Example:
+        >>> check_real_number("target", float("inf"))
+    """
+    if not _is_real(value):
+        raise error(name, value, expected, repair)
+    check_scalar(name, value)
+
+
+def _is_real(value: object) -> bool:
+    """Whether it is a real number, or an array of some; a bool is none."""
+    dtype = dtype_of(value)
+    if dtype is None:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return any(jnp.issubdtype(dtype, kind) for kind in (np.floating, np.integer))
+
+
+def interval(low: float, high: float, open_low: bool = False) -> str:
+    """What errors call a number between low and high.
+
+    Example:
+        >>> interval(0.0, 1.0)
+        'a number in [0, 1]'
+    """
+    if high < np.inf:
+        return f"a number in {'(' if open_low else '['}{low:g}, {high:g}]"
+    if low == -np.inf:
+        return "a finite number"
+    return f"a finite number {'greater than' if open_low else 'at least'} {low:g}"
 
 
 def check_probability(name: str, value: object, repair: str = "") -> None:
-    """Raises unless every entry of a static value is a probability.
+    """Raises unless value is a probability, in [0, 1].
 
     Example:
         >>> check_probability("keep_prob", 0.5)
@@ -76,8 +129,7 @@ def check_count(name: str, value: Leaf, least: int = 1, repair: str = "") -> Non
     Example:
         >>> check_count("patience", 3)
     """
-    is_integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not is_integer or value < least:
+    if not is_integer(value) or value < least:
         raise error(name, value, f"an integer of at least {least}", repair)
 
 
@@ -117,19 +169,6 @@ def check_scalar(name: str, value: ArrayLike) -> None:
         raise error(name, np.shape(value), "a scalar, of shape ()")
 
 
-def check_floating(name: str, array: Array | np.ndarray, repair: str = "") -> None:
-    """Raises unless the array has a floating dtype, since integers would truncate the result.
-
-    Raises:
-        ValueError: another dtype.
-
-    Example:
-        >>> check_floating("x", jnp.ones(2))
-    """
-    if not jnp.issubdtype(array.dtype, jnp.floating):
-        raise error(name, str(array.dtype), "of a floating dtype", repair)
-
-
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     """Raises unless value is one of the choices.
 
@@ -139,7 +178,7 @@ def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     Example:
         >>> check_choice("mode", "min", ("min", "max"))
     """
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise error(name, value, "one of " + ", ".join(map(repr, choices)))
 
 
@@ -154,6 +193,73 @@ def check_bool(name: str, value: object) -> None:
     """
     if not isinstance(value, bool | np.bool_):
         raise error(name, value, "True or False")
+
+
+def check_callable(name: str, value: object, expected: str = "a function") -> None:
+    """Raises unless value can be called.
+
+    Raises:
+        ValueError: any other value.
+
+    Example:
+        >>> check_callable("where", len)
+    """
+    if not callable(value):
+        raise error(name, value, expected)
+
+
+def check_type(name: str, value: object, kind: type, repair: str = "") -> None:
+    """Raises unless value is of the type, such as the state of a transformation.
+
+    Raises:
+        ValueError: any other value.
+
+    Example:
+        >>> check_type("name", "relu", str)
+    """
+    if not isinstance(value, kind):
+        raise error(name, value, f"a {kind.__name__}", repair)
+
+
+def is_integer(value: object) -> TypeGuard[int]:
+    """Whether value is an integer of Python or NumPy; a bool is none.
+
+    Example:
+        >>> is_integer(np.int32(3)), is_integer(True), is_integer(3.0)
+        (True, False, False)
+    """
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def check_floating(name: str, array: Leaf, repair: str = "") -> None:
+    """Raises unless it is an array of a floating dtype, since integers would cut the result off.
+
+    Raises:
+        ValueError: anything else.
+
+    Example:
+        >>> check_floating("x", jnp.ones(2))
+    """
+    check_dtype(name, array, (np.floating,), "of a floating dtype", repair)
+
+
+def check_dtype(
+    name: str, array: Leaf, kinds: tuple[type, ...], expected: str, repair: str = ""
+) -> None:
+    """Raises unless it is an array whose dtype is of one of the kinds.
+
+    Raises:
+        ValueError: anything else.
+
+    Example:
+        >>> check_dtype("x", jnp.ones(2), (np.floating,), "of a floating dtype")
+    """
+    dtype = dtype_of(array)
+    if dtype is None:
+        repair = repair or "jnp.asarray makes an array."
+        raise error(name, array, expected, repair)
+    if not any(jnp.issubdtype(dtype, kind) for kind in kinds):
+        raise error(name, str(dtype), expected, repair)
 
 
 def check_params(params: Params) -> None:
@@ -179,11 +285,12 @@ def check_key(key: Leaf, name: str = "key") -> None:
     Example:
         >>> check_key(jax.random.key(0))
     """
-    dtype = getattr(key, "dtype", None)
+    dtype = dtype_of(key)
     if dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key):
         repair = "Make one by jax.random.key(seed); jax.random.wrap_key_data(old) wraps a raw one."
-        got = repr(key) if dtype is None else f"an array of dtype {dtype}"
+        got = _describe(key) if dtype is None else f"an array of dtype {dtype}"
         raise TypeError(f"{name} must be a typed PRNG key, got {got}. {repair}")
     if key.shape:
-        got = f"an array of keys of shape {key.shape}"
-        raise error(name, got, "one key, of shape ()", "Use jax.vmap over the keys, or pick one.")
+        raise error(
+            name, key.shape, "one key, of shape ()", "Use jax.vmap over the keys, or pick one."
+        )

@@ -1,5 +1,6 @@
 """The dtype in which sums are accumulated."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
@@ -23,3 +24,22 @@ def accumulation_dtype(dtype: DTypeLike) -> np.dtype:
         repair = "Give the real and the imaginary part as two arrays."
         raise error("the dtype", str(np.dtype(dtype)), "a real one", repair)
     return np.dtype(np.float64 if dtype == jnp.float64 else np.float32)
+
+
+def float_dtype(dtype: DTypeLike) -> np.dtype:
+    """The dtype as JAX has it, `float` being its default one.
+
+    Raises:
+        ValueError: a dtype that is not a real floating one.
+
+    Example:
+        >>> float_dtype(float)
+        dtype('float32')
+    """
+    try:
+        known = jax.dtypes.canonicalize_dtype(dtype)
+    except (TypeError, ValueError):
+        raise error("dtype", dtype, "a real floating one") from None
+    if not jnp.issubdtype(known, jnp.floating):
+        raise error("dtype", str(known), "a real floating one")
+    return known

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from hondo._numerics.checks import check_choice, error
+from hondo._numerics.checks import check_callable, check_choice, check_floating, check_type, error
 from hondo._numerics.dtypes import accumulation_dtype
 
 Elementwise: TypeAlias = Callable[[Array], Array]
@@ -92,7 +92,7 @@ def find_activation(name: str) -> Activation:
     References:
         Slide 12, "Función de activación".
     """
-    check_choice("activation", name, tuple(ACTIVATIONS))
+    check_choice("the name of the activation", name, tuple(ACTIVATIONS))
     return ACTIVATIONS[name]
 
 
@@ -131,6 +131,8 @@ def gain(activation: str | Activation | Elementwise) -> float:
         activation = find_activation(activation)
     if isinstance(activation, Activation):
         return activation.gain
+    expected = "a name of ACTIVATIONS, an Activation or an elementwise function"
+    check_callable("activation", activation, expected)
     mean_square = _mean_square(activation)
     if not 0 < mean_square < math.inf:
         raise error("activation", activation, "elementwise, finite and not zero everywhere")
@@ -180,6 +182,8 @@ def saturated(
     References:
         Slides 12 and 14, "saturación de las neuronas"; Glorot and Bengio 2010, section 3.
     """
+    check_floating("pre_activations", pre_activations)
     entry = find_activation(activation) if isinstance(activation, str) else activation
+    check_type("activation", entry, Activation, "Or give a name of ACTIVATIONS.")
     z = pre_activations.astype(accumulation_dtype(pre_activations.dtype))
     return (z <= entry.flat_below) | (z >= entry.flat_above)

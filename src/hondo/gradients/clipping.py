@@ -8,6 +8,7 @@ import optax
 from jaxtyping import Array, Float
 
 from hondo._fast.tree_norm_one_pass import measure_in_one_pass
+from hondo._numerics.array_checks import check_real
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._numerics.tree_norm import TreeNorm, rescale, tree_norm
 from hondo._types import Params, Tree, Updates
@@ -36,7 +37,8 @@ def clip_by_global_norm(
         An optax transformation with a `ClippingState`.
 
     Raises:
-        ValueError: c negative, infinite, NaN or an array, an unknown policy.
+        ValueError: c negative, infinite, NaN or an array, an unknown policy; at an update, a
+            gradient of integers or another state.
 
     Example:
         >>> import hondo, jax.numpy as jnp
@@ -72,7 +74,8 @@ def clip_by_value(limit: Limit, *, nonfinite: Policy = "propagate") -> optax.Gra
         An optax transformation with a `ClippingState`.
 
     Raises:
-        ValueError: c negative, infinite, NaN or an array, an unknown policy.
+        ValueError: c negative, infinite, NaN or an array, an unknown policy; at an update, a
+            gradient of integers or another state.
 
     Example:
         >>> import hondo, jax.numpy as jnp
@@ -112,7 +115,8 @@ def clip_by_layer(limit: Limit, *, nonfinite: Policy = "propagate") -> optax.Gra
         An optax transformation with a `ClippingState`.
 
     Raises:
-        ValueError: c negative, infinite, NaN or an array, an unknown policy.
+        ValueError: c negative, infinite, NaN or an array, an unknown policy; at an update, a
+            gradient of integers or another state.
 
     Example:
         >>> import hondo, jax.numpy as jnp
@@ -148,6 +152,9 @@ def global_norm(tree: Tree) -> Float[Array, ""]:
     Returns:
         A scalar in float32, in float64 where a leaf is; 0 for an empty tree.
 
+    Raises:
+        ValueError: a leaf that is no array of real numbers.
+
     Example:
         >>> import hondo, jax.numpy as jnp
         >>> float(hondo.global_norm({"a": jnp.array([3e20, 4e20])})) == float(jnp.float32(5e20))
@@ -156,4 +163,6 @@ def global_norm(tree: Tree) -> Float[Array, ""]:
     References:
         Slide 10, the norm of the gradient.
     """
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        check_real("tree" + jax.tree_util.keystr(path), leaf)
     return tree_norm(tree).value

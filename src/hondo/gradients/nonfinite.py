@@ -10,7 +10,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from hondo._bind import bind
 from hondo._fast.tree_norm_one_pass import measure_in_one_pass
-from hondo._numerics.checks import check_choice, check_range, check_scalar, error, python_value
+from hondo._numerics.checks import check_choice, check_range, check_type, error, python_value
+from hondo._numerics.tree_checks import check_floating_tree
 from hondo._numerics.tree_norm import TreeNorm, keep_finite
 from hondo._types import Params, Updates
 
@@ -60,6 +61,7 @@ def nonfinite_leaves(state: ClippingState, params: Params) -> list[str]:
     References:
         Slide 9: exploding gradients end in infinities.
     """
+    check_type("state", state, ClippingState)
     paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
     if len(paths) != len(state.nonfinite):
         expected = f"the tree that was clipped, of {len(state.nonfinite)} leaves"
@@ -86,7 +88,6 @@ def clipping_transformation(
     Raises:
         ValueError: a negative limit, an array, an unknown policy.
     """
-    check_scalar(name, limit)
     check_range(name, limit, 0.0, repair="It bounds what passes.")
     check_choice("nonfinite", nonfinite, get_args(Policy))
     return optax.GradientTransformation(_init, bind(_update, clip, python_value(limit), nonfinite))
@@ -100,6 +101,11 @@ def _update(
     state: OptimizerState,
     params: Params = None,
 ) -> tuple[Updates, ClippingState]:
+    check_type("state", state, ClippingState, "init(params) makes the first.")
+    check_floating_tree("updates", updates, "Integers have no gradient to clip.")
+    if len(jax.tree.leaves(updates)) != len(state.nonfinite):
+        expected = f"the tree that init got, of {len(state.nonfinite)} leaves"
+        raise error("updates", updates, expected)
     norm, nonfinite_leaf = measure_in_one_pass(updates)
     bound = jnp.asarray(limit, norm.mantissa.dtype)
     clipped = clip(keep_finite(updates), bound, norm, params=params)

@@ -6,7 +6,8 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 
-from hondo._numerics.checks import check_count, error
+from hondo._numerics.checks import check_bool, check_callable, check_count, error
+from hondo._numerics.tree_checks import check_leaves, check_same_form
 from hondo._types import Params, Tree
 
 # `block(params, x, *further)` → x, or (x, aux).
@@ -44,7 +45,10 @@ def repeat(
     References:
         Slide 13, networks of hundreds of residual blocks.
     """
+    check_callable("block", block)
     check_count("depth", depth)
+    check_bool("has_aux", has_aux)
+    check_bool("remat", remat)
     check_count("unroll", unroll)
     inner = jax.checkpoint(block, prevent_cse=False) if remat else block
 
@@ -91,8 +95,10 @@ def stack(trees: Sequence[Tree]) -> Tree:
     References:
         Slide 13.
     """
-    if not trees:
-        raise ValueError("trees must be at least one tree, got none.")
+    if not isinstance(trees, Sequence) or isinstance(trees, str | bytes) or not trees:
+        raise error("trees", trees, "a list of at least one tree")
+    for place, tree in enumerate(trees):
+        check_same_form(f"trees[{place}]", tree, "trees[0]", trees[0])
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
@@ -116,6 +122,7 @@ def unstack(tree: Tree) -> list[Tree]:
     References:
         Slide 13.
     """
+    check_leaves("tree", tree)
     counts = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(tree)}
     if len(counts) != 1 or () in counts:
         raise error("tree", sorted(counts), "stacked: one common leading axis")

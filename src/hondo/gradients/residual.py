@@ -6,7 +6,8 @@ from typing import TypeAlias
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from hondo._numerics.checks import check_count
+from hondo._numerics.array_checks import check_array
+from hondo._numerics.checks import check_callable, check_count, check_floating, error
 from hondo._types import Tree
 
 # `f(x, *further)` → an array.
@@ -37,10 +38,16 @@ def residual(f: Function, *, shortcut: Function | None = None) -> Function:
     References:
         Slide 13; He et al. 2015b, equations 1 and 2.
     """
+    check_callable("f", f)
+    if shortcut is not None:
+        check_callable("shortcut", shortcut, "a function, or None for the identity")
 
     def block(x: Array, *args: Tree) -> Array:
+        check_array("x", x)
         skip = x if shortcut is None else shortcut(x)
         branch = f(x, *args)
+        check_array("shortcut(x)", skip)
+        check_array("f(x)", branch)
         _check_summands(skip, branch, has_shortcut=shortcut is not None)
         return skip + branch
 
@@ -64,6 +71,9 @@ def pre_activation(
     Returns:
         The branch f, for `residual(f)`.
 
+    Raises:
+        ValueError: a layer, activation or norm that is no function.
+
     Example:
         >>> import hondo, jax, jax.numpy as jnp
         >>> branch = hondo.pre_activation(lambda x: 2 * x, activation=jax.nn.relu)
@@ -73,6 +83,10 @@ def pre_activation(
     References:
         Slide 13; He et al. 2016, figure 4(e).
     """
+    check_callable("layer", layer)
+    check_callable("activation", activation)
+    if norm is not None:
+        check_callable("norm", norm, "a function or None")
 
     def branch(x: Array, *args: Tree) -> Array:
         return layer(activation(x if norm is None else norm(x)), *args)
@@ -103,10 +117,14 @@ def projection(kernel: Float[Array, "inputs outputs"], *, stride: int = 1) -> Fu
     References:
         Slide 13; He et al. 2015b, equation 2.
     """
+    check_floating("kernel", kernel)
+    if kernel.ndim != 2:
+        raise error("the shape of kernel", kernel.shape, "(inputs, outputs)")
     check_count("stride", stride)
 
     def shortcut(x: Array) -> Array:
-        if x.shape[-1] != kernel.shape[0]:
+        check_floating("x", x)
+        if x.shape[-1:] != kernel.shape[:1]:
             raise ValueError(
                 f"kernel must have the {x.shape[-1]} channels of x {x.shape} as its first axis, "
                 f"got {kernel.shape}."

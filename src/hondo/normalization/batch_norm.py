@@ -20,8 +20,9 @@ from hondo._fast.fusion import sum_unshared, unshared
 from hondo._fast.pivoted_sums import Mean, Statistics, statistics
 from hondo._numerics.checks import check_probability, check_range
 from hondo._numerics.over import AxisName, Over, at_least_one
-from hondo.normalization.features import as_feature_row
-from hondo.normalization.moments import Moments, as_moments, over_batch
+from hondo._numerics.tree_checks import check_fields
+from hondo.normalization.features import as_feature_row, check_features
+from hondo.normalization.moments import Moments, as_moments, check_ddof, over_batch
 from hondo.normalization.running import BatchStats, init_batch_stats, update_batch_stats
 
 
@@ -90,6 +91,8 @@ def batch_norm(
         Slides 17 and 18; Ioffe & Szegedy 2015, algorithms 1 and 2.
     """
     check_probability("decay", decay, "It is the weight of the old value.")
+    check_ddof(ddof)
+    check_fields("stats", stats, BatchStats)
     y, moments = batch_normalize(
         x, scale, bias, epsilon=epsilon, where=where, axis_name=axis_name, fallback=stats
     )
@@ -139,7 +142,9 @@ def batch_normalize(
         Slide 17; Ioffe & Szegedy 2015, algorithm 1.
     """
     check_range("epsilon", epsilon, 0.0, open_low=True, repair="1e-5 is usual.")
+    check_features(x)
     fallback = init_batch_stats(x.shape[-1]) if fallback is None else fallback
+    check_fields("fallback", fallback, BatchStats)
     gain, shift = as_feature_row("scale", scale, x, 1.0), as_feature_row("bias", bias, x, 0.0)
     mean = as_feature_row("stats.mean", fallback.mean, x)
     var = as_feature_row("stats.var", fallback.var, x)
@@ -188,6 +193,7 @@ def batch_norm_inference(
         Slide 18; Ioffe & Szegedy 2015, algorithm 2, line 11.
     """
     check_range("epsilon", epsilon, 0.0, open_low=True, repair="1e-5 is usual.")
+    check_fields("stats", stats, BatchStats)
     gain, shift = as_feature_row("scale", scale, x, 1.0), as_feature_row("bias", bias, x, 0.0)
     mean = lax.stop_gradient(as_feature_row("stats.mean", stats.mean, x))
     var = lax.stop_gradient(as_feature_row("stats.var", stats.var, x))

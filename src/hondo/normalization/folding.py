@@ -5,7 +5,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from hondo._numerics.checks import check_range, error
-from hondo.normalization.features import as_feature_row, widened
+from hondo._numerics.tree_checks import check_fields
+from hondo.normalization.features import as_feature_row, check_features, widened
 from hondo.normalization.running import BatchStats
 
 
@@ -55,19 +56,22 @@ def fold_batch_norm(
         Slide 18; Ioffe & Szegedy 2015, algorithm 2, line 11; Jacob et al. 2018, eq. 14.
     """
     check_range("epsilon", epsilon, 0.0, open_low=True, repair="It is the one of training.")
+    check_features(kernel, "kernel")
+    check_fields("stats", stats, BatchStats)
     if bias is None:
         bias = jnp.zeros(kernel.shape[-1:], kernel.dtype)
+    check_features(bias, "bias")
     if bias.shape[-1:] != kernel.shape[-1:]:
         repair = "The last axis of both holds the features."
         raise error("bias", bias.shape, f"of last axis {kernel.shape[-1]} as the kernel", repair)
-    folded = widened(kernel) * _gain(kernel, stats, scale, epsilon)
-    centered = widened(bias) - as_feature_row("stats.mean", stats.mean, bias)
-    shift = as_feature_row("offset", offset, bias)
+    folded = widened(kernel, "kernel") * _gain(kernel, stats, scale, epsilon)
+    centered = widened(bias, "bias") - as_feature_row("stats.mean", stats.mean, bias, of="kernel")
+    shift = as_feature_row("offset", offset, bias, of="kernel")
     moved = centered * _gain(bias, stats, scale, epsilon) + shift
     return folded.astype(kernel.dtype), moved.astype(bias.dtype)
 
 
 def _gain(array: Array, stats: BatchStats, scale: Array | None, epsilon: ArrayLike) -> Array:
-    var = as_feature_row("stats.var", stats.var, array)
+    var = as_feature_row("stats.var", stats.var, array, of="kernel")
     root = jnp.sqrt(var + jnp.asarray(epsilon, var.dtype))
-    return as_feature_row("scale", scale, array, 1.0) / root
+    return as_feature_row("scale", scale, array, 1.0, of="kernel") / root

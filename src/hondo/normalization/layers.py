@@ -11,7 +11,7 @@ from hondo._fast.layer_norm_rows import has_many_rows, rows_tangent
 from hondo._numerics.checks import check_count, check_range, error
 from hondo._numerics.over import Over
 from hondo.normalization.batch_norm import Inputs, standardize
-from hondo.normalization.features import as_feature_row
+from hondo.normalization.features import as_feature_row, check_features
 
 
 class Parameters(NamedTuple):
@@ -125,8 +125,7 @@ def group_norm(
         Wu & He 2018, eq. 7.
     """
     check_count("groups", groups)
-    if x.ndim < 2:
-        raise error("x", x.shape, "of shape (batch, …, features)", "Add a batch axis: x[None].")
+    _check_batch(x)
     features = x.shape[-1]
     if features % groups:
         raise error("groups", groups, f"a divisor of the {features} features")
@@ -136,6 +135,12 @@ def group_norm(
     row = (1,) * (x.ndim - 1) + shape[-2:]
     grouped = x.reshape(shape), gain.reshape(row), shift.reshape(row)
     return standardize(Inputs(*grouped, epsilon, over)).y.reshape(x.shape)
+
+
+def _check_batch(x: Array) -> None:
+    check_features(x)
+    if x.ndim < 2:
+        raise error("x", x.shape, "of shape (batch, …, features)", "Add a batch axis: x[None].")
 
 
 def instance_norm(
@@ -175,4 +180,5 @@ def instance_norm(
     References:
         Ulyanov, Vedaldi & Lempitsky 2016, eq. 2.
     """
+    _check_batch(x)
     return group_norm(x, scale, bias, groups=x.shape[-1], epsilon=epsilon)

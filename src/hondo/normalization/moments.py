@@ -7,8 +7,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from hondo._fast.pivoted_sums import Statistics, statistics
-from hondo._numerics.checks import check_floating, error
+from hondo._numerics.array_checks import check_mask, check_same_shape
+from hondo._numerics.checks import check_count, error, is_integer
+from hondo._numerics.dtypes import float_dtype
 from hondo._numerics.over import AxisName, Over, at_least_one, at_least_zero
+from hondo._numerics.tree_checks import check_fields
+from hondo.normalization.features import check_features
 
 
 class Moments(NamedTuple):
@@ -42,7 +46,8 @@ def init_moments(features: int, dtype: Any = jnp.float32) -> Moments:
         >>> init_moments(2).n.tolist()
         [0.0, 0.0]
     """
-    zeros = jnp.zeros((features,), dtype)
+    check_count("features", features, least=0)
+    zeros = jnp.zeros((features,), float_dtype(dtype))
     return Moments(zeros, zeros, zeros)
 
 
@@ -83,7 +88,7 @@ def batch_moments(
     References:
         Slide 17; Chan, Golub & LeVeque 1983, eq. 1.7 (shifted data with the correction term).
     """
-    check_floating("x", x, "Use x.astype(jnp.float32).")
+    check_features(x)
     return as_moments(statistics(x, over_batch(x, where, axis_name)), x.shape[-1])
 
 
@@ -104,12 +109,13 @@ def over_batch(x: Array, where: Array | None, axis_name: AxisName | None) -> Ove
 
 
 def _with_rank_of(x: Array, where: Array) -> Array:
+    check_mask("where", where)
     shape = where.shape + (1,) * (x.ndim - where.ndim)
     fits = len(shape) == x.ndim and all(n in (1, m) for n, m in zip(shape, x.shape, strict=True))
     if not fits:
         repair = "A mask of fewer axes than x covers its leading axes."
         raise error("where", where.shape, f"of a shape that broadcasts to x's {x.shape}", repair)
-    return where.astype(bool).reshape(shape)
+    return where.reshape(shape)
 
 
 def merge_moments(a: Moments, b: Moments) -> Moments:
@@ -138,7 +144,10 @@ def merge_moments(a: Moments, b: Moments) -> Moments:
     References:
         Chan, Golub & LeVeque 1983, eq. 2.1.
     """
-    return pool_moments(jax.tree.map(lambda *pair: jnp.stack(pair), a, b))
+    check_fields("a", a, Moments)
+    check_fields("b", b, Moments)
+    check_same_shape("b.n", b.n, "a.n", a.n)
+    return _pool(jax.tree.map(lambda *pair: jnp.stack(pair), a, b))
 
 
 def pool_moments(moments: Moments) -> Moments:
@@ -154,6 +163,9 @@ def pool_moments(moments: Moments) -> Moments:
     Returns:
         Moments of shape `(features,)`.
 
+    Raises:
+        ValueError: the moments of one set, of shape `(features,)`.
+
     Example:
         >>> import jax
         >>> import jax.numpy as jnp
@@ -165,6 +177,26 @@ def pool_moments(moments: Moments) -> Moments:
     References:
         Chan, Golub & LeVeque 1983, section 2.
     """
+    check_stacked(moments)
+    return _pool(moments)
+
+
+def check_stacked(moments: Moments) -> None:
+    """Raises unless these are the moments of several sets, along a leading axis.
+
+    Raises:
+        ValueError: anything else, the moments of one set too.
+
+    Example:
+        >>> check_stacked(Moments(*jnp.ones((3, 2, 1))))
+    """
+    check_fields("moments", moments, Moments)
+    if moments.n.ndim < 2:
+        repair = "The moments of one set are what they are; stack those of several."
+        raise error("the shape of moments", moments.n.shape, "(sets, features)", repair)
+
+
+def _pool(moments: Moments) -> Moments:
     n = jnp.sum(moments.n, axis=0, keepdims=True)
     weights = moments.n / at_least_one(n)
     pivot = jnp.sum(weights * moments.mean, axis=0, keepdims=True)
@@ -174,6 +206,19 @@ def pool_moments(moments: Moments) -> Moments:
     spread = jnp.sum(moments.n * deviation * deviation, axis=0, keepdims=True)
     between = at_least_zero(spread - n * residual * residual)
     return jax.tree.map(lambda a: a[0], Moments(n, pivot + residual, within + between))
+
+
+def check_ddof(ddof: int) -> None:
+    """Raises unless ddof is 0 or 1.
+
+    Raises:
+        ValueError: anything else.
+
+    Example:
+        >>> check_ddof(1)
+    """
+    if not is_integer(ddof) or ddof not in (0, 1):
+        raise error("ddof", ddof, "0 (biased) or 1 (unbiased)")
 
 
 def moments_variance(moments: Moments, *, ddof: int) -> Float[Array, "*stack features"]:
@@ -200,7 +245,7 @@ def moments_variance(moments: Moments, *, ddof: int) -> Float[Array, "*stack fea
     References:
         Slides 17 and 18; Ioffe & Szegedy 2015, algorithms 1 and 2.
     """
-    if ddof not in (0, 1):
-        raise error("ddof", ddof, "0 (biased) or 1 (unbiased)")
+    check_ddof(ddof)
+    check_fields("moments", moments, Moments)
     freedom = moments.n - ddof
     return jnp.where(freedom > 0, moments.m2, 0.0) / jnp.where(freedom > 0, freedom, 1.0)

@@ -4,7 +4,8 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from hondo._numerics.over import at_least_one
-from hondo.normalization.moments import Moments, moments_variance
+from hondo._numerics.tree_checks import check_fields
+from hondo.normalization.moments import Moments, check_stacked, moments_variance
 from hondo.normalization.running import BatchStats
 
 
@@ -38,6 +39,7 @@ def population_stats(moments: Moments, *, ddof: int = 1) -> BatchStats:
     References:
         Slide 18; Ioffe & Szegedy 2015, algorithm 2; Chan, Golub & LeVeque 1983, eq. 2.1.
     """
+    check_fields("moments", moments, Moments)
     return _known(moments.mean, moments_variance(moments, ddof=ddof), moments.n > ddof)
 
 
@@ -61,6 +63,9 @@ def batch_averaged_stats(moments: Moments) -> BatchStats:
         Running statistics of shape `(features,)` and weight 1; a channel without any batch of two
         entries has mean 0, variance 1 and weight 0.
 
+    Raises:
+        ValueError: the moments of one batch, of shape `(features,)`.
+
     Example:
         >>> import jax
         >>> import jax.numpy as jnp
@@ -73,6 +78,7 @@ def batch_averaged_stats(moments: Moments) -> BatchStats:
     References:
         Slide 18; Ioffe & Szegedy 2015, algorithm 2, line 10.
     """
+    check_stacked(moments)
     several = jnp.where(moments.n > 1.0, moments.n, 0.0)
     mean = _average(moments.mean, moments.n)
     var = _average(moments_variance(moments, ddof=1), several)

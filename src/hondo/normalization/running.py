@@ -6,7 +6,10 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from hondo._numerics.checks import check_probability
+from hondo._numerics.array_checks import check_same_shape
+from hondo._numerics.checks import check_count, check_probability
+from hondo._numerics.dtypes import float_dtype
+from hondo._numerics.tree_checks import check_fields
 from hondo.normalization.moments import Moments, moments_variance
 
 
@@ -44,7 +47,8 @@ def init_batch_stats(features: int, dtype: Any = jnp.float32) -> BatchStats:
         >>> stats.mean.tolist(), stats.var.tolist(), stats.weight.tolist()
         ([0.0, 0.0], [1.0, 1.0], [0.0, 0.0])
     """
-    zeros = jnp.zeros((features,), dtype)
+    check_count("features", features, least=0)
+    zeros = jnp.zeros((features,), float_dtype(dtype))
     return BatchStats(zeros, zeros + 1, zeros)
 
 
@@ -86,7 +90,9 @@ def update_batch_stats(
         Slide 18; Ioffe & Szegedy 2015, section 3.1; Kingma & Ba 2015, section 3 (the debiasing).
     """
     check_probability("decay", decay, "It is the weight of the old value.")
+    check_fields("stats", stats, BatchStats)
     var = moments_variance(moments, ddof=ddof)
+    check_same_shape("moments.mean", moments.mean, "stats.mean", stats.mean)
     decay = jnp.asarray(decay, stats.mean.dtype)
     weight = decay * stats.weight + (1.0 - decay)
     rate = (1.0 - decay) / jnp.where(weight > 0.0, weight, 1.0)

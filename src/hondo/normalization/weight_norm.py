@@ -3,7 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from hondo._numerics.checks import error
+from hondo._numerics.array_checks import check_axes
+from hondo._numerics.checks import check_floating, error
 from hondo._numerics.safe_norm import near_one
 from hondo.normalization.features import as_feature_row, widened
 
@@ -27,7 +28,7 @@ def l2_normalize(
         y with the shape and the dtype of x.
 
     Raises:
-        ValueError: a dtype that is not floating.
+        ValueError: a dtype that is not floating; an axis that is not there.
 
     Example:
         >>> import jax.numpy as jnp
@@ -38,6 +39,8 @@ def l2_normalize(
     References:
         Goodfellow et al. 2016, section 2.5.
     """
+    check_floating("x", x, "Use x.astype(jnp.float32).")
+    check_axes("axis", axis, x.ndim)
     scaled, _ = near_one(widened(x), axis)
     square = jnp.sum(scaled * scaled, axis, keepdims=True)
     some = square != 0.0
@@ -76,9 +79,11 @@ def weight_norm(
     References:
         Salimans & Kingma 2016, eq. 2.
     """
+    check_floating("direction", direction)
+    check_floating("magnitude", magnitude)
     if direction.ndim < 2:
         expected = "of shape (…, features) with at least two axes"
         raise error("direction", direction.shape, expected)
-    gain = as_feature_row("magnitude", magnitude, direction)
+    gain = as_feature_row("magnitude", magnitude, direction, of="direction")
     unit = l2_normalize(direction.astype(gain.dtype), axis=tuple(range(direction.ndim - 1)))
     return (gain * unit).astype(direction.dtype)

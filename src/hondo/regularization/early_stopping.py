@@ -17,10 +17,12 @@ from hondo._numerics.checks import (
     check_choice,
     check_count,
     check_range,
-    check_scalar,
+    check_real_number,
+    check_type,
     error,
     python_value,
 )
+from hondo._numerics.tree_checks import check_same_form
 from hondo._types import Tree
 
 # What is kept of the best step, such as the parameters.
@@ -102,7 +104,8 @@ def early_stopping(
 
     Raises:
         ValueError: patience < 1, warmup < 0, min_delta negative, NaN or an array, target NaN or an
-            array, unknown mode; at an update, a value that is an array.
+            array, unknown mode; at an update, a value that is an array, or a payload that has not
+            the structure, shapes and dtypes of `init`'s.
 
     Example:
         >>> import jax.numpy as jnp
@@ -122,7 +125,6 @@ def early_stopping(
     check_count("patience", patience)
     check_count("warmup", warmup, least=0)
     check_choice("mode", mode, ("min", "max"))
-    check_scalar("min_delta", min_delta)
     check_range("min_delta", min_delta, 0.0, repair="Only mode says which direction is better.")
     _check_target(target)
     check_bool("relative", relative)
@@ -135,7 +137,7 @@ def early_stopping(
 def _check_target(target: float | Array | None) -> None:
     if target is None:
         return
-    check_scalar("target", target)
+    check_real_number("target", target)
     if not isinstance(target, Tracer) and np.isnan(target):
         raise error("target", target, "a number", "None stops at no target.")
 
@@ -167,8 +169,10 @@ def _init(rule: _Rule, payload: Payload) -> EarlyStoppingState:
 def _update(
     rule: _Rule, state: EarlyStoppingState, value: ArrayLike, payload: Payload
 ) -> EarlyStoppingState:
+    check_type("state", state, EarlyStoppingState, "init(payload) makes the first.")
+    check_real_number("value", value)
+    check_same_form("payload", payload, "init's", state.best)
     value = jnp.asarray(value, jnp.float32)
-    check_scalar("value", value)
     improved = _improves(rule, rule.sign * state.best_value, rule.sign * value)
     wait = jnp.where(improved | (state.step < rule.warmup), 0, state.wait + 1)
     reason = _reason(rule, wait, rule.sign * value)

@@ -7,11 +7,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from hondo._numerics.checks import (
+    check_callable,
     check_floating,
     check_key,
     check_probability,
     check_range,
-    check_scalar,
+    error,
 )
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._numerics.straight_through import replace_value
@@ -51,7 +52,6 @@ def gaussian_noise(
     """
     check_key(key)
     check_range("std", std, 0.0, repair="It is σ, not σ².")
-    check_scalar("std", std)
     check_floating("x", x, "Use x.astype(jnp.float32).")
     wide = accumulation_dtype(x.dtype)
     sigma = jnp.asarray(std, wide)
@@ -72,7 +72,7 @@ def label_smoothing(
         The smoothed labels, with the same shape, dtype and sum.
 
     Raises:
-        ValueError: ε outside [0, 1] or no scalar, integer labels.
+        ValueError: ε outside [0, 1] or no scalar, integer labels, fewer than two classes.
 
     Example:
         >>> import hondo, jax.numpy as jnp
@@ -83,8 +83,10 @@ def label_smoothing(
         Slide 2, noise on outputs; Szegedy et al. 2016, section 7.
     """
     check_probability("amount", amount)
-    check_scalar("amount", amount)
     check_floating("labels", labels, "jax.nn.one_hot makes probabilities of classes.")
+    if labels.ndim == 0 or labels.shape[-1] < 2:
+        repair = "Of one output y is smoothed as [1 - y, y] of two classes."
+        raise error("the shape of labels", labels.shape, "(…, K) with K ≥ 2 classes last", repair)
     epsilon = jnp.asarray(amount, accumulation_dtype(labels.dtype))
     smooth = labels.astype(epsilon.dtype) * (1 - epsilon) + epsilon / labels.shape[-1]
     return replace_value(epsilon == 0, labels, smooth.astype(labels.dtype))
@@ -119,6 +121,8 @@ def parameter_noise(
     References:
         Slide 2, noise on parameters; Graves 2011.
     """
+    check_key(key)
+    check_range("std", std, 0.0, repair="It is σ, not σ².")
     leaves, treedef = jax.tree.flatten(params)
     mask = jax.tree.leaves(weight_mask(params, where))
     noisy = [
@@ -154,6 +158,8 @@ def noisy_parameters(loss: Loss, *, std: Scale, where: Where = is_weight) -> Los
         Slide 2; Goodfellow et al. 2016, section 7.5.
     """
     check_range("std", std, 0.0, repair="It is σ, not σ².")
+    check_callable("loss", loss)
+    check_callable("where", where)
 
     def noisy(params: Params, model_state: ModelState, batch: Batch, key: PRNGKeyArray) -> Tree:
         noise_key, loss_key = jax.random.split(key)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from hondo._numerics.checks import error
+from hondo._numerics.tree_checks import check_leaves
 from hondo._types import Batch, Data
 
 
@@ -18,6 +19,7 @@ def count_examples(name: str, data: Data) -> int:
         >>> count_examples("train", (jnp.zeros((3, 2)), jnp.zeros(3)))
         3
     """
+    check_leaves(name, data)
     shapes = {
         jax.tree_util.keystr(path): jnp.shape(leaf)
         for path, leaf in jax.tree_util.tree_leaves_with_path(data)

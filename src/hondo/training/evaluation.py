@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from hondo._numerics.checks import check_count
+from hondo._numerics.checks import check_count, check_type
 from hondo._types import Data, Metrics, ModelState, Params
 from hondo.training.batches import count_examples, take_examples
 from hondo.training.problem import Problem
@@ -46,6 +46,7 @@ def evaluate(
     References:
         Slide 4: the validation value that early stopping compares.
     """
+    check_type("problem", problem, Problem, "hondo.supervised makes one.")
     check_count("batch_size", batch_size)
     count = count_examples("data", data)
     sums = _sums_of_batches(problem, min(int(batch_size), count), params, model_state, data)

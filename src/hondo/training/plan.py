@@ -5,7 +5,14 @@ from typing import NamedTuple, SupportsIndex
 import optax
 from jaxtyping import PRNGKeyArray
 
-from hondo._numerics.checks import check_count, check_key, error, python_value
+from hondo._numerics.checks import (
+    check_callable,
+    check_count,
+    check_key,
+    check_type,
+    error,
+    python_value,
+)
 from hondo._types import Augment, Data
 from hondo.regularization.early_stopping import EarlyStopping
 from hondo.training.batches import count_examples
@@ -45,14 +52,40 @@ def check_arguments(plan: Plan, train: Data, valid: Data, key: PRNGKeyArray) -> 
         ValueError: sizes that do not fit.
         TypeError: a key that is not a typed PRNG key.
     """
+    for name, value in plan._asdict().items():
+        check_argument(name, value)
     check_key(key)
-    check_count("max_epochs", plan.max_epochs)
-    check_count("batch_size", plan.batch_size)
     count = count_examples("train", train)
     count_examples("valid", valid)
     if plan.batch_size > count:
         repair = "A batch is drawn without replacement."
         raise error("batch_size", plan.batch_size, f"at most the {count} training examples", repair)
+
+
+def check_argument(name: str, value: object) -> None:
+    """Raises unless value is what `fit` takes by this name, which is neither data nor key.
+
+    Raises:
+        ValueError: any other value.
+
+    Example:
+        >>> check_argument("batch_size", 32)
+    """
+    match name:
+        case "problem":
+            check_type(name, value, Problem, "hondo.supervised makes one.")
+        case "optimizer":
+            for part in ("init", "update"):
+                function = getattr(value, part, None)
+                check_callable(f"optimizer.{part}", function, "that of an optax transformation")
+        case "stopper":
+            check_type(name, value, EarlyStopping, "hondo.early_stopping makes one.")
+        case "monitor":
+            check_type(name, value, str)
+        case "batch_size" | "max_epochs":
+            check_count(name, python_value(value))
+        case "augment" if value is not None:
+            check_callable(name, value, "a function (key, example, partner) → example, or None")
 
 
 def steps_per_epoch(plan: Plan, train: Data) -> int:

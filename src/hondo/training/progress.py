@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
+from hondo._numerics.checks import check_callable
 from hondo._types import Augment, Data
 from hondo.regularization.early_stopping import EarlyStopping
 from hondo.training.interrupt import interruptible
@@ -92,6 +93,8 @@ def fit_with_progress(
     """
     plan = make_plan(problem, optimizer, batch_size, max_epochs, stopper, monitor, augment)
     check_arguments(plan, train, valid, key)
+    if report is not None:
+        check_callable("report", report, "a function of an epoch and its metrics, or None")
     # NumPy's arrays are sent to the device once, not with every chunk.
     train, valid = jax.tree.map(jnp.asarray, (train, valid))
     state = _init_state(plan, train, valid, key)

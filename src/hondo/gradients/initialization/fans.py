@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple, TypedDict
 
-from hondo._numerics.checks import check_count, error
+from hondo._numerics.array_checks import as_integers, check_sizes
+from hondo._numerics.checks import check_count, error, is_integer
 
 Axes = int | tuple[int, ...]
 
@@ -84,6 +85,7 @@ def fans(
     References:
         Slide 15, $n_e$ and $n_s$; Glorot and Bengio 2010; He et al. 2015, section 2.2.
     """
+    check_sizes("shape", shape)
     sizes = _sizes(tuple(shape), in_axis, out_axis, batch_axis)
     taps, n_in, n_out = (math.prod(group) for group in sizes)
     _check_groups(feature_group_count, n_out)
@@ -101,9 +103,13 @@ class _Sizes(NamedTuple):
 
 
 def _sizes(shape: tuple[int, ...], in_axis: Axes, out_axis: Axes, batch_axis: Axes) -> _Sizes:
-    inputs, outputs, batch = (_axes(axes, shape) for axes in (in_axis, out_axis, batch_axis))
+    inputs, outputs = _axes("in_axis", in_axis, shape), _axes("out_axis", out_axis, shape)
+    batch = _axes("batch_axis", batch_axis, shape)
     used = [*inputs, *outputs, *batch]
-    if len(set(used)) < len(used) or not inputs or not outputs:
+    for name, axes in {"in_axis": inputs, "out_axis": outputs}.items():
+        if not axes:
+            raise error(name, axes, "at least one axis", "A fan is a product over its axes.")
+    if len(set(used)) < len(used):
         raise error("in_axis, out_axis and batch_axis", used, f"different axes of {shape}")
     if 0 in shape:
         raise error("shape", shape, "of a kernel with entries", "An empty one has no fans.")
@@ -117,16 +123,17 @@ def _check_groups(groups: int, outputs: int) -> None:
         raise error("feature_group_count", groups, f"a divisor of {outputs} outputs")
 
 
-def _axes(axes: Axes, shape: tuple[int, ...]) -> tuple[int, ...]:
-    axes, rank = (axes,) if isinstance(axes, int) else tuple(axes), len(shape)
+def _axes(name: str, axes: Axes, shape: tuple[int, ...]) -> tuple[int, ...]:
+    axes, rank = as_integers(name, axes), len(shape)
     if not all(-rank <= axis < rank for axis in axes):
         repair = "Biases and scales have no fans: zeros and ones are usual."
-        raise error("shape", shape, f"of a kernel that has the axes {axes}", repair)
+        raise error("shape", shape, f"of a kernel that has the axes {axes} of {name}", repair)
     return tuple(axis % rank for axis in axes)
 
 
 def _product(name: str, steps: Axes, window_rank: int) -> int:
-    steps = (steps,) * window_rank if isinstance(steps, int) else tuple(steps)
+    several = as_integers(name, steps)
+    steps = several * window_rank if is_integer(steps) else several
     if len(steps) != window_rank:
         raise error(name, steps, f"one number, or one for each of {window_rank} window axes")
     for step in steps:

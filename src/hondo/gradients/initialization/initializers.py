@@ -13,7 +13,7 @@ from typing import Literal, Unpack
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array
 
-from hondo._numerics.checks import check_range, check_scalar, python_value
+from hondo._numerics.checks import check_range, python_value
 from hondo.gradients.initialization.fans import Axes, Layout, fans
 from hondo.gradients.initialization.sampling import normal, uniform
 
@@ -41,7 +41,6 @@ def gaussian(variance: ArrayLike) -> Initializer:
     References:
         Slide 14, "Inicialización (1)".
     """
-    check_scalar("variance", variance)
     check_range("variance", variance, 0.0, repair="It is σ², not σ.")
     return _Gaussian(python_value(variance))
 

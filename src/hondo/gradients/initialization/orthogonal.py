@@ -9,11 +9,11 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array
 
-from hondo._numerics.checks import check_range, check_scalar, python_value
-from hondo._numerics.dtypes import accumulation_dtype
+from hondo._numerics.checks import check_range, python_value
+from hondo._numerics.dtypes import accumulation_dtype, float_dtype
 from hondo.gradients.initialization.fans import Axes, fans
 from hondo.gradients.initialization.initializers import Initializer
-from hondo.gradients.initialization.sampling import float_dtype
+from hondo.gradients.initialization.sampling import check_draw
 
 
 def orthogonal(
@@ -53,7 +53,6 @@ def orthogonal(
     References:
         Slide 11, "Mitigación"; Saxe et al. 2014, section 3; Mezzadri 2007 for the uniform draw.
     """
-    check_scalar("scale", scale)
     check_range("scale", scale, 0.0)
     return _Orthogonal(python_value(scale), in_axis, out_axis, batch_axis)
 
@@ -66,6 +65,7 @@ class _Orthogonal:
     batch_axis: Axes
 
     def __call__(self, key: Array, shape: Sequence[int], dtype: DTypeLike = float) -> Array:
+        check_draw(key, shape)
         dtype, shape = float_dtype(dtype), tuple(shape)
         fans(shape, in_axis=self.in_axis, out_axis=self.out_axis, batch_axis=self.batch_axis)
         batch, outputs = _nonnegative(self.batch_axis, shape), _nonnegative(self.out_axis, shape)

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array
 
-from hondo._numerics.checks import check_count
-from hondo._numerics.dtypes import accumulation_dtype
+from hondo._numerics.array_checks import check_sizes
+from hondo._numerics.checks import check_callable, check_count
+from hondo._numerics.dtypes import accumulation_dtype, float_dtype
 from hondo.gradients.initialization.initializers import Initializer
-from hondo.gradients.initialization.sampling import float_dtype
+from hondo.gradients.initialization.sampling import check_draw
 
 
 def zero_last() -> Initializer:
@@ -66,6 +67,7 @@ def depth_scaled(initializer: Initializer, depth: int, *, layers: int = 2) -> In
     References:
         Slides 13 and 15; Zhang et al. 2019, "Fixup initialization", section 3, rule 2.
     """
+    check_callable("initializer", initializer)
     check_count("depth", depth)
     check_count("layers", layers, least=2, repair="A branch of one layer is zero_last() alone.")
     return _Scaled(initializer, depth ** (-1 / (2 * layers - 2)))
@@ -75,6 +77,7 @@ def depth_scaled(initializer: Initializer, depth: int, *, layers: int = 2) -> In
 class _Zeros:
     def __call__(self, key: Array, shape: Sequence[int], dtype: DTypeLike = float) -> Array:
         del key
+        check_sizes("shape", shape)
         return jnp.zeros(tuple(shape), float_dtype(dtype))
 
 
@@ -84,6 +87,7 @@ class _Scaled:
     factor: float
 
     def __call__(self, key: Array, shape: Sequence[int], dtype: DTypeLike = float) -> Array:
+        check_draw(key, shape)
         # Traced parameters have no hash; then the call is under jit anyway.
         draw = _draw_jitted if _is_hashable(self) else _draw
         return draw(self, key, tuple(shape), float_dtype(dtype))

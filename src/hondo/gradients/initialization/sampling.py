@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -11,24 +10,24 @@ from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array
 
 from hondo._fast.uniform_draws import fused_uniform
-from hondo._numerics.checks import error
-from hondo._numerics.dtypes import accumulation_dtype
+from hondo._numerics.array_checks import check_sizes
+from hondo._numerics.checks import check_key, dtype_of
+from hondo._numerics.dtypes import accumulation_dtype, float_dtype
 
 
-def float_dtype(dtype: DTypeLike) -> np.dtype:
-    """The dtype as JAX has it, `float` being its default one.
+def check_draw(key: Array, shape: Sequence[int]) -> None:
+    """Raises unless this is a key, typed or raw, and the shape of an array.
 
     Raises:
-        ValueError: a dtype that is not a real floating one.
+        TypeError: no key.
+        ValueError: several keys, or no shape.
 
     Example:
-        >>> float_dtype(float)
-        dtype('float32')
+        >>> check_draw(jax.random.PRNGKey(0), (2, 3))
     """
-    dtype = jax.dtypes.canonicalize_dtype(dtype)
-    if not jnp.issubdtype(dtype, jnp.floating):
-        raise error("dtype", str(dtype), "a real floating one")
-    return dtype
+    if dtype_of(key) != np.uint32 or key.ndim != 1:
+        check_key(key)
+    check_sizes("shape", shape)
 
 
 def normal(key: Array, shape: Sequence[int], dtype: DTypeLike, variance: ArrayLike) -> Array:
@@ -38,6 +37,7 @@ def normal(key: Array, shape: Sequence[int], dtype: DTypeLike, variance: ArrayLi
         >>> normal(jax.random.key(0), (2, 3), jnp.bfloat16, 1.0).shape
         (2, 3)
     """
+    check_draw(key, shape)
     dtype = float_dtype(dtype)
     z = lax.erf_inv(_symmetric_uniform(key, shape, dtype))
     # √2·z is standard normal. √2 and σ are one factor, because XLA multiplies two constant factors
@@ -52,6 +52,7 @@ def uniform(key: Array, shape: Sequence[int], dtype: DTypeLike, variance: float)
         >>> bool(abs(uniform(jax.random.key(0), (99,), jnp.bfloat16, 1 / 3)).max() <= 1)
         True
     """
+    check_draw(key, shape)
     dtype, bound = float_dtype(dtype), math.sqrt(3 * variance)
     u = _symmetric_uniform(key, shape, dtype)
     limit = _at_most(bound, dtype)

@@ -8,12 +8,12 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, PRNGKeyArray, Shaped
 
+from hondo._numerics.array_checks import check_sizes
 from hondo._numerics.checks import (
     check_choice,
     check_count,
     check_key,
     check_probability,
-    check_scalar,
     error,
     python_value,
 )
@@ -36,7 +36,7 @@ def random_flip(
 
     Args:
         key: a typed PRNG key.
-        image: $x$ (height, width, …), any dtype.
+        image: $x$ (height, width) or (height, width, channels), any dtype.
         direction: what $F$ reverses.
         probability: $p$, the probability of a flip; a scalar in [0, 1].
 
@@ -45,8 +45,8 @@ def random_flip(
 
     Raises:
         TypeError: the key is not a typed PRNG key.
-        ValueError: p outside [0, 1], NaN or no scalar; an unknown direction; an image of fewer
-            than two axes.
+        ValueError: p outside [0, 1], NaN or no scalar; an unknown direction; a batch of
+            images.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -60,7 +60,6 @@ def random_flip(
     check_key(key)
     check_image(image)
     check_probability("probability", probability)
-    check_scalar("probability", probability)
     check_choice("direction", direction, ("horizontal", "vertical"))
     axis = 1 if direction == "horizontal" else 0
     flips = jax.random.bernoulli(key, jnp.asarray(probability).astype(jnp.float32))
@@ -85,7 +84,7 @@ def random_crop(
 
     Args:
         key: a typed PRNG key.
-        image: $x$ (height, width, …), any dtype.
+        image: $x$ (height, width) or (height, width, channels), any dtype.
         size: $(h, w)$ in pixels, at most the padded size; None for the size of `image`.
         padding: $p$, pixels added on each side, an integer ≥ 0.
         mode: what the padding holds: zeros ("constant"), the image mirrored about its outermost
@@ -97,7 +96,7 @@ def random_crop(
     Raises:
         TypeError: the key is not a typed PRNG key.
         ValueError: a window that is not inside the padded image, a negative padding, an unknown
-            mode, an image of fewer than two axes.
+            mode, a batch of images.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -127,11 +126,10 @@ def random_crop(
 
 
 def _window(size: tuple[int, ...], whole: tuple[int, ...]) -> tuple[int, int]:
+    check_sizes("size", size, least=1)
     if len(size) != 2:
         raise error("size", size, "a pair (height, width)", "The channels stay.")
     height, width = size
-    check_count("size", height)
-    check_count("size", width)
     if height > whole[0] or width > whole[1]:
         repair = "Make the padding larger."
         raise error("size", (height, width), f"at most the padded size {whole[:2]}", repair)
@@ -149,7 +147,7 @@ def random_shift(
 
     Args:
         key: a typed PRNG key.
-        image: $x$ (height, width, …), any dtype.
+        image: $x$ (height, width) or (height, width, channels), any dtype.
         max_shift: $m$ in pixels, an integer ≥ 0.
 
     Returns:
@@ -157,7 +155,7 @@ def random_shift(
 
     Raises:
         TypeError: the key is not a typed PRNG key.
-        ValueError: a negative shift, an image of fewer than two axes.
+        ValueError: a negative shift, a batch of images.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -168,6 +166,8 @@ def random_shift(
     References:
         Slide 2, "Acrecentamiento de datos"; Goodfellow et al. 2016, section 7.4.
     """
+    check_key(key)
+    check_image(image)
     check_count("max_shift", max_shift, least=0)
     return random_crop(key, image, padding=max_shift)
 
@@ -185,7 +185,7 @@ def cutout(
 
     Args:
         key: a typed PRNG key.
-        image: $x$ (height, width, …), any dtype.
+        image: $x$ (height, width) or (height, width, channels), any dtype.
         size: $s$ in pixels, an integer ≥ 0, which may be traced; 0 changes nothing.
 
     Returns:
@@ -193,7 +193,7 @@ def cutout(
 
     Raises:
         TypeError: the key is not a typed PRNG key.
-        ValueError: a negative size, an image of fewer than two axes.
+        ValueError: a negative size, a batch of images.
 
     Example:
         >>> import jax, jax.numpy as jnp

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from hondo._numerics.checks import check_floating, check_key, check_range, check_scalar, error
+from hondo._numerics.array_checks import check_array
+from hondo._numerics.checks import check_floating, check_key, check_range, error
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo.regularization.augmentation.pixels import check_image, over_pixels, random_box
 
@@ -134,10 +135,18 @@ def _blend(weight: Float[Array, ""], one: Array, other: Array) -> Array:
 def _check_pair(key: PRNGKeyArray, first: Pair, second: Pair, alpha: ArrayLike) -> None:
     check_key(key)
     check_range("alpha", alpha, 0.0)
-    check_scalar("alpha", alpha)
+    _check_example("first", first)
+    _check_example("second", second)
     forms, others = (
         [f"{array.dtype} {array.shape}" for array in example] for example in (first, second)
     )
     if forms != others:
         raise error("second", ", ".join(others), f"of the shapes and dtypes of first, {forms}")
     check_floating("target", first[1], "jax.nn.one_hot makes probabilities of classes.")
+
+
+def _check_example(name: str, example: Pair) -> None:
+    if not isinstance(example, tuple | list) or len(example) != 2:
+        raise error(name, example, "a pair (input, target)")
+    for place, array in enumerate(example):
+        check_array(f"{name}[{place}]", array)

@@ -7,11 +7,13 @@ from typing import TypeAlias
 
 import jax
 import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Int, Key, PRNGKeyArray
 
 from hondo._bind import by_value
-from hondo._numerics.checks import check_key, error
+from hondo._numerics.array_checks import check_integers
+from hondo._numerics.checks import check_callable, check_count, check_key, python_value
 from hondo._types import Augment, Example
 
 Image: TypeAlias = Array | np.ndarray
@@ -54,8 +56,7 @@ def compose(*transforms: Transform) -> Transform:
         Slide 2, "Acrecentamiento de datos".
     """
     for transform in transforms:
-        if not callable(transform):
-            raise error("transforms", transform, "functions (key, image) → image")
+        check_callable("transforms", transform, "functions (key, image) → image")
     return _Composed(tuple(map(by_value, transforms)))
 
 
@@ -91,6 +92,8 @@ def on_images(*transforms: Transform, mix: Augment | None = None) -> Augment:
     References:
         Slide 2, "Acrecentamiento de datos".
     """
+    if mix is not None:
+        check_callable("mix", mix, "a function (key, example, partner) → example, or None")
     return _OnImages(compose(*transforms), None if mix is None else by_value(mix))
 
 
@@ -114,6 +117,7 @@ def example_keys(
 
     Raises:
         TypeError: the key is not a typed PRNG key.
+        ValueError: an epoch or indices that are no integers.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -126,6 +130,9 @@ def example_keys(
         Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3": counters under a key.
     """
     check_key(key)
+    check_integers("indices", indices, "They are positions in the data set.")
+    if not isinstance(epoch, Tracer):
+        check_count("epoch", python_value(epoch), least=0)
     epoch_key = jax.random.fold_in(key, epoch)
     keys = jax.vmap(partial(jax.random.fold_in, epoch_key))(indices.ravel())
     return keys.reshape(indices.shape)

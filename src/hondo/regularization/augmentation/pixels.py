@@ -4,20 +4,24 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, PRNGKeyArray, Shaped
 
+from hondo._numerics.array_checks import check_array
 from hondo._numerics.checks import error
 
 
 def check_image(image: Array) -> None:
-    """Raises unless the image has a height and a width.
+    """Raises unless this is one image: two axes of pixels, and one of channels or none.
 
     Raises:
-        ValueError: fewer than two axes.
+        ValueError: another number of axes, as that of a batch; no array.
 
     Example:
         >>> check_image(jnp.zeros((2, 2)))
     """
-    if image.ndim < 2:
-        raise error("the shape of image", image.shape, "(height, width, …)")
+    check_array("image", image)
+    if image.ndim not in (2, 3) or 0 in image.shape[:2]:
+        expected = "(height, width) or (height, width, channels)"
+        repair = "A batch has a draw for each image: jax.vmap over keys and images."
+        raise error("the shape of image", image.shape, expected, repair)
 
 
 def random_box(

@@ -8,7 +8,8 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from hondo._fast.bernoulli_threshold import fused_bernoulli, hashed_bernoulli
 from hondo._fast.masked_scaling import select_bfloat16
-from hondo._numerics.checks import check_key, check_probability, check_scalar, error
+from hondo._numerics.array_checks import check_mask, check_sizes
+from hondo._numerics.checks import check_floating, check_key, check_probability, error, is_integer
 
 
 def dropout_mask(
@@ -54,6 +55,7 @@ def dropout_mask(
         Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3": counters under a key.
     """
     check_key(key)
+    check_sizes("shape", shape)
     check_keep_prob(keep_prob)
     # jax.random.uniform(key, shape) < keep_prob, of other random numbers.
     return hashed_bernoulli(key, _drawn_shape(tuple(shape), broadcast_dims), keep_prob)
@@ -95,6 +97,7 @@ def bernoulli_mask(
         Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", Threefry-2x32-20.
     """
     check_key(key)
+    check_sizes("shape", shape)
     check_keep_prob(keep_prob)
     # jax.random.bernoulli(key, keep_prob, shape), of the same random numbers.
     return fused_bernoulli(key, tuple(shape), jnp.asarray(keep_prob).astype(jnp.float32))
@@ -117,7 +120,8 @@ def apply_dropout_mask(
         $\tilde y$, with the shape and dtype of `x`.
 
     Raises:
-        ValueError: the mask does not broadcast to the shape of `x`.
+        ValueError: a mask that is not of bools, or does not broadcast to the shape of `x`; x of
+            integers.
 
     Example:
         >>> import jax.numpy as jnp
@@ -128,10 +132,12 @@ def apply_dropout_mask(
     References:
         Slide 7, "Dropout en entrenamiento"; Srivastava et al. 2014, section 4.
     """
+    check_floating("x", x, "Use x.astype(jnp.float32).")
+    check_mask("mask", mask)
     pairs = zip(mask.shape, x.shape, strict=False)
     fits = mask.ndim == x.ndim and all(size in (1, full) for size, full in pairs)
     if not fits:
-        raise error("mask", mask.shape, f"of a shape that broadcasts to {x.shape}")
+        raise error("mask", mask.shape, f"of a shape that broadcasts to that of x, {x.shape}")
     if x.dtype == jnp.bfloat16:
         return select_bfloat16(mask, x)
     return jnp.where(mask, x, jnp.zeros((), x.dtype))
@@ -147,13 +153,13 @@ def check_keep_prob(keep_prob: ArrayLike) -> None:
         >>> check_keep_prob(0.5)
     """
     check_probability("keep_prob", keep_prob, "It is the probability of keeping a unit.")
-    check_scalar("keep_prob", keep_prob)
 
 
 def _drawn_shape(shape: tuple[int, ...], broadcast_dims: Sequence[int]) -> tuple[int, ...]:
     rank = len(shape)
-    if not all(-rank <= dim < rank for dim in broadcast_dims):
+    is_sequence = isinstance(broadcast_dims, Sequence) and not isinstance(broadcast_dims, bytes)
+    if not is_sequence or not all(is_integer(d) and -rank <= d < rank for d in broadcast_dims):
         repair = "Give no axis to draw every unit by itself."
-        raise error("broadcast_dims", tuple(broadcast_dims), f"axes of the shape {shape}", repair)
+        raise error("broadcast_dims", broadcast_dims, f"axes of the shape {shape}", repair)
     shared = {dim % rank for dim in broadcast_dims}
     return tuple(1 if dim in shared else size for dim, size in enumerate(shape))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, PRNGKeyArray
 
-from hondo._numerics.checks import check_count, check_key
+from hondo._numerics.checks import check_callable, check_count, check_key
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._types import Tree
 
@@ -67,6 +67,7 @@ def monte_carlo(
     """
     check_key(key)
     check_count("n_samples", n_samples)
+    check_callable("function", function, "a function of a key")
 
     def step(moments: MonteCarloMoments, index: Array) -> tuple[MonteCarloMoments, None]:
         sample = function(jax.random.fold_in(key, index))

@@ -46,7 +46,7 @@ def dropout(
 
     Raises:
         TypeError: the key is not a typed PRNG key.
-        ValueError: P outside [0, 1], NaN or no scalar; an axis that is not there.
+        ValueError: P outside [0, 1], NaN or no scalar; an axis that is not there; integers.
 
     Example:
         >>> import jax
@@ -60,6 +60,7 @@ def dropout(
         Slides 6 and 7, "Dropout"; Srivastava et al. 2014, section 4.
         Tompson et al. 2015, section 3.2, for the sharing of draws over space.
     """
+    check_floating("x", x, "Use x.astype(jnp.float32).")
     r = dropout_mask(key, x.shape, keep_prob=keep_prob, broadcast_dims=broadcast_dims)
     return apply_dropout_mask(x, r)
 

@@ -3,6 +3,7 @@
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from hondo._numerics.checks import check_floating
 from hondo.regularization.dropout.units import inverted_dropout
 
 
@@ -26,7 +27,7 @@ def drop_connect(
 
     Raises:
         TypeError: the key is not a typed PRNG key.
-        ValueError: P outside [0, 1], NaN or no scalar.
+        ValueError: P outside [0, 1], NaN or no scalar; integers.
 
     Example:
         >>> import jax
@@ -40,6 +41,7 @@ def drop_connect(
         Wan et al. 2013, "Regularization of neural networks using DropConnect", section 3;
         inverted as in slide 7's dropout.
     """
+    check_floating("kernel", kernel)
     return inverted_dropout(key, kernel, keep_prob=keep_prob)
 
 
@@ -64,7 +66,7 @@ def stochastic_depth(
 
     Raises:
         TypeError: the key is not a typed PRNG key.
-        ValueError: P outside [0, 1], NaN or no scalar.
+        ValueError: P outside [0, 1], NaN or no scalar; integers.
 
     Example:
         >>> import jax
@@ -79,4 +81,5 @@ def stochastic_depth(
         Huang et al. 2016, "Deep networks with stochastic depth", equation 2, with a draw for
         each example rather than for the batch, and inverted; slide 13, "Conexiones residuales".
     """
+    check_floating("branch", branch)
     return inverted_dropout(key, branch, keep_prob=keep_prob, broadcast_dims=range(1, branch.ndim))

@@ -7,7 +7,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from hondo._numerics.checks import check_range, error
+from hondo._numerics.array_checks import check_entries, check_real
+from hondo._numerics.checks import check_floating, error
 from hondo._numerics.dtypes import accumulation_dtype
 
 
@@ -183,6 +184,8 @@ def error_covariance(
 
 def _widened(predictions: Array, targets: Array) -> tuple[Array, Array]:
     """Both, whose shapes fit, in the dtype of sums over the predictions."""
+    check_floating("predictions", predictions)
+    check_real("targets", targets)
     if predictions.ndim == 0 or predictions.shape[1:] != targets.shape:
         expected = f"(members, …) with the shape {targets.shape} of targets"
         raise error("the shape of predictions", predictions.shape, expected)
@@ -197,9 +200,10 @@ def _shares(weights: Array | None, predictions: Array) -> Array:
     members = predictions.shape[0]
     if weights is None:
         weights = jnp.ones(members, predictions.dtype)
+    check_real("weights", weights)
     if weights.shape != (members,):
         raise error("the shape of weights", weights.shape, f"({members},)")
-    check_range("weights", weights, 0.0)
+    check_entries("weights", weights, 0.0, np.inf)
     if not isinstance(weights, Tracer) and not np.any(np.asarray(weights)):
         raise error("weights", weights, "positive for some member")
     weights = weights.astype(predictions.dtype)

@@ -7,7 +7,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from hondo._numerics.checks import check_count, check_key, error
+from hondo._numerics.checks import (
+    check_callable,
+    check_count,
+    check_floating,
+    check_key,
+    error,
+    is_integer,
+)
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._types import Tree
 
@@ -46,6 +53,7 @@ def init_ensemble(key: PRNGKeyArray, init: Callable[[PRNGKeyArray], Tree], *, me
     """
     check_key(key)
     check_count("members", members)
+    check_callable("init", init, "a function of a key")
     return jax.vmap(init)(jax.random.split(key, members))
 
 
@@ -67,7 +75,7 @@ def average_probabilities(
         $\bar p$ (…, classes), with the dtype of `logits`; it sums to 1 over the classes.
 
     Raises:
-        ValueError: an axis that is not there, or is the axis of the classes.
+        ValueError: an axis that is not there, or is the axis of the classes; integers.
 
     Example:
         >>> import jax.numpy as jnp
@@ -79,7 +87,7 @@ def average_probabilities(
         Slide 2, "Ensambles"; Goodfellow et al. 2016, section 7.11; Lakshminarayanan et al. 2017,
         section 2.4.
     """
-    _check_members_axis(axis, logits.ndim)
+    _check_members_axis(axis, logits)
     probabilities = jax.nn.softmax(logits.astype(accumulation_dtype(logits.dtype)), axis=-1)
     return jnp.mean(probabilities, axis=axis).astype(logits.dtype)
 
@@ -103,7 +111,7 @@ def average_log_probabilities(
         $\log \bar p$ (…, classes), with the dtype of `logits`.
 
     Raises:
-        ValueError: an axis that is not there, or is the axis of the classes.
+        ValueError: an axis that is not there, or is the axis of the classes; integers.
 
     Example:
         >>> import jax.numpy as jnp
@@ -114,7 +122,7 @@ def average_log_probabilities(
     References:
         Slide 2, "Ensambles"; Goodfellow et al. 2016, section 7.11.
     """
-    _check_members_axis(axis, logits.ndim)
+    _check_members_axis(axis, logits)
     log_p = jax.nn.log_softmax(logits.astype(accumulation_dtype(logits.dtype)), axis=-1)
     # A class that no member thinks possible would give the logsumexp a gradient of NaN.
     possible = ~jnp.all(log_p == -jnp.inf, axis=axis)
@@ -123,8 +131,12 @@ def average_log_probabilities(
     return log_mean.astype(logits.dtype)
 
 
-def _check_members_axis(axis: int, rank: int) -> None:
-    if not -rank <= axis < rank or axis % rank == rank - 1:
+def _check_members_axis(axis: int, logits: Array) -> None:
+    check_floating("logits", logits)
+    rank = logits.ndim
+    if rank < 2:
+        raise error("the shape of logits", logits.shape, "(members, …, classes)")
+    if not is_integer(axis) or not -rank <= axis < rank or axis % rank == rank - 1:
         repair = "The last axis is the classes'."
         raise error("axis", axis, f"an axis of the {rank} but the last", repair)
 

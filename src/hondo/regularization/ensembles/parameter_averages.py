@@ -9,8 +9,9 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from hondo._bind import bind
-from hondo._numerics.checks import check_range, check_scalar, error, python_value
+from hondo._numerics.checks import check_callable, check_range, check_type, error, python_value
 from hondo._numerics.dtypes import accumulation_dtype
+from hondo._numerics.tree_checks import check_leaves, check_same_form
 from hondo._types import Batch, Data, Leaf, Params, Tree
 from hondo.normalization.moments import Moments, merge_moments
 
@@ -68,7 +69,6 @@ def ema(decay: ArrayLike) -> ParameterAverage:
     References:
         Slide 2, "Ensambles"; Polyak & Juditsky 1992; Kingma & Ba 2015, section 3, for the bias.
     """
-    check_scalar("decay", decay)
     check_range("decay", decay, 0.0, 1.0, repair="It is the weight of the old average.")
     return ParameterAverage(_init, bind(_update, python_value(decay)))
 
@@ -120,6 +120,8 @@ def averaged_params(state: ParameterAverageState, params: Params) -> Params:
     References:
         Slide 2, "Ensambles"; Izmailov et al. 2018, algorithm 1.
     """
+    check_type("state", state, ParameterAverageState)
+    check_same_form("params", _accumulable_tree(params), "state.average", state.average)
 
     def read(mean: Array, leaf: Leaf) -> Array:
         return mean.astype(jnp.asarray(leaf).dtype) if _is_averaged(mean) else mean
@@ -128,27 +130,34 @@ def averaged_params(state: ParameterAverageState, params: Params) -> Params:
 
 
 def _init(params: Params) -> ParameterAverageState:
-    average = jax.tree.map(_accumulable, params)
+    average = _accumulable_tree(params)
     return ParameterAverageState(average, jnp.zeros(()))
 
 
 def _update(
     decay: ArrayLike, state: ParameterAverageState, params: Params
 ) -> ParameterAverageState:
+    check_type("state", state, ParameterAverageState, "init(params) makes the first.")
+    leaves = _accumulable_tree(params)
+    check_same_form("params", leaves, "state.average", state.average)
     weight = 1 + jnp.asarray(decay, state.weight.dtype) * state.weight
 
-    def toward(mean: Array, leaf: Leaf) -> Array:
-        leaf = _accumulable(leaf)
+    def toward(mean: Array, leaf: Array) -> Array:
         if not _is_averaged(leaf):
             return leaf
         moved = mean + (leaf - mean) / weight.astype(leaf.dtype)
         return jnp.where(weight == 1, leaf, moved)
 
-    return ParameterAverageState(jax.tree.map(toward, state.average, params), weight)
+    return ParameterAverageState(jax.tree.map(toward, state.average, leaves), weight)
 
 
 def _is_averaged(leaf: Array) -> bool:
     return jnp.issubdtype(leaf.dtype, jnp.inexact)
+
+
+def _accumulable_tree(params: Params) -> Params:
+    check_leaves("params", params)
+    return jax.tree.map(_accumulable, params)
 
 
 def _accumulable(leaf: Leaf) -> Array:
@@ -194,7 +203,9 @@ def recompute_moments(
     References:
         Izmailov et al. 2018, section 3.2, "batch normalization"; Chan, Golub and LeVeque 1983.
     """
-    counts = {leaf.shape[:1] for leaf in jax.tree.leaves(batches)}
+    check_callable("moments_of", moments_of, "a function of parameters and a batch")
+    check_leaves("batches", batches)
+    counts = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(batches)}
     if len(counts) != 1 or counts & {(), (0,)}:
         raise error("batches", sorted(counts), "stacked: one common leading axis of batches")
 

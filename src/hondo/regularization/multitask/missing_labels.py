@@ -4,10 +4,18 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
+from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Num, Shaped
 
-from hondo._numerics.checks import error
+from hondo._numerics.array_checks import check_mask, check_real, check_same_shape
+from hondo._numerics.checks import (
+    check_callable,
+    check_floating,
+    check_range,
+    check_real_number,
+    error,
+)
 from hondo._numerics.dtypes import accumulation_dtype
 
 
@@ -46,7 +54,8 @@ def fill_missing(
         $(y', m)$; $y'$ has the dtype of `targets`.
 
     Raises:
-        ValueError: a mask of another shape than the targets.
+        ValueError: a mask that is not of bools or has another shape than the targets; a value that
+            their dtype does not have.
 
     Example:
         >>> import jax.numpy as jnp
@@ -58,11 +67,24 @@ def fill_missing(
     References:
         Slide 5, "Aprendizaje multitarea".
     """
-    if mask is not None and mask.shape != targets.shape:
-        raise error("the shape of mask", mask.shape, f"that of targets, {targets.shape}")
+    check_real("targets", targets)
+    _check_fill(fill, targets)
+    if mask is not None:
+        check_mask("mask", mask)
+        check_same_shape("mask", mask, "targets", targets)
     present = ~jnp.isnan(targets)
     present = present if mask is None else present & mask
     return Labels(jnp.where(present, targets, jnp.asarray(fill).astype(targets.dtype)), present)
+
+
+def _check_fill(fill: ArrayLike, targets: Array) -> None:
+    """Raises unless the dtype of the targets has the value."""
+    check_real_number("fill", fill)
+    if isinstance(fill, Tracer) or jnp.issubdtype(targets.dtype, jnp.floating):
+        return
+    check_range("fill", fill)
+    if float(fill) != int(fill):
+        raise error("fill", fill, f"a value of the targets' dtype, {targets.dtype}")
 
 
 def masked_mean(values: Float[Array, "*shape"], mask: Bool[Array, "*shape"]) -> Float[Array, ""]:
@@ -80,7 +102,7 @@ def masked_mean(values: Float[Array, "*shape"], mask: Bool[Array, "*shape"]) -> 
         $\bar v$, float32 (float64 for float64 values).
 
     Raises:
-        ValueError: a mask of another shape than the values.
+        ValueError: a mask that is not of bools or has another shape than the values; integers.
 
     Example:
         >>> import jax.numpy as jnp
@@ -91,8 +113,9 @@ def masked_mean(values: Float[Array, "*shape"], mask: Bool[Array, "*shape"]) -> 
     References:
         Slide 5, "Aprendizaje multitarea".
     """
-    if mask.shape != values.shape:
-        raise error("the shape of mask", mask.shape, f"that of values, {values.shape}")
+    check_floating("values", values)
+    check_mask("mask", mask)
+    check_same_shape("mask", mask, "values", values)
     values = values.astype(accumulation_dtype(values.dtype))
     count = jnp.sum(mask, dtype=values.dtype)
     return jnp.sum(jnp.where(mask, values, 0)) / jnp.maximum(count, 1)
@@ -125,7 +148,7 @@ def labelled_mean(
         one loss, it counts if all of its targets are there.
 
     Raises:
-        ValueError: a mask of another shape than the targets; losses whose shape is not the
+        ValueError: as `fill_missing`; losses whose shape is not the
             beginning of the targets' shape, such as one loss for the whole batch.
 
     Example:
@@ -139,8 +162,10 @@ def labelled_mean(
     References:
         Slide 5, "Aprendizaje multitarea"; Caruana 1997.
     """
+    check_callable("loss", loss, "a function of predictions and targets")
     targets, present = fill_missing(targets, mask=mask, fill=fill)
     values = loss(predictions, targets)
+    check_floating("what loss returns", values)
     if targets.shape[: values.ndim] != values.shape or values.ndim == 0 < targets.ndim:
         expected = f"one for each example, the beginning of {targets.shape}"
         repair = "Hondo's own losses keep it with reduce=None."

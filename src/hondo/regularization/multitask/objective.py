@@ -1,7 +1,7 @@
 """Multitask learning (slide 5): one representation, many heads, one objective."""
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from typing import NamedTuple, TypeAlias
 
 import jax.numpy as jnp
@@ -9,7 +9,15 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
-from hondo._numerics.checks import check_range, check_scalar, error, python_value
+from hondo._numerics.array_checks import check_mask, check_real
+from hondo._numerics.checks import (
+    check_callable,
+    check_range,
+    check_scalar,
+    check_type,
+    error,
+    python_value,
+)
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._types import Inputs, Outputs, Params
 
@@ -59,12 +67,16 @@ def multitask(
     References:
         Slide 5, "Aprendizaje multitarea"; Caruana 1997; Goodfellow et al. 2016, section 7.7.
     """
-    if not heads:
+    check_callable("trunk", trunk)
+    if not isinstance(heads, Mapping) or not heads:
         raise error("heads", heads, "a head for at least one task")
+    for task, head in heads.items():
+        check_callable(f"heads[{task!r}]", head)
     heads = dict(heads)
 
     def model(params: MultitaskParams, x: Inputs) -> dict[str, Outputs]:
-        _check_tasks("params.heads", params.heads, heads)
+        check_type("params", params, MultitaskParams)
+        _check_tasks("params.heads", params.heads, "heads", heads)
         representation = trunk(params.trunk, x)
         return {task: head(params.heads[task], representation) for task, head in heads.items()}
 
@@ -102,10 +114,9 @@ def multitask_loss(
     References:
         Slide 5, "Aprendizaje multitarea"; Kendall et al. 2018, equation 1.
     """
-    _check_tasks("weights", weights, losses)
+    _check_losses(losses)
+    _check_tasks("weights", weights, "losses", losses)
     for task, weight in weights.items():
-        check_scalar(f"weights[{task!r}]", weight)
-        check_scalar(f"losses[{task!r}]", losses[task])
         check_range(f"weights[{task!r}]", weight, 0.0)
     used = [task for task in sorted(losses) if _may_count(weights[task])]
     return _total([_weighted(weights[task], losses[task]) for task in used])
@@ -160,12 +171,21 @@ def uncertainty_weighting(
     References:
         Slide 5, "Aprendizaje multitarea"; Kendall et al. 2018, equations 7 and 10.
     """
-    _check_tasks("log_variances", log_variances, losses)
+    _check_losses(losses)
+    _check_tasks("log_variances", log_variances, "losses", losses)
+    for task, log_variance in log_variances.items():
+        check_range(f"log_variances[{task!r}]", log_variance)
     labelled = dict.fromkeys(losses, True) if labelled is None else labelled
-    _check_tasks("labelled", labelled, losses)
-    unknown = sorted(set(classification) - set(losses))
-    if unknown:
-        raise error("classification", unknown, f"some of the tasks {sorted(losses)}")
+    _check_tasks("labelled", labelled, "losses", losses)
+    for task, is_labeled in labelled.items():
+        if not isinstance(is_labeled, bool):
+            check_mask(f"labelled[{task!r}]", is_labeled)
+            check_scalar(f"labelled[{task!r}]", is_labeled)
+    is_collection = isinstance(classification, Sequence | Set | Mapping) and not isinstance(
+        classification, str
+    )
+    if not is_collection or any(task not in losses for task in list(classification)):
+        raise error("classification", classification, f"some of the tasks {sorted(losses)}")
     factors = {task: 1.0 if task in classification else 0.5 for task in losses}
     return _total(
         [
@@ -204,6 +224,23 @@ def _accumulable(loss: ArrayLike) -> Array:
     return loss.astype(accumulation_dtype(loss.dtype))
 
 
-def _check_tasks(name: str, got: Mapping[str, object], expected: Mapping[str, object]) -> None:
+def _check_losses(losses: Mapping[str, ArrayLike]) -> None:
+    _check_mapping("losses", losses)
+    for task, loss in losses.items():
+        check_scalar(f"losses[{task!r}]", loss)
+        check_real(
+            f"losses[{task!r}]", jnp.asarray(loss) if isinstance(loss, int | float) else loss
+        )
+
+
+def _check_mapping(name: str, got: object) -> None:
+    if not isinstance(got, Mapping):
+        raise error(name, got, "one for each task, by name")
+
+
+def _check_tasks(
+    name: str, got: Mapping[str, object], of: str, expected: Mapping[str, object]
+) -> None:
+    _check_mapping(name, got)
     if set(got) != set(expected):
-        raise error(name, sorted(got), f"for the tasks {sorted(expected)}")
+        raise error(name, sorted(got), f"for the tasks of {of}, {sorted(expected)}")

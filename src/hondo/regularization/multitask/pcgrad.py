@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from hondo._numerics.checks import check_key, error
 from hondo._numerics.dtypes import accumulation_dtype
+from hondo._numerics.tree_checks import check_floating_tree
 from hondo._types import Updates
 
 
@@ -36,7 +37,7 @@ def pcgrad(key: PRNGKeyArray, gradients: Updates) -> Updates:
 
     Raises:
         TypeError: the key is not a typed PRNG key.
-        ValueError: no arrays, or leading axes that differ.
+        ValueError: no arrays, integers, or leading axes that differ.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -49,6 +50,7 @@ def pcgrad(key: PRNGKeyArray, gradients: Updates) -> Updates:
         Slide 5, "Aprendizaje multitarea"; Yu et al. 2020, algorithm 1.
     """
     check_key(key)
+    check_floating_tree("gradients", gradients)
     tasks = _count_tasks(gradients)
     leaves, structure = jax.tree.flatten(gradients)
     dtype = max(
@@ -73,7 +75,7 @@ _matmul = functools.partial(jnp.matmul, precision=lax.Precision.HIGHEST)
 
 def _count_tasks(gradients: Updates) -> int:
     counts = {leaf.shape[:1] for leaf in jax.tree.leaves(gradients)}
-    if len(counts) != 1 or () in counts:
+    if len(counts) != 1 or counts & {(), (0,)}:
         raise error("gradients", sorted(counts), "stacked: one common leading axis of tasks")
     return counts.pop()[0]
 

@@ -11,9 +11,17 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from hondo._bind import bind
-from hondo._numerics.checks import check_params, check_range, check_scalar, python_value
+from hondo._numerics.checks import (
+    check_callable,
+    check_params,
+    check_range,
+    check_scalar,
+    check_type,
+    python_value,
+)
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._numerics.safe_norm import Axes, project
+from hondo._numerics.tree_checks import check_same_form
 from hondo._types import Params, Updates
 from hondo.regularization.penalties.roles import Where, is_weight, weight_mask
 
@@ -67,10 +75,10 @@ def proximal_l1(
     References:
         Slide 3, the first norm; Parikh and Boyd 2014, section 6.5.2.
     """
-    check_scalar("strength", strength)
     check_range("strength", strength, 0.0)
     if not callable(learning_rate):
         check_range("learning_rate", learning_rate, 0.0)
+    check_callable("where", where)
     values = python_value(learning_rate), python_value(strength)
     init, update = bind(_init_proximal, where), bind(_update_proximal, where, *values)
     return optax.GradientTransformation(init, update)
@@ -89,6 +97,7 @@ def _update_proximal(
     state: OptimizerState,
     params: Params = None,
 ) -> tuple[Updates, ProximalState]:
+    check_type("state", state, ProximalState, "init(params) makes the first.")
     rate = learning_rate(state.step) if callable(learning_rate) else learning_rate
     moved = _move(updates, params, where, partial(_shrink, rate=rate, strength=strength))
     return moved, ProximalState(state.step + 1)
@@ -172,6 +181,7 @@ def _move(
 ) -> Updates:
     """The updates after which the chosen parameters are `constrain(params + updates)`."""
     check_params(params)
+    check_same_form("updates", updates, "params", params, dtypes=False)
 
     def one(is_chosen: bool, update: Array, param: Array) -> Array:
         if not is_chosen:

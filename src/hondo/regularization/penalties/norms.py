@@ -9,8 +9,10 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from hondo._bind import by_value
-from hondo._numerics.checks import check_range, check_scalar, python_value
+from hondo._numerics.array_checks import check_real
+from hondo._numerics.checks import check_callable, check_range, python_value
 from hondo._numerics.dtypes import accumulation_dtype
+from hondo._numerics.tree_checks import check_tree
 from hondo._types import Leaf, Params
 from hondo.regularization.penalties.roles import Where, chosen, is_weight
 
@@ -103,6 +105,8 @@ def elastic_net_penalty(
     References:
         Slide 3; Zou and Hastie 2005, equation 3, with the slide's halves.
     """
+    check_range("l1_strength", l1_strength, 0.0)
+    check_range("l2_strength", l2_strength, 0.0)
     first = l1_penalty(params, l1_strength, where=where)
     return first + l2_penalty(params, l2_strength, where=where)
 
@@ -111,8 +115,8 @@ def _penalty(
     params: Params, strength: Strength, *, where: Where, size: Callable[[Array], Array]
 ) -> Array:
     """λ/2 · Σ size(w) over the weights; a λ of 0 that is not traced reads none of them."""
-    check_scalar("strength", strength)
     check_range("strength", strength, 0.0, repair="λ = 0 is no penalty.")
+    check_tree("params", params)
     leaves, strength = chosen(params, where), python_value(strength)
     if not isinstance(strength, Tracer) and strength == 0:
         return jnp.zeros((), accumulation_dtype(leaves[0].dtype))
@@ -122,6 +126,7 @@ def _penalty(
 
 def _widened(leaf: Leaf) -> Array:
     leaf = jnp.asarray(leaf)
+    check_real("params", leaf)
     return leaf.astype(accumulation_dtype(leaf.dtype))
 
 
@@ -148,6 +153,8 @@ def penalized(loss: Loss, penalty: Penalty) -> Loss:
     References:
         Slide 3, Ẽ(θ).
     """
+    check_callable("loss", loss)
+    check_callable("penalty", penalty, "a function of the parameters")
     return _Penalized(loss, by_value(penalty))
 
 

@@ -6,6 +6,8 @@ from typing import TypeAlias
 import jax
 from jax.tree_util import KeyPath
 
+from hondo._numerics.checks import check_callable
+from hondo._numerics.tree_checks import check_tree
 from hondo._types import Leaf, Params, Tree
 
 Path: TypeAlias = tuple[str, ...]
@@ -69,12 +71,14 @@ def weight_mask(params: Params, where: Where = is_weight) -> Tree:
     References:
         Slide 3.
     """
+    check_tree("params", params)
+    check_callable("where", where)
     mask = jax.tree_util.tree_map_with_path(lambda path, leaf: where(names(path), leaf), params)
     if not any(jax.tree.leaves(mask)):
         paths = jax.tree_util.tree_leaves_with_path(params)
         there = ", ".join("/".join(names(path)) for path, _ in paths) or "nothing"
         raise ValueError(
-            f"where must choose at least one parameter, got none. There is: {there}. "
+            f"where must choose at least one parameter of params, got none. There is: {there}. "
             "Give where=lambda path, leaf: ... for other names."
         )
     return mask

@@ -1,6 +1,6 @@
 """The cartesian product of hyperparameters."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import product
 from typing import Any
 
@@ -47,7 +47,7 @@ def grid(**axes: Any) -> dict[str, Column]:
 
 
 def _column(name: str, values: object) -> Column:
-    if isinstance(values, str) or not isinstance(values, Iterable):
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
         raise TypeError(f"{name} must be a sequence of values, got {values!r}. Write [{values!r}].")
     column = values if isinstance(values, np.ndarray | jax.Array) else _as_column(list(values))
     if not column.ndim or not len(column):

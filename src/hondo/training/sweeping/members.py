@@ -1,6 +1,6 @@
 """The members of a sweep: what is traced, what is static, and who shares a program."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from itertools import compress
 from typing import Any, NamedTuple, TypedDict
 
@@ -133,10 +133,10 @@ def _check_paths(paths: list[str]) -> None:
 
 
 def _check_static(static: Sequence[str], paths: list[str]) -> None:
-    if isinstance(static, str):
+    if isinstance(static, str) or not isinstance(static, Sequence | Set):
         raise error("static", static, "a tuple of names", f"Write ({static!r},).")
     for name in static:
-        if name not in paths:
+        if not isinstance(name, str) or name not in paths:
             raise error("static", name, "names among " + ", ".join(map(repr, paths)))
 
 

@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from hondo._numerics.checks import check_count, error, python_value
+from hondo._numerics.checks import check_bool, check_callable, check_count, error, python_value
 from hondo._types import Data, Device, Hyperparameters
+from hondo.training.batches import count_examples
+from hondo.training.plan import check_argument
 from hondo.training.state import FitResult
 from hondo.training.sweeping.members import (
     Build,
@@ -112,11 +114,20 @@ def sweep(
     References:
         Goodfellow et al. 2016, section 11.4.3 (grids); slide 4 (each member's early stop).
     """
+    check_callable("build", build, "a function of one member's hyperparameters")
+    check_bool("progress", progress)
+    for name, value in shared.items():
+        check_argument(name, value)
+    for name, data in (("train", train), ("valid", valid)):
+        count_examples(name, data)
     groups = group_members(build, hyperparameters, static, shared)
     for name, value in (("lanes", lanes), ("memory_limit", memory_limit)):
         if value is not None:
             check_count(name, value)
-    chosen = tuple(jax.local_devices() if devices is None else devices)
+    chosen = jax.local_devices() if devices is None else devices
+    if not isinstance(chosen, Sequence) or not all(isinstance(d, jax.Device) for d in chosen):
+        raise error("devices", chosen, "a list of devices, as jax.devices() gives")
+    chosen = tuple(chosen)
     if not chosen:
         raise error("devices", chosen, "at least one device")
     train, valid = jax.tree.map(jnp.asarray, (train, valid))

@@ -1,0 +1,159 @@
+"""Checks of arrays: dtypes and shapes, which a trace knows too, and entries.
+
+What looks at values lets a tracer pass, as `checks` does.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from jax.core import Tracer
+
+from hondo._numerics.checks import check_dtype, error, interval, is_integer
+from hondo._types import Leaf
+
+
+def check_array(name: str, array: Leaf) -> None:
+    """Raises unless it is an array of numbers, of bools or of keys.
+
+    Raises:
+        ValueError: anything else, a number of Python too.
+
+    Example:
+        >>> check_array("image", np.ones(2, int))
+    """
+    check_dtype(name, array, (np.number, np.bool_, jax.dtypes.prng_key), "an array of numbers")
+
+
+def check_real(name: str, array: Leaf, repair: str = "") -> None:
+    """Raises unless it is an array of real numbers: floating, integer or bool.
+
+    Raises:
+        ValueError: anything else, complex numbers too.
+
+    Example:
+        >>> check_real("targets", np.ones(2, int))
+    """
+    kinds = (np.floating, np.integer, np.bool_)
+    check_dtype(name, array, kinds, "an array of real numbers", repair)
+
+
+def check_integers(name: str, array: Leaf, repair: str = "") -> None:
+    """Raises unless it is an array of integers.
+
+    Raises:
+        ValueError: anything else.
+
+    Example:
+        >>> check_integers("indices", np.arange(2))
+    """
+    check_dtype(name, array, (np.integer,), "of an integer dtype", repair)
+
+
+def check_mask(name: str, mask: Leaf) -> None:
+    """Raises unless it is an array of bools: a number would be a weight, and masks select.
+
+    Raises:
+        ValueError: anything else.
+
+    Example:
+        >>> check_mask("where", np.array([True, False]))
+    """
+    repair = f"Write {name} > 0 for what is not 0."
+    check_dtype(name, mask, (np.bool_,), "a boolean mask", repair)
+
+
+def check_same_shape(name: str, array: Leaf, other_name: str, other: Leaf) -> None:
+    """Raises unless two arrays have one shape.
+
+    Raises:
+        ValueError: shapes that differ.
+
+    Example:
+        >>> check_same_shape("mask", np.ones(2, bool), "values", np.ones(2))
+    """
+    if array.shape != other.shape:
+        expected = f"that of {other_name}, {other.shape}"
+        raise error(f"the shape of {name}", array.shape, expected, "Nothing is broadcast.")
+
+
+def check_axis(name: str, axis: object, rank: int, repair: str = "") -> None:
+    """Raises unless axis is one of the axes of an array of this rank, negative ones included.
+
+    Raises:
+        ValueError: anything else.
+
+    Example:
+        >>> check_axis("axis", -1, 2)
+    """
+    if not is_integer(axis):
+        raise error(name, axis, "an integer", repair)
+    if not -rank <= axis < rank:
+        raise error(name, axis, f"one of the {rank} axes", repair)
+
+
+def check_axes(name: str, axes: int | Sequence[int], rank: int, repair: str = "") -> None:
+    """Raises unless axes are one axis or several of an array of this rank.
+
+    Raises:
+        ValueError: anything else.
+
+    Example:
+        >>> check_axes("axis", (0, -1), 2)
+    """
+    for axis in as_integers(name, axes):
+        check_axis(name, axis, rank, repair)
+
+
+def as_integers(name: str, values: int | Sequence[int]) -> tuple[int, ...]:
+    """One integer or several as a tuple.
+
+    Raises:
+        ValueError: anything else.
+
+    Example:
+        >>> as_integers("axis", 1), as_integers("axis", (0, 1))
+        ((1,), (0, 1))
+    """
+    several = (values,) if is_integer(values) else values
+    is_sequence = isinstance(several, Sequence) and not isinstance(several, str | bytes)
+    if not is_sequence or not all(map(is_integer, several)):
+        raise error(name, values, "an integer, or a tuple of integers")
+    return tuple(several)
+
+
+def check_entries(name: str, array: Leaf, low: float, high: float, repair: str = "") -> None:
+    """Raises unless all entries of an array whose values are known lie in [low, high].
+
+    NaN never does, nor does infinity where high is infinite.
+
+    Raises:
+        ValueError: an entry outside; it is shown with its place.
+
+    Example:
+        >>> check_entries("targets", np.array([0.0, 1.0]), 0.0, 1.0)
+    """
+    if isinstance(array, Tracer):
+        return
+    entries = np.asarray(array)
+    outside = ~((entries >= low) & (entries <= high) & np.isfinite(entries))
+    if outside.any():
+        place = tuple(int(axis[0]) for axis in np.nonzero(outside))
+        got = f"{entries[place]} at {place[0] if len(place) == 1 else place}"
+        raise ValueError(
+            f"{name} must be {interval(low, high)}, got {got}. {repair}".rstrip(),
+        )
+
+
+def check_sizes(name: str, sizes: object, least: int = 0) -> None:
+    """Raises unless sizes are integers in sequence, each at least `least`, as a shape has them.
+
+    Raises:
+        ValueError: any other value.
+
+    Example:
+        >>> check_sizes("shape", (3, 4))
+    """
+    is_sequence = isinstance(sizes, Sequence) and not isinstance(sizes, str | bytes)
+    if not is_sequence or not all(is_integer(size) and size >= least for size in sizes):
+        raise error(name, sizes, f"a tuple of integers of at least {least}")

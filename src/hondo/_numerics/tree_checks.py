@@ -1,0 +1,106 @@
+"""Checks of trees: what their leaves are, and that two have one form; errors name the leaf."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hondo._numerics.array_checks import check_same_shape
+from hondo._numerics.checks import check_floating, check_type, dtype_of, error
+from hondo._types import Leaf, Tree
+
+
+def check_floating_tree(name: str, tree: Tree, repair: str = "") -> None:
+    """Raises unless all leaves of a tree are arrays of a floating dtype.
+
+    Raises:
+        ValueError: names the first other leaf by its path.
+
+    Example:
+        >>> check_floating_tree("updates", {"kernel": jnp.ones(2)})
+    """
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        check_floating(name + jax.tree_util.keystr(path), leaf, repair)
+
+
+def check_tree(name: str, tree: Tree) -> None:
+    """Raises unless a tree has leaves, each an array or a number.
+
+    Raises:
+        ValueError: names the first other leaf by its path.
+
+    Example:
+        >>> check_tree("params", {"kernel": jnp.ones(2), "scale": 1.0})
+    """
+    if not jax.tree.leaves(tree):
+        raise error(name, tree, "a tree of arrays")
+    check_leaves(name, tree)
+
+
+def check_leaves(name: str, tree: Tree) -> None:
+    """Raises unless the leaves of a tree, if there are any, are arrays or numbers.
+
+    Raises:
+        ValueError: names the first other leaf by its path.
+
+    Example:
+        >>> check_leaves("payload", ())
+    """
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        if not _is_shaped(leaf):
+            raise error(name + jax.tree_util.keystr(path), leaf, "an array")
+
+
+def _is_shaped(leaf: Leaf) -> bool:
+    """Whether it is an array, a number, or what stands for an array under `jax.eval_shape`."""
+    if isinstance(leaf, int | float | complex | jax.ShapeDtypeStruct):
+        return True
+    dtype, kinds = dtype_of(leaf), (np.number, np.bool_, jax.dtypes.prng_key)
+    return dtype is not None and any(jnp.issubdtype(dtype, kind) for kind in kinds)
+
+
+def check_same_form(
+    name: str, tree: Tree, other_name: str, other: Tree, *, dtypes: bool = True
+) -> None:
+    """Raises unless two trees have the same structure, and leaves of the same shapes and dtypes.
+
+    Raises:
+        ValueError: names the first leaf that differs.
+
+    Example:
+        >>> check_same_form("payload", {"w": jnp.ones(2)}, "init's", {"w": jnp.zeros(2)})
+    """
+    check_leaves(name, tree)
+    got, expected = _forms(tree, dtypes), _forms(other, dtypes)
+    for path in {**expected, **got}:
+        if got.get(path) != expected.get(path):
+            raise ValueError(
+                f"{name}{path} must be as in {other_name}, {expected.get(path, 'not there')}, "
+                f"got {got.get(path, 'nothing')}."
+            )
+    if jax.tree.structure(tree) != jax.tree.structure(other):
+        raise error(name, jax.tree.structure(tree), f"of the structure of {other_name}")
+
+
+def _forms(tree: Tree, dtypes: bool) -> dict[str, str]:
+    """Each leaf's shape, and its dtype if that counts, by its path."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {
+        jax.tree_util.keystr(path): f"{jnp.result_type(leaf) if dtypes else ''}{jnp.shape(leaf)}"
+        for path, leaf in leaves
+    }
+
+
+def check_fields(name: str, state: Tree, kind: type, repair: str = "") -> None:
+    """Raises unless a state is of the type, and its fields are floating arrays of one shape.
+
+    Raises:
+        ValueError: anything else.
+
+    Example:
+        >>> from hondo.normalization.moments import Moments
+        >>> check_fields("moments", Moments(*jnp.ones((3, 2))), Moments)
+    """
+    check_type(name, state, kind, repair)
+    for field, value in state._asdict().items():
+        check_floating(f"{name}.{field}", value)
+        check_same_shape(f"{name}.{field}", value, f"{name}.{state._fields[0]}", state[0])
