@@ -106,7 +106,55 @@ def test_rotation_agrees_with_scipy(image, angle):
 def test_rotation_rounds_integers_to_the_nearest():
     image = np.random.default_rng(0).integers(0, 256, (5, 5), np.uint8)
     want = np.round(rotate(image.astype(np.float32), 30.0)).astype(np.uint8)
-    np.testing.assert_array_equal(rotate(image, 30.0), want)
+    got = hondo.rotate(jnp.asarray(image), angle=30.0, method="linear")
+    np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.spec("AUG-01")
+@pytest.mark.parametrize("method", [None, "linear", "nearest"])
+@pytest.mark.parametrize("dtype", [np.int32, np.uint32, np.int16, np.uint8, np.bool_, np.float32])
+def test_aug_01_pixels_keep_their_bits_at_quarter_turns_in_every_dtype(dtype, method):
+    if dtype == np.bool_ and method == "linear":
+        return
+    # Of 2^24 + 1 and of the largest integers float32 has only neighbors.
+    top = (
+        1
+        if dtype == np.bool_
+        else np.finfo(dtype).max
+        if dtype == np.float32
+        else np.iinfo(dtype).max
+    )
+    image = np.array([[2**24 + 1, top - 1, 3], [top, 0, 1], [7, 5, top // 2]]).astype(dtype)
+    for turns in range(-2, 5):
+        got = hondo.rotate(jnp.asarray(image), angle=90.0 * turns, method=method)
+        assert got.dtype == dtype
+        np.testing.assert_array_equal(got, np.rot90(image, turns))
+
+
+@pytest.mark.parametrize("make", [np.uint8, np.int32, np.float32, lambda labels: labels > 0])
+@pytest.mark.parametrize("angle", [20.0, -33.0, 120.0])
+def test_nearest_rotation_makes_no_label_that_was_not_there(make, angle):
+    labels = jnp.asarray(make(np.pad(np.full((5, 5), 2), 4)))
+    got = hondo.rotate(labels, angle=angle, method="nearest")
+    assert got.dtype == labels.dtype
+    assert set(np.unique(got)) == set(np.unique(labels))
+    # The border of 20 pixels, of which half of those it cuts are nearer to the inside.
+    assert abs(np.count_nonzero(got) - 25) <= 4
+    want = scipy.ndimage.rotate(np.float64(labels), angle, reshape=False, order=0)
+    # At a tie the two may differ.
+    assert (np.float64(got) != want).mean() <= 0.03
+    if not jnp.issubdtype(labels.dtype, jnp.floating):
+        np.testing.assert_array_equal(hondo.rotate(labels, angle=angle), got)
+
+
+def test_an_image_and_its_mask_rotate_alike_by_one_key():
+    image = jnp.pad(jnp.full((7, 7), 4.0), 4)
+    for key in jax.random.split(KEY, 5):
+        turned = hondo.random_rotation(key, image, max_angle=90.0)
+        mask = hondo.random_rotation(key, image > 0, max_angle=90.0)
+        # Nearest is on, where at least a quarter of the four around is.
+        assert bool((turned[mask] >= 1.0).all())
+        assert float(turned[~mask].max()) <= 3.0
 
 
 def test_rotation_angles_are_uniform_up_to_the_largest():
@@ -310,7 +358,7 @@ IMAGE = jnp.ones((4, 4))
             r"shape of image .*height, width.* got \(3,\)",
         ),
         (lambda: hondo.random_crop(KEY, IMAGE, size=(5, 4)), r"size .*\(4, 4\), got \(5, 4\)"),
-        (lambda: hondo.random_crop(KEY, IMAGE, size=(0, 4)), "size .* at least 1, got 0"),
+        (lambda: hondo.random_crop(KEY, IMAGE, size=(0, 4)), r"size .* at least 1, got \(0, 4\)"),
         (lambda: hondo.random_crop(KEY, IMAGE, padding=-1), "padding .* at least 0, got -1"),
         (lambda: hondo.random_shift(KEY, IMAGE, max_shift=-1), "max_shift .*got -1"),
         (lambda: hondo.cutout(KEY, IMAGE, size=-2), "size .*got -2"),

@@ -1,43 +1,56 @@
 """Rotations of one image, in the plane of its first two axes (slide 2, data augmentation)."""
 
 from functools import partial
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.ndimage import map_coordinates
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Num, PRNGKeyArray, Shaped
+from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from hondo._numerics.checks import check_key, check_range, check_scalar, error
+from hondo._numerics.array_checks import check_real
+from hondo._numerics.checks import check_choice, check_key, check_range, error
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._numerics.straight_through import replace_value
-from hondo.regularization.augmentation.pixels import check_image
+from hondo.regularization.augmentation.pixels import check_image, over_pixels
+
+Method = Literal["linear", "nearest"]
 
 
 def rotate(
-    image: Num[Array, "height width *channels"], *, angle: ArrayLike
-) -> Num[Array, "height width *channels"]:
-    r"""Rotates the image about its center, counter-clockwise, by bilinear interpolation.
+    image: Shaped[Array, "height width *channels"],
+    *,
+    angle: ArrayLike,
+    method: Method | None = None,
+) -> Shaped[Array, "height width *channels"]:
+    r"""Rotates the image about its center, counter-clockwise, by interpolation.
 
     $$ y(c + d) = x(c + R_\alpha^{-1} d), \qquad
        R_\alpha^{-1} = \begin{pmatrix} \cos\alpha & \sin\alpha \\
        -\sin\alpha & \cos\alpha \end{pmatrix} $$
 
     for $d$ = (rows, columns) from the center $c$. Outside, $x$ is zero. An angle of 0 returns
-    the image bit for bit; multiples of 90° move the finite pixels of a square image exactly.
-    The interpolation is that of `jax.scipy.ndimage.map_coordinates`, in float32 (float64 images
-    in float64), rounded to the nearest value of integer dtypes.
+    the image bit for bit; multiples of 90° move the pixels of a square image exactly.
+
+    "linear" interpolates bilinearly as `jax.scipy.ndimage.map_coordinates`, in float32 (float64
+    images in float64), and rounds to the nearest value of integer dtypes. "nearest" takes the
+    nearest pixel: of a mask or a map of classes it makes no value that was not there.
 
     Args:
-        image: $x$ (height, width, …).
+        image: $x$ (height, width) or (height, width, channels), real.
         angle: $\alpha$ in degrees, a scalar.
+        method: how $x$ is read between pixels, with the names of `jax.image`; by default "linear"
+            for floating dtypes and "nearest" for integers and bools, which may be labels.
+            Photographs of integers want "linear".
 
     Returns:
         $y$, with the shape and dtype of `image`.
 
     Raises:
-        ValueError: an angle that is infinite, NaN or no scalar, an image of fewer than two axes.
+        ValueError: an angle that is infinite, NaN or no scalar; an unknown method, or "linear"
+            for bools; a batch of images.
 
     Example:
         >>> import jax.numpy as jnp
@@ -49,21 +62,48 @@ def rotate(
         Slide 2, "Acrecentamiento de datos"; Goodfellow et al. 2016, section 7.4.
     """
     check_image(image)
+    check_real("image", image)
     check_range("angle", angle, -np.inf)
-    check_scalar("angle", angle)
+    method = _method_for(image, method)
     angle = jnp.asarray(angle).astype(accumulation_dtype(image.dtype))
-    rotated = _interpolate(image, _source_positions(angle, image.shape[:2]))
-    keep = replace_value if jnp.issubdtype(image.dtype, jnp.floating) else jnp.where
-    return keep(angle == 0, image, rotated)
+    positions = _source_positions(angle, image.shape[:2])
+    if method == "nearest":
+        return _take_nearest(image, positions)
+    if jnp.issubdtype(image.dtype, jnp.integer):
+        return _interpolate_integers(image, positions)
+    return replace_value(angle == 0, image, _interpolate(image, positions).astype(image.dtype))
+
+
+def _method_for(image: Array, method: Method | None) -> Method:
+    if method is None:
+        return "linear" if jnp.issubdtype(image.dtype, jnp.floating) else "nearest"
+    check_choice("method", method, get_args(Method))
+    if method == "linear" and image.dtype == bool:
+        raise error("method", method, "'nearest' for an image of bools")
+    return method
 
 
 def _interpolate(image: Array, positions: list[Float[Array, "height width"]]) -> Array:
-    """The image at these positions, bilinearly, in its own dtype."""
+    """The image at these positions, bilinearly, in the dtype of the positions."""
     planes = image.reshape(*image.shape[:2], -1).astype(positions[0].dtype)
     one_plane = partial(map_coordinates, coordinates=positions, order=1)
-    values = jax.vmap(one_plane, in_axes=2, out_axes=2)(planes).reshape(image.shape)
-    is_integer = jnp.issubdtype(image.dtype, jnp.integer)
-    return (jnp.round(values) if is_integer else values).astype(image.dtype)
+    return jax.vmap(one_plane, in_axes=2, out_axes=2)(planes).reshape(image.shape)
+
+
+def _interpolate_integers(image: Array, positions: list[Float[Array, "height width"]]) -> Array:
+    """Rounds to the nearest integer; at a pixel it is the pixel, also where a float has not it."""
+    rounded = jnp.round(_interpolate(image, positions)).astype(image.dtype)
+    rows, columns = (position == jnp.round(position) for position in positions)
+    return jnp.where(over_pixels(rows & columns, image), _take_nearest(image, positions), rounded)
+
+
+def _take_nearest(image: Array, positions: list[Float[Array, "height width"]]) -> Array:
+    """The pixels nearest to these positions, moved and never computed with; 0 outside."""
+    rows, columns = (jnp.round(position).astype(jnp.int32) for position in positions)
+    height, width = image.shape[:2]
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    pixels = jnp.asarray(image)[jnp.clip(rows, 0, height - 1), jnp.clip(columns, 0, width - 1)]
+    return jnp.where(over_pixels(inside, image), pixels, jnp.zeros((), image.dtype))
 
 
 def _source_positions(
@@ -92,24 +132,29 @@ def _cos_sin(angle: Float[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""
 
 
 def random_rotation(
-    key: PRNGKeyArray, image: Num[Array, "height width *channels"], *, max_angle: ArrayLike
-) -> Num[Array, "height width *channels"]:
+    key: PRNGKeyArray,
+    image: Shaped[Array, "height width *channels"],
+    *,
+    max_angle: ArrayLike,
+    method: Method | None = None,
+) -> Shaped[Array, "height width *channels"]:
     r"""Rotates the image by a random angle.
 
     $$ \alpha \sim U(-\alpha_{\max}, \alpha_{\max}) $$
 
     Args:
         key: a typed PRNG key.
-        image: (height, width, …).
+        image: (height, width) or (height, width, channels), real.
         max_angle: $\alpha_{\max}$ in degrees, a scalar in [0, 180]; 0 returns the image bit
             for bit.
+        method: as in `rotate`. An image and its mask rotate alike by the same key.
 
     Returns:
         The image that `rotate` makes, with the shape and dtype of `image`.
 
     Raises:
         TypeError: the key is not a typed PRNG key.
-        ValueError: an angle outside [0, 180], NaN or no scalar, an image of fewer than two axes.
+        ValueError: an angle outside [0, 180], NaN or no scalar; otherwise as `rotate`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -122,9 +167,9 @@ def random_rotation(
     """
     check_key(key)
     check_range("max_angle", max_angle, 0.0, 180.0)
-    check_scalar("max_angle", max_angle)
     fraction = jax.random.uniform(key, (), jnp.float32, -1.0, 1.0)
-    return rotate(image, angle=fraction * jnp.asarray(max_angle, jnp.float32))
+    angle = fraction * jnp.asarray(max_angle, jnp.float32)
+    return rotate(image, angle=angle, method=method)
 
 
 def random_quarter_turn(
@@ -138,14 +183,14 @@ def random_quarter_turn(
 
     Args:
         key: a typed PRNG key.
-        image: $x$ (side, side, …), any dtype.
+        image: $x$ (side, side) or (side, side, channels), any dtype.
 
     Returns:
         $y$, with the shape and dtype of `image`.
 
     Raises:
         TypeError: the key is not a typed PRNG key.
-        ValueError: an image that is not square.
+        ValueError: an image that is not square; a batch of images.
 
     Example:
         >>> import jax, jax.numpy as jnp
