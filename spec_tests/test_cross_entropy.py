@@ -1,6 +1,7 @@
 """The data terms: from logits, total, and with the gradients that the formulas have."""
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -78,9 +79,40 @@ def test_both_forms_are_exact_far_out(dtype) -> None:
 
 
 @pytest.mark.parametrize("absent", [-1, 4, 100])
-def test_a_class_that_there_is_not_is_nan(absent) -> None:
-    rows = hondo.cross_entropy(jnp.zeros((2, 4)), jnp.array([0, absent]), reduce=None)
-    np.testing.assert_array_equal(np.isnan(rows), [False, True])
+def test_a_class_that_there_is_not_is_refused_and_nan_where_it_is_traced(absent) -> None:
+    loss, classes = partial(hondo.cross_entropy, reduce=None), jnp.array([0, absent])
+    np.testing.assert_array_equal(
+        np.isnan(jax.jit(loss)(jnp.zeros((2, 4)), classes)), [False, True]
+    )
+    for call in (loss, jax.grad(hondo.cross_entropy), jax.jit(lambda z, _: loss(z, classes))):
+        with pytest.raises(ValueError, match=rf"targets must be .*\[0, 3\], got {absent} at 1"):
+            call(jnp.zeros((2, 4)), classes)
+
+
+@pytest.mark.parametrize(
+    ("targets", "words"),
+    [
+        ([[0.5, 0.5], [0.5, 0.25]], r"sums of targets must be .*got 0.75 at 1"),
+        ([[1.0, 1.0], [1.0, 0.0]], r"sums of targets must be .*got 2.0 at 0"),
+        ([[1.5, -0.5], [1.0, 0.0]], r"targets must be .*\[0, 1\], got 1.5 at \(0, 0\)"),
+        ([[jnp.nan, 1.0], [1.0, 0.0]], "targets must be .*got nan"),
+    ],
+)
+def test_rows_that_are_no_distribution_are_refused(targets, words) -> None:
+    logits, targets = jnp.zeros((2, 2)), jnp.array(targets)
+    with pytest.raises(ValueError, match=words):
+        hondo.cross_entropy(logits, targets)
+    jax.jit(hondo.cross_entropy)(logits, targets)
+
+
+@pytest.mark.parametrize("target", [-1.0, 2.0, jnp.nan])
+def test_targets_that_are_no_probability_are_refused(target) -> None:
+    logits, targets = jnp.zeros(3), jnp.array([0.0, 1.0, target])
+    with pytest.raises(ValueError, match=r"targets must be .*\[0, 1\], got .* at 2"):
+        hondo.binary_cross_entropy(logits, targets)
+    with pytest.raises(ValueError, match="targets must be"):
+        hondo.binary_cross_entropy(logits[:2], jnp.array([1, 2]))
+    jax.jit(hondo.binary_cross_entropy)(logits, targets)
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:

@@ -4,10 +4,14 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
+from jax.core import Tracer
 from jaxtyping import Array, Float, Shaped
 
+from hondo._numerics.array_checks import check_entries, check_real
+from hondo._numerics.checks import check_callable, check_floating, error
 from hondo._numerics.dtypes import accumulation_dtype
 
 Reduce = Callable[[Array], Array] | None
@@ -32,7 +36,7 @@ def binary_cross_entropy(
         The loss, in float32 or wider.
 
     Raises:
-        ValueError: shapes that differ.
+        ValueError: shapes that differ; targets outside [0, 1], where they are no tracers.
 
     Example:
         >>> import hondo, jax.numpy as jnp
@@ -42,11 +46,17 @@ def binary_cross_entropy(
     References:
         Slide 3, Ẽ(θ); Goodfellow et al. 2016, section 6.2.2.2.
     """
+    check_floating("logits", logits)
+    check_real("targets", targets, "The classes are 0 and 1.")
+    _check_reduce(reduce)
     if logits.shape != targets.shape:
         raise ValueError(
             f"targets must have the shape of logits, {logits.shape}, got {targets.shape}. "
             "Nothing is broadcast between them."
         )
+    check_entries(
+        "targets", targets, 0.0, 1.0, "Of classes -1 and 1, (targets + 1) / 2 is 0 and 1."
+    )
     logits = logits.astype(accumulation_dtype(logits.dtype))
     values = optax.sigmoid_binary_cross_entropy(logits, targets.astype(logits.dtype))
     return values if reduce is None else reduce(values)
@@ -73,10 +83,11 @@ def cross_entropy(
             keep one for each example.
 
     Returns:
-        The loss, in float32 or wider; NaN for a class that there is not.
+        The loss, in float32 or wider; under jit NaN for a class that there is not.
 
     Raises:
-        ValueError: shapes that fit neither form.
+        ValueError: shapes that fit neither form; a class that there is not, or rows that are no
+            probabilities, where they are no tracers.
 
     Example:
         >>> import hondo, jax.numpy as jnp
@@ -86,14 +97,41 @@ def cross_entropy(
     References:
         Slide 3, for K classes; Goodfellow et al. 2016, section 6.2.2.3.
     """
+    check_floating("logits", logits)
+    check_real("targets", targets, "Number the classes from 0.")
+    _check_reduce(reduce)
+    if logits.ndim == 0 or logits.shape[-1] == 0:
+        raise error("the shape of logits", logits.shape, "(…, K) with the classes last")
     is_class = jnp.issubdtype(targets.dtype, jnp.integer)
     expected = logits.shape[:-1] if is_class else logits.shape
     if targets.shape != expected:
         form = "integer classes" if is_class else "probabilities"
-        raise ValueError(f"targets, {form}, must have shape {expected}, got {targets.shape}.")
+        got = f"{targets.shape} beside logits of {logits.shape}"
+        raise ValueError(f"targets, {form}, must have shape {expected}, got {got}.")
+    if is_class:
+        repair = "Classes count from 0: subtract 1 from 1 to K."
+        check_entries("targets", targets, 0.0, logits.shape[-1] - 1.0, repair)
+    else:
+        _check_distribution(targets)
     logits = _shifted(logits.astype(accumulation_dtype(logits.dtype)))
     values = _class_losses(logits, targets) if is_class else _probability_losses(logits, targets)
     return values if reduce is None else reduce(values)
+
+
+def _check_reduce(reduce: Reduce) -> None:
+    if reduce is not None:
+        check_callable("reduce", reduce, "a function of the losses, or None")
+
+
+def _check_distribution(targets: Array) -> None:
+    """Raises unless the rows are probabilities, up to the rounding of their sum."""
+    if jnp.issubdtype(targets.dtype, jnp.bool_):
+        raise error("targets", "bool", "integer classes or probabilities", "Use .astype(float).")
+    check_entries("targets", targets, 0.0, 1.0, "They are probabilities, not logits.")
+    if not isinstance(targets, Tracer):
+        sums = np.sum(np.asarray(targets, np.float64), axis=-1)
+        # Rows that somebody has rounded pass; counts, several classes or none do not.
+        check_entries("the sums of targets", sums, 0.99, 1.01, "Divide each row by its sum.")
 
 
 def _shifted(logits: Array) -> Array:
