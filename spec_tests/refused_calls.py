@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import linen as nn
 
 import hondo
 
@@ -116,6 +117,39 @@ def labels() -> Iterator[Refused]:
         yield words, partial(hondo.label_smoothing, labels, amount=0.1)
 
 
+def runs() -> Iterator[Refused]:
+    """Targets within a run, where a compiled program has no values to look at."""
+    model, x = nn.Dense(3), np.ones((4, 2), np.float32)
+    options = {
+        "key": KEY,
+        "batch_size": 2,
+        "max_epochs": 1,
+        "stopper": hondo.early_stopping(1, mode="min"),
+    }
+    problem = hondo.supervised(model, loss="cross_entropy")
+    own = hondo.supervised(model, loss=partial(hondo.cross_entropy, reduce=None))
+    coin = hondo.supervised(nn.Dense(1), loss="binary_cross_entropy")
+    right, wrong = np.array([0, 1, 2, 1]), np.array([1, 2, 3, 1])
+    words, signs = r"targets must be .*\[0, 2\], got 3 at 2", np.array([-1.0, 1.0, 1.0, -1.0])
+    sgd = optax.sgd(0.1)
+    for targets in (wrong, jnp.array(wrong)):
+        for one in (problem, own):
+            for data in ([(x, right), (x, targets)], [(x, targets), (x, right)]):
+                yield words, partial(hondo.fit, one, sgd, *data, **options)
+            params, state = one.init(KEY, (x, right))
+            yield words, partial(hondo.evaluate, one, params, state, (x, targets))
+        given = {"problem": problem, "optimizer": sgd, **options}
+        sweep = partial(hondo.sweep, lambda _: {}, {"l2": np.ones(2)}, **given)
+        yield words, partial(sweep, (x, targets), (x, right))
+        bar = partial(hondo.fit_with_progress, problem, sgd, **options)
+        yield words, partial(bar, (x, targets), (x, right))
+    words = r"targets must be .*\[0, 1\], got -1.0 at 0.*\(targets \+ 1\) / 2"
+    yield words, partial(hondo.fit, coin, sgd, (x, signs), (x, signs), **options)
+    strings = np.array(["a", "b", "a", "a"])
+    words = r"train\[1\] must be an array, got"
+    yield words, partial(hondo.fit, coin, sgd, (x, strings), (x, strings), **options)
+
+
 def states() -> Iterator[Refused]:
     """The state, payload or parameters of another run."""
     stopper, params = hondo.early_stopping(2, mode="min"), {"w": jnp.zeros(3)}
@@ -158,6 +192,6 @@ def judge(words: str, call: Callable[[], object]) -> str | None:
 
 
 if __name__ == "__main__":
-    groups = (masks, images, integers, numbers, labels, states)
+    groups = (masks, images, integers, numbers, labels, runs, states)
     complaints = [judge(*refused) for group in groups for refused in group()]
     print(json.dumps([complaint for complaint in complaints if complaint]))

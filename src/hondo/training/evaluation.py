@@ -10,6 +10,7 @@ from hondo._numerics.checks import check_count, check_type
 from hondo._types import Data, Metrics, ModelState, Params
 from hondo.training.batches import count_examples, take_examples
 from hondo.training.problem import Problem
+from hondo.training.value_checks import check_measured, is_concrete
 
 
 def evaluate(
@@ -34,7 +35,7 @@ def evaluate(
 
     Raises:
         ValueError: no examples, leading axes that differ, batch_size < 1, a metric that is not
-            one number for each example.
+            one number for each example; a metric of NaN, if it is for targets that there are not.
 
     Example:
         >>> import hondo, jax.numpy as jnp
@@ -50,7 +51,11 @@ def evaluate(
     check_count("batch_size", batch_size)
     count = count_examples("data", data)
     sums = _sums_of_batches(problem, min(int(batch_size), count), params, model_state, data)
-    return {name: jnp.sum(value) / count for name, value in sums.items()}
+    means = {name: jnp.sum(value) / count for name, value in sums.items()}
+    # A look at the values takes a trace, so it is for the metrics that may be NaN for their sake.
+    if is_concrete(means) and any(map(jnp.isnan, means.values())):
+        check_measured(problem, params, model_state, data)
+    return means
 
 
 @partial(jax.jit, static_argnums=(0, 1))

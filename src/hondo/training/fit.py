@@ -13,6 +13,7 @@ from hondo.training.loop import init_state, is_running, make_result, run_epoch
 from hondo.training.plan import Plan, check_arguments, make_plan
 from hondo.training.problem import Problem
 from hondo.training.state import FitResult
+from hondo.training.value_checks import check_values
 
 
 def fit(
@@ -59,7 +60,7 @@ def fit(
 
     Raises:
         ValueError: a size that does not fit the data, arrays of different length, an unknown
-            monitor.
+            monitor; targets that the loss refuses by their values, as classes that there are not.
         TypeError: a key that is not a typed PRNG key.
 
     Example:
@@ -79,6 +80,7 @@ def fit(
     """
     plan = make_plan(problem, optimizer, batch_size, max_epochs, stopper, monitor, augment)
     check_arguments(plan, train, valid, key)
+    check_values(problem, plan.batch_size, train, valid)
     return _fit(plan, train, valid, key)
 
 

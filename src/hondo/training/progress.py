@@ -27,6 +27,7 @@ from hondo.training.plan import Plan, check_arguments, make_plan, steps_per_epoc
 from hondo.training.problem import Problem
 from hondo.training.progress_bar import open_bar
 from hondo.training.state import FitResult, History, TrainState
+from hondo.training.value_checks import check_values
 
 _SECONDS_PER_CHUNK = 0.3
 # Called with the index of an epoch and its metrics.
@@ -93,6 +94,7 @@ def fit_with_progress(
     """
     plan = make_plan(problem, optimizer, batch_size, max_epochs, stopper, monitor, augment)
     check_arguments(plan, train, valid, key)
+    check_values(problem, plan.batch_size, train, valid)
     if report is not None:
         check_callable("report", report, "a function of an epoch and its metrics, or None")
     # NumPy's arrays are sent to the device once, not with every chunk.

@@ -31,6 +31,7 @@ from hondo.training.sweeping.result import SweepResult
 from hondo.training.sweeping.running_members import SweepPlan, put_control
 from hondo.training.sweeping.validation import ValidGroup, validate_group
 from hondo.training.sweeping.waves import run_groups
+from hondo.training.value_checks import check_values
 
 
 def sweep(
@@ -132,6 +133,8 @@ def sweep(
         raise error("devices", chosen, "at least one device")
     train, valid = jax.tree.map(jnp.asarray, (train, valid))
     validated = [validate_group(group, train, valid) for group in groups]
+    for one in validated:
+        check_values(one.plan.problem, one.plan.batch_size, train, valid)
     mode = _common_mode(validated)
     mesh = make_mesh(chosen)
     limit = memory_limit or min(map(usable_memory, chosen))

@@ -1,0 +1,68 @@
+"""Data as a problem's own checks see it: with the values that a compiled program does not have."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax.core import Tracer
+
+from hondo._types import Batch, Data, Inputs, ModelState, Params
+from hondo.training.batches import take_examples
+from hondo.training.problem import Problem
+
+
+def check_values(problem: Problem, batch_size: int, train: Data, valid: Data) -> None:
+    """Lets a new model's metrics look at the data, as `check_measured` does.
+
+    Raises:
+        ValueError: whatever the problem refuses.
+    """
+    if is_concrete(train) and is_concrete(valid):
+        batch = jax.eval_shape(take_examples, train, jax.ShapeDtypeStruct((batch_size,), jnp.int32))
+        # Jitted, because jit remembers the shapes.
+        params, model_state = _init.eval_shape(problem, batch)
+        for data in (train, valid):
+            check_measured(problem, params, model_state, data)
+
+
+def check_measured(problem: Problem, params: Params, model_state: ModelState, data: Data) -> None:
+    """Lets the metrics look at data with values, so that a loss can refuse targets by them.
+
+    Under jit data has none, and a class that there is not would be NaN for a whole run. Nothing is
+    computed but shapes. The model has no values here either, nor have the inputs of a pair.
+
+    Raises:
+        ValueError: whatever the problem refuses.
+    """
+    if not is_concrete(data):
+        return
+    is_pair = type(data) is tuple and len(data) > 1
+    inputs, known = (data[:1], data[1:]) if is_pair else ((), data)
+    measure = partial(_measure, problem, is_pair, jax.tree.map(jnp.asarray, known))
+    jax.eval_shape(measure, params, model_state, inputs)
+
+
+def is_concrete(data: Data) -> bool:
+    """Whether every array has its values.
+
+    Example:
+        >>> is_concrete({"x": jnp.ones(2)})
+        True
+    """
+    return not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(data))
+
+
+@partial(jax.jit, static_argnums=0)
+def _init(problem: Problem, batch: Batch) -> tuple[Params, ModelState]:
+    return problem.init(jax.random.key(0), batch)
+
+
+def _measure(
+    problem: Problem,
+    is_pair: bool,
+    known: Data,
+    params: Params,
+    model_state: ModelState,
+    inputs: tuple[Inputs, ...],
+) -> dict[str, jax.Array]:
+    return problem.metrics(params, model_state, (*inputs, *known) if is_pair else known)
