@@ -1,14 +1,39 @@
 """Data as a problem's own checks see it: with the values that a compiled program does not have."""
 
-from functools import partial
+from functools import cached_property, lru_cache, partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 
-from hondo._types import Batch, Data, Inputs, ModelState, Params
+from hondo._numerics.checks import is_key
+from hondo._types import Batch, Data, Inputs, Leaf, ModelState, Params, Tree, TreeDef
 from hondo.training.batches import take_examples
 from hondo.training.problem import Problem
+
+
+class HashableLeaves:
+    """A tree of arrays that is equal where its bits are, for the key of a cache."""
+
+    def __init__(self, leaves: Tree) -> None:
+        self.leaves = leaves
+
+    @cached_property
+    def _bits(self) -> tuple[Any, ...]:
+        return jax.tree.structure(self.leaves), *map(_bits_of, jax.tree.leaves(self.leaves))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, HashableLeaves) and self._bits == other._bits
+
+    def __hash__(self) -> int:
+        return hash(self._bits)
+
+
+def _bits_of(leaf: Leaf) -> tuple[Any, ...]:
+    data = np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf)
+    return leaf.dtype, data.shape, data.tobytes()
 
 
 def check_values(problem: Problem, batch_size: int, train: Data, valid: Data) -> None:
@@ -38,8 +63,27 @@ def check_measured(problem: Problem, params: Params, model_state: ModelState, da
         return
     is_pair = type(data) is tuple and len(data) > 1
     inputs, known = (data[:1], data[1:]) if is_pair else ((), data)
-    measure = partial(_measure, problem, is_pair, jax.tree.map(jnp.asarray, known))
-    jax.eval_shape(measure, params, model_state, inputs)
+    shapes, treedef = jax.tree.flatten(
+        jax.eval_shape(lambda *trees: trees, params, model_state, inputs)
+    )
+    # What is large is not worth keeping: the trace takes less than the epochs to come.
+    look = _look_once if sum(leaf.nbytes for leaf in jax.tree.leaves(known)) < 2**20 else _look
+    look(problem, is_pair, HashableLeaves(known), treedef, tuple(shapes))
+
+
+def _look(
+    problem: Problem,
+    is_pair: bool,
+    known: HashableLeaves,
+    treedef: TreeDef,
+    shapes: tuple[jax.ShapeDtypeStruct, ...],
+) -> None:
+    measure = partial(_measure, problem, is_pair, jax.tree.map(jnp.asarray, known.leaves))
+    jax.eval_shape(measure, *treedef.unflatten(shapes))
+
+
+# Data that has passed once passes again without a trace.
+_look_once = lru_cache(maxsize=32)(_look)
 
 
 def is_concrete(data: Data) -> bool:

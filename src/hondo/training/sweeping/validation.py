@@ -20,6 +20,7 @@ from hondo.training.sweeping.members import (
     take_members,
 )
 from hondo.training.sweeping.programs import Shapes, cache_by_settings
+from hondo.training.value_checks import HashableLeaves
 
 
 class ValidGroup(NamedTuple):
@@ -41,32 +42,13 @@ def validate_group(group: MemberGroup, train: Data, valid: Data) -> ValidGroup:
         ValueError: whatever `fit` or `build` refuses; a hyperparameter whose value `build` needs.
     """
     shapes, treedef = jax.tree.flatten(jax.eval_shape(lambda *data: data, train, valid))
-    members = _HashableLeaves(group.leaves)
+    members = HashableLeaves(group.leaves)
     return ValidGroup(group, *_validate(group.program_key, members, treedef, tuple(shapes)))
-
-
-class _HashableLeaves:
-    """Leaves of members that are equal where their bits are, for the key of a cache."""
-
-    def __init__(self, leaves: MemberLeaves) -> None:
-        self.leaves = leaves
-        self._bits = tuple(map(_bits_of, jax.tree.leaves(leaves)))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _HashableLeaves) and self._bits == other._bits
-
-    def __hash__(self) -> int:
-        return hash(self._bits)
-
-
-def _bits_of(leaf: Leaf) -> tuple[Any, ...]:
-    data = np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf)
-    return leaf.dtype, data.shape, data.tobytes()
 
 
 @cache_by_settings
 def _validate(
-    program_key: ProgramKey, members: _HashableLeaves, treedef: TreeDef, shapes: Shapes
+    program_key: ProgramKey, members: HashableLeaves, treedef: TreeDef, shapes: Shapes
 ) -> tuple[Plan, TrainState]:
     train, valid = jax.tree.unflatten(treedef, shapes)
     state = _trace_init(program_key, members.leaves, train, valid)
