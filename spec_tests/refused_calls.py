@@ -10,8 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
+from flax import nnx
 
 import hondo
+from hondo import linen as hl
+from hondo import nnx as hx
 
 KEY, X = jax.random.key(0), jnp.arange(12.0).reshape(4, 3)
 BATCH = jnp.ones((5, 6, 7, 2))
@@ -150,6 +153,38 @@ def runs() -> Iterator[Refused]:
     yield words, partial(hondo.fit, coin, sgd, (x, strings), (x, strings), **options)
 
 
+def other_names() -> Iterator[Refused]:
+    """Arguments by the names that other libraries have for them."""
+    linen, rngs = hl.BatchNorm(), nnx.Rngs(0)
+    averages = hondo.init_batch_stats(3)
+    of_nnx = hx.BatchNorm(3, rngs=rngs), hx.Dropout(0.5, rngs=rngs)
+    variables = linen.init(KEY, X, False)
+    words = r"momentum must not be given, got 0\.9\. It is decay="
+    yield words, lambda: hl.BatchNorm(momentum=0.9)
+    yield words, lambda: hx.BatchNorm(3, momentum=0.9, rngs=rngs)
+    yield words, lambda: hl.commit_moments(variables, momentum=0.9)
+    yield words, lambda: hondo.update_batch_stats(averages, hondo.batch_moments(X), momentum=0.9)
+    yield words, lambda: hondo.batch_norm(X, averages, None, None, momentum=0.9, epsilon=1e-5)
+    words = "use_running_average must not be given, got True. Modules take train=True"
+    yield words, lambda: hl.BatchNorm(use_running_average=True)
+    yield words, lambda: hx.BatchNorm(3, use_running_average=True, rngs=rngs)
+    yield words, lambda: linen.apply(variables, X, use_running_average=True)
+    yield words, lambda: of_nnx[0](X, use_running_average=True)
+    words = "deterministic must not be given, got True. Modules take train=True"
+    yield words, lambda: hl.Dropout(0.5, deterministic=True)
+    yield words, lambda: hx.Dropout(0.5, deterministic=True, rngs=rngs)
+    yield words, lambda: hl.Dropout(0.5).apply({}, X, deterministic=True)
+    yield words, lambda: of_nnx[1](X, deterministic=True)
+    for function in (hondo.dropout, hondo.inverted_dropout, hondo.gaussian_dropout):
+        yield words, partial(function, KEY, X, keep_prob=0.5, deterministic=True)
+        yield (
+            "rate must not be given, got 0.5. It is keep_prob=",
+            partial(function, KEY, X, rate=0.5),
+        )
+    for make in (hl.Dropout, partial(hx.Dropout, rngs=rngs)):
+        yield "rate must be a number", partial(lambda make: make(1.5).apply({}, X, False), make)
+
+
 def states() -> Iterator[Refused]:
     """The state, payload or parameters of another run."""
     stopper, params = hondo.early_stopping(2, mode="min"), {"w": jnp.zeros(3)}
@@ -183,7 +218,7 @@ def judge(words: str, call: Callable[[], object]) -> str | None:
     """What is wrong with how the call is refused; None if nothing is."""
     try:
         call()
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         found = re.search(words, str(error))
         return None if found else f"{words!r}: {error}"
     except Exception as error:
@@ -192,6 +227,6 @@ def judge(words: str, call: Callable[[], object]) -> str | None:
 
 
 if __name__ == "__main__":
-    groups = (masks, images, integers, numbers, labels, runs, states)
+    groups = (masks, images, integers, numbers, labels, runs, states, other_names)
     complaints = [judge(*refused) for group in groups for refused in group()]
     print(json.dumps([complaint for complaint in complaints if complaint]))

@@ -8,9 +8,11 @@ from jaxtyping import Array, Bool, Float
 import hondo
 from hondo._modes import check_train
 from hondo._numerics.checks import check_probability
+from hondo._numerics.other_names import refuse_fields, refuse_names
 from hondo.linen.feature_params import feature_param
 
 
+@refuse_fields("momentum", "use_running_average")
 class BatchNorm(nn.Module, kw_only=True):
     """Batch normalization over every axis but the last (slides 17-19).
 
@@ -53,6 +55,7 @@ class BatchNorm(nn.Module, kw_only=True):
     ddof: int = 1
 
     @nn.compact
+    @refuse_names("use_running_average")
     def __call__(
         self, x: Float[Array, "..."], train: bool, *, where: Bool[Array, "..."] | None = None
     ) -> Float[Array, "..."]:

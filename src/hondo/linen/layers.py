@@ -11,10 +11,12 @@ from jaxtyping import Array, Float, PRNGKeyArray
 import hondo
 from hondo._modes import Module, call_in_mode, check_train
 from hondo._numerics.checks import check_count, check_probability, is_key, python_value
+from hondo._numerics.other_names import refuse_fields, refuse_names
 
 Rate = float | Float[Array, ""]
 
 
+@refuse_fields("deterministic")
 class Dropout(nn.Module):
     """Inverted dropout of each unit with probability `rate` = 1 − P (slides 6-8).
 
@@ -38,6 +40,7 @@ class Dropout(nn.Module):
     rng_collection: str = "dropout"
 
     @nn.compact
+    @refuse_names("deterministic")
     def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
         check_train(train)
         check_probability("rate", self.rate, "It is the probability of dropping.")

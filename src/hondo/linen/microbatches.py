@@ -10,6 +10,7 @@ from jaxtyping import Array
 
 import hondo
 from hondo._numerics.checks import check_probability
+from hondo._numerics.other_names import refuse_names
 
 # A collection, a part of it, or one of its leaves.
 _Node = Collection | Array
@@ -62,6 +63,7 @@ def hold_moments(variables: VariableDict) -> dict[str, Any]:
     return {**variables, **held}
 
 
+@refuse_names("momentum")
 def commit_moments(variables: VariableDict, *, decay: ArrayLike, ddof: int = 1) -> dict[str, Any]:
     r"""Ends `hold_moments`: one update of the running statistics with all moments held.
 

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float
 import hondo
 from hondo._modes import check_train
 from hondo._numerics.checks import check_probability
+from hondo._numerics.other_names import refuse_names
 from hondo.nnx.feature_params import feature_param, param_value
 
 
@@ -49,6 +50,7 @@ class BatchNorm(nnx.Module):
         ([2.0], [2.0])
     """
 
+    @refuse_names("momentum", "use_running_average")
     def __init__(
         self,
         features: int,
@@ -70,6 +72,7 @@ class BatchNorm(nnx.Module):
         self.held: Mapping[str, BatchMoment] | None = nnx.data(None)
         self.decay, self.epsilon, self.axis_name, self.ddof = decay, epsilon, axis_name, ddof
 
+    @refuse_names("use_running_average")
     def __call__(
         self, x: Float[Array, "..."], train: bool, *, where: Bool[Array, "..."] | None = None
     ) -> Float[Array, "..."]:

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 import hondo
 from hondo._modes import Module, call_in_mode, check_train
 from hondo._numerics.checks import check_count, check_probability, python_value
+from hondo._numerics.other_names import refuse_names
 
 Rate = float | Float[Array, ""]
 
@@ -32,6 +33,7 @@ class Dropout(nnx.Module):
         [0.0, 2.0]
     """
 
+    @refuse_names("deterministic")
     def __init__(
         self,
         rate: Rate,
@@ -46,6 +48,7 @@ class Dropout(nnx.Module):
         self.broadcast_dims = tuple(broadcast_dims)
         self.stream = rngs[rng_collection].fork()
 
+    @refuse_names("deterministic")
     def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
         """Drops units of x in training, returns x at inference."""
         check_train(train)

@@ -19,6 +19,7 @@ from hondo._fast.bfloat16 import cast
 from hondo._fast.fusion import sum_unshared, unshared
 from hondo._fast.pivoted_sums import Mean, Statistics, statistics
 from hondo._numerics.checks import check_probability, check_range
+from hondo._numerics.other_names import refuse_names
 from hondo._numerics.over import AxisName, Over, at_least_one
 from hondo._numerics.tree_checks import check_fields
 from hondo.normalization.features import as_feature_row, check_features
@@ -26,6 +27,7 @@ from hondo.normalization.moments import Moments, as_moments, check_ddof, over_ba
 from hondo.normalization.running import BatchStats, init_batch_stats, update_batch_stats
 
 
+@refuse_names("momentum", "use_running_average")
 def batch_norm(
     x: Float[Array, "*batch features"],
     stats: BatchStats,
@@ -99,6 +101,7 @@ def batch_norm(
     return y, update_batch_stats(stats, moments, decay=decay, ddof=ddof)
 
 
+@refuse_names("momentum", "use_running_average")
 def batch_normalize(
     x: Float[Array, "*batch features"],
     scale: Float[Array, " _"] | None,

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 from hondo._numerics.array_checks import check_same_shape
 from hondo._numerics.checks import check_count, check_probability
 from hondo._numerics.dtypes import float_dtype
+from hondo._numerics.other_names import refuse_names
 from hondo._numerics.tree_checks import check_fields
 from hondo.normalization.moments import Moments, moments_variance
 
@@ -52,6 +53,7 @@ def init_batch_stats(features: int, dtype: Any = jnp.float32) -> BatchStats:
     return BatchStats(zeros, zeros + 1, zeros)
 
 
+@refuse_names("momentum")
 def update_batch_stats(
     stats: BatchStats, moments: Moments, *, decay: Any, ddof: int = 1
 ) -> BatchStats:

@@ -10,8 +10,10 @@ from hondo._fast.bernoulli_threshold import fused_bernoulli, hashed_bernoulli
 from hondo._fast.masked_scaling import select_bfloat16
 from hondo._numerics.array_checks import check_mask, check_sizes
 from hondo._numerics.checks import check_floating, check_key, check_probability, error, is_integer
+from hondo._numerics.other_names import refuse_names
 
 
+@refuse_names("rate", "deterministic")
 def dropout_mask(
     key: PRNGKeyArray,
     shape: Sequence[int],
@@ -61,6 +63,7 @@ def dropout_mask(
     return hashed_bernoulli(key, _drawn_shape(tuple(shape), broadcast_dims), keep_prob)
 
 
+@refuse_names("rate", "deterministic")
 def bernoulli_mask(
     key: PRNGKeyArray, shape: Sequence[int], *, keep_prob: ArrayLike
 ) -> Bool[Array, "..."]:

@@ -15,9 +15,11 @@ from hondo._fast.bernoulli_threshold import drawn_probability
 from hondo._fast.masked_scaling import select_and_scale
 from hondo._numerics.checks import check_floating, check_key
 from hondo._numerics.dtypes import accumulation_dtype
+from hondo._numerics.other_names import refuse_names
 from hondo.regularization.dropout.masks import apply_dropout_mask, check_keep_prob, dropout_mask
 
 
+@refuse_names("rate", "deterministic")
 def dropout(
     key: PRNGKeyArray,
     x: Float[Array, "*shape"],
@@ -65,6 +67,7 @@ def dropout(
     return apply_dropout_mask(x, r)
 
 
+@refuse_names("rate", "deterministic")
 def inverted_dropout(
     key: PRNGKeyArray,
     x: Float[Array, "*shape"],
@@ -114,6 +117,7 @@ def inverted_dropout(
     return jnp.where(p >= 1.0, x, select_and_scale(r, x, scale))
 
 
+@refuse_names("rate", "deterministic")
 def gaussian_dropout(
     key: PRNGKeyArray, x: Float[Array, "*shape"], *, keep_prob: ArrayLike
 ) -> Float[Array, "*shape"]:

@@ -4,9 +4,11 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from hondo._numerics.checks import check_floating
+from hondo._numerics.other_names import refuse_names
 from hondo.regularization.dropout.units import inverted_dropout
 
 
+@refuse_names("rate", "deterministic")
 def drop_connect(
     key: PRNGKeyArray, kernel: Float[Array, "*shape"], *, keep_prob: ArrayLike
 ) -> Float[Array, "*shape"]:
@@ -45,6 +47,7 @@ def drop_connect(
     return inverted_dropout(key, kernel, keep_prob=keep_prob)
 
 
+@refuse_names("rate", "deterministic")
 def stochastic_depth(
     key: PRNGKeyArray, branch: Float[Array, "*shape"], *, keep_prob: ArrayLike
 ) -> Float[Array, "*shape"]:
