@@ -115,11 +115,16 @@ def as_integers(name: str, values: int | Sequence[int]) -> tuple[int, ...]:
         >>> as_integers("axis", 1), as_integers("axis", (0, 1))
         ((1,), (0, 1))
     """
-    several = (values,) if is_integer(values) else values
-    is_sequence = isinstance(several, Sequence) and not isinstance(several, str | bytes)
-    if not is_sequence or not all(map(is_integer, several)):
+    if is_integer(values):
+        return (values,)
+    if not isinstance(values, Sequence) or not all(map(is_integer, values)) or _is_text(values):
         raise error(name, values, "an integer, or a tuple of integers")
-    return tuple(several)
+    return tuple(values)
+
+
+def _is_text(values: object) -> bool:
+    """Bytes are a sequence of integers too, and an empty string of anything."""
+    return isinstance(values, str | bytes)
 
 
 def check_entries(name: str, array: Leaf, low: float, high: float, repair: str = "") -> None:
@@ -145,7 +150,7 @@ def check_entries(name: str, array: Leaf, low: float, high: float, repair: str =
         )
 
 
-def check_sizes(name: str, sizes: object, least: int = 0) -> None:
+def check_sizes(name: str, sizes: Sequence[int], least: int = 0) -> None:
     """Raises unless sizes are integers in sequence, each at least `least`, as a shape has them.
 
     Raises:
@@ -154,6 +159,6 @@ def check_sizes(name: str, sizes: object, least: int = 0) -> None:
     Example:
         >>> check_sizes("shape", (3, 4))
     """
-    is_sequence = isinstance(sizes, Sequence) and not isinstance(sizes, str | bytes)
+    is_sequence = isinstance(sizes, Sequence) and not _is_text(sizes)
     if not is_sequence or not all(is_integer(size) and size >= least for size in sizes):
         raise error(name, sizes, f"a tuple of integers of at least {least}")

@@ -24,7 +24,7 @@ def error(name: str, got: object, expected: str, repair: str = "") -> ValueError
     return ValueError(f"{name} must be {expected}, got {_describe(got)}. {repair}".rstrip())
 
 
-def _describe(value: object) -> str:
+def _describe(value: Leaf) -> str:
     """The value in one line: a large array by its form, anything else that is long by its type."""
     dtype = dtype_of(value)
     if dtype is not None and np.size(value) > 8:
@@ -46,7 +46,7 @@ def dtype_of(value: Leaf) -> DType | None:
 
 def check_range(
     name: str,
-    value: object,
+    value: Leaf,
     low: float = -np.inf,
     high: float = np.inf,
     *,
@@ -73,9 +73,7 @@ def check_range(
         raise error(name, value, interval(low, high, open_low), repair)
 
 
-def check_real_number(
-    name: str, value: object, expected: str = "a number", repair: str = ""
-) -> None:
+def check_real_number(name: str, value: Leaf, expected: str = "a number", repair: str = "") -> None:
     """Raises unless value is one real number, NaN and infinity included.
 
     Raises:

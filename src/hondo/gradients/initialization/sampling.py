@@ -23,6 +23,7 @@ def check_draw(key: Array, shape: Sequence[int]) -> None:
         ValueError: several keys, or no shape.
 
     Example:
+        >>> import jax
         >>> check_draw(jax.random.PRNGKey(0), (2, 3))
     """
     if dtype_of(key) != np.uint32 or key.ndim != 1:
@@ -34,6 +35,7 @@ def normal(key: Array, shape: Sequence[int], dtype: DTypeLike, variance: ArrayLi
     """Draws an untruncated N(0, variance).
 
     Example:
+        >>> import jax
         >>> normal(jax.random.key(0), (2, 3), jnp.bfloat16, 1.0).shape
         (2, 3)
     """
@@ -49,6 +51,7 @@ def uniform(key: Array, shape: Sequence[int], dtype: DTypeLike, variance: float)
     """Draws U[-a, a] of this variance; no entry exceeds a.
 
     Example:
+        >>> import jax
         >>> bool(abs(uniform(jax.random.key(0), (99,), jnp.bfloat16, 1 / 3)).max() <= 1)
         True
     """

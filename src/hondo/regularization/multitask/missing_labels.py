@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Num, Shaped
@@ -82,8 +83,10 @@ def _check_fill(fill: ArrayLike, targets: Array) -> None:
     check_real_number("fill", fill)
     if isinstance(fill, Tracer) or jnp.issubdtype(targets.dtype, jnp.floating):
         return
-    check_range("fill", fill)
-    if float(fill) != int(fill):
+    is_integer = jnp.issubdtype(targets.dtype, jnp.integer)
+    info = jnp.iinfo(targets.dtype if is_integer else jnp.uint8)
+    check_range("fill", fill, float(info.min), float(info.max if is_integer else 1))
+    if np.asarray(fill) % 1 != 0:
         raise error("fill", fill, f"a value of the targets' dtype, {targets.dtype}")
 
 
