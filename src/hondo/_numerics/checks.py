@@ -241,6 +241,17 @@ def check_floating(name: str, array: Leaf, repair: str = "") -> None:
     check_dtype(name, array, (np.floating,), "of a floating dtype", repair)
 
 
+def is_floating(array: Leaf) -> bool:
+    """Whether it is an array of a floating dtype.
+
+    Example:
+        >>> is_floating(jnp.ones(2)), is_floating(1.0)
+        (True, False)
+    """
+    dtype = dtype_of(array)
+    return dtype is not None and jnp.issubdtype(dtype, np.floating)
+
+
 def check_dtype(
     name: str, array: Leaf, kinds: tuple[type, ...], expected: str, repair: str = ""
 ) -> None:
