@@ -8,7 +8,6 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 from flax import nnx
 
 from hondo import linen as hl
@@ -28,6 +27,10 @@ def of_nnx(make, **options):
 def calls_with_number(value):
     yield "decay", linen(hl.BatchNorm, decay=value)
     yield "decay", of_nnx(hx.BatchNorm, features=6, decay=value)
+    yield "momentum", linen(hl.BatchNorm, momentum=value)
+    yield "momentum", of_nnx(hx.BatchNorm, features=6, momentum=value)
+    yield "group_size", linen(hl.GroupNorm, group_size=value)
+    yield "features", of_nnx(hx.RMSNorm, num_features=value)
     yield "rate", linen(hl.Dropout, rate=value)
     yield "rate", of_nnx(hx.Dropout, rate=value)
     yield "groups", linen(hl.GroupNorm, groups=value)
@@ -42,8 +45,8 @@ def calls_with_number(value):
 LINEN = [
     (hl.BatchNorm(), X),
     (hl.Dropout(0.0), X),
-    (hl.Residual(nn.Dense(6)), X),
-    (hl.Repeat(nn.Dense(6), 2), X),
+    (hl.Residual(hl.Dropout(0.0)), X),
+    (hl.Repeat(hl.Dropout(0.0), 2), X),
     (hl.DeepMLP(3, depth=4, norm=None, rate=0.0), X),
     (hl.PlainMLP(3, depth=3), X),
     (hl.PreActResNet(3, norm=None), jnp.ones((1, 8, 8, 1))),
@@ -51,9 +54,22 @@ LINEN = [
 NNX = [
     hx.BatchNorm(6, rngs=RNGS),
     hx.Dropout(0.0, rngs=RNGS),
-    hx.Residual(nnx.Linear(6, 6, rngs=RNGS)),
-    hx.Repeat(lambda rngs: nnx.Linear(6, 6, rngs=rngs), 2, rngs=RNGS),
+    hx.Residual(hx.Dropout(0.0)),
+    hx.Repeat(lambda rngs: hx.Dropout(0.0, rngs=rngs), 2, rngs=RNGS),
 ]
+
+
+def calls_by_name(mode):
+    """Flax's words, at the call and as what the layer holds."""
+    for layer in (hl.BatchNorm, partial(hl.Dropout, 0.5)):
+        name = hl.Dropout.mode_attribute if isinstance(layer, partial) else layer.mode_attribute
+        yield name, partial(layer().init, jax.random.key(0), X, **{name: mode})
+        yield name, partial(layer(**{name: mode}).init, jax.random.key(0), X)
+    norm, dropout = partial(hx.BatchNorm, 6, rngs=RNGS), partial(hx.Dropout, 0.5, rngs=RNGS)
+    yield "use_running_average", partial(norm(), X, use_running_average=mode)
+    yield "use_running_average", partial(norm(use_running_average=mode), X)
+    yield "deterministic", partial(dropout(), X, deterministic=mode)
+    yield "deterministic", partial(dropout(deterministic=mode), X)
 
 
 def calls_in_mode(train):
@@ -85,6 +101,8 @@ for value in (True, False, np.True_, np.False_):
     judge(calls_with_number(value))
 for value in (None, 0, 1, 1.0, "false"):
     judge(calls_in_mode(value))
+    if value is not None:
+        judge(calls_by_name(value))
 jax.make_jaxpr(traced)(True)
 # What is a bool stays one, whoever made it.
 for value in (np.True_, np.False_, jnp.array(True)):

@@ -19,6 +19,7 @@ FLOORS = (
     {"gradients", "normalization", "regularization"},
     {"training"},
     {"the face"},
+    {"_layers"},
     {"linen", "nnx", "data"},
     {"cli"},
 )

@@ -96,11 +96,17 @@ def test_dropout_drops_at_its_rate_and_only_in_training() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [Dropout(0.1), BatchNorm(), Residual(nn.Dense(6)), DeepMLP(3), PlainMLP(3)]
+    "module", [Dropout(0.1), BatchNorm(), Residual(BatchNorm()), Repeat(Dropout(0.1), 2)]
 )
-def test_train_is_required(module) -> None:
-    with pytest.raises(TypeError, match="train"):
+def test_the_mode_is_required(module) -> None:
+    with pytest.raises(ValueError, match="train must be"):
         module.init(KEY, X)
+
+
+@pytest.mark.parametrize("net", [DeepMLP(3), PlainMLP(3)])
+def test_networks_require_the_mode(net) -> None:
+    with pytest.raises(TypeError, match="train"):
+        net.init(KEY, X)
 
 
 IMAGES = jax.random.normal(jax.random.key(2), (4, 5, 5, 6))

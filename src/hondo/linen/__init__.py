@@ -1,7 +1,8 @@
 """Flax linen modules: a few lines each over the functions of the same name.
 
-Every one is called `module(x, train)`, with the mode by position or by name. It is required, but by
-`LayerNorm`, `GroupNorm`, `InstanceNorm` and `RMSNorm`, which have one mode only.
+Every one is called `module(x, train)`, with the mode by position or by name. `BatchNorm` and
+`Dropout` take it by Flax's names too, at the call or as a field. `LayerNorm`, `GroupNorm`,
+`InstanceNorm` and `RMSNorm` have one mode only.
 """
 
 from hondo.linen.batch_norm import BatchNorm
@@ -11,6 +12,7 @@ from hondo.linen.microbatches import commit_moments, hold_moments
 from hondo.linen.norms import GroupNorm, InstanceNorm, LayerNorm, RMSNorm
 from hondo.linen.plain_mlp import PlainMLP
 from hondo.linen.preact_resnet import PreActResNet
+from hondo.linen.weight_norm import WeightNorm
 
 __all__ = [
     "BatchNorm",
@@ -24,6 +26,7 @@ __all__ = [
     "RMSNorm",
     "Repeat",
     "Residual",
+    "WeightNorm",
     "commit_moments",
     "hold_moments",
 ]

@@ -1,15 +1,18 @@
 """Batch normalization as a linen module."""
 
+from typing import ClassVar
+
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import AxisName, Initializer
-from jaxtyping import Array, Bool, Float
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 import hondo
-from hondo._modes import check_train
-from hondo._numerics.checks import check_probability
-from hondo._numerics.other_names import refuse_fields, refuse_names
-from hondo.linen.feature_params import feature_param
+from hondo._layers.arguments import Axes, Mask, averaging, axes_of, shape_at, valid_entries
+from hondo._layers.batch import batch_norm_inference, batch_norm_training, completed
+from hondo._modes import is_training
+from hondo.linen.feature_params import feature_params
 
 
 @refuse_fields("momentum", "use_running_average")
@@ -17,21 +20,22 @@ class BatchNorm(nn.Module, kw_only=True):
     """Batch normalization over every axis but the last (slides 17-19).
 
     Parameters `scale` and `bias`; collection `batch_stats` with `mean`, `var` and `weight`, which
-    is 0 before any data and tends to 1. Variables trained with Flax's own BatchNorm have no
-    `weight` and load as they are: their averages count as complete.
+    is 0 before any data and tends to 1. Variables of Flax's own BatchNorm have no `weight` and load
+    as they are: their averages count as complete, and they get none.
 
     Between `hold_moments` and `commit_moments` there is a collection `batch_moments` too: calls
     merge the moments of their batches there and leave the running statistics as they are.
 
-    Fields go by name, because Flax's first one is another.
+    Fields go by name, because Flax's first one is another; the second argument of a call is
+    `train`, where Flax's is `use_running_average`. The mode is said by the call, or else by the
+    field; the call wins. Fields that are not named here are those of `LayerNorm`.
 
     Attributes:
-        decay: the weight of the old running statistics, in [0, 1].
+        use_running_average: True for inference, False for training, None to leave it to the call.
+        axis: the axis or the axes of the channels.
+        decay: the weight of the old running statistics, in [0, 1]; 0.99 if it is not given.
+        momentum: Flax's name for `decay`.
         epsilon: added to the variance, > 0.
-        use_scale: whether there is a scale γ.
-        use_bias: whether there is a bias β.
-        scale_init: of γ.
-        bias_init: of β.
         axis_name: a mapped axis over which the statistics are pooled.
         ddof: 1 to average unbiased variances, 0 for biased ones as in Flax and Keras.
 
@@ -45,44 +49,64 @@ class BatchNorm(nn.Module, kw_only=True):
         ([2.0], [2.0])
     """
 
-    decay: float = 0.99
+    mode_attribute: ClassVar[str] = "use_running_average"
+
+    use_running_average: bool | None = None
+    axis: Axes = -1
+    decay: float | None = None
+    momentum: float | None = None
     epsilon: float = 1e-5
+    dtype: DTypeLike | None = None
+    param_dtype: DTypeLike = jnp.float32
     use_scale: bool = True
     use_bias: bool = True
     scale_init: Initializer = nn.initializers.ones
     bias_init: Initializer = nn.initializers.zeros
     axis_name: AxisName = None
+    axis_index_groups: None = None
+    use_fast_variance: bool = True
+    force_float32_reductions: bool = True
     ddof: int = 1
 
     @nn.compact
     @refuse_names("use_running_average")
     def __call__(
-        self, x: Float[Array, "..."], train: bool, *, where: Bool[Array, "..."] | None = None
+        self,
+        x: Float[Array, "..."],
+        train: bool | None = None,
+        *,
+        use_running_average: bool | None = None,
+        mask: Mask = None,
+        where: Mask = None,
     ) -> Float[Array, "..."]:
-        check_train(train)
-        check_probability("decay", self.decay, "It is the weight of the old value.")
-        scale, bias = feature_param(self, "scale", x), feature_param(self, "bias", x)
-        shape = (x.shape[-1],)
-        # Averages without a weight come from Flax's own module and count as complete.
-        first_weight = jnp.ones if self.has_variable("batch_stats", "mean") else jnp.zeros
+        training = is_training(self, train, use_running_average)
+        decay, shape = averaging(self.decay, self.momentum), shape_at(self._channels(x), x)
+        params, loads = feature_params(self, shape), self.has_variable("batch_stats", "mean")
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
         var = self.variable("batch_stats", "var", jnp.ones, shape)
-        if not (train or self.is_initializing()):
+        if not (training or self.is_initializing()):
             stats = hondo.BatchStats(mean.value, var.value, jnp.ones(shape))
-            return hondo.batch_norm_inference(x, stats, scale, bias, epsilon=self.epsilon)
-        weight = self.variable("batch_stats", "weight", first_weight, shape)
-        stats = hondo.BatchStats(mean.value, var.value, weight.value)
+            return batch_norm_inference(self, x, stats, params)
+        # The tree keeps its structure: averages that came without a weight never get one.
+        has_weight = self.has_variable("batch_stats", "weight") or not loads
+        weight = has_weight and self.variable("batch_stats", "weight", jnp.zeros, shape)
+        stats = hondo.BatchStats(mean.value, var.value, weight.value if weight else jnp.ones(shape))
         # As in Flax, `init` need not run inside the mapped axis.
         axis_name = None if self.is_initializing() else self.axis_name
-        y, moments = hondo.batch_normalize(
-            x, scale, bias, epsilon=self.epsilon, where=where, axis_name=axis_name, fallback=stats
-        )
+        valid = valid_entries(x, mask, where)
+        y, moments = batch_norm_training(self, x, stats, params, valid, axis_name)
         if self.has_variable("batch_moments", "n"):
             self._hold(moments)
         elif not self.is_initializing():
-            new = hondo.update_batch_stats(stats, moments, decay=self.decay, ddof=self.ddof)
-            mean.value, var.value, weight.value = new
+            stats = completed(stats)
+            new = hondo.update_batch_stats(stats, moments, decay=decay, ddof=self.ddof)
+            mean.value, var.value = new.mean, new.var
+            if weight:
+                weight.value = new.weight
         return y
+
+    def _channels(self, x: Array) -> tuple[int, ...]:
+        return axes_of("axis", self.axis, x)
 
     def _hold(self, moments: hondo.Moments) -> None:
         held = [self.variable("batch_moments", name) for name in hondo.Moments._fields]

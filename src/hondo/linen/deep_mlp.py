@@ -10,9 +10,11 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 import hondo
+from hondo._layers.dropout import Rate
+from hondo._modes import check_train
 from hondo._numerics.checks import error
 from hondo.linen.batch_norm import BatchNorm
-from hondo.linen.layers import Rate, Repeat
+from hondo.linen.layers import Repeat
 from hondo.linen.pre_activation import Activation, Norm, PreActivation, normalize
 
 
@@ -53,6 +55,7 @@ class DeepMLP(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch ..."], train: bool) -> Float[Array, "batch outputs"]:
+        check_train(train)
         if self.depth < 4 or self.depth % 2:
             raise error("depth", self.depth, "even and at least 4", "A block has two layers.")
         dense = partial(nn.Dense, self.width, dtype=self.dtype, kernel_init=self.kernel_init)

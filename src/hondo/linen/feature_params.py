@@ -1,28 +1,34 @@
 """The scale and the bias of a normalization."""
 
+from collections.abc import Sequence
+
 from flax import linen as nn
-from jaxtyping import Array, Float
+
+from hondo._layers.arguments import check_axis_groups
+from hondo._layers.norms import Params
 
 
-def feature_param(
-    module: nn.Module, name: str, x: Float[Array, "..."]
-) -> Float[Array, " features"] | None:
-    """Gives the parameter `name`, one entry for each feature, or None if the module uses none.
+def feature_params(module: nn.Module, shape: Sequence[int]) -> Params:
+    """Gives the parameters `scale` and `bias` of a shape, None for one that the module has not.
 
     Args:
-        module: has the fields `use_<name>` and `<name>_init`.
-        name: "scale" or "bias".
-        x: the input, features last.
+        module: has `param_dtype` and, for each of them that it may have, the fields `use_<name>`
+            and `<name>_init`.
+        shape: the numbers of features.
 
     Returns:
-        The parameter.
+        The parameters.
 
     Example:
-        >>> import jax.numpy as jnp
         >>> from hondo.linen import LayerNorm
-        >>> feature_param(LayerNorm(use_bias=False), "bias", jnp.ones(2)) is None
-        True
+        >>> feature_params(LayerNorm(use_scale=False, use_bias=False), (2,))
+        Params(scale=None, bias=None)
     """
-    if not getattr(module, f"use_{name}"):
-        return None
-    return module.param(name, getattr(module, f"{name}_init"), (x.shape[-1],))
+    check_axis_groups(module.axis_index_groups)
+
+    def param(name: str):
+        if not getattr(module, f"use_{name}", False):
+            return None
+        return module.param(name, getattr(module, f"{name}_init"), shape, module.param_dtype)
+
+    return Params(param("scale"), param("bias"))

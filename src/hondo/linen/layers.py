@@ -2,28 +2,29 @@
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY
+from typing import ClassVar
 
-import jax
 from flax import linen as nn
-from jax.core import Tracer
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
 import hondo
-from hondo._modes import Module, call_in_mode, check_train
-from hondo._numerics.checks import check_count, check_probability, is_key, python_value
-from hondo._numerics.other_names import refuse_fields, refuse_names
-
-Rate = float | Float[Array, ""]
+from hondo._layers.dropout import Rate, as_typed_key, drops_nothing
+from hondo._modes import Module, call_in_mode, is_training
+from hondo._numerics.checks import check_count, check_probability
 
 
 @refuse_fields("deterministic")
 class Dropout(nn.Module):
     """Inverted dropout of each unit with probability `rate` = 1 − P (slides 6-8).
 
+    The mode is said by the call, or else by the field; the call wins. The second argument of a call
+    is `train`, where Flax's is `deterministic`.
+
     Attributes:
         rate: the probability of dropping, in [0, 1].
         broadcast_dims: axes that share one mask.
-        rng_collection: the name of the random stream.
+        deterministic: True for inference, False for training, None to leave it to the call.
+        rng_collection: the name of the random stream, for calls without `rng`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -34,35 +35,37 @@ class Dropout(nn.Module):
         [0.0, 2.0]
     """
 
+    mode_attribute: ClassVar[str] = "deterministic"
+
     rate: Rate
     _: KW_ONLY
     broadcast_dims: Sequence[int] = ()
+    deterministic: bool | None = None
     rng_collection: str = "dropout"
 
     @nn.compact
-    @refuse_names("deterministic")
-    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
-        check_train(train)
+    def __call__(
+        self,
+        x: Float[Array, "..."],
+        train: bool | None = None,
+        *,
+        deterministic: bool | None = None,
+        rng: Array | None = None,
+    ) -> Float[Array, "..."]:
+        training = is_training(self, train, deterministic)
         check_probability("rate", self.rate, "It is the probability of dropping.")
-        # A rate that a sweep traces has no value to compare with 0.
-        rate = python_value(self.rate)
-        if not train or (not isinstance(rate, Tracer) and rate == 0):
+        if not training or drops_nothing(self.rate):
             return x
-        key = _as_typed_key(self.make_rng(self.rng_collection))
+        key = as_typed_key(self.make_rng(self.rng_collection) if rng is None else rng)
         dims = tuple(self.broadcast_dims)
         return hondo.inverted_dropout(key, x, keep_prob=1 - self.rate, broadcast_dims=dims)
-
-
-def _as_typed_key(key: Array) -> PRNGKeyArray:
-    """Wraps a raw key; linen's streams are of the kind that the user started them with."""
-    return key if is_key(key) else jax.random.wrap_key_data(key)
 
 
 class Residual(nn.Module):
     """x + f(x), or shortcut(x) + f(x) where the branch changes the shape (slide 13).
 
     Branch and shortcut get the mode by whichever of Flax's names their calls take: `train`,
-    `training`, `deterministic` or `use_running_average`.
+    `training`, `deterministic` or `use_running_average`. Without a mode, each has to know its own.
 
     Attributes:
         branch: f, a module or a function.
@@ -81,7 +84,7 @@ class Residual(nn.Module):
     shortcut: Module | None = None
 
     @nn.compact
-    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:
         shortcut = self.shortcut and call_in_mode(self.shortcut, train)
         return hondo.residual(call_in_mode(self.branch, train), shortcut=shortcut)(x)
 
@@ -112,7 +115,7 @@ class Repeat(nn.Module):
     remat: bool = False
 
     @nn.compact
-    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:
         check_count("depth", self.depth)
 
         def body(block: nn.Module, x: Array, _: None) -> tuple[Array, None]:
@@ -122,6 +125,7 @@ class Repeat(nn.Module):
             nn.remat(body, prevent_cse=False) if self.remat else body,
             variable_axes={True: 0},
             split_rngs={True: True},
+            metadata_params={nn.PARTITION_NAME: None},
             length=self.depth,
         )
         return scan(self.block, x, None)[0]

@@ -9,6 +9,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array
 
 import hondo
+from hondo._layers.batch import completed
 from hondo._numerics.checks import check_probability
 from hondo._numerics.other_names import refuse_names
 
@@ -27,7 +28,7 @@ def hold_moments(variables: VariableDict) -> dict[str, Any]:
 
     Returns:
         The variables with one more collection, `batch_moments`, of moments without any entry; make
-        it mutable in `apply`. Averages without a weight, from Flax's own module, count as complete.
+        it mutable in `apply`.
 
     Raises:
         ValueError: variables without the statistics of a batch normalization.
@@ -55,12 +56,7 @@ def hold_moments(variables: VariableDict) -> dict[str, Any]:
     def empty(stats: Collection) -> dict[str, Any]:
         return {name: jnp.zeros_like(stats["mean"]) for name in hondo.Moments._fields}
 
-    def complete(stats: Collection) -> dict[str, Any]:
-        return {**stats, "weight": stats.get("weight", jnp.ones_like(stats["mean"]))}
-
-    stats = variables["batch_stats"]
-    held = {"batch_stats": _map_norms(complete, stats), "batch_moments": _map_norms(empty, stats)}
-    return {**variables, **held}
+    return {**variables, "batch_moments": _map_norms(empty, variables["batch_stats"])}
 
 
 @refuse_names("momentum")
@@ -78,7 +74,8 @@ def commit_moments(variables: VariableDict, *, decay: ArrayLike, ddof: int = 1) 
         ddof: as the modules' own: 1 to average unbiased variances, 0 for biased ones.
 
     Returns:
-        The variables without `batch_moments`.
+        The variables without `batch_moments`. Averages without a weight, from Flax's own module,
+        count as complete and get none.
 
     Raises:
         ValueError: decay outside [0, 1], ddof neither 0 nor 1; variables that hold no moments.
@@ -106,7 +103,8 @@ def commit_moments(variables: VariableDict, *, decay: ArrayLike, ddof: int = 1) 
         filled = jnp.ones_like(stats["mean"])
         old = hondo.BatchStats(stats["mean"], stats["var"], stats.get("weight", filled))
         moments = hondo.Moments(**held)
-        return hondo.update_batch_stats(old, moments, decay=decay, ddof=ddof)._asdict()
+        new = hondo.update_batch_stats(completed(old), moments, decay=decay, ddof=ddof)
+        return {name: getattr(new, name) for name in stats}
 
     rest = {name: value for name, value in variables.items() if name != "batch_moments"}
     updated = _map_norms(commit, variables["batch_stats"], variables["batch_moments"])

@@ -7,23 +7,37 @@ Fields after the first go by name: their order is not Flax's.
 
 from dataclasses import KW_ONLY
 
+import jax.numpy as jnp
 from flax import linen as nn
-from flax.typing import Initializer
+from flax.typing import AxisName, Initializer
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-import hondo
-from hondo.linen.feature_params import feature_param
+from hondo._layers import norms
+from hondo._layers.arguments import Axes, Mask, axes_of, instance_axes, shape_at
+from hondo._layers.norms import Call
+from hondo.linen.feature_params import feature_params
 
 
 class LayerNorm(nn.Module):
     """Normalizes the features of each example; see `hondo.layer_norm`.
 
+    A call takes a `mask` of the entries that count, which broadcasts as in NumPy.
+
     Attributes:
         epsilon: added to the variance, > 0.
+        dtype: of the result; None for that of the input.
+        param_dtype: of the parameters.
         use_scale: whether there is a scale γ.
         use_bias: whether there is a bias β.
         scale_init: of γ.
         bias_init: of β.
+        reduction_axes: the axes that mean and variance run over.
+        feature_axes: the axes along which scale and bias have entries of their own.
+        axis_name: a mapped axis that mean and variance run over too.
+        axis_index_groups: None; Flax's groups within a mapped axis do not exist here.
+        use_fast_variance: without effect: the variance is always exact and in one reading.
+        force_float32_reductions: without effect: sums are always float32 or wider.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -35,27 +49,39 @@ class LayerNorm(nn.Module):
 
     epsilon: float = 1e-6
     _: KW_ONLY
+    dtype: DTypeLike | None = None
+    param_dtype: DTypeLike = jnp.float32
     use_scale: bool = True
     use_bias: bool = True
     scale_init: Initializer = nn.initializers.ones
     bias_init: Initializer = nn.initializers.zeros
+    reduction_axes: Axes = -1
+    feature_axes: Axes = -1
+    axis_name: AxisName = None
+    axis_index_groups: None = None
+    use_fast_variance: bool = True
+    force_float32_reductions: bool = True
 
     @nn.compact
-    def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:
-        scale, bias = feature_param(self, "scale", x), feature_param(self, "bias", x)
-        return hondo.layer_norm(x, scale, bias, epsilon=self.epsilon)
+    def __call__(
+        self, x: Float[Array, "..."], train: bool | None = None, *, mask: Mask = None
+    ) -> Float[Array, "..."]:
+        axes = axes_of("feature_axes", self.feature_axes, x)
+        params = feature_params(self, shape_at(axes, x))
+        return norms.layer_norm(self, x, params, _call(self, mask, self.axis_name))
 
 
 class GroupNorm(nn.Module):
     """Normalizes groups of neighboring features, over space as well; see `hondo.group_norm`.
 
+    Fields that are not named here are those of `LayerNorm`.
+
     Attributes:
-        groups: how many groups, a divisor of the features.
-        epsilon: added to the variance, > 0.
-        use_scale: whether there is a scale γ.
-        use_bias: whether there is a bias β.
-        scale_init: of γ.
-        bias_init: of β.
+        groups: how many groups, a divisor of the features; 32 if neither it nor a size is given.
+        num_groups: Flax's name for `groups`.
+        group_size: the features of a group, instead of `groups`.
+        reduction_axes: what mean and variance run over beside a group, with the last axis among
+            them; None for every axis but the first.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -65,29 +91,39 @@ class GroupNorm(nn.Module):
         [[-1.0, 1.0, -1.0, 1.0]]
     """
 
-    groups: int = 32
+    groups: int | None = None
     _: KW_ONLY
+    num_groups: int | None = None
+    group_size: int | None = None
     epsilon: float = 1e-6
+    dtype: DTypeLike | None = None
+    param_dtype: DTypeLike = jnp.float32
     use_scale: bool = True
     use_bias: bool = True
     scale_init: Initializer = nn.initializers.ones
     bias_init: Initializer = nn.initializers.zeros
+    reduction_axes: Axes | None = None
+    axis_name: AxisName = None
+    axis_index_groups: None = None
+    use_fast_variance: bool = True
+    force_float32_reductions: bool = True
 
     @nn.compact
-    def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:
-        scale, bias = feature_param(self, "scale", x), feature_param(self, "bias", x)
-        return hondo.group_norm(x, scale, bias, groups=self.groups, epsilon=self.epsilon)
+    def __call__(
+        self, x: Float[Array, "..."], train: bool | None = None, *, mask: Mask = None
+    ) -> Float[Array, "..."]:
+        params = feature_params(self, x.shape[-1:])
+        return norms.group_norm(self, x, params, _call(self, mask, self.axis_name))
 
 
 class InstanceNorm(nn.Module):
     """Normalizes each feature of each example over space; see `hondo.instance_norm`.
 
+    Fields that are not named here are those of `LayerNorm`.
+
     Attributes:
         epsilon: added to the variance, > 0.
-        use_scale: whether there is a scale γ.
-        use_bias: whether there is a bias β.
-        scale_init: of γ.
-        bias_init: of β.
+        feature_axes: the axes along which features are normalized apart, not the first.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -99,24 +135,34 @@ class InstanceNorm(nn.Module):
 
     epsilon: float = 1e-6
     _: KW_ONLY
+    dtype: DTypeLike | None = None
+    param_dtype: DTypeLike = jnp.float32
     use_scale: bool = True
     use_bias: bool = True
     scale_init: Initializer = nn.initializers.ones
     bias_init: Initializer = nn.initializers.zeros
+    feature_axes: Axes = -1
+    axis_name: AxisName = None
+    axis_index_groups: None = None
+    use_fast_variance: bool = True
+    force_float32_reductions: bool = True
 
     @nn.compact
-    def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:
-        scale, bias = feature_param(self, "scale", x), feature_param(self, "bias", x)
-        return hondo.instance_norm(x, scale, bias, epsilon=self.epsilon)
+    def __call__(
+        self, x: Float[Array, "..."], train: bool | None = None, *, mask: Mask = None
+    ) -> Float[Array, "..."]:
+        _, axes = instance_axes(self.feature_axes, x)
+        params = feature_params(self, shape_at(axes, x))
+        return norms.instance_norm(self, x, params, _call(self, mask, self.axis_name))
 
 
 class RMSNorm(nn.Module):
     """Divides the features of each example by their root mean square; see `hondo.rms_norm`.
 
+    Fields that are not named here are those of `LayerNorm`; there is no bias.
+
     Attributes:
         epsilon: added to the mean square, > 0.
-        use_scale: whether there is a scale γ.
-        scale_init: of γ.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -128,9 +174,26 @@ class RMSNorm(nn.Module):
 
     epsilon: float = 1e-6
     _: KW_ONLY
+    dtype: DTypeLike | None = None
+    param_dtype: DTypeLike = jnp.float32
     use_scale: bool = True
     scale_init: Initializer = nn.initializers.ones
+    reduction_axes: Axes = -1
+    feature_axes: Axes = -1
+    axis_name: AxisName = None
+    axis_index_groups: None = None
+    use_fast_variance: bool = True
+    force_float32_reductions: bool = True
 
     @nn.compact
-    def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:
-        return hondo.rms_norm(x, feature_param(self, "scale", x), epsilon=self.epsilon)
+    def __call__(
+        self, x: Float[Array, "..."], train: bool | None = None, *, mask: Mask = None
+    ) -> Float[Array, "..."]:
+        axes = axes_of("feature_axes", self.feature_axes, x)
+        params = feature_params(self, shape_at(axes, x))
+        return norms.rms_norm(self, x, params.scale, _call(self, mask, self.axis_name))
+
+
+def _call(module: nn.Module, mask: Mask, axis_name: AxisName) -> Call:
+    """As in Flax's BatchNorm, `init` need not run inside the mapped axis."""
+    return Call(mask, None if module.is_initializing() else axis_name)

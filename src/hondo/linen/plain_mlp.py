@@ -7,6 +7,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 import hondo
+from hondo._modes import check_train
 from hondo._numerics.checks import error
 from hondo.linen.layers import Repeat
 from hondo.linen.pre_activation import Activation
@@ -43,6 +44,7 @@ class PlainMLP(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch ..."], train: bool) -> Float[Array, "batch outputs"]:
+        check_train(train)
         if self.depth < 3:
             raise error("depth", self.depth, "at least 3")
         options = (self.width, self.activation, self.kernel_init, self.dtype)

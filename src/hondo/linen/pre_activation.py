@@ -5,8 +5,9 @@ from collections.abc import Callable
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from hondo._layers.dropout import Rate
 from hondo._modes import call_in_mode
-from hondo.linen.layers import Dropout, Rate
+from hondo.linen.layers import Dropout
 
 Activation = Callable[[Array], Array]
 Norm = Callable[[], nn.Module]

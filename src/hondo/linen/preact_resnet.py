@@ -11,9 +11,11 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 import hondo
+from hondo._layers.dropout import Rate
+from hondo._modes import check_train
 from hondo._numerics.checks import error
 from hondo.linen.batch_norm import BatchNorm
-from hondo.linen.layers import Rate, Repeat
+from hondo.linen.layers import Repeat
 from hondo.linen.pre_activation import Activation, Norm, PreActivation, normalize
 
 
@@ -62,6 +64,7 @@ class PreActResNet(nn.Module):
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Float[Array, "batch outputs"]:
+        check_train(train)
         if self.depth < 8 or self.depth % 6 != 2:
             raise error("depth", self.depth, "6n + 2 with n ≥ 1: 8, 14, 20, …")
         conv = partial(

@@ -1,12 +1,14 @@
 """Flax nnx modules: a few lines each over the functions of the same name.
 
-Every one is called `module(x, train)`, with the mode by position or by name. It is required, but by
-`LayerNorm`, `GroupNorm`, `InstanceNorm` and `RMSNorm`, which have one mode only.
+Every one is called `module(x, train)`, with the mode by position or by name. `BatchNorm` and
+`Dropout` take it by Flax's names too, at the call or as an attribute, which `train()`, `eval()` and
+`nnx.view` set. `LayerNorm`, `GroupNorm`, `InstanceNorm` and `RMSNorm` have one mode only.
 """
 
 from hondo.nnx.batch_norm import BatchMoment, BatchNorm, commit_moments, hold_moments
 from hondo.nnx.layers import Dropout, Repeat, Residual
 from hondo.nnx.norms import GroupNorm, InstanceNorm, LayerNorm, RMSNorm
+from hondo.nnx.weight_norm import WeightNorm
 
 __all__ = [
     "BatchMoment",
@@ -18,6 +20,7 @@ __all__ = [
     "RMSNorm",
     "Repeat",
     "Residual",
+    "WeightNorm",
     "commit_moments",
     "hold_moments",
 ]

@@ -1,17 +1,27 @@
 """Batch normalization as an nnx module, and several batches as one update of its statistics."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import ClassVar
 
 import jax.numpy as jnp
 from flax import nnx
 from flax.typing import AxisName, Initializer
-from jaxtyping import Array, Bool, Float
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 import hondo
-from hondo._modes import check_train
-from hondo._numerics.checks import check_probability
-from hondo._numerics.other_names import refuse_names
-from hondo.nnx.feature_params import feature_param, param_value
+from hondo._layers.arguments import Axes, Mask, averaging, check_axis_groups, valid_entries
+from hondo._layers.batch import batch_norm_inference, batch_norm_training, completed
+from hondo._modes import is_training
+from hondo.nnx.feature_params import (
+    NO_METADATA,
+    Metadata,
+    Promote,
+    feature_count,
+    feature_param,
+    promoted,
+)
 
 
 class BatchMoment(nnx.BatchStat):
@@ -22,20 +32,23 @@ class BatchNorm(nnx.Module):
     """Batch normalization over every axis but the last (slides 17-19).
 
     Parameters `scale` and `bias`; batch statistics `mean`, `var` and `weight`, which is 0 before
-    any data and tends to 1. The state of Flax's own BatchNorm loads with `nnx.update`; to train on
-    from it, set `weight` to one.
+    any data and tends to 1. The state of Flax's own BatchNorm loads with `nnx.update`: averages
+    that came without their weight count as complete.
+
+    The mode is said by the call, or else by the attribute that `train()`, `eval()` and `nnx.view`
+    set; the call wins. Its second argument is `train`, where Flax's is `use_running_average`.
+    Arguments that are not named here are those of `LayerNorm`.
 
     Between `hold_moments` and `commit_moments` calls merge the moments of their batches in `held`
     and leave the running statistics as they are.
 
     Args:
         features: the number of channels.
-        decay: the weight of the old running statistics, in [0, 1].
+        use_running_average: True for inference, False for training, None to leave it to the call.
+        axis: the axis or the axes of the channels.
+        decay: the weight of the old running statistics, in [0, 1]; 0.99 if it is not given.
+        momentum: Flax's name for `decay`.
         epsilon: added to the variance, > 0.
-        use_scale: whether there is a scale γ.
-        use_bias: whether there is a bias β.
-        scale_init: of γ.
-        bias_init: of β.
         axis_name: a mapped axis over which the statistics are pooled.
         ddof: 1 to average unbiased variances, 0 for biased ones as in Flax and Keras.
         rngs: where the initializers take their keys from.
@@ -50,56 +63,76 @@ class BatchNorm(nnx.Module):
         ([2.0], [2.0])
     """
 
-    @refuse_names("momentum", "use_running_average")
+    mode_attribute: ClassVar[str] = "use_running_average"
+
     def __init__(
         self,
-        features: int,
+        features: int | None = None,
         *,
-        decay: float = 0.99,
+        num_features: int | None = None,
+        use_running_average: bool | None = None,
+        axis: Axes = -1,
+        decay: float | None = None,
+        momentum: float | None = None,
         epsilon: float = 1e-5,
+        dtype: DTypeLike | None = None,
+        param_dtype: DTypeLike = jnp.float32,
         use_scale: bool = True,
         use_bias: bool = True,
         scale_init: Initializer = nnx.initializers.ones,
         bias_init: Initializer = nnx.initializers.zeros,
         axis_name: AxisName = None,
+        axis_index_groups: None = None,
+        use_fast_variance: bool = True,
+        promote_dtype: Promote | None = None,
+        scale_metadata: Metadata = NO_METADATA,
+        bias_metadata: Metadata = NO_METADATA,
         ddof: int = 1,
         rngs: nnx.Rngs,
     ):
-        check_probability("decay", decay, "It is the weight of the old value.")
-        self.scale = nnx.data(feature_param(use_scale, scale_init, features, rngs))
-        self.bias = nnx.data(feature_param(use_bias, bias_init, features, rngs))
-        self.mean, self.var, self.weight = map(nnx.BatchStat, hondo.init_batch_stats(features))
+        check_axis_groups(axis_index_groups)
+        count, self.decay = feature_count(features, num_features), averaging(decay, momentum)
+        make = partial(feature_param, count, param_dtype, rngs)
+        self.scale = nnx.data(make(use_scale, scale_init, scale_metadata))
+        self.bias = nnx.data(make(use_bias, bias_init, bias_metadata))
+        self.mean, self.var, self.weight = map(nnx.BatchStat, hondo.init_batch_stats(count))
         self.held: Mapping[str, BatchMoment] | None = nnx.data(None)
-        self.decay, self.epsilon, self.axis_name, self.ddof = decay, epsilon, axis_name, ddof
+        self.use_running_average, self.axis, self.ddof = use_running_average, axis, ddof
+        self.epsilon, self.axis_name = epsilon, axis_name
+        self.dtype, self.promote_dtype = dtype, promote_dtype
 
     @refuse_names("use_running_average")
     def __call__(
-        self, x: Float[Array, "..."], train: bool, *, where: Bool[Array, "..."] | None = None
+        self,
+        x: Float[Array, "..."],
+        train: bool | None = None,
+        *,
+        use_running_average: bool | None = None,
+        mask: Mask = None,
+        where: Mask = None,
     ) -> Float[Array, "..."]:
         """Normalizes x by its own statistics in training, by the running ones at inference."""
-        check_train(train)
-        scale, bias, stats = param_value(self.scale), param_value(self.bias), self.stats
-        if not train:
-            return hondo.batch_norm_inference(x, stats, scale, bias, epsilon=self.epsilon)
-        y, moments = hondo.batch_normalize(
-            x,
-            scale,
-            bias,
-            epsilon=self.epsilon,
-            where=where,
-            axis_name=self.axis_name,
-            fallback=stats,
-        )
+        training = is_training(self, train, use_running_average)
+        x, params = promoted(self, x, self.mean[...], self.var[...])
+        if not training:
+            return batch_norm_inference(self, x, self.stats, params)
+        valid = valid_entries(x, mask, where)
+        y, moments = batch_norm_training(self, x, self.stats, params, valid, self.axis_name)
         if self.held is None:
             self.update(moments)
         else:
             _write(self.held, hondo.merge_moments(_read(self.held), moments))
         return y
 
+    def set_view(self, use_running_average: bool | None = None) -> None:
+        """Sets the mode of a view, see `flax.nnx.view`; None leaves it."""
+        if use_running_average is not None:
+            self.use_running_average = use_running_average
+
     @property
     def stats(self) -> hondo.BatchStats:
         """The running statistics."""
-        return hondo.BatchStats(self.mean[...], self.var[...], self.weight[...])
+        return completed(hondo.BatchStats(self.mean[...], self.var[...], self.weight[...]))
 
     def update(self, moments: hondo.Moments) -> None:
         """Takes one step of the running statistics."""

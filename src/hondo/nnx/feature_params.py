@@ -1,28 +1,87 @@
-"""The scale and the bias of a normalization."""
+"""The scale and the bias of a normalization, and what else Flax's constructors do."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Protocol, runtime_checkable
 
 from flax import nnx
 from flax.typing import Initializer
-from jaxtyping import Array, Float
+from jax.typing import DTypeLike
+from jaxtyping import Array
+
+from hondo._layers.arguments import given
+from hondo._layers.norms import Params
+from hondo._numerics.checks import check_count
+
+# `promote_dtype((x, …), dtype=dtype)`, which gives the arrays in another dtype.
+Promote = Callable[..., tuple[Array | None, ...]]
+# Of a parameter, as `sharding`.
+Metadata = Mapping[str, Any]
+NO_METADATA: Metadata = MappingProxyType({})
+
+
+@runtime_checkable
+class Normalizes(Protocol):
+    """A norm with Flax's way to promote."""
+
+    dtype: DTypeLike | None
+    promote_dtype: Promote | None
+
+
+def feature_count(features: int | None, num_features: int | None) -> int:
+    """The number of features, by our name or by Flax's.
+
+    Raises:
+        ValueError: neither, two that differ, or no count.
+
+    Example:
+        >>> feature_count(None, 6)
+        6
+    """
+    count = given(features, num_features=num_features, features=features)
+    check_count("features", count, repair="It is the first argument.")
+    return count
 
 
 def feature_param(
-    used: bool, init: Initializer, features: int, rngs: nnx.Rngs
+    features: int,
+    dtype: DTypeLike,
+    rngs: nnx.Rngs,
+    used: bool,
+    init: Initializer,
+    metadata: Metadata,
 ) -> nnx.Param[Array] | None:
     """Makes a parameter with one entry for each feature, or None if it is not used.
 
     Example:
-        >>> feature_param(True, nnx.initializers.ones, 2, nnx.Rngs(0))[...].tolist()
+        >>> import jax.numpy as jnp
+        >>> ones = nnx.initializers.ones
+        >>> feature_param(2, jnp.float32, nnx.Rngs(0), True, ones, {})[...].tolist()
         [1.0, 1.0]
     """
-    return nnx.Param(init(rngs.params(), (features,))) if used else None
+    return nnx.Param(init(rngs.params(), (features,), dtype), **metadata) if used else None
 
 
-def param_value(param: nnx.Param[Array] | None) -> Float[Array, " features"] | None:
-    """Reads the array of a parameter, or gives None for None.
+def promoted(norm: Normalizes, x: Array, *statistics: Array) -> tuple[Array, Params]:
+    """The input and the parameters of a norm, as its `promote_dtype` gives them.
+
+    Args:
+        norm: may have a `bias`.
+        x: the input.
+        statistics: the running mean and variance, if there are; Flax shows them to the function.
+
+    Returns:
+        The input and the parameters.
 
     Example:
         >>> import jax.numpy as jnp
-        >>> param_value(nnx.Param(jnp.ones(2))).tolist(), param_value(None)
-        ([1.0, 1.0], None)
+        >>> from hondo.nnx import RMSNorm
+        >>> promoted(RMSNorm(2, use_scale=False, rngs=nnx.Rngs(0)), jnp.ones(2))[1]
+        Params(scale=None, bias=None)
     """
-    return None if param is None else param[...]
+    variables = [getattr(norm, name) for name in ("scale", "bias") if hasattr(norm, name)]
+    values = [None if variable is None else variable[...] for variable in variables]
+    if norm.promote_dtype is not None:
+        arrays = norm.promote_dtype((x, *statistics, *values), dtype=norm.dtype)
+        x, values = arrays[0], arrays[1 + len(statistics) :]
+    return x, Params(*values, *[None] * (2 - len(values)))

@@ -1,28 +1,30 @@
 """Dropout, residual connections and repeated blocks as nnx modules."""
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import jax
 from flax import nnx
-from jax.core import Tracer
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
 import hondo
-from hondo._modes import Module, call_in_mode, check_train
-from hondo._numerics.checks import check_count, check_probability, python_value
-from hondo._numerics.other_names import refuse_names
-
-Rate = float | Float[Array, ""]
+from hondo._layers.dropout import Rate, as_typed_key, drops_nothing
+from hondo._modes import Module, call_in_mode, check_train, is_training
+from hondo._numerics.checks import check_count, check_probability, error
 
 
 class Dropout(nnx.Module):
     """Inverted dropout of each unit with probability `rate` = 1 − P (slides 6-8).
 
+    The mode is said by the call, or else by the attribute that `train()`, `eval()` and `nnx.view`
+    set; the call wins. The second argument of a call is `train`.
+
     Args:
         rate: the probability of dropping, in [0, 1].
         broadcast_dims: axes that share one mask.
+        deterministic: True for inference, False for training, None to leave it to the call.
         rng_collection: the name of the random stream.
-        rngs: where the stream starts from.
+        rngs: where the stream starts from; None leaves it to the calls.
 
     Example:
         >>> import jax.numpy as jnp
@@ -33,38 +35,65 @@ class Dropout(nnx.Module):
         [0.0, 2.0]
     """
 
-    @refuse_names("deterministic")
+    mode_attribute: ClassVar[str] = "deterministic"
+
     def __init__(
         self,
         rate: Rate,
         *,
         broadcast_dims: Sequence[int] = (),
+        deterministic: bool | None = None,
         rng_collection: str = "dropout",
-        rngs: nnx.Rngs,
+        rngs: nnx.Rngs | nnx.RngStream | None = None,
     ):
         check_probability("rate", rate, "It is the probability of dropping.")
         # Without nnx.data an array is part of the graph definition, which outlives a trace.
         self.rate = nnx.data(rate) if isinstance(rate, jax.Array) else rate
-        self.broadcast_dims = tuple(broadcast_dims)
-        self.stream = rngs[rng_collection].fork()
+        self.broadcast_dims, self.deterministic = tuple(broadcast_dims), deterministic
+        stream = rngs[rng_collection] if isinstance(rngs, nnx.Rngs) else rngs
+        self.rngs = nnx.data(None if stream is None else stream.fork())
+        self.rng_collection = rng_collection
 
-    @refuse_names("deterministic")
-    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
-        """Drops units of x in training, returns x at inference."""
-        check_train(train)
-        # A rate that a sweep traces has no value to compare with 0.
-        rate = python_value(self.rate)
-        if not train or (not isinstance(rate, Tracer) and rate == 0):
+    def __call__(
+        self,
+        x: Float[Array, "..."],
+        train: bool | None = None,
+        *,
+        deterministic: bool | None = None,
+        rngs: nnx.Rngs | nnx.RngStream | Array | None = None,
+    ) -> Float[Array, "..."]:
+        """Drops units of x in training, returns x at inference.
+
+        `rngs` is a key or what gives one, instead of the stream that the layer was made with.
+        """
+        training = is_training(self, train, deterministic)
+        if not training or drops_nothing(self.rate):
             return x
+        key = self._key(self.rngs if rngs is None else rngs)
         keep_prob, dims = 1 - self.rate, self.broadcast_dims
-        return hondo.inverted_dropout(self.stream(), x, keep_prob=keep_prob, broadcast_dims=dims)
+        return hondo.inverted_dropout(key, x, keep_prob=keep_prob, broadcast_dims=dims)
+
+    def _key(self, rngs: nnx.Rngs | nnx.RngStream | Array | None) -> PRNGKeyArray:
+        if rngs is None:
+            repair = (
+                "`deterministic` is False, but no `rngs` argument was provided to Dropout: give it "
+                "to the constructor or to the call."
+            )
+            raise error("rngs", None, "a key, an nnx.RngStream or an nnx.Rngs", repair)
+        source = rngs[self.rng_collection] if isinstance(rngs, nnx.Rngs) else rngs
+        return as_typed_key(source() if isinstance(source, nnx.RngStream) else source)
+
+    def set_view(self, deterministic: bool | None = None) -> None:
+        """Sets the mode of a view, see `flax.nnx.view`; None leaves it."""
+        if deterministic is not None:
+            self.deterministic = deterministic
 
 
 class Residual(nnx.Module):
     """x + f(x), or shortcut(x) + f(x) where the branch changes the shape (slide 13).
 
     Branch and shortcut get the mode by whichever of Flax's names their calls take: `train`,
-    `training`, `deterministic` or `use_running_average`.
+    `training`, `deterministic` or `use_running_average`. Without a mode, each has to know its own.
 
     Args:
         branch: f, a module or a function.
@@ -83,7 +112,7 @@ class Residual(nnx.Module):
     def __init__(self, branch: Module, *, shortcut: Module | None = None):
         self.branch, self.shortcut = branch, nnx.data(shortcut)
 
-    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:
         """Adds the branch to the skip."""
         shortcut = self.shortcut and call_in_mode(self.shortcut, train)
         return hondo.residual(call_in_mode(self.branch, train), shortcut=shortcut)(x)
@@ -124,9 +153,10 @@ class Repeat(nnx.Module):
         self.blocks = nnx.split_rngs(splits=depth)(nnx.vmap(block))(rngs)
         self.depth, self.remat = depth, remat
 
-    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:
         """Applies the blocks one after another."""
-        check_train(train)
+        if train is not None:
+            check_train(train)
 
         def body(block: nnx.Module, x: Array) -> Array:
             return call_in_mode(block, train)(x)

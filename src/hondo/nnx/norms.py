@@ -4,24 +4,50 @@ Training and inference are the same; `train` is accepted and ignored, so that th
 `BatchNorm`.
 """
 
+from functools import partial
+
+import jax.numpy as jnp
 from flax import nnx
-from flax.typing import Initializer
+from flax.typing import AxisName, Initializer
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-import hondo
-from hondo.nnx.feature_params import feature_param, param_value
+from hondo._layers import norms
+from hondo._layers.arguments import Axes, Mask, check_axis_groups
+from hondo._layers.norms import Call
+from hondo.nnx.feature_params import (
+    NO_METADATA,
+    Metadata,
+    Promote,
+    feature_count,
+    feature_param,
+    promoted,
+)
 
 
 class LayerNorm(nnx.Module):
     """Normalizes the features of each example; see `hondo.layer_norm`.
 
+    A call takes a `mask` of the entries that count, which broadcasts as in NumPy.
+
     Args:
         features: how many.
+        num_features: Flax's name for `features`.
         epsilon: added to the variance, > 0.
+        dtype: of the result; None for that of the input.
+        param_dtype: of the parameters.
         use_scale: whether there is a scale γ.
         use_bias: whether there is a bias β.
         scale_init: of γ.
         bias_init: of β.
+        reduction_axes: the axes that mean and variance run over.
+        feature_axes: the axes along which scale and bias have entries of their own.
+        axis_name: a mapped axis that mean and variance run over too.
+        axis_index_groups: None; Flax's groups within a mapped axis do not exist here.
+        use_fast_variance: without effect: the variance is always exact and in one reading.
+        promote_dtype: gives input and parameters another dtype before anything else; None, none.
+        scale_metadata: of the variable γ, such as `sharding`.
+        bias_metadata: of the variable β.
         rngs: where the initializers take their keys from.
 
     Example:
@@ -35,36 +61,55 @@ class LayerNorm(nnx.Module):
 
     def __init__(
         self,
-        features: int,
+        features: int | None = None,
         *,
+        num_features: int | None = None,
         epsilon: float = 1e-6,
+        dtype: DTypeLike | None = None,
+        param_dtype: DTypeLike = jnp.float32,
         use_scale: bool = True,
         use_bias: bool = True,
         scale_init: Initializer = nnx.initializers.ones,
         bias_init: Initializer = nnx.initializers.zeros,
+        reduction_axes: Axes = -1,
+        feature_axes: Axes = -1,
+        axis_name: AxisName = None,
+        axis_index_groups: None = None,
+        use_fast_variance: bool = True,
+        promote_dtype: Promote | None = None,
+        scale_metadata: Metadata = NO_METADATA,
+        bias_metadata: Metadata = NO_METADATA,
         rngs: nnx.Rngs,
     ):
-        self.scale = nnx.data(feature_param(use_scale, scale_init, features, rngs))
-        self.bias = nnx.data(feature_param(use_bias, bias_init, features, rngs))
-        self.epsilon = epsilon
+        check_axis_groups(axis_index_groups)
+        count = feature_count(features, num_features)
+        make = partial(feature_param, count, param_dtype, rngs)
+        self.scale = nnx.data(make(use_scale, scale_init, scale_metadata))
+        self.bias = nnx.data(make(use_bias, bias_init, bias_metadata))
+        self.epsilon, self.axis_name = epsilon, axis_name
+        self.dtype, self.promote_dtype = dtype, promote_dtype
+        self.reduction_axes, self.feature_axes = reduction_axes, feature_axes
 
-    def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:
+    def __call__(
+        self, x: Float[Array, "..."], train: bool | None = None, *, mask: Mask = None
+    ) -> Float[Array, "..."]:
         """Normalizes x; in training and at inference alike."""
-        scale, bias = param_value(self.scale), param_value(self.bias)
-        return hondo.layer_norm(x, scale, bias, epsilon=self.epsilon)
+        x, params = promoted(self, x)
+        return norms.layer_norm(self, x, params, Call(mask, self.axis_name))
 
 
 class GroupNorm(nnx.Module):
     """Normalizes groups of neighboring features, over space as well; see `hondo.group_norm`.
 
+    Arguments that are not named here are those of `LayerNorm`.
+
     Args:
         features: how many.
-        groups: how many groups, a divisor of the features.
-        epsilon: added to the variance, > 0.
-        use_scale: whether there is a scale γ.
-        use_bias: whether there is a bias β.
-        scale_init: of γ.
-        bias_init: of β.
+        groups: how many groups, a divisor of the features; 32 if neither it nor a size is given.
+        num_groups: Flax's name for `groups`.
+        group_size: the features of a group, instead of `groups`.
+        reduction_axes: what mean and variance run over beside a group, with the last axis among
+            them; None for every axis but the first.
         rngs: where the initializers take their keys from.
 
     Example:
@@ -78,36 +123,54 @@ class GroupNorm(nnx.Module):
 
     def __init__(
         self,
-        features: int,
+        features: int | None = None,
+        groups: int | None = None,
+        group_size: int | None = None,
         *,
-        groups: int = 32,
+        num_groups: int | None = None,
+        num_features: int | None = None,
         epsilon: float = 1e-6,
+        dtype: DTypeLike | None = None,
+        param_dtype: DTypeLike = jnp.float32,
         use_scale: bool = True,
         use_bias: bool = True,
         scale_init: Initializer = nnx.initializers.ones,
         bias_init: Initializer = nnx.initializers.zeros,
+        reduction_axes: Axes | None = None,
+        axis_name: AxisName = None,
+        axis_index_groups: None = None,
+        use_fast_variance: bool = True,
+        promote_dtype: Promote | None = None,
+        scale_metadata: Metadata = NO_METADATA,
+        bias_metadata: Metadata = NO_METADATA,
         rngs: nnx.Rngs,
     ):
-        self.scale = nnx.data(feature_param(use_scale, scale_init, features, rngs))
-        self.bias = nnx.data(feature_param(use_bias, bias_init, features, rngs))
-        self.groups, self.epsilon = groups, epsilon
+        check_axis_groups(axis_index_groups)
+        count = feature_count(features, num_features)
+        make = partial(feature_param, count, param_dtype, rngs)
+        self.scale = nnx.data(make(use_scale, scale_init, scale_metadata))
+        self.bias = nnx.data(make(use_bias, bias_init, bias_metadata))
+        self.epsilon, self.axis_name = epsilon, axis_name
+        self.dtype, self.promote_dtype = dtype, promote_dtype
+        self.groups, self.num_groups, self.group_size = groups, num_groups, group_size
+        self.reduction_axes = reduction_axes
 
-    def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:
+    def __call__(
+        self, x: Float[Array, "..."], train: bool | None = None, *, mask: Mask = None
+    ) -> Float[Array, "..."]:
         """Normalizes x; in training and at inference alike."""
-        scale, bias = param_value(self.scale), param_value(self.bias)
-        return hondo.group_norm(x, scale, bias, groups=self.groups, epsilon=self.epsilon)
+        x, params = promoted(self, x)
+        return norms.group_norm(self, x, params, Call(mask, self.axis_name))
 
 
 class InstanceNorm(nnx.Module):
     """Normalizes each feature of each example over space; see `hondo.instance_norm`.
 
+    Arguments that are not named here are those of `LayerNorm`.
+
     Args:
         features: how many.
-        epsilon: added to the variance, > 0.
-        use_scale: whether there is a scale γ.
-        use_bias: whether there is a bias β.
-        scale_init: of γ.
-        bias_init: of β.
+        feature_axes: the axes along which features are normalized apart, not the first.
         rngs: where the initializers take their keys from.
 
     Example:
@@ -121,34 +184,51 @@ class InstanceNorm(nnx.Module):
 
     def __init__(
         self,
-        features: int,
+        features: int | None = None,
         *,
+        num_features: int | None = None,
         epsilon: float = 1e-6,
+        dtype: DTypeLike | None = None,
+        param_dtype: DTypeLike = jnp.float32,
         use_scale: bool = True,
         use_bias: bool = True,
         scale_init: Initializer = nnx.initializers.ones,
         bias_init: Initializer = nnx.initializers.zeros,
+        feature_axes: Axes = -1,
+        axis_name: AxisName = None,
+        axis_index_groups: None = None,
+        use_fast_variance: bool = True,
+        promote_dtype: Promote | None = None,
+        scale_metadata: Metadata = NO_METADATA,
+        bias_metadata: Metadata = NO_METADATA,
         rngs: nnx.Rngs,
     ):
-        self.scale = nnx.data(feature_param(use_scale, scale_init, features, rngs))
-        self.bias = nnx.data(feature_param(use_bias, bias_init, features, rngs))
-        self.epsilon = epsilon
+        check_axis_groups(axis_index_groups)
+        count = feature_count(features, num_features)
+        make = partial(feature_param, count, param_dtype, rngs)
+        self.scale = nnx.data(make(use_scale, scale_init, scale_metadata))
+        self.bias = nnx.data(make(use_bias, bias_init, bias_metadata))
+        self.epsilon, self.axis_name = epsilon, axis_name
+        self.dtype, self.promote_dtype = dtype, promote_dtype
+        self.feature_axes = feature_axes
 
-    def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:
+    def __call__(
+        self, x: Float[Array, "..."], train: bool | None = None, *, mask: Mask = None
+    ) -> Float[Array, "..."]:
         """Normalizes x; in training and at inference alike."""
-        scale, bias = param_value(self.scale), param_value(self.bias)
-        return hondo.instance_norm(x, scale, bias, epsilon=self.epsilon)
+        x, params = promoted(self, x)
+        return norms.instance_norm(self, x, params, Call(mask, self.axis_name))
 
 
 class RMSNorm(nnx.Module):
     """Divides the features of each example by their root mean square; see `hondo.rms_norm`.
 
+    Arguments that are not named here are those of `LayerNorm`; there is no bias.
+
     Args:
         features: how many.
         epsilon: added to the mean square, > 0.
-        use_scale: whether there is a scale γ.
-        scale_init: of γ.
-        rngs: where the initializer takes its key from.
+        rngs: where the initializers take their keys from.
 
     Example:
         >>> import jax.numpy as jnp
@@ -161,16 +241,34 @@ class RMSNorm(nnx.Module):
 
     def __init__(
         self,
-        features: int,
+        features: int | None = None,
         *,
+        num_features: int | None = None,
         epsilon: float = 1e-6,
+        dtype: DTypeLike | None = None,
+        param_dtype: DTypeLike = jnp.float32,
         use_scale: bool = True,
         scale_init: Initializer = nnx.initializers.ones,
+        reduction_axes: Axes = -1,
+        feature_axes: Axes = -1,
+        axis_name: AxisName = None,
+        axis_index_groups: None = None,
+        use_fast_variance: bool = True,
+        promote_dtype: Promote | None = None,
+        scale_metadata: Metadata = NO_METADATA,
         rngs: nnx.Rngs,
     ):
-        self.scale = nnx.data(feature_param(use_scale, scale_init, features, rngs))
-        self.epsilon = epsilon
+        check_axis_groups(axis_index_groups)
+        count = feature_count(features, num_features)
+        make = partial(feature_param, count, param_dtype, rngs)
+        self.scale = nnx.data(make(use_scale, scale_init, scale_metadata))
+        self.epsilon, self.axis_name = epsilon, axis_name
+        self.dtype, self.promote_dtype = dtype, promote_dtype
+        self.reduction_axes, self.feature_axes = reduction_axes, feature_axes
 
-    def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:
+    def __call__(
+        self, x: Float[Array, "..."], train: bool | None = None, *, mask: Mask = None
+    ) -> Float[Array, "..."]:
         """Normalizes x; in training and at inference alike."""
-        return hondo.rms_norm(x, param_value(self.scale), epsilon=self.epsilon)
+        x, params = promoted(self, x)
+        return norms.rms_norm(self, x, params.scale, Call(mask, self.axis_name))
