@@ -81,6 +81,19 @@ def calls_in_mode(train):
         yield "train", partial(module, X, train)
 
 
+def calls_of_norms(_):
+    for name in ("LayerNorm", "InstanceNorm", "RMSNorm", "BatchNorm"):
+        make, of_nnx = getattr(hl, name), partial(getattr(hx, name), 6, rngs=RNGS)
+        init = partial(make().init, jax.random.key(0))
+        yield "mask", partial(init, X, train=True, mask=jnp.ones(6))
+        yield "mask", partial(of_nnx(), X, True, mask=np.ones(6, int))
+        yield "train", partial(init, X, jnp.ones(6, bool))
+        yield "train", partial(of_nnx(), X, jnp.ones(6, bool))
+        yield "x", partial(init, jnp.ones((2, 3, 6), int), True)
+        yield "axis_index_groups", partial(linen(make, axis_index_groups=[[0, 1]]))
+        yield "axis_index_groups", partial(of_nnx, axis_index_groups=[[0, 1]])
+
+
 def judge(calls):
     for number, (name, call) in enumerate(calls):
         try:
@@ -99,6 +112,7 @@ def traced(train):
 
 for value in (True, False, np.True_, np.False_):
     judge(calls_with_number(value))
+judge(calls_of_norms(None))
 for value in (None, 0, 1, 1.0, "false"):
     judge(calls_in_mode(value))
     if value is not None:

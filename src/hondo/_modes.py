@@ -3,7 +3,9 @@
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
 
 from hondo._numerics.checks import error, python_value
 from hondo._types import Inputs, Outputs
@@ -27,7 +29,7 @@ class Layer(Protocol):
     the call. `train` is the other word for it at the call.
     """
 
-    mode_attribute: str
+    mode_attribute: ClassVar[str]
 
 
 def is_training(layer: Layer, train: bool | None, by_name: bool | None) -> bool:
@@ -57,6 +59,19 @@ def is_training(layer: Layer, train: bool | None, by_name: bool | None) -> bool:
         raise error("train", None, "True or False", repair)
     check_mode(name, mode)
     return not mode
+
+
+def ignore_mode(train: object) -> None:
+    """Lets the mode of a layer that has one mode only pass, but nothing else in its place.
+
+    Raises:
+        ValueError: an array, as of a mask given by position.
+
+    Example:
+        >>> ignore_mode(None)
+    """
+    if np.ndim(python_value(train)):
+        raise error("train", train, "True or False", "A mask goes by its name, mask=….")
 
 
 def call_in_mode(module: Module, train: bool | None) -> Callable[[Inputs], Outputs]:

@@ -124,7 +124,7 @@ def instance_axes(feature_axes: Axes, x: Array) -> tuple[tuple[int, ...], tuple[
     return tuple(axis for axis in range(1, x.ndim) if axis not in features), features
 
 
-def valid_entries(x: Array, mask: Mask, where: Mask = None) -> Array | np.ndarray | None:
+def valid_entries(x: Array, mask: Mask, where: Mask = None) -> Array | None:
     """A mask with the rank of x: `mask` broadcasts from the last axis on, `where` from the first.
 
     Raises:
@@ -147,7 +147,7 @@ def valid_entries(x: Array, mask: Mask, where: Mask = None) -> Array | np.ndarra
     if len(shape) != x.ndim or any(n not in (1, m) for n, m in zip(shape, x.shape, strict=True)):
         repair = "One of fewer axes is of the last axes of x (mask) or of the first (where)."
         raise error(name, valid.shape, f"of a shape that broadcasts to x's {x.shape}", repair)
-    return valid.reshape(shape)
+    return jnp.asarray(valid).reshape(shape)
 
 
 def promoted(x: Array, dtype: DTypeLike | None) -> tuple[Array, DTypeLike]:

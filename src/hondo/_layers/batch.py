@@ -5,6 +5,7 @@ from typing import Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 from flax.typing import AxisName
+from jax.typing import ArrayLike
 from jaxtyping import Array
 
 import hondo
@@ -38,7 +39,7 @@ def batch_norm_training(
     options = {"where": where, "axis_name": axis_name, "fallback": fallback}
     rows = _channels_last(wide, axes)
     y, moments = hondo.batch_normalize(rows, scale, bias, epsilon=norm.epsilon, **options)
-    moments = jax.tree.map(lambda part: part.reshape(shape_at(axes, x)), moments)
+    moments = jax.tree.map(lambda part: part.reshape(stats.mean.shape), moments)
     return _back(y, axes, x).astype(dtype), moments
 
 
@@ -54,7 +55,7 @@ def batch_norm_inference(
     return _back(y, axes, x).astype(dtype)
 
 
-def _channels_last(x: Array, axes: tuple[int, ...]) -> Array:
+def _channels_last(x: ArrayLike, axes: tuple[int, ...]) -> Array:
     moved = jnp.moveaxis(x, axes, _last(axes))
     return moved.reshape(*moved.shape[: -len(axes)], -1)
 
@@ -72,12 +73,13 @@ def completed(stats: hondo.BatchStats) -> hondo.BatchStats:
     """Counts statistics of weight 0 that are not a new layer's as complete: they came from Flax.
 
     Flax's averages have no weight. Written beside that of a layer that has seen no data, they would
-    be replaced by the first batch.
+    be replaced by the first batch. They may be NumPy's, as restored ones are.
 
     Example:
         >>> new = hondo.init_batch_stats(1)
         >>> completed(new).weight.tolist(), completed(new._replace(mean=new.var)).weight.tolist()
         ([0.0], [1.0])
     """
+    stats = jax.tree.map(jnp.asarray, stats)
     loaded = (stats.weight == 0.0) & ((stats.mean != 0.0) | (stats.var != 1.0))
     return stats._replace(weight=jnp.where(loaded, 1.0, stats.weight))

@@ -17,7 +17,7 @@ def drops_nothing(rate: Rate) -> bool:
         (True, False)
     """
     rate = python_value(rate)
-    return not isinstance(rate, Tracer) and rate == 0
+    return not isinstance(rate, Tracer) and bool(rate == 0)
 
 
 def as_typed_key(key: Array) -> PRNGKeyArray:

@@ -146,7 +146,8 @@ def group_norm(norm: OverGroups, x: Array, params: Params, call: Call) -> Array:
 def _grouped(array: Array, groups: int) -> Array:
     """The last axis as groups of neighbors; one that is broadcast stays so."""
     size = array.shape[-1]
-    return array.reshape(*array.shape[:-1], *((1, 1) if size == 1 else (groups, size // groups)))
+    groups_and_size = (1, 1) if size == 1 else (groups, size // groups)
+    return array.reshape(*array.shape[:-1], *groups_and_size)
 
 
 def _over_axes(

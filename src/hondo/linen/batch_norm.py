@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import AxisName, Initializer
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Real
 
 import hondo
 from hondo._layers.arguments import Axes, Mask, averaging, axes_of, shape_at, valid_entries
@@ -72,7 +72,7 @@ class BatchNorm(nn.Module, kw_only=True):
     @refuse_names("use_running_average")
     def __call__(
         self,
-        x: Float[Array, "..."],
+        x: Real[Array, "..."],
         train: bool | None = None,
         *,
         use_running_average: bool | None = None,

@@ -11,11 +11,12 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import AxisName, Initializer
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Real
 
 from hondo._layers import norms
 from hondo._layers.arguments import Axes, Mask, axes_of, instance_axes, shape_at
 from hondo._layers.norms import Call
+from hondo._modes import ignore_mode
 from hondo.linen.feature_params import feature_params
 
 
@@ -64,11 +65,11 @@ class LayerNorm(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "..."], train: bool | None = None, *, mask: Mask = None
+        self, x: Real[Array, "..."], train: bool | None = None, *, mask: Mask = None
     ) -> Float[Array, "..."]:
         axes = axes_of("feature_axes", self.feature_axes, x)
         params = feature_params(self, shape_at(axes, x))
-        return norms.layer_norm(self, x, params, _call(self, mask, self.axis_name))
+        return norms.layer_norm(self, x, params, _call(self, mask, train))
 
 
 class GroupNorm(nn.Module):
@@ -110,10 +111,10 @@ class GroupNorm(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "..."], train: bool | None = None, *, mask: Mask = None
+        self, x: Real[Array, "..."], train: bool | None = None, *, mask: Mask = None
     ) -> Float[Array, "..."]:
         params = feature_params(self, x.shape[-1:])
-        return norms.group_norm(self, x, params, _call(self, mask, self.axis_name))
+        return norms.group_norm(self, x, params, _call(self, mask, train))
 
 
 class InstanceNorm(nn.Module):
@@ -149,11 +150,11 @@ class InstanceNorm(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "..."], train: bool | None = None, *, mask: Mask = None
+        self, x: Real[Array, "..."], train: bool | None = None, *, mask: Mask = None
     ) -> Float[Array, "..."]:
         _, axes = instance_axes(self.feature_axes, x)
         params = feature_params(self, shape_at(axes, x))
-        return norms.instance_norm(self, x, params, _call(self, mask, self.axis_name))
+        return norms.instance_norm(self, x, params, _call(self, mask, train))
 
 
 class RMSNorm(nn.Module):
@@ -187,13 +188,16 @@ class RMSNorm(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "..."], train: bool | None = None, *, mask: Mask = None
+        self, x: Real[Array, "..."], train: bool | None = None, *, mask: Mask = None
     ) -> Float[Array, "..."]:
         axes = axes_of("feature_axes", self.feature_axes, x)
         params = feature_params(self, shape_at(axes, x))
-        return norms.rms_norm(self, x, params.scale, _call(self, mask, self.axis_name))
+        return norms.rms_norm(self, x, params.scale, _call(self, mask, train))
 
 
-def _call(module: nn.Module, mask: Mask, axis_name: AxisName) -> Call:
+def _call(
+    module: LayerNorm | GroupNorm | InstanceNorm | RMSNorm, mask: Mask, train: object
+) -> Call:
     """As in Flax's BatchNorm, `init` need not run inside the mapped axis."""
-    return Call(mask, None if module.is_initializing() else axis_name)
+    ignore_mode(train)
+    return Call(mask, None if module.is_initializing() else module.axis_name)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from flax.typing import AxisName, Initializer
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Real
 
 import hondo
 from hondo._layers.arguments import Axes, Mask, averaging, check_axis_groups, valid_entries
@@ -104,7 +104,7 @@ class BatchNorm(nnx.Module):
     @refuse_names("use_running_average")
     def __call__(
         self,
-        x: Float[Array, "..."],
+        x: Real[Array, "..."],
         train: bool | None = None,
         *,
         use_running_average: bool | None = None,

@@ -14,7 +14,7 @@ from hondo._layers.norms import Params
 from hondo._numerics.checks import check_count
 
 # `promote_dtype((x, …), dtype=dtype)`, which gives the arrays in another dtype.
-Promote = Callable[..., tuple[Array | None, ...]]
+Promote = Callable[..., tuple[Any, ...]]
 # Of a parameter, as `sharding`.
 Metadata = Mapping[str, Any]
 NO_METADATA: Metadata = MappingProxyType({})
@@ -38,7 +38,7 @@ def feature_count(features: int | None, num_features: int | None) -> int:
         >>> feature_count(None, 6)
         6
     """
-    count = given(features, num_features=num_features, features=features)
+    count = given(0, features=features, num_features=num_features)
     check_count("features", count, repair="It is the first argument.")
     return count
 

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 from flax import nnx
 from flax.typing import AxisName, Initializer
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Real
 
 from hondo._layers import norms
 from hondo._layers.arguments import Axes, Mask, check_axis_groups
 from hondo._layers.norms import Call
+from hondo._modes import ignore_mode
 from hondo.nnx.feature_params import (
     NO_METADATA,
     Metadata,
@@ -91,9 +92,10 @@ class LayerNorm(nnx.Module):
         self.reduction_axes, self.feature_axes = reduction_axes, feature_axes
 
     def __call__(
-        self, x: Float[Array, "..."], train: bool | None = None, *, mask: Mask = None
+        self, x: Real[Array, "..."], train: bool | None = None, *, mask: Mask = None
     ) -> Float[Array, "..."]:
         """Normalizes x; in training and at inference alike."""
+        ignore_mode(train)
         x, params = promoted(self, x)
         return norms.layer_norm(self, x, params, Call(mask, self.axis_name))
 
@@ -156,9 +158,10 @@ class GroupNorm(nnx.Module):
         self.reduction_axes = reduction_axes
 
     def __call__(
-        self, x: Float[Array, "..."], train: bool | None = None, *, mask: Mask = None
+        self, x: Real[Array, "..."], train: bool | None = None, *, mask: Mask = None
     ) -> Float[Array, "..."]:
         """Normalizes x; in training and at inference alike."""
+        ignore_mode(train)
         x, params = promoted(self, x)
         return norms.group_norm(self, x, params, Call(mask, self.axis_name))
 
@@ -213,9 +216,10 @@ class InstanceNorm(nnx.Module):
         self.feature_axes = feature_axes
 
     def __call__(
-        self, x: Float[Array, "..."], train: bool | None = None, *, mask: Mask = None
+        self, x: Real[Array, "..."], train: bool | None = None, *, mask: Mask = None
     ) -> Float[Array, "..."]:
         """Normalizes x; in training and at inference alike."""
+        ignore_mode(train)
         x, params = promoted(self, x)
         return norms.instance_norm(self, x, params, Call(mask, self.axis_name))
 
@@ -267,8 +271,9 @@ class RMSNorm(nnx.Module):
         self.reduction_axes, self.feature_axes = reduction_axes, feature_axes
 
     def __call__(
-        self, x: Float[Array, "..."], train: bool | None = None, *, mask: Mask = None
+        self, x: Real[Array, "..."], train: bool | None = None, *, mask: Mask = None
     ) -> Float[Array, "..."]:
         """Normalizes x; in training and at inference alike."""
+        ignore_mode(train)
         x, params = promoted(self, x)
         return norms.rms_norm(self, x, params.scale, Call(mask, self.axis_name))

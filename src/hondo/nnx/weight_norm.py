@@ -1,5 +1,6 @@
 """Weight normalization of the layer inside, as an nnx module."""
 
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -11,7 +12,6 @@ from jaxtyping import Array
 from hondo._layers.arguments import Axes, axes_of, shape_at
 from hondo._layers.weights import normalized_weights
 
-Path = tuple[str | int, ...]
 KERNELS = nnx.PathContains("kernel")
 
 
@@ -67,25 +67,25 @@ class WeightNorm(nnx.Module):
             shape = shape_at(self._axes(weight[...]), weight[...])
             return nnx.Param(scale_init(rngs.params(), shape, param_dtype))
 
-        weights = self._weights() if use_scale else {}
-        self.scales = nnx.data({path: scale(weight) for path, weight in weights.items()})
+        weights = self._weights() if use_scale else ()
+        self.scales = nnx.data({path: scale(weight) for path, weight in weights})
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the layer with its weights at their length, and puts the directions back."""
         weights = self._weights()
-        directions = {path: weight[...] for path, weight in weights.items()}
-        for path, weight in weights.items():
+        directions = [weight[...] for _, weight in weights]
+        for (path, weight), direction in zip(weights, directions, strict=True):
             scale = self.scales[path][...] if path in self.scales else None
-            axes = self._axes(directions[path])
-            weight.set_value(normalized_weights(directions[path], scale, axes, self.dtype))
+            axes = self._axes(direction)
+            weight.set_value(normalized_weights(direction, scale, axes, self.dtype))
         try:
             return self.layer_instance(*args, **kwargs)
         finally:
-            for path, weight in weights.items():
-                weight.set_value(directions[path])
+            for (_, weight), direction in zip(weights, directions, strict=True):
+                weight.set_value(direction)
 
-    def _weights(self) -> dict[Path, nnx.Param[Array]]:
-        return dict(nnx.to_flat_state(nnx.state(self.layer_instance, self.filter)))
+    def _weights(self) -> Sequence[tuple[Hashable, nnx.Param[Array]]]:
+        return list(nnx.to_flat_state(nnx.state(self.layer_instance, self.filter)))
 
     def _axes(self, weight: Array) -> tuple[int, ...]:
         return axes_of("feature_axes", self.feature_axes, weight)
