@@ -1,9 +1,11 @@
 """The pages name only what exists; no slide, promise or test of the lecture is left out."""
 
+import doctest
 import re
 from pathlib import Path
 
 import pytest
+from flax_arguments import PAGE, table, written
 
 import hondo
 from hondo_spec.areas import BY_ID
@@ -95,3 +97,23 @@ def test_every_promise_is_kept_by_a_test_or_planned() -> None:
 
 def test_the_readme_leads_to_the_lecture() -> None:
     assert "(docs/lecture.md)" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["coming_from"])
+def test_the_recipes_run(name: str) -> None:
+    failed, tried = doctest.testfile(str(ROOT / f"docs/{name}.md"), module_relative=False)
+    assert failed == 0
+    assert tried > 0
+
+
+def test_the_table_of_arguments_is_that_of_the_signatures() -> None:
+    page = PAGE.read_text()
+    assert written(page) == page, "run python spec_tests/flax_arguments.py"
+
+
+def test_every_argument_of_flax_is_taken() -> None:
+    rows = [line.split(" | ") for line in table().splitlines() if line.startswith("| `")]
+    assert len(rows) > 100
+    for _, linen, ours, of_nnx, our_nnx in rows:
+        assert not (linen != "–" and ours == "–")
+        assert not (of_nnx != "–" and our_nnx.strip(" |") == "–")

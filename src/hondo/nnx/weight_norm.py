@@ -11,6 +11,7 @@ from jaxtyping import Array
 
 from hondo._layers.arguments import Axes, axes_of, shape_at
 from hondo._layers.weights import normalized_weights
+from hondo.nnx.feature_params import Promote
 
 KERNELS = nnx.PathContains("kernel")
 
@@ -31,6 +32,7 @@ class WeightNorm(nnx.Module):
         dtype: of the normalized weights; None for that of weight and length together.
         param_dtype: of the lengths.
         variable_filter: which parameters are normalized.
+        promote_dtype: without effect, as in Flax.
         rngs: where the initializers take their keys from.
 
     Example:
@@ -57,6 +59,7 @@ class WeightNorm(nnx.Module):
         dtype: DTypeLike | None = None,
         param_dtype: DTypeLike = jnp.float32,
         variable_filter: nnx.filterlib.Filter = KERNELS,
+        promote_dtype: Promote | None = None,
         rngs: nnx.Rngs,
     ):
         self.layer_instance, self.dtype = layer_instance, dtype
