@@ -94,13 +94,23 @@ def calls_of_norms(_):
         yield "axis_index_groups", partial(of_nnx, axis_index_groups=[[0, 1]])
 
 
+def calls_of_dropout(_):
+    yield "rngs", partial(hx.Dropout, 0.5, rngs=3)
+    for key in (3, jnp.ones(2), jax.random.split(jax.random.key(0))):
+        yield "rngs", partial(hx.Dropout(0.5), X, True, rngs=key)
+        yield "rng", partial(hl.Dropout(0.5).apply, {}, X, True, rng=key)
+
+
 def judge(calls):
     for number, (name, call) in enumerate(calls):
         try:
             call()
             print(f"{name}: call {number} of {calls.__name__} accepts it")
         except Exception as error:
-            if not (isinstance(error, ValueError) and str(error).startswith(f"{name} must be ")):
+            if not (
+                isinstance(error, ValueError | TypeError)
+                and str(error).startswith(f"{name} must be ")
+            ):
                 print(f"{name}: call {number} of {calls.__name__} says {error!r}")
 
 
@@ -113,6 +123,7 @@ def traced(train):
 for value in (True, False, np.True_, np.False_):
     judge(calls_with_number(value))
 judge(calls_of_norms(None))
+judge(calls_of_dropout(None))
 for value in (None, 0, 1, 1.0, "false"):
     judge(calls_in_mode(value))
     if value is not None:

@@ -1,10 +1,11 @@
 """Rates and keys of dropout."""
 
 import jax
+import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from hondo._numerics.checks import is_key, python_value
+from hondo._numerics.checks import check_key, python_value
 
 Rate = float | Float[Array, ""]
 
@@ -20,11 +21,18 @@ def drops_nothing(rate: Rate) -> bool:
     return not isinstance(rate, Tracer) and bool(rate == 0)
 
 
-def as_typed_key(key: Array) -> PRNGKeyArray:
+def as_typed_key(name: str, key: Array) -> PRNGKeyArray:
     """Wraps a raw key, as of `jax.random.PRNGKey`; a typed one stays what it is.
 
+    Raises:
+        TypeError: no key.
+        ValueError: several keys.
+
     Example:
-        >>> as_typed_key(jax.random.PRNGKey(0)) == jax.random.key(0)
+        >>> as_typed_key("rng", jax.random.PRNGKey(0)) == jax.random.key(0)
         Array(True, dtype=bool)
     """
-    return key if is_key(key) else jax.random.wrap_key_data(key)
+    raw = isinstance(key, jax.Array) and key.dtype == jnp.uint32
+    key = jax.random.wrap_key_data(key) if raw else key
+    check_key(key, name)
+    return key

@@ -56,7 +56,7 @@ class Dropout(nn.Module):
         check_probability("rate", self.rate, "It is the probability of dropping.")
         if not training or drops_nothing(self.rate):
             return x
-        key = as_typed_key(self.make_rng(self.rng_collection) if rng is None else rng)
+        key = as_typed_key("rng", self.make_rng(self.rng_collection) if rng is None else rng)
         dims = tuple(self.broadcast_dims)
         return hondo.inverted_dropout(key, x, keep_prob=1 - self.rate, broadcast_dims=dims)
 

@@ -51,7 +51,9 @@ class Dropout(nnx.Module):
         self.rate = nnx.data(rate) if isinstance(rate, jax.Array) else rate
         self.broadcast_dims, self.deterministic = tuple(broadcast_dims), deterministic
         stream = rngs[rng_collection] if isinstance(rngs, nnx.Rngs) else rngs
-        self.rngs = nnx.data(None if stream is None else stream.fork())
+        if not isinstance(stream, nnx.RngStream | None):
+            raise error("rngs", rngs, "an nnx.Rngs, an nnx.RngStream or None")
+        self.rngs = nnx.data(stream and stream.fork())
         self.rng_collection = rng_collection
 
     def __call__(
@@ -81,7 +83,7 @@ class Dropout(nnx.Module):
             )
             raise error("rngs", None, "a key, an nnx.RngStream or an nnx.Rngs", repair)
         source = rngs[self.rng_collection] if isinstance(rngs, nnx.Rngs) else rngs
-        return as_typed_key(source() if isinstance(source, nnx.RngStream) else source)
+        return as_typed_key("rngs", source() if isinstance(source, nnx.RngStream) else source)
 
     def set_view(self, deterministic: bool | None = None) -> None:
         """Sets the mode of a view, see `flax.nnx.view`; None leaves it."""
