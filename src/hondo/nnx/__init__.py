@@ -6,8 +6,9 @@ Every one is called `module(x, train)`, with the mode by position or by name. `B
 """
 
 from hondo.nnx.batch_norm import BatchMoment, BatchNorm, commit_moments, hold_moments
+from hondo.nnx.group_norms import GroupNorm, InstanceNorm
 from hondo.nnx.layers import Dropout, Repeat, Residual
-from hondo.nnx.norms import GroupNorm, InstanceNorm, LayerNorm, RMSNorm
+from hondo.nnx.norms import LayerNorm, RMSNorm
 from hondo.nnx.weight_norm import WeightNorm
 
 __all__ = [
