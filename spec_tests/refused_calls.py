@@ -157,24 +157,15 @@ def other_names() -> Iterator[Refused]:
     """Arguments by the names that other libraries have for them."""
     linen, rngs = hl.BatchNorm(), nnx.Rngs(0)
     averages = hondo.init_batch_stats(3)
-    of_nnx = hx.BatchNorm(3, rngs=rngs), hx.Dropout(0.5, rngs=rngs)
     variables = linen.init(KEY, X, False)
     words = r"momentum must not be given, got 0\.9\. It is decay="
-    yield words, lambda: hl.BatchNorm(momentum=0.9)
-    yield words, lambda: hx.BatchNorm(3, momentum=0.9, rngs=rngs)
     yield words, lambda: hl.commit_moments(variables, momentum=0.9)
     yield words, lambda: hondo.update_batch_stats(averages, hondo.batch_moments(X), momentum=0.9)
     yield words, lambda: hondo.batch_norm(X, averages, None, None, momentum=0.9, epsilon=1e-5)
     words = "use_running_average must not be given, got True. Modules take train=True"
-    yield words, lambda: hl.BatchNorm(use_running_average=True)
-    yield words, lambda: hx.BatchNorm(3, use_running_average=True, rngs=rngs)
-    yield words, lambda: linen.apply(variables, X, use_running_average=True)
-    yield words, lambda: of_nnx[0](X, use_running_average=True)
+    options = {"epsilon": 1e-5, "use_running_average": True}
+    yield words, lambda: hondo.batch_norm(X, averages, None, None, decay=0.9, **options)
     words = "deterministic must not be given, got True. Modules take train=True"
-    yield words, lambda: hl.Dropout(0.5, deterministic=True)
-    yield words, lambda: hx.Dropout(0.5, deterministic=True, rngs=rngs)
-    yield words, lambda: hl.Dropout(0.5).apply({}, X, deterministic=True)
-    yield words, lambda: of_nnx[1](X, deterministic=True)
     for function in (hondo.dropout, hondo.inverted_dropout, hondo.gaussian_dropout):
         yield words, partial(function, KEY, X, keep_prob=0.5, deterministic=True)
         yield (

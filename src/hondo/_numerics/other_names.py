@@ -6,7 +6,6 @@ from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
-C = TypeVar("C")
 
 _MODE = "Modules take train=True or train=False when called"
 _REPAIRS = {
@@ -42,27 +41,5 @@ as Flax's; PyTorch's is 1 - decay.
             return function(*args, **kwargs)
 
         return call
-
-    return decorate
-
-
-def refuse_fields(*names: str) -> Callable[[type[C]], type[C]]:
-    """Makes a class refuse arguments of these names as `refuse_names` does.
-
-    For classes whose `__init__` is made of their fields, such as linen's modules.
-
-    Example:
-        >>> from dataclasses import dataclass
-        >>> @refuse_fields("momentum")
-        ... @dataclass
-        ... class Average:
-        ...     decay: float
-        >>> Average(decay=0.9)
-        Average(decay=0.9)
-    """
-
-    def decorate(kind: type[C]) -> type[C]:
-        type.__setattr__(kind, "__init__", refuse_names(*names)(kind.__init__))
-        return kind
 
     return decorate

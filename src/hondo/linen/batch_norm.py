@@ -15,7 +15,6 @@ from hondo._modes import is_training
 from hondo.linen.feature_params import feature_params
 
 
-@refuse_fields("momentum", "use_running_average")
 class BatchNorm(nn.Module, kw_only=True):
     """Batch normalization over every axis but the last (slides 17-19).
 
@@ -69,7 +68,6 @@ class BatchNorm(nn.Module, kw_only=True):
     ddof: int = 1
 
     @nn.compact
-    @refuse_names("use_running_average")
     def __call__(
         self,
         x: Real[Array, "..."],

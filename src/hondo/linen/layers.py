@@ -13,7 +13,6 @@ from hondo._modes import Module, call_in_mode, is_training
 from hondo._numerics.checks import check_count, check_probability
 
 
-@refuse_fields("deterministic")
 class Dropout(nn.Module):
     """Inverted dropout of each unit with probability `rate` = 1 − P (slides 6-8).
 

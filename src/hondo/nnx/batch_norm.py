@@ -101,7 +101,6 @@ class BatchNorm(nnx.Module):
         self.epsilon, self.axis_name = epsilon, axis_name
         self.dtype, self.promote_dtype = dtype, promote_dtype
 
-    @refuse_names("use_running_average")
     def __call__(
         self,
         x: Real[Array, "..."],
