@@ -63,7 +63,10 @@ CASES = (
 )
 EXEMPT = {
     "ProximalState": "a state",
-    "is_weight": "a rule about names",
+    "ParameterRole": "a row of `roles`",
+    "Roles": "a table of Python values",
+    "is_weight": "a rule about one parameter",
+    "roles": "gives Python values; test_roles holds it to the layers of five libraries",
     "penalized": "makes functions; test_penalties holds it to the sum",
     "weight_mask": "gives Python bools",
 }

@@ -34,7 +34,7 @@ def exact_clip(g, w, axes, epsilon=1e-3):
 @pytest.mark.slow
 @given(tensors(2, 3, 4), tensors(2, 3, 4))
 def test_each_column_keeps_to_a_share_of_its_weights(g, w) -> None:
-    got = clip(jnp.asarray(g), jnp.asarray(w))
+    got = clip(jnp.asarray(g), jnp.asarray(w), out_axis=-1)
     # Six squares and sums under two roots, two scalings and a quotient.
     np.testing.assert_allclose(got, exact_clip(g, w, (0, 1)), rtol=2 * gamma(12), atol=1e-36)
 
@@ -63,7 +63,7 @@ def test_zero_weights_can_start_to_move() -> None:
 @pytest.mark.slow
 def test_stacked_kernels_clip_as_each_of_them() -> None:
     g, w = (jax.random.normal(jax.random.key(i), (5, 3, 4)) for i in range(2))
-    stacked = clip(g, w, axis=-2)
+    stacked = clip(g, w, in_axis=-2)
     for layer in range(5):
         np.testing.assert_allclose(stacked[layer], clip(g[layer], w[layer]), rtol=gamma(12))
 

@@ -15,7 +15,7 @@ FLOORS = (
     {"_types"},
     {"_bind"},
     {"_numerics"},
-    {"_fast", "_modes"},
+    {"_fast", "_modes", "parameters"},
     {"gradients", "normalization", "regularization"},
     {"training"},
     {"the face"},

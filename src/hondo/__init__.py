@@ -45,6 +45,7 @@ from hondo.normalization.population import batch_averaged_stats, population_stat
 from hondo.normalization.rms_norm import rms_norm
 from hondo.normalization.running import BatchStats, init_batch_stats, update_batch_stats
 from hondo.normalization.weight_norm import l2_normalize, weight_norm
+from hondo.parameters.roles import ParameterRole, Roles, is_weight, roles, weight_mask
 from hondo.regularization.augmentation.flip_crop import (
     cutout,
     random_crop,
@@ -113,7 +114,6 @@ from hondo.regularization.penalties.norms import (
     l2_penalty,
     penalized,
 )
-from hondo.regularization.penalties.roles import is_weight, weight_mask
 from hondo.training.evaluation import evaluate
 from hondo.training.fit import fit
 from hondo.training.losses import binary_cross_entropy, cross_entropy
@@ -147,8 +147,10 @@ __all__ = [
     "MultitaskParams",
     "ParameterAverage",
     "ParameterAverageState",
+    "ParameterRole",
     "Problem",
     "ProximalState",
+    "Roles",
     "StopReason",
     "SweepResult",
     "TrainState",
@@ -245,6 +247,7 @@ __all__ = [
     "repeat",
     "residual",
     "rms_norm",
+    "roles",
     "rotate",
     "saturated",
     "scale_parameters",

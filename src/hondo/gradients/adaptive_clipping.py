@@ -1,7 +1,5 @@
 """Adaptive gradient clipping: each unit's gradient, measured against the unit's own weights."""
 
-from collections.abc import Sequence
-
 import jax
 import jax.numpy as jnp
 import optax
@@ -9,17 +7,21 @@ from jaxtyping import Array, Float
 
 from hondo._bind import bind
 from hondo._numerics.checks import check_params, check_range, python_value
-from hondo._numerics.safe_norm import Axes, project, unit_norm
+from hondo._numerics.safe_norm import project, unit_norm
 from hondo._numerics.tree_norm import TreeNorm
 from hondo._types import Params, Updates
 from hondo.gradients.nonfinite import Limit, Policy, clipping_transformation
+from hondo.parameters.axes import AxisRule, UnitRule, unit_axes_of, unit_rule
+from hondo.parameters.chosen import check_floating_leaves
+from hondo.parameters.units import UnitAxes
 
 
 def adaptive_clip(
     ratio: Limit,
     *,
     epsilon: float = 1e-3,
-    axis: Axes = None,
+    in_axis: AxisRule = None,
+    out_axis: AxisRule = None,
     nonfinite: Policy = "propagate",
 ) -> optax.GradientTransformation:
     r"""Scales each unit's gradient down to a share of the norm of that unit's weights.
@@ -27,15 +29,16 @@ def adaptive_clip(
     $$ g'_j = g_j \min\Big(1, \lambda\,\frac{\max(\lVert w_j\rVert_2, \varepsilon)}
        {\lVert g_j\rVert_2}\Big) $$
 
-    A unit is a column: everything that one output reads. A bias or a scale, of rank 0 or 1, is one
-    unit as a whole. A unit within its limit comes back bit for bit.
+    A unit is everything that one output reads, as `roles` tells it. A bias or a scale is one unit
+    in each layer of a stack. A unit within its limit comes back bit for bit.
 
     Args:
         ratio: λ ≥ 0; may be traced.
         epsilon: ε > 0, the least norm that weights count with, so that zeros can start to move.
-        axis: the axes of one unit's weights; by default every axis but the last. Kernels stacked
-            by `repeat` need it said: −2 for dense ones. Stacked biases, of shape (layers,
-            features), look like kernels; `optax.masked` keeps them apart.
+        in_axis: the axes of one unit's weights, or a function of (path, leaf) that gives them; by
+            default, and where it gives None, those of `roles`.
+        out_axis: the axes that number the units, with those of a stack, in place of `in_axis`; if
+            both are given, the axes in neither are a window, and a unit's own.
         nonfinite: as for `clip_by_global_norm`.
 
     Returns:
@@ -43,7 +46,7 @@ def adaptive_clip(
 
     Raises:
         ValueError: λ negative, infinite, NaN or an array, ε ≤ 0, an unknown policy; no parameters
-            given.
+            given; leaves that are not floating; units that neither `roles` nor the caller tells.
 
     Example:
         >>> import hondo, jax.numpy as jnp
@@ -57,13 +60,12 @@ def adaptive_clip(
         Slide 11; Brock et al. 2021, equation 3.
     """
     check_range("epsilon", epsilon, 0.0, open_low=True)
-    axis = tuple(axis) if isinstance(axis, Sequence) else axis
-    clip = bind(_clip_units, axis, python_value(epsilon))
+    clip = bind(_clip_units, unit_rule(in_axis, out_axis), python_value(epsilon))
     return clipping_transformation(clip, limit=ratio, nonfinite=nonfinite, name="ratio")
 
 
 def _clip_units(
-    axis: Axes,
+    rule: UnitRule,
     epsilon: float | Array,
     updates: Updates,
     limit: Float[Array, ""],
@@ -73,11 +75,11 @@ def _clip_units(
 ) -> Updates:
     del norm
     check_params(params)
+    check_floating_leaves("params", params)
+    check_floating_leaves("updates", updates)
 
-    def one(g: Array, w: Array) -> Array:
-        units = tuple(range(g.ndim - 1)) if axis is None else axis
-        axes = units if g.ndim > 1 else None
+    def one(g: Array, w: Array, axes: UnitAxes) -> Array:
         norm = jnp.maximum(unit_norm(w, axes), epsilon)
         return project(g, axes, limit.astype(norm.dtype) * norm)
 
-    return jax.tree.map(one, updates, params)
+    return jax.tree.map(one, updates, params, unit_axes_of(params, rule))

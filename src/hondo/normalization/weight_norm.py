@@ -5,8 +5,10 @@ from jaxtyping import Array, Float
 
 from hondo._numerics.array_checks import check_axes
 from hondo._numerics.checks import check_floating, error
-from hondo._numerics.safe_norm import near_one
-from hondo.normalization.features import as_feature_row, widened
+from hondo._numerics.safe_norm import Axes, near_one
+from hondo.normalization.features import widened
+from hondo.parameters.axes import axes_of, unit_rule
+from hondo.parameters.roles import ParameterRole
 
 
 def l2_normalize(
@@ -49,26 +51,33 @@ def l2_normalize(
 
 
 def weight_norm(
-    direction: Float[Array, "*inputs features"], magnitude: Float[Array, " _"]
-) -> Float[Array, "*inputs features"]:
-    r"""The weights whose vector into each output feature has a given direction and length.
+    direction: Float[Array, "*shape"],
+    magnitude: Float[Array, "*units"],
+    *,
+    in_axis: Axes = None,
+    out_axis: Axes = None,
+) -> Float[Array, "*shape"]:
+    r"""The weights whose vector into each unit has a given direction and length.
 
     $$ w_k = g_k \frac{v_k}{\lVert v_k \rVert_2} $$
 
-    with $v_k$ all the weights into feature $k$, the last axis: $\lVert w_k \rVert = |g_k|$, and w
-    does not change when $v_k$ is multiplied by a positive number. $v_k = 0$ gives $w_k = 0$, with
-    zero gradient.
+    with $v_k$ all the weights into unit $k$: $\lVert w_k \rVert = |g_k|$, and w does not change
+    when $v_k$ is multiplied by a positive number. $v_k = 0$ gives $w_k = 0$, with zero gradient.
 
     Args:
-        direction: v of shape `(…, features)`: dense or convolution kernel.
-        magnitude: g of shape `(features,)`.
+        direction: v, a kernel of any layout.
+        magnitude: g, one length for each unit, of the shape of the axes that number the units.
+        in_axis: the axes of one unit's weights.
+        out_axis: the axes that number the units, in place of `in_axis`; 0 for (out, in). By default
+            the last ones, as many as g has: of (…, features) the features, of (inputs, heads, size)
+            the last one or the last two.
 
     Returns:
         w with the shape and the dtype of v.
 
     Raises:
-        ValueError: a kernel of fewer than two axes, a magnitude that does not fit it, a dtype
-            that is not floating.
+        ValueError: a kernel of fewer than two axes, axes that it does not have, a magnitude that
+            does not fit it, a dtype that is not floating.
 
     Example:
         >>> import jax.numpy as jnp
@@ -82,8 +91,14 @@ def weight_norm(
     check_floating("direction", direction)
     check_floating("magnitude", magnitude)
     if direction.ndim < 2:
-        expected = "of shape (…, features) with at least two axes"
-        raise error("direction", direction.shape, expected)
-    gain = as_feature_row("magnitude", magnitude, direction, of="direction")
-    unit = l2_normalize(direction.astype(gain.dtype), axis=tuple(range(direction.ndim - 1)))
-    return (gain * unit).astype(direction.dtype)
+        raise error("direction", direction.shape, "of at least two axes")
+    inputs = tuple(range(max(direction.ndim - magnitude.ndim, 0)))
+    kernel = ParameterRole(("direction",), direction.shape, "weight", inputs)
+    own = axes_of(kernel, direction, unit_rule(in_axis, out_axis))
+    units = tuple(size for axis, size in enumerate(direction.shape) if axis not in own)
+    if magnitude.shape != units or not own:
+        repair = "It has one length for each unit; in_axis or out_axis tell what a unit is."
+        raise error("magnitude", magnitude.shape, f"of shape {units}", repair)
+    wide = widened(direction)
+    gain = jnp.expand_dims(magnitude.astype(wide.dtype), own)
+    return (gain * l2_normalize(wide, axis=own)).astype(direction.dtype)

@@ -17,7 +17,8 @@ from hondo._numerics.checks import (
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._numerics.straight_through import replace_value
 from hondo._types import Batch, ModelState, Params, Tree
-from hondo.regularization.penalties.roles import Where, is_weight, weight_mask
+from hondo.parameters.chosen import floating_mask
+from hondo.parameters.names import Where
 
 Scale = float | Float[Array, ""]
 Loss = Callable[[Params, ModelState, Batch, PRNGKeyArray], Tree]
@@ -93,7 +94,7 @@ def label_smoothing(
 
 
 def parameter_noise(
-    key: PRNGKeyArray, params: Params, *, std: Scale, where: Where = is_weight
+    key: PRNGKeyArray, params: Params, *, std: Scale, where: Where = None
 ) -> Params:
     r"""Returns a copy of the parameters with noise on the weights, $\tilde W = W + \sigma n$.
 
@@ -103,13 +104,14 @@ def parameter_noise(
         key: a typed PRNG key.
         params: any tree of parameters.
         std: σ ≥ 0; 0 is the identity, bit for bit.
-        where: `where(path, leaf)` → whether the leaf gets noise.
+        where: `where(path, leaf)` → whether the leaf gets noise; by default weights and
+            embeddings, see `roles`.
 
     Returns:
         The noisy copy.
 
     Raises:
-        ValueError: σ negative or NaN; a rule that chooses nothing.
+        ValueError: σ negative or NaN; a rule that chooses nothing, or leaves that are not floating.
         TypeError: a key that is not typed.
 
     Example:
@@ -124,7 +126,7 @@ def parameter_noise(
     check_key(key)
     check_range("std", std, 0.0, repair="It is σ, not σ².")
     leaves, treedef = jax.tree.flatten(params)
-    mask = jax.tree.leaves(weight_mask(params, where))
+    mask = jax.tree.leaves(floating_mask(params, where))
     noisy = [
         gaussian_noise(jax.random.fold_in(key, place), leaf, std=std) if is_chosen else leaf
         for place, (leaf, is_chosen) in enumerate(zip(leaves, mask, strict=True))
@@ -132,7 +134,7 @@ def parameter_noise(
     return jax.tree.unflatten(treedef, noisy)
 
 
-def noisy_parameters(loss: Loss, *, std: Scale, where: Where = is_weight) -> Loss:
+def noisy_parameters(loss: Loss, *, std: Scale, where: Where = None) -> Loss:
     r"""Makes the loss at noisy weights, $E(W + \sigma n)$, redrawn at every call.
 
     Gradients reach the clean parameters, and only they are updated.
@@ -140,7 +142,7 @@ def noisy_parameters(loss: Loss, *, std: Scale, where: Where = is_weight) -> Los
     Args:
         loss: `loss(params, model_state, batch, key)`, such as `Problem.loss`.
         std: σ ≥ 0.
-        where: which leaves get noise.
+        where: which leaves get noise; by default weights and embeddings, see `roles`.
 
     Returns:
         A function of the same arguments.

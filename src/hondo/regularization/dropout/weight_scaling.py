@@ -7,11 +7,12 @@ from jax.typing import ArrayLike
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._numerics.straight_through import replace_value
 from hondo._types import Leaf, Params
+from hondo.parameters.chosen import floating_mask
+from hondo.parameters.names import Path, Where
 from hondo.regularization.dropout.masks import check_keep_prob
-from hondo.regularization.penalties.roles import Path, Where, is_weight, weight_mask
 
 
-def scale_weights(params: Params, keep_prob: ArrayLike, *, where: Where = is_weight) -> Params:
+def scale_weights(params: Params, keep_prob: ArrayLike, *, where: Where = None) -> Params:
     r"""Scales the weights by P and leaves biases and norms alone: inference after `dropout`.
 
     $$ W_\text{inference} = P\,W, \qquad b_\text{inference} = b $$
@@ -26,14 +27,15 @@ def scale_weights(params: Params, keep_prob: ArrayLike, *, where: Where = is_wei
         params: any tree of parameters.
         keep_prob: $P$, that of `dropout` in training; a scalar in [0, 1].
         where: `where(path, leaf)` → whether the leaf is scaled, given the names from the root;
-            by default all kernels and embeddings. Where dropout acted before some layers only,
-            choose the kernels of those.
+            by default all weights and embeddings, see `roles`. Where dropout acted before some
+            layers only, choose the weights of those.
 
     Returns:
         A tree of the same structure, shapes and dtypes.
 
     Raises:
-        ValueError: P outside [0, 1], NaN or no scalar; `where` chooses nothing.
+        ValueError: P outside [0, 1], NaN or no scalar; `where` chooses nothing, or weights that
+            are not floating.
 
     Example:
         >>> import jax.numpy as jnp
@@ -48,7 +50,7 @@ def scale_weights(params: Params, keep_prob: ArrayLike, *, where: Where = is_wei
         Hinton et al. 2012 and Goodfellow et al. 2016, section 7.12, for the geometric mean.
     """
     check_keep_prob(keep_prob)
-    chosen = weight_mask(params, where)
+    chosen = floating_mask(params, where)
     return jax.tree.map(lambda leaf, is_chosen: _scale(leaf, keep_prob, is_chosen), params, chosen)
 
 

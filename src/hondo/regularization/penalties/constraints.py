@@ -1,7 +1,6 @@
 """Steps after the optimizer's: exact zeros and bounded norms, as optax transformations."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -20,10 +19,13 @@ from hondo._numerics.checks import (
     python_value,
 )
 from hondo._numerics.dtypes import accumulation_dtype
-from hondo._numerics.safe_norm import Axes, project
+from hondo._numerics.safe_norm import project
 from hondo._numerics.tree_checks import check_same_form
-from hondo._types import Params, Updates
-from hondo.regularization.penalties.roles import Where, is_weight, weight_mask
+from hondo._types import Params, Tree, Updates
+from hondo.parameters.axes import AxisRule, UnitRule, unit_axes_of, unit_rule
+from hondo.parameters.chosen import floating_mask
+from hondo.parameters.names import Where
+from hondo.parameters.units import UnitAxes
 
 Strength = float | Float[Array, ""]
 Schedule: TypeAlias = Callable[[Int[Array, ""]], ArrayLike]
@@ -41,7 +43,7 @@ def proximal_l1(
     strength: Strength,
     *,
     learning_rate: Strength | Schedule,
-    where: Where = is_weight,
+    where: Where = None,
 ) -> optax.GradientTransformation:
     r"""Shrinks the weights towards 0 after the optimizer's step, to exactly 0 where they are small.
 
@@ -54,14 +56,14 @@ def proximal_l1(
     Args:
         strength: λ ≥ 0.
         learning_rate: η, the optimizer's own, or its schedule.
-        where: which leaves shrink; weights by their names.
+        where: which leaves shrink; by default weights and embeddings, see `roles`.
 
     Returns:
         An optax transformation whose `update` needs the parameters.
 
     Raises:
-        ValueError: λ or η negative or NaN, λ an array; a rule that chooses nothing; no parameters
-            given.
+        ValueError: λ or η negative or NaN, λ an array; a rule that chooses nothing; weights that
+            are not floating; no parameters given.
 
     Example:
         >>> import hondo, jax.numpy as jnp, optax
@@ -85,7 +87,9 @@ def proximal_l1(
 
 
 def _init_proximal(where: Where, params: Params) -> ProximalState:
-    _check_chosen(params, where)
+    # optax.tree_map_params gives a tree without leaves, to learn the state's structure.
+    if jax.tree.leaves(params):
+        floating_mask(params, where)
     return ProximalState(jnp.zeros((), jnp.int32))
 
 
@@ -98,8 +102,13 @@ def _update_proximal(
     params: Params = None,
 ) -> tuple[Updates, ProximalState]:
     check_type("state", state, ProximalState, "init(params) makes the first.")
+    check_params(params)
     rate = learning_rate(state.step) if callable(learning_rate) else learning_rate
-    moved = _move(updates, params, where, partial(_shrink, rate=rate, strength=strength))
+
+    def shrink(w: Array, _: bool) -> Array:
+        return _shrink(w, rate=rate, strength=strength)
+
+    moved = _move(updates, params, floating_mask(params, where), shrink)
     return moved, ProximalState(state.step + 1)
 
 
@@ -111,7 +120,11 @@ def _shrink(w: Array, *, rate: ArrayLike, strength: Strength) -> Array:
 
 
 def max_norm(
-    limit: Strength, *, axis: Axes = None, where: Where = is_weight
+    limit: Strength,
+    *,
+    in_axis: AxisRule = None,
+    out_axis: AxisRule = None,
+    where: Where = None,
 ) -> optax.GradientTransformation:
     r"""Projects each unit's incoming weights onto a ball after the optimizer's step.
 
@@ -121,15 +134,18 @@ def max_norm(
 
     Args:
         limit: c ≥ 0.
-        axis: the axes of one unit's weights; by default every axis but the last. Kernels stacked
-            by `repeat` need it said: −2 for dense ones.
-        where: which leaves are bounded; weights by their names.
+        in_axis: the axes of one unit's weights, or a function of (path, leaf) that gives them; by
+            default, and where it gives None, those of `roles`.
+        out_axis: the axes that number the units, with those of a stack, in place of `in_axis`; if
+            both are given, the axes in neither are a window, and a unit's own.
+        where: which leaves are bounded; by default weights and embeddings, see `roles`.
 
     Returns:
         An optax transformation whose `update` needs the parameters; put it last in the chain.
 
     Raises:
-        ValueError: c negative, NaN or an array; a rule that chooses nothing; no parameters given.
+        ValueError: c negative, NaN or an array; a rule that chooses nothing; no parameters given;
+            weights that are not floating; units that neither `roles` nor the caller tells.
 
     Example:
         >>> import hondo, jax.numpy as jnp, optax
@@ -145,48 +161,49 @@ def max_norm(
     """
     check_scalar("limit", limit)
     check_range("limit", limit, 0.0)
-    axis = tuple(axis) if isinstance(axis, Sequence) else axis
-    project_units = bind(_project_units, axis, python_value(limit))
-    init, update = bind(_init_max_norm, where), bind(_update_max_norm, where, project_units)
+    units = bind(_units, where, unit_rule(in_axis, out_axis))
+    init, update = bind(_init_max_norm, units), bind(_update_max_norm, units, python_value(limit))
     return optax.GradientTransformation(init, update)
 
 
-def _project_units(axis: Axes, limit: Strength, w: Array) -> Array:
-    return project(w, tuple(range(w.ndim - 1)) if axis is None else axis, limit)
+def _units(where: Where, rule: UnitRule, params: Params) -> Tree:
+    return unit_axes_of(params, rule, floating_mask(params, where))
 
 
-def _init_max_norm(where: Where, params: Params) -> optax.EmptyState:
-    _check_chosen(params, where)
+def _init_max_norm(units: Callable[[Params], Tree], params: Params) -> optax.EmptyState:
+    if jax.tree.leaves(params):
+        units(params)
     return optax.EmptyState()
 
 
 def _update_max_norm(
-    where: Where,
-    project_units: Callable[[Array], Array],
+    units: Callable[[Params], Tree],
+    limit: Strength,
     updates: Updates,
     state: OptimizerState,
     params: Params = None,
 ) -> tuple[Updates, OptimizerState]:
-    return _move(updates, params, where, project_units), state
+    check_params(params)
 
+    def bound(w: Array, axes: UnitAxes) -> Array:
+        return project(w, axes, limit)
 
-def _check_chosen(params: Params, where: Where) -> None:
-    # optax.tree_map_params gives a tree without leaves, to learn the state's structure.
-    if jax.tree.leaves(params):
-        weight_mask(params, where)
+    return _move(updates, params, units(params), bound), state
 
 
 def _move(
-    updates: Updates, params: Params, where: Where, constrain: Callable[[Array], Array]
+    updates: Updates, params: Params, chosen: Tree, constrain: Callable[[Array, Any], Array]
 ) -> Updates:
-    """The updates after which the chosen parameters are `constrain(params + updates)`."""
-    check_params(params)
+    """The updates after which chosen parameters are `constrain(params + updates, chosen)`.
+
+    At a parameter that is not chosen `chosen` holds False or None.
+    """
     check_same_form("updates", updates, "params", params, dtypes=False)
 
-    def one(is_chosen: bool, update: Array, param: Array) -> Array:
-        if not is_chosen:
+    def one(update: Array, param: Array, choice: Any) -> Array:
+        if choice is None or choice is False:
             return update
-        target = constrain(param + update)
+        target = constrain(param + update, choice)
         return jnp.where(target != param + update, target - param, update)
 
-    return jax.tree.map(one, weight_mask(params, where), updates, params)
+    return jax.tree.map(one, updates, params, chosen)

@@ -14,7 +14,8 @@ from hondo._numerics.checks import check_callable, check_range, python_value
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._numerics.tree_checks import check_tree
 from hondo._types import Leaf, Params
-from hondo.regularization.penalties.roles import Where, chosen, is_weight
+from hondo.parameters.chosen import chosen
+from hondo.parameters.names import Where
 
 Strength = float | Float[Array, ""]
 Penalty: TypeAlias = Callable[[Params], ArrayLike]
@@ -22,7 +23,7 @@ Penalty: TypeAlias = Callable[[Params], ArrayLike]
 Loss: TypeAlias = Callable[..., Any]
 
 
-def l1_penalty(params: Params, strength: Strength, *, where: Where = is_weight) -> Float[Array, ""]:
+def l1_penalty(params: Params, strength: Strength, *, where: Where = None) -> Float[Array, ""]:
     r"""Computes $\frac{\lambda}{2}\lVert W\rVert_1$ over the weights.
 
     Its subgradient is $\frac{\lambda}{2}\operatorname{sign}(W)$, 0 where W = 0. Descent along it
@@ -31,7 +32,8 @@ def l1_penalty(params: Params, strength: Strength, *, where: Where = is_weight) 
     Args:
         params: any tree of parameters.
         strength: λ ≥ 0; may be traced.
-        where: `where(path, leaf)` → whether the leaf is penalized; weights by their names.
+        where: `where(path, leaf)` → whether the leaf is penalized; by default weights and
+            embeddings, see `roles`.
 
     Returns:
         A scalar, in float32 or wider.
@@ -52,7 +54,7 @@ def l1_penalty(params: Params, strength: Strength, *, where: Where = is_weight) 
     return _penalty(params, strength, where=where, size=lambda w: w * jnp.sign(w))
 
 
-def l2_penalty(params: Params, strength: Strength, *, where: Where = is_weight) -> Float[Array, ""]:
+def l2_penalty(params: Params, strength: Strength, *, where: Where = None) -> Float[Array, ""]:
     r"""Computes $\frac{\lambda}{2}\lVert W\rVert_2^2$ over the weights.
 
     Its gradient is $\lambda W$.
@@ -60,7 +62,8 @@ def l2_penalty(params: Params, strength: Strength, *, where: Where = is_weight) 
     Args:
         params: any tree of parameters.
         strength: λ ≥ 0; may be traced.
-        where: `where(path, leaf)` → whether the leaf is penalized; weights by their names.
+        where: `where(path, leaf)` → whether the leaf is penalized; by default weights and
+            embeddings, see `roles`.
 
     Returns:
         A scalar, in float32 or wider.
@@ -81,7 +84,7 @@ def l2_penalty(params: Params, strength: Strength, *, where: Where = is_weight) 
 
 
 def elastic_net_penalty(
-    params: Params, l1_strength: Strength, l2_strength: Strength, *, where: Where = is_weight
+    params: Params, l1_strength: Strength, l2_strength: Strength, *, where: Where = None
 ) -> Float[Array, ""]:
     r"""Computes $\frac{\lambda_1}{2}\lVert W\rVert_1 + \frac{\lambda_2}{2}\lVert W\rVert_2^2$.
 
@@ -89,7 +92,8 @@ def elastic_net_penalty(
         params: any tree of parameters.
         l1_strength: λ₁ ≥ 0.
         l2_strength: λ₂ ≥ 0.
-        where: `where(path, leaf)` → whether the leaf is penalized; weights by their names.
+        where: `where(path, leaf)` → whether the leaf is penalized; by default weights and
+            embeddings, see `roles`.
 
     Returns:
         A scalar, in float32 or wider.

@@ -1,0 +1,166 @@
+"""Which axes of a parameter hold one unit's own weights; the other axes number the units.
+
+A bias has one number for each unit. So the axes that a weight shares with its bias number the
+units, and the others are a unit's own: those of its inputs and of a convolution's window.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypeAlias
+
+from hondo.parameters.names import (
+    Path,
+    Role,
+    has_outputs_first,
+    is_convolution,
+    is_dense,
+    is_depthwise,
+    is_transposed,
+    layer_name,
+)
+from hondo.parameters.neighbors import (
+    Neighbors,
+    Shape,
+    bias_of,
+    depth,
+    has_twin,
+    is_beside_vectors,
+    without_ones,
+)
+
+UnitAxes: TypeAlias = tuple[int, ...]
+_QUERIES, _OUTPUTS = ("query", "key", "value"), ("out", "attention_output")
+
+
+def unit_axes(path: Path, shape: Shape, role: Role, neighbors: Neighbors) -> UnitAxes | None:
+    """The axes of one unit's weights; None where names and shapes do not tell them.
+
+    A bias or a scale is one unit in each layer of a stack; each row of an embedding is one.
+    """
+    axes = tuple(range(len(shape)))
+    if role in ("bias", "scale"):
+        return axes[min(depth(path, neighbors, of_vector=True), len(shape) - 1) :]
+    if len(shape) < 2 or (role == "other" and sum(size > 1 for size in shape) < 2):
+        return axes
+    if role == "embedding":
+        return axes[-1:]
+    numbering = _numbering(path, shape, role, neighbors)
+    return None if numbering is None else tuple(axis for axis in axes if axis not in numbering)
+
+
+def _numbering(path: Path, shape: Shape, role: Role, neighbors: Neighbors) -> UnitAxes | None:
+    """The axes that number the units."""
+    bias = bias_of(path, neighbors.shapes) if role == "weight" else None
+    if len(shape) == 2 or role == "other":
+        return _of_matrix(path, shape, depth(path, neighbors) if len(shape) > 2 else 0)
+    if bias is None:
+        return _without_bias(path, shape, neighbors)
+    fits = list(_fits(path, shape, bias, transposed=is_transposed(path)))
+    fits = fits or list(_fits(path, shape, bias, transposed=True))
+    if fits:
+        return _likeliest(fits, path, neighbors)
+    if is_depthwise(path):
+        return _without_bias(path, shape, neighbors)
+    return _of_matrix(path, shape, depth(path, neighbors))
+
+
+def _of_matrix(path: Path, shape: Shape, stack: int) -> UnitAxes | None:
+    """Of (in, out) or (out, in) behind the axes of a stack; None of another rank."""
+    if len(shape) - stack != 2:
+        return None
+    return (*range(stack), stack if has_outputs_first(path) else stack + 1)
+
+
+class _Fit(NamedTuple):
+    """A way in which a bias fits a weight: the axes of a stack, and all that number units."""
+
+    depth: int
+    numbering: UnitAxes
+
+
+def _fits(path: Path, shape: Shape, bias: Shape, *, transposed: bool) -> Iterator[_Fit]:
+    rank = len(shape)
+    bias = without_ones(bias) if has_outputs_first(path) else bias
+    depths = [len(bias) - 1] if has_outputs_first(path) else range(len(bias))
+    for stack in depths:
+        for outputs in _places(path, rank, stack, len(bias) - stack, transposed=transposed):
+            numbering = (*range(stack), *outputs)
+            if tuple(shape[axis] for axis in numbering) == bias and len(numbering) < rank:
+                yield _Fit(stack, numbering)
+
+
+def _places(
+    path: Path, rank: int, stack: int, count: int, *, transposed: bool
+) -> Sequence[UnitAxes]:
+    """Where the axes of the outputs may stand."""
+    if count > rank - stack - 1:
+        return []
+    if has_outputs_first(path):
+        return [(stack + 1,) if transposed and rank - stack > 2 else (stack,)]
+    if transposed and count == 1 and rank - stack > 2:
+        return [(rank - 2,)]
+    return [tuple(range(rank - count, rank))]
+
+
+def _likeliest(fits: Sequence[_Fit], path: Path, neighbors: Neighbors) -> UnitAxes | None:
+    """Of several fits, that of a bias with one axis, or that of the surroundings."""
+    if len(fits) == 1 or is_dense(path) or is_convolution(path) or path[-1].startswith("w"):
+        return fits[-1].numbering
+    if neighbors.modules[path[:-2]].size < 3:
+        return None
+    stack = depth(path, neighbors)
+    return next((fit.numbering for fit in fits if fit.depth == stack), None)
+
+
+def _without_bias(path: Path, shape: Shape, neighbors: Neighbors) -> UnitAxes | None:
+    stack = _depth(path, shape, neighbors)
+    rank, layers = len(shape), range(stack)
+    if rank - stack < 3:
+        return _of_matrix(path, shape, stack)
+    if layer_name(path) in (*_QUERIES, *_OUTPUTS):
+        return _of_attention(path, shape, neighbors)
+    if not _is_convolution(path, shape, stack, neighbors):
+        return None
+    if has_outputs_first(path):
+        # PyTorch and Equinox differ in where the outputs of a transposed convolution are.
+        return None if "transpose" in layer_name(path) else (*layers, stack)
+    if is_depthwise(path):
+        return (*layers, rank - 2, rank - 1)
+    return (*layers, rank - 2 if is_transposed(path) else rank - 1)
+
+
+def _depth(path: Path, shape: Shape, neighbors: Neighbors) -> int:
+    if is_dense(path):
+        return len(shape) - 2
+    return depth(path, neighbors) or int(has_twin(path, shape, neighbors))
+
+
+def _is_convolution(path: Path, shape: Shape, stack: int, neighbors: Neighbors) -> bool:
+    """By its name, where that tells the rank, or by a square window."""
+    window = shape[stack + 2 :] if has_outputs_first(path) else shape[stack:-2]
+    is_certain = len(window) == 1 or stack > 0 or is_beside_vectors(path, neighbors)
+    if is_convolution(path) and is_certain:
+        return True
+    return len(window) == 2 and window[0] == window[1]
+
+
+def _of_attention(path: Path, shape: Shape, neighbors: Neighbors) -> UnitAxes | None:
+    """Of Flax's and Keras' projections, (inputs, heads, size) and (heads, size, outputs)."""
+    is_output = layer_name(path) in _OUTPUTS
+    *_, first, second, third = shape
+    fits = first * second == third if is_output else first == second * third
+    if not (fits or _has_attention(path, neighbors)):
+        return None
+    rank = len(shape)
+    return tuple(range(rank - 3)) + ((rank - 1,) if is_output else (rank - 2, rank - 1))
+
+
+def _has_attention(path: Path, neighbors: Neighbors) -> bool:
+    """Whether the queries beside this projection have the heads of the outputs beside it."""
+
+    def beside(layers: Sequence[str]) -> Shape:
+        found = (neighbors.shapes.get((*path[:-2], layer, path[-1])) for layer in layers)
+        return next((shape for shape in found if shape is not None), ())
+
+    query, out = beside(_QUERIES[:1]), beside(_OUTPUTS)
+    heads = (*query[:-3], *query[-2:])
+    return len(query) > 2 and heads == out[:-1] and len(set(query)) > 1
