@@ -1,7 +1,7 @@
 """The parameters that a rule chooses, which are computed with and so must be floating."""
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from hondo._numerics.checks import check_floating
 from hondo._types import Leaf, Params, Tree
@@ -22,6 +22,7 @@ def floating_mask(params: Params, where: Where) -> Tree:
         ValueError: nothing is chosen, or something that is not floating.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> floating_mask({"kernel": jnp.ones(2), "step": jnp.array(3)}, None)
         {'kernel': True, 'step': False}
     """
@@ -41,4 +42,5 @@ def check_floating_leaves(name: str, tree: Tree, mask: Tree = None) -> None:
     repair = "Convert it by .astype(jnp.float32), or leave it out: by where=, or optax.masked."
     for (path, leaf), use in zip(leaves, is_used, strict=True):
         if use:
-            check_floating("/".join((name, *names(path))), jnp.asarray(leaf), repair)
+            array = leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
+            check_floating("/".join((name, *names(path))), array, repair)
