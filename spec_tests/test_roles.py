@@ -221,3 +221,13 @@ def test_shapes_and_siblings_tell_what_names_do_not(params, want) -> None:
     mask = hondo.weight_mask(params) if set(want.values()) != {"scale"} else {}
     for path, is_chosen in mask.items():
         assert is_chosen == (want.get(path) in ("weight", "embedding"))
+
+
+def test_a_bias_tells_which_axis_numbers_the_units() -> None:
+    """Names tell the layout only where the bias leaves it open."""
+    turned = shapes(a__weight=(3, 2), a__bias=(2,), b__weight=(4, 4), b__bias=(4,))
+    assert units(turned) == {"a/weight": (0,), "b/weight": (0,)}
+    assert units(shapes(a__weight=(5, 3, 2), a__bias=(5, 2))) == {"a/weight": (1,)}
+    usual = shapes(a__weight=(2, 3), a__bias=(2,), b__weight=(4, 4), b__bias=(4,))
+    assert units(usual) == {"a/weight": (1,), "b/weight": (1,)}
+    assert units(shapes(c_attn__kernel=(12, 4), c_attn__bias=(12,))) == {"c_attn/kernel": (1,)}

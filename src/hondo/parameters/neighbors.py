@@ -31,11 +31,13 @@ class Neighbors(NamedTuple):
         shapes: of each parameter.
         modules: each module that holds parameters.
         twins: the shapes under one path, when the numbers of the modules are left out.
+        inputs_first: whether some `weight` is (in, out), by its bias; then each of them is.
     """
 
     shapes: Mapping[Path, Shape]
     modules: Mapping[Path, Module]
     twins: Mapping[Path, frozenset[Shape]]
+    inputs_first: bool
 
 
 def survey(shapes: Mapping[Path, Shape]) -> Neighbors:
@@ -53,7 +55,8 @@ def survey(shapes: Mapping[Path, Shape]) -> Neighbors:
             above = path[:length]
             modules[above] = _join(modules[above], own) if above in modules else own
         twins[_unnumbered(path)] = twins.get(_unnumbered(path), frozenset()) | {shape}
-    return Neighbors(shapes, modules, twins)
+    inputs_first = any(_is_turned(path, shape, shapes) for path, shape in shapes.items())
+    return Neighbors(shapes, modules, twins, inputs_first)
 
 
 def _join(first: Module, second: Module) -> Module:
@@ -81,6 +84,17 @@ def without_ones(shape: Shape) -> Shape:
     while len(shape) > 1 and shape[-1] == 1:
         shape = shape[:-1]
     return shape
+
+
+def _is_turned(path: Path, shape: Shape, shapes: Mapping[Path, Shape]) -> bool:
+    """Whether a matrix called `weight` has the features of its bias on its last axis alone."""
+    is_matrix = role_by_name(path) == "weight" and has_outputs_first(path) and len(shape) == 2
+    return is_matrix and shape[:1] != bias_of(path, shapes) == shape[1:]
+
+
+def outputs_first(path: Path, neighbors: Neighbors) -> bool:
+    """Whether a weight is (out, in, …), by its name, unless biases contradict."""
+    return has_outputs_first(path) and not neighbors.inputs_first
 
 
 def is_gain(path: Path, shape: Shape, bias: Shape | None) -> bool:
@@ -124,7 +138,7 @@ def has_twin(path: Path, shape: Shape, neighbors: Neighbors) -> bool:
         >>> has_twin(("block_1", "conv", "kernel"), (5, 3, 3, 2, 2), survey(shapes))
         True
     """
-    window = slice(2, None) if has_outputs_first(path) else slice(None, -2)
+    window = slice(2, None) if outputs_first(path, neighbors) else slice(None, -2)
     twins = neighbors.twins[_unnumbered(path)]
     return any(
         len(twin) == len(shape) - 1 and twin[window] and twin[window] == shape[1:][window]

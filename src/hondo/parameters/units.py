@@ -10,7 +10,6 @@ from typing import NamedTuple, TypeAlias
 from hondo.parameters.names import (
     Path,
     Role,
-    has_outputs_first,
     is_convolution,
     is_dense,
     is_depthwise,
@@ -24,6 +23,7 @@ from hondo.parameters.neighbors import (
     depth,
     has_twin,
     is_beside_vectors,
+    outputs_first,
     without_ones,
 )
 
@@ -50,24 +50,23 @@ def unit_axes(path: Path, shape: Shape, role: Role, neighbors: Neighbors) -> Uni
 def _numbering(path: Path, shape: Shape, role: Role, neighbors: Neighbors) -> UnitAxes | None:
     """The axes that number the units."""
     bias = bias_of(path, neighbors.shapes) if role == "weight" else None
-    if len(shape) == 2 or role == "other":
-        return _of_matrix(path, shape, depth(path, neighbors) if len(shape) > 2 else 0)
-    if bias is None:
-        return _without_bias(path, shape, neighbors)
-    fits = list(_fits(path, shape, bias, transposed=is_transposed(path)))
-    fits = fits or list(_fits(path, shape, bias, transposed=True))
-    if fits:
-        return _likeliest(fits, path, neighbors)
-    if is_depthwise(path):
-        return _without_bias(path, shape, neighbors)
-    return _of_matrix(path, shape, depth(path, neighbors))
+    is_first = outputs_first(path, neighbors)
+    if bias is not None:
+        fits = list(_fits(shape, bias, is_first=is_first, transposed=is_transposed(path)))
+        fits = fits or list(_fits(shape, bias, is_first=is_first, transposed=True))
+        if fits:
+            return _likeliest(fits, path, neighbors)
+    if role == "other" or not (bias is None or is_depthwise(path)):
+        return _of_matrix(shape, depth(path, neighbors), is_first=is_first)
+    return _without_bias(path, shape, neighbors)
 
 
-def _of_matrix(path: Path, shape: Shape, stack: int) -> UnitAxes | None:
+def _of_matrix(shape: Shape, stack: int, *, is_first: bool) -> UnitAxes | None:
     """Of (in, out) or (out, in) behind the axes of a stack; None of another rank."""
+    stack = 0 if len(shape) == 2 else stack
     if len(shape) - stack != 2:
         return None
-    return (*range(stack), stack if has_outputs_first(path) else stack + 1)
+    return (*range(stack), stack if is_first else stack + 1)
 
 
 class _Fit(NamedTuple):
@@ -77,28 +76,25 @@ class _Fit(NamedTuple):
     numbering: UnitAxes
 
 
-def _fits(path: Path, shape: Shape, bias: Shape, *, transposed: bool) -> Iterator[_Fit]:
-    rank = len(shape)
-    bias = without_ones(bias) if has_outputs_first(path) else bias
-    depths = [len(bias) - 1] if has_outputs_first(path) else range(len(bias))
-    for stack in depths:
-        for outputs in _places(path, rank, stack, len(bias) - stack, transposed=transposed):
-            numbering = (*range(stack), *outputs)
-            if tuple(shape[axis] for axis in numbering) == bias and len(numbering) < rank:
-                yield _Fit(stack, numbering)
+def _fits(shape: Shape, bias: Shape, *, is_first: bool, transposed: bool) -> Iterator[_Fit]:
+    bias = without_ones(bias) if is_first else bias
+    for stack in [len(bias) - 1] if is_first else range(len(bias)):
+        count = len(bias) - stack
+        outputs = _outputs(len(shape), stack, count, is_first=is_first, transposed=transposed)
+        numbering = (*range(stack), *outputs)
+        if tuple(shape[axis] for axis in numbering) == bias and len(numbering) < len(shape):
+            yield _Fit(stack, numbering)
 
 
-def _places(
-    path: Path, rank: int, stack: int, count: int, *, transposed: bool
-) -> Sequence[UnitAxes]:
-    """Where the axes of the outputs may stand."""
-    if count > rank - stack - 1:
-        return []
-    if has_outputs_first(path):
-        return [(stack + 1,) if transposed and rank - stack > 2 else (stack,)]
-    if transposed and count == 1 and rank - stack > 2:
-        return [(rank - 2,)]
-    return [tuple(range(rank - count, rank))]
+def _outputs(rank: int, stack: int, count: int, *, is_first: bool, transposed: bool) -> UnitAxes:
+    """Where the axes of the outputs stand, if there is room behind those of the stack."""
+    if count >= rank - stack:
+        return ()
+    if is_first:
+        return (stack + 1,) if transposed else (stack,)
+    if transposed and count == 1:
+        return (rank - 2,)
+    return tuple(range(rank - count, rank))
 
 
 def _likeliest(fits: Sequence[_Fit], path: Path, neighbors: Neighbors) -> UnitAxes | None:
@@ -114,13 +110,14 @@ def _likeliest(fits: Sequence[_Fit], path: Path, neighbors: Neighbors) -> UnitAx
 def _without_bias(path: Path, shape: Shape, neighbors: Neighbors) -> UnitAxes | None:
     stack = _depth(path, shape, neighbors)
     rank, layers = len(shape), range(stack)
+    is_first = outputs_first(path, neighbors)
     if rank - stack < 3:
-        return _of_matrix(path, shape, stack)
+        return _of_matrix(shape, stack, is_first=is_first)
     if layer_name(path) in (*_QUERIES, *_OUTPUTS):
         return _of_attention(path, shape, neighbors)
     if not _is_convolution(path, shape, stack, neighbors):
         return None
-    if has_outputs_first(path):
+    if is_first:
         # PyTorch and Equinox differ in where the outputs of a transposed convolution are.
         return None if "transpose" in layer_name(path) else (*layers, stack)
     if is_depthwise(path):
@@ -136,7 +133,7 @@ def _depth(path: Path, shape: Shape, neighbors: Neighbors) -> int:
 
 def _is_convolution(path: Path, shape: Shape, stack: int, neighbors: Neighbors) -> bool:
     """By its name, where that tells the rank, or by a square window."""
-    window = shape[stack + 2 :] if has_outputs_first(path) else shape[stack:-2]
+    window = shape[stack + 2 :] if outputs_first(path, neighbors) else shape[stack:-2]
     is_certain = len(window) == 1 or stack > 0 or is_beside_vectors(path, neighbors)
     if is_convolution(path) and is_certain:
         return True
