@@ -231,3 +231,46 @@ def test_a_bias_tells_which_axis_numbers_the_units() -> None:
     usual = shapes(a__weight=(2, 3), a__bias=(2,), b__weight=(4, 4), b__bias=(4,))
     assert units(usual) == {"a/weight": (1,), "b/weight": (1,)}
     assert units(shapes(c_attn__kernel=(12, 4), c_attn__bias=(12,))) == {"c_attn/kernel": (1,)}
+
+
+AMBIGUOUS = {
+    "a stack of no bias, or heads": shapes(proj__kernel=(5, 8, 8)),
+    "heads or a stack": shapes(proj__kernel=(8, 8, 4), proj__bias=(8, 4)),
+    "a stack of two, or an output of heads": shapes(out__kernel=(2, 4, 8)),
+    "a window of three axes, or a stack": shapes(conv__kernel=(2, 3, 3, 4, 6)),
+    "a window of one axis, or a stack": shapes(layers__0__weight=(6, 4, 3)),
+    "outputs first or second": shapes(conv_transpose__weight=(4, 4, 3, 3)),
+    "no name that is known": shapes(theta=(2, 3, 4)),
+}
+
+
+@pytest.mark.parametrize("params", AMBIGUOUS.values(), ids=AMBIGUOUS)
+def test_what_may_be_two_layers_is_not_guessed(params) -> None:
+    path = next(iter(params))
+    assert table(params)[path][1] is None
+    assert "cannot be told" in str(hondo.roles(params))
+    told = hondo.max_norm(1.0, out_axis=lambda path, leaf: -1, where=lambda path, leaf: True)
+    told.init({path: jnp.ones(leaf.shape) for path, leaf in params.items()})
+
+
+KNOWN = {
+    "queries of all heads": (shapes(query__kernel=(8, 2, 4)), (0,)),
+    "a convolution": (shapes(conv__kernel=(3, 3, 4, 6)), (0, 1, 2)),
+    "a square window": (shapes(downsample__0__weight=(6, 4, 1, 1)), (1, 2, 3)),
+    "a class token": (shapes(cls_token=(1, 1, 8)), (0, 1, 2)),
+    "positions": (shapes(pos_embedding=(1, 5, 8)), (2,)),
+    "three axes beside flat norms": (
+        shapes(b__conv__kernel=(1, 3, 3, 4, 6), b__bn__scale=(6,)),
+        (0, 1, 2, 3),
+    ),
+    "a stack beside stacked norms": (
+        shapes(b__conv__kernel=(3, 3, 3, 4, 6), b__bn__scale=(3, 6)),
+        (1, 2, 3),
+    ),
+    "stacked twice": (shapes(a__kernel=(2, 5, 8, 6), a__bias=(2, 5, 6)), (2,)),
+}
+
+
+@pytest.mark.parametrize(("params", "want"), KNOWN.values(), ids=KNOWN)
+def test_what_is_known_need_not_be_told(params, want) -> None:
+    assert table(params)[next(iter(params))][1] == want

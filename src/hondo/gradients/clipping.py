@@ -107,6 +107,8 @@ def clip_by_layer(limit: Limit, *, nonfinite: Policy = "propagate") -> optax.Gra
 
     $$ g'_\ell = g_\ell \cdot \min\Big(1, \frac{c}{\lVert g_\ell\rVert_2}\Big) $$
 
+    The layers that `repeat` stacks are one leaf, and are scaled together.
+
     Args:
         limit: c ≥ 0; may be traced.
         nonfinite: as for `clip_by_global_norm`.

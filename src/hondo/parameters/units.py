@@ -142,12 +142,10 @@ def _is_convolution(path: Path, shape: Shape, stack: int, neighbors: Neighbors) 
 
 def _of_attention(path: Path, shape: Shape, neighbors: Neighbors) -> UnitAxes | None:
     """Of Flax's and Keras' projections, (inputs, heads, size) and (heads, size, outputs)."""
-    is_output = layer_name(path) in _OUTPUTS
-    *_, first, second, third = shape
-    fits = first * second == third if is_output else first == second * third
-    if not (fits or _has_attention(path, neighbors)):
+    is_output, rank = layer_name(path) in _OUTPUTS, len(shape)
+    has_all_heads = not is_output and shape[-3] == shape[-2] * shape[-1]
+    if not (has_all_heads or _has_attention(path, neighbors)):
         return None
-    rank = len(shape)
     return tuple(range(rank - 3)) + ((rank - 1,) if is_output else (rank - 2, rank - 1))
 
 
