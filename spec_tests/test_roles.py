@@ -227,6 +227,8 @@ def test_a_bias_tells_which_axis_numbers_the_units() -> None:
     """Names tell the layout only where the bias leaves it open."""
     turned = shapes(a__weight=(3, 2), a__bias=(2,), b__weight=(4, 4), b__bias=(4,))
     assert units(turned) == {"a/weight": (0,), "b/weight": (0,)}
+    # As in PyTorch's GPT-2, whose head is another kind of layer.
+    assert units(turned | shapes(head__weight=(9, 4)))["head/weight"] == (1,)
     assert units(shapes(a__weight=(5, 3, 2), a__bias=(5, 2))) == {"a/weight": (1,)}
     usual = shapes(a__weight=(2, 3), a__bias=(2,), b__weight=(4, 4), b__bias=(4,))
     assert units(usual) == {"a/weight": (1,), "b/weight": (1,)}

@@ -31,7 +31,7 @@ class Neighbors(NamedTuple):
         shapes: of each parameter.
         modules: each module that holds parameters.
         twins: the shapes under one path, when the numbers of the modules are left out.
-        inputs_first: whether some `weight` is (in, out), by its bias; then each of them is.
+        inputs_first: whether some `weight` is (in, out), by its bias; then each with a bias is.
     """
 
     shapes: Mapping[Path, Shape]
@@ -94,7 +94,8 @@ def _is_turned(path: Path, shape: Shape, shapes: Mapping[Path, Shape]) -> bool:
 
 def outputs_first(path: Path, neighbors: Neighbors) -> bool:
     """Whether a weight is (out, in, …), by its name, unless biases contradict."""
-    return has_outputs_first(path) and not neighbors.inputs_first
+    is_turned = neighbors.inputs_first and bias_of(path, neighbors.shapes) is not None
+    return has_outputs_first(path) and not is_turned
 
 
 def is_gain(path: Path, shape: Shape, bias: Shape | None) -> bool:
