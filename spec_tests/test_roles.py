@@ -203,6 +203,15 @@ OUTPUTS_FIRST = {
         ),
         {"a/0/weight": "weight", "a/1/weight": "scale", "b/bn/weight": "scale"},
     ),
+    "stacked norms beside one output": (
+        shapes(a__weight=(5, 4, 3), a__bias=(5, 4), b__weight=(5, 4), c__weight=(5, 1, 4))
+        | shapes(c__bias=(5, 1)),
+        {"a/weight": "weight", "b/weight": "scale", "c/weight": "weight"},
+    ),
+    "a stacked norm among layers that are not": (
+        shapes(final_ln__weight=(5, 4), head__weight=(3, 4), head__bias=(3,)),
+        {"final_ln/weight": "scale", "head/weight": "weight"},
+    ),
     "weights that look like norms": (
         shapes(members__weight=(5, 4), ln_head__fc__weight=(5, 4), q__weight=(4, 4), q__bias=(4,)),
         {"members/weight": "weight", "ln_head/fc/weight": "weight", "q/weight": "weight"},
@@ -268,6 +277,10 @@ KNOWN = {
     "a stack beside stacked norms": (
         shapes(b__conv__kernel=(3, 3, 3, 4, 6), b__bn__scale=(3, 6)),
         (1, 2, 3),
+    ),
+    "the bias of a stack among others": (
+        shapes(a__bias=(5, 3), a__kernel=(5, 2, 3), b__kernel=(3, 4), b__bias=(4,)),
+        (1,),
     ),
     "stacked twice": (shapes(a__kernel=(2, 5, 8, 6), a__bias=(2, 5, 6)), (2,)),
 }
