@@ -33,7 +33,7 @@ IMAGE = argument(jnp.ones((4, 4, 2)), "integer array", "bool array", "complex ar
 FORM = argument({"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)})
 # Where there is no other tree to fit, a tree of arrays is right, whatever it is.
 TREE = argument(FORM.value, "other state")
-WHERE, CALLABLE = argument(hondo.is_weight, FUNCTION), argument(lambda x: x, FUNCTION)
+WHERE, CALLABLE = optional(argument(hondo.is_weight, FUNCTION)), argument(lambda x: x, FUNCTION)
 STATS, MOMENTS = argument(hondo.init_batch_stats(3)), argument(hondo.batch_moments(X))
 STACKED = argument(jax.vmap(hondo.batch_moments)(jnp.stack([X, X])))
 AXIS_NAME, DTYPE = anything(None), optional(argument(jnp.float32))
@@ -376,6 +376,8 @@ PENALTIES = {
     ),
     "max_norm": call(hondo.max_norm, limit=POSITIVE),
     "weight_mask": call(hondo.weight_mask, **PENALTY),
+    # It shows what there is, whatever that is.
+    "roles": call(hondo.roles, params=anything(FORM.value)),
     "gaussian_noise": call(hondo.gaussian_noise, key=KEY, x=FREE, std=POSITIVE),
     "label_smoothing": call(
         hondo.label_smoothing, labels=argument(X, "deeper"), amount=PROBABILITY

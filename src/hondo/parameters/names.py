@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 from jax.tree_util import KeyPath
 
+from hondo._numerics.checks import check_callable
 from hondo._types import Leaf
 
 Path: TypeAlias = tuple[str, ...]
@@ -32,6 +33,16 @@ _EMBEDDING = r".*embed.*|(.+_)?emb(_.+)?|wte|wpe"
 _DENSE = r"(?!einsum)(.+_)?(dense|linear|fc)(_[a-z])?"
 # Haiku and Keras keep the outputs of a transposed convolution before its inputs.
 _TRANSPOSED = r".*conv\d_?d_transpose"
+
+
+def check_where(where: Where) -> None:
+    """Raises unless `where` is None or a function.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if where is not None:
+        check_callable("where", where)
 
 
 def names(path: KeyPath) -> Path:

@@ -6,11 +6,13 @@ from typing import NamedTuple
 
 import jax
 
+from hondo._numerics.tree_checks import check_tree
 from hondo._types import Leaf, Params, Tree
 from hondo.parameters.names import (
     Path,
     Role,
     Where,
+    check_where,
     has_outputs_first,
     is_embedding,
     is_norm,
@@ -97,6 +99,7 @@ def roles(params: Params) -> Roles:
         Slide 3; Goodfellow et al. 2016, section 7.1: biases are left unpenalized. Srivastava et al.
         2014, section 5.1: the weights into one unit.
     """
+    check_tree("params", params)
     leaves = [(names(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)]
     shapes = {parts(path): _shape(leaf) for path, leaf in leaves}
     neighbors = survey(shapes)
@@ -176,6 +179,7 @@ def weight_mask(params: Params, where: Where = None) -> Tree:
     References:
         Slide 3.
     """
+    check_where(where)
     rows, (leaves, treedef) = roles(params), jax.tree.flatten(params)
     if where is None:
         mask = [_is_weight(row.role) for row in rows]

@@ -161,7 +161,6 @@ def noisy_parameters(loss: Loss, *, std: Scale, where: Where = None) -> Loss:
     """
     check_range("std", std, 0.0, repair="It is σ, not σ².")
     check_callable("loss", loss)
-    check_callable("where", where)
 
     def noisy(params: Params, model_state: ModelState, batch: Batch, key: PRNGKeyArray) -> Tree:
         noise_key, loss_key = jax.random.split(key)

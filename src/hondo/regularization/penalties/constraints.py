@@ -11,7 +11,6 @@ from jaxtyping import Array, Float, Int
 
 from hondo._bind import bind
 from hondo._numerics.checks import (
-    check_callable,
     check_params,
     check_range,
     check_scalar,
@@ -24,7 +23,7 @@ from hondo._numerics.tree_checks import check_same_form
 from hondo._types import Params, Tree, Updates
 from hondo.parameters.axes import AxisRule, UnitRule, unit_axes_of, unit_rule
 from hondo.parameters.chosen import floating_mask
-from hondo.parameters.names import Where
+from hondo.parameters.names import Where, check_where
 from hondo.parameters.units import UnitAxes
 
 Strength = float | Float[Array, ""]
@@ -80,8 +79,8 @@ def proximal_l1(
     check_range("strength", strength, 0.0)
     if not callable(learning_rate):
         check_range("learning_rate", learning_rate, 0.0)
-    check_callable("where", where)
     values = python_value(learning_rate), python_value(strength)
+    check_where(where)
     init, update = bind(_init_proximal, where), bind(_update_proximal, where, *values)
     return optax.GradientTransformation(init, update)
 
@@ -161,6 +160,7 @@ def max_norm(
     """
     check_scalar("limit", limit)
     check_range("limit", limit, 0.0)
+    check_where(where)
     units = bind(_units, where, unit_rule(in_axis, out_axis))
     init, update = bind(_init_max_norm, units), bind(_update_max_norm, units, python_value(limit))
     return optax.GradientTransformation(init, update)
