@@ -189,3 +189,37 @@ def test_the_form_of_the_state_needs_no_parameters(make) -> None:
     state = step.init({"kernel": jnp.ones((2, 2))})
     mapped = optax.tree_map_params(step, lambda leaf: leaf, state)
     assert jax.tree.structure(mapped) == jax.tree.structure(state)
+
+
+TRANSFORMATIONS = {
+    "max_norm": (hondo.max_norm, {"limit": 1.0}),
+    "proximal_l1": (hondo.proximal_l1, {"strength": 1.0, "learning_rate": 0.5}),
+    "clip_by_global_norm": (hondo.clip_by_global_norm, {"limit": 1.0}),
+    "clip_by_layer": (hondo.clip_by_layer, {"limit": 1.0}),
+    "clip_by_value": (hondo.clip_by_value, {"limit": 1.0}),
+    "adaptive_clip": (hondo.adaptive_clip, {"ratio": 0.1}),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMATIONS)
+def test_hyperparameters_of_every_transformation_may_be_injected(name):
+    make, numbers = TRANSFORMATIONS[name]
+    params = {"kernel": jnp.arange(6.0).reshape(3, 2), "bias": jnp.ones(2)}
+    updates = jax.tree.map(lambda p: 0.5 - p, params)
+
+    def run(step, state):
+        return jax.jit(step.update)(updates, state, params)[0]
+
+    plain, injected = make(**numbers), optax.inject_hyperparams(make)(**numbers)
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        run(injected, injected.init(params)),
+        run(plain, plain.init(params)),
+    )
+    # The numbers are traced in `update`, and change from step to step.
+    state = injected.init(params)
+    state.hyperparams.update({name: jnp.float32(0.25) for name in numbers})
+    other = make(**dict.fromkeys(numbers, 0.25))
+    jax.tree.map(
+        np.testing.assert_array_equal, run(injected, state), run(other, other.init(params))
+    )

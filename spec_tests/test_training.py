@@ -358,6 +358,21 @@ def test_line_searches_see_the_objective_of_the_batch() -> None:
     np.testing.assert_allclose(result.best.params["kernel"], [[3.0]], rtol=1e-4)
 
 
+@pytest.mark.parametrize("opaque", [False, True])
+def test_sharpness_aware_minimization_runs_in_fit(opaque: bool) -> None:
+    x = jnp.linspace(-1.0, 1.0, 64)[:, None]
+    data = (x, 3 * x)
+    problem = hondo.supervised(linen.Dense(1), loss="squared_error")
+    ascent = optax.chain(optax.contrib.normalize(), optax.sgd(1e-3))
+    optimizer = optax.contrib.sam(optax.sgd(0.5), ascent, sync_period=2, opaque_mode=opaque)
+    # SAM itself multiplies bool by float.
+    with jax.numpy_dtype_promotion("standard"):
+        result = hondo.fit(
+            problem, optimizer, data, data, key=KEY, batch_size=64, max_epochs=60, stopper=STOPPER
+        )
+    np.testing.assert_allclose(result.best.params["kernel"], [[3.0]], atol=0.1)
+
+
 def test_binary_targets_may_have_an_axis_of_one() -> None:
     problem = hondo.supervised(linen.Dense(1), loss="binary_cross_entropy")
     targets = (Y > 0).astype(jnp.float32)

@@ -19,7 +19,7 @@ from hondo.parameters.units import UnitAxes
 def adaptive_clip(
     ratio: Limit,
     *,
-    epsilon: float = 1e-3,
+    epsilon: Limit = 1e-3,
     in_axis: AxisRule = None,
     out_axis: AxisRule = None,
     nonfinite: Policy = "propagate",
@@ -34,7 +34,8 @@ def adaptive_clip(
 
     Args:
         ratio: λ ≥ 0; may be traced.
-        epsilon: ε > 0, the least norm that weights count with, so that zeros can start to move.
+        epsilon: ε > 0, the least norm that weights count with, so that zeros can start to move; may
+            be traced.
         in_axis: the axes of one unit's weights, or a function of (path, leaf) that gives them; by
             default, and where it gives None, those of `roles`.
         out_axis: the axes that number the units, with those of a stack, in place of `in_axis`; if
@@ -79,7 +80,8 @@ def _clip_units(
     check_floating_leaves("updates", updates)
 
     def one(g: Array, w: Array, axes: UnitAxes) -> Array:
-        norm = jnp.maximum(unit_norm(w, axes), epsilon)
+        norm = unit_norm(w, axes)
+        norm = jnp.maximum(norm, jnp.asarray(epsilon, norm.dtype))
         return project(g, axes, limit.astype(norm.dtype) * norm)
 
     return jax.tree.map(one, updates, params, unit_axes_of(params, rule))

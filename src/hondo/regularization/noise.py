@@ -18,7 +18,7 @@ from hondo._numerics.dtypes import accumulation_dtype
 from hondo._numerics.straight_through import replace_value
 from hondo._types import Batch, ModelState, Params, Tree
 from hondo.parameters.chosen import floating_mask
-from hondo.parameters.names import Where
+from hondo.parameters.names import Where, check_where
 
 Scale = float | Float[Array, ""]
 Loss = Callable[[Params, ModelState, Batch, PRNGKeyArray], Tree]
@@ -161,6 +161,7 @@ def noisy_parameters(loss: Loss, *, std: Scale, where: Where = None) -> Loss:
     """
     check_range("std", std, 0.0, repair="It is σ, not σ².")
     check_callable("loss", loss)
+    check_where(where)
 
     def noisy(params: Params, model_state: ModelState, batch: Batch, key: PRNGKeyArray) -> Tree:
         noise_key, loss_key = jax.random.split(key)

@@ -1,5 +1,7 @@
 """The steps and epochs of a run, which `fit`, `fit_with_progress` and `sweep` share."""
 
+import inspect
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -10,7 +12,7 @@ from jaxtyping import Array, Bool, PRNGKeyArray
 
 from hondo._fast.threefry import split_key
 from hondo._numerics.checks import error
-from hondo._types import Batch, Data, Metrics, ModelState, Params, Tree
+from hondo._types import Batch, Data, Metrics, ModelState, Params, Tree, Updates
 from hondo.regularization.early_stopping import StopReason
 from hondo.training.batches import count_examples, take_examples
 from hondo.training.evaluation import evaluate
@@ -97,13 +99,15 @@ def _update_params(plan: Plan, state: TrainState, train: Data) -> tuple[TrainSta
     def value_of(params: Params) -> Array:
         return _objective(plan, params, state, train)[0]
 
+    def gradient_of(params: Params, _: int = 0) -> Updates:
+        return jax.grad(value_of)(params)
+
     objective = jax.value_and_grad(partial(_objective, plan), has_aux=True)
     (value, (model_state, info)), gradient = objective(state.params, state, train)
     optimizer = optax.with_extra_args_support(plan.optimizer)
-    for_line_searches: dict[str, Any] = {"value": value, "grad": gradient, "value_fn": value_of}
-    updates, opt_state = optimizer.update(
-        gradient, state.opt_state, state.params, **for_line_searches
-    )
+    for_line_searches = {"value": value, "grad": gradient, "value_fn": value_of}
+    extra = _accepted(optimizer.update, for_line_searches, for_sam={"grad_fn": gradient_of})
+    updates, opt_state = optimizer.update(gradient, state.opt_state, state.params, **extra)
     state = state._replace(
         params=optax.apply_updates(state.params, updates),
         model_state=model_state,
@@ -111,6 +115,17 @@ def _update_params(plan: Plan, state: TrainState, train: Data) -> tuple[TrainSta
     )
     values = {"objective": value, **info}
     return state, {name: jnp.asarray(v).astype(jnp.float32) for name, v in values.items()}
+
+
+def _accepted(
+    update: Callable[..., Any], for_line_searches: dict[str, Any], for_sam: dict[str, Any]
+) -> dict[str, Any]:
+    """What this update takes of all that there is; a chain takes what line searches do."""
+    parameters = inspect.signature(update).parameters
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        return for_line_searches
+    offered = for_line_searches | for_sam
+    return {name: value for name, value in offered.items() if name in parameters}
 
 
 def _objective(
