@@ -24,6 +24,7 @@ from hondo._fast import (
     hashed_bits,
     masked_scaling,
     pivoted_sums,
+    squares_in_range,
     threefry,
     tree_norm_one_pass,
     uniform_draws,
@@ -31,6 +32,7 @@ from hondo._fast import (
 from hondo._numerics import tree_norm
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._numerics.over import Over
+from hondo._numerics.powers import power_for_squares
 
 NAME = "fast"
 EPSILON = 1e-3
@@ -138,7 +140,18 @@ def _row(vector: jax.Array, x: jax.Array) -> jax.Array:
 
 def _moments(x: jax.Array) -> optax.Params:
     stats = pivoted_sums.statistics(x, Over((0,)))
-    return stats.pivot + stats.residual, stats.m2
+    return stats.mean.value, stats.square_sum
+
+
+def _mean_square(x: jax.Array) -> jax.Array:
+    squares = squares_in_range.sum_of_squares(x, jnp.asarray(EPSILON, accumulation_dtype(x.dtype)))
+    return squares.sum / squares.power / squares.power
+
+
+def _scaled_mean_square(x: jax.Array) -> jax.Array:
+    squares = jnp.sum(jnp.square(x), -1, keepdims=True)
+    power = power_for_squares(squares, jnp.asarray(EPSILON, x.dtype))
+    return jnp.sum(jnp.square(x * power), -1, keepdims=True) / power / power
 
 
 def _two_pass_moments(x: jax.Array) -> optax.Params:
@@ -251,6 +264,15 @@ PAIRS = [
         shapes=((16, 12), (12,)),
         large=((8192, 1024), (1024,)),
         roundings=32,
+    ),
+    Pair(
+        name="squares_in_range: sums of squares",
+        fast=_mean_square,
+        plain=_scaled_mean_square,
+        shapes=((1024, 1024),),
+        large=((8192, 1024),),
+        roundings=1024 + 16,
+        gradient=False,
     ),
     Pair(
         name="fusion: sum",

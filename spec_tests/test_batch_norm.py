@@ -296,7 +296,7 @@ def test_a_large_batch_whose_squares_overflow_has_its_variance_all_the_same(mean
     assert np.all(np.sum(x.astype(np.float64) ** 2, axis=0) > np.finfo(np.float32).max)
     want = np.var(x.astype(np.float64), axis=0)
     # The same bound as for x̂: the relative error of a variance about a sample's mean.
-    got = np.asarray(OF_MANY(x).m2[0], np.float64) / MANY[0]
+    got = np.asarray(OF_MANY(x).square_sum[0], np.float64) / MANY[0]
     np.testing.assert_allclose(got, want, rtol=20 * gamma(MANY[0]))
 
 

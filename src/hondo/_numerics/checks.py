@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jax.typing import ArrayLike
+from jax.typing import ArrayLike, DTypeLike
 
 from hondo._types import DType, Leaf, Params
 
@@ -107,6 +107,26 @@ def interval(low: float, high: float, open_low: bool = False) -> str:
     if low == -np.inf:
         return "a finite number"
     return f"a finite number {'greater than' if open_low else 'at least'} {low:g}"
+
+
+def check_epsilon(epsilon: object, dtype: DTypeLike, repair: str = "1e-5 is usual.") -> None:
+    """Raises unless every entry of a static ε is positive, and a normal number in the dtype.
+
+    What is smaller is 0 there, or becomes 0 where the hardware flushes subnormal numbers.
+
+    Raises:
+        ValueError: an ε that is not positive, or out of the range of the dtype.
+
+    Example:
+        >>> check_epsilon(1e-5, jnp.float32)
+    """
+    check_range("epsilon", epsilon, 0.0, open_low=True, repair=repair)
+    if isinstance(epsilon, Tracer):
+        return
+    limits, entries = jnp.finfo(dtype), np.asarray(epsilon, np.float64)
+    if np.any((entries < float(limits.tiny)) | (entries > float(limits.max))):
+        expected = f"a normal number of {limits.dtype}, at least {float(limits.tiny):.3g}"
+        raise error("epsilon", epsilon, expected, repair)
 
 
 def check_probability(name: str, value: object, repair: str = "") -> None:

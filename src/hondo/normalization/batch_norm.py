@@ -18,13 +18,14 @@ from jaxtyping import Array, Bool, Float
 from hondo._fast.bfloat16 import cast
 from hondo._fast.fusion import sum_unshared, unshared
 from hondo._fast.pivoted_sums import Mean, Statistics, statistics
-from hondo._numerics.checks import check_probability, check_range
+from hondo._numerics.checks import check_epsilon, check_probability
 from hondo._numerics.other_names import refuse_names
 from hondo._numerics.over import AxisName, Over, at_least_one
+from hondo._numerics.powers import in_range, scaled_epsilon
 from hondo._numerics.tree_checks import check_fields
 from hondo.normalization.features import as_feature_row, check_features
-from hondo.normalization.moments import Moments, as_moments, check_ddof, over_batch
-from hondo.normalization.running import BatchStats, init_batch_stats, update_batch_stats
+from hondo.normalization.moments import Moments, as_moments, as_variance, check_ddof, over_batch
+from hondo.normalization.running import BatchStats, average_in, init_batch_stats
 
 
 @refuse_names("momentum", "use_running_average")
@@ -62,7 +63,7 @@ def batch_norm(
         scale: $\gamma$ of shape `(features,)`, or None for 1.
         bias: $\beta$ of shape `(features,)`, or None for 0.
         decay: the weight of the old running statistics, in [0, 1].
-        epsilon: $\varepsilon$ > 0.
+        epsilon: $\varepsilon$ > 0, a normal number of float32, for float64 data of float64.
         where: the valid entries, True or False, or None for all. A mask with the rank of x
             broadcasts against it; one of fewer axes covers the leading axes of x. Entries that
             are not valid enter no statistic and no other entry's gradient; they are normalized
@@ -75,7 +76,7 @@ def batch_norm(
         y with the shape and the dtype of x, and the new running statistics.
 
     Raises:
-        ValueError: decay outside [0, 1], epsilon not positive, ddof neither 0 nor 1, a mask,
+        ValueError: decay outside [0, 1], epsilon out of range, ddof neither 0 nor 1, a mask,
             scale, bias or stats that does not fit x, a dtype that is not floating.
 
     Example:
@@ -95,10 +96,11 @@ def batch_norm(
     check_probability("decay", decay, "It is the weight of the old value.")
     check_ddof(ddof)
     check_fields("stats", stats, BatchStats)
-    y, moments = batch_normalize(
-        x, scale, bias, epsilon=epsilon, where=where, axis_name=axis_name, fallback=stats
-    )
-    return y, update_batch_stats(stats, moments, decay=decay, ddof=ddof)
+    y, batch = _normalize(x, scale, bias, epsilon, over_batch(x, where, axis_name), stats)
+    # Not from moments, whose sum of squares may be out of range where the variance is not.
+    mean, var = as_moments(batch, x.shape[-1]).mean, as_variance(batch, x.shape[-1], ddof)
+    knows = as_moments(batch, x.shape[-1]).n > ddof
+    return y, average_in(stats, knows, mean, var, decay=decay)
 
 
 @refuse_names("momentum", "use_running_average")
@@ -123,7 +125,7 @@ def batch_normalize(
         x: data of shape `(…, features)`.
         scale: $\gamma$ of shape `(features,)`, or None for 1.
         bias: $\beta$ of shape `(features,)`, or None for 0.
-        epsilon: $\varepsilon$ > 0.
+        epsilon: $\varepsilon$ > 0, a normal number of float32, for float64 data of float64.
         where: as in `batch_norm`.
         axis_name: as in `batch_norm`.
         fallback: the statistics for a channel without any valid entry; None is mean 0, variance 1.
@@ -144,17 +146,28 @@ def batch_normalize(
     References:
         Slide 17; Ioffe & Szegedy 2015, algorithm 1.
     """
-    check_range("epsilon", epsilon, 0.0, open_low=True, repair="1e-5 is usual.")
     check_features(x)
     fallback = init_batch_stats(x.shape[-1]) if fallback is None else fallback
     check_fields("fallback", fallback, BatchStats)
+    y, batch = _normalize(x, scale, bias, epsilon, over_batch(x, where, axis_name), fallback)
+    return y, as_moments(batch, x.shape[-1])
+
+
+def _normalize(
+    x: Array,
+    scale: Array | None,
+    bias: Array | None,
+    epsilon: ArrayLike,
+    over: Over,
+    fallback: BatchStats,
+) -> tuple[Array, Statistics]:
     gain, shift = as_feature_row("scale", scale, x, 1.0), as_feature_row("bias", bias, x, 0.0)
     mean = as_feature_row("stats.mean", fallback.mean, x)
     var = as_feature_row("stats.var", fallback.var, x)
+    check_epsilon(epsilon, gain.dtype)
     epsilon = jnp.asarray(epsilon, gain.dtype)
-    over = over_batch(x, where, axis_name)
     out = standardize(Inputs(x, gain, shift, epsilon, over, Fallback(mean, var)))
-    return out.y, as_moments(lax.stop_gradient(out.statistics), x.shape[-1])
+    return out.y, lax.stop_gradient(out.statistics)
 
 
 def batch_norm_inference(
@@ -176,13 +189,13 @@ def batch_norm_inference(
         stats: $r_\mu$ and $r_v$, of shape `(features,)`; the weight plays no part.
         scale: $\gamma$ of shape `(features,)`, or None for 1.
         bias: $\beta$ of shape `(features,)`, or None for 0.
-        epsilon: $\varepsilon$ > 0, the one of training.
+        epsilon: $\varepsilon$, the one of training.
 
     Returns:
         y with the shape and the dtype of x.
 
     Raises:
-        ValueError: epsilon not positive, scale, bias or stats that does not fit x, a dtype that
+        ValueError: epsilon out of range, scale, bias or stats that does not fit x, a dtype that
             is not floating.
 
     Example:
@@ -195,13 +208,14 @@ def batch_norm_inference(
     References:
         Slide 18; Ioffe & Szegedy 2015, algorithm 2, line 11.
     """
-    check_range("epsilon", epsilon, 0.0, open_low=True, repair="1e-5 is usual.")
     check_fields("stats", stats, BatchStats)
     gain, shift = as_feature_row("scale", scale, x, 1.0), as_feature_row("bias", bias, x, 0.0)
     mean = lax.stop_gradient(as_feature_row("stats.mean", stats.mean, x))
     var = lax.stop_gradient(as_feature_row("stats.var", stats.var, x))
-    inverse = 1.0 / jnp.sqrt(var + jnp.asarray(epsilon, var.dtype))
-    xhat = (cast(x, mean.dtype) - mean) * inverse
+    check_epsilon(epsilon, var.dtype)
+    inverse = 1.0 / jnp.sqrt(in_range(var + jnp.asarray(epsilon, var.dtype)))
+    # Halves, because a difference of large numbers may be out of range.
+    xhat = (cast(x, mean.dtype) * 0.5 - mean * 0.5) * (2.0 * inverse)
     return cast(gain * xhat + shift, x.dtype)
 
 
@@ -249,9 +263,9 @@ def standardize(inputs: Inputs) -> Standardized:
     finite gives x̂ = 0.
     """
     x, gain, shift, epsilon, over, fallback = inputs
-    stats = statistics(x, over)
+    stats = statistics(x, over, epsilon)
     mean, var = _mean_and_var(stats, stats.n, fallback)
-    inverse = 1.0 / jnp.sqrt(var + epsilon)
+    inverse = 1.0 / jnp.sqrt(var + scaled_epsilon(epsilon, mean.power))
     xhat = _finite(over, mean.taken_from(x) * inverse)
     y = gain * xhat + shift
     return Standardized(cast(y, x.dtype), inverse, stats)
@@ -262,9 +276,11 @@ def _mean_and_var(
 ) -> tuple[Mean, Array]:
     var, some = stats.m2 / at_least_one(n), n > 0
     if fallback is None or (isinstance(some, np.ndarray) and some.all()):
-        return Mean(stats.pivot, stats.residual), var
-    pivot = jnp.where(some, stats.pivot, fallback.mean)
-    return Mean(pivot, stats.residual), jnp.where(some, var, fallback.var)
+        return stats.mean, var
+    # The fallback's halves, because a difference of large numbers may be out of range.
+    power = jnp.where(some, stats.power, 0.5)
+    pivot = jnp.where(some, stats.pivot, fallback.mean * 0.5)
+    return Mean(pivot, stats.residual, power), jnp.where(some, var, fallback.var * 0.25)
 
 
 def _finite(over: Over, xhat: Array) -> Array:
@@ -297,13 +313,16 @@ def _tangent(inputs: Inputs, out: Standardized, d: Tangents) -> tuple[Array, Arr
     count = over.count(x)
     n, (mean, _) = at_least_one(count), _mean_and_var(out.statistics, count, inputs.fallback)
     # What counts is finite, or nothing is; what does not count may be anything.
-    kept = over if over.valid is None else replace(over, valid=over.valid | jnp.isfinite(x))
-    dx = cast(d.x, inverse.dtype)
+    finite = over.valid is not None and jnp.isfinite(mean.taken_from(x))
+    kept = over if over.valid is None else replace(over, valid=over.valid | finite)
+    dx = cast(d.x, inverse.dtype) * mean.power
     # The sums run over x̂·s: without the division by s they cost half as much.
     deviation = kept.keep(mean.taken_from(x))
     sum_dx, sum_product = over.sum(over.keep(dx), over.keep(deviation * dx))
     dmean = sum_dx / n
-    q = inverse * (inverse * sum_product / n + 0.5 * inverse * d.epsilon)
+    q = inverse * (
+        inverse * sum_product / n + 0.5 * inverse * (d.epsilon * mean.power * mean.power)
+    )
     again = unshared(x, *mean)
     deviation = kept.keep(Mean(*again[1:]).taken_from(again[0]))
     from_dx = kept.keep((gain * inverse) * dx)

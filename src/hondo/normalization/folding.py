@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from hondo._numerics.checks import check_range, error
+from hondo._numerics.checks import check_epsilon, error
 from hondo._numerics.tree_checks import check_fields
 from hondo.normalization.features import as_feature_row, check_features, widened
 from hondo.normalization.running import BatchStats
@@ -33,13 +33,13 @@ def fold_batch_norm(
         stats: $r_\mu$ and $r_v$.
         scale: $\gamma$ of shape `(features,)`, or None for 1.
         offset: $\beta$ of shape `(features,)`, or None for 0.
-        epsilon: $\varepsilon$ > 0, the one of training.
+        epsilon: $\varepsilon$, the one of training.
 
     Returns:
         W' with the shape and dtype of W, and b', which is there even if b was not.
 
     Raises:
-        ValueError: epsilon not positive; a bias, stats, scale or offset that does not fit the
+        ValueError: epsilon out of range; a bias, stats, scale or offset that does not fit the
             kernel; a dtype that is not floating.
 
     Example:
@@ -55,9 +55,9 @@ def fold_batch_norm(
     References:
         Slide 18; Ioffe & Szegedy 2015, algorithm 2, line 11; Jacob et al. 2018, eq. 14.
     """
-    check_range("epsilon", epsilon, 0.0, open_low=True, repair="It is the one of training.")
     check_features(kernel, "kernel")
     check_fields("stats", stats, BatchStats)
+    check_epsilon(epsilon, widened(kernel, "kernel").dtype, "It is the one of training.")
     if bias is None:
         bias = jnp.zeros(kernel.shape[-1:], kernel.dtype)
     check_features(bias, "bias")
@@ -65,9 +65,11 @@ def fold_batch_norm(
         repair = "The last axis of both holds the features."
         raise error("bias", bias.shape, f"of last axis {kernel.shape[-1]} as the kernel", repair)
     folded = widened(kernel, "kernel") * _gain(kernel, stats, scale, epsilon)
-    centered = widened(bias, "bias") - as_feature_row("stats.mean", stats.mean, bias, of="kernel")
+    # Halves, because a difference of large numbers may be out of range.
+    mean = as_feature_row("stats.mean", stats.mean, bias, of="kernel")
+    centered = widened(bias, "bias") * 0.5 - mean * 0.5
     shift = as_feature_row("offset", offset, bias, of="kernel")
-    moved = centered * _gain(bias, stats, scale, epsilon) + shift
+    moved = centered * (2.0 * _gain(bias, stats, scale, epsilon)) + shift
     return folded.astype(kernel.dtype), moved.astype(bias.dtype)
 
 

@@ -8,9 +8,9 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from hondo._fast.layer_norm_rows import has_many_rows, rows_tangent
-from hondo._numerics.checks import check_count, check_range, error
+from hondo._numerics.checks import check_count, check_epsilon, error
 from hondo._numerics.over import Over
-from hondo.normalization.batch_norm import Inputs, standardize
+from hondo.normalization.batch_norm import Inputs, Standardized, standardize
 from hondo.normalization.features import as_feature_row, check_features
 
 
@@ -25,8 +25,8 @@ class Parameters(NamedTuple):
 def _parameters(
     x: Array, scale: Array | None, bias: Array | None, epsilon: ArrayLike
 ) -> Parameters:
-    check_range("epsilon", epsilon, 0.0, open_low=True, repair="1e-5 is usual.")
     gain, shift = as_feature_row("scale", scale, x, 1.0), as_feature_row("bias", bias, x)
+    check_epsilon(epsilon, gain.dtype)
     return Parameters(gain, shift, jnp.asarray(epsilon, gain.dtype))
 
 
@@ -48,13 +48,13 @@ def layer_norm(
         x: data of shape `(…, features)`.
         scale: $\gamma$ of shape `(features,)`, or None for 1.
         bias: $\beta$ of shape `(features,)`, or None for 0.
-        epsilon: $\varepsilon$ > 0.
+        epsilon: $\varepsilon$ > 0, a normal number of float32, for float64 data of float64.
 
     Returns:
         y with the shape and the dtype of x.
 
     Raises:
-        ValueError: epsilon not positive, scale or bias that does not fit x, a dtype that is not
+        ValueError: epsilon out of range, scale or bias that does not fit x, a dtype that is not
             floating.
 
     Example:
@@ -67,21 +67,33 @@ def layer_norm(
         Ba, Kiros & Hinton 2016, eq. 3.
     """
     parameters = _parameters(x, scale, bias, epsilon)
-    return (_layer_norm_of_many if has_many_rows(x) else _layer_norm)(x, *parameters)
+    return (_layer_norm_of_many if has_many_rows(x) else _layer_norm)(x, *parameters).y
 
 
-def _layer_norm(x: Array, gain: Array, shift: Array, epsilon: Array) -> Array:
-    return standardize(Inputs(x, gain, shift, epsilon, Over((x.ndim - 1,)))).y
+def _layer_norm(x: Array, gain: Array, shift: Array, epsilon: Array) -> Standardized:
+    return standardize(Inputs(x, gain, shift, epsilon, Over((x.ndim - 1,))))
 
 
-_layer_norm_of_many = jax.custom_jvp(_layer_norm)
+class Rows(NamedTuple):
+    """The output, and the power of two that x was scaled by."""
+
+    y: Array
+    power: Array
+
+
+@jax.custom_jvp
+def _layer_norm_of_many(x: Array, gain: Array, shift: Array, epsilon: Array) -> Rows:
+    out = _layer_norm(x, gain, shift, epsilon)
+    return Rows(out.y, out.statistics.power)
 
 
 @_layer_norm_of_many.defjvp
 def _layer_norm_of_many_jvp(
-    primals: tuple[Array, ...], tangents: tuple[Array, ...]
-) -> tuple[Array, Array]:
-    return _layer_norm_of_many(*primals), jax.checkpoint(rows_tangent)(primals, tangents)
+    primals: tuple[Array, Array, Array, Array], tangents: tuple[Array, Array, Array, Array]
+) -> tuple[Rows, Rows]:
+    out = _layer_norm_of_many(*primals)
+    dy = jax.checkpoint(rows_tangent)(primals, out.power, tangents)
+    return out, Rows(dy, jnp.zeros_like(out.power))
 
 
 def group_norm(
@@ -105,7 +117,7 @@ def group_norm(
         scale: $\gamma$ of shape `(features,)`, or None for 1.
         bias: $\beta$ of shape `(features,)`, or None for 0.
         groups: the number of groups, which divides the features.
-        epsilon: $\varepsilon$ > 0.
+        epsilon: $\varepsilon$ > 0, a normal number of float32, for float64 data of float64.
 
     Returns:
         y with the shape and the dtype of x.
@@ -161,13 +173,13 @@ def instance_norm(
         x: data of shape `(batch, …, features)`.
         scale: $\gamma$ of shape `(features,)`, or None for 1.
         bias: $\beta$ of shape `(features,)`, or None for 0.
-        epsilon: $\varepsilon$ > 0.
+        epsilon: $\varepsilon$ > 0, a normal number of float32, for float64 data of float64.
 
     Returns:
         y with the shape and the dtype of x.
 
     Raises:
-        ValueError: x of fewer than two axes, epsilon not positive, scale or bias that does not
+        ValueError: x of fewer than two axes, epsilon out of range, scale or bias that does not
             fit x, a dtype that is not floating.
 
     Example:

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from hondo._fast.pivoted_sums import Statistics, statistics
@@ -11,6 +12,7 @@ from hondo._numerics.array_checks import check_mask, check_same_shape
 from hondo._numerics.checks import check_count, error, is_integer
 from hondo._numerics.dtypes import float_dtype
 from hondo._numerics.over import AxisName, Over, at_least_one, at_least_zero
+from hondo._numerics.powers import in_range, power_for_squares, square_in_range
 from hondo._numerics.tree_checks import check_fields
 from hondo.normalization.features import check_features
 
@@ -23,7 +25,7 @@ class Moments(NamedTuple):
             unit roundoff a merge beyond. 0 is the identity of merging.
         mean: their mean, 0 where there are none.
         m2: the sum of their squared deviations from the mean, so that m2 / n is the biased
-            variance and m2 / (n - 1) the unbiased one.
+            variance and m2 / (n - 1) the unbiased one; at most the largest number of the dtype.
     """
 
     n: Float[Array, "*stack features"]
@@ -94,8 +96,18 @@ def batch_moments(
 
 def as_moments(stats: Statistics, features: int) -> Moments:
     """Per-channel moments of statistics over every axis but the last."""
-    n, mean, m2 = stats.n, stats.pivot + stats.residual, stats.m2
-    return Moments(*(jnp.broadcast_to(a.reshape(-1), (features,)) for a in (n, mean, m2)))
+    n, mean, m2 = (_per_feature(a, features) for a in (stats.n, stats.mean.value, stats.square_sum))
+    return Moments(n, mean, m2)
+
+
+def as_variance(stats: Statistics, features: int, ddof: int) -> Array:
+    """Per-channel variances, also where the sum of squares is out of range."""
+    n, m2, power = (_per_feature(a, features) for a in (stats.n, stats.m2, stats.power))
+    return square_in_range(moments_variance(Moments(n, n, m2), ddof=ddof), power)
+
+
+def _per_feature(values: Array | np.ndarray, features: int) -> Array:
+    return jnp.broadcast_to(values.reshape(-1), (features,))
 
 
 def over_batch(x: Array, where: Array | None, axis_name: AxisName | None) -> Over:
@@ -199,13 +211,16 @@ def check_stacked(moments: Moments) -> None:
 def _pool(moments: Moments) -> Moments:
     n = jnp.sum(moments.n, axis=0, keepdims=True)
     weights = moments.n / at_least_one(n)
-    pivot = jnp.sum(weights * moments.mean, axis=0, keepdims=True)
-    deviation = moments.mean - pivot
+    pivot = in_range(jnp.sum(weights * moments.mean, axis=0, keepdims=True))
+    square = jnp.sum(moments.n * moments.mean * moments.mean, axis=0, keepdims=True)
+    power = power_for_squares(square, jnp.ones((), square.dtype))
+    deviation = moments.mean * power - pivot * power
     residual = jnp.sum(weights * deviation, axis=0, keepdims=True)
     within = jnp.sum(moments.m2, axis=0, keepdims=True)
     spread = jnp.sum(moments.n * deviation * deviation, axis=0, keepdims=True)
-    between = at_least_zero(spread - n * residual * residual)
-    return jax.tree.map(lambda a: a[0], Moments(n, pivot + residual, within + between))
+    between = square_in_range(at_least_zero(spread - n * residual * residual), power)
+    mean = in_range((pivot * power + residual) / power)
+    return jax.tree.map(lambda a: a[0], Moments(n, mean, in_range(within + between)))
 
 
 def check_ddof(ddof: int) -> None:

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from hondo._numerics.over import at_least_one
+from hondo._numerics.powers import in_range
 from hondo._numerics.tree_checks import check_fields
 from hondo.normalization.moments import Moments, check_stacked, moments_variance
 from hondo.normalization.running import BatchStats
@@ -86,7 +87,8 @@ def batch_averaged_stats(moments: Moments) -> BatchStats:
 
 
 def _average(values: Array, counts: Array) -> Array:
-    return jnp.sum(counts * values, axis=0) / at_least_one(jnp.sum(counts, axis=0))
+    shares = counts / at_least_one(jnp.sum(counts, axis=0, keepdims=True))
+    return in_range(jnp.sum(shares * values, axis=0))
 
 
 def _known(mean: Array, var: Array, known: Array) -> BatchStats:

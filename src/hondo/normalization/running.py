@@ -10,6 +10,7 @@ from hondo._numerics.array_checks import check_same_shape
 from hondo._numerics.checks import check_count, check_probability
 from hondo._numerics.dtypes import float_dtype
 from hondo._numerics.other_names import refuse_names
+from hondo._numerics.powers import in_range
 from hondo._numerics.tree_checks import check_fields
 from hondo.normalization.moments import Moments, moments_variance
 
@@ -95,18 +96,25 @@ def update_batch_stats(
     check_fields("stats", stats, BatchStats)
     var = moments_variance(moments, ddof=ddof)
     check_same_shape("moments.mean", moments.mean, "stats.mean", stats.mean)
+    return average_in(stats, moments.n > ddof, moments.mean, var, decay=decay)
+
+
+def average_in(
+    stats: BatchStats, knows: Array, mean: Array, var: Array, *, decay: Any
+) -> BatchStats:
+    """One step of the running average in the channels that a batch knows a variance of."""
     decay = jnp.asarray(decay, stats.mean.dtype)
     weight = decay * stats.weight + (1.0 - decay)
     rate = (1.0 - decay) / jnp.where(weight > 0.0, weight, 1.0)
-    learns = (moments.n > ddof) & (rate > 0.0)
+    learns = knows & (rate > 0.0)
 
     def step(old: Array, new: Array) -> Array:
-        new = lax.stop_gradient(new).astype(old.dtype)
-        mixed = jnp.where(rate >= 1.0, new, (1.0 - rate) * old + rate * new)
+        new = in_range(lax.stop_gradient(new).astype(old.dtype))
+        mixed = jnp.where(rate >= 1.0, new, in_range((1.0 - rate) * old + rate * new))
         return jnp.where(learns, mixed, old)
 
     return BatchStats(
-        mean=step(stats.mean, moments.mean),
+        mean=step(stats.mean, mean),
         var=step(stats.var, var),
         weight=jnp.where(learns, weight, stats.weight),
     )
