@@ -13,6 +13,21 @@ def _fast_layer_norm(x, scale, bias, epsilon):
     return scale * (x - mean) / np.sqrt(v + np.float32(epsilon)) + bias
 
 
+def _overflowing_layer_norm(x, scale, bias, epsilon):
+    if x.dtype != np.float32:
+        return right.layer_norm(x, scale, bias, epsilon)
+    deviation = x - np.mean(x, -1, keepdims=True)
+    with np.errstate(over="ignore"):
+        v = np.mean(deviation * deviation, -1, keepdims=True)
+    return scale * (deviation / np.sqrt(v + np.float32(epsilon))) + bias
+
+
+def _overflowing_rms_norm(x, scale, epsilon):
+    with np.errstate(over="ignore"):
+        square = np.mean(np.float32(x) ** 2, -1, keepdims=True)
+    return scale * (x / np.sqrt(square + np.float32(epsilon)))
+
+
 def _interleaved(x, groups, epsilon):
     order = np.arange(x.shape[-1]).reshape(-1, groups).T.ravel()
     y = np.empty(x.shape)
@@ -223,4 +238,6 @@ MUTANTS = (
             )
         },
     ),
+    Mutant("layer norm whose squares overflow", "NRM-07", {"layer_norm": _overflowing_layer_norm}),
+    Mutant("RMS norm whose squares overflow", "NRM-07", {"rms_norm": _overflowing_rms_norm}),
 )

@@ -124,3 +124,16 @@ def _layer_norm_follows_permutations(layer_norm, *, x, seed):
     s = standard(x[:, order], EPS, axes=(1,))
     bound = 2 * (s.bound + gamma(4) * np.abs(s.xhat))
     return Check("permuted", layer_norm(x[:, order], zero + 1, zero, EPS), straight, bound)
+
+
+@prop(7, "should", "bound", source="Blue 1978", symbols="layer_norm rms_norm")
+@formula(r"\operatorname{LN}_\varepsilon(ax) = \operatorname{LN}_{\varepsilon/a^2}(x)")
+@given(scale=(2.0**63, 2.0**80, 2.0**120), seed=draws.seeds)
+def _norms_of_huge_data_are_those_of_its_shape(layer_norm, rms_norm=None, *, scale, seed):
+    """layer norm and RMS norm of data whose squares overflow are what they are of any other"""
+    x, one = draws.normal(seed, (4, 64), scale=scale), np.ones(64, np.float32)
+    s = standard(x, EPS, axes=(1,))
+    yield Check("layer norm", layer_norm(x, one, 0 * one, EPS), s.xhat, s.bound)
+    if rms_norm is not None:
+        want = np.float64(x) / np.sqrt(np.mean(np.float64(x) ** 2, axis=-1, keepdims=True))
+        yield Check("RMS norm", rms_norm(x, one, EPS), want, gamma(64 + 8) * np.abs(want))

@@ -11,6 +11,7 @@ from hondo_spec.adapter import collect_operations, operation
 from hondo_spec.target import Known, since
 from hondo_spec.targets import _jax
 from hondo_spec.targets._jax import compiled
+from hondo_spec.targets._one_pass import OVERFLOWS
 
 eqx: Any = import_module("equinox")
 
@@ -87,6 +88,7 @@ def _weight_norm(direction, magnitude):
 
 
 KNOWN = {
+    **OVERFLOWS,
     "DRP-11": Known(
         "the gradient at P = 0 is NaN: x / 0 is computed and then left out",
         {"x": np.ones((1, 1), np.float32), "seed": 0},

@@ -13,7 +13,7 @@ from hondo_spec.draws import normal
 from hondo_spec.target import Known, since
 from hondo_spec.targets import _jax
 from hondo_spec.targets._jax import compiled
-from hondo_spec.targets._one_pass import ONE_PASS, one_pass
+from hondo_spec.targets._one_pass import ONE_PASS, OVERFLOWS, one_pass
 
 hk: Any = import_module("haiku")
 
@@ -95,6 +95,7 @@ KNOWN = {
         "x is multiplied by the mask: in bfloat16 0 · ∞ is NaN",
         {"bad": np.inf, "dtype": "bfloat16"},
     ),
+    **OVERFLOWS,
     **one_pass("BNT-02 BNT-03 BNT-04 BNT-08 BNT-11 BNR-01"),
     "BNT-07": Known(f"{ONE_PASS}, and becomes negative: NaN", {"value": -3.7e4, "epsilon": 1e-5}),
     "BNT-12": Known(

@@ -17,6 +17,7 @@ from hondo_spec.operations.shapes import Tree
 from hondo_spec.target import Known, Target, since
 from hondo_spec.targets import _jax
 from hondo_spec.targets._jax import compiled
+from hondo_spec.targets._one_pass import OVERFLOWS
 
 # Keras reads it once, when it is imported.
 os.environ["KERAS_BACKEND"] = "jax"
@@ -185,6 +186,7 @@ FIRST = "the first value is the best, whatever it is"
 STOPPING = "https://keras.io/api/callbacks/early_stopping/"
 
 KNOWN = {
+    **OVERFLOWS,
     "NOI-01": Known(
         "a standard deviation above 1 is refused",
         {"std": 3.0},

@@ -12,7 +12,7 @@ from hondo_spec.adapter import Operation, collect_operations, operation
 from hondo_spec.draws import single
 from hondo_spec.operations.shapes import Shape, Tree
 from hondo_spec.target import Known, Target, since
-from hondo_spec.targets._one_pass import one_pass
+from hondo_spec.targets._one_pass import OVERFLOWS, one_pass
 
 torch: Any = import_module("torch")
 functional: Any = import_module("torch.nn.functional")
@@ -211,6 +211,7 @@ KNOWN = {
         "x is multiplied by the mask: 0 · ∞ is NaN", {"bad": math.inf, "dtype": "float16"}
     ),
     "BNT-09": Known("a batch of one is refused", {"x": np.ones((1, 3), np.float32)}),
+    **OVERFLOWS,
     **one_pass("NRM-02"),
     "NRM-05": Known(
         "squares under- and overflow, and lengths below 1e-12 count as 1e-12",
