@@ -22,7 +22,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import NamedSharding
 from jaxtyping import Array, Float
+
+from hondo._numerics.sharding import Names, divided, sharding_of, vary_alike
 
 Padding = str | Sequence[tuple[int, int]]
 
@@ -100,23 +103,7 @@ def conv_general_dilated(
         padding = lax.padtype_to_pads(lhs.shape[1:-1], size, strides, padding)
     pads = tuple((int(low), int(high)) for low, high in padding)
     window, precision = _Window(strides, pads, dilation), others.get("precision")
-    return _convolve(window, precision, *_vary_alike(lhs, rhs))
-
-
-def _vary_alike(*arrays: Array) -> list[Array]:
-    """Casts arrays to vary over the same axes of shard_map, as a custom gradient rule requires."""
-    axes = frozenset[str]().union(*map(_varying_axes, arrays))
-    missing = [tuple(axes - _varying_axes(array)) for array in arrays]
-    return [
-        lax.pcast(array, names, to="varying") if names else array
-        for array, names in zip(arrays, missing, strict=True)
-    ]
-
-
-def _varying_axes(array: Array) -> frozenset[str]:
-    # A JAX without this attribute does not check what varies.
-    manual = getattr(jax.typeof(array), "manual_axis_type", None)
-    return manual.varying if manual is not None else frozenset()
+    return _convolve(window, precision, *vary_alike(lhs, rhs))
 
 
 def _channels_last(rank: int) -> lax.ConvDimensionNumbers:
@@ -136,11 +123,20 @@ def _apply(
     window: _Window,
     precision: lax.PrecisionLike,
     x_dilation: tuple[int, ...] | None = None,
+    out_sharding: NamedSharding | None = None,
 ) -> Array:
     strides, padding, dilation = window
-    layout = _channels_last(x.ndim - 2)
+    numbers = _channels_last(x.ndim - 2)
     return lax.conv_general_dilated(
-        x, w, strides, padding, x_dilation, dilation, layout, precision=precision
+        x,
+        w,
+        strides,
+        padding,
+        x_dilation,
+        dilation,
+        numbers,
+        precision=precision,
+        out_sharding=out_sharding,
     )
 
 
@@ -169,7 +165,7 @@ def _input_gradient(
         for reach, low, size, out, stride in _sizes(window, x, w, g)
     )
     plain = _Window((1,) * rank, padding, window.dilation)
-    return _apply(g, turned, plain, precision, window.strides)
+    return _apply(g, turned, plain, precision, window.strides, _sharding(g, divided(x)))
 
 
 def _kernel_gradient(
@@ -182,8 +178,16 @@ def _kernel_gradient(
     )
     data = jnp.swapaxes(x, 0, -1)
     kernel = jnp.moveaxis(g, 0, -2)
-    summed = _apply(data, kernel, _Window(window.dilation, padding, window.strides), precision)
+    plain = _Window(window.dilation, padding, window.strides)
+    *space, inputs, outputs = divided(w)
+    out_sharding = _sharding(g, (inputs, *space, outputs))
+    summed = _apply(data, kernel, plain, precision, out_sharding=out_sharding)
     return jnp.moveaxis(summed, 0, -2)
+
+
+def _sharding(g: Array, names: tuple[Names, ...]) -> NamedSharding | None:
+    """How an explicit mesh is to divide a gradient, which it does not find out by itself."""
+    return sharding_of(g, names) if jax.typeof(g).sharding.mesh.explicit_axes else None
 
 
 def _sizes(window: _Window, x: Array, w: Array, g: Array) -> Iterator[tuple[int, ...]]:

@@ -9,7 +9,8 @@ What differs:
 
 1. Both sums run over the deviations from a pivot, x - p, in one reading. The pivot is the mean of
    every eighth example, so that (p - mean)² is at most eight variances, whatever the data: nothing
-   cancels. With a mask or a mapped axis the pivot is the mean of all valid entries.
+   cancels. With a mask, a mapped axis, or no axis but those that an explicit mesh divides, the
+   pivot is the mean of all valid entries.
 2. The mean is returned as pivot + residual, two numbers: x - pivot is exact where x - mean, with
    the mean rounded, is not.
 3. Each sum has its own handle on x (`unshared`), or the compiler writes the deviations to memory.
@@ -38,6 +39,7 @@ from hondo._fast.fusion import unshared
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._numerics.over import Count, Over, at_least_one, at_least_zero
 from hondo._numerics.powers import in_range, power_for_squares, square_in_range
+from hondo._numerics.sharding import divided
 
 SAMPLE_EVERY = 8
 # From this many entries on, fewer operations an entry are worth a branch.
@@ -183,6 +185,8 @@ def _pivot(total: Array, sampled: Array, over: Over) -> Array:
 
 def _sample(x: Array, axes: tuple[int, ...]) -> Array:
     """Every eighth example of a batch; within an example, the first eighth of an axis."""
+    # An axis that an explicit mesh divides has no eighths to take.
+    axes = tuple(axis for axis in axes if divided(x)[axis] is None)
     if not axes:
         return x
     if axes[0] == 0:

@@ -24,6 +24,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Int, Integer, Key, PRNGKeyArray, UInt32
 
+from hondo._numerics.sharding import vary_with
+
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 
 
@@ -81,7 +83,8 @@ def permutation(key: PRNGKeyArray, count: int) -> Int[Array, " count"]:
         >>> bool((permutation(key, 9) == jax.random.permutation(key, 9)).all())
         True
     """
-    order = jnp.arange(count)
+    # JAX types what is sorted along with words that vary as if it did not vary itself.
+    order = vary_with(jnp.arange(count), key)
     for _ in range(math.ceil(3 * math.log(max(count, 1)) / math.log(2**32 - 1))):
         key, word_key = split_key(key)
         _, order = lax.sort_key_val(random_bits(word_key, (count,)), order)

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 from hondo._bind import bind
 from hondo._fast.tree_norm_one_pass import measure_in_one_pass
 from hondo._numerics.checks import check_choice, check_range, check_type, error, python_value
+from hondo._numerics.sharding import vary_with
 from hondo._numerics.tree_checks import check_floating_tree
 from hondo._numerics.tree_norm import TreeNorm, keep_finite
 from hondo._types import Params, Updates
@@ -117,7 +118,8 @@ def _update(
 
 def _init(params: Params) -> ClippingState:
     nonfinite = jnp.zeros(len(jax.tree.leaves(params)), bool)
-    return ClippingState(jnp.zeros((), jnp.float32), nonfinite, jnp.zeros((), jnp.int32))
+    state = ClippingState(jnp.zeros((), jnp.float32), nonfinite, jnp.zeros((), jnp.int32))
+    return vary_with(state, params)
 
 
 def _apply(

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from hondo._numerics.checks import check_bool, check_callable, check_count, error
+from hondo._numerics.sharding import as_carry, whole
 from hondo._numerics.tree_checks import check_leaves, check_same_form
 from hondo._types import Params, Tree
 
@@ -59,6 +60,7 @@ def repeat(
 
     def apply_all(params: Params, x: Tree, *args: Tree) -> Tree:
         _check_depth((params, args), depth)
+        x = as_carry(x, lambda x: apply(x, jax.tree.map(lambda a: a[0], (params, args)))[0])
         x, aux = jax.lax.scan(apply, x, (params, args), length=depth, unroll=unroll)
         return (x, aux) if has_aux else x
 
@@ -127,4 +129,5 @@ def unstack(tree: Tree) -> list[Tree]:
     if len(counts) != 1 or () in counts:
         raise error("tree", sorted(counts), "stacked: one common leading axis")
     ((count,),) = counts
+    tree = jax.tree.map(lambda leaf: whole(leaf, 0), tree)
     return [jax.tree.map(lambda leaf, i=i: leaf[i], tree) for i in range(count)]

@@ -4,12 +4,14 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from hondo._fast.layer_norm_rows import has_many_rows, rows_tangent
 from hondo._numerics.checks import check_count, check_epsilon, error
 from hondo._numerics.over import Over
+from hondo._numerics.sharding import count_shards, divide, divided, sharding_of
 from hondo.normalization.batch_norm import Inputs, Standardized, standardize
 from hondo.normalization.features import as_feature_row, check_features
 
@@ -141,12 +143,21 @@ def group_norm(
     features = x.shape[-1]
     if features % groups:
         raise error("groups", groups, f"a divisor of the {features} features")
-    shape = (*x.shape[:-1], groups, features // groups)
     over = Over((*range(1, x.ndim - 1), x.ndim))
     gain, shift, epsilon = _parameters(x, scale, bias, epsilon)
-    row = (1,) * (x.ndim - 1) + shape[-2:]
-    grouped = x.reshape(shape), gain.reshape(row), shift.reshape(row)
-    return standardize(Inputs(*grouped, epsilon, over)).y.reshape(x.shape)
+    grouped, gain, shift = (_in_groups(a, groups) for a in (x, gain, shift))
+    return standardize(Inputs(grouped, gain, shift, epsilon, over)).y.reshape(x.shape)
+
+
+def _in_groups(x: Array, groups: int) -> Array:
+    """The features on two axes; on an explicit mesh, whole groups or all of them on a device."""
+    *others, names = divided(x)
+    shape = (*x.shape[:-1], groups, x.shape[-1] // groups)
+    if names is None:
+        return x.reshape(shape)
+    names = names if groups % count_shards(x, names) == 0 else None
+    out_sharding = sharding_of(x, (*others, names, None))
+    return lax.reshape(divide(x, (*others, names)), shape, out_sharding=out_sharding)
 
 
 def _check_batch(x: Array) -> None:

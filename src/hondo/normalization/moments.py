@@ -13,6 +13,7 @@ from hondo._numerics.checks import check_count, error, is_integer
 from hondo._numerics.dtypes import float_dtype
 from hondo._numerics.over import AxisName, Over, at_least_one, at_least_zero
 from hondo._numerics.powers import in_range, power_for_squares, square_in_range
+from hondo._numerics.sharding import explicit_sharding
 from hondo._numerics.tree_checks import check_fields
 from hondo.normalization.features import check_features
 
@@ -96,18 +97,22 @@ def batch_moments(
 
 def as_moments(stats: Statistics, features: int) -> Moments:
     """Per-channel moments of statistics over every axis but the last."""
-    n, mean, m2 = (_per_feature(a, features) for a in (stats.n, stats.mean.value, stats.square_sum))
+    mean = _per_feature(stats.mean.value, features)
+    n, m2 = (_per_feature(a, features, mean) for a in (stats.n, stats.square_sum))
     return Moments(n, mean, m2)
 
 
 def as_variance(stats: Statistics, features: int, ddof: int) -> Array:
     """Per-channel variances, also where the sum of squares is out of range."""
-    n, m2, power = (_per_feature(a, features) for a in (stats.n, stats.m2, stats.power))
+    m2 = _per_feature(stats.m2, features)
+    n, power = (_per_feature(a, features, m2) for a in (stats.n, stats.power))
     return square_in_range(moments_variance(Moments(n, n, m2), ddof=ddof), power)
 
 
-def _per_feature(values: Array | np.ndarray, features: int) -> Array:
-    return jnp.broadcast_to(values.reshape(-1), (features,))
+def _per_feature(values: Array | np.ndarray, features: int, like: Array | None = None) -> Array:
+    """One value a feature; on an explicit mesh divided as those of another."""
+    sharding = None if like is None else explicit_sharding(like)
+    return jnp.broadcast_to(values.reshape(-1), (features,), out_sharding=sharding)
 
 
 def over_batch(x: Array, where: Array | None, axis_name: AxisName | None) -> Over:

@@ -11,6 +11,7 @@ from hondo._numerics.checks import check_count, check_probability
 from hondo._numerics.dtypes import float_dtype
 from hondo._numerics.other_names import refuse_names
 from hondo._numerics.powers import in_range
+from hondo._numerics.sharding import divide_as
 from hondo._numerics.tree_checks import check_fields
 from hondo.normalization.moments import Moments, moments_variance
 
@@ -94,6 +95,7 @@ def update_batch_stats(
     """
     check_probability("decay", decay, "It is the weight of the old value.")
     check_fields("stats", stats, BatchStats)
+    stats = BatchStats(*(divide_as(leaf, moments.mean) for leaf in stats))
     var = moments_variance(moments, ddof=ddof)
     check_same_shape("moments.mean", moments.mean, "stats.mean", stats.mean)
     return average_in(stats, moments.n > ddof, moments.mean, var, decay=decay)

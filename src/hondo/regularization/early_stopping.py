@@ -22,6 +22,7 @@ from hondo._numerics.checks import (
     error,
     python_value,
 )
+from hondo._numerics.sharding import vary_with
 from hondo._numerics.tree_checks import check_same_form
 from hondo._types import Tree
 
@@ -88,7 +89,8 @@ def early_stopping(
     `patience` consecutive non-improvements, or that reaches the target. NaN never improves;
     infinities are ordinary values. Comparisons are made in float32.
 
-    The same state comes out of a Python loop, `jax.jit`, `lax.scan` and `jax.vmap`.
+    The same state comes out of a Python loop, `jax.jit`, `lax.scan` and `jax.vmap`. Under
+    `jax.shard_map` it varies over the axes over which the payload of `init` does.
 
     Args:
         patience: consecutive non-improvements that end the run, an integer ≥ 1.
@@ -155,7 +157,7 @@ class _Rule(NamedTuple):
 
 def _init(rule: _Rule, payload: Payload) -> EarlyStoppingState:
     # Each leaf has a buffer of its own, because a buffer of two leaves cannot be donated.
-    return EarlyStoppingState(
+    state = EarlyStoppingState(
         stopped=jnp.zeros((), bool),
         best_value=jnp.full((), rule.sign * jnp.inf, jnp.float32),
         best_step=jnp.full((), -1, jnp.int32),
@@ -164,6 +166,7 @@ def _init(rule: _Rule, payload: Payload) -> EarlyStoppingState:
         step=jnp.zeros((), jnp.int32),
         reason=jnp.zeros((), jnp.int32),
     )
+    return vary_with(state, payload, (rule.min_delta, rule.goal))
 
 
 def _update(

@@ -17,6 +17,7 @@ from hondo._numerics.checks import (
     error,
     python_value,
 )
+from hondo._numerics.sharding import whole
 from hondo.regularization.augmentation.pixels import check_image, over_pixels, random_box
 
 
@@ -114,7 +115,7 @@ def random_crop(
     check_count("padding", padding, least=0)
     check_choice("mode", mode, ("constant", "reflect", "edge"))
     rest = [(0, 0)] * (image.ndim - 2)
-    padded = jnp.pad(image, [(padding, padding)] * 2 + rest, mode=mode)
+    padded = jnp.pad(whole(image, 0, 1), [(padding, padding)] * 2 + rest, mode=mode)
     window = _window(image.shape[:2] if size is None else size, padded.shape)
     starts = [
         jax.random.randint(axis_key, (), 0, whole - part + 1, jnp.int32)

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 from hondo._numerics.array_checks import check_real
 from hondo._numerics.checks import check_choice, check_key, check_range, error
 from hondo._numerics.dtypes import accumulation_dtype
+from hondo._numerics.sharding import divide_as, whole
 from hondo._numerics.straight_through import replace_value
 from hondo.regularization.augmentation.pixels import check_image, over_pixels
 
@@ -85,9 +86,10 @@ def _method_for(image: Array, method: Method | None) -> Method:
 
 def _interpolate(image: Array, positions: list[Float[Array, "height width"]]) -> Array:
     """The image at these positions, bilinearly, in the dtype of the positions."""
-    planes = image.reshape(*image.shape[:2], -1).astype(positions[0].dtype)
+    planes = whole(image, 0, 1).reshape(*image.shape[:2], -1).astype(positions[0].dtype)
     one_plane = partial(map_coordinates, coordinates=positions, order=1)
-    return jax.vmap(one_plane, in_axes=2, out_axes=2)(planes).reshape(image.shape)
+    values = jax.vmap(one_plane, in_axes=2, out_axes=2)(planes).reshape(image.shape)
+    return divide_as(values, image)
 
 
 def _interpolate_integers(image: Array, positions: list[Float[Array, "height width"]]) -> Array:
@@ -102,7 +104,9 @@ def _take_nearest(image: Array, positions: list[Float[Array, "height width"]]) -
     rows, columns = (jnp.round(position).astype(jnp.int32) for position in positions)
     height, width = image.shape[:2]
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    pixels = jnp.asarray(image)[jnp.clip(rows, 0, height - 1), jnp.clip(columns, 0, width - 1)]
+    pixels = whole(jnp.asarray(image), 0, 1)[
+        jnp.clip(rows, 0, height - 1), jnp.clip(columns, 0, width - 1)
+    ]
     return jnp.where(over_pixels(inside, image), pixels, jnp.zeros((), image.dtype))
 
 

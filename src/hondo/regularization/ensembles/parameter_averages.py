@@ -1,6 +1,7 @@
 """Averages of parameters over training: ensembles in weight space, at the cost of one model."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -11,9 +12,10 @@ from jaxtyping import Array, Float
 from hondo._bind import bind
 from hondo._numerics.checks import check_callable, check_range, check_type, error, python_value
 from hondo._numerics.dtypes import accumulation_dtype
+from hondo._numerics.sharding import vary_with, whole
 from hondo._numerics.tree_checks import check_leaves, check_same_form
 from hondo._types import Batch, Data, Leaf, Params, Tree
-from hondo.normalization.moments import Moments, merge_moments
+from hondo.normalization.moments import Moments, pool_moments
 
 
 class ParameterAverageState(NamedTuple):
@@ -70,7 +72,8 @@ def ema(decay: ArrayLike) -> ParameterAverage:
         Slide 2, "Ensambles"; Polyak & Juditsky 1992; Kingma & Ba 2015, section 3, for the bias.
     """
     check_range("decay", decay, 0.0, 1.0, repair="It is the weight of the old average.")
-    return ParameterAverage(_init, bind(_update, python_value(decay)))
+    decay = python_value(decay)
+    return ParameterAverage(bind(_init, decay), bind(_update, decay))
 
 
 def swa() -> ParameterAverage:
@@ -129,9 +132,9 @@ def averaged_params(state: ParameterAverageState, params: Params) -> Params:
     return jax.tree.map(read, state.average, params)
 
 
-def _init(params: Params) -> ParameterAverageState:
+def _init(decay: ArrayLike, params: Params) -> ParameterAverageState:
     average = _accumulable_tree(params)
-    return ParameterAverageState(average, jnp.zeros(()))
+    return vary_with(ParameterAverageState(average, jnp.zeros(())), decay)
 
 
 def _update(
@@ -209,13 +212,10 @@ def recompute_moments(
     if len(counts) != 1 or counts & {(), (0,)}:
         raise error("batches", sorted(counts), "stacked: one common leading axis of batches")
 
-    def merge(pooled: Tree, batch: Batch) -> tuple[Tree, None]:
-        moments = moments_of(params, batch)
-        return jax.tree.map(merge_moments, pooled, moments, is_leaf=_is_moments), None
-
-    shapes = jax.eval_shape(moments_of, params, jax.tree.map(lambda leaf: leaf[0], batches))
-    empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-    return jax.lax.scan(merge, empty, batches)[0]
+    # A loop takes its batches from arrays whose first axis is whole on each device.
+    batches = jax.tree.map(lambda leaf: whole(leaf, 0), batches)
+    moments = jax.lax.map(partial(moments_of, params), batches)
+    return jax.tree.map(pool_moments, moments, is_leaf=_is_moments)
 
 
 def _is_moments(node: object) -> bool:

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from hondo._numerics.checks import check_key, error
 from hondo._numerics.dtypes import accumulation_dtype
+from hondo._numerics.sharding import divided, sharding_of, whole
 from hondo._numerics.tree_checks import check_floating_tree
 from hondo._types import Updates
 
@@ -56,21 +57,29 @@ def pcgrad(key: PRNGKeyArray, gradients: Updates) -> Updates:
     dtype = max(
         (accumulation_dtype(leaf.dtype) for leaf in leaves), key=lambda dtype: dtype.itemsize
     )
-    rows = [leaf.reshape(tasks, -1).astype(dtype) for leaf in leaves]
-    scales = _powers_of_two(rows)
-    scaled = [g / scales[:, None] for g in rows]
-    gram = sum((_matmul(g, g.T) for g in scaled), jnp.zeros((tasks, tasks), dtype))
+    stacked = [whole(leaf, 0).astype(dtype) for leaf in leaves]
+    scales = _powers_of_two(stacked)
+    scaled = [g / scales.reshape(-1, *(1,) * (g.ndim - 1)) for g in stacked]
+    gram = sum(map(_gram, scaled), jnp.zeros((tasks, tasks), dtype))
     orders = jnp.argsort(jax.random.bits(key, (tasks, tasks)), axis=1)
     coefficients = jax.vmap(_project, in_axes=(None, 0, 0))(gram, orders, jnp.arange(tasks))
     weights = jnp.sum(scales[:, None] * coefficients, axis=0)
     return structure.unflatten(
-        _matmul(weights, g).reshape(leaf.shape[1:]).astype(leaf.dtype)
+        jnp.tensordot(weights, g, 1, precision=_PRECISION).astype(leaf.dtype)
         for g, leaf in zip(scaled, leaves, strict=True)
     )
 
 
-# At full precision, also where matrix units would round float32 to fewer bits.
-_matmul = functools.partial(jnp.matmul, precision=lax.Precision.HIGHEST)
+# Also where matrix units would round float32 to fewer bits.
+_PRECISION = lax.Precision.HIGHEST
+
+
+def _gram(g: Array) -> Float[Array, "tasks tasks"]:
+    """The products of the tasks' gradients, on every device of an explicit mesh."""
+    axes = tuple(range(1, g.ndim))
+    out_sharding = sharding_of(g, (None, None)) if any(divided(g)) else None
+    dimensions = (axes, axes), ((), ())
+    return lax.dot_general(g, g, dimensions, precision=_PRECISION, out_sharding=out_sharding)
 
 
 def _count_tasks(gradients: Updates) -> int:
@@ -80,9 +89,9 @@ def _count_tasks(gradients: Updates) -> int:
     return counts.pop()[0]
 
 
-def _powers_of_two(rows: list[Array]) -> Float[Array, " tasks"]:
+def _powers_of_two(stacked: list[Array]) -> Float[Array, " tasks"]:
     """A power of two near each task's largest entry, so that no square over- or underflows."""
-    largest = [jnp.max(jnp.abs(g), axis=1, initial=0) for g in rows]
+    largest = [jnp.max(jnp.abs(g), axis=tuple(range(1, g.ndim)), initial=0) for g in stacked]
     _, exponents = jnp.frexp(functools.reduce(jnp.maximum, largest))
     # One less at the top of the range, where the reciprocal would not be a normal number.
     most = jnp.finfo(largest[0].dtype).maxexp - 2
