@@ -1,10 +1,15 @@
 """Arrays with a common leading axis of examples."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
+from jax.experimental.shard_alike import shard_alike
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Int
 
 from hondo._numerics.checks import error
+from hondo._numerics.sharding import count_shards, divided, sharding_of
 from hondo._numerics.tree_checks import check_leaves
 from hondo._types import Batch, Data
 
@@ -34,11 +39,38 @@ def count_examples(name: str, data: Data) -> int:
     return count
 
 
-def take_examples(data: Data, indices: Int[Array, "..."]) -> Batch:
-    """The examples at these indices, in this order; one example at one index.
+def take_examples(data: Data, indices: Int[Array, " batch"]) -> Batch:
+    """The examples at these indices, in this order, divided among the devices as the data is.
 
     Example:
         >>> take_examples(jnp.arange(4.0), jnp.array([3, 0])).tolist()
         [3.0, 0.0]
     """
-    return jax.tree.map(lambda leaf: jnp.take(leaf, indices, axis=0, mode="clip"), data)
+    return jax.tree.map(partial(_take, indices, batch_sharding(data, indices.size)), data)
+
+
+def batch_sharding(data: Data, count: int) -> NamedSharding | None:
+    """How an explicit mesh divides so many examples: as it does the data, or else not at all.
+
+    Example:
+        >>> batch_sharding(jnp.arange(4.0), 2) is None
+        True
+    """
+    for leaf in jax.tree.leaves(data):
+        names = divided(leaf)[0]
+        if names is not None:
+            fits = count % count_shards(leaf, names) == 0
+            return sharding_of(leaf, (names if fits else None,))
+    return None
+
+
+def _take(indices: Array, sharding: NamedSharding | None, leaf: Array) -> Array:
+    if sharding is not None:
+        spec = PartitionSpec(*sharding.spec, *divided(leaf)[1:])
+        out_sharding = NamedSharding(sharding.mesh, spec)
+        return leaf.at[indices].get(mode="clip", out_sharding=out_sharding)
+    taken = jnp.take(leaf, indices, axis=0, mode="clip")
+    if not jax.typeof(leaf).sharding.mesh.auto_axes:
+        return taken
+    # The types of an automatic mesh do not say how the data is divided, but its first examples do.
+    return shard_alike(taken, leaf[: indices.size])[0]

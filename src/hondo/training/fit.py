@@ -7,9 +7,10 @@ import jax
 import optax
 from jaxtyping import PRNGKeyArray
 
+from hondo._numerics.sharding import as_carry, from_shares, vary_as
 from hondo._types import Augment, Data
 from hondo.regularization.early_stopping import EarlyStopping
-from hondo.training.loop import init_state, is_running, make_result, run_epoch
+from hondo.training.loop import init_state, is_running, make_result, run_epoch, run_one_step
 from hondo.training.plan import Plan, check_arguments, make_plan
 from hondo.training.problem import Problem
 from hondo.training.state import FitResult
@@ -39,6 +40,10 @@ def fit(
 
         run = functools.partial(fit, problem, optimizer, train, valid, batch_size=64, …)
         ensemble = jax.vmap(lambda key: run(key=key))(jax.random.split(key, 8))
+
+    If `train` and `valid` are divided among devices along their examples, each device computes its
+    share of each batch; where the mesh has one axis, and an automatic one, its share of every
+    update too. The result is that of one device up to rounding, and whole on each.
 
     Args:
         problem: what is trained.
@@ -86,9 +91,10 @@ def fit(
 
 @partial(jax.jit, static_argnums=0)
 def _fit(plan: Plan, train: Data, valid: Data, key: PRNGKeyArray) -> FitResult:
+    goes_on = partial(is_running, plan)
+    state = init_state(plan, train, valid, key)
+    state = as_carry(state, lambda state: run_one_step(plan, state, train, valid), goes_on)
     state = jax.lax.while_loop(
-        lambda state: is_running(plan, state),
-        lambda state: run_epoch(plan, state, train, valid),
-        init_state(plan, train, valid, key),
+        goes_on, lambda old: vary_as(run_epoch(plan, old, train, valid), old), state
     )
-    return make_result(state, plan.max_epochs)
+    return from_shares(make_result(state, plan.max_epochs), train)

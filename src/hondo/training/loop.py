@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, PRNGKeyArray
 
 from hondo._fast.threefry import split_key
 from hondo._numerics.checks import error
+from hondo._numerics.sharding import as_shares, from_shares, on_mesh_of
 from hondo._types import Batch, Data, Metrics, ModelState, Params, Tree, Updates
 from hondo.regularization.early_stopping import StopReason
 from hondo.training.batches import count_examples, take_examples
@@ -25,21 +26,23 @@ def init_state(plan: Plan, train: Data, valid: Data, key: PRNGKeyArray) -> Train
     """The state before the first step."""
     init_key, run_key = split_key(key)
     batch = take_examples(train, jnp.arange(plan.batch_size))
-    params, model_state = plan.problem.init(init_key, batch)
-    zero = jnp.zeros((), jnp.int32)
-    state = TrainState(
-        params=params,
-        model_state=model_state,
-        opt_state=plan.optimizer.init(params),
-        stopper=plan.stopper.init((params, model_state)),
-        epoch=zero,
-        step=zero,
-        order=jnp.arange(count_examples("train", train)),
-        sums={},
-        history=History({}, {}),
-        key=run_key,
-    )
-    return _reserve_metrics(plan, state, train, valid)
+    with on_mesh_of(train):
+        params, model_state = plan.problem.init(init_key, batch)
+        params = from_shares(as_shares(params, train), train)
+        zero = jnp.zeros((), jnp.int32)
+        state = TrainState(
+            params=params,
+            model_state=model_state,
+            opt_state=plan.optimizer.init(params),
+            stopper=plan.stopper.init((params, model_state)),
+            epoch=zero,
+            step=zero,
+            order=jnp.arange(count_examples("train", train)),
+            sums={},
+            history=History({}, {}),
+            key=run_key,
+        )
+        return _reserve_metrics(plan, state, train, valid)
 
 
 def _reserve_metrics(plan: Plan, state: TrainState, train: Data, valid: Data) -> TrainState:
@@ -107,9 +110,10 @@ def _update_params(plan: Plan, state: TrainState, train: Data) -> tuple[TrainSta
     optimizer = optax.with_extra_args_support(plan.optimizer)
     for_line_searches = {"value": value, "grad": gradient, "value_fn": value_of}
     extra = _accepted(optimizer.update, for_line_searches, for_sam={"grad_fn": gradient_of})
-    updates, opt_state = optimizer.update(gradient, state.opt_state, state.params, **extra)
+    gradient, params = as_shares((gradient, state.params), train)
+    updates, opt_state = optimizer.update(gradient, state.opt_state, params, **extra)
     state = state._replace(
-        params=optax.apply_updates(state.params, updates),
+        params=from_shares(optax.apply_updates(params, updates), train),
         model_state=model_state,
         opt_state=opt_state,
     )
@@ -182,6 +186,11 @@ def run_epoch(plan: Plan, state: TrainState, train: Data, valid: Data) -> TrainS
     state = begin_epoch(state)
     state = jax.lax.fori_loop(0, steps, lambda _, state: train_step(plan, state, train), state)
     return finish_epoch(plan, state, train, valid)
+
+
+def run_one_step(plan: Plan, state: TrainState, train: Data, valid: Data) -> TrainState:
+    """An epoch that ends after one step: all that happens to a state, without a loop."""
+    return finish_epoch(plan, train_step(plan, begin_epoch(state), train), train, valid)
 
 
 def make_result(state: TrainState, max_epochs: int) -> FitResult:

@@ -12,6 +12,7 @@ import optax
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from hondo._numerics.checks import check_callable
+from hondo._numerics.sharding import from_shares
 from hondo._types import Augment, Data
 from hondo.regularization.early_stopping import EarlyStopping
 from hondo.training.interrupt import interruptible
@@ -130,8 +131,13 @@ def epoch_metrics(history: History, epoch: int) -> dict[str, float]:
     }
 
 
-_init_state = jax.jit(init_state, static_argnums=0)
 _make_result = jax.jit(make_result, static_argnums=1)
+
+
+# The data is kept even if only its shapes are used, because it says which devices there are.
+@partial(jax.jit, static_argnums=0, keep_unused=True)
+def _init_state(plan: Plan, train: Data, valid: Data, key: PRNGKeyArray) -> TrainState:
+    return from_shares(init_state(plan, train, valid, key), train)
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=1)
@@ -156,7 +162,8 @@ def _run_steps(
         state = jax.lax.fori_loop(0, todo, lambda _, state: step(state=state), state)
         return jax.lax.cond(state.step == steps, finish, lambda state: state, state), left - todo
 
-    return jax.lax.while_loop(goes_on, run_within_epoch, (state, jnp.asarray(count, jnp.int32)))[0]
+    start = state, jnp.asarray(count, jnp.int32)
+    return from_shares(jax.lax.while_loop(goes_on, run_within_epoch, start)[0], train)
 
 
 @contextmanager

@@ -9,8 +9,8 @@ import jax
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from hondo._fast.threefry import fold_in, permutation, split_key
-from hondo._types import Augment, Batch, Data, Example
-from hondo.training.batches import count_examples, take_examples
+from hondo._types import Augment, Batch, Data
+from hondo.training.batches import batch_sharding, count_examples, take_examples
 
 Count = Int[Array, ""]
 
@@ -51,10 +51,12 @@ def augment_examples(
     """The examples at these indices, augmented; each depends on the epoch and its index only."""
     count = count_examples("train", train)
 
-    def augment_one(index: Count) -> Example:
-        example_key = fold_in(fold_in(keys.augment, epoch), index)
-        own_key, partner_key = split_key(example_key)
-        partner = jax.random.randint(partner_key, (), 0, count)
-        return augment(own_key, take_examples(train, index), take_examples(train, partner))
+    def draw(index: Count) -> tuple[PRNGKeyArray, Count]:
+        own_key, partner_key = split_key(fold_in(fold_in(keys.augment, epoch), index))
+        return own_key, jax.random.randint(partner_key, (), 0, count)
 
-    return jax.vmap(augment_one)(indices)
+    batch = take_examples(train, indices)
+    sharding = batch_sharding(train, indices.size)
+    indices = indices if sharding is None else jax.sharding.reshard(indices, sharding)
+    own_keys, partners = jax.vmap(draw)(indices)
+    return jax.vmap(augment)(own_keys, batch, take_examples(train, partners))
