@@ -95,7 +95,6 @@ def update_batch_stats(
     """
     check_probability("decay", decay, "It is the weight of the old value.")
     check_fields("stats", stats, BatchStats)
-    stats = BatchStats(*(divide_as(leaf, moments.mean) for leaf in stats))
     var = moments_variance(moments, ddof=ddof)
     check_same_shape("moments.mean", moments.mean, "stats.mean", stats.mean)
     return average_in(stats, moments.n > ddof, moments.mean, var, decay=decay)
@@ -105,6 +104,7 @@ def average_in(
     stats: BatchStats, knows: Array, mean: Array, var: Array, *, decay: Any
 ) -> BatchStats:
     """One step of the running average in the channels that a batch knows a variance of."""
+    stats = BatchStats(*(divide_as(leaf, mean) for leaf in stats))
     decay = jnp.asarray(decay, stats.mean.dtype)
     weight = decay * stats.weight + (1.0 - decay)
     rate = (1.0 - decay) / jnp.where(weight > 0.0, weight, 1.0)
