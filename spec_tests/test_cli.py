@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from sklearn import datasets
 
-from hondo.cli.predict import _check_outputs, _decide, _read_inputs
+from hondo.cli.predict import _check_outputs, _check_variables, _decide, _read_inputs
 from hondo.data import FASHION_MNIST, load
 
 MAIN = "from hondo.cli import main; main()"
@@ -184,16 +184,38 @@ def test_inputs_to_predict_are_checked(tmp_path) -> None:
     ("name", "outputs"),
     [
         ("digits", [[1.0, 2.0, 0.0], [0.0, np.nan, 1.0], [3.0, 0.0, 0.0]]),
+        ("digits", [[1.0, 2.0, 0.0], [0.0, np.inf, 1.0], [3.0, 0.0, 0.0]]),
         ("breast-cancer", [[1.0], [np.nan], [-1.0]]),
         ("diabetes", [[1.0], [np.nan], [-1.0]]),
+        ("diabetes", [[1.0], [-np.inf], [-1.0]]),
     ],
 )
-def test_nan_is_never_served_as_a_prediction(name, outputs) -> None:
+def test_what_is_not_finite_is_never_served_as_a_prediction(name, outputs) -> None:
     predictions = np.asarray(_decide(load(name), jnp.asarray(outputs, jnp.float32)))
-    assert np.isnan(predictions).tolist() == [False, True, False]
-    with pytest.raises(ValueError, match=r"got NaN in 1 of 3 rows: 1\."):
+    assert np.isfinite(predictions).tolist() == [True, False, True]
+    with pytest.raises(ValueError, match=r"got NaN or infinities in 1 of 3 rows: 1\."):
         _check_outputs(predictions)
     _check_outputs(predictions[::2])
+
+
+DIVERGE = ("--learning-rate", "1e30", "--optimizer", "sgd", "--clip", "0", "--norm", "none")
+
+
+@pytest.mark.slow
+def test_a_run_that_diverges_has_no_model_and_predict_says_so(tmp_path) -> None:
+    process = hondo(tmp_path, "train", *QUICK, *DIVERGE, "--out", "run")
+    assert process.returncode == 2
+    *_, line = process.stderr.strip().splitlines()
+    assert "the validation loss must be finite after some epoch, got none in 3" in line
+    assert "no model in run" in line
+    assert not {"model", "result.json"} & {path.name for path in (tmp_path / "run").iterdir()}
+    refused(hondo(tmp_path, "predict", "run"), "run must hold a finished model", "none")
+
+
+def test_a_stored_model_that_is_not_finite_is_refused(tmp_path) -> None:
+    _check_variables(tmp_path, {"params": {"kernel": np.ones(2)}})
+    with pytest.raises(ValueError, match="run must hold a finite model"):
+        _check_variables(tmp_path, {"params": {"kernel": np.array([1.0, -np.inf])}})
 
 
 def test_a_run_that_diverges_writes_valid_json(tmp_path) -> None:

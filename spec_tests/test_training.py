@@ -101,7 +101,7 @@ def test_the_history_has_every_epoch_and_nothing_after() -> None:
         for values in metrics.values():
             assert np.isfinite(values[:epochs]).all()
             assert np.isnan(values[epochs:]).all()
-    assert set(result.history.train) == {"objective", "loss", "accuracy"}
+    assert set(result.history.train) == {"objective", "loss", "accuracy", "nonfinite_steps"}
     assert set(result.history.valid) == {"loss", "accuracy"}
 
 

@@ -21,7 +21,8 @@ def prepare(config: PredictConfig) -> Callable[[], np.ndarray]:
     """Reads the run, its model and the inputs; returns the work that is left.
 
     Raises:
-        ValueError: not a run's folder, inputs of another shape, a file that exists.
+        ValueError: not a run's folder, a run without a model or whose model is not finite, inputs
+            of another shape, a file that exists.
     """
     if config.out is not None and config.out.exists():
         raise ValueError(f"out must be a new file, got {config.out}, which exists.")
@@ -30,6 +31,7 @@ def prepare(config: PredictConfig) -> Callable[[], np.ndarray]:
     inputs = dataset.test_inputs if config.inputs is None else _read_inputs(config.inputs, dataset)
     network = build.network(trained, dataset)
     variables = run_folder.load_model(config.run, _variable_shapes(network, dataset))
+    _check_variables(config.run, variables)
     return partial(run, config, dataset, network, variables, inputs)
 
 
@@ -81,18 +83,27 @@ def _read_inputs(path: Path, dataset: Dataset) -> np.ndarray:
     return scaled
 
 
+def _check_variables(run: Path, variables: Tree) -> None:
+    if not all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(variables)):
+        raise ValueError(
+            f"run must hold a finite model, got {run}, whose model has NaN or infinities. "
+            "It has diverged: train it anew."
+        )
+
+
 def _check_outputs(predictions: np.ndarray) -> None:
-    """Raises rather than serve NaN, which would compare as class 0.
+    """Raises rather than serve NaN, which would compare as class 0, or an infinity.
 
     Raises:
-        ValueError: NaN, with the rows where it is.
+        ValueError: either, with the rows where it is.
     """
-    rows = np.flatnonzero(np.isnan(predictions))
+    rows = np.flatnonzero(~np.isfinite(predictions))
     if rows.size:
         some = ", ".join(map(str, rows[:5])) + (", …" if rows.size > 5 else "")
         raise ValueError(
-            f"the model must give finite outputs, got NaN in {rows.size} of {len(predictions)} "
-            f"rows: {some}. It has diverged, or these inputs are unlike its training data."
+            f"the model must give finite outputs, got NaN or infinities in {rows.size} of "
+            f"{len(predictions)} rows: {some}. It has diverged, or these inputs "
+            "are unlike its training data."
         )
 
 
@@ -110,12 +121,12 @@ def _predict(
 
 
 def _decide(dataset: Dataset, outputs: Outputs) -> jax.Array:
-    """Classes or numbers, and NaN where the outputs are."""
+    """Classes or numbers, and NaN where an output is not finite."""
     if dataset.task == "regression":
         return outputs[:, 0]
     is_class = dataset.task == "classification"
     decided = jnp.argmax(outputs, axis=-1) if is_class else outputs[:, 0] > 0
-    return jnp.where(jnp.isnan(outputs).any(axis=-1), jnp.nan, decided.astype(jnp.float32))
+    return jnp.where(jnp.isfinite(outputs).all(axis=-1), decided.astype(jnp.float32), jnp.nan)
 
 
 def _score(dataset: Dataset, predictions: np.ndarray) -> str:

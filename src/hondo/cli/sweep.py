@@ -76,6 +76,7 @@ def run(job: SweepJob) -> Path:
 
     Raises:
         KeyboardInterrupt: Ctrl-C ended the training; the finished runs are in the folder.
+        ValueError: no run had an epoch with a finite value, so none is the best.
     """
     console = Console()
     console.print(_describe(job), markup=False)
@@ -92,15 +93,18 @@ def run(job: SweepJob) -> Path:
     rows = runs.table()
     _write_tables(job, rows)
     console.print(_best_runs(rows, job.axes))
-    if any(row["best_epoch"] >= 0 for row in rows):
+    has_best = any(row["best_epoch"] >= 0 for row in rows)
+    if has_best:
         best = job.out / run_folder.BEST
         console.print(f"written to {job.out}, its best run to {best}", markup=False)
         console.print(summary_table(_write_best(job, *runs.best(), seconds)))
-    else:
-        why = "no run has a finite epoch, so none is the best"
-        console.print(f"written to {job.out}; {why}", markup=False)
     if any(row["reason"] == "interrupted" for row in rows) or len(rows) < len(job.axes.configs):
         raise KeyboardInterrupt
+    if not has_best:
+        raise ValueError(
+            "the validation loss of some run must be finite after some epoch, got none; the table "
+            f"is in {job.out}, without a best run. A smaller learning_rate may help."
+        )
     return job.out
 
 

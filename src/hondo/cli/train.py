@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 from rich.console import Console
@@ -48,17 +48,31 @@ def run(job: TrainJob) -> Path:
 
     Raises:
         KeyboardInterrupt: Ctrl-C ended the training; the best so far is in the folder.
+        ValueError: no epoch had a finite value, so there is no model.
     """
     console = Console()
     console.print(describe(job), markup=False)
     began = time.perf_counter()
     result = _fit(job)
     seconds = time.perf_counter() - began
+    if int(result.best.epoch) < 0:
+        _refuse_model(job, result)
     console.print(summary_table(write_results(job, result, seconds)))
     console.print(f"written to {job.out}", markup=False)
     if int(result.reason) == hondo.StopReason.INTERRUPTED:
         raise KeyboardInterrupt
     return job.out
+
+
+def _refuse_model(job: TrainJob, result: hondo.FitResult) -> NoReturn:
+    """Ends a run that has no best model: what it started from is none."""
+    if int(result.reason) == hondo.StopReason.INTERRUPTED:
+        Console().print(f"no epoch was complete; no model in {job.out}", markup=False)
+        raise KeyboardInterrupt
+    raise ValueError(
+        "the validation loss must be finite after some epoch, got none in "
+        f"{int(result.last.epoch)}; no model in {job.out}. A smaller --learning-rate may help."
+    )
 
 
 def check_batch(config: TrainConfig, parts: Parts) -> None:
@@ -129,6 +143,7 @@ def write_results(job: TrainJob, result: hondo.FitResult, seconds: float) -> dic
         "test examples": len(dataset.test_inputs),
         "best epoch": int(best.epoch),
         "epochs": int(result.last.epoch),
+        **_nonfinite_steps(result),
         "stopped by": hondo.StopReason(int(result.reason)).name.lower(),
         "seconds": round(seconds, 1),
     }
@@ -137,6 +152,12 @@ def write_results(job: TrainJob, result: hondo.FitResult, seconds: float) -> dic
         title = f"{dataset.name}, {job.config.model}"
         plot_run.draw(out / run_folder.CURVES, run_folder.read_metrics(out), int(best.epoch), title)
     return summary
+
+
+def _nonfinite_steps(result: hondo.FitResult) -> dict[str, int]:
+    """The steps that changed nothing, where there were any."""
+    count = int(result.nonfinite_steps)
+    return {"steps without a finite gradient": count} if count else {}
 
 
 def _r_squared(dataset: Dataset, loss: float) -> dict[str, float]:

@@ -31,13 +31,14 @@ Payload: TypeAlias = Tree
 
 
 class StopReason(IntEnum):
-    """Why a run ended, or RUNNING while it has not."""
+    """Why a run ended, or RUNNING while it has not; the rule itself gives the first three."""
 
     RUNNING = 0
     PATIENCE = 1
     TARGET = 2
     BUDGET = 3
     INTERRUPTED = 4
+    NONFINITE = 5
 
 
 class EarlyStoppingState(NamedTuple):

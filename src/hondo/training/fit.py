@@ -10,6 +10,7 @@ from jaxtyping import PRNGKeyArray
 from hondo._numerics.sharding import as_carry, from_shares, vary_as
 from hondo._types import Augment, Data
 from hondo.regularization.early_stopping import EarlyStopping
+from hondo.training.finite_steps import NonfinitePolicy, refuse_nonfinite_steps
 from hondo.training.loop import init_state, is_running, make_result, run_epoch, run_one_step
 from hondo.training.plan import Plan, check_arguments, make_plan
 from hondo.training.problem import Problem
@@ -29,6 +30,7 @@ def fit(
     stopper: EarlyStopping,
     monitor: str = "loss",
     augment: Augment | None = None,
+    nonfinite: NonfinitePolicy = "skip",
 ) -> FitResult:
     r"""Trains from initialization to the end of early stopping, in one pure function.
 
@@ -59,14 +61,20 @@ def fit(
         augment: `augment(key, example, partner)` → example, or None; `partner` is a training
             example drawn at random. Its key depends on the run's key, the epoch and the example's
             index only.
+        nonfinite: what to do about a step whose loss, gradient or result has NaN or infinities.
+            "skip": it changes nothing but the count of such steps, in the history and the result.
+            "raise": the run ends, and an error names the rows of the data that are not finite;
+            only outside jit and vmap.
 
     Returns:
-        The best state, the last, the history and the reason.
+        The best state, the last, the history and the reason. A run in which no epoch had a finite
+        step and a finite monitored value has no best model: its epoch is -1.
 
     Raises:
         ValueError: a size that does not fit the data, arrays of different length, an unknown
             monitor; targets that the loss refuses by their values, as classes that there are not.
         TypeError: a key that is not a typed PRNG key.
+        FloatingPointError: a step that was not finite, if `nonfinite` is "raise".
 
     Example:
         >>> import hondo, jax, jax.numpy as jnp, optax
@@ -83,10 +91,15 @@ def fit(
     References:
         Slide 4; Goodfellow et al. 2016, algorithm 7.1.
     """
-    plan = make_plan(problem, optimizer, batch_size, max_epochs, stopper, monitor, augment)
+    plan = make_plan(
+        problem, optimizer, batch_size, max_epochs, stopper, monitor, augment, nonfinite
+    )
     check_arguments(plan, train, valid, key)
     check_values(problem, plan.batch_size, train, valid)
-    return _fit(plan, train, valid, key)
+    result = _fit(plan, train, valid, key)
+    if nonfinite == "raise":
+        refuse_nonfinite_steps(result, train)
+    return result
 
 
 @partial(jax.jit, static_argnums=0)

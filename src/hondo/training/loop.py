@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ from hondo._types import Batch, Data, Metrics, ModelState, Params, Tree, Updates
 from hondo.regularization.early_stopping import StopReason
 from hondo.training.batches import count_examples, take_examples
 from hondo.training.evaluation import evaluate
+from hondo.training.finite_steps import COUNT, all_finite, count_nonfinite_steps, stays_finite
 from hondo.training.plan import Plan, steps_per_epoch
 from hondo.training.randomness import augment_examples, epoch_order, run_keys, step_key
 from hondo.training.state import Best, FitResult, History, TrainState
@@ -56,7 +57,7 @@ def _reserve_metrics(plan: Plan, state: TrainState, train: Data, valid: Data) ->
         choices = "one of " + ", ".join(map(repr, sorted(measured)))
         raise error("monitor", plan.monitor, choices, "They are the problem's metrics.")
     zero, empty = jnp.zeros((), jnp.float32), jnp.full((plan.max_epochs,), jnp.nan, jnp.float32)
-    trained = ("objective", *info)
+    trained = ("objective", *info, COUNT)
     history = History(dict.fromkeys(trained, empty), dict.fromkeys(measured, empty))
     return state._replace(sums=dict.fromkeys(trained, zero), history=history)
 
@@ -73,8 +74,8 @@ def _check_loss_returns(before: ModelState, after: ModelState, info: dict[str, A
             "sow, or comes with training only, out of it."
         )
     for name, leaf in info.items():
-        if leaf.shape or name == "objective":
-            expected = "a scalar, and not named 'objective'"
+        if leaf.shape or name in ("objective", COUNT):
+            expected = f"a scalar, and named neither 'objective' nor {COUNT!r}"
             raise error(f"info {name!r} of loss", f"shape {leaf.shape}", expected)
 
 
@@ -92,13 +93,32 @@ def _validate(plan: Plan, state: TrainState, valid: Data) -> Metrics:
 
 
 def train_step(plan: Plan, state: TrainState, train: Data) -> TrainState:
-    """One step of the optimizer on the epoch's next batch."""
-    state, values = _update_params(plan, state, train)
-    sums = {name: state.sums[name] + value for name, value in values.items()}
-    return state._replace(sums=sums, step=state.step + 1)
+    """One step of the optimizer on the epoch's next batch; if it is not finite, but a count."""
+    updated, values, is_finite = _update_params(plan, state, train)
+    kept = jax.tree.map(partial(jnp.where, is_finite), updated, _Updated.of(state))
+    added = {name: jnp.where(is_finite, value, 0) for name, value in values.items()}
+    added[COUNT] = 1 - is_finite.astype(jnp.float32)
+    sums = {name: state.sums[name] + value for name, value in added.items()}
+    return state._replace(**kept._asdict(), sums=sums, step=state.step + 1)
 
 
-def _update_params(plan: Plan, state: TrainState, train: Data) -> tuple[TrainState, Metrics]:
+class _Updated(NamedTuple):
+    """What a step updates."""
+
+    params: Params
+    model_state: ModelState
+    opt_state: optax.OptState
+
+    @classmethod
+    def of(cls, state: TrainState) -> "_Updated":
+        return cls(state.params, state.model_state, state.opt_state)
+
+
+def _update_params(
+    plan: Plan, state: TrainState, train: Data
+) -> tuple[_Updated, Metrics, Bool[Array, ""]]:
+    """What the step makes, its metrics, and whether they are finite."""
+
     def value_of(params: Params) -> Array:
         return _objective(plan, params, state, train)[0]
 
@@ -110,15 +130,13 @@ def _update_params(plan: Plan, state: TrainState, train: Data) -> tuple[TrainSta
     optimizer = optax.with_extra_args_support(plan.optimizer)
     for_line_searches = {"value": value, "grad": gradient, "value_fn": value_of}
     extra = _accepted(optimizer.update, for_line_searches, for_sam={"grad_fn": gradient_of})
+    is_finite = all_finite((value, gradient)) & stays_finite(state.model_state, model_state)
     gradient, params = as_shares((gradient, state.params), train)
     updates, opt_state = optimizer.update(gradient, state.opt_state, params, **extra)
-    state = state._replace(
-        params=from_shares(optax.apply_updates(params, updates), train),
-        model_state=model_state,
-        opt_state=opt_state,
-    )
+    params = from_shares(optax.apply_updates(params, updates), train)
     values = {"objective": value, **info}
-    return state, {name: jnp.asarray(v).astype(jnp.float32) for name, v in values.items()}
+    metrics = {name: jnp.asarray(v).astype(jnp.float32) for name, v in values.items()}
+    return _Updated(params, model_state, opt_state), metrics, is_finite
 
 
 def _accepted(
@@ -159,15 +177,19 @@ def begin_epoch(state: TrainState) -> TrainState:
 
 def finish_epoch(plan: Plan, state: TrainState, train: Data, valid: Data) -> TrainState:
     """Validates, records the metrics, and shows the monitored one to the stopping rule."""
-    means = {name: value / steps_per_epoch(plan, train) for name, value in state.sums.items()}
+    steps = steps_per_epoch(plan, train)
+    means = _mean_sums(state, steps)
     metrics = _validate(plan, state, valid)
     history = History(
         {name: state.history.train[name].at[state.epoch].set(v) for name, v in means.items()},
         {name: state.history.valid[name].at[state.epoch].set(v) for name, v in metrics.items()},
     )
+    # Without a finite step the model is that of the epoch before, or of the start.
+    is_sound = (state.sums[COUNT] < steps) & _is_finite_model(plan, metrics)
+    value = jnp.where(is_sound, metrics[plan.monitor], jnp.nan)
     payload = (state.params, state.model_state)
     return state._replace(
-        stopper=plan.stopper.update(state.stopper, metrics[plan.monitor], payload),
+        stopper=plan.stopper.update(state.stopper, value, payload),
         history=history,
         epoch=state.epoch + 1,
         step=jnp.zeros_like(state.step),
@@ -175,9 +197,22 @@ def finish_epoch(plan: Plan, state: TrainState, train: Data, valid: Data) -> Tra
     )
 
 
+def _is_finite_model(plan: Plan, metrics: Metrics) -> Bool[Array, ""]:
+    """Whether the monitored metric is finite, and the loss, which an accuracy of NaN hides."""
+    return all_finite([metrics[plan.monitor], metrics.get("loss", ())])
+
+
+def _mean_sums(state: TrainState, steps: int) -> Metrics:
+    """The means over the epoch's steps that were finite, NaN if none was, and how many were not."""
+    share = steps / (steps - state.sums[COUNT])
+    means = {name: value / steps * share for name, value in state.sums.items()}
+    return {**means, COUNT: state.sums[COUNT]}
+
+
 def is_running(plan: Plan, state: TrainState) -> Bool[Array, ""]:
-    """Whether the run goes on: neither its rule nor its budget has ended it."""
-    return (state.epoch < plan.max_epochs) & ~state.stopper.stopped
+    """Whether the run goes on: neither its rule nor its budget nor a refused step has ended it."""
+    goes_on = (state.epoch < plan.max_epochs) & ~state.stopper.stopped
+    return goes_on if plan.nonfinite == "skip" else goes_on & (count_nonfinite_steps(state) == 0)
 
 
 def run_epoch(plan: Plan, state: TrainState, train: Data, valid: Data) -> TrainState:
@@ -196,12 +231,15 @@ def run_one_step(plan: Plan, state: TrainState, train: Data, valid: Data) -> Tra
 def make_result(state: TrainState, max_epochs: int) -> FitResult:
     """The result of one run, or of runs stacked along a leading axis.
 
-    A run that neither its rule nor its budget has ended is one that was interrupted.
+    A run that neither its rule nor its budget has ended is one that was interrupted. One in which
+    no epoch had a finite value says so, whatever ended it.
     """
     stopper = state.stopper
     params, model_state = stopper.best
     best = Best(params, model_state, stopper.best_value, stopper.best_step)
     in_budget = state.epoch < max_epochs
     unstopped = jnp.where(in_budget, int(StopReason.INTERRUPTED), int(StopReason.BUDGET))
-    reason = jnp.where(stopper.stopped, stopper.reason, unstopped).astype(jnp.int32)
-    return FitResult(best, state, state.history, reason)
+    reason = jnp.where(stopper.stopped, stopper.reason, unstopped)
+    has_none = (stopper.best_step < 0) & (reason != int(StopReason.INTERRUPTED))
+    reason = jnp.where(has_none, int(StopReason.NONFINITE), reason).astype(jnp.int32)
+    return FitResult(best, state, state.history, reason, count_nonfinite_steps(state))

@@ -1,12 +1,13 @@
 """What is known of a run before it is traced, and the checks that need no trace."""
 
-from typing import NamedTuple, SupportsIndex
+from typing import NamedTuple, SupportsIndex, get_args
 
 import optax
 from jaxtyping import PRNGKeyArray
 
 from hondo._numerics.checks import (
     check_callable,
+    check_choice,
     check_count,
     check_key,
     check_type,
@@ -16,6 +17,7 @@ from hondo._numerics.checks import (
 from hondo._types import Augment, Data
 from hondo.regularization.early_stopping import EarlyStopping
 from hondo.training.batches import count_examples
+from hondo.training.finite_steps import NonfinitePolicy
 from hondo.training.problem import Problem
 
 
@@ -29,6 +31,7 @@ class Plan(NamedTuple):
     stopper: EarlyStopping
     monitor: str
     augment: Augment | None
+    nonfinite: NonfinitePolicy = "skip"
 
 
 def make_plan(
@@ -39,10 +42,11 @@ def make_plan(
     stopper: EarlyStopping,
     monitor: str,
     augment: Augment | None,
+    nonfinite: NonfinitePolicy = "skip",
 ) -> Plan:
     """The plan of these arguments, with Python's integers for NumPy's: those promote nothing."""
     sizes = python_value(batch_size), python_value(max_epochs)
-    return Plan(problem, optimizer, *sizes, stopper, monitor, augment)
+    return Plan(problem, optimizer, *sizes, stopper, monitor, augment, nonfinite)
 
 
 def check_arguments(plan: Plan, train: Data, valid: Data, key: PRNGKeyArray) -> None:
@@ -55,6 +59,7 @@ def check_arguments(plan: Plan, train: Data, valid: Data, key: PRNGKeyArray) -> 
     for name, value in plan._asdict().items():
         check_argument(name, value)
     check_key(key)
+    check_choice("nonfinite", plan.nonfinite, get_args(NonfinitePolicy))
     count = count_examples("train", train)
     count_examples("valid", valid)
     if plan.batch_size > count:

@@ -15,6 +15,7 @@ from hondo._numerics.checks import check_callable
 from hondo._numerics.sharding import from_shares
 from hondo._types import Augment, Data
 from hondo.regularization.early_stopping import EarlyStopping
+from hondo.training.finite_steps import NonfinitePolicy, refuse_nonfinite_steps
 from hondo.training.interrupt import interruptible
 from hondo.training.loop import (
     begin_epoch,
@@ -47,6 +48,7 @@ def fit_with_progress(
     stopper: EarlyStopping,
     monitor: str = "loss",
     augment: Augment | None = None,
+    nonfinite: NonfinitePolicy = "skip",
     report: Report | None = None,
 ) -> FitResult:
     r"""Runs `fit` in chunks of steps, under a progress bar with the live loss.
@@ -68,6 +70,7 @@ def fit_with_progress(
         stopper: the stopping rule.
         monitor: the metric that the stopping rule sees.
         augment: as in `fit`.
+        nonfinite: as in `fit`.
         report: called for each epoch, soon after it, with its index and its metrics, named
             `train/…` and `valid/…`.
 
@@ -77,6 +80,7 @@ def fit_with_progress(
     Raises:
         ValueError: as `fit`.
         TypeError: as `fit`.
+        FloatingPointError: as `fit`.
 
     Example:
         >>> import hondo, jax, jax.numpy as jnp, optax
@@ -93,7 +97,9 @@ def fit_with_progress(
     References:
         Slide 4.
     """
-    plan = make_plan(problem, optimizer, batch_size, max_epochs, stopper, monitor, augment)
+    plan = make_plan(
+        problem, optimizer, batch_size, max_epochs, stopper, monitor, augment, nonfinite
+    )
     check_arguments(plan, train, valid, key)
     check_values(problem, plan.batch_size, train, valid)
     if report is not None:
@@ -112,7 +118,10 @@ def fit_with_progress(
             reported = epoch
             elapsed = max(time.perf_counter() - began, 1e-6)
             chunk = max(1, int(chunk * min(8.0, _SECONDS_PER_CHUNK / elapsed)))
-    return _make_result(state, plan.max_epochs)
+    result = _make_result(state, plan.max_epochs)
+    if nonfinite == "raise":
+        refuse_nonfinite_steps(result, train)
+    return result
 
 
 def _report_epochs(report: Report, state: TrainState, epochs: range) -> None:

@@ -13,7 +13,9 @@ class History(NamedTuple):
     """Every metric of every epoch: float32 arrays (max_epochs,), NaN after the last epoch.
 
     Attributes:
-        train: the objective and the problem's `info`, averaged over the epoch's steps.
+        train: the objective and the problem's `info`, averaged over the epoch's finite steps, NaN
+            if there was none; and "nonfinite_steps", how many others there were, which changed
+            nothing.
         valid: the problem's metrics on the validation data after the epoch.
     """
 
@@ -50,13 +52,14 @@ class TrainState(NamedTuple):
 
 
 class Best(NamedTuple):
-    """The model that was best on the validation data.
+    """The model that was best on the validation data, or none, which its epoch tells.
 
     Attributes:
-        params: its parameters.
+        params: its parameters; of no model, those of the start, which are not to be used.
         model_state: its model state, of the same moment.
-        value: its validation value.
-        epoch: the index of its epoch, -1 if no epoch improved on nothing at all.
+        value: its validation value, always finite; of no model, the worst infinity.
+        epoch: the index of its epoch, -1 if there is no model, because no epoch had a step and a
+            monitored value that were finite.
     """
 
     params: Params
@@ -72,10 +75,12 @@ class FitResult(NamedTuple):
         best: the best model, whatever ended the run.
         last: the whole state at the end.
         history: every metric of every epoch.
-        reason: a `StopReason`.
+        reason: a `StopReason`; NONFINITE if there is no best model and no Ctrl-C came.
+        nonfinite_steps: how many steps changed nothing because they were not finite.
     """
 
     best: Best
     last: TrainState
     history: History
     reason: Int[Array, ""]
+    nonfinite_steps: Int[Array, ""]

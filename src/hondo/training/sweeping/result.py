@@ -45,7 +45,8 @@ class SweepResult(NamedTuple):
         sign = 1.0 if self.mode == "min" else -1.0
         # A run without one good epoch keeps the infinity that it began with.
         values = [sign * float(result.best.value) for result in self.results]
-        found = [i for i, result in enumerate(self.results) if int(result.best.epoch) >= 0]
+        has_best = [int(result.best.epoch) >= 0 for result in self.results]
+        found = [i for i, v in enumerate(values) if has_best[i] and math.isfinite(v)]
         if not found:
             raise ValueError(
                 f"best must have at least one run with a finite epoch, got {len(values)} runs "
