@@ -10,6 +10,7 @@ import pytest
 from exact import gamma
 from hypothesis import given
 from hypothesis import strategies as st
+from jaxtyping import TypeCheckError
 
 import hondo
 
@@ -22,6 +23,8 @@ CLASSES = st.lists(st.integers(0, 3), min_size=3, max_size=3).map(np.int32)
 # A row of K logits: K exponentials of relative error a few u, K additions, a logarithm, and the
 # difference of two numbers no larger than the largest logit plus ln K.
 ROUNDINGS = 4 + 8
+SUMMED = partial(hondo.binary_cross_entropy, reduce=jnp.sum)
+AVERAGED = partial(hondo.cross_entropy, reduce=jnp.mean)
 
 
 def exact_rows(z, y) -> np.ndarray:
@@ -36,12 +39,12 @@ def exact_rows(z, y) -> np.ndarray:
 def test_act_07_cross_entropy_is_logsumexp_minus_the_logit_averaged(z, y) -> None:
     want = exact_rows(z, y)
     bound = gamma(ROUNDINGS) * (2 * np.abs(z).max() + math.log(4) + 1)
-    got = hondo.cross_entropy(jnp.asarray(z), jnp.asarray(y))
+    got = hondo.cross_entropy(jnp.asarray(z), jnp.asarray(y), reduce=jnp.mean)
     assert abs(float(got) - want.mean()) <= 2 * bound
-    rows = hondo.cross_entropy(jnp.asarray(z), jnp.asarray(y), reduce=None)
+    rows = hondo.cross_entropy(jnp.asarray(z), jnp.asarray(y))
     np.testing.assert_allclose(rows, want, rtol=0, atol=bound)
     onehot = jax.nn.one_hot(y, 4)
-    soft = hondo.cross_entropy(jnp.asarray(z), onehot, reduce=None)
+    soft = hondo.cross_entropy(jnp.asarray(z), onehot)
     np.testing.assert_allclose(soft, want, rtol=0, atol=2 * bound)
 
 
@@ -52,11 +55,11 @@ def test_the_binary_form_is_the_slides_sum(z, y) -> None:
     z64 = np.float64(z)
     want = np.logaddexp(0, np.where(y, -z64, z64))
     bound = gamma(ROUNDINGS) * (np.abs(z64) + 1)
-    rows = hondo.binary_cross_entropy(jnp.asarray(z), jnp.asarray(y), reduce=None)
+    rows = hondo.binary_cross_entropy(jnp.asarray(z), jnp.asarray(y))
     np.testing.assert_array_less(np.abs(np.float64(rows) - want), bound)
-    total = hondo.binary_cross_entropy(jnp.asarray(z), jnp.asarray(y))
+    total = hondo.binary_cross_entropy(jnp.asarray(z), jnp.asarray(y), reduce=jnp.sum)
     assert abs(float(total) - want.sum()) <= bound.sum() + gamma(12) * want.sum()
-    slope = jax.grad(hondo.binary_cross_entropy)(jnp.asarray(z), jnp.asarray(y))
+    slope = jax.grad(SUMMED)(jnp.asarray(z), jnp.asarray(y))
     np.testing.assert_allclose(
         slope, 1 / (1 + np.exp(-z64)) - y, rtol=0, atol=gamma(30 + ROUNDINGS)
     )
@@ -69,22 +72,21 @@ def test_both_forms_are_exact_far_out(dtype) -> None:
     far = float(z[0])
     for target, want in (([1, 0], 0.0), ([0, 1], 2 * far)):
         y = jnp.array(target, dtype)
-        loss, slope = jax.value_and_grad(hondo.binary_cross_entropy)(z, y)
+        loss, slope = jax.value_and_grad(SUMMED)(z, y)
         assert float(loss) == want
         np.testing.assert_array_equal(slope, jnp.array([1, 0], dtype) - y)
     rows = jnp.array([[1e4, -1e4], [1e4, -1e4]], dtype)
-    np.testing.assert_array_equal(
-        hondo.cross_entropy(rows, jnp.array([0, 1]), reduce=None), [0.0, 2 * far]
-    )
+    np.testing.assert_array_equal(hondo.cross_entropy(rows, jnp.array([0, 1])), [0.0, 2 * far])
 
 
 @pytest.mark.parametrize("absent", [-1, 4, 100])
 def test_a_class_that_there_is_not_is_refused_and_nan_where_it_is_traced(absent) -> None:
-    loss, classes = partial(hondo.cross_entropy, reduce=None), jnp.array([0, absent])
+    loss, classes = hondo.cross_entropy, jnp.array([0, absent])
     np.testing.assert_array_equal(
         np.isnan(jax.jit(loss)(jnp.zeros((2, 4)), classes)), [False, True]
     )
-    for call in (loss, jax.grad(hondo.cross_entropy), jax.jit(lambda z, _: loss(z, classes))):
+    gradient = jax.grad(lambda z, t: loss(z, t).sum())
+    for call in (loss, gradient, jax.jit(lambda z, _: loss(z, classes))):
         with pytest.raises(ValueError, match=rf"targets must be .*\[0, 3\], got {absent} at 1"):
             call(jnp.zeros((2, 4)), classes)
 
@@ -130,8 +132,8 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
 def test_classes_of_few_bits_may_be_of_many(dtype, classes) -> None:
     logits = jax.random.normal(KEY, (4, classes))
     y = jnp.array([0, 3, 44, 127])
-    want = hondo.cross_entropy(logits, y, reduce=None)
-    got = hondo.cross_entropy(logits, y.astype(dtype), reduce=None)
+    want = hondo.cross_entropy(logits, y)
+    got = hondo.cross_entropy(logits, y.astype(dtype))
     np.testing.assert_array_equal(got, want)
 
 
@@ -141,7 +143,60 @@ def test_an_impossible_class_without_a_share_adds_nothing() -> None:
     by_class = hondo.cross_entropy(logits, jnp.array([0]))
     by_share = hondo.cross_entropy(logits, jnp.array([[1.0, 0.0, 0.0]]))
     np.testing.assert_allclose(by_share, by_class, rtol=1e-6)
-    gradient = jax.grad(hondo.cross_entropy)(logits, jnp.array([[1.0, 0.0, 0.0]]))
+    gradient = jax.grad(AVERAGED)(logits, jnp.array([[1.0, 0.0, 0.0]]))
     np.testing.assert_allclose(gradient, [[-0.5, 0.5, 0.0]], rtol=1e-6)
     # With a share it is as wrong as can be.
     assert np.isinf(hondo.cross_entropy(logits, jnp.array([[0.5, 0.0, 0.5]])))
+
+
+@pytest.mark.parametrize("axis", [0, 1, -2, (0, 2), (-1, 0)])
+def test_classes_may_be_on_any_axis(axis) -> None:
+    z = jax.random.normal(KEY, (2, 3, 4))
+    axes = (axis,) if isinstance(axis, int) else axis
+    last = np.moveaxis(np.asarray(z), axes, range(-len(axes), 0))
+    last = last.reshape(*last.shape[: 3 - len(axes)], -1)
+    classes = jnp.asarray(np.arange(last[..., 0].size).reshape(last.shape[:-1]) % last.shape[-1])
+    want = hondo.cross_entropy(jnp.asarray(last), classes)
+    np.testing.assert_array_equal(hondo.cross_entropy(z, classes, axis=axis), want)
+    shares = jax.nn.softmax(3 * z, axis=axis)
+    moved = np.moveaxis(np.asarray(shares), axes, range(-len(axes), 0)).reshape(last.shape)
+    want = hondo.cross_entropy(jnp.asarray(last), jnp.asarray(moved))
+    np.testing.assert_array_equal(hondo.cross_entropy(z, shares, axis=axis), want)
+
+
+def test_a_mask_of_classes_is_a_softmax_of_the_others() -> None:
+    z = jax.random.normal(KEY, (3, 5))
+    there = jnp.array([True, True, False, True, False])
+    mask, left = jnp.broadcast_to(there, z.shape), z[:, there]
+    got = hondo.cross_entropy(z, jnp.array([0, 1, 3]), where=mask)
+    want = hondo.cross_entropy(left, jnp.array([0, 1, 2]))
+    np.testing.assert_allclose(got, want, rtol=1e-6)
+    shares = jax.nn.softmax(z, where=mask)
+    got = hondo.cross_entropy(z, shares, where=mask)
+    np.testing.assert_allclose(got, hondo.cross_entropy(left, shares[:, there]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("junk", [jnp.nan, jnp.inf, 7.0])
+def test_what_does_not_count_is_0_with_gradient_0(junk) -> None:
+    z = jnp.array([[1.0, 2.0], [junk, junk]])
+    mask, classes = jnp.array([True, False]), jnp.array([0, 1])
+    for targets in (classes, jax.nn.one_hot(classes, 2)):
+        loss = partial(hondo.cross_entropy, targets=targets, where=mask, reduce=jnp.sum)
+        alone = partial(hondo.cross_entropy, targets=targets[:1], reduce=jnp.sum)
+        np.testing.assert_array_equal(loss(z), alone(z[:1]))
+        np.testing.assert_array_equal(jax.grad(loss)(z)[1], [0, 0])
+        np.testing.assert_array_equal(jax.grad(loss)(z)[:1], jax.grad(alone)(z[:1]))
+    y, mask = jnp.array([1.0, junk]), jnp.array([True, False])
+    loss = partial(SUMMED, targets=y, where=mask)
+    slope = jax.grad(loss)(z[:, 0])
+    np.testing.assert_array_equal(slope, [jax.grad(SUMMED)(z[0, 0], y[0]), 0])
+    assert float(loss(z[:, 0])) == float(SUMMED(z[:1, 0], y[:1]))
+
+
+def test_masks_are_bool_and_fit() -> None:
+    z, y = jnp.zeros((3, 4)), jnp.zeros(3, jnp.int32)
+    for mask in (jnp.ones(4, bool), jnp.ones((3, 1), bool), jnp.ones(3), jnp.ones((3, 4))):
+        with pytest.raises((ValueError, TypeCheckError), match="where"):
+            hondo.cross_entropy(z, y, where=mask)
+    with pytest.raises(ValueError, match=r"where must be bool of shape \(3,\), got 'bool of shape"):
+        hondo.binary_cross_entropy(jnp.zeros(3), jnp.zeros(3), where=jnp.ones(1, bool))

@@ -283,9 +283,12 @@ LOSSES = {"a": 1.0, "b": 2.0}
         ),
         (
             lambda: hondo.labelled_mean(
-                hondo.cross_entropy, jnp.ones((2, 3)), jnp.array([0, 1]), mask=jnp.ones(2, bool)
+                partial(hondo.cross_entropy, reduce=jnp.mean),
+                jnp.ones((2, 3)),
+                jnp.array([0, 1]),
+                mask=jnp.ones(2, bool),
             ),
-            r"losses.* each example.*\(2,\), got \(\).*reduce=None",
+            r"losses.* each example.*\(2,\), got \(\).*without reduce",
         ),
     ],
 )

@@ -8,9 +8,9 @@ import numpy as np
 import optax
 from jax import lax
 from jax.core import Tracer
-from jaxtyping import Array, Float, Shaped
+from jaxtyping import Array, Bool, Float, Shaped
 
-from hondo._numerics.array_checks import check_entries, check_real
+from hondo._numerics.array_checks import check_entries, check_mask, check_real
 from hondo._numerics.checks import check_callable, check_floating, error
 from hondo._numerics.dtypes import accumulation_dtype
 
@@ -18,30 +18,36 @@ Reduce = Callable[[Array], Array] | None
 
 
 def binary_cross_entropy(
-    logits: Float[Array, "*batch"], targets: Shaped[Array, "..."], *, reduce: Reduce = jnp.sum
+    logits: Float[Array, "*batch"],
+    targets: Shaped[Array, "..."],
+    *,
+    reduce: Reduce = None,
+    where: Bool[Array, "..."] | None = None,
 ) -> Float[Array, "..."]:
-    r"""Computes the slide's data term from logits z, with $a = \sigma(z)$.
+    r"""Computes the terms of the slide's data term from logits z, with $a = \sigma(z)$.
 
-    $$ \tilde E = -\sum_e \big(y_e \log a_e + (1 - y_e)\log(1 - a_e)\big) $$
+    $$ \ell_e = -\big(y_e \log a_e + (1 - y_e)\log(1 - a_e)\big), \qquad
+       \tilde E = \sum_e \ell_e $$
 
     Neither logarithm nor exponential overflows for any finite z, and the gradient is $a - y$.
 
     Args:
         logits: z, of any shape.
         targets: y in [0, 1] or bool, of the same shape; nothing is broadcast.
-        reduce: how the values become the objective: the slide's `jnp.sum`, `jnp.mean`, or None to
-            keep one for each logit.
+        reduce: how the values become one: the slide's `jnp.sum`, `jnp.mean`; None keeps one for
+            each logit.
+        where: which logits count, of their shape; the value of the others is 0, whatever they are.
 
     Returns:
-        The loss, in float32 or wider.
+        The losses, in float32 or wider.
 
     Raises:
         ValueError: shapes that differ; targets outside [0, 1], where they are no tracers.
 
     Example:
         >>> import hondo, jax.numpy as jnp
-        >>> float(hondo.binary_cross_entropy(jnp.array([1e4, -1e4]), jnp.array([1.0, 1.0])))
-        10000.0
+        >>> hondo.binary_cross_entropy(jnp.array([1e4, -1e4]), jnp.array([1.0, 1.0])).tolist()
+        [0.0, 10000.0]
 
     References:
         Slide 3, Ẽ(θ); Goodfellow et al. 2016, section 6.2.2.2.
@@ -54,11 +60,16 @@ def binary_cross_entropy(
             f"targets must have the shape of logits, {logits.shape}, got {targets.shape}. "
             "Nothing is broadcast between them."
         )
-    check_entries(
-        "targets", targets, 0.0, 1.0, "Of classes -1 and 1, (targets + 1) / 2 is 0 and 1."
-    )
+    if where is not None:
+        _check_where(where, logits.shape)
+        # Before the loss too, so that what does not count has the gradient 0.
+        logits, targets = (jnp.where(where, a, jnp.zeros((), a.dtype)) for a in (logits, targets))
+    repair = "Of classes -1 and 1, (targets + 1) / 2 is 0 and 1."
+    check_entries("targets", targets, 0.0, 1.0, repair)
     logits = logits.astype(accumulation_dtype(logits.dtype))
-    values = optax.sigmoid_binary_cross_entropy(logits, targets.astype(logits.dtype))
+    targets = targets.astype(logits.dtype)
+    values = optax.sigmoid_binary_cross_entropy(logits, targets)
+    values = values if where is None else jnp.where(where, values, 0)
     return values if reduce is None else reduce(values)
 
 
@@ -66,33 +77,40 @@ def cross_entropy(
     logits: Float[Array, "*batch classes"],
     targets: Shaped[Array, "..."],
     *,
-    reduce: Reduce = jnp.mean,
+    reduce: Reduce = None,
+    where: Bool[Array, "..."] | None = None,
+    axis: int | tuple[int, ...] = -1,
 ) -> Float[Array, "..."]:
-    r"""Computes the cross-entropy of classes and the softmax of logits z.
+    r"""Computes the cross-entropy of each example's class and the softmax of its logits z.
 
-    $$ E = \frac1m\sum_e\Big(\log\sum_k e^{z_{ek}} - z_{e,y_e}\Big), \qquad
-       \frac{\partial E}{\partial z} = \frac1m\big(\operatorname{softmax}(z) - y\big) $$
+    $$ \ell_e = \log\sum_k e^{z_{ek}} - z_{e,y_e}, \qquad
+       \frac{\partial \ell_e}{\partial z_e} = \operatorname{softmax}(z_e) - y_e $$
 
     An offset common to all logits of an example costs no accuracy: the largest is subtracted first.
 
     Args:
-        logits: z, with the classes on the last axis.
+        logits: z, with the classes on `axis`.
         targets: integer classes in [0, K), of the shape of the batch; or probabilities of the
             shape of the logits, such as smoothed or mixed labels.
-        reduce: how the examples' values become the objective: `jnp.mean`, `jnp.sum`, or None to
-            keep one for each example.
+        reduce: how the examples' values become one: `jnp.mean`, `jnp.sum`; None keeps one for
+            each example.
+        where: of the shape of the logits, which classes there are; or of the batch, which examples
+            count. An example without a class has the loss 0, whatever its logits are.
+        axis: that of the classes; several are as one, flattened in their order.
 
     Returns:
-        The loss, in float32 or wider; under jit NaN for a class that there is not.
+        The losses, in float32 or wider; infinity for a class that `where` leaves out, and under
+        jit NaN for one that there is not.
 
     Raises:
-        ValueError: shapes that fit neither form; a class that there is not, or rows that are no
-            probabilities, where they are no tracers.
+        ValueError: shapes that fit neither form, a mask that is not bool or of neither shape; a
+            class that there is not, or rows that are no probabilities, where they are no tracers.
 
     Example:
         >>> import hondo, jax.numpy as jnp
-        >>> round(float(hondo.cross_entropy(jnp.zeros((2, 4)), jnp.array([0, 3]))), 5)
-        1.38629
+        >>> logits = jnp.array([[1e4, 0.0], [1e4, 0.0]])
+        >>> hondo.cross_entropy(logits, jnp.array([0, 1])).tolist()
+        [0.0, 10000.0]
 
     References:
         Slide 3, for K classes; Goodfellow et al. 2016, section 6.2.2.3.
@@ -103,19 +121,35 @@ def cross_entropy(
     if logits.ndim == 0 or logits.shape[-1] == 0:
         raise error("the shape of logits", logits.shape, "(…, K) with the classes last")
     is_class = jnp.issubdtype(targets.dtype, jnp.integer)
+    logits = _classes_last(logits, axis)
+    targets = targets if is_class else _classes_last(targets, axis)
     expected = logits.shape[:-1] if is_class else logits.shape
     if targets.shape != expected:
         form = "integer classes" if is_class else "probabilities"
         got = f"{targets.shape} beside logits of {logits.shape}"
         raise ValueError(f"targets, {form}, must have shape {expected}, got {got}.")
+    counts = None if where is None else _counting_classes(where, logits, axis)
     if is_class:
         repair = "Classes count from 0: subtract 1 from 1 to K."
-        check_entries("targets", targets, 0.0, logits.shape[-1] - 1.0, repair)
-    else:
+        there = (
+            targets
+            if counts is None
+            else jnp.where(counts.any(axis=-1), targets, jnp.zeros((), targets.dtype))
+        )
+        check_entries("targets", there, 0.0, logits.shape[-1] - 1.0, repair)
+    elif counts is None:
         _check_distribution(targets)
-    logits = _shifted(logits.astype(accumulation_dtype(logits.dtype)))
+    logits = logits.astype(accumulation_dtype(logits.dtype))
+    logits = _shifted(logits if counts is None else _of_counting(logits, counts))
     values = _class_losses(logits, targets) if is_class else _probability_losses(logits, targets)
+    values = values if counts is None else jnp.where(counts.any(axis=-1), values, 0)
     return values if reduce is None else reduce(values)
+
+
+def _check_where(where: Array, shape: tuple[int, ...]) -> None:
+    check_mask("where", where)
+    if where.shape != shape:
+        raise error("where", f"shape {where.shape}", f"of shape {shape}")
 
 
 def _check_reduce(reduce: Reduce) -> None:
@@ -132,6 +166,30 @@ def _check_distribution(targets: Array) -> None:
         sums = np.sum(np.asarray(targets, np.float64), axis=-1)
         # Rows that somebody has rounded pass; counts, several classes or none do not.
         check_entries("the sums of targets", sums, 0.99, 1.01, "Divide each row by its sum.")
+
+
+def _classes_last(array: Array, axis: int | tuple[int, ...]) -> Array:
+    axes = (axis,) if isinstance(axis, int) else axis
+    if axes == (-1,) or array.ndim < len(axes):
+        return array
+    last = jnp.moveaxis(array, axes, range(-len(axes), 0))
+    return last.reshape(*last.shape[: last.ndim - len(axes)], -1)
+
+
+def _counting_classes(where: Array, logits: Array, axis: int | tuple[int, ...]) -> Array:
+    """For each logit, whether it counts; of a mask of examples, all or none of theirs."""
+    check_mask("where", where)
+    if where.shape == logits.shape[:-1]:
+        return jnp.broadcast_to(where[..., None], logits.shape)
+    where = _classes_last(where, axis)
+    _check_where(where, logits.shape)
+    return where
+
+
+def _of_counting(logits: Array, counts: Array) -> Array:
+    """The logits, impossible where they do not count, and 0 in an example of which none does."""
+    otherwise = jnp.where(counts.any(axis=-1, keepdims=True), -jnp.inf, 0.0)
+    return jnp.where(counts, logits, otherwise.astype(logits.dtype))
 
 
 def _shifted(logits: Array) -> Array:

@@ -125,7 +125,7 @@ def _only_loss(loss: ExampleLoss, outputs: Outputs, targets: Targets) -> dict[st
 def _cross_entropy(logits: Array, targets: Array) -> dict[str, Array]:
     is_class = jnp.issubdtype(targets.dtype, jnp.integer)
     classes = targets if is_class else jnp.argmax(targets, axis=-1)
-    loss = cross_entropy(logits, targets, reduce=None)
+    loss = cross_entropy(logits, targets)
     right = _is_equal(jnp.argmax(logits, axis=-1), classes)
     return {"loss": loss, "accuracy": _wrong_where(jnp.isnan(logits).any(axis=-1), right)}
 
@@ -134,7 +134,7 @@ def _binary_cross_entropy(logits: Array, targets: Array) -> dict[str, Array]:
     logits = _match_shape(logits, targets)
     if logits.ndim == 2 and logits.shape[1] == 1:
         logits, targets = logits[:, 0], targets[:, 0]
-    loss = binary_cross_entropy(logits, targets, reduce=None)
+    loss = binary_cross_entropy(logits, targets)
     right = _is_equal(logits > 0, targets > 0.5)
     return {"loss": loss, "accuracy": _wrong_where(jnp.isnan(logits), right)}
 

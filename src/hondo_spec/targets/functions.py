@@ -295,7 +295,7 @@ OPERATIONS = _jax.with_gradients(
         # JAX's own, with the slope that ACTIVATIONS leaves at its default.
         "leaky_relu": _activation("leaky_relu"),
         "softmax": jax.jit(lambda z: hondo.average_probabilities(z[None])),
-        "cross_entropy": jax.jit(hondo.cross_entropy),
+        "cross_entropy": jax.jit(partial(hondo.cross_entropy, reduce=jnp.mean)),
         "weight_norm": jax.jit(hondo.weight_norm),
         "l2_normalize": jax.jit(hondo.l2_normalize),
         "l1_penalty": _penalty(hondo.l1_penalty),

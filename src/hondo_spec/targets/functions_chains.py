@@ -77,7 +77,7 @@ def _convolution_gradient(x, kernel, stride, g):
 @compiled(static="strength")
 def _penalized_loss(w, x, classes, strength):
     def loss(params: dict[str, jax.Array]) -> jax.Array:
-        return hondo.cross_entropy(x @ params["kernel"], classes)
+        return hondo.cross_entropy(x @ params["kernel"], classes, reduce=jnp.mean)
 
     penalty = partial(hondo.l2_penalty, strength=strength)
     whole = loss if strength is None else hondo.penalized(loss, penalty)

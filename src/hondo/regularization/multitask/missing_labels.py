@@ -171,7 +171,7 @@ def labelled_mean(
     check_floating("what loss returns", values)
     if targets.shape[: values.ndim] != values.shape or values.ndim == 0 < targets.ndim:
         expected = f"one for each example, the beginning of {targets.shape}"
-        repair = "Hondo's own losses keep it with reduce=None."
+        repair = "Hondo's own losses keep it, without reduce."
         raise error("the shape of the losses", values.shape, expected, repair)
     axes = tuple(range(values.ndim, targets.ndim))
     return masked_mean(values, jnp.all(present, axis=axes))
