@@ -60,7 +60,8 @@ def clips() -> list[Call]:
         Call("adaptive_clip", adaptive, shapes, "policies", kinds=COMPILED),
         Call("global_norm", lambda key, tree: hondo.global_norm(tree), shapes, "tree"),
     ]
-    for make in (hondo.clip_by_global_norm, hondo.clip_by_layer, hondo.clip_by_value):
+    makers = hondo.clip_by_global_norm, hondo.clip_by_layer, hondo.clip_by_value
+    for make in (*makers, hondo.clip_by_block_rms):
         policies = _clip(*(make(1.0, nonfinite=policy) for policy in POLICIES))
         limits = _clip(make(0.0), make(1e3))
         calls += [

@@ -161,6 +161,7 @@ def host_runs() -> Runs:
         "weight_mask": lambda: hondo.weight_mask(PARAMS),
         "nonfinite_leaves": nonfinite_names,
         "grid": lambda: {name: list(map(str, v)) for name, v in hondo.grid(**AXES).items()},
+        "clip_per_example": lambda: hondo.clip_per_example(ROWS, limit=1.0),
         "init_batch_stats": lambda: hondo.init_batch_stats(5),
         "init_moments": lambda: hondo.init_moments(5),
     }

@@ -36,12 +36,15 @@ CASES = (
     Case("unstack", lambda key, x: hondo.unstack(x), keeps=False),
     Case("clip_by_global_norm", _clip(hondo.clip_by_global_norm(1.0)), ulps=4),
     Case("clip_by_global_norm", _clip(hondo.clip_by_global_norm(1e6)), label="inside"),
+    Case("clip_by_block_rms", _clip(hondo.clip_by_block_rms(1.0)), ulps=4),
     Case("clip_by_layer", _clip(hondo.clip_by_layer(1.0)), ulps=4),
     Case("adaptive_clip", _clip(hondo.adaptive_clip(0.5)), ulps=4),
     Case("clip_by_value", _clip(hondo.clip_by_value(1.0))),
     Case("global_norm", lambda key, x: hondo.global_norm(x), keeps=False, ulps=4),
 )
 EXEMPT = {
+    "ClippedSum": "a result",
     "ClippingState": "a state",
+    "clip_per_example": "adds over the leading axis; test_clipping holds it to optax",
     "nonfinite_leaves": "names for people, outside jit",
 }

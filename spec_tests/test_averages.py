@@ -5,6 +5,7 @@ import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from exact import gamma, unit_roundoff
 from hypothesis import given
@@ -208,3 +209,17 @@ def test_complex_parameters_are_averaged() -> None:
     assert complex(state.average) == 3 + 3j
     with pytest.raises(ValueError, match="decay must be a scalar"):
         hondo.ema(jnp.array([0.5, 0.9]))
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5, 0.9, 1.0])
+def test_an_average_with_its_bias_is_that_of_optax(decay) -> None:
+    right, average = optax.ema(decay, debias=False), hondo.ema(decay, debias=False)
+    values = [{"w": jnp.array([1.0, -2.0]), "n": jnp.array(step)} for step in range(4)]
+    state, want_state = average.init(values[0]), right.init(values[0]["w"])
+    np.testing.assert_array_equal(state.average["w"], [0, 0])
+    for value in values:
+        state = average.update(state, value)
+        want, want_state = right.update(value["w"], want_state)
+        np.testing.assert_allclose(state.average["w"], want, rtol=1e-6)
+        assert int(state.average["n"]) == int(value["n"])
+    assert hondo.ema(0.5, debias=False) == hondo.ema(0.5, debias=False)

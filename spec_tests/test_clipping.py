@@ -192,3 +192,35 @@ def test_leaves_are_named_by_the_tree_that_was_clipped() -> None:
 def test_a_limit_is_a_scalar(make) -> None:
     with pytest.raises((ValueError, TypeCheckError), match="limit"):
         make(np.array([1.0, 2.0]))
+
+
+def test_a_block_is_clipped_by_its_root_mean_square() -> None:
+    gradient = {"a": jnp.array([[6.0, 8.0], [0.0, 0.0]]), "b": jnp.array([3.0, 4.0])}
+    clipped, _ = clip(hondo.clip_by_block_rms(2.5), gradient)
+    # The root mean squares are 5 and 3.54.
+    np.testing.assert_allclose(clipped["a"], gradient["a"] / 2)
+    want, _ = optax.clip_by_block_rms(2.5).update(gradient, optax.EmptyState())
+    for got, right in zip(jax.tree.leaves(clipped), jax.tree.leaves(want), strict=True):
+        np.testing.assert_allclose(got, right, rtol=1e-6)
+    same, _ = clip(hondo.clip_by_block_rms(5.0), gradient)
+    np.testing.assert_array_equal(same["a"], gradient["a"])
+    huge, _ = clip(hondo.clip_by_block_rms(1.0), jnp.array([3e20, 4e20]))
+    np.testing.assert_allclose(huge, np.array([0.6, 0.8]) * np.sqrt(2), rtol=1e-6)
+
+
+def test_examples_are_clipped_one_by_one() -> None:
+    gradients = {"a": jnp.array([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]]), "b": jnp.zeros((3, 1))}
+    got = hondo.clip_per_example(gradients, limit=1.0)
+    np.testing.assert_allclose(got.gradient["a"], [0.6 + 0.3, 0.8 + 0.4], rtol=1e-6)
+    assert int(got.clipped) == 1
+    want, count = optax.per_example_global_norm_clip(jax.tree.leaves(gradients), 0.25)
+    found = hondo.clip_per_example(gradients, limit=0.25)
+    for one, other in zip(jax.tree.leaves(found.gradient), want, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+    assert int(found.clipped) == int(count) == 2
+    far = hondo.clip_per_example(jnp.array([[3e20, 4e20], [1.0, 0.0]]), limit=2.0)
+    np.testing.assert_allclose(far.gradient, [1.2 + 1.0, 1.6], rtol=1e-6)
+    with pytest.raises(ValueError, match="gradients must be a tree of arrays with one common"):
+        hondo.clip_per_example({"a": jnp.ones((2, 1)), "b": jnp.ones((3, 1))}, limit=1.0)
+    with pytest.raises(ValueError, match="limit must be"):
+        hondo.clip_per_example(gradients, limit=-1.0)

@@ -19,7 +19,9 @@ VALUES = (math.nan, math.inf, -math.inf, 1.0, 2.0, 3.0)
 LENGTH = 8
 
 
-def oracle(values, patience, min_delta=0.0, relative=False, target=None, warmup=0):
+def oracle(
+    values, patience, min_delta=0.0, relative=False, target=None, warmup=0, baseline=math.inf
+):
     """(stopped, best_value, best_step, wait, step, reason) of mode "min", by hand."""
     best, best_step, wait, reason, step = math.inf, -1, 0, StopReason.RUNNING, 0
     for v in values:
@@ -27,12 +29,13 @@ def oracle(values, patience, min_delta=0.0, relative=False, target=None, warmup=
             break
         margin = min_delta * (abs(best) if relative else 1.0)
         improved = best - v > margin if math.isfinite(best) else v < best
-        wait = 0 if improved or step < warmup else wait + 1
+        beats = improved and (baseline - v > min_delta if baseline < math.inf else True)
+        wait = 0 if beats or step < warmup else wait + 1
         best, best_step = (v, step) if improved else (best, best_step)
         step += 1
         if target is not None and v <= target:
             reason = StopReason.TARGET
-        elif wait >= patience:
+        elif wait >= max(patience, 1) and not improved:
             reason = StopReason.PATIENCE
     return reason != StopReason.RUNNING, best, best_step, wait, step, reason
 
@@ -59,7 +62,7 @@ def scanned(stopper, values):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("patience", [1, 2, 3])
+@pytest.mark.parametrize("patience", [0, 1, 2, 3])
 @pytest.mark.spec("EST-01", "EST-02", "EST-03", "EST-05", "EST-06", "EST-08")
 @pytest.mark.promise(1)
 def test_est_01_every_sequence_of_six_equals_the_oracle(patience) -> None:
@@ -122,13 +125,14 @@ def test_the_best_survives_donation_bit_for_bit() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"patience": 0, "mode": "min"}, "patience must be an integer of at least 1, got 0"),
+        ({"patience": -1, "mode": "min"}, "patience must be an integer of at least 0, got -1"),
         ({"patience": 2.5, "mode": "min"}, "patience"),
         ({"patience": True, "mode": "min"}, "patience"),
         ({"patience": 1, "mode": "auto"}, "mode must be one of 'min', 'max', got 'auto'"),
         ({"patience": 1, "mode": "min", "min_delta": -0.1}, "min_delta"),
         ({"patience": 1, "mode": "min", "min_delta": math.nan}, "min_delta"),
         ({"patience": 1, "mode": "min", "target": math.nan}, "target must be a number"),
+        ({"patience": 1, "mode": "min", "baseline": math.nan}, "baseline must be a number"),
         ({"patience": 1, "mode": "min", "warmup": -1}, "warmup"),
     ],
 )
@@ -154,9 +158,38 @@ def test_a_smaller_value_improves_however_little_when_compiled_too() -> None:
 
 
 def test_arrays_are_no_scalars() -> None:
-    for name in ("min_delta", "target"):
+    for name in ("min_delta", "target", "baseline"):
         with pytest.raises((ValueError, TypeCheckError), match=name):
             early_stopping(1, mode="min", **{name: jnp.zeros(2)})
     stopper = early_stopping(1, mode="min")
     with pytest.raises(ValueError, match="value must be a scalar"):
         stopper.update(stopper.init(()), jnp.zeros(2), ())
+
+
+def of_keras(values, patience, min_delta, baseline):
+    """(stopped, best step, wait) by the rules of Keras 3, which never stops at its first epoch."""
+    best, best_step, wait = math.inf, -1, 0
+    for step, value in enumerate(values):
+        wait += 1
+        if value < best - min_delta:
+            best, best_step = value, step
+            if value < baseline - min_delta:
+                wait = 0
+        elif wait >= patience and step > 0:
+            return True, best_step, wait
+    return False, best_step, wait
+
+
+@pytest.mark.parametrize("patience", [0, 1, 2, 3])
+@pytest.mark.parametrize("min_delta", [0.0, 0.5])
+@pytest.mark.spec("EST-01")
+def test_a_baseline_is_that_of_keras(patience, min_delta) -> None:
+    sequences = np.array(list(itertools.product([1.0, 2.0, 3.0, 4.0], repeat=5)), np.float32)
+    stopper = early_stopping(patience, mode="min", min_delta=min_delta, baseline=2.5)
+    mirrored = early_stopping(patience, mode="max", min_delta=min_delta, baseline=-2.5)
+    low = jax.jit(jax.vmap(lambda values: scanned(stopper, values)))(sequences)
+    high = jax.jit(jax.vmap(lambda values: scanned(mirrored, values)))(-sequences)
+    for state in (low, high):
+        want = [of_keras(values.tolist(), patience, min_delta, 2.5) for values in sequences]
+        got = np.stack([state.stopped, state.best_step, state.wait], axis=1)
+        np.testing.assert_array_equal(got, want)

@@ -9,6 +9,7 @@ from hondo.gradients.activations import (
     saturated,
 )
 from hondo.gradients.adaptive_clipping import adaptive_clip
+from hondo.gradients.block_clipping import ClippedSum, clip_by_block_rms, clip_per_example
 from hondo.gradients.clipping import (
     clip_by_global_norm,
     clip_by_layer,
@@ -134,6 +135,7 @@ __all__ = [
     "BatchStats",
     "Best",
     "BiasVariance",
+    "ClippedSum",
     "ClippingState",
     "EarlyStopping",
     "EarlyStoppingState",
@@ -169,9 +171,11 @@ __all__ = [
     "bias_variance",
     "binary_cross_entropy",
     "bootstrap_indices",
+    "clip_by_block_rms",
     "clip_by_global_norm",
     "clip_by_layer",
     "clip_by_value",
+    "clip_per_example",
     "compose",
     "conv_general_dilated",
     "cross_entropy",

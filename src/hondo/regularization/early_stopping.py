@@ -78,6 +78,7 @@ def early_stopping(
     relative: bool = False,
     target: float | Array | None = None,
     warmup: int = 0,
+    baseline: float | Array | None = None,
 ) -> EarlyStopping:
     r"""Stops after `patience` updates in a row without improvement and keeps the best payload.
 
@@ -94,21 +95,23 @@ def early_stopping(
     `jax.shard_map` it varies over the axes over which the payload of `init` does.
 
     Args:
-        patience: consecutive non-improvements that end the run, an integer ≥ 1.
+        patience: consecutive non-improvements that end the run, an integer ≥ 0; 0 is 1.
         mode: "min" for a loss, "max" for a score; required, never guessed.
         min_delta: $\delta$ ≥ 0; a difference of exactly $\delta$ is not an improvement.
         relative: whether $\delta$ is a fraction of $|b|$; right for negative values too.
         target: a value that is good enough to stop at once, or None.
         warmup: the first so many updates are never counted as waiting; the best is kept from
             the first one all the same. An integer ≥ 0.
+        baseline: a value that an improvement must improve on too, or waiting goes on through it,
+            as in Keras; the best is kept whatever it is, and a run ends at a non-improvement only.
 
     Returns:
         The pair `(init, update)`.
 
     Raises:
-        ValueError: patience < 1, warmup < 0, min_delta negative, NaN or an array, target NaN or an
-            array, unknown mode; at an update, a value that is an array, or a payload that has not
-            the structure, shapes and dtypes of `init`'s.
+        ValueError: patience < 0, warmup < 0, min_delta negative, NaN or an array, target or
+            baseline NaN or an array, unknown mode; at an update, a value that is an array, or a
+            payload that has not the structure, shapes and dtypes of `init`'s.
 
     Example:
         >>> import jax.numpy as jnp
@@ -125,24 +128,26 @@ def early_stopping(
     References:
         Slide 4, "Paro temprano"; Goodfellow et al. 2016, algorithm 7.1.
     """
-    check_count("patience", patience)
+    check_count("patience", patience, least=0)
     check_count("warmup", warmup, least=0)
     check_choice("mode", mode, ("min", "max"))
     check_range("min_delta", min_delta, 0.0, repair="Only mode says which direction is better.")
-    _check_target(target)
+    _check_value("target", target)
+    _check_value("baseline", baseline)
     check_bool("relative", relative)
     sign = 1.0 if mode == "min" else -1.0
     goal = None if target is None else sign * python_value(target)
-    rule = _Rule(patience, sign, python_value(min_delta), relative, goal, warmup)
+    mark = None if baseline is None else sign * python_value(baseline)
+    rule = _Rule(patience, sign, python_value(min_delta), relative, goal, warmup, mark)
     return EarlyStopping(bind(_init, rule), bind(_update, rule))
 
 
-def _check_target(target: float | Array | None) -> None:
-    if target is None:
+def _check_value(name: str, value: float | Array | None) -> None:
+    if value is None:
         return
-    check_real_number("target", target)
-    if not isinstance(target, Tracer) and np.isnan(target):
-        raise error("target", target, "a number", "None stops at no target.")
+    check_real_number(name, value)
+    if not isinstance(value, Tracer) and np.isnan(value):
+        raise error(name, value, "a number", f"None is without a {name}.")
 
 
 class _Rule(NamedTuple):
@@ -154,6 +159,7 @@ class _Rule(NamedTuple):
     relative: bool
     goal: float | Array | None
     warmup: int
+    baseline: float | Array | None
 
 
 def _init(rule: _Rule, payload: Payload) -> EarlyStoppingState:
@@ -178,8 +184,11 @@ def _update(
     check_same_form("payload", payload, "init's", state.best)
     value = jnp.asarray(value, jnp.float32)
     improved = _improves(rule, rule.sign * state.best_value, rule.sign * value)
-    wait = jnp.where(improved | (state.step < rule.warmup), 0, state.wait + 1)
-    reason = _reason(rule, wait, rule.sign * value)
+    resets = improved
+    if rule.baseline is not None:
+        resets &= _improves(rule, jnp.asarray(rule.baseline, jnp.float32), rule.sign * value)
+    wait = jnp.where(resets | (state.step < rule.warmup), 0, state.wait + 1)
+    reason = _reason(rule, jnp.where(improved, 0, wait), rule.sign * value)
     new = EarlyStoppingState(
         stopped=reason != StopReason.RUNNING,
         best_value=jnp.where(improved, value, state.best_value),
@@ -203,7 +212,8 @@ def _improves(rule: _Rule, best: Array, value: Array) -> Array:
 
 
 def _reason(rule: _Rule, wait: Array, value: Array) -> Array:
-    waited = jnp.where(wait >= rule.patience, int(StopReason.PATIENCE), int(StopReason.RUNNING))
+    patience = max(rule.patience, 1)
+    waited = jnp.where(wait >= patience, int(StopReason.PATIENCE), int(StopReason.RUNNING))
     goal = None if rule.goal is None else jnp.asarray(rule.goal, jnp.float32)
     reached = jnp.zeros((), bool) if goal is None else value <= goal
     return jnp.where(reached, int(StopReason.TARGET), waited).astype(jnp.int32)

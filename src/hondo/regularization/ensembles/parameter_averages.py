@@ -10,7 +10,14 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from hondo._bind import bind
-from hondo._numerics.checks import check_callable, check_range, check_type, error, python_value
+from hondo._numerics.checks import (
+    check_bool,
+    check_callable,
+    check_range,
+    check_type,
+    error,
+    python_value,
+)
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._numerics.sharding import vary_with, whole
 from hondo._numerics.tree_checks import check_leaves, check_same_form
@@ -38,7 +45,7 @@ class ParameterAverage(NamedTuple):
     update: Callable[[ParameterAverageState, Params], ParameterAverageState]
 
 
-def ema(decay: ArrayLike) -> ParameterAverage:
+def ema(decay: ArrayLike, *, debias: bool = True) -> ParameterAverage:
     r"""Averages parameters with exponentially decreasing weights, right from the first update.
 
     $$ \bar\theta_t = \frac{\sum_{i=1}^{t} d^{\,t-i}\, \theta_i}{\sum_{i=1}^{t} d^{\,t-i}}, \qquad
@@ -51,12 +58,14 @@ def ema(decay: ArrayLike) -> ParameterAverage:
 
     Args:
         decay: $d$, the weight of the old, a scalar in [0, 1]; 1 is `swa`.
+        debias: whether the weights sum to 1; if not, they are $(1-d)\,d^{\,t-i}$, and what is
+            missing to 1, $d^{\,t}$, is the weight of 0, as in Adam's moments before correction.
 
     Returns:
         The pair `(init, update)`; `averaged_params` reads the state in the parameters' dtypes.
 
     Raises:
-        ValueError: d outside [0, 1] or NaN, or an array.
+        ValueError: d outside [0, 1] or NaN, or an array; a debias that is no bool.
 
     Example:
         >>> import jax.numpy as jnp
@@ -72,7 +81,10 @@ def ema(decay: ArrayLike) -> ParameterAverage:
         Slide 2, "Ensambles"; Polyak & Juditsky 1992; Kingma & Ba 2015, section 3, for the bias.
     """
     check_range("decay", decay, 0.0, 1.0, repair="It is the weight of the old average.")
+    check_bool("debias", debias)
     decay = python_value(decay)
+    if not debias:
+        return ParameterAverage(bind(_init_at_zero, decay), bind(_update_biased, decay))
     return ParameterAverage(bind(_init, decay), bind(_update, decay))
 
 
@@ -151,6 +163,29 @@ def _update(
         moved = mean + (leaf - mean) / weight.astype(leaf.dtype)
         return jnp.where(weight == 1, leaf, moved)
 
+    return ParameterAverageState(jax.tree.map(toward, state.average, leaves), weight)
+
+
+def _init_at_zero(decay: ArrayLike, params: Params) -> ParameterAverageState:
+    average = _accumulable_tree(params)
+    zeros = jax.tree.map(lambda leaf: jnp.zeros_like(leaf) if _is_averaged(leaf) else leaf, average)
+    return vary_with(ParameterAverageState(zeros, jnp.zeros(())), decay)
+
+
+def _update_biased(
+    decay: ArrayLike, state: ParameterAverageState, params: Params
+) -> ParameterAverageState:
+    check_type("state", state, ParameterAverageState, "init(params) makes the first.")
+    leaves = _accumulable_tree(params)
+    check_same_form("params", leaves, "state.average", state.average)
+
+    def toward(mean: Array, leaf: Array) -> Array:
+        if not _is_averaged(leaf):
+            return leaf
+        share = 1 - jnp.asarray(decay, jnp.finfo(leaf.dtype).dtype)
+        return mean + share.astype(leaf.dtype) * (leaf - mean)
+
+    weight = 1 + jnp.asarray(decay, state.weight.dtype) * state.weight
     return ParameterAverageState(jax.tree.map(toward, state.average, leaves), weight)
 
 
