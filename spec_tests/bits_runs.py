@@ -161,7 +161,10 @@ def host_runs() -> Runs:
         "weight_mask": lambda: hondo.weight_mask(PARAMS),
         "nonfinite_leaves": nonfinite_names,
         "grid": lambda: {name: list(map(str, v)) for name, v in hondo.grid(**AXES).items()},
+        "balanced_weights": lambda: hondo.balanced_weights(CLASSES),
+        "top_k_accuracy": lambda: hondo.top_k_accuracy(ROWS[:, :3], CLASSES[:16], k=2),
         "clip_per_example": lambda: hondo.clip_per_example(ROWS, limit=1.0),
+        "r_squared": lambda: hondo.r_squared(ROWS[:, 0], ROWS[:, 1]).values,
         "init_batch_stats": lambda: hondo.init_batch_stats(5),
         "init_moments": lambda: hondo.init_moments(5),
     }

@@ -116,8 +116,10 @@ from hondo.regularization.penalties.norms import (
     penalized,
 )
 from hondo.training.evaluation import evaluate
+from hondo.training.example_weights import balanced_weights
 from hondo.training.fit import fit
 from hondo.training.losses import binary_cross_entropy, cross_entropy
+from hondo.training.metrics import Pooled, r_squared, top_k_accuracy
 from hondo.training.problem import Problem
 from hondo.training.progress import fit_with_progress
 from hondo.training.state import Best, FitResult, History, TrainState
@@ -150,6 +152,7 @@ __all__ = [
     "ParameterAverage",
     "ParameterAverageState",
     "ParameterRole",
+    "Pooled",
     "Problem",
     "ProximalState",
     "Roles",
@@ -162,6 +165,7 @@ __all__ = [
     "average_log_probabilities",
     "average_probabilities",
     "averaged_params",
+    "balanced_weights",
     "batch_averaged_stats",
     "batch_moments",
     "batch_norm",
@@ -242,6 +246,7 @@ __all__ = [
     "pre_activation",
     "projection",
     "proximal_l1",
+    "r_squared",
     "random_crop",
     "random_flip",
     "random_quarter_turn",
@@ -261,6 +266,7 @@ __all__ = [
     "supervised",
     "swa",
     "sweep",
+    "top_k_accuracy",
     "uncertainty_weighting",
     "unstack",
     "update_batch_stats",

@@ -108,7 +108,9 @@ def problem(config: TrainConfig, dataset: Dataset) -> hondo.Problem:
     # The slide sums the binary cross-entropy over the examples.
     reduce = jnp.sum if dataset.task == "binary" else jnp.mean
     loss = _LOSSES[dataset.task]
-    made = hondo.supervised(network(config, dataset), loss=loss, reduce=reduce)
+    weights = None if config.class_weights == "none" else config.class_weights
+    net = network(config, dataset)
+    made = hondo.supervised(net, loss=loss, reduce=reduce, class_weights=weights)
     for penalty, strength in ((hondo.l1_penalty, config.l1), (hondo.l2_penalty, config.l2)):
         if is_on(strength):
             penalty = partial(penalty, strength=strength)

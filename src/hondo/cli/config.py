@@ -33,6 +33,7 @@ class TrainConfig:
         clip: the largest global norm of the gradient; 0 is without clipping.
         input_noise: σ of the noise on training inputs.
         label_smoothing: ε, spread evenly over the classes; classification only.
+        class_weights: none, or balanced, in which each class weighs the same in training.
         augment: random shifts of training images by a pixel or more, and flips where they keep
             the class (fashion-mnist); nothing for tables.
         optimizer: adam, or sgd with momentum 0.9.
@@ -64,6 +65,7 @@ class TrainConfig:
     clip: float = 1.0
     input_noise: float = 0.0
     label_smoothing: float = 0.0
+    class_weights: Literal["none", "balanced"] = "none"
     augment: bool = True
     optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: float = 2e-3

@@ -101,6 +101,7 @@ def describe(job: TrainJob) -> str:
         f"clip {config.clip:g}": config.clip > 0,
         f"input noise {config.input_noise:g}": config.input_noise > 0,
         f"label smoothing {config.label_smoothing:g}": config.label_smoothing > 0,
+        "balanced classes": config.class_weights == "balanced",
         "augmentation": config.augment and dataset.inputs.ndim == 4,
         f"early stopping after {config.patience}": config.patience > 0,
     }

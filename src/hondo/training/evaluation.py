@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from hondo._numerics.checks import check_count, check_type
+from hondo._numerics.checks import check_count, check_type, error
 from hondo._types import Data, Metrics, ModelState, Params
 from hondo.training.batches import count_examples, take_examples
+from hondo.training.metrics import Pooled, Value
 from hondo.training.problem import Problem
 from hondo.training.value_checks import check_measured, is_concrete
 
@@ -19,6 +20,8 @@ def evaluate(
     r"""Averages each per-example metric over every example of the data, each counted once.
 
     $$ M = \frac1n \sum_{e=1}^{n} m_e $$
+
+    A `Pooled` metric, such as a weighted mean, is computed of what all examples gave together.
 
     The last batch is filled up to `batch_size` with repeated examples that are selected away, so
     the mean is the same for every batch size up to the rounding of float32 sums.
@@ -35,7 +38,8 @@ def evaluate(
 
     Raises:
         ValueError: no examples, leading axes that differ, batch_size < 1, a metric that is not
-            one number for each example; a metric of NaN, if it is for targets that there are not.
+            one number for each example, or a pooled one that is no number in the end; a metric of
+            NaN, if it is for targets that there are not.
 
     Example:
         >>> import hondo, jax.numpy as jnp
@@ -50,25 +54,39 @@ def evaluate(
     check_type("problem", problem, Problem, "hondo.supervised makes one.")
     check_count("batch_size", batch_size)
     count = count_examples("data", data)
-    sums = _sums_of_batches(problem, min(int(batch_size), count), params, model_state, data)
-    means = {name: jnp.sum(value) / count for name, value in sums.items()}
+    found = _sums_of_batches(problem, min(int(batch_size), count), params, model_state, data)
+    metrics = {name: _finish(name, value, count) for name, value in found.items()}
     # A look at the values takes a trace, so it is for the metrics that may be NaN for their sake.
-    if is_concrete(means) and any(map(jnp.isnan, means.values())):
+    if is_concrete(metrics) and any(map(jnp.isnan, metrics.values())):
         check_measured(problem, params, model_state, data)
-    return means
+    return metrics
+
+
+def _finish(name: str, value: Value, count: int) -> Float[Array, ""]:
+    """The metric of all examples, of sums of batches or of values in batches."""
+    if not isinstance(value, Pooled):
+        return jnp.sum(value) / count
+    every = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count], value.values)
+    result = value.reduce(every)
+    if jnp.shape(result):
+        raise error(f"pooled metric {name!r}", f"shape {jnp.shape(result)}", "a scalar")
+    return result.astype(jnp.float32)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _sums_of_batches(
     problem: Problem, batch_size: int, params: Params, model_state: ModelState, data: Data
-) -> dict[str, Float[Array, " batches"]]:
+) -> dict[str, Value]:
     count = count_examples("data", data)
     batches = -(-count // batch_size)
 
-    def sum_batch(index: Int[Array, ""]) -> Metrics:
+    def sum_batch(index: Int[Array, ""]) -> dict[str, Value]:
         position = index * batch_size + jnp.arange(batch_size)
         values = problem.metrics(params, model_state, take_examples(data, position))
-        return {name: _sum_valid(name, value, position < count) for name, value in values.items()}
+        return {
+            name: value if isinstance(value, Pooled) else _sum_valid(name, value, position < count)
+            for name, value in values.items()
+        }
 
     return jax.lax.map(sum_batch, jnp.arange(batches))
 

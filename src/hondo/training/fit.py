@@ -12,7 +12,7 @@ from hondo._types import Augment, Data
 from hondo.regularization.early_stopping import EarlyStopping
 from hondo.training.finite_steps import NonfinitePolicy, refuse_nonfinite_steps
 from hondo.training.loop import init_state, is_running, make_result, run_epoch, run_one_step
-from hondo.training.plan import Plan, check_arguments, make_plan
+from hondo.training.plan import Plan, check_arguments, make_plan, prepare_data
 from hondo.training.problem import Problem
 from hondo.training.state import FitResult
 from hondo.training.value_checks import check_values
@@ -96,7 +96,7 @@ def fit(
     )
     check_arguments(plan, train, valid, key)
     check_values(problem, plan.batch_size, train, valid)
-    result = _fit(plan, train, valid, key)
+    result = _fit(plan, prepare_data(problem, train), valid, key)
     if nonfinite == "raise":
         refuse_nonfinite_steps(result, train)
     return result

@@ -164,8 +164,13 @@ def next_batch(plan: Plan, state: TrainState, train: Data) -> tuple[Batch, PRNGK
     indices = jax.lax.dynamic_slice_in_dim(state.order, first, plan.batch_size)
     if plan.augment is None:
         batch = take_examples(train, indices)
-    else:
+    elif plan.problem.prepare is None:
         batch = augment_examples(plan.augment, keys, state.epoch, train, indices)
+    else:
+        # The weights that were prepared are not the augmentation's business.
+        pair, weights = train[:2], train[2]
+        augmented = augment_examples(plan.augment, keys, state.epoch, pair, indices)
+        batch = *augmented, take_examples(weights, indices)
     return batch, step_key(keys, state.epoch, state.step)
 
 

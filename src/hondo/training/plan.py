@@ -93,6 +93,11 @@ def check_argument(name: str, value: object) -> None:
             check_callable(name, value, "a function (key, example, partner) → example, or None")
 
 
+def prepare_data(problem: Problem, train: Data) -> Data:
+    """The data that a run draws its batches from."""
+    return train if problem.prepare is None else problem.prepare(train)
+
+
 def steps_per_epoch(plan: Plan, train: Data) -> int:
     """How many whole batches an epoch has; the examples left over sit out that epoch only."""
     return count_examples("train", train) // plan.batch_size

@@ -1,11 +1,12 @@
-"""What is trained, as three pure functions: the contract between models and the loop."""
+"""What is trained, as pure functions: the contract between models and the loop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from jaxtyping import Array, PRNGKeyArray
 
-from hondo._types import Batch, ModelState, Params
+from hondo._types import Batch, Data, ModelState, Params
+from hondo.training.metrics import Value
 
 
 class Problem(NamedTuple):
@@ -20,8 +21,10 @@ class Problem(NamedTuple):
             `model_state` whatever else the model carries (running statistics, or `()`).
         loss: `loss(params, model_state, batch, key)` → `(scalar, (model_state, info))`, the
             training objective on one batch; `info` is a dict of scalars to record.
-        metrics: `metrics(params, model_state, batch)` → a dict of per-example arrays (batch,);
-            inference: no key, no new state.
+        metrics: `metrics(params, model_state, batch)` → a dict of per-example arrays (batch,), of
+            which `evaluate` takes the mean, or `Pooled` values; inference: no key, no new state.
+        prepare: the training data → the data that the run draws its batches from, such as with
+            weights by its frequencies; None leaves it as it is.
 
     Example:
         >>> import hondo, jax, jax.numpy as jnp
@@ -33,7 +36,7 @@ class Problem(NamedTuple):
         ...     metrics=lambda w, state, batch: {"loss": error(w, batch)},
         ... )
         >>> sorted(problem._fields)
-        ['init', 'loss', 'metrics']
+        ['init', 'loss', 'metrics', 'prepare']
 
     References:
         The objective is the loss of slide 3; `hondo.penalized` adds its penalty.
@@ -43,4 +46,5 @@ class Problem(NamedTuple):
     loss: Callable[
         [Params, ModelState, Batch, PRNGKeyArray], tuple[Array, tuple[ModelState, dict[str, Any]]]
     ]
-    metrics: Callable[[Params, ModelState, Batch], dict[str, Array]]
+    metrics: Callable[[Params, ModelState, Batch], Mapping[str, Value]]
+    prepare: Callable[[Data], Data] | None = None

@@ -25,7 +25,7 @@ from hondo.training.loop import (
     make_result,
     train_step,
 )
-from hondo.training.plan import Plan, check_arguments, make_plan, steps_per_epoch
+from hondo.training.plan import Plan, check_arguments, make_plan, prepare_data, steps_per_epoch
 from hondo.training.problem import Problem
 from hondo.training.progress_bar import open_bar
 from hondo.training.state import FitResult, History, TrainState
@@ -105,7 +105,7 @@ def fit_with_progress(
     if report is not None:
         check_callable("report", report, "a function of an epoch and its metrics, or None")
     # NumPy's arrays are sent to the device once, not with every chunk.
-    train, valid = jax.tree.map(jnp.asarray, (train, valid))
+    train, valid = jax.tree.map(jnp.asarray, (prepare_data(problem, train), valid))
     state = _init_state(plan, train, valid, key)
     with interruptible() as interrupted, _show_progress(plan, train) as show:
         chunk, reported = 1, 0

@@ -55,8 +55,19 @@ def augment_examples(
         own_key, partner_key = split_key(fold_in(fold_in(keys.augment, epoch), index))
         return own_key, jax.random.randint(partner_key, (), 0, count)
 
+    def augment_one(key: PRNGKeyArray, example: Example, partner: Example) -> Example:
+        return _keep_weight(example, augment(key, example, partner))
+
     batch = take_examples(train, indices)
     sharding = batch_sharding(train, indices.size)
     indices = indices if sharding is None else jax.sharding.reshard(indices, sharding)
     own_keys, partners = jax.vmap(draw)(indices)
-    return jax.vmap(augment)(own_keys, batch, take_examples(train, partners))
+    return jax.vmap(augment_one)(own_keys, batch, take_examples(train, partners))
+
+
+def _keep_weight(example: Example, augmented: Example) -> Example:
+    """The augmented example with the weight that an augmentation of (input, target) left out."""
+    is_weighted = isinstance(example, tuple) and len(example) == 3
+    if is_weighted and isinstance(augmented, tuple) and len(augmented) == 2:
+        return *augmented, example[2]
+    return augmented

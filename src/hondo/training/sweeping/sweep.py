@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from hondo._numerics.checks import check_bool, check_callable, check_count, error, python_value
 from hondo._types import Data, Device, Hyperparameters
 from hondo.training.batches import count_examples
-from hondo.training.plan import check_argument
+from hondo.training.plan import check_argument, prepare_data
 from hondo.training.state import FitResult
 from hondo.training.sweeping.members import (
     Build,
@@ -157,7 +157,9 @@ def _make_plan(
     one: ValidGroup, *, mesh: Mesh, data: tuple[Data, Data], lanes: int | None, limit: int
 ) -> SweepPlan:
     """Slots and lanes for a group, as many as its members need and the memory holds."""
-    group = one.group
+    group, problem = one.group, one.plan.problem
+    if problem.prepare is not None:
+        data = replicate(mesh, (prepare_data(problem, data[0]), data[1]))
     slots = -(-len(group.members) // mesh.size)
     default = 1 if mesh.devices.flat[0].platform == "cpu" else slots
     wanted = min(lanes or default, slots)
