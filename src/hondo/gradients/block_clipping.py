@@ -97,9 +97,9 @@ def clip_per_example(gradients: Tree, *, limit: Limit) -> ClippedSum:
 
     Example:
         >>> import hondo, jax.numpy as jnp
-        >>> found = hondo.clip_per_example(jnp.array([[3.0, 4.0], [0.0, 0.5]]), limit=1.0)
-        >>> found.gradient.round(4).tolist(), int(found.clipped)
-        ([0.6000000238418579, 1.2999999523162842], 1)
+        >>> found = hondo.clip_per_example(jnp.array([[3.0, 4.0], [0.0, 0.5]]), limit=2.5)
+        >>> found.gradient.tolist(), int(found.clipped)
+        ([1.5, 2.5], 1)
 
     References:
         Abadi et al. 2016, algorithm 1.

@@ -9,7 +9,7 @@ import jax
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from hondo._fast.threefry import fold_in, permutation, split_key
-from hondo._types import Augment, Batch, Data
+from hondo._types import Augment, Batch, Data, Example
 from hondo.training.batches import batch_sharding, count_examples, take_examples
 
 Count = Int[Array, ""]
