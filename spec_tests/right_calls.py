@@ -49,11 +49,14 @@ ACTIVATIONS = {
 }
 CLIP = hondo.clip_by_global_norm(1.0)
 GRADIENT = TREE
+EXAMPLES = argument(FORM.value, "empty", "deeper", "other state")
 CLIP_STATE = argument(CLIP.init(GRADIENT.value))
 POLICY = argument("zero")
 CLIPPING = {
     "clip_by_global_norm": call(hondo.clip_by_global_norm, limit=POSITIVE, nonfinite=POLICY),
     "clip_by_layer": call(hondo.clip_by_layer, limit=POSITIVE, nonfinite=POLICY),
+    "clip_by_block_rms": call(hondo.clip_by_block_rms, limit=POSITIVE, nonfinite=POLICY),
+    "clip_per_example": call(hondo.clip_per_example, gradients=EXAMPLES, limit=POSITIVE),
     "clip_by_value": call(hondo.clip_by_value, limit=POSITIVE, nonfinite=POLICY),
     "clip_by_global_norm.update": call(CLIP.update, updates=GRADIENT, state=CLIP_STATE),
     "clip_by_layer.update": call(
@@ -414,6 +417,17 @@ TRAINING = {
         logits=FLOATS,
         targets=argument(jnp.array([0, 1, 2, 0]), "integer array"),
         reduce=REDUCE,
+    ),
+    "top_k_accuracy": call(
+        hondo.top_k_accuracy,
+        logits=FLOATS,
+        targets=argument(jnp.array([0, 1, 2, 0]), "integer array"),
+        k=argument(2),
+    ),
+    "r_squared": call(hondo.r_squared, outputs=FLOATS, targets=REALS),
+    "balanced_weights": call(
+        hondo.balanced_weights,
+        targets=argument(jnp.array([0, 1, 1]), "integer array", "bool array", "empty"),
     ),
     "supervised": call(
         hondo.supervised,

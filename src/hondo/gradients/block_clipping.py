@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from hondo._fast.tree_norm_one_pass import measure_in_one_pass
 from hondo._numerics.checks import check_range, check_scalar, error
+from hondo._numerics.tree_checks import check_floating_tree
 from hondo._numerics.tree_norm import TreeNorm, rescale
 from hondo._types import Params, Tree, Updates
 from hondo.gradients.nonfinite import Limit, Policy, clipping_transformation
@@ -106,6 +107,7 @@ def clip_per_example(gradients: Tree, *, limit: Limit) -> ClippedSum:
     """
     check_scalar("limit", limit)
     check_range("limit", limit, 0.0, repair="It bounds what passes.")
+    check_floating_tree("gradients", gradients)
     counts = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(gradients)}
     if len(counts) != 1 or () in counts:
         expected = "a tree of arrays with one common leading axis of examples"

@@ -10,7 +10,8 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Shaped
 
-from hondo._numerics.checks import check_choice, check_range, error
+from hondo._numerics.array_checks import check_entries, check_real
+from hondo._numerics.checks import check_choice, error
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._types import Batch, Data, Inputs, Leaf, Targets
 
@@ -35,7 +36,7 @@ def check_class_weights(
     if isinstance(weights, str):
         check_choice("class_weights", weights, (BALANCED,))
         return BALANCED
-    check_range("class_weights", weights, 0.0)
+    check_entries("class_weights", weights, 0.0, np.inf)
     if np.ndim(weights) != 1 or (loss == "binary_cross_entropy" and np.shape(weights) != (2,)):
         expected = "one weight for each class" + (", (2,)" if "binary" in str(loss) else "")
         raise error("class_weights", f"shape {np.shape(weights)}", expected)
@@ -123,6 +124,7 @@ def balanced_weights(targets: Shaped[Array, "..."]) -> Float[Array, " examples"]
     References:
         King and Zeng 2001, section 4.2; scikit-learn's `class_weight="balanced"`.
     """
+    check_real("targets", targets, "Number the classes from 0.")
     if targets.ndim == 2 and targets.shape[1] > 1:
         shares = targets.astype(jnp.float32)
         counts = jnp.sum(shares, axis=0)

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num, Shaped
 
-from hondo._numerics.checks import check_count, error
+from hondo._numerics.array_checks import check_real
+from hondo._numerics.checks import check_count, check_floating, error
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._types import Outputs, Targets, Tree
 
@@ -109,7 +110,7 @@ def top_k_accuracy(
         1 or 0 for each example; 0 where a logit is NaN, and of a class that there is not.
 
     Raises:
-        ValueError: k that is no integer in [1, K].
+        ValueError: k that is no integer in [1, K]; targets of another shape.
 
     Example:
         >>> import hondo, jax.numpy as jnp
@@ -120,10 +121,16 @@ def top_k_accuracy(
     References:
         Slide 3, classification; Russakovsky et al. 2015, section 4.1.
     """
+    check_floating("logits", logits)
+    check_real("targets", targets, "Number the classes from 0.")
     check_count("k", k)
     if k > logits.shape[-1]:
         raise error("k", k, f"at most the {logits.shape[-1]} classes")
     is_class = jnp.issubdtype(targets.dtype, jnp.integer)
+    expected = logits.shape[:-1] if is_class else logits.shape
+    if targets.shape != expected or targets.dtype == bool:
+        form = f"integer classes of shape {logits.shape[:-1]}, or probabilities as the logits"
+        raise error("targets", f"{targets.dtype} of shape {targets.shape}", form)
     classes = targets if is_class else jnp.argmax(targets, axis=-1)
     index = jax.lax.broadcasted_iota(jnp.int32, logits.shape, logits.ndim - 1)
     is_own = index == classes[..., None].astype(jnp.int32)
@@ -161,6 +168,8 @@ def r_squared(outputs: Float[Array, "batch ..."], targets: Num[Array, "..."]) ->
     References:
         Slide 3, the squared error of a regression.
     """
+    check_floating("outputs", outputs)
+    check_real("targets", targets)
     outputs = match_shape(outputs, targets)
     outputs = outputs.astype(accumulation_dtype(outputs.dtype))
     ones = jnp.ones(outputs.shape[:1], outputs.dtype)

@@ -11,6 +11,7 @@ from jax.core import Tracer
 from hondo._numerics.checks import is_key
 from hondo._types import Batch, Data, Inputs, Leaf, ModelState, Params, Tree, TreeDef
 from hondo.training.batches import take_examples
+from hondo.training.metrics import Value
 from hondo.training.problem import Problem
 
 
@@ -108,5 +109,5 @@ def _measure(
     params: Params,
     model_state: ModelState,
     inputs: tuple[Inputs, ...],
-) -> dict[str, jax.Array]:
+) -> dict[str, Value]:
     return problem.metrics(params, model_state, (*inputs, *known) if is_pair else known)
