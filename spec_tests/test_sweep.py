@@ -302,6 +302,26 @@ def test_ctrl_c_keeps_what_there_is() -> None:
     assert last["best_epoch"] == last["epochs"] - 1
 
 
+@pytest.mark.parametrize("stops", [(2, 3), (3, 3)])
+def test_hyperparameters_may_all_be_static(stops) -> None:
+    """Then nothing is traced that would tell how many members a group has."""
+
+    def build(hyper):
+        return clocks(hyper) | {"key": jax.random.key(0)}
+
+    runs = hondo.sweep(
+        build,
+        {"stop": np.array(stops, np.float32)},
+        ONE,
+        ONE,
+        static=("stop",),
+        batch_size=1,
+        max_epochs=BUDGET,
+        stopper=IMPATIENT,
+    )
+    assert [row["epochs"] for row in runs.table()] == epochs_of(stops)
+
+
 EIGHT = """
 import sys
 import jax

@@ -63,10 +63,17 @@ class ProgramKey(NamedTuple):
 
 
 class MemberLeaves(NamedTuple):
-    """The traced hyperparameters and the shared key, each with a leading axis of members."""
+    """What differs among the members of a group, each array with a leading axis of members.
+
+    Attributes:
+        leaves: the traced hyperparameters.
+        key: the key that the sweep was given, or None.
+        index: of each member in its group; it has the axis where all hyperparameters are static.
+    """
 
     leaves: tuple[Array, ...]
     key: PRNGKeyArray | None
+    index: Int[Array, "..."]
 
 
 class MemberGroup(NamedTuple):
@@ -166,10 +173,10 @@ def _member_leaves(
     traced: list[Leaf], members: np.ndarray, key: PRNGKeyArray | None
 ) -> MemberLeaves:
     leaves = tuple(jnp.asarray(leaf[members]) for leaf in traced)
-    if key is None:
-        return MemberLeaves(leaves, None)
-    check_key(key)
-    return MemberLeaves(leaves, jnp.broadcast_to(key, (len(members),)))
+    if key is not None:
+        check_key(key)
+        key = jnp.broadcast_to(key, (len(members),))
+    return MemberLeaves(leaves, key, jnp.arange(len(members)))
 
 
 def member_plan(program_key: ProgramKey, own: MemberLeaves) -> tuple[Plan, PRNGKeyArray]:
