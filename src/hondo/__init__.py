@@ -127,6 +127,7 @@ from hondo.training.supervised import supervised
 from hondo.training.sweeping.grid import grid
 from hondo.training.sweeping.result import SweepResult
 from hondo.training.sweeping.sweep import sweep
+from hondo.training.watching import CallbackError
 
 __version__ = "0.1.0"
 
@@ -137,6 +138,7 @@ __all__ = [
     "BatchStats",
     "Best",
     "BiasVariance",
+    "CallbackError",
     "ClippedSum",
     "ClippingState",
     "EarlyStopping",

@@ -19,7 +19,7 @@ from hondo.cli.axes import SweepAxes, member_builder, parse_axes
 from hondo.cli.config import SweepConfig, TrainConfig
 from hondo.cli.train import TrainJob, check_batch, summary_table, write_results
 from hondo.data import Dataset, Parts, load, split
-from hondo.training.progress import epoch_metrics
+from hondo.training.watching import epoch_metrics
 
 _ROWS_SHOWN = 10
 

@@ -1,8 +1,8 @@
 """The run of `fit` seen from outside: a progress bar, a report for each epoch, Ctrl-C."""
 
+import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import SupportsIndex
 
@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Int, PRNGKeyArray
 from hondo._numerics.checks import check_callable
 from hondo._numerics.sharding import from_shares
 from hondo._types import Augment, Data
-from hondo.regularization.early_stopping import EarlyStopping
+from hondo.regularization.early_stopping import EarlyStopping, StopReason
 from hondo.training.finite_steps import NonfinitePolicy, refuse_nonfinite_steps
 from hondo.training.interrupt import interruptible
 from hondo.training.loop import (
@@ -27,13 +27,12 @@ from hondo.training.loop import (
 )
 from hondo.training.plan import Plan, check_arguments, make_plan, prepare_data, steps_per_epoch
 from hondo.training.problem import Problem
-from hondo.training.progress_bar import open_bar
-from hondo.training.state import FitResult, History, TrainState
+from hondo.training.progress_bar import show_progress
+from hondo.training.state import FitResult, TrainState
 from hondo.training.value_checks import check_values
+from hondo.training.watching import CallbackError, Report, Save, Told, tell
 
 _SECONDS_PER_CHUNK = 0.3
-# Called with the index of an epoch and its metrics.
-Report = Callable[[int, dict[str, float]], None]
 
 
 def fit_with_progress(
@@ -50,14 +49,16 @@ def fit_with_progress(
     augment: Augment | None = None,
     nonfinite: NonfinitePolicy = "skip",
     report: Report | None = None,
+    save: Save | None = None,
 ) -> FitResult:
-    r"""Runs `fit` in chunks of steps, under a progress bar with the live loss.
+    r"""Runs `fit` in chunks of steps, under a progress bar with the live metrics.
 
     It takes the arguments of `fit` and the same steps with the same keys, so the result is that
     of `fit` up to rounding. Ctrl-C ends the run after the chunk in progress, and the best state
-    so far comes back with the reason `StopReason.INTERRUPTED`; a second Ctrl-C raises
-    KeyboardInterrupt as soon as JAX returns. A few numbers come to the host for each chunk of
-    about a third of a second, which may be a part of an epoch or many epochs.
+    so far comes back with the reason `StopReason.INTERRUPTED`. A second Ctrl-C changes nothing;
+    a third raises KeyboardInterrupt as soon as JAX returns, and loses the run. A few numbers come
+    to the host for each chunk of about a third of a second, which may be a part of an epoch or
+    many epochs.
 
     Args:
         problem: what is trained.
@@ -73,6 +74,8 @@ def fit_with_progress(
         nonfinite: as in `fit`.
         report: called for each epoch, soon after it, with its index and its metrics, named
             `train/…` and `valid/…`.
+        save: called with the best so far, a `Best`, where there is a new one and ten seconds have
+            passed since the last; the run waits for it.
 
     Returns:
         The best state, the last, the history and the reason.
@@ -81,6 +84,7 @@ def fit_with_progress(
         ValueError: as `fit`.
         TypeError: as `fit`.
         FloatingPointError: as `fit`.
+        CallbackError: `report` or `save` raised; the result so far is its attribute `result`.
 
     Example:
         >>> import hondo, jax, jax.numpy as jnp, optax
@@ -104,40 +108,50 @@ def fit_with_progress(
     check_values(problem, plan.batch_size, train, valid)
     if report is not None:
         check_callable("report", report, "a function of an epoch and its metrics, or None")
+    if save is not None:
+        check_callable("save", save, "a function of the best so far, or None")
     # NumPy's arrays are sent to the device once, not with every chunk.
     train, valid = jax.tree.map(jnp.asarray, (prepare_data(problem, train), valid))
     state = _init_state(plan, train, valid, key)
-    with interruptible() as interrupted, _show_progress(plan, train) as show:
-        chunk, reported = 1, 0
-        while is_running(plan, state) and not interrupted.is_set():
-            began = time.perf_counter()
-            state = _run_steps(plan, state, train, valid, chunk)
-            epoch = show(state)
-            if report is not None:
-                _report_epochs(report, state, range(reported, epoch))
-            reported = epoch
-            elapsed = max(time.perf_counter() - began, 1e-6)
-            chunk = max(1, int(chunk * min(8.0, _SECONDS_PER_CHUNK / elapsed)))
-    result = _make_result(state, plan.max_epochs)
+    tell_caller = partial(tell, report, save)
+    with interruptible(most=2) as signals, show_progress(plan, train) as show:
+        state, error = _run_chunks(plan, state, (train, valid), show, tell_caller, signals)
+        result = jax.block_until_ready(_make_result(state, plan.max_epochs))
+        if signals:
+            # Also where the run ended by itself in that chunk, so that its caller hears of it.
+            reason = jnp.full_like(result.reason, int(StopReason.INTERRUPTED))
+            result = result._replace(reason=reason)
+    if error is not None:
+        raise CallbackError(result, error) from error
     if nonfinite == "raise":
         refuse_nonfinite_steps(result, train)
     return result
 
 
-def _report_epochs(report: Report, state: TrainState, epochs: range) -> None:
-    if epochs:
-        history = jax.device_get(state.history)
-        for epoch in epochs:
-            report(epoch, epoch_metrics(history, epoch))
-
-
-def epoch_metrics(history: History, epoch: int) -> dict[str, float]:
-    """The metrics of a complete epoch, named `train/…` and `valid/…`."""
-    return {
-        f"{part}/{name}": float(values[epoch])
-        for part, metrics in history._asdict().items()
-        for name, values in metrics.items()
-    }
+def _run_chunks(
+    plan: Plan,
+    state: TrainState,
+    data: tuple[Data, Data],
+    show: Callable[[TrainState], None],
+    tell_caller: Callable[[Told, TrainState], Told],
+    signals: list[int],
+) -> tuple[TrainState, Exception | None]:
+    """Runs to the end, a signal or an error of the caller's own functions."""
+    chunk, told = 1, Told()
+    while is_running(plan, state) and not signals:
+        began = time.perf_counter()
+        state = _run_steps(plan, state, *data, chunk)
+        show(state)
+        try:
+            told = tell_caller(told, state)
+        except KeyboardInterrupt:
+            # Of a third Ctrl-C, or raised by report itself; either way the state is whole.
+            signals.append(signal.SIGINT)
+        except Exception as error:
+            return state, error
+        elapsed = max(time.perf_counter() - began, 1e-6)
+        chunk = max(1, int(chunk * min(8.0, _SECONDS_PER_CHUNK / elapsed)))
+    return state, None
 
 
 _make_result = jax.jit(make_result, static_argnums=1)
@@ -173,23 +187,3 @@ def _run_steps(
 
     start = state, jnp.asarray(count, jnp.int32)
     return from_shares(jax.lax.while_loop(goes_on, run_within_epoch, start)[0], train)
-
-
-@contextmanager
-def _show_progress(plan: Plan, train: Data) -> Iterator[Callable[[TrainState], int]]:
-    """A bar over the steps, moved by a function of the state that returns the complete epochs."""
-    steps = steps_per_epoch(plan, train)
-    texts = "epoch {task.fields[epoch]}/" + str(plan.max_epochs), "loss {task.fields[loss]:.4g}"
-    with open_bar(*texts) as bar:
-        task = bar.add_task("fit", total=plan.max_epochs * steps, epoch=1, loss=float("nan"))
-
-        def show(state: TrainState) -> int:
-            seen = (state.epoch, state.step, state.sums["objective"], state.history.train)
-            epoch, step, total, past = jax.device_get(seen)
-            loss = total / step if step else past["objective"][epoch - 1]
-            # The epoch in progress, or the last one of a run that has ended.
-            number, done = epoch + bool(is_running(plan, state)), epoch * steps + step
-            bar.update(task, completed=int(done), epoch=int(number), loss=float(loss))
-            return int(epoch)
-
-        yield show

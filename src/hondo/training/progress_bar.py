@@ -1,23 +1,77 @@
 """A progress bar on stderr, for `fit_with_progress` and `sweep`."""
 
-from contextlib import AbstractContextManager
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
+
+import jax
+
+from hondo._types import Data
+from hondo.training.lasting_stream import LastingStream
+from hondo.training.loop import is_running
+from hondo.training.plan import Plan, steps_per_epoch
+from hondo.training.state import History, TrainState
+from hondo.training.watching import epoch_metrics
 
 
 def open_bar(left: str, *right: str) -> AbstractContextManager[Any]:
-    """A `rich.progress.Progress` whose bar has these texts beside it, then the times."""
+    """A `rich.progress.Progress` whose bar has these texts beside it, and the time it may take."""
     # Only where a bar is wanted: rich belongs to the extra `train`.
     from rich.console import Console
     from rich.progress import (
         BarColumn,
         Progress,
         TextColumn,
-        TimeElapsedColumn,
         TimeRemainingColumn,
     )
 
     columns = (
         *(TextColumn(left), BarColumn(), *map(TextColumn, right)),
-        *(TimeElapsedColumn(), TextColumn("at most"), TimeRemainingColumn()),
+        *(TextColumn("≤"), TimeRemainingColumn(compact=True)),
     )
-    return Progress(*columns, console=Console(stderr=True), refresh_per_second=4)
+    stream: Any = LastingStream(sys.stderr, [])
+    return Progress(*columns, console=Console(file=stream), refresh_per_second=4)
+
+
+@contextmanager
+def show_progress(plan: Plan, train: Data) -> Iterator[Callable[[TrainState], None]]:
+    """A bar over the steps, moved by a function of the state."""
+    steps = steps_per_epoch(plan, train)
+    texts = "epoch {task.fields[epoch]}/" + str(plan.max_epochs), "{task.fields[metrics]}"
+    with open_bar(*texts) as bar:
+        task = bar.add_task("fit", total=plan.max_epochs * steps, epoch=1, metrics="")
+
+        def show(state: TrainState) -> None:
+            sums, history = jax.device_get((state.sums, state.history))
+            epoch, step = int(state.epoch), int(state.step)
+            # The epoch in progress, or the last one of a run that has ended.
+            number = epoch + bool(is_running(plan, state))
+            sums = {name: float(value) for name, value in sums.items()}
+            metrics = describe_metrics(epoch, step, sums, history)
+            bar.update(task, completed=epoch * steps + step, epoch=number, metrics=metrics)
+
+        yield show
+
+
+def describe_metrics(epochs: int, step: int, sums: dict[str, float], history: History) -> str:
+    """Each metric of the training data, live, and of the validation data at the last epoch.
+
+    Where no metric is of both, the objective stands for those of the training data.
+
+    Example:
+        >>> history = History({"objective": [3.0], "loss": [2.0]}, {"loss": [2.5]})
+        >>> describe_metrics(1, 4, {"objective": 8.0, "loss": 6.0}, history)
+        'train/valid loss 1.5/2.5'
+    """
+    shown = epoch_metrics(history, epochs - 1) if epochs else {}
+    shown |= {f"train/{name}": value / step for name, value in sums.items() if step}
+    names = list(history.valid)
+    if not any(name in history.train for name in names):
+        names = ["objective", *names]
+    return "train/valid " + ", ".join(f"{name} {_both_parts(shown, name)}" for name in names)
+
+
+def _both_parts(shown: dict[str, float], name: str) -> str:
+    values = (shown.get(f"{part}/{name}") for part in ("train", "valid"))
+    return "/".join("–" if value is None else f"{value:.3g}" for value in values)

@@ -61,7 +61,8 @@ def sweep(
 
     Ctrl-C ends the sweep after the chunk in progress: running members return their best so far
     with the reason `StopReason.INTERRUPTED`, and members that have not started are left out. A
-    second Ctrl-C raises KeyboardInterrupt as soon as JAX returns.
+    second Ctrl-C changes nothing; a third raises KeyboardInterrupt as soon as JAX returns, and
+    loses the runs.
 
     Args:
         build: one member's hyperparameters → a dict of arguments of `fit`: its problem, its

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from threading import Event
 from typing import NamedTuple
 
 import numpy as np
@@ -22,13 +21,13 @@ class _Progress(NamedTuple):
     """What the host knows between chunks.
 
     Attributes:
-        interrupted: set by Ctrl-C.
+        interrupted: the signals of Ctrl-C that came; a list that grows.
         show: moves the bar.
         waiting: the members of this wave and of those to come.
         done: the epochs of the waves that have ended.
     """
 
-    interrupted: Event
+    interrupted: list[int]
     show: _Show
     waiting: int
     done: int
@@ -41,14 +40,14 @@ def run_groups(
     finished: dict[int, FitResult] = {}
     members = sum(len(one.group.members) for one in groups)
     epochs = sum(len(one.group.members) * one.plan.max_epochs for one in groups)
-    with interruptible() as interrupted, _show_progress(progress, members, epochs) as show:
+    with interruptible(most=2) as interrupted, _show_progress(progress, members, epochs) as show:
         seen = _Progress(interrupted, show, members, 0)
         for one in groups:
-            if interrupted.is_set():
+            if interrupted:
                 break
             plan = make_plan(one)
             for wave in _waves(plan):
-                if interrupted.is_set():
+                if interrupted:
                     break
                 found = run_members(plan, wave, partial(_watch, seen, plan, len(wave)))
                 finished |= {int(one.group.members[i]): result for i, result in found.items()}
@@ -67,7 +66,7 @@ def _watch(seen: _Progress, plan: SweepPlan, wave: int, epoch: int, live: int) -
     """Moves the bar after a chunk; false ends the wave."""
     done = (wave - live) * plan.max_epochs + live * epoch
     seen.show(seen.done + done, live + seen.waiting - wave)
-    return not seen.interrupted.is_set()
+    return not seen.interrupted
 
 
 @contextmanager

@@ -1,0 +1,84 @@
+"""What the caller hears of a run while it runs: each epoch's metrics, now and then the best."""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from hondo.training.state import Best, FitResult, History, TrainState
+
+# Called with the index of an epoch and its metrics.
+Report = Callable[[int, dict[str, float]], None]
+# Called with the best so far.
+Save = Callable[[Best], None]
+_SECONDS_BETWEEN_SAVES = 10.0
+
+
+class CallbackError(RuntimeError):
+    """The caller's own `report` or `save` failed, and the run ended after that epoch.
+
+    Its cause is the error of that function.
+
+    Attributes:
+        result: of the run so far, with its best state, as after Ctrl-C.
+
+    Example:
+        >>> import hondo
+        >>> issubclass(hondo.CallbackError, RuntimeError)
+        True
+    """
+
+    def __init__(self, result: FitResult, cause: Exception) -> None:
+        super().__init__(
+            f"report and save must not raise, got {type(cause).__name__}: {cause}. The run ended "
+            "there; what it came to is this error's attribute `result`."
+        )
+        self.result = result
+
+
+class Told(NamedTuple):
+    """What the caller has been told so far.
+
+    Attributes:
+        epochs: how many epochs were reported.
+        best: the index of the last epoch that was saved, -1 before there is one.
+        time: when that was.
+    """
+
+    epochs: int = 0
+    best: int = -1
+    time: float = float("-inf")
+
+
+def tell(report: Report | None, save: Save | None, told: Told, state: TrainState) -> Told:
+    """Saves the best where it is new and some time has passed; reports the epochs since."""
+    # First what would be lost, then what may fail.
+    if save is not None:
+        told = _tell_best(save, told, state)
+    epochs = int(state.epoch)
+    if report is not None and epochs > told.epochs:
+        history = jax.device_get(state.history)
+        for epoch in range(told.epochs, epochs):
+            report(epoch, epoch_metrics(history, epoch))
+    return told._replace(epochs=epochs)
+
+
+def _tell_best(save: Save, told: Told, state: TrainState) -> Told:
+    now, epoch = time.monotonic(), int(state.stopper.best_step)
+    if epoch == told.best or now < told.time + _SECONDS_BETWEEN_SAVES:
+        return told
+    # A copy, because the next chunk overwrites the state.
+    best = Best(*state.stopper.best, state.stopper.best_value, state.stopper.best_step)
+    save(jax.tree.map(jnp.copy, best))
+    return told._replace(best=epoch, time=time.monotonic())
+
+
+def epoch_metrics(history: History, epoch: int) -> dict[str, float]:
+    """The metrics of a complete epoch, named `train/…` and `valid/…`."""
+    return {
+        f"{part}/{name}": float(values[epoch])
+        for part, metrics in history._asdict().items()
+        for name, values in metrics.items()
+    }
