@@ -1,5 +1,6 @@
 """From a configuration to the arguments of `fit`; a technique that is off is left out."""
 
+import dataclasses
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,7 @@ import hondo
 from hondo._numerics.checks import check_choice, check_count, check_probability, check_range, error
 from hondo._types import Augment, Example
 from hondo.cli.config import TrainConfig
-from hondo.data import Dataset
+from hondo.data import FASHION_MNIST, Dataset
 from hondo.linen import BatchNorm, DeepMLP, LayerNorm, PlainMLP, PreActResNet, RMSNorm
 
 _LOSSES: dict[str, Any] = {
@@ -67,6 +68,26 @@ def check_config(config: TrainConfig) -> TrainConfig:
     return config
 
 
+def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
+    """The configuration that this one comes to on this data set, with nothing left open."""
+    depth, width = _SIZES.get(config.model) or _SIZES[dataset.task]
+    resolved = dataclasses.replace(
+        config,
+        data_dir=FASHION_MNIST if _needs_files(config) else config.data_dir,
+        depth=depth if config.depth is None else config.depth,
+        width=width if config.width is None else config.width,
+        augment=config.augment and dataset.inputs.ndim == 4,
+        split_seed=split_seed(config),
+    )
+    if config.model != "plain":
+        return resolved
+    return dataclasses.replace(resolved, norm="none", residual=False, keep_prob=1.0)
+
+
+def _needs_files(config: TrainConfig) -> bool:
+    return config.dataset == "fashion-mnist" and config.data_dir is None
+
+
 def split_seed(config: TrainConfig) -> int:
     """The seed that cuts the data in two."""
     return config.seed if config.split_seed is None else config.split_seed
@@ -86,11 +107,11 @@ def network(config: TrainConfig, dataset: Dataset) -> nn.Module:
     if config.model == "resnet" and dataset.inputs.ndim != 4:
         repair = "Use --model deep-mlp."
         raise error("model", config.model, f"one for the table {dataset.name}", repair)
-    depth, width = _SIZES.get(config.model) or _SIZES[dataset.task]
+    config = resolve(config, dataset)
     common = {
         "outputs": dataset.outputs,
-        "depth": depth if config.depth is None else config.depth,
-        "width": width if config.width is None else config.width,
+        "depth": config.depth,
+        "width": config.width,
         "activation": hondo.find_activation(config.activation).function,
         "kernel_init": _INITS[config.init](),
     }

@@ -15,7 +15,9 @@ class TrainConfig:
         dataset: digits, breast-cancer, diabetes or fashion-mnist.
         data_dir: the folder of the IDX files, where they are not in their usual place.
         out: the folder to write; it must not exist. By default runs/<dataset>-<n>.
-        model: deep-mlp, resnet (images only), or plain, the network without any remedy.
+        model: deep-mlp, resnet (images only), or plain, the same layers without norm, residual
+            connections and dropout. What is no part of the network stays: switch off the rest by
+            --init gaussian --l2 0 --clip 0 --no-augment --patience 0.
         depth: layers: even for deep-mlp, 6n + 2 for resnet. By default 24; 8 for resnet, 4 for
             the few rows of diabetes.
         width: units of a layer, channels of the first stage. By default 128; 16 for resnet, 32
@@ -84,7 +86,8 @@ class SweepConfig:
 
     For example `hondo sweep l2=0,1e-5,1e-4,1e-3 seed=0,1,2 --max-epochs 50`. The folder has the
     table of the runs, a picture of the path and, in its folder `best`, the best run as `hondo
-    train` would have written it.
+    train` would have written it. Which values are the best is decided by the mean over the seeds;
+    then the best of their runs is taken.
 
     Attributes:
         over: for each swept field its values, name=value,value,…; any option but dataset,

@@ -1,55 +1,47 @@
-"""The entry point: reads the command line and reports errors in one line."""
+"""The entry point: runs one command and reports errors in one line.
 
+It imports nothing of the extra `train`, so that it can say that this is missing, and little else,
+so that a signal soon finds its handler.
+"""
+
+import os
 import sys
-from collections.abc import Callable
-from typing import Annotated, Any, NoReturn
 
-import tyro
+from hondo._extras import check_extra
+from hondo.cli.signals import ended_by_signals
 
-from hondo.cli.config import PredictConfig, SweepConfig, TrainConfig
-
-Command = (
-    Annotated[TrainConfig, tyro.conf.subcommand("train")]
-    | Annotated[SweepConfig, tyro.conf.subcommand("sweep")]
-    | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
-)
-
-_INTERRUPTED = 130  # What a shell reports for a command that Ctrl-C ended.
+_MODULES = ("matplotlib", "orbax", "rich", "sklearn", "tyro")
+_REFUSED = 2
 
 
 def main() -> None:
     """Runs one command.
 
-    Bad input ends in one line on stderr and exit code 2, Ctrl-C in exit code 130.
+    Bad input ends in one line on stderr and exit code 2. What could not be written ends in one
+    line and exit code 1, after everything else was. Ctrl-C, SIGTERM and SIGHUP end in exit code
+    128 + n, after the best so far was written.
     """
-    config = tyro.cli(Command, prog="hondo")
+    with ended_by_signals():
+        code = _run()
+        _flush_streams()
+    sys.exit(code)
+
+
+def _run() -> int:
     try:
-        job = _prepare(config)
-    except (ValueError, TypeError, OSError) as reason:
-        _refuse(reason)
-    try:
-        job()
-    except (ValueError, OSError) as reason:
-        _refuse(reason)
-    except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
+        check_extra("train", *_MODULES)
+        from hondo.cli.command import prepare, read_command
+
+        return prepare(read_command())()
+    except (ImportError, ValueError, TypeError, OSError) as reason:
+        print(f"hondo: {' '.join(str(reason).split())}", file=sys.stderr)
+        return _REFUSED
 
 
-def _refuse(reason: Exception) -> NoReturn:
-    print(f"hondo: {reason}", file=sys.stderr)
-    sys.exit(2)
-
-
-def _prepare(config: TrainConfig | SweepConfig | PredictConfig) -> Callable[[], Any]:
-    """Checks everything that the user gave; returns the work that is left."""
-    if isinstance(config, TrainConfig):
-        from hondo.cli.train import prepare as prepare_train
-
-        return prepare_train(config)
-    if isinstance(config, SweepConfig):
-        from hondo.cli.sweep import prepare as prepare_sweep
-
-        return prepare_sweep(config)
-    from hondo.cli.predict import prepare as prepare_predict
-
-    return prepare_predict(config)
+def _flush_streams() -> None:
+    """Leaves nothing to be written when Python ends, where an error could not be caught."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

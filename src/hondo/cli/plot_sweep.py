@@ -1,8 +1,11 @@
 """The regularization path as a picture: a metric against the swept value."""
 
 from pathlib import Path
-from statistics import median
+from statistics import fmean
 from typing import Any
+
+from hondo.cli.choices import SEED, rank
+from hondo.cli.plot_run import save
 
 _COLORS = ("#1f5fa8", "#c44e28", "#3a8f5c", "#8a5ca8", "#9a9a9a", "#b8912f")
 _LINES = 6
@@ -11,18 +14,16 @@ _LINES = 6
 def draw(path: Path, rows: list[dict[str, Any]], axes: dict[str, list[Any]], title: str) -> None:
     """Draws the best epoch's validation metrics against the first axis that is no seed.
 
-    A point is the median over the seeds, the band their range; each combination of the other axes
+    A point is the mean over the seeds, the band their range; each combination of the other axes
     is a line, the best six of them.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    swept = next((name for name in axes if name != "seed"), "seed")
-    others = [name for name in axes if name not in (swept, "seed")]
+    swept = next((name for name in axes if name != SEED), SEED)
+    others = [name for name in axes if name not in (swept, SEED)]
     metrics = [name for name in ("loss", "accuracy") if f"valid/{name}" in rows[0]]
     figure = Figure(figsize=(4.6 * len(metrics), 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    lines = _group_lines(rows, others)
+    lines = _group_lines(rows, swept, others)
     for panel, metric in zip(
         figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True
     ):
@@ -30,16 +31,18 @@ def draw(path: Path, rows: list[dict[str, Any]], axes: dict[str, list[Any]], tit
             _draw_line(panel, members, swept, list(axes[swept]), f"valid/{metric}", color, label)
         _format_panel(panel, swept, list(axes[swept]), f"validation {metric}", bool(others))
     figure.suptitle(title)
-    figure.savefig(path, dpi=150)
+    save(figure, path)
 
 
-def _group_lines(rows: list[dict[str, Any]], others: list[str]) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        label = ", ".join(f"{name} {_format_value(row[name])}" for name in others)
-        found.setdefault(label, []).append(row)
-    best = sorted(found, key=lambda label: min(row["best_value"] for row in found[label]))
-    return {label: found[label] for label in found if label in best[:_LINES]}
+def _group_lines(
+    rows: list[dict[str, Any]], swept: str, others: list[str]
+) -> dict[str, list[dict[str, Any]]]:
+    """The rows by the combination of the other axes; those of the best combinations, best first."""
+    lines: dict[str, list[dict[str, Any]]] = {}
+    for choice in rank(rows, [swept, *others]):
+        label = ", ".join(f"{name} {_format_value(choice.values[name])}" for name in others)
+        lines.setdefault(label, []).extend(choice.rows)
+    return dict(list(lines.items())[:_LINES])
 
 
 def _draw_line(
@@ -54,7 +57,7 @@ def _draw_line(
     seen = {value: [row[metric] for row in rows if row[swept] == value] for value in values}
     seen = {value: found for value, found in seen.items() if found}
     positions = [_position(value, values) for value in seen]
-    middle = [median(found) for found in seen.values()]
+    middle = [fmean(found) for found in seen.values()]
     panel.plot(positions, middle, "o-", color=color, label=label)
     low, high = [min(found) for found in seen.values()], [max(found) for found in seen.values()]
     panel.fill_between(positions, low, high, color=color, alpha=0.18, linewidth=0)

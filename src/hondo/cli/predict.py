@@ -12,50 +12,73 @@ from flax import linen as nn
 from hondo._types import Outputs, Tree
 from hondo.cli import build, run_folder
 from hondo.cli.config import PredictConfig
+from hondo.cli.files import write_whole
+from hondo.cli.model_folder import find_model, load_model
+from hondo.cli.outcome import finish, open_terminal
+from hondo.cli.signals import SIGNALS
 from hondo.data import Dataset, load, standardize
+from hondo.training.interrupt import interruptible
 
 _BATCH = 1024
 
 
-def prepare(config: PredictConfig) -> Callable[[], np.ndarray]:
+def prepare(config: PredictConfig) -> Callable[[], int]:
     """Reads the run, its model and the inputs; returns the work that is left.
 
     Raises:
-        ValueError: not a run's folder, a run without a model or whose model is not finite, inputs
-            of another shape, a file that exists.
+        ValueError: not a run's folder, one without a model or that was damaged, a model that is not
+            finite, inputs of another shape, a file that exists or has no place.
     """
-    if config.out is not None and config.out.exists():
-        raise ValueError(f"out must be a new file, got {config.out}, which exists.")
+    if config.out is not None:
+        _check_out(config.out)
     trained = run_folder.read_config(config.run)
+    find_model(config.run, trained)
     dataset = load(trained.dataset, trained.data_dir)
     inputs = dataset.test_inputs if config.inputs is None else _read_inputs(config.inputs, dataset)
     network = build.network(trained, dataset)
-    variables = run_folder.load_model(config.run, _variable_shapes(network, dataset))
+    variables = load_model(config.run, trained, _variable_shapes(network, dataset))
     _check_variables(config.run, variables)
     return partial(run, config, dataset, network, variables, inputs)
 
 
+def _check_out(out: Path) -> None:
+    if out.exists():
+        raise ValueError(f"out must be a new file, got {out}, which exists.")
+    if not out.parent.is_dir():
+        raise ValueError(f"out must be a file in a folder that exists, got {out}.")
+
+
 def run(
     config: PredictConfig, dataset: Dataset, network: nn.Module, variables: Tree, inputs: np.ndarray
-) -> np.ndarray:
-    """Predicts, prints the score of known targets, writes the CSV file where one is named.
+) -> int:
+    """Predicts, writes the CSV file where one is named, prints the score of known targets.
+
+    Returns:
+        The exit code.
 
     Raises:
-        ValueError: the model gives NaN for an input.
+        ValueError: the model gives NaN or infinity for an input.
     """
-    predictions = _predict(dataset, network, variables, inputs)
-    _check_outputs(predictions)
-    if config.inputs is None:
-        print(_score(dataset, predictions))
+    raw = _predict(dataset, network, variables, inputs)
+    _check_outputs(raw)
+    console, lost = open_terminal()
+    with interruptible(*SIGNALS) as signals:
+        if config.out is not None:
+            _check_out(config.out)
+            write_whole(config.out, _as_csv(dataset, raw))
+        if config.inputs is None:
+            console.print(_score(dataset, raw), markup=False, highlight=False)
+        where = f" in {config.out}" if config.out else ""
+        console.print(f"{len(raw)} predictions{where}", markup=False, highlight=False)
+        return finish({}, lost, signals)
+
+
+def _as_csv(dataset: Dataset, predictions: np.ndarray) -> str:
     if dataset.task != "regression":
-        predictions = predictions.astype(np.int32)
+        values = predictions.astype(np.int32)
     else:
-        predictions = predictions * dataset.target_units.scale + dataset.target_units.offset
-    if config.out is not None:
-        with config.out.open("x") as file:
-            file.write("prediction\n" + "".join(f"{value}\n" for value in predictions))
-    print(f"{len(predictions)} predictions" + (f" in {config.out}" if config.out else ""))
-    return predictions
+        values = predictions * dataset.target_units.scale + dataset.target_units.offset
+    return "prediction\n" + "".join(f"{value}\n" for value in values)
 
 
 def _read_inputs(path: Path, dataset: Dataset) -> np.ndarray:
@@ -68,8 +91,8 @@ def _read_inputs(path: Path, dataset: Dataset) -> np.ndarray:
     shape = dataset.inputs.shape[1:]
     if (*inputs.shape[1:], 1) == shape:
         inputs = inputs[..., None]
-    if np.iscomplexobj(inputs):
-        raise ValueError(f"inputs must be real, got {path} of dtype {inputs.dtype}.")
+    if inputs.dtype.kind not in "biuf":
+        raise ValueError(f"inputs must be real numbers, got {path} of dtype {inputs.dtype}.")
     fits = inputs.shape[1:] == shape and len(inputs) > 0
     if not (fits and np.all(np.isfinite(inputs))):
         raise ValueError(
@@ -95,15 +118,15 @@ def _check_outputs(predictions: np.ndarray) -> None:
     """Raises rather than serve NaN, which would compare as class 0, or an infinity.
 
     Raises:
-        ValueError: either, with the rows where it is.
+        ValueError: one of them, with the rows where it is.
     """
     rows = np.flatnonzero(~np.isfinite(predictions))
     if rows.size:
         some = ", ".join(map(str, rows[:5])) + (", …" if rows.size > 5 else "")
+        what = "NaN" if np.isnan(predictions[rows[0]]) else "infinity"
         raise ValueError(
-            f"the model must give finite outputs, got NaN or infinities in {rows.size} of "
-            f"{len(predictions)} rows: {some}. It has diverged, or these inputs "
-            "are unlike its training data."
+            f"the model must give finite outputs, got {what} in {rows.size} of {len(predictions)} "
+            f"rows: {some}. It has diverged, or these inputs are unlike its training data."
         )
 
 

@@ -1,14 +1,21 @@
-"""The folder of a run: nothing in it is ever overwritten."""
+"""The folder of a run: what was configured, what came of it. None that exists is written into."""
 
 import dataclasses
+import hashlib
 import json
 import math
+import shlex
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
 from itertools import count
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from hondo._types import Tree
+from hondo._numerics.checks import error
 from hondo.cli.config import TrainConfig
+from hondo.cli.files import first_line, read_json, write_whole
 
 CONFIG, METRICS, CURVES, MODEL, RESULT = (
     "config.json",
@@ -18,30 +25,50 @@ CONFIG, METRICS, CURVES, MODEL, RESULT = (
     "result.json",
 )
 SWEEP, TABLE, ROWS, PATH, BEST = "sweep.json", "table.csv", "table.jsonl", "path.png", "best"
+_PACKAGES = ("hondo", "jax", "jaxlib", "flax", "optax", "numpy")
+# Where things lie does not change what a run is.
+_PLACES = ("data_dir", "out")
 
 
 def create(config: TrainConfig) -> Path:
-    """Makes the run's folder and writes its configuration.
+    """Makes the run's folder and writes its configuration, and what it was made with.
 
     Raises:
         ValueError: the folder exists already.
     """
     folder = _make_folder(config)
-    values = {**dataclasses.asdict(config), "out": folder}
-    (folder / CONFIG).write_text(json.dumps(values, indent=2, default=str) + "\n")
+    _write_json(folder / CONFIG, {**dataclasses.asdict(config), "out": folder, **_origin()})
     return folder
 
 
-def create_sweep(config: TrainConfig, over: tuple[str, ...]) -> Path:
+def create_sweep(config: TrainConfig, over: tuple[str, ...], shared: dict[str, Any]) -> Path:
     """Makes the folder of a sweep and writes what it runs over, and what its members share.
 
     Raises:
         ValueError: the folder exists already.
     """
     folder = _make_folder(config)
-    values = {"over": over, "shared": {**dataclasses.asdict(config), "out": folder}}
-    (folder / SWEEP).write_text(json.dumps(values, indent=2, default=str) + "\n")
+    values = {"over": over, "shared": {**shared, "out": folder}, **_origin()}
+    _write_json(folder / SWEEP, values)
     return folder
+
+
+def _origin() -> dict[str, Any]:
+    """The versions, the command and the date."""
+    versions = {name: version(name) for name in _PACKAGES}
+    return {
+        "versions": {"python": sys.version.split()[0], **versions},
+        "command": f"hondo {shlex.join(sys.argv[1:])}",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    try:
+        write_whole(path, json.dumps(values, indent=2, default=str) + "\n")
+    except OSError:
+        path.parent.rmdir()
+        raise
 
 
 def _make_folder(config: TrainConfig) -> Path:
@@ -64,31 +91,66 @@ def read_config(folder: Path) -> TrainConfig:
     """The configuration of a run.
 
     Raises:
-        ValueError: no such run.
+        ValueError: no such run, or values that no run has; the error names the file.
     """
     try:
-        values = json.loads((folder / CONFIG).read_text())
-        paths = {name: Path(values[name]) for name in ("data_dir", "out") if values[name]}
-        return TrainConfig(**{**values, **paths})
-    except (OSError, ValueError, TypeError, KeyError) as reason:
+        values = read_json(folder / CONFIG)
+        hints = get_type_hints(TrainConfig)
+        unknown = [name for name in hints if name not in values]
+        if unknown:
+            raise error("the fields", "no " + ", no ".join(unknown), "complete")
+        return TrainConfig(**{name: _as_hinted(name, values[name], hints[name]) for name in hints})
+    except (ValueError, TypeError, OverflowError) as reason:
         raise ValueError(
-            f"run must be a folder that `hondo train` wrote, got {folder}: {reason}"
+            f"run must be a folder that `hondo train` wrote, got {folder}, whose {CONFIG} is not "
+            f"of such a run: {first_line(reason)}"
         ) from None
 
 
+def _as_hinted(name: str, value: object, hint: Any) -> Any:
+    """The value if it is of this type; JSON has no paths, and integers may stand for floats."""
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise error(name, value, "one of " + ", ".join(get_args(hint)))
+        return value
+    kinds = get_args(hint) or (hint,)
+    if isinstance(value, str) and Path in kinds:
+        return Path(value)
+    if float in kinds and type(value) is int:
+        return float(value)
+    if type(value) not in kinds:
+        names = ("null" if kind is NoneType else kind.__name__ for kind in kinds)
+        raise error(name, value, " or ".join(names))
+    return value
+
+
+def config_digest(config: TrainConfig) -> str:
+    """The SHA-256 of everything that a configuration says, but for places."""
+    values = {k: v for k, v in dataclasses.asdict(config).items() if k not in _PLACES}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
 def append_metrics(folder: Path, epoch: int, metrics: dict[str, float]) -> None:
-    """Adds one line of JSON."""
+    """Adds one line of JSON; the first epoch is 1."""
     with (folder / METRICS).open("a") as file:
         file.write(json_line({"epoch": epoch, **metrics}))
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """All lines, in order; NaN where a number was not finite."""
-    lines = (folder / METRICS).read_text().splitlines()
-    return [
-        {name: math.nan if value is None else value for name, value in json.loads(line).items()}
-        for line in lines
-    ]
+    """All lines, in order; NaN where a number was not finite.
+
+    Raises:
+        ValueError: a line that is no object of JSON; the error names the file.
+    """
+    path = folder / METRICS
+    try:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [
+            {name: math.nan if value is None else value for name, value in line.items()}
+            for line in lines
+        ]
+    except (OSError, ValueError, AttributeError, RecursionError) as reason:
+        raise ValueError(f"{path} must hold lines of JSON: {first_line(reason)}") from None
 
 
 def json_line(values: dict[str, Any], indent: int | None = None) -> str:
@@ -103,26 +165,3 @@ def json_line(values: dict[str, Any], indent: int | None = None) -> str:
         for name, value in values.items()
     }
     return json.dumps(plain, indent=indent, allow_nan=False) + "\n"
-
-
-def save_model(folder: Path, variables: Tree) -> None:
-    """Writes the best model with Orbax, all of it or nothing."""
-    import orbax.checkpoint as ocp
-
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save((folder / MODEL).absolute(), variables)
-
-
-def load_model(folder: Path, shapes: Tree) -> Tree:
-    """Reads the best model into the structure of these shapes.
-
-    Raises:
-        ValueError: there is no model in the folder.
-    """
-    import orbax.checkpoint as ocp
-
-    path = (folder / MODEL).absolute()
-    if not path.is_dir():
-        raise ValueError(f"run must hold a finished model, got {folder}, which has none.")
-    with ocp.StandardCheckpointer() as checkpointer:
-        return checkpointer.restore(path, shapes)

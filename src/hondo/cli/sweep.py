@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 import os
 import time
 from collections.abc import Callable
@@ -10,18 +11,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-from rich.console import Console
 from rich.table import Table
 
 import hondo
 from hondo.cli import build, plot_sweep, run_folder
 from hondo.cli.axes import SweepAxes, member_builder, parse_axes
+from hondo.cli.choices import SEED, Choice, best_row, rank
 from hondo.cli.config import SweepConfig, TrainConfig
+from hondo.cli.files import first_line, write_whole
+from hondo.cli.outcome import Failures, attempt, finish, open_terminal
+from hondo.cli.signals import SIGNALS, exit_code
 from hondo.cli.train import TrainJob, check_batch, summary_table, write_results
 from hondo.data import Dataset, Parts, load, split
-from hondo.training.watching import epoch_metrics
+from hondo.training.interrupt import interruptible
 
-_ROWS_SHOWN = 10
+_ROWS_SHOWN = 30
 
 
 class SweepJob(NamedTuple):
@@ -34,7 +38,7 @@ class SweepJob(NamedTuple):
     out: Path
 
 
-def prepare(config: SweepConfig) -> Callable[[], Path]:
+def prepare(config: SweepConfig) -> Callable[[], int]:
     """Checks every member and the data, makes the folder, returns the work that is left.
 
     Raises:
@@ -51,8 +55,19 @@ def prepare(config: SweepConfig) -> Callable[[], Path]:
     for network in {_network_fields(member): member for member in axes.configs}.values():
         problem = build.problem(network, dataset)
         jax.eval_shape(problem.init, jax.random.key(0), build.as_arrays(parts.valid))
-    out = run_folder.create_sweep(base, config.over)
+    out = run_folder.create_sweep(base, config.over, _shared_fields(axes, base, dataset))
     return partial(run, SweepJob(base, axes, dataset, parts, out))
+
+
+def _shared_fields(axes: SweepAxes, base: TrainConfig, dataset: Dataset) -> dict[str, Any]:
+    """What all members have in common, with nothing left open."""
+    seed = build.split_seed(base)
+    members = [
+        dataclasses.asdict(build.resolve(dataclasses.replace(one, split_seed=seed), dataset))
+        for one in axes.configs
+    ]
+    first = members[0]
+    return {k: v for k, v in first.items() if all(one[k] == v for one in members)}
 
 
 def _network_fields(config: TrainConfig) -> tuple[Any, ...]:
@@ -71,41 +86,53 @@ def _use_every_core(members: int) -> None:
         return  # JAX runs already, with the devices that it has.
 
 
-def run(job: SweepJob) -> Path:
+def run(job: SweepJob) -> int:
     """Trains every member, prints the results, fills the folder.
 
+    A signal ends the training, not what follows it; nor does anything that cannot be written.
+
+    Returns:
+        The exit code.
+
     Raises:
-        KeyboardInterrupt: Ctrl-C ended the training; the finished runs are in the folder.
         ValueError: no run had an epoch with a finite value, so none is the best.
     """
-    console = Console()
-    console.print(_describe(job), markup=False)
-    began = time.perf_counter()
-    base, parts = job.config, job.parts
-    train, valid = build.as_arrays(parts.train), build.as_arrays(parts.valid)
-    build_member = member_builder(base, job.dataset, parts)
-    runs = hondo.sweep(
-        build_member, job.axes.grid, train, valid, static=job.axes.static, progress=True
-    )
-    if not runs.members:
-        raise KeyboardInterrupt
-    seconds = time.perf_counter() - began
-    rows = runs.table()
-    _write_tables(job, rows)
-    console.print(_best_runs(rows, job.axes))
-    has_best = any(row["best_epoch"] >= 0 for row in rows)
-    if has_best:
-        best = job.out / run_folder.BEST
-        console.print(f"written to {job.out}, its best run to {best}", markup=False)
-        console.print(summary_table(_write_best(job, *runs.best(), seconds)))
-    if any(row["reason"] == "interrupted" for row in rows) or len(rows) < len(job.axes.configs):
-        raise KeyboardInterrupt
-    if not has_best:
+    console, lost = open_terminal()
+    failures: Failures = {}
+    with interruptible(*SIGNALS) as signals:
+        console.print(_describe(job), markup=False)
+        began = time.perf_counter()
+        runs = _sweep(job)
+        if not runs.members:
+            return exit_code(signals[0])
+        seconds = time.perf_counter() - began
+        rows = runs.table()
+        choices = rank(rows, list(job.axes.axes))
+        best = best_row(choices)
+        summary = None
+        if best is not None:
+            summary = _write_best(job, runs, best["member"], seconds, failures)
+        _write_tables(job, rows, failures)
+        console.print(_choices_table(choices, job.axes))
+        if summary is not None:
+            console.print(_describe_best(job, choices[0]), markup=False, soft_wrap=True)
+            console.print(summary_table(summary))
+        code = finish(failures, lost, signals)
+    if summary is None and not code:
         raise ValueError(
             "the validation loss of some run must be finite after some epoch, got none; the table "
             f"is in {job.out}, without a best run. A smaller learning_rate may help."
         )
-    return job.out
+    return code
+
+
+def _sweep(job: SweepJob) -> hondo.SweepResult:
+    parts = job.parts
+    train, valid = build.as_arrays(parts.train), build.as_arrays(parts.valid)
+    build_member = member_builder(job.config, job.dataset, parts)
+    return hondo.sweep(
+        build_member, job.axes.grid, train, valid, static=job.axes.static, progress=True
+    )
 
 
 def _describe(job: SweepJob) -> str:
@@ -119,38 +146,79 @@ def _describe(job: SweepJob) -> str:
     )
 
 
-def _write_tables(job: SweepJob, rows: list[dict[str, Any]]) -> None:
-    with (job.out / run_folder.TABLE).open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    (job.out / run_folder.ROWS).write_text("".join(map(run_folder.json_line, rows)))
-    seeds = len(job.axes.axes.get("seed", []))
-    band = f": median and range of {seeds} seeds" if seeds > 1 and len(job.axes.axes) > 1 else ""
-    title = f"{job.dataset.name}, {job.config.model}{band}"
-    plot_sweep.draw(job.out / run_folder.PATH, rows, job.axes.axes, title)
-
-
 def _write_best(
-    job: SweepJob, hyper: dict[str, Any], result: hondo.FitResult, seconds: float
+    job: SweepJob, runs: hondo.SweepResult, member: int, seconds: float, failures: Failures
 ) -> dict[str, Any]:
+    index = runs.members.index(member)
+    hyper, result = runs.hyperparameters[index], runs.results[index]
     own = {**hyper, "out": job.out / run_folder.BEST, "split_seed": build.split_seed(job.config)}
-    config = dataclasses.replace(job.config, **own)
-    out = run_folder.create(config)
-    for epoch in range(int(result.last.epoch)):
-        run_folder.append_metrics(out, epoch, epoch_metrics(result.history, epoch))
+    config = build.resolve(dataclasses.replace(job.config, **own), job.dataset)
+    try:
+        out = run_folder.create(config)
+    except OSError as reason:
+        failures[run_folder.BEST] = first_line(reason)
+        out = job.out / run_folder.BEST
     best = TrainJob(config, job.dataset, job.parts, build.problem(config, job.dataset), out)
-    summary = write_results(best, result, seconds)
+    own_failures: Failures = {}
+    summary = write_results(best, result, seconds, own_failures)
+    failures |= {f"{run_folder.BEST}/{name}": why for name, why in own_failures.items()}
     return {**{name: str(value) for name, value in hyper.items()}, **summary}
 
 
-def _best_runs(rows: list[dict[str, Any]], axes: SweepAxes) -> Table:
-    """The best runs, best first."""
-    table = Table()
-    names = [*axes.axes, "best_value", "best_epoch", "epochs", "reason"]
-    for name in names:
+def _write_tables(job: SweepJob, rows: list[dict[str, Any]], failures: Failures) -> None:
+    texts = {
+        run_folder.TABLE: _as_csv(rows),
+        run_folder.ROWS: "".join(map(run_folder.json_line, rows)),
+    }
+    for name, text in texts.items():
+        attempt(failures, name, partial(write_whole, job.out / name, text))
+    seeds = len(job.axes.axes.get(SEED, []))
+    band = f": mean and range of {seeds} seeds" if seeds > 1 and len(job.axes.axes) > 1 else ""
+    title = f"{job.dataset.name}, {job.config.model}{band}"
+    draw = partial(plot_sweep.draw, job.out / run_folder.PATH, rows, job.axes.axes, title)
+    attempt(failures, run_folder.PATH, draw)
+
+
+def _as_csv(rows: list[dict[str, Any]]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, rows[0])
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _choices_table(choices: list[Choice], axes: SweepAxes) -> Table:
+    """The choices, best first, each by the mean over its seeds."""
+    hidden = len(choices) - _ROWS_SHOWN
+    table = Table(caption=f"… {hidden} more of {len(choices)}" if hidden > 0 else None)
+    names = [name for name in axes.axes if name != SEED]
+    for name in (*names, "validation loss", "spread", "best epoch", "epochs", "stopped by"):
         table.add_column(name)
-    for row in sorted(rows, key=lambda row: row["best_value"])[:_ROWS_SHOWN]:
-        values = [row[name] for name in names]
-        table.add_row(*(f"{v:.5g}" if isinstance(v, float) else str(v) for v in values))
+    for choice in choices[:_ROWS_SHOWN]:
+        values = [*(choice.values[name] for name in names), choice.mean, choice.spread]
+        epochs = (_join(choice, column) for column in ("best_epoch", "epochs", "reason"))
+        table.add_row(*map(_format, values), *epochs)
     return table
+
+
+def _join(choice: Choice, column: str) -> str:
+    """The values of all its runs, one of equals."""
+    return ", ".join(dict.fromkeys(_format(row[column]) for row in choice.rows))
+
+
+def _format(value: object) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def _describe_best(job: SweepJob, choice: Choice) -> str:
+    values = ", ".join(f"{name} {_format(value)}" for name, value in choice.values.items())
+    by = f"validation loss {choice.mean:.4g}"
+    if choice.spread is not None:
+        by += f" ± {choice.spread:.2g}, the mean and deviation of {len(choice.rows)} seeds"
+    return (
+        f"written to {job.out}\n"
+        f"best: {values or 'the only choice'} by its {by}; its best run is in "
+        f"{job.out / run_folder.BEST}"
+    )

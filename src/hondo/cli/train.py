@@ -7,13 +7,18 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import jax
-from rich.console import Console
 from rich.table import Table
 
 import hondo
 from hondo.cli import build, plot_run, run_folder
 from hondo.cli.config import TrainConfig
+from hondo.cli.files import write_whole
+from hondo.cli.model_folder import save_model
+from hondo.cli.outcome import Failures, attempt, finish, open_terminal
+from hondo.cli.signals import SIGNALS
 from hondo.data import Dataset, Parts, load, split
+from hondo.training.interrupt import interruptible
+from hondo.training.watching import epoch_metrics
 
 
 class TrainJob(NamedTuple):
@@ -26,7 +31,7 @@ class TrainJob(NamedTuple):
     out: Path
 
 
-def prepare(config: TrainConfig) -> Callable[[], Path]:
+def prepare(config: TrainConfig) -> Callable[[], int]:
     """Checks the configuration and the data, makes the folder, returns the work that is left.
 
     Raises:
@@ -36,6 +41,7 @@ def prepare(config: TrainConfig) -> Callable[[], Path]:
     dataset = load(config.dataset, config.data_dir)
     parts = split(dataset, config.valid_fraction, build.split_seed(config))
     check_batch(config, parts)
+    config = build.resolve(config, dataset)
     problem = build.problem(config, dataset)
     build.augmentation(config, dataset)
     # What the network itself refuses is refused before anything is written.
@@ -43,32 +49,34 @@ def prepare(config: TrainConfig) -> Callable[[], Path]:
     return partial(run, TrainJob(config, dataset, parts, problem, run_folder.create(config)))
 
 
-def run(job: TrainJob) -> Path:
+def run(job: TrainJob) -> int:
     """Trains as configured, prints the settings and the results, fills the folder.
 
+    A signal ends the training, not what follows it; nor does anything that cannot be written.
+
+    Returns:
+        The exit code.
+
     Raises:
-        KeyboardInterrupt: Ctrl-C ended the training; the best so far is in the folder.
         ValueError: no epoch had a finite value, so there is no model.
     """
-    console = Console()
-    console.print(describe(job), markup=False)
-    began = time.perf_counter()
-    result = _fit(job)
-    seconds = time.perf_counter() - began
-    if int(result.best.epoch) < 0:
+    console, lost = open_terminal()
+    failures: Failures = {}
+    with interruptible(*SIGNALS) as signals:
+        console.print(describe(job), markup=False)
+        began = time.perf_counter()
+        result = _fit(job, failures)
+        seconds = time.perf_counter() - began
+        console.print(summary_table(write_results(job, result, seconds, failures)))
+        console.print(f"written to {job.out}", markup=False)
+        code = finish(failures, lost, signals)
+    if int(result.best.epoch) < 0 and not code:
         _refuse_model(job, result)
-    console.print(summary_table(write_results(job, result, seconds)))
-    console.print(f"written to {job.out}", markup=False)
-    if int(result.reason) == hondo.StopReason.INTERRUPTED:
-        raise KeyboardInterrupt
-    return job.out
+    return code
 
 
 def _refuse_model(job: TrainJob, result: hondo.FitResult) -> NoReturn:
     """Ends a run that has no best model: what it started from is none."""
-    if int(result.reason) == hondo.StopReason.INTERRUPTED:
-        Console().print(f"no epoch was complete; no model in {job.out}", markup=False)
-        raise KeyboardInterrupt
     raise ValueError(
         "the validation loss must be finite after some epoch, got none in "
         f"{int(result.last.epoch)}; no model in {job.out}. A smaller --learning-rate may help."
@@ -93,7 +101,6 @@ def describe(job: TrainJob) -> str:
         "residual": config.residual,
         f"dropout P = {config.keep_prob:g}": config.keep_prob < 1,
     }
-    on = {} if config.model == "plain" else on
     on |= {
         f"L1 {config.l1:g}": config.l1 > 0,
         f"L2 {config.l2:g}": config.l2 > 0,
@@ -102,7 +109,7 @@ def describe(job: TrainJob) -> str:
         f"input noise {config.input_noise:g}": config.input_noise > 0,
         f"label smoothing {config.label_smoothing:g}": config.label_smoothing > 0,
         "balanced classes": config.class_weights == "balanced",
-        "augmentation": config.augment and dataset.inputs.ndim == 4,
+        "augmentation": config.augment,
         f"early stopping after {config.patience}": config.patience > 0,
     }
     return (
@@ -114,7 +121,7 @@ def describe(job: TrainJob) -> str:
     )
 
 
-def _fit(job: TrainJob) -> hondo.FitResult:
+def _fit(job: TrainJob, failures: Failures) -> hondo.FitResult:
     config, parts = job.config, job.parts
     steps = len(parts.train[0]) // config.batch_size * config.max_epochs
     return hondo.fit_with_progress(
@@ -127,31 +134,53 @@ def _fit(job: TrainJob) -> hondo.FitResult:
         max_epochs=config.max_epochs,
         stopper=build.stopper(config),
         augment=build.augmentation(config, job.dataset),
-        report=lambda epoch, metrics: run_folder.append_metrics(job.out, epoch, metrics),
+        report=partial(_append_metrics, job, failures),
+        save=partial(_save_best, job, failures),
     )
 
 
-def write_results(job: TrainJob, result: hondo.FitResult, seconds: float) -> dict[str, Any]:
+def _append_metrics(
+    job: TrainJob, failures: Failures, epoch: int, metrics: dict[str, float]
+) -> None:
+    """Adds a line; after one that failed, the whole file is written at the end."""
+    if run_folder.METRICS not in failures:
+        append = partial(run_folder.append_metrics, job.out, epoch + 1, metrics)
+        attempt(failures, run_folder.METRICS, append)
+
+
+def _save_best(job: TrainJob, failures: Failures, best: hondo.Best) -> None:
+    variables = {"params": best.params, **best.model_state}
+    save = partial(save_model, job.out, job.config, int(best.epoch) + 1, variables)
+    attempt(failures, run_folder.MODEL, save)
+
+
+def write_results(
+    job: TrainJob, result: hondo.FitResult, seconds: float, failures: Failures
+) -> dict[str, Any]:
     """Fills the folder with the best model, its test score and the curves; returns the summary."""
-    dataset, out = job.dataset, job.out
-    best = result.best
-    run_folder.save_model(out, {"params": best.params, **best.model_state})
-    test = build.as_arrays((dataset.test_inputs, dataset.test_targets))
-    metrics = hondo.evaluate(job.problem, best.params, best.model_state, test)
+    out, best_epoch = job.out, int(result.best.epoch) + 1 or None
+    if best_epoch is not None:
+        _save_best(job, failures, result.best)
+    epochs = range(int(result.last.epoch))
+    rows = [{"epoch": i + 1, **epoch_metrics(result.history, i)} for i in epochs]
+    if run_folder.METRICS in failures or not (out / run_folder.METRICS).exists():
+        lines = "".join(map(run_folder.json_line, rows))
+        attempt(failures, run_folder.METRICS, partial(write_whole, out / run_folder.METRICS, lines))
     summary = {
-        **{f"test {name}": float(value) for name, value in metrics.items()},
-        **_r_squared(dataset, float(metrics["loss"])),
-        "test examples": len(dataset.test_inputs),
-        "best epoch": int(best.epoch),
-        "epochs": int(result.last.epoch),
+        **_test_metrics(job, result.best),
+        "test examples": len(job.dataset.test_inputs),
+        "best epoch": best_epoch,
+        "epochs": len(rows),
         **_nonfinite_steps(result),
         "stopped by": hondo.StopReason(int(result.reason)).name.lower(),
         "seconds": round(seconds, 1),
     }
-    (out / run_folder.RESULT).write_text(run_folder.json_line(summary, indent=2))
-    if int(result.last.epoch):
-        title = f"{dataset.name}, {job.config.model}"
-        plot_run.draw(out / run_folder.CURVES, run_folder.read_metrics(out), int(best.epoch), title)
+    text = run_folder.json_line(summary, indent=2)
+    attempt(failures, run_folder.RESULT, partial(write_whole, out / run_folder.RESULT, text))
+    if rows:
+        title = f"{job.dataset.name}, {job.config.model}"
+        draw = partial(plot_run.draw, out / run_folder.CURVES, rows, best_epoch, title)
+        attempt(failures, run_folder.CURVES, draw)
     return summary
 
 
@@ -159,6 +188,16 @@ def _nonfinite_steps(result: hondo.FitResult) -> dict[str, int]:
     """The steps that changed nothing, where there were any."""
     count = int(result.nonfinite_steps)
     return {"steps without a finite gradient": count} if count else {}
+
+
+def _test_metrics(job: TrainJob, best: hondo.Best) -> dict[str, float]:
+    if int(best.epoch) < 0:
+        return {}
+    dataset = job.dataset
+    test = build.as_arrays((dataset.test_inputs, dataset.test_targets))
+    metrics = hondo.evaluate(job.problem, best.params, best.model_state, test)
+    named = {f"test {name}": float(value) for name, value in metrics.items()}
+    return {**named, **_r_squared(dataset, float(metrics["loss"]))}
 
 
 def _r_squared(dataset: Dataset, loss: float) -> dict[str, float]:
@@ -172,9 +211,11 @@ def summary_table(summary: dict[str, Any]) -> Table:
     """The summary as a table for the terminal."""
     table = Table(show_header=False)
     for name, value in summary.items():
-        text = f"{value:.4f}" if isinstance(value, float) and name != "seconds" else str(value)
+        text = "none" if value is None else str(value)
+        if isinstance(value, float) and name != "seconds":
+            text = f"{value:.4f}"
         if name == "test accuracy":
-            low, high = binomial_interval(value, summary["test examples"])
+            low, high = binomial_interval(summary[name], summary["test examples"])
             text += f"  (95 % interval {low:.4f} to {high:.4f})"
         table.add_row(name, text)
     return table

@@ -66,7 +66,8 @@ def describe_metrics(epochs: int, step: int, sums: dict[str, float], history: Hi
     """
     shown = epoch_metrics(history, epochs - 1) if epochs else {}
     shown |= {f"train/{name}": value / step for name, value in sums.items() if step}
-    names = list(history.valid)
+    # The loss first: JAX orders names by the alphabet.
+    names = sorted(history.valid, key=lambda name: name != "loss")
     if not any(name in history.train for name in names):
         names = ["objective", *names]
     return "train/valid " + ", ".join(f"{name} {_both_parts(shown, name)}" for name in names)

@@ -70,7 +70,8 @@ def _tell_best(save: Save, told: Told, state: TrainState) -> Told:
     if epoch == told.best or now < told.time + _SECONDS_BETWEEN_SAVES:
         return told
     # A copy, because the next chunk overwrites the state.
-    best = Best(*state.stopper.best, state.stopper.best_value, state.stopper.best_step)
+    params, model_state = state.stopper.best
+    best = Best(params, model_state, state.stopper.best_value, state.stopper.best_step)
     save(jax.tree.map(jnp.copy, best))
     return told._replace(best=epoch, time=time.monotonic())
 

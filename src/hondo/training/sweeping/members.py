@@ -68,12 +68,12 @@ class MemberLeaves(NamedTuple):
     Attributes:
         leaves: the traced hyperparameters.
         key: the key that the sweep was given, or None.
-        index: of each member in its group; it has the axis where all hyperparameters are static.
+        place: of each member in its group; it has the axis where all hyperparameters are static.
     """
 
     leaves: tuple[Array, ...]
     key: PRNGKeyArray | None
-    index: Int[Array, "..."]
+    place: Int[Array, "..."]
 
 
 class MemberGroup(NamedTuple):

@@ -60,6 +60,7 @@ class SweepResult(NamedTuple):
 
         Its columns are "member", the hyperparameters by their names, "reason", "epochs",
         "best_epoch", "best_value", and the metrics of the best epoch as `train/…` and `valid/…`.
+        Its epochs count from 1, for people and files; a run that no epoch improved has None.
         """
         runs = zip(self.members, self.hyperparameters, self.results, strict=True)
         return [
@@ -96,7 +97,7 @@ def _summarize(result: FitResult) -> dict[str, Any]:
     return {
         "reason": StopReason(int(result.reason)).name.lower(),
         "epochs": int(result.last.epoch),
-        "best_epoch": epoch,
+        "best_epoch": epoch + 1 if epoch >= 0 else None,
         "best_value": float(result.best.value),
         **{
             f"{part}/{name}": float(values[epoch]) if epoch >= 0 else math.nan
