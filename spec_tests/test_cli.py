@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from sklearn import datasets
 
 from hondo.cli.predict import _check_outputs, _check_variables, _decide, _read_inputs
-from hondo.data import FASHION_MNIST, load
+from hondo.data import FASHION_MNIST, load, read_idx
 
 MAIN = "from hondo.cli import main; main()"
 QUICK = ("--max-epochs", "3", "--depth", "4", "--width", "16")
@@ -235,8 +236,6 @@ IDX = b"\0\0\x08\x01" + (3).to_bytes(4, "big") + bytes([1, 2, 3])
 
 
 def test_idx_files_are_checked(tmp_path) -> None:
-    from hondo.data import read_idx
-
     good = tmp_path / "good.gz"
     good.write_bytes(gzip.compress(IDX))
     np.testing.assert_array_equal(read_idx(good), [1, 2, 3])
@@ -256,6 +255,58 @@ def test_idx_files_are_checked(tmp_path) -> None:
         read_idx(good, "0" * 64)
     with pytest.raises(FileNotFoundError, match="apt-get install dataset-fashion-mnist"):
         read_idx(tmp_path / "none.gz")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        ((-1,), "at least 1"),
+        ((-(2**16), -(2**16)), "at least 1"),
+        ((0, 3), "at least 1"),
+        ((2**16, 2**16), "at most 1073741824 bytes"),
+        # The product of these is 0 in 64 bits.
+        ((2**30,) * 4, "at most 1073741824 bytes"),
+        ((1,) * 200, "at most 32 sizes"),
+    ],
+)
+def test_sizes_that_no_file_has_are_refused(tmp_path, sizes, words) -> None:
+    header = bytes((0, 0, 8, len(sizes))) + b"".join(
+        n.to_bytes(4, "big", signed=True) for n in sizes
+    )
+    path = tmp_path / "sizes.gz"
+    path.write_bytes(gzip.compress(header + bytes(8)))
+    with pytest.raises(ValueError, match=f"sizes.gz must have .*{words}"):
+        read_idx(path)
+
+
+BOMB = """
+import resource, sys
+from pathlib import Path
+from hondo.data import read_idx
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for path in map(Path, sys.argv[1:]):
+    try:
+        read_idx(path)
+    except ValueError as reason:
+        print(reason)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def test_a_small_file_that_grows_without_end_takes_no_memory(tmp_path) -> None:
+    many = zlib.compressobj(wbits=31)
+    zeros = [many.compress(bytes(2**24)) for _ in range(24)]
+    bombs = []
+    for name, header in (("idx", IDX), ("not", b"\0" * 16), ("claims", IDX[:4] + b"\x7f" * 4)):
+        bombs.append(tmp_path / f"{name}.gz")
+        # Members of one gzip file are read one after the other.
+        bombs[-1].write_bytes(gzip.compress(header) + b"".join(zeros) + many.copy().flush())
+    command = [sys.executable, "-c", BOMB, *map(str, bombs)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    *reasons, megabytes = done.stdout.splitlines()
+    assert [name.stem for name, reason in zip(bombs, reasons, strict=True) if str(name) in reason]
+    assert "more than 11" in reasons[0]
+    assert int(megabytes) < 30, "384 MB of zeros were unpacked"
 
 
 def test_data_is_checked() -> None:
