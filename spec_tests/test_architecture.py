@@ -12,7 +12,7 @@ SOURCE = Path(hondo.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
 # From the ground up; a room imports from the floors below it and from itself.
 FLOORS = (
-    {"_types"},
+    {"_types", "_extras"},
     {"_bind"},
     {"_numerics"},
     {"_fast", "_modes", "parameters"},

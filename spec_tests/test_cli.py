@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 import zlib
+from datetime import datetime
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -40,9 +42,13 @@ def test_train_writes_a_folder_that_predict_reads(tmp_path) -> None:
     assert "test accuracy" in trained.stdout
     assert "stopped by" in trained.stdout
     run = tmp_path / "run"
-    assert json.loads((run / "config.json").read_text())["depth"] == 4
+    config = json.loads((run / "config.json").read_text())
+    assert {name: config[name] for name in ("depth", "split_seed")} == {"depth": 4, "split_seed": 0}
+    assert config["command"] == "hondo train " + " ".join((*QUICK, "--out", "run"))
+    assert config["versions"]["jax"] == jax.__version__
+    assert datetime.fromisoformat(config["date"]).tzinfo is not None
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    assert [row["epoch"] for row in rows] == [0, 1, 2]
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert (run / "curves.png").read_bytes()[:4] == b"\x89PNG"
     result = json.loads((run / "result.json").read_text())
 
@@ -75,7 +81,7 @@ def test_ctrl_c_writes_the_best_so_far(tmp_path) -> None:
     assert "interrupted" in output
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     rows = [json.loads(line)["valid/loss"] for line in metrics.read_text().splitlines()]
-    assert result["best epoch"] == rows.index(min(rows))
+    assert result["best epoch"] == 1 + rows.index(min(rows))
     predicted = hondo(tmp_path, "predict", "run")
     assert f"test accuracy {result['test accuracy']:.4f}" in predicted.stdout
 

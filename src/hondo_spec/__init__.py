@@ -8,6 +8,17 @@ Example:
     [('PEN-05', 'FAIL')]
 """
 
+import sys
+
+from hondo_spec.extras import what_is_missing
+
+if missing := what_is_missing():
+    # While `python -m hondo_spec` looks for its module, a line is all that its user needs.
+    if sys.argv[:1] == ["-m"]:
+        print(f"hondo_spec: {missing}", file=sys.stderr)
+        sys.exit(2)
+    raise ModuleNotFoundError(missing, name=__name__)
+
 from hondo_spec.adapter import collect_operations, operation
 from hondo_spec.check import check_target, replay
 from hondo_spec.results import Check, Exact, Holds, Stat

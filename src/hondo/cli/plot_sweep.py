@@ -58,9 +58,14 @@ def _draw_line(
     seen = {value: found for value, found in seen.items() if found}
     positions = [_position(value, values) for value in seen]
     middle = [fmean(found) for found in seen.values()]
-    panel.plot(positions, middle, "o-", color=color, label=label)
     low, high = [min(found) for found in seen.values()], [max(found) for found in seen.values()]
-    panel.fill_between(positions, low, high, color=color, alpha=0.18, linewidth=0)
+    if _are_numbers(values):
+        panel.plot(positions, middle, "o-", color=color, label=label)
+        panel.fill_between(positions, low, high, color=color, alpha=0.18, linewidth=0)
+    else:
+        # Between names there is nothing that a line could show.
+        panel.plot(positions, middle, "o", color=color, label=label)
+        panel.vlines(positions, low, high, color=color, alpha=0.4)
 
 
 def _position(value: object, values: list[Any]) -> Any:
@@ -88,4 +93,6 @@ def _format_panel(panel: Any, swept: str, values: list[Any], metric: str, legend
 
 
 def _format_value(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)

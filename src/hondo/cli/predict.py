@@ -83,7 +83,8 @@ def _as_csv(dataset: Dataset, predictions: np.ndarray) -> str:
 
 def _read_inputs(path: Path, dataset: Dataset) -> np.ndarray:
     try:
-        inputs = np.load(path, allow_pickle=False)
+        # Mapped, so that a header that claims more than the file has allocates nothing.
+        inputs = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, EOFError, ValueError) as reason:
         raise ValueError(f"inputs must be a NumPy file, got {path}: {reason}") from None
     if not isinstance(inputs, np.ndarray):

@@ -209,6 +209,8 @@ def _join(choice: Choice, column: str) -> str:
 def _format(value: object) -> str:
     if value is None:
         return "–"
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 

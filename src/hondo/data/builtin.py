@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hondo._extras import check_extra
 from hondo.data.dataset import Dataset, Task, Units, standardize, validate
 from hondo.data.idx import read_idx
 
@@ -27,6 +28,7 @@ def load(name: str, folder: Path | str | None = None) -> Dataset:
         ValueError: an unknown name, a truncated or different IDX file, non-finite values, labels
             out of range.
         FileNotFoundError: a missing IDX file; says how to get it.
+        ModuleNotFoundError: scikit-learn is not installed.
 
     Example:
         >>> from hondo.data import load
@@ -53,6 +55,7 @@ _TEST_SEED = 20240501
 
 
 def _scikit_learn(name: str) -> Dataset:
+    check_extra("train", "sklearn")
     from sklearn import datasets
 
     loader, task = _TABLES[name]

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from hondo._extras import check_extra
 from hondo._types import Data
 from hondo.training.lasting_stream import LastingStream
 from hondo.training.loop import is_running
@@ -16,8 +17,13 @@ from hondo.training.watching import epoch_metrics
 
 
 def open_bar(left: str, *right: str) -> AbstractContextManager[Any]:
-    """A `rich.progress.Progress` whose bar has these texts beside it, and the time it may take."""
+    """A `rich.progress.Progress` whose bar has these texts beside it, and the time it may take.
+
+    Raises:
+        ModuleNotFoundError: rich is not installed.
+    """
     # Only where a bar is wanted: rich belongs to the extra `train`.
+    check_extra("train", "rich")
     from rich.console import Console
     from rich.progress import (
         BarColumn,
