@@ -477,7 +477,7 @@ def test_best_follows_the_mode_and_skips_runs_without_a_value() -> None:
     hyper, result = runs.best()
     assert hyper == {"stop": 8.0}
     assert float(result.best.value) == 7.0
-    assert [row["best_epoch"] for row in runs.table()] == [0, -1, 0, 0]
+    assert [row["best_epoch"] for row in runs.table()] == [1, None, 1, 1]
     with pytest.raises(ValueError, match="best must have at least one run"):
         sweep_clocks([np.nan]).best()
 

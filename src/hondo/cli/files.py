@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 _LARGEST_JSON = 10_000_000
+_LONGEST_REASON = 300
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -48,4 +49,5 @@ def first_line(reason: BaseException) -> str:
     """
     if isinstance(reason, OSError) and reason.strerror:
         return reason.strerror
-    return next(iter(str(reason).splitlines()), "") or type(reason).__name__
+    line = next(iter(str(reason).splitlines()), "") or type(reason).__name__
+    return line if len(line) <= _LONGEST_REASON else line[:_LONGEST_REASON] + "…"

@@ -8,12 +8,16 @@ import json
 import shutil
 from pathlib import Path
 
+import jax
+
 from hondo._types import Tree
 from hondo.cli.config import TrainConfig
 from hondo.cli.files import first_line, read_json
 from hondo.cli.run_folder import CONFIG, MODEL, config_digest
 
 _DIGESTS = "digests.json"
+# What Orbax writes beside the arrays, about, with the locks that it takes.
+_METADATA_FILES, _METADATA_SIZE = 16, 16_384
 
 
 def save_model(folder: Path, config: TrainConfig, epoch: int, variables: Tree) -> None:
@@ -23,22 +27,42 @@ def save_model(folder: Path, config: TrainConfig, epoch: int, variables: Tree) -
     nothing is left to do.
 
     Raises:
-        Exception: whatever Orbax raises, as where the disk is full; an earlier model stays.
+        OSError: the disk is full; an earlier model stays.
     """
-    import orbax.checkpoint as ocp
-
     target = folder / MODEL / str(epoch)
     if target.exists():
         return
+    target.parent.mkdir(exist_ok=True)
     partial = target.with_name(f"{epoch}.partial")
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(partial.absolute(), variables, force=True)
+        _reserve(partial, sum(leaf.nbytes for leaf in jax.tree.leaves(variables)))
+        _write_checkpoint(partial, variables)
         digests = {"config": config_digest(config), "files": _digest_files(partial)}
         (partial / _DIGESTS).write_text(json.dumps(digests, indent=2) + "\n")
         partial.rename(target)
     finally:
         _delete_others(target)
+
+
+def _reserve(folder: Path, size: int) -> None:
+    """Raises where there is no room, before Orbax's threads find out and say so by tracebacks.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    (folder / "arrays").write_bytes(bytes(size))
+    for index in range(_METADATA_FILES):
+        (folder / str(index)).write_bytes(bytes(_METADATA_SIZE))
+    shutil.rmtree(folder)
+
+
+def _write_checkpoint(path: Path, variables: Tree) -> None:
+    import orbax.checkpoint as ocp
+
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(path.absolute(), variables, force=True)
 
 
 def _delete_others(target: Path) -> None:

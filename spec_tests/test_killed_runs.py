@@ -1,0 +1,209 @@
+"""Real processes, ended at any moment, or without room to write: what was best is kept."""
+
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from test_cli import MAIN
+
+from hondo.cli import predict, run_folder
+from hondo.cli.config import PredictConfig
+
+SMALL = ("--dataset", "diabetes", "--depth", "4", "--width", "4", "--patience", "0", "--out", "run")
+ENDLESS = ("--max-epochs", "100000", *SMALL)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def start(folder, *arguments, program=MAIN, **options) -> subprocess.Popen:
+    command = [sys.executable, "-c", program, *arguments]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    return subprocess.Popen(command, cwd=folder, text=True, **pipes)
+
+
+def end(process: subprocess.Popen) -> tuple[str, list[str]]:
+    """What it printed, and its lines on stderr but for the bar's."""
+    output, errors = process.communicate(timeout=240)
+    assert "Traceback" not in errors, errors
+    bars = ("epoch ", "0 to go", "1 to go", "2 to go")
+    return output, [line for line in errors.splitlines() if not line.startswith(bars)]
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 240
+    while not path.exists():
+        assert process.poll() is None, process.stderr
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def validation_losses(run: Path) -> list[float]:
+    path = run / run_folder.METRICS
+    return [row["valid/loss"] for row in run_folder.read_metrics(run)] if path.exists() else []
+
+
+def predicts(run: Path) -> None:
+    assert predict.prepare(PredictConfig(run))() == 0
+
+
+def ended_by(number: int, process: subprocess.Popen, folder: Path, errors: list[str]) -> None:
+    """One line or none; and where an epoch had ended, everything that there is to a run."""
+    assert process.returncode in (128 + number, -number), errors
+    assert len(errors) <= 1, errors
+    losses = validation_losses(folder / "run")
+    if not losses:
+        return
+    assert process.returncode == 128 + number
+    result = json.loads((folder / "run" / run_folder.RESULT).read_text())
+    assert result["epochs"] == len(losses)
+    assert result["best epoch"] == 1 + losses.index(min(losses))
+    assert [path.name for path in (folder / "run" / "model").iterdir()] == [
+        str(result["best epoch"])
+    ]
+    assert (folder / "run" / run_folder.CURVES).read_bytes()[:4] == b"\x89PNG"
+    predicts(folder / "run")
+
+
+def test_sigterm_and_others_after_it_end_a_run_whose_best_is_kept(tmp_path) -> None:
+    process = start(tmp_path, "train", *ENDLESS)
+    wait_for(tmp_path / "run" / run_folder.METRICS, process)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGINT, signal.SIGHUP):
+        process.send_signal(number)
+        time.sleep(0.05)
+    output, errors = end(process)
+    assert "interrupted" in output
+    ended_by(signal.SIGTERM, process, tmp_path, errors)
+    assert validation_losses(tmp_path / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("epochs", [60, 100_000])
+def test_a_signal_at_any_moment_loses_nothing(tmp_path, seed, epochs) -> None:
+    """While it imports, prepares, compiles, trains, saves or ends; of short runs and long ones."""
+    draw = random.Random(1000 * seed + epochs)
+    number, moment, second = draw.choice(SIGNALS), draw.uniform(0.0, 9.0), draw.uniform(0.0, 0.7)
+    entry = "from _hondo_command import main; main()"
+    process = start(tmp_path, "train", "--max-epochs", str(epochs), *SMALL, program=entry)
+    for wait in (moment, second):
+        time.sleep(wait)
+        process.send_signal(number)
+    output, errors = end(process)
+    if process.returncode == 0:
+        # It was over before.
+        assert "written to run" in output
+        assert epochs == 60
+        predicts(tmp_path / "run")
+    else:
+        ended_by(number, process, tmp_path, errors)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_a_killed_process_leaves_a_whole_model(tmp_path, seed) -> None:
+    often = "import hondo.training.watching as w; w._SECONDS_BETWEEN_SAVES = 0.0; "
+    process = start(tmp_path, "train", *ENDLESS, program=often + MAIN)
+    wait_for(tmp_path / "run" / run_folder.METRICS, process)
+    time.sleep(random.Random(seed).uniform(0.0, 4.0))
+    process.kill()
+    process.communicate()
+    predicts(tmp_path / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", [0.5, 3.0, 14.0])
+def test_a_sweep_ends_by_sigterm_with_what_there_is(tmp_path, moment) -> None:
+    process = start(tmp_path, "sweep", "seed=0,1", *ENDLESS)
+    time.sleep(moment)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
+    output, errors = end(process)
+    assert process.returncode in (128 + signal.SIGTERM, -signal.SIGTERM), errors
+    assert len(errors) <= 1, errors
+    if "interrupted" in output:
+        predicts(tmp_path / "run" / run_folder.BEST)
+
+
+def limit_files(size: int):
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def without_cache() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if "CACHE" not in name}
+
+
+# Room for the configuration and a few lines; for that and all files but the pictures.
+@pytest.mark.parametrize(
+    ("size", "missing", "there"),
+    [
+        (2_500, ("model (", "curves.png ("), ("config.json", "result.json")),
+        pytest.param(24_000, ("curves.png (",), ("model", "result.json"), marks=pytest.mark.slow),
+    ],
+)
+def test_a_full_disk_costs_what_it_does_not_hold(tmp_path, size, missing, there) -> None:
+    options = {"preexec_fn": limit_files(size), "env": without_cache()}
+    process = start(tmp_path, "train", "--max-epochs", "4", *SMALL, **options)
+    output, errors = end(process)
+    assert process.returncode == 1
+    (line,) = errors
+    for word in ("not everything could be written", *missing):
+        assert word in line
+    assert "test R²" in output
+    for name in there:
+        assert (tmp_path / "run" / name).exists()
+    assert not list((tmp_path / "run").rglob("*.partial*"))
+    if "model" in there:
+        predicts(tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_a_disk_without_any_room_is_told_at_once(tmp_path) -> None:
+    options = {"preexec_fn": limit_files(100), "env": without_cache()}
+    process = start(tmp_path, "train", *ENDLESS, **options)
+    _, errors = end(process)
+    assert process.returncode == 2
+    assert len(errors) == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_stdout_that_nobody_reads_loses_nothing(tmp_path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = start(tmp_path, "train", "--max-epochs", "4", *SMALL, stdout=writing)
+    os.close(writing)
+    _, errors = end(process)
+    assert process.returncode == 1
+    assert errors == [
+        "hondo: not everything could be written: stdout ([Errno 32] Broken pipe)",
+    ]
+    assert (tmp_path / "run" / run_folder.RESULT).exists()
+    predicts(tmp_path / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [("train",), ("sweep", "seed=0,1")])
+def test_a_picture_that_fails_costs_only_itself(tmp_path, command) -> None:
+    fail = "import matplotlib.figure as f; f.Figure.savefig = lambda *a, **k: 1 / 0; "
+    process = start(tmp_path, *command, "--max-epochs", "4", *SMALL, program=fail + MAIN)
+    _, errors = end(process)
+    assert process.returncode == 1
+    (line,) = errors
+    assert line.startswith("hondo: not everything could be written: ")
+    assert "curves.png (division by zero)" in line
+    run = tmp_path / "run"
+    predicts(run if command == ("train",) else run / run_folder.BEST)
+
+
+@pytest.mark.slow
+def test_predictions_have_a_place_before_anything_is_computed(tmp_path) -> None:
+    process = start(tmp_path, "predict", "run", "--out", "missing/x.csv")
+    _, errors = end(process)
+    assert process.returncode == 2
+    assert errors == ["hondo: out must be a file in a folder that exists, got missing/x.csv."]
