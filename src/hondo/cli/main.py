@@ -8,7 +8,7 @@ import os
 import sys
 
 from hondo._extras import check_extra
-from hondo.cli.signals import ended_by_signals
+from hondo.cli.signals import end_at_signals
 
 _MODULES = ("matplotlib", "orbax", "rich", "sklearn", "tyro")
 _REFUSED = 2
@@ -21,9 +21,9 @@ def main() -> None:
     line and exit code 1, after everything else was. Ctrl-C, SIGTERM and SIGHUP end in exit code
     128 + n, after the best so far was written.
     """
-    with ended_by_signals():
-        code = _run()
-        _flush_streams()
+    end_at_signals()
+    code = _run()
+    _flush_streams()
     sys.exit(code)
 
 

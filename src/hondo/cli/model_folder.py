@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 
 from hondo._types import Tree
 from hondo.cli.config import TrainConfig
@@ -125,7 +126,8 @@ def load_model(folder: Path, config: TrainConfig, shapes: Tree) -> Tree:
     path = find_model(folder, config)
     try:
         with ocp.StandardCheckpointer() as checkpointer:
-            return checkpointer.restore(path.absolute(), shapes)
+            # Orbax gives arrays of NumPy back as such.
+            return jax.tree.map(jnp.asarray, checkpointer.restore(path.absolute(), shapes))
     except Exception as reason:
         raise ValueError(
             f"run must hold a model of its own network, got {path}: {first_line(reason)}"

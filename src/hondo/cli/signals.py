@@ -2,8 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -18,21 +17,14 @@ def exit_code(number: int) -> int:
     return 128 + number
 
 
-@contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """Ends the process at once, and in one line, at the first signal that it does not ignore.
+def end_at_signals() -> None:
+    """From now on ends the process at once, in one line, at each of these that it does not ignore.
 
     An exception would not do: raised wherever the process happens to be, some are swallowed there.
     """
-    previous = {number: signal.getsignal(number) for number in SIGNALS}
-    taken = [n for n, old in previous.items() if old not in (signal.SIG_IGN, None)]
-    for number in taken:
-        signal.signal(number, _end)
-    try:
-        yield
-    finally:
-        for number in taken:
-            signal.signal(number, previous[number])
+    for number in SIGNALS:
+        if signal.getsignal(number) not in (signal.SIG_IGN, None):
+            signal.signal(number, _end)
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
