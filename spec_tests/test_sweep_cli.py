@@ -11,8 +11,13 @@ import numpy as np
 import pytest
 from test_cli import MAIN, hondo, refused
 
+from hondo.cli import plot_run, plot_sweep
 from hondo.cli.axes import parse_axes
+from hondo.cli.build import resolve
+from hondo.cli.choices import best_row, rank
 from hondo.cli.config import TrainConfig
+from hondo.cli.sweep import _choices_table
+from hondo.data import load
 
 QUICK = ("--max-epochs", "3", "--depth", "4", "--width", "8", "--dataset", "breast-cancer")
 
@@ -161,3 +166,76 @@ def test_bad_axes_are_refused(over, words) -> None:
 def test_an_axis_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="over must be each name once, got 'l2=1'"):
         parse_axes(("l2=0", "l2=1"), TrainConfig())
+
+
+def row(l2, seed, value, best_epoch=1):
+    metrics = {"valid/loss": value, "valid/accuracy": 1 / value}
+    plain = {"member": 0, "epochs": 3, "reason": "budget", **metrics}
+    return {"l2": l2, "seed": seed, "best_value": value, "best_epoch": best_epoch, **plain}
+
+
+def test_the_best_is_not_the_luckiest_seed() -> None:
+    rows = [row(0, 0, 1.0), row(0, 1, 9.0), row(1, 0, 3.0), row(1, 1, 5.0)]
+    first, second = choices = rank(rows, ["l2", "seed"])
+    assert (first.values, first.mean, second.mean) == ({"l2": 1}, 4.0, 5.0)
+    assert first.spread == pytest.approx(2**0.5)
+    assert best_row(choices) == rows[2]
+
+
+def test_a_choice_of_which_a_run_failed_comes_last() -> None:
+    rows = [row(0, 0, 1.0), row(0, 1, float("inf"), None), row(1, 0, 3.0), row(1, 1, 5.0)]
+    assert [choice.values["l2"] for choice in rank(rows, ["l2", "seed"])] == [1, 0]
+    nothing = [row(0, seed, float("inf"), None) for seed in range(2)]
+    assert best_row(rank(nothing, ["l2", "seed"])) is None
+    assert rank(rows[:1], ["l2", "seed"])[0].spread is None
+
+
+def test_the_table_says_how_many_choices_it_leaves_out() -> None:
+    for count, caption in ((30, None), (42, "… 12 more of 42")):
+        axes = parse_axes(("l2=" + ",".join(map(str, range(count))),), TrainConfig())
+        choices = rank([row(l2, 0, 1.0 + l2) for l2 in range(count)], ["l2"])
+        table = _choices_table(choices, axes)
+        assert (table.row_count, table.caption) == (30, caption)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "marks"),
+    [
+        (0.03, 2.3, {"0.05", "0.1", "0.2", "0.5", "1", "2"}),
+        (1.1, 12.0, {"2", "5", "10"}),
+        (2.2, 2.335, {"2.2", "2.3"}),
+    ],
+)
+def test_losses_are_marked_as_people_write_them(low, high, marks) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    rows = [{"epoch": i + 1, "train/loss": v, "valid/loss": v} for i, v in enumerate((high, low))]
+    plot_run._draw_metric(axes, rows, "loss", 1)
+    figure.canvas.draw()
+    shown = {label.get_text() for label in axes.get_yticklabels()} - {""}
+    seen = {f"{float(text):g}" for text in shown}
+    assert marks <= seen
+    assert not any("10^" in text or "times" in text for text in shown)
+
+
+def test_pictures_are_drawn_of_whatever_a_run_may_leave(tmp_path) -> None:
+    nan, inf = float("nan"), float("inf")
+    for index, values in enumerate(([1.0], [nan, nan], [inf, 1.0], [0.0, 0.0], [1e-30, 1e30])):
+        rows = [{"epoch": 1 + i, "train/loss": v, "valid/loss": v} for i, v in enumerate(values)]
+        plot_run.draw(tmp_path / f"{index}.png", rows, None, "a title")
+    rows = [row("batch", 0, 1.0), row("none", 0, 2.0), row("none", 1, nan, None)]
+    plot_sweep.draw(tmp_path / "p.png", rows, {"l2": ["batch", "none"], "seed": [0, 1]}, "a title")
+    assert len(list(tmp_path.iterdir())) == 6
+
+
+def test_a_resolved_configuration_leaves_nothing_open_and_says_what_is_there() -> None:
+    plain = resolve(TrainConfig(model="plain", seed=7), load("diabetes"))
+    assert (plain.depth, plain.width, plain.split_seed) == (4, 32, 7)
+    assert (plain.norm, plain.residual, plain.keep_prob, plain.augment) == ("none", False, 1, False)
+    assert (plain.clip, plain.l2, plain.init) == (1.0, 1e-4, "he_normal"), "no part of the network"
+    net = resolve(TrainConfig(model="resnet", width=8), load("digits"))
+    assert (net.depth, net.width, net.norm, net.augment) == (8, 8, "batch", True)

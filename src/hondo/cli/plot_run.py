@@ -11,7 +11,9 @@ METRICS = ("loss", "accuracy")
 _LOG_FROM = 10.0
 
 
-def draw(path: Path, rows: list[dict[str, float]], best_epoch: int | None, title: str) -> None:
+def draw(
+    path: Path, rows: list[dict[str, float | int]], best_epoch: int | None, title: str
+) -> None:
     """Draws training and validation metrics against the epoch, with the best epoch marked."""
     from matplotlib.figure import Figure
 
@@ -34,7 +36,7 @@ def save(figure: Any, path: Path) -> None:
 
 
 def _draw_metric(
-    axes: Any, rows: list[dict[str, float]], name: str, best_epoch: int | None
+    axes: Any, rows: list[dict[str, float | int]], name: str, best_epoch: int | None
 ) -> None:
     epochs = [row["epoch"] for row in rows]
     # One epoch alone is a point, which a line does not show.
