@@ -12,7 +12,7 @@ import pytest
 from flax import linen
 
 import hondo
-from hondo.training import watching
+from hondo.training import progress, watching
 from hondo.training.interrupt import interruptible
 from hondo.training.lasting_stream import LastingStream
 from hondo.training.progress_bar import open_bar
@@ -79,6 +79,20 @@ def test_a_ctrl_c_at_the_very_end_is_heard_and_loses_nothing() -> None:
     result = RUN(max_epochs=5, report=lambda epoch, _: interrupt(epoch == 4))
     assert int(result.last.epoch) == 5
     assert hondo.StopReason(int(result.reason)) == hondo.StopReason.INTERRUPTED
+    same_as_uncut(result)
+
+
+def test_two_ctrl_c_while_the_result_is_made_lose_nothing(monkeypatch) -> None:
+    make_result = progress._make_result
+
+    def make_result_slowly(state, max_epochs):
+        interrupt(2)
+        return make_result(state, max_epochs)
+
+    monkeypatch.setattr(progress, "_make_result", make_result_slowly)
+    result = RUN(max_epochs=5)
+    assert int(result.last.epoch) == 5
+    monkeypatch.undo()
     same_as_uncut(result)
 
 
