@@ -1,19 +1,33 @@
 """Data sets, checked before anything trains on them."""
 
+from hondo.data.arrays import arrays
 from hondo.data.builtin import FASHION_MNIST, load
-from hondo.data.dataset import Dataset, Task, Units, standardize, validate
+from hondo.data.classes import read_targets
+from hondo.data.dataset import Dataset, Encoder, Task, Units, standardize, validate
 from hondo.data.idx import read_idx
+from hondo.data.images import images
+from hondo.data.raw import Divided, Raw, divide
 from hondo.data.split import Parts, split
+from hondo.data.tables import read_table, table
 
 __all__ = [
     "FASHION_MNIST",
     "Dataset",
+    "Divided",
+    "Encoder",
     "Parts",
+    "Raw",
     "Task",
     "Units",
+    "arrays",
+    "divide",
+    "images",
     "load",
     "read_idx",
+    "read_table",
+    "read_targets",
     "split",
     "standardize",
+    "table",
     "validate",
 ]

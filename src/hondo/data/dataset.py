@@ -1,10 +1,24 @@
 """What a data set is, and what must be true of it before anything trains on it."""
 
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
 Task = Literal["classification", "binary", "regression"]
+
+
+# Examples as their source has them: an array, or a table of pandas.
+Examples: TypeAlias = Any
+
+
+class Encoder(Protocol):
+    """Makes a model's inputs of examples, new ones too."""
+
+    @property
+    def encode(self) -> Callable[[Examples], np.ndarray]:
+        """The inputs, float32 (n, …)."""
+        ...
 
 
 class Units(NamedTuple):
@@ -27,6 +41,8 @@ class Dataset(NamedTuple):
         outputs: how many numbers a model of it gives for each example.
         input_units: how the inputs were made of the source's numbers.
         target_units: how a regression's targets were.
+        classes: the names of the classes by number; none where they have no other names.
+        encoder: makes inputs of the source's examples; None where `input_units` say it all.
     """
 
     name: str
@@ -38,6 +54,8 @@ class Dataset(NamedTuple):
     outputs: int
     input_units: Units = Units()
     target_units: Units = Units()
+    classes: tuple[str, ...] = ()
+    encoder: Encoder | None = None
 
 
 def validate(dataset: Dataset) -> Dataset:

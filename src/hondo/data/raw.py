@@ -1,0 +1,147 @@
+"""Examples before anything is fitted on them, and how they are divided and then encoded."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from hondo.data.dataset import Dataset, Encoder, Examples, Task, Units, standardize, validate
+from hondo.data.split import Parts
+
+# Of the test part, which is the same whatever the seed of the validation part.
+_TEST_SEED = 20240501
+
+
+class Raw(NamedTuple):
+    """A source, read and checked.
+
+    Attributes:
+        name: of the data set.
+        task: what its targets are.
+        examples: all of them, or those to train and validate on.
+        targets: int32 numbers of classes, or float numbers.
+        classes: the names of the classes by number; none for a regression.
+        fit: makes the encoder, of the training part alone.
+        test: examples and targets of a test part that the source has, or None.
+        valid: likewise a validation part.
+    """
+
+    name: str
+    task: Task
+    examples: Examples
+    targets: np.ndarray
+    classes: tuple[str, ...]
+    fit: Callable[[Examples], Encoder]
+    test: tuple[Examples, np.ndarray] | None = None
+    valid: tuple[Examples, np.ndarray] | None = None
+
+
+class Divided(NamedTuple):
+    """A data set with the encoder that made it, and its training part cut in two."""
+
+    dataset: Dataset
+    parts: Parts
+
+
+def divide(raw: Raw, *, valid: float, test: float, seed: int) -> Divided:
+    """Cuts off a validation and a test part, and encodes all by what the training part shows.
+
+    Each class is divided by itself, so that every part has its share of it. A source that brings
+    parts of its own keeps them.
+
+    Args:
+        raw: the source.
+        valid: the fraction to validate on, in (0, 1).
+        test: the fraction to test on, in (0, 1).
+        seed: of the validation part; the test part does not depend on it.
+
+    Returns:
+        The data set, whose encoder never saw the validation nor the test part, and the parts.
+
+    Raises:
+        ValueError: fractions that leave a part empty; values that are not finite.
+
+    Example:
+        >>> import numpy as np
+        >>> from hondo.data import arrays, divide
+        >>> raw = arrays(np.arange(100.0)[:, None], np.arange(100) % 2)
+        >>> dataset, parts = divide(raw, valid=0.2, test=0.1, seed=0)
+        >>> len(parts.train[0]), len(parts.valid[0]), len(dataset.test_inputs)
+        (72, 18, 10)
+
+    References:
+        Slide 4: the best model is chosen on validation data, never on the test data.
+    """
+    everything = np.arange(len(raw.targets))
+    rest, test_rows = _cut(raw, everything, 0.0 if raw.test else test, _TEST_SEED, "test")
+    train_rows, valid_rows = _cut(raw, rest, 0.0 if raw.valid else valid, seed, "valid")
+    encoder = raw.fit(take(raw.examples, train_rows))
+    units = _target_units(raw.task, raw.targets[train_rows])
+
+    def encoded(part: tuple[Examples, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        examples, targets = part
+        dtype = np.float32 if raw.task == "regression" else np.int32
+        scaled = standardize(targets, units) if raw.task == "regression" else targets
+        return encoder.encode(examples), scaled.astype(dtype)
+
+    def rows(chosen: np.ndarray) -> tuple[Examples, np.ndarray]:
+        return take(raw.examples, chosen), raw.targets[chosen]
+
+    train = encoded(rows(train_rows))
+    parts = Parts(train, encoded(raw.valid or rows(valid_rows)))
+    test_part = encoded(raw.test or rows(test_rows))
+    dataset = Dataset(
+        raw.name,
+        raw.task,
+        np.concatenate([parts.train[0], parts.valid[0]]),
+        np.concatenate([parts.train[1], parts.valid[1]]),
+        *test_part,
+        outputs=len(raw.classes) if raw.task == "classification" else 1,
+        target_units=units,
+        classes=raw.classes,
+        encoder=encoder,
+    )
+    return Divided(validate(dataset), parts)
+
+
+def take(examples: Examples, rows: np.ndarray) -> Examples:
+    """The examples at these positions."""
+    return examples.iloc[rows] if hasattr(examples, "iloc") else examples[rows]
+
+
+def _cut(
+    raw: Raw, rows: np.ndarray, fraction: float, seed: int, name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """The rows that stay, and those cut off, in order."""
+    if fraction == 0.0:
+        return rows, rows[:0]
+    if not 0.0 < fraction < 1.0:
+        raise ValueError(f"{name} must be a fraction in (0, 1), got {fraction}. 0.15 is usual.")
+    rng = np.random.default_rng(seed)
+    cut = np.zeros(len(raw.targets), bool)
+    for group in _groups(raw, rows):
+        chosen = rng.permutation(group)[: round(len(group) * fraction)]
+        cut[chosen] = True
+    stay, off = rows[~cut[rows]], rows[cut[rows]]
+    if not (stay.size and off.size):
+        raise ValueError(
+            f"{name} must leave examples on both sides, got {fraction} of {len(rows)} examples: "
+            f"{off.size} are cut off."
+        )
+    return stay, off
+
+
+def _groups(raw: Raw, rows: np.ndarray) -> list[np.ndarray]:
+    """The rows of each class; all rows of a regression."""
+    if raw.task == "regression":
+        return [rows]
+    return [rows[raw.targets[rows] == number] for number in range(len(raw.classes))]
+
+
+def _target_units(task: Task, targets: np.ndarray) -> Units:
+    if task != "regression":
+        return Units()
+    spread = float(targets.std())
+    if spread == 0.0:
+        raise ValueError(f"targets must vary, got {targets[0]} in every training example.")
+    return Units(float(targets.mean()), spread)
