@@ -24,8 +24,9 @@ FLOORS = (
     {"cli"},
 )
 HEIGHT = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
-# Averages of parameters recompute the moments of batch norm.
-SIDEWAYS = {("regularization", "normalization"), ("cli", "data")}
+# Averages of parameters recompute the moments of batch norm; `load_run` reads what the command line
+# wrote.
+SIDEWAYS = {("regularization", "normalization"), ("cli", "data"), ("the face", "cli")}
 
 
 def room_of(path: Path) -> str:

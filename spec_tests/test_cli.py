@@ -10,13 +10,13 @@ import zlib
 from datetime import datetime
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn import datasets
 
-from hondo.cli.predict import _check_outputs, _check_variables, _decide, _read_inputs
+from hondo.cli.loaded_run import check_outputs, check_variables, decide
 from hondo.data import FASHION_MNIST, load, read_idx
+from hondo.data.new_examples import read_examples
 
 MAIN = "from hondo.cli import main; main()"
 QUICK = ("--max-epochs", "3", "--depth", "4", "--width", "16")
@@ -108,7 +108,7 @@ def test_tables_train_end_to_end(tmp_path, dataset) -> None:
     # The source's own numbers go in, and come out.
     raw, targets = getattr(datasets, f"load_{dataset.replace('-', '_')}")(return_X_y=True)
     np.save(tmp_path / "raw.npy", raw)
-    process = hondo(tmp_path, "predict", "run", "--inputs", "raw.npy", "--out", "p.csv")
+    process = hondo(tmp_path, "predict", "run", "raw.npy", "--out", "p.csv")
     assert process.returncode == 0, process.stderr
     predicted = np.loadtxt(tmp_path / "p.csv", skiprows=1)
     if dataset == "breast-cancer":
@@ -166,7 +166,11 @@ def test_predict_refuses_what_is_no_run(tmp_path) -> None:
 def test_images_go_in_as_pixels(tmp_path) -> None:
     digits = load("digits")
     np.save(tmp_path / "raw.npy", digits.test_inputs[..., 0] * 16)
-    np.testing.assert_array_equal(_read_inputs(tmp_path / "raw.npy", digits), digits.test_inputs)
+    np.testing.assert_array_equal(_encoded(tmp_path / "raw.npy", digits), digits.test_inputs)
+
+
+def _encoded(path, dataset):
+    return dataset.encoder.encode(read_examples(dataset, path))
 
 
 def test_inputs_to_predict_are_checked(tmp_path) -> None:
@@ -179,12 +183,12 @@ def test_inputs_to_predict_are_checked(tmp_path) -> None:
     for name, words in (
         ("empty.npy", "must be a NumPy file"),
         ("several.npz", "must be one array"),
-        ("none.npy", "n at least 1"),
+        ("none.npy", "at least one example"),
         ("complex.npy", "must be real"),
-        ("large.npy", "in the range of float32"),
+        ("large.npy", "of float32's range"),
     ):
         with pytest.raises(ValueError, match=words):
-            _read_inputs(tmp_path / name, digits)
+            _encoded(tmp_path / name, digits)
 
 
 @pytest.mark.parametrize(
@@ -198,11 +202,11 @@ def test_inputs_to_predict_are_checked(tmp_path) -> None:
     ],
 )
 def test_what_is_not_finite_is_never_served_as_a_prediction(name, outputs) -> None:
-    predictions = np.asarray(_decide(load(name), jnp.asarray(outputs, jnp.float32)))
-    assert np.isfinite(predictions).tolist() == [True, False, True]
+    outputs = np.asarray(outputs, np.float32)
+    assert np.isfinite(decide(load(name), outputs)).tolist() == [True, False, True]
     with pytest.raises(ValueError, match=r"got (NaN|infinity) in 1 of 3 rows: 1\."):
-        _check_outputs(predictions)
-    _check_outputs(predictions[::2])
+        check_outputs(outputs)
+    check_outputs(outputs[::2])
 
 
 DIVERGE = ("--learning-rate", "1e30", "--optimizer", "sgd", "--clip", "0", "--norm", "none")
@@ -215,14 +219,14 @@ def test_a_run_that_diverges_has_no_model_and_predict_says_so(tmp_path) -> None:
     *_, line = process.stderr.strip().splitlines()
     assert "the validation loss must be finite after some epoch, got none in 3" in line
     assert "no model in run" in line
-    assert not {"model", "result.json"} & {path.name for path in (tmp_path / "run").iterdir()}
+    assert not (tmp_path / "run" / "model").exists()
     refused(hondo(tmp_path, "predict", "run"), "run must hold a finished model", "none")
 
 
 def test_a_stored_model_that_is_not_finite_is_refused(tmp_path) -> None:
-    _check_variables(tmp_path, {"params": {"kernel": np.ones(2)}})
+    check_variables(tmp_path, {"params": {"kernel": np.ones(2)}})
     with pytest.raises(ValueError, match="run must hold a finite model"):
-        _check_variables(tmp_path, {"params": {"kernel": np.array([1.0, -np.inf])}})
+        check_variables(tmp_path, {"params": {"kernel": np.array([1.0, -np.inf])}})
 
 
 def test_a_run_that_diverges_writes_valid_json(tmp_path) -> None:

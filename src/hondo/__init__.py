@@ -1,5 +1,9 @@
 """hondo: the techniques that make deep networks trainable, as pure JAX functions."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hondo._extras import check_extra
 from hondo._fast.convolution import conv_general_dilated
 from hondo.gradients.activations import (
     ACTIVATIONS,
@@ -129,7 +133,39 @@ from hondo.training.sweeping.result import SweepResult
 from hondo.training.sweeping.sweep import sweep
 from hondo.training.watching import CallbackError
 
+if TYPE_CHECKING:
+    from hondo.cli.loaded_run import LoadedRun
+
 __version__ = "0.1.0"
+
+
+def load_run(folder: Path | str) -> "LoadedRun":
+    """Reads the best model of a run that `hondo train` wrote, to predict with and to export.
+
+    Args:
+        folder: the run's folder.
+
+    Returns:
+        The run: `predict(examples)` and `predict_proba(examples)` take a table of pandas, an array
+        in the units of the source, or files of them; `problem`, `params` and `model_state` are
+        those of `fit`; `export(path)` writes StableHLO.
+
+    Raises:
+        ValueError: not a run's folder, one without a model, or one that was damaged.
+        ModuleNotFoundError: without the extra `train`.
+
+    Example:
+        >>> import hondo
+        >>> hondo.load_run("runs/nowhere")
+        Traceback (most recent call last):
+        ...
+        ValueError: run must be a folder that `hondo train` wrote, got runs/nowhere, ...
+    """
+    check_extra("train", "orbax", "tyro")
+    from hondo.cli.loaded_run import read_run
+
+    return read_run(folder)
+
 
 __all__ = [
     "ACTIVATIONS",
@@ -228,6 +264,7 @@ __all__ = [
     "layer_norm",
     "lecun_normal",
     "lecun_uniform",
+    "load_run",
     "masked_mean",
     "max_norm",
     "merge_moments",

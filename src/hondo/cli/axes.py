@@ -14,7 +14,10 @@ from hondo.cli.config import TrainConfig
 from hondo.data import Dataset, Parts
 from hondo.training.sweeping.members import Build, FitArguments
 
-_FIXED = ("dataset", "data_dir", "out", "valid_fraction", "split_seed")
+_FIXED = (
+    *("data", "target", "targets", "task", "keep", "drop", "size", "test_fraction"),
+    *("dataset", "data_dir", "out", "valid_fraction", "split_seed"),
+)
 _TRACED = ("l1", "l2", "keep_prob", "input_noise", "label_smoothing", "learning_rate", "seed")
 # Zero removes these from the optimizer, which makes another program.
 _TRACED_ABOVE_ZERO = ("clip", "max_norm")

@@ -1,14 +1,33 @@
 """The three commands: what the user gave, checked, and the work that is left."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from hondo.cli.config import PredictConfig, SweepConfig, TrainConfig
 
+
+@dataclass(frozen=True)
+class TrainCommand:
+    """Trains a deep network and writes a folder with all that came of it.
+
+    For example `hondo train churn.csv --target label`, `hondo train photos/ --size 64`, or `hondo
+    train --dataset digits`.
+
+    Attributes:
+        path: own data: a table, a folder with one folder of images a class, or an array (.npy).
+        config: everything else.
+    """
+
+    config: Annotated[TrainConfig, tyro.conf.arg(name="")]
+    path: tyro.conf.Positional[Path | None] = None
+
+
 Command = (
-    Annotated[TrainConfig, tyro.conf.subcommand("train")]
+    Annotated[TrainCommand, tyro.conf.subcommand("train")]
     | Annotated[SweepConfig, tyro.conf.subcommand("sweep")]
     | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
 )
@@ -18,7 +37,10 @@ Job = Callable[[], int]
 
 def read_command() -> TrainConfig | SweepConfig | PredictConfig:
     """Reads the command line; ends the process where it makes no sense."""
-    return tyro.cli(Command, prog="hondo")
+    command = tyro.cli(Command, prog="hondo")
+    if isinstance(command, TrainCommand):
+        return replace(command.config, data=command.path or command.config.data)
+    return command
 
 
 def prepare(config: TrainConfig | SweepConfig | PredictConfig) -> Job:

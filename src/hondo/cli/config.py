@@ -6,12 +6,24 @@ from typing import Annotated, Literal
 
 import tyro
 
+from hondo.data import Task
+
 
 @dataclass(frozen=True)
 class TrainConfig:
     """Trains a deep network and writes a folder with all that came of it.
 
     Attributes:
+        data: own data instead of a data set by name: a table (.csv, .tsv, .parquet, .feather, or a
+            pattern such as 'shards/*.parquet'), a folder with one folder of images a class, or an
+            array (.npy).
+        target: the column of a table to predict.
+        targets: the array of the targets (.npy), where the data is an array.
+        task: classification, binary or regression; by default what the targets look like.
+        keep: columns to take although each row has another value, as identifiers have.
+        drop: columns to leave out.
+        size: height and width that images are resized to; by default the size that all have.
+        test_fraction: the part of own data to test on.
         dataset: digits, breast-cancer, diabetes or fashion-mnist.
         data_dir: the folder of the IDX files, where they are not in their usual place.
         out: the folder to write; it must not exist. By default runs/<dataset>-<n>.
@@ -50,6 +62,14 @@ class TrainConfig:
         split_seed: of the cut into training and validation data; by default the seed.
     """
 
+    data: Path | None = None
+    target: str | None = None
+    targets: Path | None = None
+    task: Task | None = None
+    keep: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    size: int | None = None
+    test_fraction: float = 0.15
     dataset: str = "digits"
     data_dir: Path | None = None
     out: Path | None = None
@@ -106,13 +126,16 @@ class PredictConfig:
 
     Attributes:
         run: the folder that `hondo train` wrote, or the folder `best` of a sweep.
-        inputs: a NumPy file (.npy) of inputs in the units of the data set's source: features as
-            scikit-learn gives them, pixels of 0 to 16 (digits) or 0 to 255 (fashion-mnist). By
-            default the data set's own test part, with its score.
-        out: a CSV file to write the predictions to, classes or numbers in the targets' own units;
-            it must not exist. By default they are only counted.
+        inputs: new examples in the form of the training data: a table with its columns, a folder of
+            images, or a NumPy file (.npy) in the units of the source: features as scikit-learn
+            gives them, pixels of 0 to 16 (digits) or 0 to 255. By default the data's own test part,
+            with its score.
+        out: a CSV file to write the predictions to, classes by name or numbers in the targets' own
+            units; it must not exist. By default they are only counted.
+        probabilities: the probability of each class beside it.
     """
 
     run: tyro.conf.Positional[Path]
-    inputs: Path | None = None
-    out: Path | None = None
+    inputs: tyro.conf.Positional[Path | None] = None
+    out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+    probabilities: bool = False

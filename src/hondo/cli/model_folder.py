@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from hondo._types import Tree
 from hondo.cli.config import TrainConfig
 from hondo.cli.files import first_line, read_json
-from hondo.cli.run_folder import CONFIG, MODEL, config_digest
+from hondo.cli.run_folder import CONFIG, DATA, MODEL, config_digest
 
 _DIGESTS = "digests.json"
 # What Orbax writes beside the arrays, about, with the locks that it takes.
@@ -38,7 +38,11 @@ def save_model(folder: Path, config: TrainConfig, epoch: int, variables: Tree) -
     try:
         _reserve(partial, sum(leaf.nbytes for leaf in jax.tree.leaves(variables)))
         _write_checkpoint(partial, variables)
-        digests = {"config": config_digest(config), "files": _digest_files(partial)}
+        digests = {
+            "config": config_digest(config),
+            "data": _digest(folder / DATA),
+            "files": _digest_files(partial),
+        }
         (partial / _DIGESTS).write_text(json.dumps(digests, indent=2) + "\n")
         partial.rename(target)
     finally:
@@ -105,6 +109,8 @@ def find_model(folder: Path, config: TrainConfig) -> Path:
             raise _changed(newest / name)
     if digests.get("config") != config_digest(config):
         raise _changed(folder / CONFIG)
+    if not (folder / DATA).is_file() or digests.get("data") != _digest(folder / DATA):
+        raise _changed(folder / DATA)
     return newest
 
 

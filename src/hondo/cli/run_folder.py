@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import shlex
+import shutil
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,9 +17,12 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from hondo._numerics.checks import error
 from hondo.cli.config import TrainConfig
 from hondo.cli.files import first_line, read_json, write_whole
+from hondo.data import Dataset
+from hondo.data.stored import from_json, to_json
 
-CONFIG, METRICS, CURVES, MODEL, RESULT = (
+CONFIG, DATA, METRICS, CURVES, MODEL, RESULT = (
     "config.json",
+    "data.json",
     "metrics.jsonl",
     "curves.png",
     "model",
@@ -27,16 +31,17 @@ CONFIG, METRICS, CURVES, MODEL, RESULT = (
 SWEEP, TABLE, ROWS, PATH, BEST = "sweep.json", "table.csv", "table.jsonl", "path.png", "best"
 _PACKAGES = ("hondo", "jax", "jaxlib", "flax", "optax", "numpy")
 # Where things lie does not change what a run is.
-_PLACES = ("data_dir", "out")
+_PLACES = ("data", "data_dir", "out", "targets")
 
 
-def create(config: TrainConfig) -> Path:
-    """Makes the run's folder and writes its configuration, and what it was made with.
+def create(config: TrainConfig, dataset: Dataset) -> Path:
+    """Makes the run's folder and writes its configuration, its data's form, and its origin.
 
     Raises:
         ValueError: the folder exists already.
     """
     folder = _make_folder(config)
+    _write_json(folder / DATA, to_json(dataset))
     _write_json(folder / CONFIG, {**dataclasses.asdict(config), "out": folder, **_origin()})
     return folder
 
@@ -67,12 +72,13 @@ def _write_json(path: Path, values: dict[str, Any]) -> None:
     try:
         write_whole(path, json.dumps(values, indent=2, default=str) + "\n")
     except OSError:
-        path.parent.rmdir()
+        shutil.rmtree(path.parent, ignore_errors=True)
         raise
 
 
 def _make_folder(config: TrainConfig) -> Path:
-    folder = config.out or _next_free(Path("runs"), config.dataset)
+    name = config.data.stem if config.data else config.dataset
+    folder = config.out or _next_free(Path("runs"), name.strip("*.") or "data")
     try:
         folder.mkdir(parents=True)
     except FileExistsError:
@@ -107,11 +113,30 @@ def read_config(folder: Path) -> TrainConfig:
         ) from None
 
 
+def read_data(folder: Path) -> Dataset:
+    """The form of the data that a run was trained on, without its examples.
+
+    Raises:
+        ValueError: no such run, or values that no data has; the error names the file.
+    """
+    try:
+        return from_json(read_json(folder / DATA))
+    except ValueError as reason:
+        raise ValueError(
+            f"run must be a folder that `hondo train` wrote, got {folder}: {first_line(reason)}"
+        ) from None
+
+
 def _as_hinted(name: str, value: object, hint: Any) -> Any:
     """The value if it is of this type; JSON has no paths, and integers may stand for floats."""
-    if get_origin(hint) is Literal:
-        if value not in get_args(hint):
-            raise error(name, value, "one of " + ", ".join(get_args(hint)))
+    if get_origin(hint) is tuple:
+        if not (isinstance(value, list) and all(isinstance(one, str) for one in value)):
+            raise error(name, value, "a list of text")
+        return tuple(value)
+    choices = next((one for one in (hint, *get_args(hint)) if get_origin(one) is Literal), None)
+    if choices is not None:
+        if value not in get_args(choices) and not (value is None and NoneType in get_args(hint)):
+            raise error(name, value, "one of " + ", ".join(get_args(choices)))
         return value
     kinds = get_args(hint) or (hint,)
     if isinstance(value, str) and Path in kinds:

@@ -21,8 +21,9 @@ from hondo.cli.config import SweepConfig, TrainConfig
 from hondo.cli.files import first_line, write_whole
 from hondo.cli.outcome import Failures, attempt, finish, open_terminal
 from hondo.cli.signals import SIGNALS, exit_code
+from hondo.cli.sources import open_data
 from hondo.cli.train import TrainJob, check_batch, summary_table, write_results
-from hondo.data import Dataset, Parts, load, split
+from hondo.data import Dataset, Parts
 from hondo.training.interrupt import interruptible
 
 _ROWS_SHOWN = 30
@@ -47,8 +48,7 @@ def prepare(config: SweepConfig) -> Callable[[], int]:
     base = config.train
     axes = parse_axes(config.over, base)
     _use_every_core(len(axes.configs))
-    dataset = load(base.dataset, base.data_dir)
-    parts = split(dataset, base.valid_fraction, build.split_seed(base))
+    dataset, parts = open_data(base, build.split_seed(base))
     for member in axes.configs:
         check_batch(member, parts)
         build.augmentation(member, dataset)
@@ -154,7 +154,7 @@ def _write_best(
     own = {**hyper, "out": job.out / run_folder.BEST, "split_seed": build.split_seed(job.config)}
     config = build.resolve(dataclasses.replace(job.config, **own), job.dataset)
     try:
-        out = run_folder.create(config)
+        out = run_folder.create(config, job.dataset)
     except OSError as reason:
         failures[run_folder.BEST] = first_line(reason)
         out = job.out / run_folder.BEST

@@ -16,7 +16,8 @@ from hondo.cli.files import write_whole
 from hondo.cli.model_folder import save_model
 from hondo.cli.outcome import Failures, attempt, finish, open_terminal
 from hondo.cli.signals import SIGNALS
-from hondo.data import Dataset, Parts, load, split
+from hondo.cli.sources import open_data
+from hondo.data import Dataset, Parts
 from hondo.training.interrupt import interruptible
 from hondo.training.watching import epoch_metrics
 
@@ -38,15 +39,16 @@ def prepare(config: TrainConfig) -> Callable[[], int]:
         ValueError: a configuration or data that cannot work; nothing is written then.
     """
     build.check_config(config)
-    dataset = load(config.dataset, config.data_dir)
-    parts = split(dataset, config.valid_fraction, build.split_seed(config))
+    dataset, parts = open_data(config, build.split_seed(config))
     check_batch(config, parts)
     config = build.resolve(config, dataset)
     problem = build.problem(config, dataset)
     build.augmentation(config, dataset)
     # What the network itself refuses is refused before anything is written.
     jax.eval_shape(problem.init, jax.random.key(0), build.as_arrays(parts.valid))
-    return partial(run, TrainJob(config, dataset, parts, problem, run_folder.create(config)))
+    return partial(
+        run, TrainJob(config, dataset, parts, problem, run_folder.create(config, dataset))
+    )
 
 
 def run(job: TrainJob) -> int:
@@ -113,12 +115,17 @@ def describe(job: TrainJob) -> str:
         f"early stopping after {config.patience}": config.patience > 0,
     }
     return (
-        f"{dataset.name}: {len(parts.train[0])} train, {len(parts.valid[0])} validation, "
-        f"{len(dataset.test_inputs)} test\n"
+        f"{dataset.name}: {_describe_task(dataset)}, {len(parts.train[0])} train, "
+        f"{len(parts.valid[0])} validation, {len(dataset.test_inputs)} test\n"
         f"{config.model}: {network.depth} layers of width {network.width}, {config.activation}, "
         f"{config.init}, {config.optimizer} {config.learning_rate:g}\n"
         f"with {', '.join(name for name, is_on in on.items() if is_on) or 'no remedy'}"
     )
+
+
+def _describe_task(dataset: Dataset) -> str:
+    names = ", ".join(dataset.classes[:6]) + (", …" if len(dataset.classes) > 6 else "")
+    return f"{dataset.task} ({names})" if names else dataset.task
 
 
 def _fit(job: TrainJob, failures: Failures) -> hondo.FitResult:

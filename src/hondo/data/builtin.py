@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from hondo._extras import check_extra
+from hondo.data.arrays import Scaling
 from hondo.data.dataset import Dataset, Task, Units, standardize, validate
 from hondo.data.idx import read_idx
 
@@ -74,7 +75,8 @@ def _scikit_learn(name: str) -> Dataset:
         targets = targets.astype(np.int32)
     outputs = 10 if task == "classification" else 1
     parts = (inputs[rest], targets[rest], inputs[test], targets[test])
-    return Dataset(name, task, *parts, outputs, units, target_units)
+    encoder = Scaling(inputs.shape[1:], units)
+    return Dataset(name, task, *parts, outputs, units, target_units, encoder=encoder)
 
 
 def _units_of(values: np.ndarray) -> Units:
@@ -103,6 +105,7 @@ def _fashion_mnist(folder: Path) -> Dataset:
         *(_pixels(test_images), test_labels.astype(np.int32)),
         outputs=10,
         input_units=_PIXELS,
+        encoder=Scaling((*images.shape[1:], 1), _PIXELS),
     )
 
 

@@ -1,7 +1,7 @@
 """What a data set is, and what must be true of it before anything trains on it."""
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -12,6 +12,7 @@ Task = Literal["classification", "binary", "regression"]
 Examples: TypeAlias = Any
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """Makes a model's inputs of examples, new ones too."""
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from hondo._extras import check_extra
 from hondo.data.arrays import Scaling
 from hondo.data.dataset import Units
 from hondo.data.raw import Raw
@@ -205,10 +206,9 @@ def _bytes(image: Image, mode: str) -> Image:
 @contextmanager
 def _opened(file: Path) -> Iterator[Image]:
     """The image; whatever is wrong with it is an error that names the file."""
-    try:
-        import PIL.Image
-    except ImportError:
-        raise ModuleNotFoundError("images need Pillow: pip install 'hondo[images]'.") from None
+    check_extra("images", "PIL")
+    import PIL.Image
+
     try:
         with PIL.Image.open(file) as image:
             yield image

@@ -73,8 +73,8 @@ def divide(raw: Raw, *, valid: float, test: float, seed: int) -> Divided:
         Slide 4: the best model is chosen on validation data, never on the test data.
     """
     everything = np.arange(len(raw.targets))
-    rest, test_rows = _cut(raw, everything, 0.0 if raw.test else test, _TEST_SEED, "test")
-    train_rows, valid_rows = _cut(raw, rest, 0.0 if raw.valid else valid, seed, "valid")
+    rest, test_rows = _cut(raw, everything, None if raw.test else test, _TEST_SEED, "test")
+    train_rows, valid_rows = _cut(raw, rest, None if raw.valid else valid, seed, "valid")
     encoder = raw.fit(take(raw.examples, train_rows))
     units = _target_units(raw.task, raw.targets[train_rows])
 
@@ -110,10 +110,10 @@ def take(examples: Examples, rows: np.ndarray) -> Examples:
 
 
 def _cut(
-    raw: Raw, rows: np.ndarray, fraction: float, seed: int, name: str
+    raw: Raw, rows: np.ndarray, fraction: float | None, seed: int, name: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """The rows that stay, and those cut off, in order."""
-    if fraction == 0.0:
+    if fraction is None:
         return rows, rows[:0]
     if not 0.0 < fraction < 1.0:
         raise ValueError(f"{name} must be a fraction in (0, 1), got {fraction}. 0.15 is usual.")

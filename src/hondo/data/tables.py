@@ -7,6 +7,7 @@ from types import ModuleType
 
 import numpy as np
 
+from hondo._extras import check_extra
 from hondo.data.classes import read_targets
 from hondo.data.columns import Frame, Series, fit_encoding
 from hondo.data.dataset import Task
@@ -141,10 +142,7 @@ def _check_names(path: Path | str, frame: Frame, option: str, names: Sequence[st
 
 
 def _pandas() -> ModuleType:
-    try:
-        import pandas
-    except ImportError:
-        raise ModuleNotFoundError(
-            "a table needs pandas and pyarrow: pip install 'hondo[tables]'."
-        ) from None
+    check_extra("tables", "pandas", "pyarrow")
+    import pandas
+
     return pandas
