@@ -1,5 +1,6 @@
 """Data as a problem's own checks see it: with the values that a compiled program does not have."""
 
+from collections.abc import Mapping
 from functools import cached_property, lru_cache, partial
 from typing import Any
 
@@ -109,5 +110,5 @@ def _measure(
     params: Params,
     model_state: ModelState,
     inputs: tuple[Inputs, ...],
-) -> dict[str, Value]:
+) -> Mapping[str, Value]:
     return problem.metrics(params, model_state, (*inputs, *known) if is_pair else known)
