@@ -40,6 +40,7 @@ EXEMPT = {
     "r_squared": "a metric in the making; test_supervised holds it to scikit-learn",
     "top_k_accuracy": "a count; test_supervised holds it to scikit-learn",
     "CallbackError": "an error",
+    "load_run": "it reads a folder",
     "Best": "a result",
     "FitResult": "a result",
     "History": "a state",

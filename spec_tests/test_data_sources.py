@@ -318,7 +318,7 @@ def test_bytes_are_pixels_and_a_channel_may_be_left_out() -> None:
     [
         (np.zeros((3, 2)), np.zeros(2), "one for each of 3 inputs, got 2"),
         (np.zeros(3), np.zeros(3), "inputs must be of shape"),
-        (np.array([["a"], ["b"]]), np.zeros(2), "inputs must be numbers"),
+        (np.array([["a"], ["b"]]), np.zeros(2), "inputs must be real numbers"),
         ("nowhere.npy", np.zeros(2), "does not exist"),
     ],
 )

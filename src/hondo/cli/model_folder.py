@@ -7,6 +7,7 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -43,6 +44,7 @@ def save_model(folder: Path, config: TrainConfig, epoch: int, variables: Tree) -
             "data": _digest(folder / DATA),
             "files": _digest_files(partial),
         }
+        digests["digests"] = _digest_of(digests)
         (partial / _DIGESTS).write_text(json.dumps(digests, indent=2) + "\n")
         partial.rename(target)
     finally:
@@ -83,6 +85,10 @@ def _digest_files(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): _digest(path) for path in files}
 
 
+def _digest_of(values: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -100,6 +106,8 @@ def find_model(folder: Path, config: TrainConfig) -> Path:
         raise ValueError(f"run must hold a finished model, got {folder}, which has none.")
     newest = max(found, key=lambda path: int(path.name))
     digests = read_json(newest / _DIGESTS)
+    if digests.pop("digests", None) != _digest_of(digests):
+        raise _changed(newest / _DIGESTS)
     expected = digests.get("files")
     if not isinstance(expected, dict):
         raise ValueError(f"{newest / _DIGESTS} must hold the digests of files, got {expected!r}.")

@@ -34,7 +34,7 @@ class Scaling(NamedTuple):
         examples = np.asarray(examples)
         if (*examples.shape[1:], 1) == self.shape:
             examples = examples[..., None]
-        if examples.shape[1:] != self.shape or np.iscomplexobj(examples):
+        if examples.shape[1:] != self.shape or examples.dtype.kind not in "biuf":
             wanted = ", ".join(map(str, ("n", *self.shape)))
             got = f"{examples.dtype.name} of shape {examples.shape}"
             raise ValueError(f"inputs must be real, of shape ({wanted}), got {got}.")
@@ -92,8 +92,8 @@ def arrays(
         raise ValueError(
             f"targets must be one for each of {len(examples)} inputs, got {len(values)}."
         )
-    if not (np.issubdtype(examples.dtype, np.number) or examples.dtype == bool):
-        raise ValueError(f"inputs must be numbers, got an array of {examples.dtype.name}.")
+    if examples.dtype.kind not in "biuf":
+        raise ValueError(f"inputs must be real numbers, got an array of {examples.dtype.name}.")
     found = read_targets("targets", _flat(values), task)
     shape = (*examples.shape[1:], 1) if examples.ndim == 3 else examples.shape[1:]
     return Raw(name, found.task, examples, found.values, found.classes, partial(_fit, shape))
