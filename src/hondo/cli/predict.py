@@ -47,7 +47,10 @@ def prepare(config: PredictConfig) -> Callable[[], int]:
     unseen = unseen_levels(trained.dataset, examples)
     if unseen:
         complain(f"training saw no {', '.join(unseen[:5])}: none of the levels stands for it")
-    inputs = encoder_of(trained.dataset).encode(examples)
+    try:
+        inputs = encoder_of(trained.dataset).encode(examples)
+    except ValueError as reason:
+        raise ValueError(f"{config.inputs}: {reason}") from None
     return partial(run, config, trained, inputs, None)
 
 
