@@ -93,6 +93,18 @@ def from_shares(tree: _Tree, data: Tree) -> _Tree:
     return lax.with_sharding_constraint(tree, NamedSharding(mesh, PartitionSpec()))
 
 
+def share_of_examples(batch: Array, data: Array) -> Array:
+    """The batch, a share of its examples on each device, where the data lies on one automatic axis.
+
+    The types of an automatic mesh do not say how the data is divided; a batch may always be.
+    """
+    mesh = _automatic_mesh(data)
+    if mesh is None or batch.shape[0] % mesh.size:
+        return batch
+    sharding = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
+    return lax.with_sharding_constraint(batch, sharding)
+
+
 def _automatic_mesh(data: Tree) -> AbstractMesh | None:
     """The data's mesh, if it has one axis; where there are more, the model may be divided too."""
     for leaf in jax.tree.leaves(data):

@@ -4,12 +4,11 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jax.experimental.shard_alike import shard_alike
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Int
 
 from hondo._numerics.checks import error
-from hondo._numerics.sharding import count_shards, divided, sharding_of
+from hondo._numerics.sharding import count_shards, divided, sharding_of, share_of_examples
 from hondo._numerics.tree_checks import check_leaves
 from hondo._types import Batch, Data
 
@@ -69,8 +68,4 @@ def _take(indices: Array, sharding: NamedSharding | None, leaf: Array) -> Array:
         spec = PartitionSpec(*sharding.spec, *divided(leaf)[1:])
         out_sharding = NamedSharding(sharding.mesh, spec)
         return leaf.at[indices].get(mode="clip", out_sharding=out_sharding)
-    taken = jnp.take(leaf, indices, axis=0, mode="clip")
-    if not jax.typeof(leaf).sharding.mesh.auto_axes:
-        return taken
-    # The types of an automatic mesh do not say how the data is divided, but its first examples do.
-    return shard_alike(taken, leaf[: indices.size])[0]
+    return share_of_examples(jnp.take(leaf, indices, axis=0, mode="clip"), leaf)

@@ -20,7 +20,8 @@ RANGES = {
     "keep_prob": ((0.0, 0.5, 1.0), (-0.1, 1.1, np.nan)),
     "strength": ((0.0, 2.0), (-1.0, np.nan)),
     "epsilon": ((0.001, 1.0), (0.0, -1.0, np.nan)),
-    "patience": ((1, 7), (0, -3)),
+    # Some take a patience of 0, as 1 or as none at all: it is nobody's mistake.
+    "patience": ((1, 7), (-1, -3)),
     "limit": ((0.0, 0.5, 10.0), (-1.0, np.nan)),
     "std": ((0.0, 3.0), (-0.5, np.nan)),
 }
