@@ -18,6 +18,7 @@ FLOORS = (
     {"_fast", "_modes", "parameters"},
     {"gradients", "normalization", "regularization"},
     {"training"},
+    {"diagnosis"},
     {"the face"},
     {"_layers"},
     {"linen", "nnx", "data"},

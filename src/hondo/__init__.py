@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from hondo._extras import check_extra
 from hondo._fast.convolution import conv_general_dilated
+from hondo.diagnosis.diagnose import diagnose
 from hondo.gradients.activations import (
     ACTIVATIONS,
     Activation,
@@ -224,6 +225,7 @@ __all__ = [
     "cutmix",
     "cutout",
     "depth_scaled",
+    "diagnose",
     "drop_connect",
     "dropout",
     "dropout_mask",

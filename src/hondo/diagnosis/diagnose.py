@@ -1,0 +1,136 @@
+"""The diagnosis of a problem: one pass of its loss and gradient, with taps."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, PRNGKeyArray
+
+from hondo._numerics.checks import check_key, check_range, error
+from hondo._types import Batch, Leaf, ModelState, Params
+from hondo.diagnosis.flow import Flow
+from hondo.diagnosis.instrument import Measured, evaluate, probes
+from hondo.diagnosis.jaxprs import flatten
+from hondo.diagnosis.plan import Plan, make_plan
+from hondo.diagnosis.report import Diagnosis
+from hondo.diagnosis.rows import Row, collect, describe
+from hondo.diagnosis.updates import update_sizes
+from hondo.diagnosis.verdicts import Tolerance, judge
+from hondo.training.problem import Problem
+
+
+class _Capture(NamedTuple):
+    """The loss as a program with taps, on flattened arguments."""
+
+    plan: Plan
+    rows: tuple[Row, ...]
+    leaves: list[Leaf]
+    treedef: jax.tree_util.PyTreeDef
+
+
+def diagnose(
+    problem: Problem,
+    params: Params = None,
+    model_state: ModelState = None,
+    batch: Batch = None,
+    *,
+    key: PRNGKeyArray,
+    tolerated: float = 100.0,
+    local: float = 10.0,
+    optimizer: optax.GradientTransformation | None = None,
+) -> Diagnosis:
+    r"""Measures every layer forwards and backwards, and names the sick one and its remedy.
+
+    The loss is traced as it is, in whatever framework it is written; a layer is a product of data
+    by parameters, and has their path for a name. Each is measured where it stands,
+
+    $$ \ln\mathrm{RMS}(h_l),\quad \ln\mathrm{RMS}(z_l),\quad
+       \ln\mathrm{RMS}\Big(\frac{\partial J}{\partial z_l}\Big), $$
+
+    beside what the theory of wide random networks predicts from its weights. Verdicts rest on
+    ratios within the network and on shares of its units, never on an absolute size, so they hold
+    for every scale of data and loss. It works under `jax.jit` (the arrays inside, the names
+    static) and `jax.vmap` (an ensemble's), and changes nothing: neither parameters nor state.
+
+    Args:
+        problem: what is trained, as `fit` takes it.
+        params: the parameters; by default those of `problem.init`, with the model state.
+        model_state: the model's state that belongs to them.
+        batch: a batch of training examples, as the problem's loss takes it.
+        key: the typed PRNG key of the loss, and of the initialization where there is one.
+        tolerated: the factor, above 1, by which responses or gradients may spread over the depth.
+        local: the factor, above 1, by which one layer may differ from the others.
+        optimizer: with one, its first update of the parameters is measured beside the weights.
+
+    Returns:
+        The report: `print` it, or read its `verdicts`.
+
+    Raises:
+        ValueError: no batch; params without a model state or the reverse; a factor below 1.
+        TypeError: a key that is not a typed PRNG key.
+
+    Example:
+        >>> import hondo, jax, jax.numpy as jnp
+        >>> from flax import linen
+        >>> init = hondo.gaussian(1.0)
+        >>> net = linen.Sequential([linen.Dense(256, kernel_init=init), jnp.tanh, linen.Dense(3)])
+        >>> problem = hondo.supervised(net, loss="cross_entropy")
+        >>> key = jax.random.key(0)
+        >>> batch = jax.random.normal(key, (32, 64)), jnp.zeros(32, int)
+        >>> report = hondo.diagnose(problem, batch=batch, key=key)
+        >>> [(verdict.kind, verdict.layer) for verdict in report.verdicts]
+        [('saturated', 'layers_0')]
+
+    References:
+        Slides 9 to 15; Glorot and Bengio 2010; He et al. 2015; Schoenholz et al. 2017.
+    """
+    check_key(key)
+    check_range("tolerated", tolerated, 1.0, open_low=True)
+    check_range("local", local, 1.0, open_low=True)
+    if batch is None:
+        raise error("batch", None, "given", "The loss needs examples: batch=(inputs, targets).")
+    if params is None:
+        params, model_state = problem.init(key, batch)
+    if model_state is None:
+        model_state = ()
+    capture = _capture(problem, params, model_state, batch, key)
+    return _run(capture, params, optimizer, Tolerance(tolerated, local))
+
+
+def _capture(
+    problem: Problem, params: Params, model_state: ModelState, batch: Batch, key: PRNGKeyArray
+) -> _Capture:
+    arguments = params, model_state, batch, key
+    closed = flatten(jax.make_jaxpr(problem.loss)(*arguments))
+    parameters, states, examples = (jax.tree.leaves(tree) for tree in arguments[:3])
+    flows = [Flow(leaves=frozenset({place})) for place in range(len(parameters))]
+    flows += [Flow()] * len(states) + [Flow(data=True)] * len(examples) + [Flow()]
+    plan = make_plan(closed, flows, {})
+    leaves, treedef = jax.tree.flatten(arguments)
+    return _Capture(plan, describe(plan, params), leaves, treedef)
+
+
+def _run(
+    capture: _Capture,
+    params: Params,
+    optimizer: optax.GradientTransformation | None,
+    tolerance: Tolerance,
+) -> Diagnosis:
+    plan, rows, leaves, _ = capture
+    count = len(jax.tree.leaves(params))
+
+    def loss(own: Sequence[Leaf], given: Measured) -> tuple[Array, Measured]:
+        results, measured = evaluate(plan, [*own, *leaves[count:]], given)
+        return results[0], measured
+
+    which = 1 if optimizer is None else (0, 1)
+    differentiate = jax.value_and_grad(loss, argnums=which, has_aux=True)
+    (value, measured), gradient = differentiate(leaves[:count], probes(plan))
+    cotangents = gradient if optimizer is None else gradient[1]
+    values = collect(plan, measured, cotangents)
+    updates = jnp.full((len(rows),), jnp.nan)
+    if optimizer is not None:
+        updates = update_sizes(plan, rows, params, gradient[0], optimizer)
+    return Diagnosis(rows, tolerance, value, values, updates, judge(rows, values, tolerance))

@@ -1,0 +1,107 @@
+"""Jaxprs with their calls of jit written out and repeated products merged, and how to run one."""
+
+from collections.abc import Hashable, Sequence
+from typing import NamedTuple, TypeAlias
+
+import jax
+from jax.extend.core import ClosedJaxpr, DropVar, Jaxpr, JaxprEqn, Literal, Var
+from jaxtyping import Array
+
+from hondo._types import Leaf
+
+Atom: TypeAlias = Var | Literal
+
+_MERGED = {
+    "broadcast_in_dim",
+    "conv_general_dilated",
+    "convert_element_type",
+    "dot_general",
+    "reshape",
+    "transpose",
+}
+
+
+class _Written(NamedTuple):
+    """What has been written so far: equations, constants, and which equation made which value."""
+
+    equations: list[JaxprEqn]
+    constants: dict[Var, Array]
+    made: dict[Hashable, list[Var]]
+
+
+def as_closed(jaxpr: Jaxpr | ClosedJaxpr) -> ClosedJaxpr:
+    """The jaxpr with its constants, of which an open one has none."""
+    return jaxpr if isinstance(jaxpr, ClosedJaxpr) else ClosedJaxpr(jaxpr, [])
+
+
+def flatten(closed: ClosedJaxpr) -> ClosedJaxpr:
+    """The same program without calls of jit; the bodies of loops and branches stay as they are.
+
+    JAX does not merge equal equations, and a layer that is written twice would count twice.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> closed = jax.make_jaxpr(jax.jit(lambda x: x + x))(jnp.ones(2))
+        >>> [equation.primitive.name for equation in flatten(closed).jaxpr.eqns]
+        ['add']
+    """
+    written = _Written([], {}, {})
+    outvars = _write(closed, list(closed.jaxpr.invars), written)
+    jaxpr = closed.jaxpr.replace(
+        eqns=written.equations, outvars=outvars, constvars=list(written.constants)
+    )
+    return ClosedJaxpr(jaxpr, list(written.constants.values()))
+
+
+def _write(closed: ClosedJaxpr, arguments: Sequence[Atom], written: _Written) -> list[Atom]:
+    names: dict[Var, Atom] = dict(zip(closed.jaxpr.invars, arguments, strict=True))
+    for var, value in zip(closed.jaxpr.constvars, closed.consts, strict=True):
+        names[var] = new = Var(var.aval)
+        written.constants[new] = value
+    for equation in closed.jaxpr.eqns:
+        invars = [_renamed(names, atom) for atom in equation.invars]
+        outvars = _write_equation(equation, invars, written)
+        names.update(zip(equation.outvars, outvars, strict=True))
+    return [_renamed(names, atom) for atom in closed.jaxpr.outvars]
+
+
+def _write_equation(equation: JaxprEqn, invars: list[Atom], written: _Written) -> Sequence[Atom]:
+    if equation.primitive.name in ("jit", "pjit"):
+        return _write(equation.params["jaxpr"], invars, written)
+    signature = _signature(equation, invars)
+    if signature is not None and signature in written.made:
+        return written.made[signature]
+    outvars = [var if isinstance(var, DropVar) else Var(var.aval) for var in equation.outvars]
+    written.equations.append(equation.replace(invars=invars, outvars=outvars))
+    if signature is not None:
+        written.made[signature] = outvars
+    return outvars
+
+
+def _renamed(names: dict[Var, Atom], atom: Atom) -> Atom:
+    return atom if isinstance(atom, Literal) else names[atom]
+
+
+def _signature(equation: JaxprEqn, invars: list[Atom]) -> Hashable:
+    """What tells an equation apart from others, None for one that is never merged."""
+    if equation.primitive.name not in _MERGED or any(isinstance(v, Literal) for v in invars):
+        return None
+    return equation.primitive.name, tuple(map(id, invars)), str(equation.params)
+
+
+def run_equation(equation: JaxprEqn, within: Jaxpr, values: Sequence[Leaf]) -> list[Leaf]:
+    """Runs one equation on values, with its own derivative rules and source line."""
+    known = {
+        atom: value
+        for atom, value in zip(equation.invars, values, strict=True)
+        if isinstance(atom, Var)
+    }
+    alone = within.replace(
+        eqns=[equation],
+        invars=list(known),
+        outvars=[var for var in equation.outvars if not isinstance(var, DropVar)],
+        constvars=[],
+        debug_info=None,
+    )
+    results = iter(jax.core.eval_jaxpr(alone, (), *known.values()))
+    return [None if isinstance(var, DropVar) else next(results) for var in equation.outvars]

@@ -1,0 +1,205 @@
+"""What a diagnosis says: rows, verdicts in words, a table."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from hondo._numerics.checks import error
+from hondo.diagnosis.remedies import remedy
+from hondo.diagnosis.rows import Index, Row, Values
+from hondo.diagnosis.verdicts import KINDS, Finding, Tolerance
+
+
+class Verdict(NamedTuple):
+    """What is wrong with one layer, and what cures it.
+
+    Attributes:
+        kind: one of `hondo.diagnosis.KINDS`.
+        layer: the path of the layer's parameters.
+        index: its place in a scanned stack, None elsewhere.
+        value: what was measured.
+        limit: what is still healthy.
+        remedy: in words.
+    """
+
+    kind: str
+    layer: str
+    index: Index
+    value: float
+    limit: float
+    remedy: str
+
+    def __str__(self) -> str:
+        place = self.layer if self.index is None else f"{self.layer}[{self.index}]"
+        kind = self.kind.replace("_", " ")
+        return f"{kind} at {place}: {self.value:.3g}, healthy to {self.limit:.3g}. {self.remedy}"
+
+
+class LayerReport(NamedTuple):
+    """One row in the units of the signal; arrays where a name stands for several rows.
+
+    Attributes:
+        kind: "layer", "activation" or "sum".
+        layer: the path of the layer's parameters.
+        index: its place in a scanned stack.
+        input_rms: of h.
+        response_rms: of z with its bias; of φ(z) for an activation.
+        gradient_rms: of the loss's gradient by z, or by φ(z).
+        input_gradient_rms: of the gradient by h, through this layer alone.
+        weight_rms: of W.
+        weight_gradient_rms: of the gradient by W.
+        forward_gain: response over input.
+        predicted_forward_gain: the theory's.
+        backward_gain: gradient by the input over gradient by the response.
+        predicted_backward_gain: the theory's.
+        cosine: the mean cosine between the responses to two examples.
+        flat: the share of entries where the activation is flat.
+        off: the share of units that are flat for every example.
+        small_gradients: the share of gradients below a thousandth of their RMS.
+        update_ratio: RMS of the optimizer's update over that of the weights.
+    """
+
+    kind: str
+    layer: str
+    index: Index
+    input_rms: float
+    response_rms: float
+    gradient_rms: float
+    input_gradient_rms: float
+    weight_rms: float
+    weight_gradient_rms: float
+    forward_gain: float
+    predicted_forward_gain: float
+    backward_gain: float
+    predicted_backward_gain: float
+    cosine: float
+    flat: float
+    off: float
+    small_gradients: float
+    update_ratio: float
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """The statistics of every layer, the theory beside them, and the verdicts.
+
+    A pytree of arrays, whose names are static: `diagnose` works under jit, and under vmap it makes
+    an ensemble's, which `hondo.unstack` cuts into members.
+
+    Attributes:
+        rows: what each row is about; static.
+        tolerance: what is still healthy; static.
+        loss: the loss on the batch.
+        values: what was measured, natural logarithms and shares.
+        updates: ln RMS of the optimizer's update of each row's weights, NaN without one.
+        findings: the verdicts as arrays (kinds, rows).
+        details: one more sentence for a verdict, by kind; static.
+    """
+
+    rows: tuple[Row, ...] = field(metadata={"static": True})
+    tolerance: Tolerance = field(metadata={"static": True})
+    loss: Float[Array, "..."]
+    values: Values
+    updates: Float[Array, "... rows"]
+    findings: Finding
+    details: tuple[tuple[str, str], ...] = field(default=(), metadata={"static": True})
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """What is wrong, in the order of causes; empty for a healthy network.
+
+        Raises:
+            ValueError: inside jit, or of an ensemble.
+        """
+        found = self._concrete(self.findings.found)
+        return tuple(self._verdict(kind, row) for kind, row in np.argwhere(found))
+
+    def _verdict(self, kind: int, place: int) -> Verdict:
+        row, name = self.rows[place], KINDS[kind]
+        value = float(self.findings.value[kind, place])
+        words = remedy(name, row, self.values, place)
+        words += "".join(f" {text}" for of, text in self.details if of == name)
+        limit = float(self.findings.limit[kind, place])
+        return Verdict(name, row.layer, row.index, value, limit, words)
+
+    @property
+    def layers(self) -> tuple[LayerReport, ...]:
+        """The rows of layers, in the order of execution."""
+        return tuple(self._row(i) for i, row in enumerate(self.rows) if row.kind == "layer")
+
+    def table(self) -> list[dict[str, str | float | Index]]:
+        """Every row as a dict of one kind, for a data frame."""
+        return [self._row(i)._asdict() for i in range(len(self.rows))]
+
+    def __getitem__(self, name: str) -> LayerReport:
+        """The layer of this name; of a scanned stack "name[3]", or all of it by its name.
+
+        Raises:
+            KeyError: no such layer.
+        """
+        layers = [i for i, row in enumerate(self.rows) if row.kind == "layer"]
+        found = [i for i in layers if name in (self.rows[i].name, self.rows[i].layer)]
+        if not found:
+            known = ", ".join(dict.fromkeys(self.rows[i].layer for i in layers))
+            raise KeyError(str(error("name", name, f"one of {known}")))
+        if len(found) == 1:
+            return self._row(found[0])
+        rows = [self._row(i) for i in found]
+        numbers = [np.array(column) for column in list(zip(*rows, strict=True))[3:]]
+        indices = tuple(row.index for row in rows)
+        return LayerReport(rows[0].kind, rows[0].layer, indices, *numbers)
+
+    def _concrete(self, array: Array) -> np.ndarray:
+        if isinstance(array, jax.core.Tracer):
+            raise error("report", "traced", "concrete", "Read it outside of jit.")
+        if np.ndim(array) != 2:
+            repair = "hondo.unstack(report) cuts an ensemble's into its members'."
+            raise error("report", f"stacked {np.shape(array)[:-2]}", "of one network", repair)
+        return np.asarray(array)
+
+    def _row(self, place: int) -> LayerReport:
+        self._concrete(self.findings.found)
+        row = self.rows[place]
+        v: Values = jax.tree.map(lambda leaf: float(leaf[place]), self.values)
+        theory = self._theory(row, v)
+        return LayerReport(
+            row.kind,
+            row.layer,
+            row.index,
+            _exp(v.input.log_rms),
+            _exp(v.output.log_rms),
+            _exp(v.output_gradient.log_rms),
+            _exp(v.input_gradient.log_rms),
+            _exp(v.weight.log_rms),
+            _exp(v.weight_gradient.log_rms),
+            _exp(v.output.log_rms - v.input.log_rms),
+            theory[0],
+            _exp(v.input_gradient.log_rms - v.output_gradient.log_rms),
+            theory[1],
+            v.output.cosine,
+            v.extra.flat,
+            v.extra.off,
+            v.output_gradient.small,
+            _exp(float(self.updates[place]) - v.weight.log_rms),
+        )
+
+    def _theory(self, row: Row, v: Values) -> tuple[float, float]:
+        if row.kind != "layer":
+            return _exp(v.extra.forward), _exp(v.extra.backward)
+        weight, bias = np.exp(2 * v.weight.log_rms), np.exp(2 * v.extra.bias)
+        forward = row.fans[0] * weight + bias / np.exp(2 * v.input.log_rms)
+        return float(np.sqrt(forward)), float(np.sqrt(row.fans[1] * weight))
+
+    def __str__(self) -> str:
+        from hondo.diagnosis.text import write
+
+        return write(self)
+
+
+def _exp(log: float) -> float:
+    with np.errstate(over="ignore"):
+        return float(np.exp(log))

@@ -1,0 +1,229 @@
+"""The rows of a report: every layer, activation and sum, in the order of execution."""
+
+from collections.abc import Sequence
+from typing import Literal as OneOf
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hondo._types import Params
+from hondo.diagnosis.instrument import Extra, Measured
+from hondo.diagnosis.plan import Plan, Site
+from hondo.diagnosis.tap import Statistics, no_statistics
+
+Index = int | tuple[int, ...] | None
+
+
+class Row(NamedTuple):
+    """What a row is about; static.
+
+    Attributes:
+        kind: "layer", "activation" or "sum" of the residual stream.
+        layer: the path of the layer's parameters; for the others, of the last layer before.
+        index: its place in a scanned stack, None elsewhere.
+        activation: its name, "" for other kinds.
+        saturating: whether the activation is flat on both sides.
+        switches_off: whether its units can be off.
+        units: how many units the output has.
+        entries: how many entries the output has for each example.
+        fans: entries of the input for each of the output, and the other way round.
+        dtype: of the output.
+        stops: whether a stop_gradient stands in the same program.
+        differentiated: whether a gradient should come back.
+    """
+
+    kind: OneOf["layer", "activation", "sum"]
+    layer: str
+    index: Index
+    activation: str
+    saturating: bool
+    switches_off: bool
+    units: int
+    entries: int
+    fans: tuple[float, float]
+    dtype: str
+    stops: bool
+
+    @property
+    def name(self) -> str:
+        """The layer with its place in the stack."""
+        if self.index is None:
+            return self.layer
+        place = ",".join(map(str, np.atleast_1d(self.index)))
+        return f"{self.layer}[{place}]"
+
+
+class Values(NamedTuple):
+    """The measurements of all rows, arrays (rows,); NaN where there is nothing to measure."""
+
+    input: Statistics
+    weight: Statistics
+    output: Statistics
+    input_gradient: Statistics
+    weight_gradient: Statistics
+    output_gradient: Statistics
+    extra: Extra
+
+
+def describe(plan: Plan, params: Params) -> tuple[Row, ...]:
+    """The rows of a plan."""
+    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    rows = list(_rows(plan, _names(plan, paths), ()))
+    for place, row in enumerate(rows):
+        if row.kind != "layer":
+            rows[place] = _after_layer(rows[:place], row)
+    return tuple(rows)
+
+
+def _after_layer(before: Sequence[Row], row: Row) -> Row:
+    """The row with the name and place of the layer that it follows."""
+    layers = [each for each in before if each.kind == "layer"]
+    same = [each for each in layers if each.layer == row.layer]
+    last = (same or layers)[-1] if layers else row._replace(layer="", index=None)
+    return row._replace(layer=last.layer, index=last.index)
+
+
+def _rows(plan: Plan, names: dict[tuple[int, ...], str], index: tuple[int, ...]) -> list[Row]:
+    rows: list[Row] = []
+    for number, site in _entries(plan):
+        if site is not None:
+            rows.append(_row(site, names, index, plan.stops))
+            continue
+        for inner in plan.inner[number]:
+            for step in _steps(plan, number):
+                rows += _rows(inner, names, index + step)
+    return rows
+
+
+def _steps(plan: Plan, number: int) -> list[tuple[int, ...]]:
+    """The iterations of a loop in the order of execution; of anything else the one run."""
+    equation = plan.closed.jaxpr.eqns[number]
+    if equation.primitive.name != "scan":
+        return [()]
+    order = range(equation.params["length"])
+    return [(step,) for step in (reversed(order) if equation.params["reverse"] else order)]
+
+
+def _entries(plan: Plan) -> list[tuple[int, Site | None]]:
+    """Sites, and None for each equation with plans inside, by the equations' order."""
+    inner: list[tuple[int, Site | None]] = [(number, None) for number in plan.inner]
+    return sorted([*plan.sites, *inner], key=lambda entry: entry[0])
+
+
+def _row(site: Site, names: dict[tuple[int, ...], str], index: tuple[int, ...], stops: bool) -> Row:
+    place: Index = (index[0] if len(index) == 1 else index) if index else None
+    layer = site.layer
+    return Row(
+        site.kind,
+        names.get(site.leaves, ""),
+        place,
+        site.slopes.name,
+        site.slopes.saturating,
+        site.slopes.switches_off,
+        site.units,
+        int(np.prod(site.shape[1:])) if len(site.shape) > 1 else 1,
+        (0.0, 0.0) if layer is None else (layer.fan_in, layer.fan_out),
+        site.dtype,
+        stops,
+    )
+
+
+def _names(plan: Plan, paths: Sequence[jax.tree_util.KeyPath]) -> dict[tuple[int, ...], str]:
+    """For the leaves of each layer a path: of the module that holds them, if it holds no other."""
+    layers = set(_layer_leaves(plan))
+    parts = {leaves: _common(leaves, paths) for leaves in layers}
+    modules = {leaves: part[:-1] if len(leaves) == 1 else part for leaves, part in parts.items()}
+    shared = {module for module in modules.values() if list(modules.values()).count(module) > 1}
+    return {
+        leaves: "/".join(parts[leaves] if module in shared or not module else module)
+        for leaves, module in modules.items()
+    }
+
+
+def _layer_leaves(plan: Plan) -> list[tuple[int, ...]]:
+    found = [site.leaves for _, site in plan.sites if site.kind == "layer"]
+    for plans in plan.inner.values():
+        for inner in plans:
+            found += _layer_leaves(inner)
+    return found
+
+
+def row_leaves(plan: Plan) -> list[tuple[int, ...]]:
+    """For each row the parameters of its layer, by their place among the leaves."""
+    found: list[tuple[int, ...]] = []
+    for number, site in _entries(plan):
+        if site is not None:
+            found.append(site.leaves)
+            continue
+        for inner in plan.inner[number]:
+            found += row_leaves(inner) * len(_steps(plan, number))
+    return found
+
+
+def _common(leaves: tuple[int, ...], paths: Sequence[jax.tree_util.KeyPath]) -> tuple[str, ...]:
+    """The path that the leaves share."""
+    words = [_words(paths[leaf]) for leaf in leaves]
+    shared = 0
+    while all(len(w) > shared for w in words) and len({w[shared] for w in words}) == 1:
+        shared += 1
+    return words[0][:shared] or words[0]
+
+
+def _words(path: jax.tree_util.KeyPath) -> tuple[str, ...]:
+    words = [jax.tree_util.keystr((part,), simple=True) for part in path]
+    # Flax's nnx ends a path by the variable's own attribute.
+    return tuple(words[:-1] if len(words) > 1 and words[-1] == "value" else words)
+
+
+def collect(plan: Plan, measured: Measured, cotangents: Measured) -> Values:
+    """The measurements in the order of the rows."""
+    parts: list[Values] = []
+    places = {id(site): place for place, (_, site) in enumerate(plan.sites)}
+    for number, site in _entries(plan):
+        if site is not None:
+            values = _site_values(plan, places[id(site)], site, measured, cotangents)
+            parts.append(jax.tree.map(lambda leaf: leaf[None], values))
+            continue
+        inside = zip(
+            plan.inner[number], measured.inner[number], cotangents.inner[number], strict=True
+        )
+        for inner, forward, backward in inside:
+            parts.append(_inner_values(plan, number, inner, forward, backward))
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts) if parts else _no_rows()
+
+
+def _inner_values(
+    plan: Plan, number: int, inner: Plan, forward: Measured, backward: Measured
+) -> Values:
+    equation = plan.closed.jaxpr.eqns[number]
+    if equation.primitive.name != "scan":
+        return collect(inner, forward, backward)
+    values = jax.vmap(lambda f, b: collect(inner, f, b))(forward, backward)
+    if equation.params["reverse"]:
+        values = jax.tree.map(lambda leaf: leaf[::-1], values)
+    return jax.tree.map(lambda leaf: leaf.reshape(-1), values)
+
+
+def _site_values(
+    plan: Plan, place: int, site: Site, measured: Measured, cotangents: Measured
+) -> Values:
+    def pick(index: int | None, statistics: tuple[Statistics, ...], is_there: bool) -> Statistics:
+        return statistics[index] if index is not None and is_there else _absent()
+
+    def is_there(index: int | None) -> bool:
+        return index is not None and plan.taps[index].backward
+
+    forward = [pick(index, measured.taps, True) for index in site.taps]
+    backward = [pick(index, cotangents.taps, is_there(index)) for index in site.taps]
+    return Values(*forward, *backward, measured.extras[place])
+
+
+def _absent() -> Statistics:
+    return jax.tree.map(lambda zero: jnp.full_like(zero, jnp.nan), no_statistics())
+
+
+def _no_rows() -> Values:
+    empty = no_statistics((0,))
+    return Values(*(empty,) * 6, Extra(*(jnp.zeros((0,)),) * 5))

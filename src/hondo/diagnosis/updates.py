@@ -1,0 +1,38 @@
+"""How large a step of the optimizer is beside the weights that it changes."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float
+
+from hondo._types import Leaf, Params
+from hondo.diagnosis.plan import Plan
+from hondo.diagnosis.rows import Row, row_leaves
+from hondo.diagnosis.tap import measure
+
+
+def update_sizes(
+    plan: Plan,
+    rows: Sequence[Row],
+    params: Params,
+    gradient: Sequence[Leaf],
+    optimizer: optax.GradientTransformation,
+) -> Float[Array, " rows"]:
+    """For each layer ln RMS of the first update of its weights; NaN for other rows."""
+    treedef = jax.tree.structure(params)
+    tree = jax.tree.unflatten(treedef, gradient)
+    updates, _ = optimizer.update(tree, optimizer.init(params), params)
+    leaves = jax.tree.leaves(updates)
+    sizes = [_size(leaves, row, of) for row, of in zip(rows, row_leaves(plan), strict=True)]
+    return jnp.stack(sizes) if sizes else jnp.zeros((0,))
+
+
+def _size(leaves: Sequence[Leaf], row: Row, own: tuple[int, ...]) -> Array:
+    if row.kind != "layer":
+        return jnp.full((), jnp.nan, jnp.float32)
+    update = max((leaves[place] for place in own), key=np.ndim)
+    is_stacked = isinstance(row.index, int) and np.ndim(update) > 2 and len(update) > row.index
+    return measure(update[row.index] if is_stacked else update).log_rms.astype(jnp.float32)

@@ -1,0 +1,233 @@
+"""From measurements to verdicts, by ratios within one network and by shares alone."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from hondo.diagnosis.chain import Chain, make_chain
+from hondo.diagnosis.rows import Row, Values
+
+KINDS = (
+    "nonfinite_response",
+    "nonfinite_gradient",
+    "detached",
+    "dead",
+    "saturated",
+    "vanishing_response",
+    "exploding_response",
+    "vanishing_gradient",
+    "exploding_gradient",
+)
+# The chance that a layer whose units are each off at most half the time is called dead.
+FALSE_ALARM = 1e-6
+
+
+class Tolerance(NamedTuple):
+    """The factors that are still healthy: over the whole depth, and of one layer."""
+
+    total: float = 100.0
+    local: float = 10.0
+
+
+class Finding(NamedTuple):
+    """Where there is a verdict, what was measured, what is healthy; (rows,) or (kinds, rows)."""
+
+    found: Bool[Array, "..."]
+    value: Float[Array, "..."]
+    limit: Float[Array, "..."]
+
+    def only(self, allowed: Array | np.ndarray) -> "Finding":
+        """The same verdicts, where they are allowed."""
+        return self._replace(found=self.found & allowed)
+
+
+def judge(rows: Sequence[Row], values: Values, tolerance: Tolerance) -> Finding:
+    """All verdicts, (kinds, rows); what follows from a verdict that comes before is none.
+
+    Not finite hides everything, since ratios of NaN say nothing. A layer whose weights are zero
+    hides what it does to the layers behind; a dead one likewise; one sick layer hides what it does
+    to the whole depth.
+    """
+    if not any(row.kind == "layer" for row in rows):
+        empty = jnp.zeros((len(KINDS), len(rows)))
+        return Finding(empty > 0, empty, empty)
+    chain = make_chain(rows, values)
+    response, gradient = _nonfinite(values)
+    finite = ~jnp.any(response.found | gradient.found)
+    detached = _detached(chain, len(rows)).only(finite)
+    zero = _zero_weights(chain, len(rows)).only(finite)
+    dead = _dead(rows, values).only(finite & ~jnp.any(zero.found))
+    alive = finite & ~jnp.any(zero.found) & ~jnp.any(dead.found)
+    saturated = _saturated(rows, values)
+    one = _one_layer(chain, len(rows), math.log(tolerance.local)).only(alive)
+    many = jnp.sum(_is_saturated(rows, values)) != 1
+    spread = _whole_depth(chain, len(rows), math.log(tolerance.total))
+    spread = spread.only(alive & many & ~jnp.any(one.found))
+    by_size = _first_of(_first_of(zero, one), spread)
+    # Where no gradient comes, its size is not a verdict of its own.
+    attached = ~jnp.any(detached.found) | np.array([True, True, False, False])[:, None]
+    return _stack(
+        [response, gradient, detached, dead, _first(saturated.only(alive))],
+        by_size.only(attached),
+    )
+
+
+def _stack(single: list[Finding], by_size: Finding) -> Finding:
+    alone = jax.tree.map(lambda *each: jnp.stack(each), *single)
+    return jax.tree.map(lambda *each: jnp.concatenate(each), alone, by_size)
+
+
+def _finding(found: Array, value: Array | float = 0.0, limit: Array | float = 0.0) -> Finding:
+    value, limit = (jnp.asarray(each, jnp.float32) for each in (value, limit))
+    value, limit = (jnp.broadcast_to(_number(each), found.shape) for each in (value, limit))
+    return Finding(found, value, limit)
+
+
+def _first_of(one: Finding, other: Finding) -> Finding:
+    """Both; where both are, the value of the first."""
+    value = jnp.where(one.found, one.value, other.value)
+    limit = jnp.where(one.found, one.limit, other.limit)
+    return Finding(one.found | other.found, value, limit)
+
+
+def _first(finding: Finding) -> Finding:
+    return finding.only(jnp.cumsum(finding.found, axis=-1) == 1)
+
+
+def _last(finding: Finding) -> Finding:
+    after = jax.lax.cumsum(finding.found.astype(jnp.int32), reverse=True)
+    return finding.only(after == 1)
+
+
+def _on_rows(chain: Chain, count: int, layers: Array) -> Array:
+    """Values of layers at their rows; the last axis is the one of layers."""
+    return jnp.zeros((*layers.shape[:-1], count), layers.dtype).at[..., chain.places].set(layers)
+
+
+def _nonfinite(values: Values) -> tuple[Finding, Finding]:
+    """The first row that is not finite forwards; if all are, the last backwards."""
+    forward = sum(_number(s.nonfinite) for s in (values.input, values.weight, values.output))
+    backward = sum(
+        _number(s.nonfinite)
+        for s in (values.input_gradient, values.weight_gradient, values.output_gradient)
+    )
+    response = _first(_finding(forward > 0, forward))
+    gradient = _last(_finding(backward > 0, backward))
+    return response, gradient.only(~jnp.any(response.found))
+
+
+def _number(count: Array) -> Array:
+    return jnp.where(jnp.isnan(count), 0.0, count)
+
+
+def _detached(chain: Chain, rows: int) -> Finding:
+    """The last of each run of layers to which no gradient comes.
+
+    Inside a loop a stopped gradient arrives as an exact zero. So does that of an activation that
+    is flat everywhere, and that through weights of zero; they are told apart.
+    """
+    arrives = chain.next_of(chain.returning, chain.gradient) > -jnp.inf
+    stopped = chain.stops & (chain.gradient == -jnp.inf) & arrives & (chain.flat < 1)
+    cut = chain.frozen | (stopped & chain.is_run)
+    beyond = jnp.where(chain.frozen, chain.next_of(chain.frozen, jnp.zeros_like(cut)), False)
+    found = _on_rows(chain, rows, cut & ~beyond)
+    return _finding(found)
+
+
+def _zero_weights(chain: Chain, rows: int) -> Finding:
+    """Weights that are all zero, where nothing passes around them; one per direction."""
+    zero = chain.is_run & (chain.weight == -jnp.inf)
+    last = chain.following == chain.following.size
+    gradient = jnp.where(chain.is_run & ~chain.frozen, chain.gradient, -jnp.inf)
+    largest_before = jax.lax.cummax(jnp.concatenate([jnp.array([-jnp.inf]), gradient[:-1]]))
+    is_first = jnp.arange(zero.size) == 0
+    forward = zero & ~last & chain.constant
+    backward = zero & ~is_first & (largest_before == -jnp.inf)
+    found = jnp.stack([forward, jnp.zeros_like(zero), backward, jnp.zeros_like(zero)])
+    found = _on_rows(chain, rows, found)
+    return _first(_finding(found))
+
+
+def dead_limit(units: int) -> float:
+    """The share of units off for a whole batch that a healthy layer exceeds once in a million.
+
+    Each is off for all with probability at most ½, whatever the correlation of the examples, and
+    given the layer's input they are independent: Hoeffding's bound. Small layers need all.
+    """
+    return min(0.5 + math.sqrt(-math.log(FALSE_ALARM) / (2 * units)), 1 - 0.5 / units)
+
+
+def _dead(rows: Sequence[Row], values: Values) -> Finding:
+    can = np.array([_has_layers(rows, i) and row.switches_off for i, row in enumerate(rows)])
+    limit = np.array([dead_limit(row.units) for row in rows])
+    return _first(_finding(can & (values.extra.off > limit), values.extra.off, limit))
+
+
+def _is_saturated(rows: Sequence[Row], values: Values) -> Array:
+    can = np.array([_has_layers(rows, i) and row.saturating for i, row in enumerate(rows)])
+    return can & (values.extra.flat > 0.5)
+
+
+def _saturated(rows: Sequence[Row], values: Values) -> Finding:
+    return _finding(_is_saturated(rows, values), values.extra.flat, 0.5)
+
+
+def _has_layers(rows: Sequence[Row], place: int) -> bool:
+    """Whether layers come before and after: what follows the last one belongs to the loss."""
+    before, after = rows[:place], rows[place + 1 :]
+    return all(any(row.kind == "layer" for row in part) for part in (before, after))
+
+
+def _one_layer(chain: Chain, rows: int, limit: float) -> Finding:
+    """A layer whose own gain is off 1, off the median layer's, and reaches its neighbor."""
+    forward = chain.response - chain.arriving
+    backward = chain.returning - chain.gradient
+    response = _off(chain, forward, chain.leaving - chain.arriving, limit)
+    gradient = _off(chain, backward, chain.returning - chain.coming, limit)
+    found = jnp.stack([*response, *gradient]) & chain.is_run
+    gains = jnp.exp(jnp.stack([forward, forward, backward, backward]))
+    limits = np.exp([[-limit], [limit], [-limit], [limit]])
+    return _finding(_on_rows(chain, rows, found), _on_rows(chain, rows, gains), limits)
+
+
+def _off(chain: Chain, own: Array, passed: Array, limit: float) -> tuple[Array, Array]:
+    """Which layers make too little, and which too much."""
+    usable = jnp.where(chain.is_run & jnp.isfinite(own), own, jnp.nan)
+    beside = own - jnp.nanmedian(usable)
+    signs = jnp.stack([own, beside, passed])
+    return jnp.max(signs, axis=0) < -limit, jnp.min(signs, axis=0) > limit
+
+
+def _whole_depth(chain: Chain, rows: int, limit: float) -> Finding:
+    """Hidden layers that spread by more than the limit, and with a trend over depth."""
+    hidden = chain.is_run & (chain.following < chain.following.size)
+    forward = _spread(hidden, chain.response, limit)
+    backward = _spread(hidden[::-1], chain.gradient[::-1], limit)
+    found = [*forward[:2], *(each[::-1] for each in backward[:2])]
+    ranges = jnp.exp(jnp.stack([forward[2], forward[2], backward[2], backward[2]]))[:, None]
+    return _finding(_on_rows(chain, rows, jnp.stack(found)), ranges, np.exp(limit))
+
+
+def _spread(hidden: Array, log_size: Array, limit: float) -> tuple[Array, Array, Array]:
+    """In the direction in which the signal travels: the first layer beyond the horizon."""
+    known = hidden & jnp.isfinite(log_size)
+    size = jnp.where(known, log_size, 0.0)
+    count = jnp.maximum(jnp.sum(known), 1)
+    top = jnp.max(jnp.where(known, size, -jnp.inf), initial=-jnp.inf)
+    bottom = jnp.min(jnp.where(known, size, jnp.inf), initial=jnp.inf)
+    place = jnp.where(known, jnp.cumsum(known) - 1.0, 0.0)
+    centered = jnp.where(known, place - jnp.sum(place) / count, 0.0)
+    slope = jnp.sum(centered * size) / jnp.maximum(jnp.sum(jnp.square(centered)), 1e-9)
+    trend = slope * (count - 1)
+    wide = (count > 1) & (top - bottom > limit) & (jnp.abs(trend) > 0.5 * limit)
+    start = size[jnp.argmax(known)]
+    beyond = known & (jnp.abs(size - start) > limit)
+    far = known & (jnp.abs(size - start) == jnp.max(jnp.where(known, jnp.abs(size - start), -1)))
+    candidates = jnp.where(jnp.any(beyond), beyond, far)
+    named = candidates & (jnp.cumsum(candidates) == 1) & wide
+    return named & (trend < 0), named & (trend > 0), top - bottom
