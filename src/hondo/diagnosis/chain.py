@@ -29,7 +29,7 @@ class Chain(NamedTuple):
         coming: of the next layer's h, for the last layer of its own z.
         weight: RMS of W.
         frozen: whether no gradient comes to z or to W.
-        constant: whether the next layer's h is zero or the same for every example.
+        constant: whether the next layer's z is zero or the same for every example.
         flat: the largest share of flat entries between the layer and the next.
         stops: whether a stop_gradient stands in the same program.
     """
@@ -66,7 +66,7 @@ def make_chain(rows: Sequence[Row], values: Values) -> Chain:
     ratio = np.array([0.5 * np.log((row.fans[0] or 1) / (row.fans[1] or 1)) for row in layers])
     gradient = v.output_gradient.log_rms + size
     returning = v.input_gradient.log_rms + size + ratio
-    same = (v.input.log_rms == -jnp.inf) | (v.input.cosine > 1 - 1e-6)
+    same = (v.output.log_rms == -jnp.inf) | (v.output.detail > 1 - 1e-6)
     return Chain(
         places,
         is_run,
@@ -94,13 +94,13 @@ def _following(is_run: Array) -> Array:
     """For each layer the next one that was run."""
     count = is_run.size
     own = jnp.where(is_run, jnp.arange(count), count)
-    after = jnp.concatenate([own[1:], jnp.array([count])])
-    return jax.lax.cummin(after, reverse=True)
+    after = np.tri(count, k=-1, dtype=bool).T
+    return jnp.min(jnp.where(after, own, count), axis=1, initial=count)
 
 
 def _flat_behind(rows: Sequence[Row], values: Values, places: np.ndarray) -> Array:
     """For each layer the largest flat share of the activations up to the next layer."""
     owner = np.array([np.searchsorted(places, i, "right") - 1 for i in range(len(rows))], int)
     is_behind = np.array([row.kind == "activation" for row in rows]) & (owner >= 0)
-    share = jnp.where(is_behind & (values.output.seen > 0), values.extra.flat, 0.0)
+    share = jnp.where(is_behind & (values.output.seen > 0), values.flat, 0.0)
     return jax.ops.segment_max(share, np.maximum(owner, 0), len(places))

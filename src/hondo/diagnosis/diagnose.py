@@ -1,6 +1,7 @@
 """The diagnosis of a problem: one pass of its loss and gradient, with taps."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, PRNGKeyArray
 
+from hondo._bind import Bound, bind
 from hondo._numerics.checks import check_key, check_range, error
 from hondo._types import Batch, Leaf, ModelState, Params
 from hondo.diagnosis.flow import Flow
@@ -95,8 +97,34 @@ def diagnose(
         params, model_state = problem.init(key, batch)
     if model_state is None:
         model_state = ()
+    static = problem, optimizer, Tolerance(float(tolerated), float(local))
+    return _compiled(*static)(params, model_state, batch, key)
+
+
+def _compiled(
+    problem: Problem, optimizer: optax.GradientTransformation | None, tolerance: Tolerance
+) -> Callable[[Params, ModelState, Batch, PRNGKeyArray], Diagnosis]:
+    """The diagnosis as one program, kept where the problem can be compared."""
+    run = bind(_diagnose, problem, optimizer, tolerance)
+    return bind(_kept, run) if isinstance(run, Bound) else jax.jit(run)
+
+
+@partial(jax.jit, static_argnums=0)
+def _kept(run: Callable[..., Diagnosis], *arguments: Leaf) -> Diagnosis:
+    return run(*arguments)
+
+
+def _diagnose(
+    problem: Problem,
+    optimizer: optax.GradientTransformation | None,
+    tolerance: Tolerance,
+    params: Params,
+    model_state: ModelState,
+    batch: Batch,
+    key: PRNGKeyArray,
+) -> Diagnosis:
     capture = _capture(problem, params, model_state, batch, key)
-    return _run(capture, params, optimizer, Tolerance(tolerated, local))
+    return _run(capture, params, optimizer, tolerance)
 
 
 def _capture(

@@ -6,49 +6,36 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import Jaxpr, JaxprEqn, Literal, Var
+from jax.extend.core import JaxprEqn, Literal, Var
 from jaxtyping import Array, Float
 
 from hondo._types import Leaf
 from hondo.diagnosis.jaxprs import run_equation
 from hondo.diagnosis.plan import Plan, Site
-from hondo.diagnosis.tap import Statistics, measure, no_statistics, tap
-from hondo.diagnosis.theory import activation_gains
-
-
-class Extra(NamedTuple):
-    """What is measured of one site beside its taps, float32 scalars.
-
-    Attributes:
-        bias: ln RMS of a layer's bias, -inf without one.
-        flat: the share of an activation's entries that are flat.
-        off: the share of an activation's units that are flat for the whole batch.
-        forward: the theory's ln gain of an activation, forwards.
-        backward: the same backwards.
-    """
-
-    bias: Float[Array, "..."]
-    flat: Float[Array, "..."]
-    off: Float[Array, "..."]
-    forward: Float[Array, "..."]
-    backward: Float[Array, "..."]
+from hondo.diagnosis.tap import COUNT, Vector, as_statistics, at_once, mean_cosine, measure, tap
 
 
 class Measured(NamedTuple):
-    """The statistics of one plan, as its taps and sites are ordered; inner plans by equation.
+    """The measurements of one plan, as its taps and sites are ordered; inner plans by equation.
 
-    As probes, the cotangents' statistics have the same structure, without the extras.
+    As probes, the statistics of the cotangents have the same structure, without the extras.
+
+    Attributes:
+        taps: a vector of statistics for each.
+        extras: for each site ln RMS of a layer's bias, the share of an activation's entries that
+            are flat, and of its units that are flat for the whole batch; NaN where there is none.
+        inner: of the loops, blocks and branches.
     """
 
-    taps: tuple[Statistics, ...]
-    extras: tuple[Extra, ...]
+    taps: tuple[Vector, ...]
+    extras: tuple[Float[Array, "*stack 3"], ...]
     inner: dict[int, tuple["Measured", ...]]
 
 
 def probes(plan: Plan) -> Measured:
     """Zeros, whose gradients are the statistics of the cotangents."""
     inner = {number: _inner_probes(plan, number) for number in plan.inner}
-    return Measured(tuple(no_statistics() for _ in plan.taps), (), inner)
+    return Measured(tuple(jnp.zeros(COUNT) for _ in plan.taps), (), inner)
 
 
 def _inner_probes(plan: Plan, number: int) -> tuple[Measured, ...]:
@@ -66,7 +53,7 @@ class _Run(NamedTuple):
     plan: Plan
     probes: Measured
     values: dict[Var, Leaf]
-    taps: dict[int, Statistics]
+    taps: dict[int, Vector]
     inner: dict[int, tuple[Measured, ...]]
     places: dict[object, list[int]]
 
@@ -106,34 +93,29 @@ def _step(run: _Run, number: int, equation: JaxprEqn) -> None:
 
 def _tapped(run: _Run, place: object, value: Leaf) -> Leaf:
     for index in run.places.get(place, ()):
-        run.taps[index] = measure(value)
-        if run.plan.taps[index].backward:
-            value = tap(value, run.probes.taps[index])
+        _, backward, detailed = run.plan.taps[index]
+        measured = measure(value, mean_cosine if detailed else None)
+        value, run.taps[index] = at_once(value, measured)
+        if backward:
+            value = tap(value, run.probes.taps[index], detailed)
     return value
 
 
 def _measured(run: _Run) -> Measured:
     taps = tuple(run.taps[index] for index in range(len(run.plan.taps)))
-    extras = tuple(_extra(run, site) for _, site in run.plan.sites)
+    extras = tuple(jnp.stack(_extra(run, site)) for _, site in run.plan.sites)
     return Measured(taps, extras, run.inner)
 
 
-def _extra(run: _Run, site: Site) -> Extra:
+def _extra(run: _Run, site: Site) -> list[Array]:
     nothing = jnp.full((), jnp.nan, jnp.float32)
-    extra = Extra(jnp.full((), -jnp.inf, jnp.float32), *(nothing,) * 4)
     if site.bias is not None:
-        return extra._replace(bias=measure(run.values[site.bias]).log_rms)
+        bias = as_statistics(measure(run.values[site.bias]))
+        return [bias.log_rms, nothing, nothing]
     if site.region is None:
-        return extra
+        return [nothing] * 3
     z = jax.lax.stop_gradient(run.values[site.region.root])
-    flat, off = _flat_shares(site, z)
-    log_q = 2 * run.taps[_input_tap(site)].log_rms
-    return Extra(extra.bias, flat, off, *activation_gains(site.region, log_q))
-
-
-def _input_tap(site: Site) -> int:
-    index = site.taps[0]
-    return site.taps[2] if index is None else index
+    return [nothing, *_flat_shares(site, z)]
 
 
 def _flat_shares(site: Site, z: Array) -> tuple[Array, Array]:
@@ -200,6 +182,3 @@ def _cond(
 
     branches = [partial(branch, taken) for taken in range(len(plans))]
     return jax.lax.switch(index, branches, inputs, given)
-
-
-__all__ = ["Extra", "Jaxpr", "Measured", "evaluate", "probes"]

@@ -28,10 +28,11 @@ Place = Var | tuple[int, int]
 
 
 class Tap(NamedTuple):
-    """One place to measure, and whether a gradient comes back to it."""
+    """One place to measure, whether a gradient comes back to it, and whether in detail."""
 
     place: Place
     backward: bool
+    detailed: bool
 
 
 class Site(NamedTuple):
@@ -218,12 +219,15 @@ def _after_loop(equation: JaxprEqn, results: list[Flow], inputs: list[Flow]) -> 
     return [*carry, *results[carried:]]
 
 
-def _tap(draft: _Draft, place: Place, flow: Flow) -> int:
+def _tap(draft: _Draft, place: Place, flow: Flow, detailed: bool = False) -> int:
     """The index of the tap at a place, a new one if there is none yet."""
-    tap = Tap(place, bool(flow.leaves))
-    if tap not in draft.taps:
-        draft.taps.append(tap)
-    return draft.taps.index(tap)
+    places = [tap.place for tap in draft.taps]
+    if place not in places:
+        draft.taps.append(Tap(place, bool(flow.leaves), detailed))
+        return len(places)
+    index = places.index(place)
+    draft.taps[index] = draft.taps[index]._replace(detailed=draft.taps[index].detailed or detailed)
+    return index
 
 
 def _tap_operand(draft: _Draft, number: int, place: int) -> int | None:
@@ -247,7 +251,7 @@ def _add_layer(
     taps = (
         None if layer.data is None else _tap_operand(draft, number, layer.data),
         _tap_operand(draft, number, layer.weight),
-        _tap(draft, out, draft.flows[out]),
+        _tap(draft, out, draft.flows[out], True),
     )
     flow = draft.flows[out]
     site = Site(
@@ -289,7 +293,7 @@ def _is_sum(equation: JaxprEqn, operands: list[Flow]) -> bool:
 def _add_sum(draft: _Draft, number: int, equation: JaxprEqn) -> None:
     out = equation.outvars[0]
     flow = draft.flows[out]
-    taps = None, None, _tap(draft, out, flow)
+    taps = None, None, _tap(draft, out, flow, True)
     site = Site(
         "sum", flow.layer, taps, axis=flow.axis, shape=out.aval.shape, dtype=out.aval.dtype.name
     )
@@ -339,6 +343,8 @@ def _regions(draft: _Draft) -> Iterator[tuple[int, Region]]:
     members: dict[Var, list[tuple[int, JaxprEqn]]] = {}
     uniform: list[JaxprEqn] = []
     for number, equation in enumerate(equations):
+        if not equation.outvars:
+            continue
         root = _root_of(draft, equation)
         out = equation.outvars[0]
         if draft.flows[out].uniform:

@@ -1,5 +1,6 @@
 """Activations as they are written: regions of elementwise equations, run on any shape."""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,7 +15,12 @@ from hondo.diagnosis.jaxprs import Atom
 from hondo.gradients.activations import ACTIVATIONS
 
 _ELEMENTWISE = set(
-    ["abs", "add", "add_any", "and", "ceil", "clamp", "convert_element_type", "copy", "cos", "cosh", "div", "eq", "erf", "erf_inv", "erfc", "exp", "exp2", "expm1", "floor", "ge", "gt", "integer_pow", "is_finite", "le", "log", "log1p", "logistic", "lt", "max", "min", "mul", "ne", "neg", "nextafter", "not", "or", "pow", "round", "rsqrt", "select_n", "sign", "sin", "sinh", "sqrt", "square", "stop_gradient", "sub", "tan", "tanh", "xor"]
+    re.findall(
+        r"\w+",
+        """abs add add_any and ceil clamp convert_element_type copy cos cosh div eq erf erf_inv erfc
+        exp exp2 expm1 floor ge gt integer_pow is_finite le log log1p logistic lt max min mul ne
+        neg nextafter not or pow round rsqrt select_n sign sin sinh sqrt square sub tan tanh xor""",
+    )
 )
 _UNIFORM = {"broadcast_in_dim", "reshape"}
 _CALLS = {"jit": "jaxpr", "pjit": "jaxpr", "custom_jvp_call": "call_jaxpr"}

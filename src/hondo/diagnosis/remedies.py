@@ -44,7 +44,7 @@ def _size(kind: str, row: Row, values: Values, place: int) -> str:
     if float(values.weight.log_rms[place]) == -np.inf:
         return "Its weights are all zero, so nothing passes. Initialize them at random."
     direction = "larger" if kind.startswith("vanishing") else "smaller"
-    found = np.asarray(values.extra.flat)
+    found = np.asarray(values.flat)
     bounded = any(name > 0.2 for name in found[np.isfinite(found)]) and row.saturating
     if bounded:
         return "Take relu with hondo.he_normal, or batch norm before each activation."

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from hondo._numerics.checks import error
 from hondo.diagnosis.remedies import remedy
 from hondo.diagnosis.rows import Index, Row, Values
+from hondo.diagnosis.theory import activation_gains
 from hondo.diagnosis.verdicts import KINDS, Finding, Tolerance
 
 
@@ -164,7 +165,7 @@ class Diagnosis:
     def _row(self, place: int) -> LayerReport:
         self._concrete(self.findings.found)
         row = self.rows[place]
-        v: Values = jax.tree.map(lambda leaf: float(leaf[place]), self.values)
+        v: Values = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64)[place], self.values)
         theory = self._theory(row, v)
         return LayerReport(
             row.kind,
@@ -180,19 +181,20 @@ class Diagnosis:
             theory[0],
             _exp(v.input_gradient.log_rms - v.output_gradient.log_rms),
             theory[1],
-            v.output.cosine,
-            v.extra.flat,
-            v.extra.off,
-            v.output_gradient.small,
+            v.output.detail,
+            v.flat,
+            v.off,
+            v.output_gradient.detail,
             _exp(float(self.updates[place]) - v.weight.log_rms),
         )
 
     def _theory(self, row: Row, v: Values) -> tuple[float, float]:
         if row.kind != "layer":
-            return _exp(v.extra.forward), _exp(v.extra.backward)
-        weight, bias = np.exp(2 * v.weight.log_rms), np.exp(2 * v.extra.bias)
-        forward = row.fans[0] * weight + bias / np.exp(2 * v.input.log_rms)
-        return float(np.sqrt(forward)), float(np.sqrt(row.fans[1] * weight))
+            return activation_gains(row.activation, v.input.log_rms)
+        weight = 2 * v.weight.log_rms
+        bias = 2 * (np.nan_to_num(v.bias, nan=-np.inf) - v.input.log_rms)
+        forward = np.logaddexp(np.log(row.fans[0]) + weight, bias)
+        return _exp(0.5 * forward), _exp(0.5 * (np.log(row.fans[1]) + weight))
 
     def __str__(self) -> str:
         from hondo.diagnosis.text import write
@@ -201,5 +203,5 @@ class Diagnosis:
 
 
 def _exp(log: float) -> float:
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         return float(np.exp(log))

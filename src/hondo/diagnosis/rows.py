@@ -7,11 +7,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from hondo._types import Params
-from hondo.diagnosis.instrument import Extra, Measured
+from hondo.diagnosis.instrument import Measured
 from hondo.diagnosis.plan import Plan, Site
-from hondo.diagnosis.tap import Statistics, no_statistics
+from hondo.diagnosis.tap import COUNT, Statistics, as_statistics
 
 Index = int | tuple[int, ...] | None
 
@@ -56,15 +57,63 @@ class Row(NamedTuple):
 
 
 class Values(NamedTuple):
-    """The measurements of all rows, arrays (rows,); NaN where there is nothing to measure."""
+    """The measurements of all rows; NaN where there is nothing to measure.
 
-    input: Statistics
-    weight: Statistics
-    output: Statistics
-    input_gradient: Statistics
-    weight_gradient: Statistics
-    output_gradient: Statistics
-    extra: Extra
+    Attributes:
+        sizes: forwards and backwards, of input, weights and output, their statistics.
+        extras: as `Measured` has them.
+    """
+
+    sizes: Float[Array, "*stack rows 2 3 4"]
+    extras: Float[Array, "*stack rows 3"]
+
+    def _of(self, direction: int, which: int) -> Statistics:
+        return as_statistics(self.sizes[..., direction, which, :])
+
+    @property
+    def input(self) -> Statistics:
+        """Of h, or of an activation's z."""
+        return self._of(0, 0)
+
+    @property
+    def weight(self) -> Statistics:
+        """Of W."""
+        return self._of(0, 1)
+
+    @property
+    def output(self) -> Statistics:
+        """Of z, of φ(z), of a sum."""
+        return self._of(0, 2)
+
+    @property
+    def input_gradient(self) -> Statistics:
+        """Of the gradient by the input."""
+        return self._of(1, 0)
+
+    @property
+    def weight_gradient(self) -> Statistics:
+        """Of the gradient by the weights."""
+        return self._of(1, 1)
+
+    @property
+    def output_gradient(self) -> Statistics:
+        """Of the gradient by the output."""
+        return self._of(1, 2)
+
+    @property
+    def bias(self) -> Float[Array, "*stack rows"]:
+        """Of a layer's bias, ln RMS."""
+        return self.extras[..., 0]
+
+    @property
+    def flat(self) -> Float[Array, "*stack rows"]:
+        """The share of an activation's entries that are flat."""
+        return self.extras[..., 1]
+
+    @property
+    def off(self) -> Float[Array, "*stack rows"]:
+        """The share of an activation's units that are flat for the whole batch."""
+        return self.extras[..., 2]
 
 
 def describe(plan: Plan, params: Params) -> tuple[Row, ...]:
@@ -179,19 +228,16 @@ def _words(path: jax.tree_util.KeyPath) -> tuple[str, ...]:
 
 def collect(plan: Plan, measured: Measured, cotangents: Measured) -> Values:
     """The measurements in the order of the rows."""
-    parts: list[Values] = []
-    places = {id(site): place for place, (_, site) in enumerate(plan.sites)}
-    for number, site in _entries(plan):
-        if site is not None:
-            values = _site_values(plan, places[id(site)], site, measured, cotangents)
-            parts.append(jax.tree.map(lambda leaf: leaf[None], values))
-            continue
-        inside = zip(
-            plan.inner[number], measured.inner[number], cotangents.inner[number], strict=True
-        )
-        for inner, forward, backward in inside:
-            parts.append(_inner_values(plan, number, inner, forward, backward))
-    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts) if parts else _no_rows()
+    parts = [Values(jnp.zeros((0, 2, 3, COUNT)), jnp.zeros((0, 3)))]
+    own, before = _own_values(plan, measured, cotangents), 0
+    for number in sorted(plan.inner):
+        after = sum(place < number for place, _ in plan.sites)
+        parts.append(jax.tree.map(lambda leaf, a=before, b=after: leaf[a:b], own))
+        before = after
+        inside = plan.inner[number], measured.inner[number], cotangents.inner[number]
+        parts += [_inner_values(plan, number, *each) for each in zip(*inside, strict=True)]
+    parts.append(jax.tree.map(lambda leaf: leaf[before:], own))
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
 
 
 def _inner_values(
@@ -203,27 +249,20 @@ def _inner_values(
     values = jax.vmap(lambda f, b: collect(inner, f, b))(forward, backward)
     if equation.params["reverse"]:
         values = jax.tree.map(lambda leaf: leaf[::-1], values)
-    return jax.tree.map(lambda leaf: leaf.reshape(-1), values)
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), values)
 
 
-def _site_values(
-    plan: Plan, place: int, site: Site, measured: Measured, cotangents: Measured
-) -> Values:
-    def pick(index: int | None, statistics: tuple[Statistics, ...], is_there: bool) -> Statistics:
-        return statistics[index] if index is not None and is_there else _absent()
-
-    def is_there(index: int | None) -> bool:
-        return index is not None and plan.taps[index].backward
-
-    forward = [pick(index, measured.taps, True) for index in site.taps]
-    backward = [pick(index, cotangents.taps, is_there(index)) for index in site.taps]
-    return Values(*forward, *backward, measured.extras[place])
-
-
-def _absent() -> Statistics:
-    return jax.tree.map(lambda zero: jnp.full_like(zero, jnp.nan), no_statistics())
-
-
-def _no_rows() -> Values:
-    empty = no_statistics((0,))
-    return Values(*(empty,) * 6, Extra(*(jnp.zeros((0,)),) * 5))
+def _own_values(plan: Plan, measured: Measured, cotangents: Measured) -> Values:
+    """The measurements of a plan's own sites."""
+    if not plan.sites:
+        return Values(jnp.zeros((0, 2, 3, COUNT)), jnp.zeros((0, 3)))
+    nothing = jnp.full((COUNT,), jnp.nan, jnp.float32)
+    last = len(plan.taps)
+    forward = [[last if i is None else i for i in site.taps] for _, site in plan.sites]
+    is_there = [tap.backward for tap in plan.taps] + [False]
+    backward = [[i if is_there[i] else last for i in row] for row in forward]
+    sizes = [
+        jnp.stack([*vectors, nothing])[np.array(places)]
+        for vectors, places in ((measured.taps, forward), (cotangents.taps, backward))
+    ]
+    return Values(jnp.stack(sizes, axis=1), jnp.stack(measured.extras))

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from hondo._types import Leaf, Params
 from hondo.diagnosis.plan import Plan
 from hondo.diagnosis.rows import Row, row_leaves
-from hondo.diagnosis.tap import measure
+from hondo.diagnosis.tap import as_statistics, measure
 
 
 def update_sizes(
@@ -35,4 +35,4 @@ def _size(leaves: Sequence[Leaf], row: Row, own: tuple[int, ...]) -> Array:
         return jnp.full((), jnp.nan, jnp.float32)
     update = max((leaves[place] for place in own), key=np.ndim)
     is_stacked = isinstance(row.index, int) and np.ndim(update) > 2 and len(update) > row.index
-    return measure(update[row.index] if is_stacked else update).log_rms.astype(jnp.float32)
+    return as_statistics(measure(update[row.index] if is_stacked else update)).log_rms

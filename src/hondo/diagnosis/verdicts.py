@@ -96,12 +96,13 @@ def _first_of(one: Finding, other: Finding) -> Finding:
 
 
 def _first(finding: Finding) -> Finding:
-    return finding.only(jnp.cumsum(finding.found, axis=-1) == 1)
+    count = finding.found.shape[-1]
+    return finding.only(jnp.arange(count) == jnp.argmax(finding.found, axis=-1, keepdims=True))
 
 
 def _last(finding: Finding) -> Finding:
-    after = jax.lax.cumsum(finding.found.astype(jnp.int32), reverse=True)
-    return finding.only(after == 1)
+    count = finding.found.shape[-1]
+    return finding.only(jnp.arange(count) == count - 1 - jnp.argmax(finding.found[::-1]))
 
 
 def _on_rows(chain: Chain, count: int, layers: Array) -> Array:
@@ -143,11 +144,11 @@ def _zero_weights(chain: Chain, rows: int) -> Finding:
     """Weights that are all zero, where nothing passes around them; one per direction."""
     zero = chain.is_run & (chain.weight == -jnp.inf)
     last = chain.following == chain.following.size
-    gradient = jnp.where(chain.is_run & ~chain.frozen, chain.gradient, -jnp.inf)
-    largest_before = jax.lax.cummax(jnp.concatenate([jnp.array([-jnp.inf]), gradient[:-1]]))
-    is_first = jnp.arange(zero.size) == 0
+    number = jnp.arange(zero.size)
+    arrives = chain.is_run & ~chain.frozen & (chain.gradient > -jnp.inf)
+    first = jnp.where(jnp.any(arrives), jnp.argmax(arrives), zero.size)
     forward = zero & ~last & chain.constant
-    backward = zero & ~is_first & (largest_before == -jnp.inf)
+    backward = zero & (number > 0) & (first >= number)
     found = jnp.stack([forward, jnp.zeros_like(zero), backward, jnp.zeros_like(zero)])
     found = _on_rows(chain, rows, found)
     return _first(_finding(found))
@@ -165,16 +166,16 @@ def dead_limit(units: int) -> float:
 def _dead(rows: Sequence[Row], values: Values) -> Finding:
     can = np.array([_has_layers(rows, i) and row.switches_off for i, row in enumerate(rows)])
     limit = np.array([dead_limit(row.units) for row in rows])
-    return _first(_finding(can & (values.extra.off > limit), values.extra.off, limit))
+    return _first(_finding(can & (values.off > limit), values.off, limit))
 
 
 def _is_saturated(rows: Sequence[Row], values: Values) -> Array:
     can = np.array([_has_layers(rows, i) and row.saturating for i, row in enumerate(rows)])
-    return can & (values.extra.flat > 0.5)
+    return can & (values.flat > 0.5)
 
 
 def _saturated(rows: Sequence[Row], values: Values) -> Finding:
-    return _finding(_is_saturated(rows, values), values.extra.flat, 0.5)
+    return _finding(_is_saturated(rows, values), values.flat, 0.5)
 
 
 def _has_layers(rows: Sequence[Row], place: int) -> bool:
@@ -216,18 +217,17 @@ def _whole_depth(chain: Chain, rows: int, limit: float) -> Finding:
 def _spread(hidden: Array, log_size: Array, limit: float) -> tuple[Array, Array, Array]:
     """In the direction in which the signal travels: the first layer beyond the horizon."""
     known = hidden & jnp.isfinite(log_size)
-    size = jnp.where(known, log_size, 0.0)
     count = jnp.maximum(jnp.sum(known), 1)
-    top = jnp.max(jnp.where(known, size, -jnp.inf), initial=-jnp.inf)
-    bottom = jnp.min(jnp.where(known, size, jnp.inf), initial=jnp.inf)
-    place = jnp.where(known, jnp.cumsum(known) - 1.0, 0.0)
+    size = jnp.where(known, log_size, 0.0)
+    place = jnp.where(known, jnp.arange(size.size), 0.0)
     centered = jnp.where(known, place - jnp.sum(place) / count, 0.0)
     slope = jnp.sum(centered * size) / jnp.maximum(jnp.sum(jnp.square(centered)), 1e-9)
-    trend = slope * (count - 1)
-    wide = (count > 1) & (top - bottom > limit) & (jnp.abs(trend) > 0.5 * limit)
-    start = size[jnp.argmax(known)]
-    beyond = known & (jnp.abs(size - start) > limit)
-    far = known & (jnp.abs(size - start) == jnp.max(jnp.where(known, jnp.abs(size - start), -1)))
-    candidates = jnp.where(jnp.any(beyond), beyond, far)
-    named = candidates & (jnp.cumsum(candidates) == 1) & wide
-    return named & (trend < 0), named & (trend > 0), top - bottom
+    trend = slope * (jnp.max(place, initial=0.0) - jnp.argmax(known))
+    lowest, highest = (
+        end(jnp.where(known, size, fill)) for end, fill in ((jnp.min, jnp.inf), (jnp.max, -jnp.inf))
+    )
+    distance = jnp.where(known, jnp.abs(size - size[jnp.argmax(known)]), -1.0)
+    beyond = distance > jnp.minimum(limit, jnp.max(distance) - 1e-6)
+    is_wide = (highest - lowest > limit) & (jnp.abs(trend) > 0.5 * limit)
+    named = (jnp.arange(size.size) == jnp.argmax(beyond)) & is_wide & known
+    return named & (trend < 0), named & (trend > 0), highest - lowest
