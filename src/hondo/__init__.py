@@ -3,9 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hondo import diagnosis
 from hondo._extras import check_extra
 from hondo._fast.convolution import conv_general_dilated
 from hondo.diagnosis.diagnose import diagnose
+from hondo.diagnosis.report import Diagnosis, Verdict
+from hondo.diagnosis.watch import watch
 from hondo.gradients.activations import (
     ACTIVATIONS,
     Activation,
@@ -178,6 +181,7 @@ __all__ = [
     "CallbackError",
     "ClippedSum",
     "ClippingState",
+    "Diagnosis",
     "EarlyStopping",
     "EarlyStoppingState",
     "ErrorCovariance",
@@ -198,6 +202,7 @@ __all__ = [
     "StopReason",
     "SweepResult",
     "TrainState",
+    "Verdict",
     "adaptive_clip",
     "ambiguity",
     "apply_dropout_mask",
@@ -226,6 +231,7 @@ __all__ = [
     "cutout",
     "depth_scaled",
     "diagnose",
+    "diagnosis",
     "drop_connect",
     "dropout",
     "dropout_mask",
@@ -311,6 +317,7 @@ __all__ = [
     "uncertainty_weighting",
     "unstack",
     "update_batch_stats",
+    "watch",
     "weight_mask",
     "weight_norm",
     "zero_last",

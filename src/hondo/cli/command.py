@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from hondo.cli.config import PredictConfig, SweepConfig, TrainConfig
+from hondo.cli.diagnose import DiagnoseConfig
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,13 @@ Command = (
     Annotated[TrainCommand, tyro.conf.subcommand("train")]
     | Annotated[SweepConfig, tyro.conf.subcommand("sweep")]
     | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
+    | Annotated[DiagnoseConfig, tyro.conf.subcommand("diagnose")]
 )
 # Returns the exit code.
 Job = Callable[[], int]
 
 
-def read_command() -> TrainConfig | SweepConfig | PredictConfig:
+def read_command() -> TrainConfig | SweepConfig | PredictConfig | DiagnoseConfig:
     """Reads the command line; ends the process where it makes no sense."""
     command = tyro.cli(Command, prog="hondo")
     if isinstance(command, TrainCommand):
@@ -43,7 +45,7 @@ def read_command() -> TrainConfig | SweepConfig | PredictConfig:
     return command
 
 
-def prepare(config: TrainConfig | SweepConfig | PredictConfig) -> Job:
+def prepare(config: TrainConfig | SweepConfig | PredictConfig | DiagnoseConfig) -> Job:
     """Checks everything that the user gave; returns the work that is left."""
     if isinstance(config, TrainConfig):
         from hondo.cli.train import prepare as prepare_train
@@ -53,6 +55,10 @@ def prepare(config: TrainConfig | SweepConfig | PredictConfig) -> Job:
         from hondo.cli.sweep import prepare as prepare_sweep
 
         return prepare_sweep(config)
+    if isinstance(config, DiagnoseConfig):
+        from hondo.cli.diagnose import prepare as prepare_diagnose
+
+        return prepare_diagnose(config)
     from hondo.cli.predict import prepare as prepare_predict
 
     return prepare_predict(config)

@@ -1,5 +1,23 @@
 """Which layer is sick, why, and what cures it: slides 9 to 15 as an instrument."""
 
+from hondo.diagnosis.diagnose import diagnose
+from hondo.diagnosis.draw import draw
+from hondo.diagnosis.locate import Origin, find_nonfinite
+from hondo.diagnosis.report import Diagnosis, LayerReport, Verdict
 from hondo.diagnosis.theory import moments
+from hondo.diagnosis.verdicts import KINDS
+from hondo.diagnosis.watch import Watched, watch
 
-__all__ = ["moments"]
+__all__ = [
+    "KINDS",
+    "Diagnosis",
+    "LayerReport",
+    "Origin",
+    "Verdict",
+    "Watched",
+    "diagnose",
+    "draw",
+    "find_nonfinite",
+    "moments",
+    "watch",
+]

@@ -29,7 +29,7 @@ class Chain(NamedTuple):
         coming: of the next layer's h, for the last layer of its own z.
         weight: RMS of W.
         frozen: whether no gradient comes to z or to W.
-        constant: whether the next layer's z is zero or the same for every example.
+        constant: whether the next layer's z is zero or, up to rounding, the same for every example.
         flat: the largest share of flat entries between the layer and the next.
         stops: whether a stop_gradient stands in the same program.
     """
@@ -66,7 +66,7 @@ def make_chain(rows: Sequence[Row], values: Values) -> Chain:
     ratio = np.array([0.5 * np.log((row.fans[0] or 1) / (row.fans[1] or 1)) for row in layers])
     gradient = v.output_gradient.log_rms + size
     returning = v.input_gradient.log_rms + size + ratio
-    same = (v.output.log_rms == -jnp.inf) | (v.output.detail > 1 - 1e-6)
+    same = (v.output.log_rms == -jnp.inf) | (v.output.detail > 1 - 1e-5)
     return Chain(
         places,
         is_run,

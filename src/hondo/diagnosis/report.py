@@ -34,9 +34,14 @@ class Verdict(NamedTuple):
     remedy: str
 
     def __str__(self) -> str:
-        place = self.layer if self.index is None else f"{self.layer}[{self.index}]"
         kind = self.kind.replace("_", " ")
-        return f"{kind} at {place}: {self.value:.3g}, healthy to {self.limit:.3g}. {self.remedy}"
+        measured = f": {self.value:.3g}, healthy to {self.limit:.3g}" if self.limit else ""
+        return f"{kind} at {self.name}{measured}. {self.remedy}"
+
+    @property
+    def name(self) -> str:
+        """The layer with its place in the stack."""
+        return self.layer if self.index is None else f"{self.layer}[{self.index}]"
 
 
 class LayerReport(NamedTuple):
@@ -98,7 +103,6 @@ class Diagnosis:
         values: what was measured, natural logarithms and shares.
         updates: ln RMS of the optimizer's update of each row's weights, NaN without one.
         findings: the verdicts as arrays (kinds, rows).
-        details: one more sentence for a verdict, by kind; static.
     """
 
     rows: tuple[Row, ...] = field(metadata={"static": True})
@@ -107,7 +111,6 @@ class Diagnosis:
     values: Values
     updates: Float[Array, "... rows"]
     findings: Finding
-    details: tuple[tuple[str, str], ...] = field(default=(), metadata={"static": True})
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -122,9 +125,9 @@ class Diagnosis:
     def _verdict(self, kind: int, place: int) -> Verdict:
         row, name = self.rows[place], KINDS[kind]
         value = float(self.findings.value[kind, place])
-        words = remedy(name, row, self.values, place)
-        words += "".join(f" {text}" for of, text in self.details if of == name)
         limit = float(self.findings.limit[kind, place])
+        is_total = limit == self.tolerance.total
+        words = remedy(name, self.rows, self.values, place, is_total)
         return Verdict(name, row.layer, row.index, value, limit, words)
 
     @property
@@ -177,22 +180,22 @@ class Diagnosis:
             _exp(v.input_gradient.log_rms),
             _exp(v.weight.log_rms),
             _exp(v.weight_gradient.log_rms),
-            _exp(v.output.log_rms - v.input.log_rms),
+            _ratio(v.output.log_rms, v.input.log_rms),
             theory[0],
-            _exp(v.input_gradient.log_rms - v.output_gradient.log_rms),
+            _ratio(v.input_gradient.log_rms, v.output_gradient.log_rms),
             theory[1],
             v.output.detail,
             v.flat,
             v.off,
             v.output_gradient.detail,
-            _exp(float(self.updates[place]) - v.weight.log_rms),
+            _ratio(float(self.updates[place]), v.weight.log_rms),
         )
 
     def _theory(self, row: Row, v: Values) -> tuple[float, float]:
         if row.kind != "layer":
             return activation_gains(row.activation, v.input.log_rms)
         weight = 2 * v.weight.log_rms
-        bias = 2 * (np.nan_to_num(v.bias, nan=-np.inf) - v.input.log_rms)
+        bias = 2 * (np.where(np.isnan(v.bias), -np.inf, v.bias) - v.input.log_rms)
         forward = np.logaddexp(np.log(row.fans[0]) + weight, bias)
         return _exp(0.5 * forward), _exp(0.5 * (np.log(row.fans[1]) + weight))
 
@@ -200,6 +203,12 @@ class Diagnosis:
         from hondo.diagnosis.text import write
 
         return write(self)
+
+
+def _ratio(log_above: float, log_below: float) -> float:
+    """NaN for zero over zero."""
+    with np.errstate(invalid="ignore"):
+        return _exp(log_above - log_below)
 
 
 def _exp(log: float) -> float:

@@ -265,4 +265,12 @@ def _own_values(plan: Plan, measured: Measured, cotangents: Measured) -> Values:
         jnp.stack([*vectors, nothing])[np.array(places)]
         for vectors, places in ((measured.taps, forward), (cotangents.taps, backward))
     ]
-    return Values(jnp.stack(sizes, axis=1), jnp.stack(measured.extras))
+    return Values(_without_unseen(jnp.stack(sizes, axis=1)), jnp.stack(measured.extras))
+
+
+def _without_unseen(sizes: Float[Array, "rows 2 3 4"]) -> Float[Array, "rows 2 3 4"]:
+    """A gradient that never came has size 0; what never ran, in a branch not taken, has none."""
+    seen = sizes[..., 0]
+    size = jnp.where(jnp.arange(2)[:, None] == 0, jnp.nan, -jnp.inf)
+    size = jnp.where(seen[:, :1] == 0, jnp.nan, size)
+    return sizes.at[..., 1].set(jnp.where(seen == 0, size, sizes[..., 1]))

@@ -188,7 +188,10 @@ def _one_layer(chain: Chain, rows: int, limit: float) -> Finding:
     """A layer whose own gain is off 1, off the median layer's, and reaches its neighbor."""
     forward = chain.response - chain.arriving
     backward = chain.returning - chain.gradient
-    response = _off(chain, forward, chain.leaving - chain.arriving, limit)
+    # A constant, such as sigmoid(0), arrives with its size but without the signal.
+    lost = chain.constant & (chain.following < chain.following.size)
+    reached = jnp.where(lost & (forward < 0), -jnp.inf, chain.leaving - chain.arriving)
+    response = _off(chain, forward, reached, limit)
     gradient = _off(chain, backward, chain.returning - chain.coming, limit)
     found = jnp.stack([*response, *gradient]) & chain.is_run
     gains = jnp.exp(jnp.stack([forward, forward, backward, backward]))

@@ -1,0 +1,185 @@
+"""`hondo diagnose`: which layer of a run, or of anybody's network, is sick."""
+
+import importlib
+import json
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+import tyro
+
+if TYPE_CHECKING:
+    import hondo
+    from hondo._types import Batch, Module
+
+    Patient = tuple[hondo.Problem, Any, Any, Batch]
+
+
+@dataclass(frozen=True)
+class DiagnoseConfig:
+    """Measures every layer, forwards and backwards, and names the sick one and its remedy.
+
+    Prints a table and the verdicts, writes diagnosis.png and diagnosis.json. The exit code is 0 for
+    a healthy network, 1 for a verdict, 2 for bad input.
+
+    Attributes:
+        of: the folder that `hondo train` wrote; or module:attribute, a Flax module, a function
+            that makes an nnx module, or a function without arguments that returns a
+            hondo.Problem and a batch.
+        at: the run's best model, or its network as it was initialized.
+        batch: how many training examples to measure.
+        input_shape: for module:attribute, the inputs' shape with the batch, as 32,784; they are
+            drawn from N(0, 1).
+        out: the folder for the two files; by default the run's own, else the current one.
+        seed: of the initialization and of whatever else is random.
+    """
+
+    of: tyro.conf.Positional[str]
+    at: Literal["best", "init"] = "best"
+    batch: int = 256
+    input_shape: str | None = None
+    out: Path | None = None
+    seed: int = 0
+
+
+def prepare(config: DiagnoseConfig) -> Callable[[], NoReturn]:
+    """Reads the run or the module; returns the work that is left.
+
+    Raises:
+        ValueError: neither a run's folder nor a module's attribute, or a batch that does not fit.
+    """
+    if config.batch < 1:
+        raise ValueError(f"batch must be at least 1, got {config.batch}.")
+    is_attribute = ":" in config.of and not Path(config.of).is_dir()
+    patient = _of_attribute(config) if is_attribute else _of_run(config)
+    out = config.out or (Path() if is_attribute else Path(config.of))
+    if not out.is_dir():
+        raise ValueError(f"out must be a folder, got {out}.")
+    return partial(run, config, patient, out)
+
+
+def run(config: DiagnoseConfig, patient: "Patient", out: Path) -> NoReturn:
+    """Diagnoses, prints the report and writes the files; exits with 1 where there is a verdict."""
+    import jax
+
+    import hondo
+
+    problem, params, model_state, batch = patient
+    key = jax.random.key(config.seed)
+    report = hondo.diagnose(problem, params, model_state, batch, key=key)
+    print(report)
+    if report.layers:
+        hondo.diagnosis.draw(out / "diagnosis.png", report)
+    (out / "diagnosis.json").write_text(as_json(report))
+    print(f"written to {out / 'diagnosis.json'} and .png")
+    sys.exit(1 if report.verdicts else 0)
+
+
+def as_json(report: "hondo.Diagnosis") -> str:
+    """The verdicts and the table as valid JSON; null stands for what is not finite."""
+    content = {
+        "loss": float(report.loss),
+        "verdicts": [verdict._asdict() for verdict in report.verdicts],
+        "rows": report.table(),
+    }
+    return json.dumps(_plain(content), indent=2, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    is_number = isinstance(value, float)
+    return None if is_number and not math.isfinite(value) else value
+
+
+def _of_run(config: DiagnoseConfig) -> "Patient":
+    """The problem of a run, its parameters and some of its training data."""
+    import jax
+    import jax.numpy as jnp
+
+    from hondo.cli import build, run_folder
+    from hondo.data import load, split
+
+    folder = Path(config.of)
+    trained = run_folder.read_config(folder)
+    dataset = load(trained.dataset, trained.data_dir)
+    parts = split(dataset, trained.valid_fraction, build.split_seed(trained))
+    batch = jax.tree.map(lambda leaf: leaf[: config.batch], build.as_arrays(parts.train))
+    problem = build.problem(trained, dataset)
+    # The key of the run's own initialization.
+    key = jax.random.split(jax.random.key(trained.seed))[0]
+    params, model_state = problem.init(key, batch)
+    if config.at == "best":
+        shapes = jax.eval_shape(lambda: {"params": params, **model_state})
+        variables = dict(run_folder.load_model(folder, shapes))
+        params, model_state = variables.pop("params"), variables
+    return problem, params, jax.tree.map(jnp.asarray, model_state), batch
+
+
+def _of_attribute(config: DiagnoseConfig) -> "Patient":
+    """Somebody's module with random data, or their own problem and batch."""
+    found = _import(config.of)
+    if config.input_shape is None:
+        problem, batch = _call(found, config.of)
+    else:
+        problem, batch = _with_random_data(found, _shape(config.input_shape), config.seed)
+    import jax
+
+    params, model_state = problem.init(jax.random.key(config.seed), batch)
+    return problem, params, model_state, batch
+
+
+def _import(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    # As for `python -m`: modules of the current folder.
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as reason:
+        raise ValueError(f"of must be a folder or module:attribute, got {name}: {reason}") from None
+
+
+def _call(found: Any, name: str) -> "tuple[hondo.Problem, Batch]":
+    import hondo
+
+    result = found() if callable(found) else found
+    is_pair = isinstance(result, tuple) and len(result) == 2
+    if not is_pair or not isinstance(result[0], hondo.Problem):
+        raise ValueError(
+            f"{name} must return a hondo.Problem and a batch, got {type(result).__name__}. For a "
+            "Flax module give --input-shape."
+        )
+    return result
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    try:
+        shape = tuple(int(size) for size in text.split(","))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 1:
+        raise ValueError(f"input_shape must be sizes as 32,784, got {text}.")
+    return shape
+
+
+def _with_random_data(
+    module: "Module", shape: tuple[int, ...], seed: int
+) -> "tuple[hondo.Problem, Batch]":
+    """The module fitted to noise by squared error: neither disturbs what the layers do."""
+    import jax
+
+    import hondo
+    from hondo.training.flax_models import as_functions
+
+    model = as_functions(module)
+    inputs_key, targets_key, key = jax.random.split(jax.random.key(seed), 3)
+    inputs = jax.random.normal(inputs_key, shape)
+    outputs = jax.eval_shape(lambda: model.infer(*model.init(key, inputs), inputs))
+    targets = jax.random.normal(targets_key, outputs.shape)
+    return hondo.supervised(module, loss="squared_error"), (inputs, targets)

@@ -1,0 +1,113 @@
+"""A diagnosis as a picture: response and gradient over depth."""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hondo.diagnosis.report import Diagnosis, LayerReport, Verdict
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_RESPONSE, _GRADIENT, _CULPRIT, _BAND = "#1f5fa8", "#1f5fa8", "#c44e28", "#e8e8e8"
+
+
+def draw(path: str | Path, report: Diagnosis, *, title: str = "") -> None:
+    """Draws response and gradient of every layer over depth, with the theory and the culprits.
+
+    On logarithmic axes: what was measured, as points; what the theory predicts from the weights as
+    they are, as a line that starts at the first layer forwards and at the last one backwards; the
+    band within which a signal may spread; and each layer that a verdict names.
+
+    Args:
+        path: of the picture; its suffix says which kind.
+        report: of one network.
+        title: above the picture.
+
+    Raises:
+        ValueError: a report inside jit, of an ensemble, or without layers.
+
+    Example:
+        >>> import hondo, jax, jax.numpy as jnp, tempfile
+        >>> from flax import linen
+        >>> net = linen.Sequential([linen.Dense(8), linen.relu, linen.Dense(3)])
+        >>> problem = hondo.supervised(net, loss="cross_entropy")
+        >>> batch = jnp.ones((4, 5)), jnp.zeros(4, int)
+        >>> report = hondo.diagnose(problem, batch=batch, key=jax.random.key(0))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     hondo.diagnosis.draw(f"{folder}/diagnosis.png", report)
+
+    References:
+        Slides 9, 10 and 14; Glorot and Bengio 2010, figures 6 and 7.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    layers = report.layers
+    if not layers:
+        raise ValueError("report must have a layer to draw, got none: nothing was recognized.")
+    figure = Figure(figsize=(7.2, 5.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    above, below = figure.subplots(2, 1, sharex=True)
+    forward, backward = _predictions(layers)
+    responses = np.array([layer.response_rms for layer in layers])
+    gradients = np.array([layer.gradient_rms for layer in layers])
+    _panel(above, responses, forward, report, "response")
+    _panel(below, gradients, backward, report, "gradient")
+    above.set_ylabel("RMS of the response z")
+    below.set_ylabel("RMS of the gradient by z")
+    below.set_xlabel("layer, in the order of execution")
+    above.legend(fontsize="small")
+    figure.suptitle(title or _headline(report.verdicts), fontsize="medium")
+    figure.savefig(path, dpi=150)
+
+
+def _headline(verdicts: tuple[Verdict, ...]) -> str:
+    if not verdicts:
+        return "healthy"
+    first, more = verdicts[0], len(verdicts) - 1
+    kind = first.kind.replace("_", " ")
+    return f"{kind} at {first.name}" + (f", and {more} more" if more else "")
+
+
+def _predictions(layers: tuple[LayerReport, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Responses from each layer's own input, gradients from the next layer's own gradient."""
+    forward = np.array([layer.input_rms * layer.predicted_forward_gain for layer in layers])
+    passed = [layer.gradient_rms * layer.predicted_backward_gain for layer in layers[1:]]
+    lost = [
+        layer.gradient_rms / following.input_gradient_rms
+        if following.input_gradient_rms
+        else np.nan
+        for layer, following in pairwise(layers)
+    ]
+    return forward, np.append(np.array(passed) * np.array(lost), np.nan)
+
+
+def _panel(
+    axes: "Axes", measured: np.ndarray, predicted: np.ndarray, report: Diagnosis, kind: str
+) -> None:
+    depth = np.arange(1, len(measured) + 1)
+    usable = np.isfinite(measured) & (measured > 0)
+    shown = np.where(usable, measured, np.nan)
+    if usable.any():
+        middle = np.exp(np.median(np.log(measured[usable])))
+        spread = np.sqrt(report.tolerance.total)
+        axes.axhspan(middle / spread, middle * spread, color=_BAND, label="tolerated")
+    is_known = np.isfinite(predicted) & (predicted > 0)
+    axes.plot(depth, np.where(is_known, predicted, np.nan), color="#777777", label="theory")
+    axes.plot(depth, shown, "o", color=_RESPONSE, markersize=4, label="measured")
+    for place in _culprits(report, kind):
+        axes.axvline(depth[place], color=_CULPRIT, linestyle=":")
+        if usable[place]:
+            axes.plot(depth[place], shown[place], "o", color=_CULPRIT, markersize=7)
+    axes.set_yscale("log")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _culprits(report: Diagnosis, kind: str) -> list[int]:
+    """The places of the layers that a verdict names, in the panel where it belongs."""
+    other = "gradient" if kind == "response" else "response"
+    named = {(v.layer, v.index) for v in report.verdicts if not v.kind.endswith(other)}
+    return [i for i, layer in enumerate(report.layers) if (layer.layer, layer.index) in named]
