@@ -61,9 +61,10 @@ def make_chain(rows: Sequence[Row], values: Values) -> Chain:
     v: Values = jax.tree.map(lambda leaf: leaf[places], values)
     is_run = v.output.seen > 0
     following = _following(is_run)
-    size = np.array([0.5 * np.log(row.entries) for row in layers])
+    size = np.array([0.5 * np.log(row.entries) for row in layers], np.float32)
     # h has as many entries as z, times how many of h reach one of z, over how many of z one of h.
-    ratio = np.array([0.5 * np.log((row.fans[0] or 1) / (row.fans[1] or 1)) for row in layers])
+    fans = np.array([row.fans for row in layers], np.float32)
+    ratio = 0.5 * np.log(fans[:, 0] / fans[:, 1])
     gradient = v.output_gradient.log_rms + size
     returning = v.input_gradient.log_rms + size + ratio
     same = (v.output.log_rms == -jnp.inf) | (v.output.detail > 1 - 1e-5)
@@ -95,7 +96,7 @@ def _following(is_run: Array) -> Array:
     count = is_run.size
     own = jnp.where(is_run, jnp.arange(count), count)
     after = np.tri(count, k=-1, dtype=bool).T
-    return jnp.min(jnp.where(after, own, count), axis=1, initial=count)
+    return jnp.min(jnp.where(after, own[None], count), axis=1, initial=count)
 
 
 def _flat_behind(rows: Sequence[Row], values: Values, places: np.ndarray) -> Array:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, PRNGKeyArray
 
@@ -17,7 +18,7 @@ from hondo.diagnosis.instrument import Measured, evaluate, probes
 from hondo.diagnosis.jaxprs import flatten
 from hondo.diagnosis.plan import Plan, make_plan
 from hondo.diagnosis.report import Diagnosis
-from hondo.diagnosis.rows import Row, collect, describe
+from hondo.diagnosis.rows import Row, between_layers, collect, describe, row_leaves
 from hondo.diagnosis.updates import update_sizes
 from hondo.diagnosis.verdicts import Tolerance, judge
 from hondo.training.problem import Problem
@@ -157,8 +158,12 @@ def _run(
     differentiate = jax.value_and_grad(loss, argnums=which, has_aux=True)
     (value, measured), gradient = differentiate(leaves[:count], probes(plan))
     cotangents = gradient if optimizer is None else gradient[1]
-    values = collect(plan, measured, cotangents)
+    kept = np.array(between_layers(rows), int)
+    rows = tuple(rows[place] for place in kept)
+    values = jax.tree.map(lambda leaf: leaf[kept], collect(plan, measured, cotangents))
     updates = jnp.full((len(rows),), jnp.nan)
     if optimizer is not None:
-        updates = update_sizes(plan, rows, params, gradient[0], optimizer)
+        owned = row_leaves(plan)
+        sizes = [owned[place] for place in kept]
+        updates = update_sizes(rows, sizes, params, gradient[0], optimizer)
     return Diagnosis(rows, tolerance, value, values, updates, judge(rows, values, tolerance))

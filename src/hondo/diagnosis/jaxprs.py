@@ -96,12 +96,12 @@ def run_equation(equation: JaxprEqn, within: Jaxpr, values: Sequence[Leaf]) -> l
         for atom, value in zip(equation.invars, values, strict=True)
         if isinstance(atom, Var)
     }
+    outvars = [var for var in equation.outvars if not isinstance(var, DropVar)]
+    names = within.debug_info._replace(
+        arg_names=("",) * len(known), result_paths=("",) * len(outvars)
+    )
     alone = within.replace(
-        eqns=[equation],
-        invars=list(known),
-        outvars=[var for var in equation.outvars if not isinstance(var, DropVar)],
-        constvars=[],
-        debug_info=None,
+        eqns=[equation], invars=list(known), outvars=outvars, constvars=[], debug_info=names
     )
     results = iter(jax.core.eval_jaxpr(alone, (), *known.values()))
     return [None if isinstance(var, DropVar) else next(results) for var in equation.outvars]

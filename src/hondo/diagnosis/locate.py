@@ -21,7 +21,7 @@ class Origin(NamedTuple):
         primitive: its name in JAX.
         line: of the source, "file:line (function)".
         iteration: of the loops around it, outermost first.
-        is_backward: whether it belongs to the gradient and not to the loss.
+        is_backward: whether the loss is finite and its gradient is not.
     """
 
     primitive: str
@@ -41,8 +41,8 @@ def find_nonfinite(
     """Finds where the first NaN or infinity arises, in the loss or else in its gradient.
 
     It runs the program a second time, equation by equation and loops unrolled, so it is slow, and
-    cannot be jitted. -inf as the start of a maximum and the like is no fault: what counts is the
-    first NaN, or the first infinity where there is no NaN, that reaches the result.
+    cannot be jitted. The loss is searched if it is not finite, else its gradient, in which a NaN
+    that the loss selects away counts too: its cotangent of 0 times NaN is NaN.
 
     Args:
         problem: what is trained.
@@ -73,14 +73,11 @@ def find_nonfinite(
     def value(own: Params) -> jax.Array:
         return problem.loss(own, *arguments[1:])[0]
 
-    leaves = jax.tree.leaves(arguments)
-    forward = flatten(jax.make_jaxpr(lambda *each: problem.loss(*each)[0])(*arguments))
-    found = _search(forward, leaves, ())
-    if found is not None:
-        return found
-    backward = flatten(jax.make_jaxpr(jax.grad(value))(params))
-    found = _search(backward, jax.tree.leaves(params), ())
-    return None if found is None else found._replace(is_backward=True)
+    is_backward = _is_finite(value(params))
+    program = jax.grad(value) if is_backward else value
+    closed = flatten(jax.make_jaxpr(program)(params))
+    found = _search(closed, jax.tree.leaves(params), ())
+    return None if found is None else found._replace(is_backward=is_backward)
 
 
 def _search(

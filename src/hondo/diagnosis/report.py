@@ -5,9 +5,11 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float
+from jax.typing import ArrayLike
+from jaxtyping import Array
 
 from hondo._numerics.checks import error
+from hondo._types import Leaf
 from hondo.diagnosis.remedies import remedy
 from hondo.diagnosis.rows import Index, Row, Values
 from hondo.diagnosis.theory import activation_gains
@@ -107,9 +109,9 @@ class Diagnosis:
 
     rows: tuple[Row, ...] = field(metadata={"static": True})
     tolerance: Tolerance = field(metadata={"static": True})
-    loss: Float[Array, "..."]
+    loss: Leaf
     values: Values
-    updates: Float[Array, "... rows"]
+    updates: Leaf
     findings: Finding
 
     @property
@@ -120,7 +122,7 @@ class Diagnosis:
             ValueError: inside jit, or of an ensemble.
         """
         found = self._concrete(self.findings.found)
-        return tuple(self._verdict(kind, row) for kind, row in np.argwhere(found))
+        return tuple(self._verdict(kind, row) for kind, row in np.argwhere(found).tolist())
 
     def _verdict(self, kind: int, place: int) -> Verdict:
         row, name = self.rows[place], KINDS[kind]
@@ -184,20 +186,19 @@ class Diagnosis:
             theory[0],
             _ratio(v.input_gradient.log_rms, v.output_gradient.log_rms),
             theory[1],
-            v.output.detail,
-            v.flat,
-            v.off,
-            v.output_gradient.detail,
+            float(v.output.detail),
+            float(v.flat),
+            float(v.off),
+            float(v.output_gradient.detail),
             _ratio(float(self.updates[place]), v.weight.log_rms),
         )
 
     def _theory(self, row: Row, v: Values) -> tuple[float, float]:
         if row.kind != "layer":
-            return activation_gains(row.activation, v.input.log_rms)
-        weight = 2 * v.weight.log_rms
-        bias = 2 * (np.where(np.isnan(v.bias), -np.inf, v.bias) - v.input.log_rms)
-        forward = np.logaddexp(np.log(row.fans[0]) + weight, bias)
-        return _exp(0.5 * forward), _exp(0.5 * (np.log(row.fans[1]) + weight))
+            return activation_gains(row.activation, float(v.input.log_rms))
+        weight = np.exp(2 * v.weight.log_rms)
+        bias = np.where(np.isnan(v.bias), 0.0, _ratio(v.bias, v.input.log_rms)) ** 2
+        return float(np.sqrt(row.fans[0] * weight + bias)), float(np.sqrt(row.fans[1] * weight))
 
     def __str__(self) -> str:
         from hondo.diagnosis.text import write
@@ -205,12 +206,12 @@ class Diagnosis:
         return write(self)
 
 
-def _ratio(log_above: float, log_below: float) -> float:
+def _ratio(log_above: ArrayLike, log_below: ArrayLike) -> float:
     """NaN for zero over zero."""
     with np.errstate(invalid="ignore"):
-        return _exp(log_above - log_below)
+        return _exp(np.subtract(log_above, log_below))
 
 
-def _exp(log: float) -> float:
+def _exp(log: ArrayLike) -> float:
     with np.errstate(over="ignore", invalid="ignore"):
         return float(np.exp(log))

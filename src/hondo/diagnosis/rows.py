@@ -101,17 +101,17 @@ class Values(NamedTuple):
         return self._of(1, 2)
 
     @property
-    def bias(self) -> Float[Array, "*stack rows"]:
+    def bias(self) -> Float[Array | np.ndarray, "*rows"]:
         """Of a layer's bias, ln RMS."""
         return self.extras[..., 0]
 
     @property
-    def flat(self) -> Float[Array, "*stack rows"]:
+    def flat(self) -> Float[Array | np.ndarray, "*rows"]:
         """The share of an activation's entries that are flat."""
         return self.extras[..., 1]
 
     @property
-    def off(self) -> Float[Array, "*stack rows"]:
+    def off(self) -> Float[Array | np.ndarray, "*rows"]:
         """The share of an activation's units that are flat for the whole batch."""
         return self.extras[..., 2]
 
@@ -124,6 +124,12 @@ def describe(plan: Plan, params: Params) -> tuple[Row, ...]:
         if row.kind != "layer":
             rows[place] = _after_layer(rows[:place], row)
     return tuple(rows)
+
+
+def between_layers(rows: Sequence[Row]) -> list[int]:
+    """The rows to report: what follows the last layer belongs to the loss, as a softmax does."""
+    layers = [place for place, row in enumerate(rows) if row.kind == "layer"]
+    return list(range(layers[0], layers[-1] + 1)) if layers else []
 
 
 def _after_layer(before: Sequence[Row], row: Row) -> Row:
@@ -271,6 +277,6 @@ def _own_values(plan: Plan, measured: Measured, cotangents: Measured) -> Values:
 def _without_unseen(sizes: Float[Array, "rows 2 3 4"]) -> Float[Array, "rows 2 3 4"]:
     """A gradient that never came has size 0; what never ran, in a branch not taken, has none."""
     seen = sizes[..., 0]
-    size = jnp.where(jnp.arange(2)[:, None] == 0, jnp.nan, -jnp.inf)
+    size = np.array([np.nan, -np.inf], np.float32)[None, :, None]
     size = jnp.where(seen[:, :1] == 0, jnp.nan, size)
     return sizes.at[..., 1].set(jnp.where(seen == 0, size, sizes[..., 1]))

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from hondo._numerics.dtypes import accumulation_dtype
@@ -35,8 +36,8 @@ Vector = Float[Array, "*stack 4"]
 COUNT = len(Statistics._fields)
 
 
-def as_statistics(vector: Vector) -> Statistics:
-    """The entries of vectors by name."""
+def as_statistics(vector: Float[Array | np.ndarray, "*stack 4"]) -> Statistics:
+    """The entries of vectors by name; of NumPy's too, on the host."""
     return Statistics(*(vector[..., place] for place in range(COUNT)))
 
 

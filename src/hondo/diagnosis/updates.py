@@ -9,24 +9,23 @@ import optax
 from jaxtyping import Array, Float
 
 from hondo._types import Leaf, Params
-from hondo.diagnosis.plan import Plan
-from hondo.diagnosis.rows import Row, row_leaves
+from hondo.diagnosis.rows import Row
 from hondo.diagnosis.tap import as_statistics, measure
 
 
 def update_sizes(
-    plan: Plan,
     rows: Sequence[Row],
+    owned: Sequence[tuple[int, ...]],
     params: Params,
     gradient: Sequence[Leaf],
     optimizer: optax.GradientTransformation,
 ) -> Float[Array, " rows"]:
-    """For each layer ln RMS of the first update of its weights; NaN for other rows."""
+    """For each layer ln RMS of the first update of the weights it owns; NaN for other rows."""
     treedef = jax.tree.structure(params)
     tree = jax.tree.unflatten(treedef, gradient)
     updates, _ = optimizer.update(tree, optimizer.init(params), params)
     leaves = jax.tree.leaves(updates)
-    sizes = [_size(leaves, row, of) for row, of in zip(rows, row_leaves(plan), strict=True)]
+    sizes = [_size(leaves, row, of) for row, of in zip(rows, owned, strict=True)]
     return jnp.stack(sizes) if sizes else jnp.zeros((0,))
 
 

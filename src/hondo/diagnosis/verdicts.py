@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
 from hondo.diagnosis.chain import Chain, make_chain
@@ -82,7 +83,7 @@ def _stack(single: list[Finding], by_size: Finding) -> Finding:
     return jax.tree.map(lambda *each: jnp.concatenate(each), alone, by_size)
 
 
-def _finding(found: Array, value: Array | float = 0.0, limit: Array | float = 0.0) -> Finding:
+def _finding(found: Array, value: ArrayLike = 0.0, limit: ArrayLike = 0.0) -> Finding:
     value, limit = (jnp.asarray(each, jnp.float32) for each in (value, limit))
     value, limit = (jnp.broadcast_to(_number(each), found.shape) for each in (value, limit))
     return Finding(found, value, limit)
@@ -96,8 +97,8 @@ def _first_of(one: Finding, other: Finding) -> Finding:
 
 
 def _first(finding: Finding) -> Finding:
-    count = finding.found.shape[-1]
-    return finding.only(jnp.arange(count) == jnp.argmax(finding.found, axis=-1, keepdims=True))
+    number = jax.lax.broadcasted_iota(jnp.int32, finding.found.shape, finding.found.ndim - 1)
+    return finding.only(number == jnp.argmax(finding.found, axis=-1, keepdims=True))
 
 
 def _last(finding: Finding) -> Finding:
@@ -164,24 +165,18 @@ def dead_limit(units: int) -> float:
 
 
 def _dead(rows: Sequence[Row], values: Values) -> Finding:
-    can = np.array([_has_layers(rows, i) and row.switches_off for i, row in enumerate(rows)])
-    limit = np.array([dead_limit(row.units) for row in rows])
+    can = np.array([row.switches_off for row in rows])
+    limit = np.array([dead_limit(row.units) for row in rows], np.float32)
     return _first(_finding(can & (values.off > limit), values.off, limit))
 
 
 def _is_saturated(rows: Sequence[Row], values: Values) -> Array:
-    can = np.array([_has_layers(rows, i) and row.saturating for i, row in enumerate(rows)])
+    can = np.array([row.saturating for row in rows])
     return can & (values.flat > 0.5)
 
 
 def _saturated(rows: Sequence[Row], values: Values) -> Finding:
     return _finding(_is_saturated(rows, values), values.flat, 0.5)
-
-
-def _has_layers(rows: Sequence[Row], place: int) -> bool:
-    """Whether layers come before and after: what follows the last one belongs to the loss."""
-    before, after = rows[:place], rows[place + 1 :]
-    return all(any(row.kind == "layer" for row in part) for part in (before, after))
 
 
 def _one_layer(chain: Chain, rows: int, limit: float) -> Finding:
@@ -193,7 +188,7 @@ def _one_layer(chain: Chain, rows: int, limit: float) -> Finding:
     reached = jnp.where(lost & (forward < 0), -jnp.inf, chain.leaving - chain.arriving)
     response = _off(chain, forward, reached, limit)
     gradient = _off(chain, backward, chain.returning - chain.coming, limit)
-    found = jnp.stack([*response, *gradient]) & chain.is_run
+    found = jnp.stack([*response, *gradient]) & chain.is_run[None]
     gains = jnp.exp(jnp.stack([forward, forward, backward, backward]))
     limits = np.exp([[-limit], [limit], [-limit], [limit]])
     return _finding(_on_rows(chain, rows, found), _on_rows(chain, rows, gains), limits)
@@ -208,10 +203,13 @@ def _off(chain: Chain, own: Array, passed: Array, limit: float) -> tuple[Array, 
 
 
 def _whole_depth(chain: Chain, rows: int, limit: float) -> Finding:
-    """Hidden layers that spread by more than the limit, and with a trend over depth."""
+    """What hidden layers pass on spreads by more than the limit, and with a trend over depth.
+
+    Behind a norm that cancels the scale of a layer, its own response says nothing.
+    """
     hidden = chain.is_run & (chain.following < chain.following.size)
-    forward = _spread(hidden, chain.response, limit)
-    backward = _spread(hidden[::-1], chain.gradient[::-1], limit)
+    forward = _spread(hidden, chain.leaving, limit)
+    backward = _spread(hidden[::-1], chain.coming[::-1], limit)
     found = [*forward[:2], *(each[::-1] for each in backward[:2])]
     ranges = jnp.exp(jnp.stack([forward[2], forward[2], backward[2], backward[2]]))[:, None]
     return _finding(_on_rows(chain, rows, jnp.stack(found)), ranges, np.exp(limit))
@@ -220,15 +218,14 @@ def _whole_depth(chain: Chain, rows: int, limit: float) -> Finding:
 def _spread(hidden: Array, log_size: Array, limit: float) -> tuple[Array, Array, Array]:
     """In the direction in which the signal travels: the first layer beyond the horizon."""
     known = hidden & jnp.isfinite(log_size)
-    count = jnp.maximum(jnp.sum(known), 1)
+    count = jnp.maximum(jnp.sum(known, dtype=jnp.float32), 1)
     size = jnp.where(known, log_size, 0.0)
-    place = jnp.where(known, jnp.arange(size.size), 0.0)
-    centered = jnp.where(known, place - jnp.sum(place) / count, 0.0)
+    number = jnp.arange(size.size, dtype=jnp.float32)
+    centered = jnp.where(known, number - jnp.sum(jnp.where(known, number, 0)) / count, 0.0)
     slope = jnp.sum(centered * size) / jnp.maximum(jnp.sum(jnp.square(centered)), 1e-9)
-    trend = slope * (jnp.max(place, initial=0.0) - jnp.argmax(known))
-    lowest, highest = (
-        end(jnp.where(known, size, fill)) for end, fill in ((jnp.min, jnp.inf), (jnp.max, -jnp.inf))
-    )
+    trend = slope * (jnp.max(centered, initial=0.0) - jnp.min(centered, initial=0.0))
+    lowest = jnp.min(jnp.where(known, size, jnp.inf), initial=jnp.inf)
+    highest = jnp.max(jnp.where(known, size, -jnp.inf), initial=-jnp.inf)
     distance = jnp.where(known, jnp.abs(size - size[jnp.argmax(known)]), -1.0)
     beyond = distance > jnp.minimum(limit, jnp.max(distance) - 1e-6)
     is_wide = (highest - lowest > limit) & (jnp.abs(trend) > 0.5 * limit)

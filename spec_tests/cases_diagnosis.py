@@ -1,0 +1,164 @@
+"""Networks of every framework to diagnose, and faults to plant in them."""
+
+import itertools
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import haiku as hk
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax import nnx
+
+import hondo
+from hondo.linen import PlainMLP
+
+KEY = jax.random.key(0)
+INPUTS = 16
+Tree = Any
+
+
+def batch_of(count: int, inputs: int = INPUTS) -> tuple[jax.Array, jax.Array]:
+    return jax.random.normal(KEY, (count, inputs)), jnp.arange(count) % 10
+
+
+class LinenMLP(nn.Module):
+    depth: int
+    width: int
+    activation: Callable[[jax.Array], jax.Array] = nn.relu
+    kernel_init: Any = hondo.he_normal()
+    norm: bool = False
+    stop: int = -1
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for layer in range(self.depth - 1):
+            x = nn.Dense(self.width, kernel_init=self.kernel_init, dtype=self.dtype)(x)
+            x = self.activation(nn.LayerNorm()(x) if self.norm else x)
+            x = jax.lax.stop_gradient(x) if layer == self.stop else x
+        return nn.Dense(10, dtype=self.dtype)(x)
+
+
+class NNXMLP(nnx.Module):
+    def __init__(self, depth: int, width: int, rngs: nnx.Rngs) -> None:
+        init = nnx.initializers.he_normal()
+        sizes = [INPUTS, *[width] * (depth - 1)]
+        self.hidden = nnx.List(
+            [nnx.Linear(a, b, rngs=rngs, kernel_init=init) for a, b in itertools.pairwise(sizes)]
+        )
+        self.out = nnx.Linear(width, 10, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for layer in self.hidden:
+            x = nnx.relu(layer(x))
+        return self.out(x)
+
+
+def as_problem(apply: Callable[[Tree, jax.Array], jax.Array], params: Tree) -> hondo.Problem:
+    """A problem of a function of parameters and inputs."""
+
+    def loss(own: Tree, state: Tree, batch: Tree, key: jax.Array) -> tuple[jax.Array, Any]:
+        return hondo.cross_entropy(apply(own, batch[0]), batch[1]), (state, {})
+
+    return hondo.Problem(lambda key, batch: (params, ()), loss, lambda *_: {})
+
+
+def equinox_problem(depth: int, width: int) -> hondo.Problem:
+    params, static = eqx.partition(eqx.nn.MLP(INPUTS, 10, width, depth - 1, key=KEY), eqx.is_array)
+    return as_problem(lambda own, x: jax.vmap(eqx.combine(own, static))(x), params)
+
+
+def haiku_problem(depth: int, width: int) -> hondo.Problem:
+    net = hk.transform(lambda x: hk.nets.MLP([width] * (depth - 1) + [10])(x))
+    params = net.init(KEY, jnp.ones((1, INPUTS)))
+    return as_problem(lambda own, x: net.apply(own, KEY, x), params)
+
+
+def function_params(depth: int, width: int) -> Tree:
+    keys = jax.random.split(KEY, 3)
+    init = hondo.he_normal()
+    stack = hondo.he_normal(batch_axis=(0,))(keys[1], (depth - 2, width, width))
+    return {
+        "in": init(keys[0], (INPUTS, width)),
+        "w": stack,
+        "out": init(keys[2], (width, 10)),
+    }
+
+
+def unrolled(own: Tree, x: jax.Array) -> jax.Array:
+    x = nn.relu(x @ own["in"])
+    for w in own["w"]:
+        # Written twice, and one layer: JAX does not merge what is equal.
+        x = jnp.where(x @ w > 0, x @ w, 0)
+    return x @ own["out"]
+
+
+def scanned(own: Tree, x: jax.Array) -> jax.Array:
+    body = jax.checkpoint(lambda x, w: (nn.relu(x @ w), None))
+    return jax.lax.scan(body, nn.relu(x @ own["in"]), own["w"])[0] @ own["out"]
+
+
+def looped(own: Tree, x: jax.Array) -> jax.Array:
+    def step(i: jax.Array, x: jax.Array) -> jax.Array:
+        return nn.relu(x @ own["w"][i])
+
+    return jax.lax.fori_loop(0, len(own["w"]), step, nn.relu(x @ own["in"])) @ own["out"]
+
+
+def repeated(own: Tree, x: jax.Array) -> jax.Array:
+    deep = hondo.repeat(lambda w, x: nn.relu(x @ w), len(own["w"]), remat=True)
+    return deep(own["w"], nn.relu(x @ own["in"])) @ own["out"]
+
+
+class Fault(NamedTuple):
+    """What is done to a leaf of one layer: its kernel or its bias."""
+
+    change: Callable[[jax.Array], jax.Array]
+    leaf: str
+    kinds: frozenset[str]
+
+
+def _fault(change: Callable[[jax.Array], jax.Array], leaf: str, *kinds: str) -> Fault:
+    return Fault(change, leaf, frozenset(kinds))
+
+
+FAULTS = {
+    "×1e-3": _fault(lambda w: w * 1e-3, "kernel", "vanishing_response", "vanishing_gradient"),
+    "×1e3": _fault(
+        lambda w: w * 1e3, "kernel", "exploding_response", "exploding_gradient", "saturated"
+    ),
+    "NaN": _fault(lambda w: w.at[0, 0].set(jnp.nan), "kernel", "nonfinite_response"),
+    "inf": _fault(lambda b: b.at[1].set(jnp.inf), "bias", "nonfinite_response"),
+    "bias −10": _fault(lambda b: b - 10, "bias", "dead", "saturated"),
+    "W = 0": _fault(lambda w: w * 0, "kernel", "vanishing_response", "vanishing_gradient"),
+}
+
+
+def plant(params: Tree, layer: str, index: int | None, fault: Fault) -> Tree:
+    """The parameters with one leaf of one layer changed."""
+
+    def change(path: jax.tree_util.KeyPath, leaf: jax.Array) -> jax.Array:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        if not name.startswith(f"{layer}/{fault.leaf}"):
+            return leaf
+        if index is None:
+            return fault.change(leaf)
+        return leaf.at[index].set(fault.change(leaf[index]))
+
+    return jax.tree_util.tree_map_with_path(change, params)
+
+
+def linen_problem(**options: Any) -> hondo.Problem:
+    return hondo.supervised(LinenMLP(**options), loss="cross_entropy")
+
+
+def scanned_problem(**options: Any) -> hondo.Problem:
+    options = {"activation": nn.relu, "kernel_init": hondo.he_normal(), **options}
+    return hondo.supervised(PlainMLP(10, **options), loss="cross_entropy")
+
+
+def nnx_problem(depth: int, width: int) -> hondo.Problem:
+    return hondo.supervised(partial(NNXMLP, depth, width), loss="cross_entropy")
