@@ -5,12 +5,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-import equinox as eqx
-import haiku as hk
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax import nnx
+from laws import Case
 
 import hondo
 from hondo.linen import PlainMLP
@@ -67,11 +66,15 @@ def as_problem(apply: Callable[[Tree, jax.Array], jax.Array], params: Tree) -> h
 
 
 def equinox_problem(depth: int, width: int) -> hondo.Problem:
+    import equinox as eqx
+
     params, static = eqx.partition(eqx.nn.MLP(INPUTS, 10, width, depth - 1, key=KEY), eqx.is_array)
     return as_problem(lambda own, x: jax.vmap(eqx.combine(own, static))(x), params)
 
 
 def haiku_problem(depth: int, width: int) -> hondo.Problem:
+    import haiku as hk
+
     net = hk.transform(lambda x: hk.nets.MLP([width] * (depth - 1) + [10])(x))
     params = net.init(KEY, jnp.ones((1, INPUTS)))
     return as_problem(lambda own, x: net.apply(own, KEY, x), params)
@@ -162,3 +165,30 @@ def scanned_problem(**options: Any) -> hondo.Problem:
 
 def nnx_problem(depth: int, width: int) -> hondo.Problem:
     return hondo.supervised(partial(NNXMLP, depth, width), loss="cross_entropy")
+
+
+def _small(key: jax.Array, x: jax.Array) -> tuple[hondo.Problem, Tree, Tree]:
+    params = {"in": jnp.ones((8, 6)), "w": jnp.ones((2, 6, 6)), "out": jnp.ones((6, 10))}
+    return as_problem(scanned, params), params, (x, jnp.arange(len(x)))
+
+
+def _diagnose(key: jax.Array, x: jax.Array) -> jax.Array:
+    problem, params, batch = _small(key, x)
+    return hondo.diagnose(problem, params, (), batch, key=key).values.sizes
+
+
+def _watch(key: jax.Array, x: jax.Array) -> jax.Array:
+    problem, params, batch = _small(key, x)
+    watched = hondo.watch(problem, every=2)
+    return watched.loss(params, watched.init(key, batch)[1], batch, key)[0]
+
+
+CASES = (
+    Case("diagnose", _diagnose, differentiable=False, keeps=False, ulps=64),
+    Case("watch", _watch, keeps=False, ulps=16),
+)
+EXEMPT = {
+    "Diagnosis": "a result",
+    "Verdict": "a result",
+    "diagnosis": "a module; its functions run on the host",
+}

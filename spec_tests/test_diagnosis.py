@@ -26,6 +26,7 @@ from cases_diagnosis import (
     unrolled,
 )
 from flax import linen as nn
+from healthy_networks import FITTING, Kind, count_verdicts
 
 import hondo
 from hondo.linen import DeepMLP, PreActResNet
@@ -343,3 +344,17 @@ def test_arguments_that_cannot_work_are_refused(arguments: dict, message: str) -
     problem = linen_problem(depth=3, width=8)
     with pytest.raises(ValueError, match=message):
         hondo.diagnose(problem, **{"batch": batch_of(8), "key": KEY, **arguments})
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        Kind(64, 12, *FITTING[0]),
+        Kind(64, 12, *FITTING[3]),
+        Kind(32, 20, *FITTING[0], norm="layer", residual=True),
+    ],
+    ids=str,
+)
+def test_healthy_networks_have_no_verdict(kind: Kind) -> None:
+    # `python spec_tests/healthy_networks.py 40` counts 0 on 3640 networks of 91 kinds.
+    assert int(jnp.sum(count_verdicts(kind, 16, first=1000))) == 0

@@ -88,13 +88,17 @@ def _predictions(layers: tuple[LayerReport, ...]) -> tuple[np.ndarray, np.ndarra
 def _panel(
     axes: "Axes", measured: np.ndarray, predicted: np.ndarray, report: Diagnosis, kind: str
 ) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     depth = np.arange(1, len(measured) + 1)
     usable = np.isfinite(measured) & (measured > 0)
     shown = np.where(usable, measured, np.nan)
-    if usable.any():
-        middle = np.exp(np.median(np.log(measured[usable])))
-        spread = np.sqrt(report.tolerance.total)
-        axes.axhspan(middle / spread, middle * spread, color=_BAND, label="tolerated")
+    # A signal starts at the first layer, a gradient at the last hidden one.
+    start = 0 if kind == "response" else max(len(measured) - 2, 0)
+    if usable[start]:
+        factor = report.tolerance.total
+        low, high = measured[start] / factor, measured[start] * factor
+        axes.axhspan(low, high, color=_BAND, label="tolerated")
     is_known = np.isfinite(predicted) & (predicted > 0)
     axes.plot(depth, np.where(is_known, predicted, np.nan), color="#777777", label="theory")
     axes.plot(depth, shown, "o", color=_RESPONSE, markersize=4, label="measured")
@@ -103,6 +107,7 @@ def _panel(
         if usable[place]:
             axes.plot(depth[place], shown[place], "o", color=_CULPRIT, markersize=7)
     axes.set_yscale("log")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
 
 

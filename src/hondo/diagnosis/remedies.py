@@ -29,7 +29,7 @@ def remedy(kind: str, rows: Sequence[Row], values: Values, place: int, is_total:
     direction = "larger" if kind.startswith("vanishing") else "smaller"
     if not is_total:
         return f"It alone is out of scale: initialize it with weights of a {direction} scale."
-    return _over_depth(rows, direction)
+    return _over_depth(kind, rows, direction)
 
 
 def _nonfinite(row: Row, values: Values, place: int) -> str:
@@ -50,14 +50,19 @@ def _nonfinite(row: Row, values: Values, place: int) -> str:
     )
 
 
-def _over_depth(rows: Sequence[Row], direction: str) -> str:
-    """By cause: an activation that damps, or weights of a wrong scale."""
+def _over_depth(kind: str, rows: Sequence[Row], direction: str) -> str:
+    """By cause: an activation that damps, a norm without residuals, or weights of a wrong scale."""
     if any(row.saturating for row in rows):
         return (
             f"A saturating activation, or weights that should be {direction}: take relu with "
             "hondo.he_normal, tanh with hondo.glorot_normal, or batch norm before each activation."
         )
+    if kind == "exploding_gradient":
+        return (
+            "Where a norm keeps the responses, residual connections keep the gradients; without a "
+            "norm the weights should be smaller: hondo.he_normal for relu."
+        )
     return (
         f"Each layer changes the scale; its weights should be {direction}: hondo.he_normal for "
-        "relu. What batch norm leaves over the depth, residual connections cure."
+        "relu, or a norm before each activation, with residual connections over a great depth."
     )
