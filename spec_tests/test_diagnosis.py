@@ -1,6 +1,11 @@
 """A planted fault is named, whatever the framework; a healthy network has no verdict."""
 
+import os
+import subprocess
+import sys
+from dataclasses import astuple
 from functools import partial
+from pathlib import Path
 
 import equinox as eqx
 import jax
@@ -111,7 +116,7 @@ def test_a_scanned_stack_is_measured_as_the_unrolled_one() -> None:
     reports = [diagnose(as_problem(f, params), batch_of(64)) for f in (unrolled, scanned, looped)]
     for report in reports[1:]:
         for own, other in zip(reports[0].layers, report.layers, strict=True):
-            np.testing.assert_allclose(own[3:8], other[3:8], rtol=2e-5)
+            np.testing.assert_allclose(astuple(own)[3:8], astuple(other)[3:8], rtol=2e-5)
 
 
 def test_measurements_are_those_of_the_explicit_chain() -> None:
@@ -358,3 +363,41 @@ def test_arguments_that_cannot_work_are_refused(arguments: dict, message: str) -
 def test_healthy_networks_have_no_verdict(kind: Kind) -> None:
     # `python spec_tests/healthy_networks.py 40` counts 0 on 3640 networks of 91 kinds.
     assert int(jnp.sum(count_verdicts(kind, 16, first=1000))) == 0
+
+
+SHARDED = """
+from functools import partial
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from cases_diagnosis import FAULTS, KEY, batch_of, plant, scanned_problem
+import hondo
+
+problem, batch = scanned_problem(depth=6, width=32), batch_of(64)
+params, state = problem.init(KEY, batch)
+params = plant(params, "PlainLayer_1/Dense_0", 2, FAULTS["×1e3"])
+mesh = Mesh(np.array(jax.devices()), ("data",))
+split = NamedSharding(mesh, PartitionSpec("data"))
+run = jax.jit(partial(hondo.diagnose, problem))
+one = run(params, state, batch, key=KEY)
+with mesh:
+    eight = run(params, state, jax.device_put(batch, split), key=KEY)
+assert len(jax.devices()) == 8
+assert {v.index for v in eight.verdicts} == {2}
+for a, b in zip(one.layers, eight.layers, strict=True):
+    np.testing.assert_allclose(a.gradient_rms, b.gradient_rms, rtol=1e-4)
+print("done")
+"""
+
+
+@pytest.mark.slow
+def test_data_sharded_over_eight_devices_gives_the_same() -> None:
+    environment = {
+        **os.environ,
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", SHARDED], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "done", done.stderr

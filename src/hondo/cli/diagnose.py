@@ -1,11 +1,12 @@
 """`hondo diagnose`: which layer of a run, or of anybody's network, is sick."""
 
 import importlib
+import inspect
 import json
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -83,7 +84,7 @@ def as_json(report: "hondo.Diagnosis") -> str:
     """The verdicts and the table as valid JSON; null stands for what is not finite."""
     content = {
         "loss": float(report.loss),
-        "verdicts": [verdict._asdict() for verdict in report.verdicts],
+        "verdicts": [asdict(verdict) for verdict in report.verdicts],
         "rows": report.table(),
     }
     return json.dumps(_plain(content), indent=2, allow_nan=False) + "\n"
@@ -148,14 +149,13 @@ def _import(name: str) -> Any:
 def _call(found: Any, name: str) -> "tuple[hondo.Problem, Batch]":
     import hondo
 
-    result = found() if callable(found) else found
-    is_pair = isinstance(result, tuple) and len(result) == 2
-    if not is_pair or not isinstance(result[0], hondo.Problem):
-        raise ValueError(
-            f"{name} must return a hondo.Problem and a batch, got {type(result).__name__}. For a "
-            "Flax module give --input-shape."
-        )
-    return result
+    result = found() if inspect.isfunction(found) else found
+    if isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], hondo.Problem):
+        return result[0], result[1]
+    raise ValueError(
+        f"{name} must return a hondo.Problem and a batch, got {type(result).__name__}. For a Flax "
+        "module give --input-shape."
+    )
 
 
 def _shape(text: str) -> tuple[int, ...]:

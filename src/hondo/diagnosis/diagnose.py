@@ -13,10 +13,11 @@ from jaxtyping import Array, PRNGKeyArray
 from hondo._bind import Bound, bind
 from hondo._numerics.checks import check_key, check_range, error
 from hondo._types import Batch, Leaf, ModelState, Params
+from hondo.diagnosis.draft import Plan
 from hondo.diagnosis.flow import Flow
 from hondo.diagnosis.instrument import Measured, evaluate, probes
 from hondo.diagnosis.jaxprs import flatten
-from hondo.diagnosis.plan import Plan, make_plan
+from hondo.diagnosis.plan import make_plan
 from hondo.diagnosis.report import Diagnosis
 from hondo.diagnosis.rows import Row, between_layers, collect, describe, row_leaves
 from hondo.diagnosis.updates import update_sizes
@@ -30,7 +31,6 @@ class _Capture(NamedTuple):
     plan: Plan
     rows: tuple[Row, ...]
     leaves: list[Leaf]
-    treedef: jax.tree_util.PyTreeDef
 
 
 def diagnose(
@@ -137,8 +137,7 @@ def _capture(
     flows = [Flow(leaves=frozenset({place})) for place in range(len(parameters))]
     flows += [Flow()] * len(states) + [Flow(data=True)] * len(examples) + [Flow()]
     plan = make_plan(closed, flows, {})
-    leaves, treedef = jax.tree.flatten(arguments)
-    return _Capture(plan, describe(plan, params), leaves, treedef)
+    return _Capture(plan, describe(plan, params), jax.tree.leaves(arguments))
 
 
 def _run(
@@ -147,7 +146,7 @@ def _run(
     optimizer: optax.GradientTransformation | None,
     tolerance: Tolerance,
 ) -> Diagnosis:
-    plan, rows, leaves, _ = capture
+    plan, rows, leaves = capture
     count = len(jax.tree.leaves(params))
 
     def loss(own: Sequence[Leaf], given: Measured) -> tuple[Array, Measured]:

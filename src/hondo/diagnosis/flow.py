@@ -1,11 +1,12 @@
 """What each value of a program depends on, and which equations are layers."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal, Var
 
-from hondo.diagnosis.jaxprs import Atom, as_closed, flatten
+from hondo.diagnosis.jaxprs import Atom, array_type, as_closed, flatten
 from hondo.diagnosis.regions import keeps_uniform
 
 
@@ -68,7 +69,11 @@ def find_layer(equation: JaxprEqn, operands: Sequence[Flow]) -> Layer | None:
         return _find_inside(equation, operands)
     if name == "gather":
         is_table = operands[0].only_params and operands[1].data
-        return Layer(None, 0, 1.0, 1.0) if is_table and equation.invars[0].aval.ndim > 1 else None
+        return (
+            Layer(None, 0, 1.0, 1.0)
+            if is_table and array_type(equation.invars[0]).ndim > 1
+            else None
+        )
     if name not in ("dot_general", "conv_general_dilated"):
         return None
     for data, weight in ((0, 1), (1, 0)):
@@ -80,10 +85,10 @@ def find_layer(equation: JaxprEqn, operands: Sequence[Flow]) -> Layer | None:
 
 def _dense_fans(equation: JaxprEqn, data: int, weight: int) -> Layer:
     contracted, batched = equation.params["dimension_numbers"]
-    shape = equation.invars[weight].aval.shape
+    shape = array_type(equation.invars[weight]).shape
     summed = _product(shape[axis] for axis in contracted[weight])
     shared = _product(shape[axis] for axis in batched[weight])
-    free = equation.invars[data].aval.ndim - len(contracted[data]) - len(batched[data])
+    free = array_type(equation.invars[data]).ndim - len(contracted[data]) - len(batched[data])
     axis = -1 if weight == 1 or not free else -1 - free
     return Layer(data, weight, summed, _product(shape) / summed / shared, axis)
 
@@ -92,7 +97,7 @@ def _convolution_fans(equation: JaxprEqn, data: int, weight: int) -> Layer | Non
     if data != 0:
         return None
     numbers, params = equation.params["dimension_numbers"], equation.params
-    shape = equation.invars[1].aval.shape
+    shape = array_type(equation.invars[1]).shape
     window = _product(shape[axis] for axis in numbers.rhs_spec[2:])
     inputs, outputs = shape[numbers.rhs_spec[1]], shape[numbers.rhs_spec[0]]
     groups = params["feature_group_count"]
@@ -108,11 +113,8 @@ def _convolution_fans(equation: JaxprEqn, data: int, weight: int) -> Layer | Non
     )
 
 
-def _product(sizes: Sequence[int] | object) -> float:
-    total = 1.0
-    for size in sizes:
-        total *= size
-    return total
+def _product(sizes: Iterable[int]) -> float:
+    return float(math.prod(sizes))
 
 
 def _find_inside(equation: JaxprEqn, operands: Sequence[Flow]) -> Layer | None:
@@ -167,10 +169,10 @@ def _axis_behind(equation: JaxprEqn, axis: int) -> int:
         order = equation.params["permutation"]
         return order.index(len(order) + axis) - len(order) if -axis <= len(order) else -1
     if name in ("reshape", "squeeze", "broadcast_in_dim"):
-        before, after = equation.invars[0].aval.shape, equation.outvars[0].aval.shape
+        before, after = array_type(equation.invars[0]).shape, array_type(equation.outvars[0]).shape
         same = len(after) >= -axis and before[axis:] == after[axis:]
         return axis if same else -1
-    return axis if equation.outvars[0].aval.ndim >= -axis else -1
+    return axis if array_type(equation.outvars[0]).ndim >= -axis else -1
 
 
 def body_of(equation: JaxprEqn) -> ClosedJaxpr:

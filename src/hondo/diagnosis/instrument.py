@@ -10,8 +10,8 @@ from jax.extend.core import JaxprEqn, Literal, Var
 from jaxtyping import Array, Float
 
 from hondo._types import Leaf
+from hondo.diagnosis.draft import Plan, Site
 from hondo.diagnosis.jaxprs import run_equation
-from hondo.diagnosis.plan import Plan, Site
 from hondo.diagnosis.tap import COUNT, Vector, as_statistics, at_once, mean_cosine, measure, tap
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple, TypeAlias
 
-import jax
+from jax.core import ShapedArray, eval_jaxpr
 from jax.extend.core import ClosedJaxpr, DropVar, Jaxpr, JaxprEqn, Literal, Var
 from jaxtyping import Array
 
@@ -29,6 +29,13 @@ class _Written(NamedTuple):
     made: dict[Hashable, list[Var]]
 
 
+def array_type(atom: Atom) -> ShapedArray:
+    """The shape and dtype of a value."""
+    if not isinstance(atom.aval, ShapedArray):
+        raise TypeError(f"a value of the loss must be an array, got {atom.aval}.")
+    return atom.aval
+
+
 def as_closed(jaxpr: Jaxpr | ClosedJaxpr) -> ClosedJaxpr:
     """The jaxpr with its constants, of which an open one has none."""
     return jaxpr if isinstance(jaxpr, ClosedJaxpr) else ClosedJaxpr(jaxpr, [])
@@ -40,7 +47,7 @@ def flatten(closed: ClosedJaxpr) -> ClosedJaxpr:
     JAX does not merge equal equations, and a layer that is written twice would count twice.
 
     Example:
-        >>> import jax.numpy as jnp
+        >>> import jax, jax.numpy as jnp
         >>> closed = jax.make_jaxpr(jax.jit(lambda x: x + x))(jnp.ones(2))
         >>> [equation.primitive.name for equation in flatten(closed).jaxpr.eqns]
         ['add']
@@ -103,5 +110,5 @@ def run_equation(equation: JaxprEqn, within: Jaxpr, values: Sequence[Leaf]) -> l
     alone = within.replace(
         eqns=[equation], invars=list(known), outvars=outvars, constvars=[], debug_info=names
     )
-    results = iter(jax.core.eval_jaxpr(alone, (), *known.values()))
+    results = iter(eval_jaxpr(alone, (), *known.values()))
     return [None if isinstance(var, DropVar) else next(results) for var in equation.outvars]

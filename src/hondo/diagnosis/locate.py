@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import eval_jaxpr
 from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal, Var
 from jaxtyping import PRNGKeyArray
 
@@ -135,13 +136,13 @@ def _search_loop(
         found = _search(body, inputs, (*iteration, step))
         if found is not None:
             return found
-        carry = jax.core.eval_jaxpr(body.jaxpr, body.consts, *inputs)[:carried]
+        carry = eval_jaxpr(body.jaxpr, body.consts, *inputs)[:carried]
     return None
 
 
 def _is_finite(value: Leaf) -> bool:
     """Whether it holds no NaN and no infinity; keys and integers hold none."""
-    dtype = getattr(value, "dtype", np.asarray(value).dtype if np.isscalar(value) else None)
-    if dtype is None or not jnp.issubdtype(dtype, jnp.inexact):
+    array = value if hasattr(value, "dtype") else np.asarray(value)
+    if not jnp.issubdtype(array.dtype, jnp.inexact):
         return True
-    return bool(jnp.all(jnp.isfinite(value)))
+    return bool(jnp.all(jnp.isfinite(array)))

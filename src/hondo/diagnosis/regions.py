@@ -11,7 +11,7 @@ from jax.extend.core import Jaxpr, JaxprEqn, Literal, Var
 from jaxtyping import Array, Bool, Float
 
 from hondo._types import Leaf
-from hondo.diagnosis.jaxprs import Atom
+from hondo.diagnosis.jaxprs import Atom, array_type
 from hondo.gradients.activations import ACTIVATIONS
 
 _ELEMENTWISE = set(
@@ -146,7 +146,7 @@ _FAR = np.array([-100.0, -30.0, 30.0, 100.0])
 
 def slopes(region: Region) -> Slopes:
     """Runs an activation on a grid, once, while tracing."""
-    dtype = region.root.aval.dtype
+    dtype = array_type(region.root).dtype
     with jax.ensure_compile_time_eval():
         known = _known(region, dtype)
         return known if known is not None else _measured(region, dtype)

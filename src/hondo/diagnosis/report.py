@@ -1,10 +1,12 @@
 """What a diagnosis says: rows, verdicts in words, a table."""
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
@@ -16,7 +18,8 @@ from hondo.diagnosis.theory import activation_gains
 from hondo.diagnosis.verdicts import KINDS, Finding, Tolerance
 
 
-class Verdict(NamedTuple):
+@dataclass(frozen=True)
+class Verdict:
     """What is wrong with one layer, and what cures it.
 
     Attributes:
@@ -46,7 +49,12 @@ class Verdict(NamedTuple):
         return self.layer if self.index is None else f"{self.layer}[{self.index}]"
 
 
-class LayerReport(NamedTuple):
+# A float; of several rows an array.
+Number = float | np.ndarray
+
+
+@dataclass(frozen=True)
+class LayerReport:
     """One row in the units of the signal; arrays where a name stands for several rows.
 
     Attributes:
@@ -72,22 +80,22 @@ class LayerReport(NamedTuple):
 
     kind: str
     layer: str
-    index: Index
-    input_rms: float
-    response_rms: float
-    gradient_rms: float
-    input_gradient_rms: float
-    weight_rms: float
-    weight_gradient_rms: float
-    forward_gain: float
-    predicted_forward_gain: float
-    backward_gain: float
-    predicted_backward_gain: float
-    cosine: float
-    flat: float
-    off: float
-    small_gradients: float
-    update_ratio: float
+    index: Index | tuple[object, ...]
+    input_rms: Number
+    response_rms: Number
+    gradient_rms: Number
+    input_gradient_rms: Number
+    weight_rms: Number
+    weight_gradient_rms: Number
+    forward_gain: Number
+    predicted_forward_gain: Number
+    backward_gain: Number
+    predicted_backward_gain: Number
+    cosine: Number
+    flat: Number
+    off: Number
+    small_gradients: Number
+    update_ratio: Number
 
 
 @jax.tree_util.register_dataclass
@@ -135,11 +143,11 @@ class Diagnosis:
     @property
     def layers(self) -> tuple[LayerReport, ...]:
         """The rows of layers, in the order of execution."""
-        return tuple(self._row(i) for i, row in enumerate(self.rows) if row.kind == "layer")
+        return tuple(self.row(i) for i, row in enumerate(self.rows) if row.kind == "layer")
 
-    def table(self) -> list[dict[str, str | float | Index]]:
+    def table(self) -> list[dict[str, Any]]:
         """Every row as a dict of one kind, for a data frame."""
-        return [self._row(i)._asdict() for i in range(len(self.rows))]
+        return [asdict(self.row(i)) for i in range(len(self.rows))]
 
     def __getitem__(self, name: str) -> LayerReport:
         """The layer of this name; of a scanned stack "name[3]", or all of it by its name.
@@ -153,21 +161,19 @@ class Diagnosis:
             known = ", ".join(dict.fromkeys(self.rows[i].layer for i in layers))
             raise KeyError(str(error("name", name, f"one of {known}")))
         if len(found) == 1:
-            return self._row(found[0])
-        rows = [self._row(i) for i in found]
-        numbers = [np.array(column) for column in list(zip(*rows, strict=True))[3:]]
-        indices = tuple(row.index for row in rows)
-        return LayerReport(rows[0].kind, rows[0].layer, indices, *numbers)
+            return self.row(found[0])
+        return _stacked([self.row(i) for i in found])
 
     def _concrete(self, array: Array) -> np.ndarray:
-        if isinstance(array, jax.core.Tracer):
+        if isinstance(array, Tracer):
             raise error("report", "traced", "concrete", "Read it outside of jit.")
         if np.ndim(array) != 2:
             repair = "hondo.unstack(report) cuts an ensemble's into its members'."
             raise error("report", f"stacked {np.shape(array)[:-2]}", "of one network", repair)
         return np.asarray(array)
 
-    def _row(self, place: int) -> LayerReport:
+    def row(self, place: int) -> LayerReport:
+        """One row in the units of the signal."""
         self._concrete(self.findings.found)
         row = self.rows[place]
         v: Values = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64)[place], self.values)
@@ -204,6 +210,15 @@ class Diagnosis:
         from hondo.diagnosis.text import write
 
         return write(self)
+
+
+def _stacked(rows: Sequence[LayerReport]) -> LayerReport:
+    """Rows of one name as one, with arrays."""
+    first = rows[0]
+    columns = [
+        np.array([getattr(row, each.name) for row in rows]) for each in fields(LayerReport)[3:]
+    ]
+    return LayerReport(first.kind, first.layer, tuple(row.index for row in rows), *columns)
 
 
 def _ratio(log_above: ArrayLike, log_below: ArrayLike) -> float:

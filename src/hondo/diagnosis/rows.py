@@ -1,6 +1,7 @@
 """The rows of a report: every layer, activation and sum, in the order of execution."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal as OneOf
 from typing import NamedTuple
 
@@ -10,14 +11,15 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from hondo._types import Params
+from hondo.diagnosis.draft import Plan, Site
 from hondo.diagnosis.instrument import Measured
-from hondo.diagnosis.plan import Plan, Site
 from hondo.diagnosis.tap import COUNT, Statistics, as_statistics
 
 Index = int | tuple[int, ...] | None
 
 
-class Row(NamedTuple):
+@dataclass(frozen=True)
+class Row:
     """What a row is about; static.
 
     Attributes:
@@ -32,7 +34,6 @@ class Row(NamedTuple):
         fans: entries of the input for each of the output, and the other way round.
         dtype: of the output.
         stops: whether a stop_gradient stands in the same program.
-        differentiated: whether a gradient should come back.
     """
 
     kind: OneOf["layer", "activation", "sum"]
@@ -136,8 +137,8 @@ def _after_layer(before: Sequence[Row], row: Row) -> Row:
     """The row with the name and place of the layer that it follows."""
     layers = [each for each in before if each.kind == "layer"]
     same = [each for each in layers if each.layer == row.layer]
-    last = (same or layers)[-1] if layers else row._replace(layer="", index=None)
-    return row._replace(layer=last.layer, index=last.index)
+    last = (same or layers)[-1] if layers else replace(row, layer="", index=None)
+    return replace(row, layer=last.layer, index=last.index)
 
 
 def _rows(plan: Plan, names: dict[tuple[int, ...], str], index: tuple[int, ...]) -> list[Row]:

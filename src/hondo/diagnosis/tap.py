@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from hondo._numerics.dtypes import accumulation_dtype
+from hondo._types import Leaf
 
 # So many examples show the shape of a distribution; sizes take all.
 _EXAMPLES = 32
@@ -26,17 +27,18 @@ class Statistics(NamedTuple):
             the share of entries below a thousandth of the RMS; NaN where neither is asked for.
     """
 
-    seen: Float[Array, "*stack"]
-    log_rms: Float[Array, "*stack"]
-    nonfinite: Float[Array, "*stack"]
-    detail: Float[Array, "*stack"]
+    seen: Leaf
+    log_rms: Leaf
+    nonfinite: Leaf
+    detail: Leaf
 
 
 Vector = Float[Array, "*stack 4"]
+AnyVector = Float[Array | np.ndarray, "*stack 4"]
 COUNT = len(Statistics._fields)
 
 
-def as_statistics(vector: Float[Array | np.ndarray, "*stack 4"]) -> Statistics:
+def as_statistics(vector: AnyVector) -> Statistics:
     """The entries of vectors by name; of NumPy's too, on the host."""
     return Statistics(*(vector[..., place] for place in range(COUNT)))
 

@@ -1,7 +1,8 @@
 """A diagnosis as text: the table and the verdicts."""
 
-import math
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     from hondo.diagnosis.report import Diagnosis, LayerReport
@@ -13,7 +14,7 @@ _HEAD = ("layer", "response", "gain", "theory", "gradient", "gain", "theory", "f
 def write(report: "Diagnosis") -> str:
     """The table of all rows and the verdicts in words."""
     culprits = {(verdict.layer, verdict.index) for verdict in report.verdicts}
-    rows = [report._row(place) for place in range(len(report.rows))]
+    rows = [report.row(place) for place in range(len(report.rows))]
     lines = [_cells(row, (row.layer, row.index) in culprits) for row in rows]
     if len(lines) > _MOST:
         kept = {i for i, row in enumerate(rows) if (row.layer, row.index) in culprits}
@@ -32,12 +33,12 @@ def _cells(row: "LayerReport", sick: bool) -> tuple[str, ...]:
     gains = (row.backward_gain, row.predicted_backward_gain)
     mark = "! " if sick and row.kind == "layer" else "  "
     numbers = [_number(value) for value in (*sizes, *gains)]
-    shares = ["" if math.isnan(s) else f"{100 * s:.0f} %" for s in (row.flat, row.off)]
+    shares = ["" if np.isnan(s) else f"{100 * s:.0f} %" for s in (row.flat, row.off)]
     return (mark + name, *numbers, *shares)
 
 
-def _number(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.3g}"
+def _number(value: float | np.ndarray) -> str:
+    return "" if np.isnan(value) else f"{value:.3g}"
 
 
 def _aligned(lines: list[tuple[str, ...]]) -> list[str]:

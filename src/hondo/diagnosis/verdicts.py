@@ -83,10 +83,10 @@ def _stack(single: list[Finding], by_size: Finding) -> Finding:
     return jax.tree.map(lambda *each: jnp.concatenate(each), alone, by_size)
 
 
-def _finding(found: Array, value: ArrayLike = 0.0, limit: ArrayLike = 0.0) -> Finding:
+def _finding(found: ArrayLike, value: ArrayLike = 0.0, limit: ArrayLike = 0.0) -> Finding:
     value, limit = (jnp.asarray(each, jnp.float32) for each in (value, limit))
-    value, limit = (jnp.broadcast_to(_number(each), found.shape) for each in (value, limit))
-    return Finding(found, value, limit)
+    value, limit = (jnp.broadcast_to(_number(each), np.shape(found)) for each in (value, limit))
+    return Finding(jnp.asarray(found), value, limit)
 
 
 def _first_of(one: Finding, other: Finding) -> Finding:
@@ -171,7 +171,7 @@ def _dead(rows: Sequence[Row], values: Values) -> Finding:
 
 
 def _is_saturated(rows: Sequence[Row], values: Values) -> Array:
-    can = np.array([row.saturating for row in rows])
+    can = jnp.array([row.saturating for row in rows])
     return can & (values.flat > 0.5)
 
 

@@ -82,7 +82,7 @@ def _loss(
     inputs = jax.tree.map(jax.lax.stop_gradient, (params, watched.model_state))
     diagnosis = jax.lax.cond(
         watched.step % every == 0,
-        lambda own: diagnose(problem, *own, batch, key=key),
+        lambda own: diagnose(problem, own[0], own[1], batch, key=key),
         lambda _: watched.diagnosis,
         inputs,
     )
