@@ -34,6 +34,7 @@ from flax import linen as nn
 from healthy_networks import FITTING, Kind, count_verdicts
 
 import hondo
+from benchmarks.diagnosis import measure_memory
 from hondo.linen import DeepMLP, PreActResNet
 
 
@@ -372,6 +373,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from cases_diagnosis import FAULTS, KEY, batch_of, plant, scanned_problem
 import hondo
+from benchmarks.diagnosis import measure_memory
 
 problem, batch = scanned_problem(depth=6, width=32), batch_of(64)
 params, state = problem.init(KEY, batch)
@@ -401,3 +403,20 @@ def test_data_sharded_over_eight_devices_gives_the_same() -> None:
         [sys.executable, "-c", SHARDED], env=environment, capture_output=True, text=True
     )
     assert done.stdout.strip() == "done", done.stderr
+
+
+@pytest.mark.slow
+def test_memory_beside_a_plain_step_does_not_grow_with_depth() -> None:
+    for depth in (8, 64):
+        sizes = measure_memory(depth)
+        assert sizes["diagnosis"] < sizes["plain"] + 1
+
+
+def test_the_program_of_a_scanned_network_does_not_grow_with_depth() -> None:
+    def size(depth: int) -> int:
+        problem, batch = scanned_problem(depth=depth, width=8), batch_of(8)
+        run = partial(hondo.diagnose, problem, batch=batch)
+        text = str(jax.make_jaxpr(lambda key: run(key=key).values)(KEY))
+        return len(text.splitlines())
+
+    assert size(40) == size(10)
