@@ -195,6 +195,14 @@ def test_a_kernel_scaled_in_front_of_a_norm_is_healthy() -> None:
         assert hondo.diagnose(problem, sick, state, batch, key=KEY).verdicts == ()
 
 
+def test_a_stem_out_of_scale_is_to_blame_for_what_its_residual_stream_does() -> None:
+    problem = hondo.supervised(DeepMLP(10, depth=8, width=32), loss="cross_entropy")
+    batch = batch_of(32)
+    params, state = problem.init(KEY, batch)
+    sick = plant(params, "Dense_0", None, FAULTS["×1e3"])
+    assert named(hondo.diagnose(problem, sick, state, batch, key=KEY)) == {("Dense_0", None)}
+
+
 def test_a_gradient_that_is_not_finite_names_the_layer_and_its_line() -> None:
     def apply(own: dict, x: jax.Array) -> jax.Array:
         x = x @ own["in"]

@@ -224,7 +224,7 @@ def _common(leaves: tuple[int, ...], paths: Sequence[jax.tree_util.KeyPath]) -> 
     shared = 0
     while all(len(w) > shared for w in words) and len({w[shared] for w in words}) == 1:
         shared += 1
-    return words[0][:shared] or words[0]
+    return words[0][:shared] or words[0][:-1] or words[0]
 
 
 def _words(path: jax.tree_util.KeyPath) -> tuple[str, ...]:

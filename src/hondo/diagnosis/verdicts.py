@@ -69,7 +69,11 @@ def judge(rows: Sequence[Row], values: Values, tolerance: Tolerance) -> Finding:
     many = jnp.sum(_is_saturated(rows, values)) != 1
     spread = _whole_depth(chain, len(rows), math.log(tolerance.total))
     spread = spread.only(alive & many & ~jnp.any(one.found))
-    by_size = _first_of(_first_of(zero, one), spread)
+    # A stem out of scale reaches the others by the residual stream, past the norm of its neighbor.
+    blamed = _one_layer(chain, len(rows), math.log(tolerance.local), by_neighbor=False)
+    blamed = blamed.only(jnp.any(spread.found))
+    spread = spread.only(~jnp.any(blamed.found))
+    by_size = _first_of(_first_of(_first_of(zero, one), blamed), spread)
     # Where no gradient comes, its size is not a verdict of its own.
     attached = ~jnp.any(detached.found) | np.array([True, True, False, False])[:, None]
     return _stack(
@@ -179,15 +183,16 @@ def _saturated(rows: Sequence[Row], values: Values) -> Finding:
     return _finding(_is_saturated(rows, values), values.flat, 0.5)
 
 
-def _one_layer(chain: Chain, rows: int, limit: float) -> Finding:
+def _one_layer(chain: Chain, rows: int, limit: float, by_neighbor: bool = True) -> Finding:
     """A layer whose own gain is off 1, off the median layer's, and reaches its neighbor."""
     forward = chain.response - chain.arriving
     backward = chain.returning - chain.gradient
     # A constant, such as sigmoid(0), arrives with its size but without the signal.
     lost = chain.constant & (chain.following < chain.following.size)
     reached = jnp.where(lost & (forward < 0), -jnp.inf, chain.leaving - chain.arriving)
-    response = _off(chain, forward, reached, limit)
-    gradient = _off(chain, backward, chain.returning - chain.coming, limit)
+    returned = chain.returning - chain.coming
+    response = _off(chain, forward, reached if by_neighbor else forward, limit)
+    gradient = _off(chain, backward, returned if by_neighbor else backward, limit)
     found = jnp.stack([*response, *gradient]) & chain.is_run[None]
     gains = jnp.exp(jnp.stack([forward, forward, backward, backward]))
     limits = np.exp([[-limit], [limit], [-limit], [limit]])
