@@ -401,19 +401,6 @@ print("done")
 
 
 @pytest.mark.slow
-def test_data_sharded_over_eight_devices_gives_the_same() -> None:
-    environment = {
-        **os.environ,
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
-        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", SHARDED], env=environment, capture_output=True, text=True
-    )
-    assert done.stdout.strip() == "done", done.stderr
-
-
-@pytest.mark.slow
 def test_memory_beside_a_plain_step_does_not_grow_with_depth() -> None:
     for depth in (8, 64):
         sizes = measure_memory(depth)
@@ -428,3 +415,37 @@ def test_the_program_of_a_scanned_network_does_not_grow_with_depth() -> None:
         return len(text.splitlines())
 
     assert size(40) == size(10)
+
+
+WIDE = """
+import jax
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+import jax.numpy as jnp
+from cases_diagnosis import KEY, as_problem, batch_of, function_params, scanned
+import hondo
+
+params = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), function_params(6, 32))
+x, y = batch_of(32)
+assert hondo.diagnose(as_problem(scanned, params), batch=(x, y), key=KEY).verdicts == ()
+sick = {**params, "w": params["w"].at[1].multiply(1e-3)}
+report = hondo.diagnose(as_problem(scanned, sick), batch=(x, y), key=KEY)
+assert {v.index for v in report.verdicts} == {1}
+assert report.loss.dtype == jnp.float64
+print("done")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("script", "devices"), [(SHARDED, 8), (WIDE, 1)], ids=["sharded", "wide"])
+def test_in_a_process_of_its_own(script: str, devices: int) -> None:
+    environment = {
+        **os.environ,
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "done", done.stderr

@@ -71,7 +71,7 @@ def diagnose(
         The report: `print` it, or read its `verdicts`.
 
     Raises:
-        ValueError: no batch; params without a model state or the reverse; a factor below 1.
+        ValueError: no batch; a model state without its params; a factor not above 1.
         TypeError: a key that is not a typed PRNG key.
 
     Example:
@@ -94,6 +94,8 @@ def diagnose(
     check_range("local", local, 1.0, open_low=True)
     if batch is None:
         raise error("batch", None, "given", "The loss needs examples: batch=(inputs, targets).")
+    if params is None and model_state is not None:
+        raise error("params", None, "given with a model state", "Give both, or neither.")
     if params is None:
         params, model_state = problem.init(key, batch)
     if model_state is None:
@@ -160,7 +162,7 @@ def _run(
     kept = np.array(between_layers(rows), int)
     rows = tuple(rows[place] for place in kept)
     values = jax.tree.map(lambda leaf: leaf[kept], collect(plan, measured, cotangents))
-    updates = jnp.full((len(rows),), jnp.nan)
+    updates = jnp.full((len(rows),), jnp.nan, jnp.float32)
     if optimizer is not None:
         owned = row_leaves(plan)
         sizes = [owned[place] for place in kept]

@@ -35,7 +35,7 @@ class Measured(NamedTuple):
 def probes(plan: Plan) -> Measured:
     """Zeros, whose gradients are the statistics of the cotangents."""
     inner = {number: _inner_probes(plan, number) for number in plan.inner}
-    return Measured(tuple(jnp.zeros(COUNT) for _ in plan.taps), (), inner)
+    return Measured(tuple(jnp.zeros(COUNT, jnp.float32) for _ in plan.taps), (), inner)
 
 
 def _inner_probes(plan: Plan, number: int) -> tuple[Measured, ...]:

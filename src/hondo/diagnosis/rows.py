@@ -235,7 +235,7 @@ def _words(path: jax.tree_util.KeyPath) -> tuple[str, ...]:
 
 def collect(plan: Plan, measured: Measured, cotangents: Measured) -> Values:
     """The measurements in the order of the rows."""
-    parts = [Values(jnp.zeros((0, 2, 3, COUNT)), jnp.zeros((0, 3)))]
+    parts = [_no_values()]
     own, before = _own_values(plan, measured, cotangents), 0
     for number in sorted(plan.inner):
         after = sum(place < number for place, _ in plan.sites)
@@ -262,7 +262,7 @@ def _inner_values(
 def _own_values(plan: Plan, measured: Measured, cotangents: Measured) -> Values:
     """The measurements of a plan's own sites."""
     if not plan.sites:
-        return Values(jnp.zeros((0, 2, 3, COUNT)), jnp.zeros((0, 3)))
+        return _no_values()
     nothing = jnp.full((COUNT,), jnp.nan, jnp.float32)
     last = len(plan.taps)
     forward = [[last if i is None else i for i in site.taps] for _, site in plan.sites]
@@ -273,6 +273,10 @@ def _own_values(plan: Plan, measured: Measured, cotangents: Measured) -> Values:
         for vectors, places in ((measured.taps, forward), (cotangents.taps, backward))
     ]
     return Values(_without_unseen(jnp.stack(sizes, axis=1)), jnp.stack(measured.extras))
+
+
+def _no_values() -> Values:
+    return Values(jnp.zeros((0, 2, 3, COUNT), jnp.float32), jnp.zeros((0, 3), jnp.float32))
 
 
 def _without_unseen(sizes: Float[Array, "rows 2 3 4"]) -> Float[Array, "rows 2 3 4"]:

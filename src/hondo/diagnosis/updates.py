@@ -26,7 +26,7 @@ def update_sizes(
     updates, _ = optimizer.update(tree, optimizer.init(params), params)
     leaves = jax.tree.leaves(updates)
     sizes = [_size(leaves, row, of) for row, of in zip(rows, owned, strict=True)]
-    return jnp.stack(sizes) if sizes else jnp.zeros((0,))
+    return jnp.stack(sizes) if sizes else jnp.zeros((0,), jnp.float32)
 
 
 def _size(leaves: Sequence[Leaf], row: Row, own: tuple[int, ...]) -> Array:

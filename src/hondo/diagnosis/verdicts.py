@@ -55,7 +55,7 @@ def judge(rows: Sequence[Row], values: Values, tolerance: Tolerance) -> Finding:
     to the whole depth.
     """
     if not any(row.kind == "layer" for row in rows):
-        empty = jnp.zeros((len(KINDS), len(rows)))
+        empty = jnp.zeros((len(KINDS), len(rows)), jnp.float32)
         return Finding(empty > 0, empty, empty)
     chain = make_chain(rows, values)
     response, gradient = _nonfinite(values)
@@ -101,8 +101,9 @@ def _first_of(one: Finding, other: Finding) -> Finding:
 
 
 def _first(finding: Finding) -> Finding:
-    number = jax.lax.broadcasted_iota(jnp.int32, finding.found.shape, finding.found.ndim - 1)
-    return finding.only(number == jnp.argmax(finding.found, axis=-1, keepdims=True))
+    place = jnp.argmax(finding.found, axis=-1, keepdims=True)
+    number = jax.lax.broadcasted_iota(place.dtype, finding.found.shape, finding.found.ndim - 1)
+    return finding.only(number == place)
 
 
 def _last(finding: Finding) -> Finding:
