@@ -157,19 +157,23 @@ def test_a_stopped_gradient_names_the_last_layer_before_it(layer: int) -> None:
     assert report["Dense_5"].gradient_rms > 0
 
 
-@pytest.mark.parametrize("layer", [0, 1, 3])
-def test_a_gradient_stopped_inside_a_scan_is_named(layer: int) -> None:
-    def apply(own: dict, x: jax.Array) -> jax.Array:
+def test_a_gradient_stopped_inside_a_scan_is_named_wherever_it_is() -> None:
+    def loss(own: dict, cut: jax.Array, batch: tuple, key: jax.Array) -> tuple:
         def body(x: jax.Array, step: tuple) -> tuple[jax.Array, None]:
             w, place = step
             x = nn.relu(x @ w)
-            return jnp.where(place == layer, jax.lax.stop_gradient(x), x), None
+            return jnp.where(place == cut, jax.lax.stop_gradient(x), x), None
 
-        x, _ = jax.lax.scan(body, nn.relu(x @ own["in"]), (own["w"], jnp.arange(4)))
-        return x @ own["out"]
+        x, _ = jax.lax.scan(body, nn.relu(batch[0] @ own["in"]), (own["w"], jnp.arange(18)))
+        return hondo.cross_entropy(x @ own["out"], batch[1]), (cut, {})
 
-    report = diagnose(as_problem(apply, function_params(6, 32)), batch_of(32))
-    assert [(v.kind, v.layer, v.index) for v in report.verdicts] == [("detached", "w", layer)]
+    problem = hondo.Problem(lambda *_: ({}, ()), loss, lambda *_: {})
+    params = function_params(20, 32)
+    run = jax.jit(partial(hondo.diagnose, problem))
+    for cut in range(18):
+        report = run(params, jnp.asarray(cut), batch_of(32), key=KEY)
+        assert [(v.kind, v.layer, v.index) for v in report.verdicts] == [("detached", "w", cut)]
+    assert run(params, jnp.asarray(99), batch_of(32), key=KEY).verdicts == ()
 
 
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])

@@ -112,12 +112,14 @@ class Slopes(NamedTuple):
         flat_below: at and below it |φ'| is at most a tenth of its maximum; -inf if nowhere.
         flat_above: the same on the right.
         is_activation: whether it is finite, no straight line, and of bounded slope.
+        scale: how many times the named one it is, as dropout makes it 1/P times.
     """
 
     name: str
     flat_below: float
     flat_above: float
     is_activation: bool = True
+    scale: float = 1.0
 
     @property
     def saturating(self) -> bool:
@@ -153,14 +155,17 @@ def slopes(region: Region) -> Slopes:
 
 
 def _known(region: Region, dtype: np.dtype) -> Slopes | None:
-    """The entry of `hondo.ACTIVATIONS` that has the same values, if there is one."""
+    """The entry of `hondo.ACTIVATIONS` of which it is a multiple, if there is one."""
     z = jnp.asarray(_GRID[::7], dtype)
     values = np.asarray(region(z), np.float64)
     tolerance = 4 * float(jnp.finfo(dtype).eps) * 12
     for entry in ACTIVATIONS.values():
-        if np.allclose(values, np.asarray(entry.function(z), np.float64), 1e-3, tolerance):
-            linear = entry.name == "identity"
-            return NO_ACTIVATION if linear else Slopes(entry.name, *entry[3:])
+        known = np.asarray(entry.function(z), np.float64)
+        scale = float(round(values[-1] / known[-1], 3))
+        if scale > 0 and np.allclose(values, scale * known, 1e-3, scale * tolerance):
+            limits = entry.flat_below, entry.flat_above
+            is_linear = entry.name == "identity"
+            return NO_ACTIVATION if is_linear else Slopes(entry.name, *limits, scale=scale)
     return None
 
 

@@ -201,7 +201,8 @@ class Diagnosis:
 
     def _theory(self, row: Row, v: Values) -> tuple[float, float]:
         if row.kind != "layer":
-            return activation_gains(row.activation, float(v.input.log_rms))
+            gains = activation_gains(row.activation, float(v.input.log_rms))
+            return row.scale * gains[0], row.scale * gains[1]
         weight = np.exp(2 * v.weight.log_rms)
         bias = np.where(np.isnan(v.bias), 0.0, _ratio(v.bias, v.input.log_rms)) ** 2
         return float(np.sqrt(row.fans[0] * weight + bias)), float(np.sqrt(row.fans[1] * weight))

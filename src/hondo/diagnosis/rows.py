@@ -34,6 +34,7 @@ class Row:
         fans: entries of the input for each of the output, and the other way round.
         dtype: of the output.
         stops: whether a stop_gradient stands in the same program.
+        scale: how many times the named activation it is.
     """
 
     kind: OneOf["layer", "activation", "sum"]
@@ -47,6 +48,7 @@ class Row:
     fans: tuple[float, float]
     dtype: str
     stops: bool
+    scale: float = 1.0
 
     @property
     def name(self) -> str:
@@ -183,6 +185,7 @@ def _row(site: Site, names: dict[tuple[int, ...], str], index: tuple[int, ...], 
         (0.0, 0.0) if layer is None else (layer.fan_in, layer.fan_out),
         site.dtype,
         stops,
+        site.slopes.scale,
     )
 
 
