@@ -84,7 +84,7 @@ def measure(x: Float[Array, "..."], detail: Detail | None = None) -> Vector:
     A power of two from the first examples brings the squares into range, and rounds nothing.
 
     Example:
-        >>> float(as_statistics(measure(jnp.full((2, 4), 1e-30))).log_rms.round(2))
+        >>> round(float(as_statistics(measure(jnp.full((2, 4), 1e-30))).log_rms), 2)
         -69.08
     """
     x = jax.lax.stop_gradient(x)
