@@ -28,6 +28,7 @@ class Chain(NamedTuple):
         returning: of h.
         coming: of the next layer's h, for the last layer of its own z.
         weight: RMS of W.
+        scale: the gain that W has without bias on inputs of no direction in particular.
         frozen: whether no gradient comes to z or to W.
         constant: whether the next layer's z is zero or, up to rounding, the same for every example.
         flat: the largest share of flat entries between the layer and the next.
@@ -44,6 +45,7 @@ class Chain(NamedTuple):
     returning: Float[Array, " layers"]
     coming: Float[Array, " layers"]
     weight: Float[Array, " layers"]
+    scale: Float[Array, " layers"]
     frozen: Bool[Array, " layers"]
     constant: Bool[Array, " layers"]
     flat: Float[Array, " layers"]
@@ -79,6 +81,7 @@ def make_chain(rows: Sequence[Row], values: Values) -> Chain:
         returning,
         _next_of(following, returning, gradient),
         v.weight.log_rms,
+        v.weight.log_rms + 0.5 * np.log(fans[:, 0]),
         is_run & ((v.output_gradient.seen == 0) | (v.weight_gradient.seen == 0)),
         _next_of(following, same, jnp.zeros_like(same)),
         _flat_behind(rows, values, places),

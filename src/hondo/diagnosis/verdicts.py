@@ -192,10 +192,13 @@ def _one_layer(chain: Chain, rows: int, limit: float, by_neighbor: bool = True) 
     lost = chain.constant & (chain.following < chain.following.size)
     reached = jnp.where(lost & (forward < 0), -jnp.inf, chain.leaving - chain.arriving)
     returned = chain.returning - chain.coming
-    response = _off(chain, forward, reached if by_neighbor else forward, limit)
+    # What a bias adds is a constant, and carries nothing of the input.
+    carried = jnp.minimum(forward, chain.scale)
+    little = _off(chain, carried, reached if by_neighbor else carried, limit)[0]
+    much = _off(chain, forward, reached if by_neighbor else forward, limit)[1]
     gradient = _off(chain, backward, returned if by_neighbor else backward, limit)
-    found = jnp.stack([*response, *gradient]) & chain.is_run[None]
-    gains = jnp.exp(jnp.stack([forward, forward, backward, backward]))
+    found = jnp.stack([little, much, *gradient]) & chain.is_run[None]
+    gains = jnp.exp(jnp.stack([carried, forward, backward, backward]))
     limits = np.exp([[-limit], [limit], [-limit], [limit]])
     return _finding(_on_rows(chain, rows, found), _on_rows(chain, rows, gains), limits)
 
