@@ -60,7 +60,7 @@ def as_problem(apply: Callable[[Tree, jax.Array], jax.Array], params: Tree) -> h
     """A problem of a function of parameters and inputs."""
 
     def loss(own: Tree, state: Tree, batch: Tree, key: jax.Array) -> tuple[jax.Array, Any]:
-        return hondo.cross_entropy(apply(own, batch[0]), batch[1]), (state, {})
+        return hondo.cross_entropy(apply(own, batch[0]), batch[1]).mean(), (state, {})
 
     return hondo.Problem(lambda key, batch: (params, ()), loss, lambda *_: {})
 

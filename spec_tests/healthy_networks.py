@@ -115,7 +115,7 @@ def _loss(kind: Kind, params: Any, state: Any, batch: Any, key: jax.Array) -> An
     keys = jax.random.split(key, len(params["hidden"]))
     x, _ = jax.lax.scan(body, x, (params["hidden"], keys))
     x = _act(kind, x) if kind.residual else x
-    return hondo.cross_entropy(x @ params["last"], batch[1]), (state, {})
+    return hondo.cross_entropy(x @ params["last"], batch[1]).mean(), (state, {})
 
 
 def _act(kind: Kind, z: jax.Array) -> jax.Array:

@@ -77,7 +77,7 @@ def _loss(chain: Chain, params: Any, state: Any, batch: Any, key: jax.Array) -> 
         return act(x @ w + b[None]), None
 
     x, _ = jax.lax.scan(body, x, (params["w"], params["b"][1:]))
-    return hondo.cross_entropy(x @ params["out"], batch[1]), (state, {})
+    return hondo.cross_entropy(x @ params["out"], batch[1]).mean(), (state, {})
 
 
 def _activation(chain: Chain) -> Callable[[jax.Array], jax.Array]:

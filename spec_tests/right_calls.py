@@ -483,6 +483,8 @@ CALLS: dict[str, Call] = {
     **TRAINING,
 }
 EXEMPT = {
+    "diagnose": "a trace of the whole problem; test_diagnosis has its refusals",
+    "watch": "it makes a problem, as `diagnose` does",
     "load_run": "any path may be a folder; test_damaged_runs damages them",
     "is_weight": "a rule about names, called for every leaf by `weight_mask`",
     "adaptive_clip": "its `update` is that of the other clips",

@@ -1,4 +1,4 @@
-"""The three commands: what the user gave, checked, and the work that is left."""
+"""The four commands: what the user gave, checked, and the work that is left."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

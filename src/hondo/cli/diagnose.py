@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
@@ -47,7 +47,7 @@ class DiagnoseConfig:
     seed: int = 0
 
 
-def prepare(config: DiagnoseConfig) -> Callable[[], NoReturn]:
+def prepare(config: DiagnoseConfig) -> Callable[[], int]:
     """Reads the run or the module; returns the work that is left.
 
     Raises:
@@ -63,8 +63,8 @@ def prepare(config: DiagnoseConfig) -> Callable[[], NoReturn]:
     return partial(run, config, patient, out)
 
 
-def run(config: DiagnoseConfig, patient: "Patient", out: Path) -> NoReturn:
-    """Diagnoses, prints the report and writes the files; exits with 1 where there is a verdict."""
+def run(config: DiagnoseConfig, patient: "Patient", out: Path) -> int:
+    """Diagnoses, prints the report and writes the files; returns 1 where there is a verdict."""
     import jax
 
     import hondo
@@ -77,7 +77,7 @@ def run(config: DiagnoseConfig, patient: "Patient", out: Path) -> NoReturn:
         hondo.diagnosis.draw(out / "diagnosis.png", report)
     (out / "diagnosis.json").write_text(as_json(report))
     print(f"written to {out / 'diagnosis.json'} and .png")
-    sys.exit(1 if report.verdicts else 0)
+    return int(bool(report.verdicts))
 
 
 def as_json(report: "hondo.Diagnosis") -> str:
@@ -105,12 +105,12 @@ def _of_run(config: DiagnoseConfig) -> "Patient":
     import jax.numpy as jnp
 
     from hondo.cli import build, run_folder
-    from hondo.data import load, split
+    from hondo.cli.model_folder import load_model
+    from hondo.cli.sources import open_data
 
     folder = Path(config.of)
     trained = run_folder.read_config(folder)
-    dataset = load(trained.dataset, trained.data_dir)
-    parts = split(dataset, trained.valid_fraction, build.split_seed(trained))
+    dataset, parts = open_data(trained, build.split_seed(trained))
     batch = jax.tree.map(lambda leaf: leaf[: config.batch], build.as_arrays(parts.train))
     problem = build.problem(trained, dataset)
     # The key of the run's own initialization.
@@ -118,7 +118,7 @@ def _of_run(config: DiagnoseConfig) -> "Patient":
     params, model_state = problem.init(key, batch)
     if config.at == "best":
         shapes = jax.eval_shape(lambda: {"params": params, **model_state})
-        variables = dict(run_folder.load_model(folder, shapes))
+        variables = dict(load_model(folder, trained, shapes))
         params, model_state = variables.pop("params"), variables
     return problem, params, jax.tree.map(jnp.asarray, model_state), batch
 
