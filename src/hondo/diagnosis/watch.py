@@ -1,5 +1,6 @@
 """A problem that diagnoses itself while it is trained."""
 
+from collections.abc import Mapping
 from typing import NamedTuple, SupportsIndex
 
 import jax
@@ -11,6 +12,7 @@ from hondo._numerics.checks import check_count
 from hondo._types import Batch, ModelState, Params
 from hondo.diagnosis.diagnose import diagnose
 from hondo.diagnosis.report import Diagnosis
+from hondo.training.metrics import Value
 from hondo.training.problem import Problem
 
 
@@ -89,5 +91,7 @@ def _loss(
     return value, (Watched(model_state, watched.step + 1, diagnosis), info)
 
 
-def _metrics(problem: Problem, params: Params, watched: Watched, batch: Batch) -> dict[str, Array]:
+def _metrics(
+    problem: Problem, params: Params, watched: Watched, batch: Batch
+) -> Mapping[str, Value]:
     return problem.metrics(params, watched.model_state, batch)
