@@ -81,7 +81,7 @@ def test_sigterm_and_others_after_it_end_a_run_whose_best_is_kept(tmp_path) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("epochs", [60, 100_000])
 def test_a_signal_at_any_moment_loses_nothing(tmp_path, seed, epochs) -> None:
     """While it imports, prepares, compiles, trains, saves or ends; of short runs and long ones."""
@@ -103,7 +103,7 @@ def test_a_signal_at_any_moment_loses_nothing(tmp_path, seed, epochs) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_killed_process_leaves_a_whole_model(tmp_path, seed) -> None:
     often = "import hondo.training.watching as w; w._SECONDS_BETWEEN_SAVES = 0.0; "
     process = start(tmp_path, "train", *ENDLESS, program=often + MAIN)
@@ -115,7 +115,7 @@ def test_a_killed_process_leaves_a_whole_model(tmp_path, seed) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", [0.5, 3.0, 14.0])
+@pytest.mark.parametrize("moment", [0.5, 10.0])
 def test_a_sweep_ends_by_sigterm_with_what_there_is(tmp_path, moment) -> None:
     process = start(tmp_path, "sweep", "seed=0,1", *ENDLESS)
     time.sleep(moment)
