@@ -50,7 +50,7 @@ def table(
         >>> from hondo.data import divide, table
         >>> path = pathlib.Path(tempfile.mkdtemp()) / "churn.csv"
         >>> rows = [f"{n / 2},{'ab'[n % 2]},{'yes' if n % 3 else 'no'}" for n in range(60)]
-        >>> _ = path.write_text("age,city,left\\n" + "\\n".join(rows))
+        >>> _ = path.write_text("age,city,left\n" + "\n".join(rows))
         >>> dataset, parts = divide(table(path, "left"), valid=0.2, test=0.2, seed=0)
         >>> dataset.task, dataset.classes, dataset.inputs.shape
         ('binary', ('no', 'yes'), (48, 3))
