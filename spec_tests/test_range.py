@@ -350,13 +350,31 @@ def test_an_epsilon_that_the_dtype_does_not_hold_is_refused(name, epsilon):
         run(jnp.ones((2, 2), jnp.float64), epsilon)
 
 
+def running_variance(package, x):
+    if package is hondo.linen:
+        norm = hondo.linen.BatchNorm()
+        variables = norm.init(jax.random.key(0), x, True)
+        return norm.apply(variables, x, True, mutable=["batch_stats"])[1]["batch_stats"]["var"]
+    norm = hondo.nnx.BatchNorm(x.shape[-1], rngs=nnx.Rngs(0))
+    norm(x, True)
+    return norm.var[...]
+
+
 @pytest.mark.parametrize("package", [hondo.linen, hondo.nnx], ids=["linen", "nnx"])
-def test_modules_refuse_it_too(package):
-    x = jnp.ones((2, 4))
-    for kind in (package.LayerNorm, package.RMSNorm):
+def test_modules_average_a_variance_whose_sum_of_squares_is_out_of_range(package):
+    x = (1e18 * np.random.default_rng(0).normal(size=(40_000, 2))).astype(np.float32)
+    want = x.astype(np.float64).var(axis=0, ddof=1)
+    np.testing.assert_allclose(running_variance(package, jnp.asarray(x)), want, rtol=1e-5)
+
+
+@pytest.mark.parametrize("package", [hondo.linen, hondo.nnx], ids=["linen", "nnx"])
+@pytest.mark.parametrize("mask", [None, True], ids=["whole", "masked"])
+def test_modules_refuse_it_too(package, mask):
+    x, mask = jnp.ones((2, 4)), None if mask is None else jnp.ones((2, 1), bool)
+    for kind in (package.LayerNorm, package.RMSNorm, package.BatchNorm):
         if package is hondo.linen:
-            run = partial(kind(epsilon=1e-46).init, jax.random.key(0), x)
+            run = partial(kind(epsilon=1e-46).init, jax.random.key(0))
         else:
-            run = partial(kind(4, epsilon=1e-46, rngs=nnx.Rngs(0)), x)
+            run = kind(4, epsilon=1e-46, rngs=nnx.Rngs(0))
         with pytest.raises(ValueError, match="epsilon must be a normal number of float32"):
-            run()
+            run(x, True, mask=mask)

@@ -1,16 +1,17 @@
 """Batch normalization with the channels along any axes, and statistics from elsewhere."""
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-from flax.typing import AxisName
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
 import hondo
-from hondo._layers.arguments import Axes, Mask, axes_of, promoted, shape_at
-from hondo._layers.norms import Norm, Params
+from hondo._layers.arguments import Axes, axes_of, promoted, shape_at
+from hondo._layers.norms import Call, Norm, Params
 
 
 @runtime_checkable
@@ -18,41 +19,73 @@ class OverBatch(Norm, Protocol):
     """Batch normalization."""
 
     @property
-    def axis(self) -> Axes: ...
+    def axis(self) -> Axes:
+        """The axis or the axes of the channels."""
+        ...
+
+    @property
+    def ddof(self) -> int:
+        """1 to average unbiased variances, 0 for biased ones."""
+        ...
 
 
-def batch_norm_training(
-    norm: OverBatch,
-    x: Array,
-    stats: hondo.BatchStats,
-    params: Params,
-    valid: Mask,
-    axis_name: AxisName = None,
+def batch_norm_step(
+    norm: OverBatch, x: Array, stats: hondo.BatchStats, params: Params, call: Call, decay: float
+) -> tuple[Array, hondo.BatchStats]:
+    """Batch normalization over every axis but `axis`, and one step of the running statistics."""
+    rows, options = _as_rows(norm, x, stats, params, call)
+    average = partial(hondo.batch_norm, decay=decay, ddof=norm.ddof)
+    y, new = average(rows.x, rows.stats, *rows.params, **options)
+    return rows.back(y), jax.tree.map(lambda part: part.reshape(stats.mean.shape), new)
+
+
+def batch_norm_moments(
+    norm: OverBatch, x: Array, stats: hondo.BatchStats, params: Params, call: Call
 ) -> tuple[Array, hondo.Moments]:
-    """Batch normalization over every axis but `axis`, and the moments of the valid entries."""
-    axes = axes_of("axis", norm.axis, x)
-    wide, dtype = promoted(x, norm.dtype)
-    if valid is not None and len(axes) > 1:
-        valid = jnp.broadcast_to(valid, x.shape)
-    where = None if valid is None else _channels_last(valid, axes)
-    fallback, (scale, bias) = jax.tree.map(jnp.ravel, (stats, params))
-    options = {"where": where, "axis_name": axis_name, "fallback": fallback}
-    rows = _channels_last(wide, axes)
-    y, moments = hondo.batch_normalize(rows, scale, bias, epsilon=norm.epsilon, **options)
-    moments = jax.tree.map(lambda part: part.reshape(stats.mean.shape), moments)
-    return _back(y, axes, x).astype(dtype), moments
+    """The same normalization, and the moments of the valid entries in place of a step."""
+    rows, options = _as_rows(norm, x, stats, params, call)
+    y, moments = hondo.batch_normalize(rows.x, *rows.params, fallback=rows.stats, **options)
+    return rows.back(y), jax.tree.map(lambda part: part.reshape(stats.mean.shape), moments)
 
 
 def batch_norm_inference(
     norm: OverBatch, x: Array, stats: hondo.BatchStats, params: Params
 ) -> Array:
     """Normalization by the running statistics, with the channels along `axis`."""
-    axes = axes_of("axis", norm.axis, x)
+    rows, options = _as_rows(norm, x, stats, params, Call(None))
+    epsilon = options["epsilon"]
+    return rows.back(hondo.batch_norm_inference(rows.x, rows.stats, *rows.params, epsilon=epsilon))
+
+
+class _Rows(NamedTuple):
+    """What the functions of the face take: channels on the last axis; and the way back."""
+
+    x: Array
+    stats: hondo.BatchStats
+    params: Params
+    back: Callable[[Array], Array]
+
+
+def _as_rows(
+    norm: OverBatch,
+    x: Array,
+    stats: hondo.BatchStats,
+    params: Params,
+    call: Call,
+) -> tuple[_Rows, dict[str, Any]]:
+    """The rows, and the functions' options by name."""
+    axes, entries = axes_of("axis", norm.axis, x), call.mask
     wide, dtype = promoted(x, norm.dtype)
-    stats, (scale, bias) = jax.tree.map(jnp.ravel, (stats, params))
-    rows = _channels_last(wide, axes)
-    y = hondo.batch_norm_inference(rows, stats, scale, bias, epsilon=norm.epsilon)
-    return _back(y, axes, x).astype(dtype)
+    if entries is not None:
+        entries = jnp.broadcast_to(entries, x.shape) if len(axes) > 1 else entries
+        entries = _channels_last(entries, axes)
+    flat_stats, flat_params = jax.tree.map(jnp.ravel, (stats, params))
+
+    def back(y: Array) -> Array:
+        return _back(y, axes, x).astype(dtype)
+
+    rows = _Rows(_channels_last(wide, axes), flat_stats, flat_params, back)
+    return rows, {"epsilon": norm.epsilon, "where": entries, "axis_name": call.axis_name}
 
 
 def _channels_last(x: ArrayLike, axes: tuple[int, ...]) -> Array:

@@ -22,7 +22,7 @@ from hondo._layers.arguments import (
     promoted,
     valid_entries,
 )
-from hondo._numerics.checks import check_floating, check_range, error
+from hondo._numerics.checks import check_epsilon, check_floating, error
 from hondo._numerics.over import Over
 from hondo.normalization.batch_norm import Inputs, standardize
 
@@ -32,9 +32,14 @@ class Norm(Protocol):
     """What every norm of linen and of nnx holds."""
 
     @property
-    def epsilon(self) -> float: ...
+    def epsilon(self) -> float:
+        """What is added to a variance or a mean square."""
+        ...
+
     @property
-    def dtype(self) -> DTypeLike | None: ...
+    def dtype(self) -> DTypeLike | None:
+        """Of the result; None for that of the input."""
+        ...
 
 
 @runtime_checkable
@@ -42,9 +47,14 @@ class OverAxes(Norm, Protocol):
     """A norm that is told what it reduces, and along which axes it has a scale and a bias."""
 
     @property
-    def reduction_axes(self) -> Axes: ...
+    def reduction_axes(self) -> Axes:
+        """The axes that mean and variance run over."""
+        ...
+
     @property
-    def feature_axes(self) -> Axes: ...
+    def feature_axes(self) -> Axes:
+        """The axes along which there is a scale and a bias."""
+        ...
 
 
 @runtime_checkable
@@ -52,7 +62,9 @@ class OverSpace(Norm, Protocol):
     """Instance normalization."""
 
     @property
-    def feature_axes(self) -> Axes: ...
+    def feature_axes(self) -> Axes:
+        """The axes along which there is a scale and a bias."""
+        ...
 
 
 @runtime_checkable
@@ -60,13 +72,24 @@ class OverGroups(Norm, Protocol):
     """Group normalization."""
 
     @property
-    def groups(self) -> int | None: ...
+    def groups(self) -> int | None:
+        """How many groups."""
+        ...
+
     @property
-    def num_groups(self) -> int | None: ...
+    def num_groups(self) -> int | None:
+        """The same by Flax's name."""
+        ...
+
     @property
-    def group_size(self) -> int | None: ...
+    def group_size(self) -> int | None:
+        """The features of a group."""
+        ...
+
     @property
-    def reduction_axes(self) -> Axes | None: ...
+    def reduction_axes(self) -> Axes | None:
+        """The axes that mean and variance run over."""
+        ...
 
 
 class Params(NamedTuple):
@@ -107,19 +130,19 @@ def instance_norm(norm: OverSpace, x: Array, params: Params, call: Call) -> Arra
     return _over_axes(norm, x, params, call, reduced, features).astype(dtype)
 
 
-def rms_norm(norm: OverAxes, x: Array, scale: Array | None, call: Call) -> Array:
-    """Root mean square normalization over `reduction_axes`."""
+def rms_norm(norm: OverAxes, x: Array, params: Params, call: Call) -> Array:
+    """Root mean square normalization over `reduction_axes`; there is no bias."""
     reduced = axes_of("reduction_axes", norm.reduction_axes, x)
     features = axes_of("feature_axes", norm.feature_axes, x)
     x, dtype = promoted(x, norm.dtype)
     if reduced == features == (x.ndim - 1,) and call.is_plain:
-        return hondo.rms_norm(x, scale, epsilon=norm.epsilon).astype(dtype)
+        return hondo.rms_norm(x, params.scale, epsilon=norm.epsilon).astype(dtype)
     # x and -x together have the mean 0, and their variance is the mean square of x.
-    pair, twice = jnp.stack([x, -x]), Params(scale, None)
+    pair = jnp.stack([x, -x])
     mask = valid_entries(x, call.mask)
     call = call._replace(mask=None if mask is None else jnp.stack([mask, mask]))
     axes = ((0, *(axis + 1 for axis in reduced)), tuple(axis + 1 for axis in features))
-    return _over_axes(norm, pair, twice, call, *axes)[0].astype(dtype)
+    return _over_axes(norm, pair, params, call, *axes)[0].astype(dtype)
 
 
 def group_norm(norm: OverGroups, x: Array, params: Params, call: Call) -> Array:
@@ -158,9 +181,9 @@ def _over_axes(
     reduced: tuple[int, ...],
     features: tuple[int, ...],
 ) -> Array:
-    check_range("epsilon", norm.epsilon, 0.0, open_low=True, repair="1e-5 is usual.")
     check_floating("x", x, "Use x.astype(jnp.float32).")
     gain = along("scale", params.scale, x, features, 1.0)
+    check_epsilon(norm.epsilon, gain.dtype)
     shift = along("bias", params.bias, x, features, 0.0)
     over = Over(reduced, valid_entries(x, call.mask), call.axis_name)
     return standardize(Inputs(x, gain, shift, jnp.asarray(norm.epsilon, gain.dtype), over)).y

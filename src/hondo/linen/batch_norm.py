@@ -10,7 +10,13 @@ from jaxtyping import Array, Float, Real
 
 import hondo
 from hondo._layers.arguments import Axes, Mask, averaging, axes_of, shape_at, valid_entries
-from hondo._layers.batch import batch_norm_inference, batch_norm_training, completed
+from hondo._layers.batch import (
+    batch_norm_inference,
+    batch_norm_moments,
+    batch_norm_step,
+    completed,
+)
+from hondo._layers.norms import Call
 from hondo._modes import is_training
 from hondo.linen.feature_params import feature_params
 
@@ -91,13 +97,13 @@ class BatchNorm(nn.Module, kw_only=True):
         stats = hondo.BatchStats(mean.value, var.value, weight.value if weight else jnp.ones(shape))
         # As in Flax, `init` need not run inside the mapped axis.
         axis_name = None if self.is_initializing() else self.axis_name
-        valid = valid_entries(x, mask, where)
-        y, moments = batch_norm_training(self, x, stats, params, valid, axis_name)
+        call = Call(valid_entries(x, mask, where), axis_name)
         if self.has_variable("batch_moments", "n"):
+            y, moments = batch_norm_moments(self, x, stats, params, call)
             self._hold(moments)
-        elif not self.is_initializing():
-            stats = completed(stats)
-            new = hondo.update_batch_stats(stats, moments, decay=decay, ddof=self.ddof)
+            return y
+        y, new = batch_norm_step(self, x, completed(stats), params, call, decay)
+        if not self.is_initializing():
             mean.value, var.value = new.mean, new.var
             if weight:
                 weight.value = new.weight

@@ -192,7 +192,7 @@ class RMSNorm(nn.Module):
     ) -> Float[Array, "..."]:
         axes = axes_of("feature_axes", self.feature_axes, x)
         params = feature_params(self, shape_at(axes, x))
-        return norms.rms_norm(self, x, params.scale, _call(self, mask, train))
+        return norms.rms_norm(self, x, params, _call(self, mask, train))
 
 
 def _call(

@@ -12,7 +12,13 @@ from jaxtyping import Array, Float, Real
 
 import hondo
 from hondo._layers.arguments import Axes, Mask, averaging, check_axis_groups, valid_entries
-from hondo._layers.batch import batch_norm_inference, batch_norm_training, completed
+from hondo._layers.batch import (
+    batch_norm_inference,
+    batch_norm_moments,
+    batch_norm_step,
+    completed,
+)
+from hondo._layers.norms import Call
 from hondo._modes import is_training
 from hondo.nnx.feature_params import (
     NO_METADATA,
@@ -115,11 +121,12 @@ class BatchNorm(nnx.Module):
         x, params = promoted(self, x, self.mean[...], self.var[...])
         if not training:
             return batch_norm_inference(self, x, self.stats, params)
-        valid = valid_entries(x, mask, where)
-        y, moments = batch_norm_training(self, x, self.stats, params, valid, self.axis_name)
+        call = Call(valid_entries(x, mask, where), self.axis_name)
         if self.held is None:
-            self.update(moments)
+            y, new = batch_norm_step(self, x, self.stats, params, call, self.decay)
+            self.mean[...], self.var[...], self.weight[...] = new
         else:
+            y, moments = batch_norm_moments(self, x, self.stats, params, call)
             _write(self.held, hondo.merge_moments(_read(self.held), moments))
         return y
 

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from flax import nnx
-from flax.typing import Initializer
+from flax.typing import AxisName, Initializer
 from jax.typing import DTypeLike
-from jaxtyping import Array
+from jaxtyping import Array, Float, Real
 
-from hondo._layers.arguments import given
-from hondo._layers.norms import Params
+from hondo._layers.arguments import Mask, given
+from hondo._layers.norms import Call, Params
+from hondo._modes import ignore_mode
 from hondo._numerics.checks import check_count
 
 # `promote_dtype((x, …), dtype=dtype)`, which gives the arrays in another dtype.
@@ -85,3 +86,25 @@ def promoted(norm: Normalizes, x: Array, *statistics: Array) -> tuple[Array, Par
         arrays = norm.promote_dtype((x, *statistics, *values), dtype=norm.dtype)
         x, values = arrays[0], arrays[1 + len(statistics) :]
     return x, Params(*values, *[None] * (2 - len(values)))
+
+
+class ModeFreeNorm(nnx.Module):
+    """A norm whose training and inference are the same.
+
+    `train` is accepted and ignored, so that it can replace `BatchNorm`.
+    """
+
+    epsilon: float
+    dtype: DTypeLike | None
+    promote_dtype: Promote | None
+    axis_name: AxisName
+    # One of `hondo._layers.norms`, of the kind of the norm.
+    norm_function: ClassVar[Callable[..., Array]]
+
+    def __call__(
+        self, x: Real[Array, "..."], train: bool | None = None, *, mask: Mask = None
+    ) -> Float[Array, "..."]:
+        """Normalizes x; in training and at inference alike."""
+        ignore_mode(train)
+        x, params = promoted(self, x)
+        return self.norm_function(self, x, params, Call(mask, self.axis_name))

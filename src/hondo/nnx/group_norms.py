@@ -10,23 +10,20 @@ import jax.numpy as jnp
 from flax import nnx
 from flax.typing import AxisName, Initializer
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Real
 
 from hondo._layers import norms
-from hondo._layers.arguments import Axes, Mask, check_axis_groups
-from hondo._layers.norms import Call
-from hondo._modes import ignore_mode
+from hondo._layers.arguments import Axes, check_axis_groups
 from hondo.nnx.feature_params import (
     NO_METADATA,
     Metadata,
+    ModeFreeNorm,
     Promote,
     feature_count,
     feature_param,
-    promoted,
 )
 
 
-class GroupNorm(nnx.Module):
+class GroupNorm(ModeFreeNorm):
     """Normalizes groups of neighboring features, over space as well; see `hondo.group_norm`.
 
     Arguments that are not named here are those of `LayerNorm`.
@@ -48,6 +45,8 @@ class GroupNorm(nnx.Module):
         >>> norm(jnp.array([[1.0, 3.0, 10.0, 30.0]])).tolist()
         [[-1.0, 1.0, -1.0, 1.0]]
     """
+
+    norm_function = staticmethod(norms.group_norm)
 
     def __init__(
         self,
@@ -83,16 +82,8 @@ class GroupNorm(nnx.Module):
         self.groups, self.num_groups, self.group_size = groups, num_groups, group_size
         self.reduction_axes = reduction_axes
 
-    def __call__(
-        self, x: Real[Array, "..."], train: bool | None = None, *, mask: Mask = None
-    ) -> Float[Array, "..."]:
-        """Normalizes x; in training and at inference alike."""
-        ignore_mode(train)
-        x, params = promoted(self, x)
-        return norms.group_norm(self, x, params, Call(mask, self.axis_name))
 
-
-class InstanceNorm(nnx.Module):
+class InstanceNorm(ModeFreeNorm):
     """Normalizes each feature of each example over space; see `hondo.instance_norm`.
 
     Arguments that are not named here are those of `LayerNorm`.
@@ -110,6 +101,8 @@ class InstanceNorm(nnx.Module):
         >>> norm(jnp.array([[[1.0], [3.0]]])).tolist()
         [[[-1.0], [1.0]]]
     """
+
+    norm_function = staticmethod(norms.instance_norm)
 
     def __init__(
         self,
@@ -140,11 +133,3 @@ class InstanceNorm(nnx.Module):
         self.epsilon, self.axis_name = epsilon, axis_name
         self.dtype, self.promote_dtype = dtype, promote_dtype
         self.feature_axes = feature_axes
-
-    def __call__(
-        self, x: Real[Array, "..."], train: bool | None = None, *, mask: Mask = None
-    ) -> Float[Array, "..."]:
-        """Normalizes x; in training and at inference alike."""
-        ignore_mode(train)
-        x, params = promoted(self, x)
-        return norms.instance_norm(self, x, params, Call(mask, self.axis_name))

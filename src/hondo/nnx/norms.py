@@ -10,23 +10,20 @@ import jax.numpy as jnp
 from flax import nnx
 from flax.typing import AxisName, Initializer
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Real
 
 from hondo._layers import norms
-from hondo._layers.arguments import Axes, Mask, check_axis_groups
-from hondo._layers.norms import Call
-from hondo._modes import ignore_mode
+from hondo._layers.arguments import Axes, check_axis_groups
 from hondo.nnx.feature_params import (
     NO_METADATA,
     Metadata,
+    ModeFreeNorm,
     Promote,
     feature_count,
     feature_param,
-    promoted,
 )
 
 
-class LayerNorm(nnx.Module):
+class LayerNorm(ModeFreeNorm):
     """Normalizes the features of each example; see `hondo.layer_norm`.
 
     A call takes a `mask` of the entries that count, which broadcasts as in NumPy.
@@ -60,6 +57,8 @@ class LayerNorm(nnx.Module):
         [-1.0, 1.0]
     """
 
+    norm_function = staticmethod(norms.layer_norm)
+
     def __init__(
         self,
         features: int | None = None,
@@ -91,16 +90,8 @@ class LayerNorm(nnx.Module):
         self.dtype, self.promote_dtype = dtype, promote_dtype
         self.reduction_axes, self.feature_axes = reduction_axes, feature_axes
 
-    def __call__(
-        self, x: Real[Array, "..."], train: bool | None = None, *, mask: Mask = None
-    ) -> Float[Array, "..."]:
-        """Normalizes x; in training and at inference alike."""
-        ignore_mode(train)
-        x, params = promoted(self, x)
-        return norms.layer_norm(self, x, params, Call(mask, self.axis_name))
 
-
-class RMSNorm(nnx.Module):
+class RMSNorm(ModeFreeNorm):
     """Divides the features of each example by their root mean square; see `hondo.rms_norm`.
 
     Arguments that are not named here are those of `LayerNorm`; there is no bias.
@@ -118,6 +109,8 @@ class RMSNorm(nnx.Module):
         >>> norm(jnp.array([2.0, -2.0])).tolist()
         [1.0, -1.0]
     """
+
+    norm_function = staticmethod(norms.rms_norm)
 
     def __init__(
         self,
@@ -145,11 +138,3 @@ class RMSNorm(nnx.Module):
         self.epsilon, self.axis_name = epsilon, axis_name
         self.dtype, self.promote_dtype = dtype, promote_dtype
         self.reduction_axes, self.feature_axes = reduction_axes, feature_axes
-
-    def __call__(
-        self, x: Real[Array, "..."], train: bool | None = None, *, mask: Mask = None
-    ) -> Float[Array, "..."]:
-        """Normalizes x; in training and at inference alike."""
-        ignore_mode(train)
-        x, params = promoted(self, x)
-        return norms.rms_norm(self, x, params.scale, Call(mask, self.axis_name))
