@@ -19,6 +19,9 @@ _REPAIRS = {
 def refuse_names(*names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Makes a function refuse arguments of these names in words of its own, with the repair.
 
+    Raises:
+        TypeError: at a call with one of these names.
+
     Example:
         >>> @refuse_names("momentum")
         ... def average(decay):

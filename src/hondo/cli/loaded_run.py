@@ -143,7 +143,11 @@ def check_variables(folder: Path, variables: Tree) -> None:
 
 
 def encoder_of(dataset: Dataset) -> Encoder:
-    """The encoder, which every data set of a run has."""
+    """The encoder, which every data set of a run has.
+
+    Raises:
+        ValueError: it has none.
+    """
     if dataset.encoder is None:
         raise error("the data set", dataset.name, "one with an encoder")
     return dataset.encoder

@@ -1,7 +1,8 @@
 """Examples before anything is fitted on them, and how they are divided and then encoded."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -10,6 +11,10 @@ from hondo.data.split import Parts
 
 # Of the test part, which is the same whatever the seed of the validation part.
 _TEST_SEED = 20240501
+
+
+# Examples and their targets.
+Part: TypeAlias = tuple[Examples, np.ndarray]
 
 
 class Raw(NamedTuple):
@@ -32,8 +37,8 @@ class Raw(NamedTuple):
     targets: np.ndarray
     classes: tuple[str, ...]
     fit: Callable[[Examples], Encoder]
-    test: tuple[Examples, np.ndarray] | None = None
-    valid: tuple[Examples, np.ndarray] | None = None
+    test: Part | None = None
+    valid: Part | None = None
 
 
 class Divided(NamedTuple):
@@ -75,33 +80,37 @@ def divide(raw: Raw, *, valid: float, test: float, seed: int) -> Divided:
     everything = np.arange(len(raw.targets))
     rest, test_rows = _cut(raw, everything, None if raw.test else test, _TEST_SEED, "test")
     train_rows, valid_rows = _cut(raw, rest, None if raw.valid else valid, seed, "valid")
-    encoder = raw.fit(take(raw.examples, train_rows))
-    units = _target_units(raw.task, raw.targets[train_rows])
-
-    def encoded(part: tuple[Examples, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        examples, targets = part
-        dtype = np.float32 if raw.task == "regression" else np.int32
-        scaled = standardize(targets, units) if raw.task == "regression" else targets
-        return encoder.encode(examples), scaled.astype(dtype)
-
-    def rows(chosen: np.ndarray) -> tuple[Examples, np.ndarray]:
-        return take(raw.examples, chosen), raw.targets[chosen]
-
-    train = encoded(rows(train_rows))
-    parts = Parts(train, encoded(raw.valid or rows(valid_rows)))
-    test_part = encoded(raw.test or rows(test_rows))
+    train = _rows(raw, train_rows)
+    encoder, units = raw.fit(train[0]), _target_units(raw.task, train[1])
+    encode = partial(_encode, raw.task, encoder, units)
+    parts = Parts(encode(train), encode(raw.valid or _rows(raw, valid_rows)))
+    inputs, targets = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     dataset = Dataset(
         raw.name,
         raw.task,
-        np.concatenate([parts.train[0], parts.valid[0]]),
-        np.concatenate([parts.train[1], parts.valid[1]]),
-        *test_part,
+        inputs,
+        targets,
+        *encode(raw.test or _rows(raw, test_rows)),
         outputs=len(raw.classes) if raw.task == "classification" else 1,
         target_units=units,
         classes=raw.classes,
         encoder=encoder,
     )
     return Divided(validate(dataset), parts)
+
+
+def _rows(raw: Raw, rows: np.ndarray) -> Part:
+    return take(raw.examples, rows), raw.targets[rows]
+
+
+def _encode(
+    task: Task, encoder: Encoder, units: Units, part: Part
+) -> tuple[np.ndarray, np.ndarray]:
+    """The inputs, and the targets as a run takes them."""
+    examples, targets = part
+    is_regression = task == "regression"
+    targets = standardize(targets, units) if is_regression else targets.astype(np.int32)
+    return encoder.encode(examples), targets
 
 
 def take(examples: Examples, rows: np.ndarray) -> Examples:

@@ -30,7 +30,11 @@ class _Written(NamedTuple):
 
 
 def array_type(atom: Atom) -> ShapedArray:
-    """The shape and dtype of a value."""
+    """The shape and dtype of a value.
+
+    Raises:
+        TypeError: it is no array.
+    """
     if not isinstance(atom.aval, ShapedArray):
         raise TypeError(f"a value of the loss must be an array, got {atom.aval}.")
     return atom.aval

@@ -63,6 +63,9 @@ def summarize(value: Value) -> Array:
 def with_weights(value: Value, weights: Array | None) -> Value:
     """The metric in which examples have weights: its weighted mean, or what it makes of them.
 
+    Raises:
+        ValueError: a pooled metric other than `r_squared`.
+
     Example:
         >>> float(summarize(with_weights(jnp.array([1.0, 3.0]), jnp.array([3.0, 1.0]))))
         1.5

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -83,9 +83,8 @@ def ema(decay: ArrayLike, *, debias: bool = True) -> ParameterAverage:
     check_range("decay", decay, 0.0, 1.0, repair="It is the weight of the old average.")
     check_bool("debias", debias)
     decay = python_value(decay)
-    if not debias:
-        return ParameterAverage(bind(_init_at_zero, decay), bind(_update_biased, decay))
-    return ParameterAverage(bind(_init, decay), bind(_update, decay))
+    step = _step_of_mean if debias else _step_from_zero
+    return ParameterAverage(bind(_init, decay, not debias), bind(_update, step, decay))
 
 
 def swa() -> ParameterAverage:
@@ -144,13 +143,19 @@ def averaged_params(state: ParameterAverageState, params: Params) -> Params:
     return jax.tree.map(read, state.average, params)
 
 
-def _init(decay: ArrayLike, params: Params) -> ParameterAverageState:
+def _init(decay: ArrayLike, is_zero: bool, params: Params) -> ParameterAverageState:
     average = _accumulable_tree(params)
+    if is_zero:
+        average = jax.tree.map(lambda x: jnp.zeros_like(x) if _is_averaged(x) else x, average)
     return vary_with(ParameterAverageState(average, jnp.zeros(())), decay)
 
 
+# A mean, what it moves toward, the decay, and the weight of all so far → the mean after the step.
+_Step: TypeAlias = Callable[[Array, Array, ArrayLike, Array], Array]
+
+
 def _update(
-    decay: ArrayLike, state: ParameterAverageState, params: Params
+    step: _Step, decay: ArrayLike, state: ParameterAverageState, params: Params
 ) -> ParameterAverageState:
     check_type("state", state, ParameterAverageState, "init(params) makes the first.")
     leaves = _accumulable_tree(params)
@@ -158,35 +163,21 @@ def _update(
     weight = 1 + jnp.asarray(decay, state.weight.dtype) * state.weight
 
     def toward(mean: Array, leaf: Array) -> Array:
-        if not _is_averaged(leaf):
-            return leaf
-        moved = mean + (leaf - mean) / weight.astype(leaf.dtype)
-        return jnp.where(weight == 1, leaf, moved)
+        return step(mean, leaf, decay, weight) if _is_averaged(leaf) else leaf
 
     return ParameterAverageState(jax.tree.map(toward, state.average, leaves), weight)
 
 
-def _init_at_zero(decay: ArrayLike, params: Params) -> ParameterAverageState:
-    average = _accumulable_tree(params)
-    zeros = jax.tree.map(lambda leaf: jnp.zeros_like(leaf) if _is_averaged(leaf) else leaf, average)
-    return vary_with(ParameterAverageState(zeros, jnp.zeros(())), decay)
+def _step_of_mean(mean: Array, leaf: Array, _: ArrayLike, weight: Array) -> Array:
+    """The mean of all leaves so far, weighted by the powers of the decay."""
+    moved = mean + (leaf - mean) / weight.astype(leaf.dtype)
+    return jnp.where(weight == 1, leaf, moved)
 
 
-def _update_biased(
-    decay: ArrayLike, state: ParameterAverageState, params: Params
-) -> ParameterAverageState:
-    check_type("state", state, ParameterAverageState, "init(params) makes the first.")
-    leaves = _accumulable_tree(params)
-    check_same_form("params", leaves, "state.average", state.average)
-
-    def toward(mean: Array, leaf: Array) -> Array:
-        if not _is_averaged(leaf):
-            return leaf
-        share = 1 - jnp.asarray(decay, jnp.finfo(leaf.dtype).dtype)
-        return mean + share.astype(leaf.dtype) * (leaf - mean)
-
-    weight = 1 + jnp.asarray(decay, state.weight.dtype) * state.weight
-    return ParameterAverageState(jax.tree.map(toward, state.average, leaves), weight)
+def _step_from_zero(mean: Array, leaf: Array, decay: ArrayLike, _: Array) -> Array:
+    """A·mean + (1 - A)·leaf, which leans to the zero that it began with."""
+    share = 1 - jnp.asarray(decay, jnp.finfo(leaf.dtype).dtype)
+    return mean + share.astype(leaf.dtype) * (leaf - mean)
 
 
 def _is_averaged(leaf: Array) -> bool:
