@@ -212,7 +212,7 @@ def test_ctrl_c_before_any_epoch_leaves_no_model() -> None:
 def test_raise_names_the_rows(runner) -> None:
     bad = X.at[jnp.array([3, 17])].set(jnp.inf), Y
     run = functools.partial(runner, PROBLEM, OPTIMIZER, key=KEY, nonfinite="raise", **OPTIONS)
-    with pytest.raises(FloatingPointError, match=r"epoch 0\. .*not finite: 3, 17\. .*'skip'"):
+    with pytest.raises(FloatingPointError, match=r"epoch 1\. .*not finite: 3, 17\. .*'skip'"):
         run(bad, (X, Y))
     assert int(run((X, Y), (X, Y)).nonfinite_steps) == 0
 

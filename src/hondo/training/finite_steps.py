@@ -67,8 +67,8 @@ def refuse_nonfinite_steps(result: FitResult, train: Data) -> None:
         raise error("nonfinite", "raise", "'skip' inside jit, vmap and the like", repair)
     count = int(result.nonfinite_steps)
     if count:
-        # The run has ended in the first epoch with such a step.
-        epoch = int(np.sum(np.asarray(result.history.train[COUNT]) == 0))
+        # The run has ended in the first epoch with such a step; for people the first one is 1.
+        epoch = 1 + int(np.sum(np.asarray(result.history.train[COUNT]) == 0))
         raise FloatingPointError(
             "loss and gradient must be finite at every step, got NaN or infinities in "
             f"{count} step{'s' if count > 1 else ''} of epoch {epoch}. "
