@@ -8,9 +8,12 @@ import numpy as np
 import optax
 import pytest
 from exact import gamma, unit_roundoff
+from hypothesis import given
+from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 
 import hondo
+from hondo._fast.tree_norm_one_pass import measure_at_three_scales, measure_or_careful
 
 
 def clip(transformation, gradient):
@@ -224,3 +227,29 @@ def test_examples_are_clipped_one_by_one() -> None:
         hondo.clip_per_example({"a": jnp.ones((2, 1)), "b": jnp.ones((3, 1))}, limit=1.0)
     with pytest.raises(ValueError, match="limit must be"):
         hondo.clip_per_example(gradients, limit=-1.0)
+
+
+@pytest.mark.parametrize("form", [measure_or_careful, measure_at_three_scales])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+@given(low=st.floats(0.0, 1.0), spread=st.integers(0, 60), seed=st.integers(0, 2**32 - 1))
+def test_both_forms_of_the_norm_are_right_at_any_size(form, dtype, low, spread, seed) -> None:
+    with jax.enable_x64(dtype == jnp.float64):
+        limits, rng = jnp.finfo(dtype), np.random.default_rng(seed)
+        # The compiler may flush what is subnormal, so that nothing smaller is drawn.
+        least, most = limits.minexp + 1 + spread, limits.maxexp - 1
+        top = round(least + low * (most - least))
+        powers = rng.integers(top - spread, top, 40, endpoint=True)
+        leaf = (rng.uniform(0.5, 1.0, 40) * 2.0**powers).astype(dtype)
+        norm = form({"a": jnp.asarray(leaf[:30]), "b": jnp.asarray(leaf[30:])}).norm
+        want = np.sqrt(np.sum(leaf.astype(np.longdouble) ** 2))
+        got = np.ldexp(np.longdouble(float(norm.mantissa)), int(norm.exponent))
+        assert abs(got / want - 1) < 48 * float(limits.eps)
+
+
+@pytest.mark.parametrize("form", [measure_or_careful, measure_at_three_scales])
+def test_both_forms_of_the_norm_mark_the_leaves_that_are_not_finite(form) -> None:
+    tree = {"a": jnp.array([3.0, jnp.nan]), "b": jnp.array([4.0]), "c": jnp.array([-jnp.inf])}
+    found = form(tree)
+    assert found.nonfinite.tolist() == [True, False, True]
+    assert float(found.norm.value) == 5.0
+    assert float(form({"a": jnp.zeros(3)}).norm.value) == 0.0
