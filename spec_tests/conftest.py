@@ -1,6 +1,7 @@
 """The suite runs strict: no silent promotion, no silent broadcast, no warning, checked types."""
 
 import os
+import signal
 
 import hypothesis
 import jax
@@ -21,5 +22,8 @@ hypothesis.settings.load_profile(os.environ.get("HONDO_PROFILE", "spec-ci"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A job in the background ignores Ctrl-C, and so would every process that a test starts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "spec(*ids): the properties of the specification it checks")
     config.addinivalue_line("markers", "promise(*numbers): the promises of the design it checks")

@@ -7,7 +7,6 @@ from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,9 +17,7 @@ from cases_diagnosis import (
     KEY,
     as_problem,
     batch_of,
-    equinox_problem,
     function_params,
-    haiku_problem,
     linen_problem,
     looped,
     nnx_problem,
@@ -80,8 +77,6 @@ def test_a_fault_in_any_of_twenty_layers_is_named_and_nothing_else(name: str) ->
 
 
 FRAMEWORKS = {
-    "equinox": (lambda: equinox_problem(5, 32), [f"layers/{i}" for i in range(5)]),
-    "haiku": (lambda: haiku_problem(5, 32), [f"mlp/~/linear_{i}" for i in range(5)]),
     "nnx": (lambda: nnx_problem(4, 32), ["hidden/0", "hidden/1", "hidden/2", "out"]),
     "unrolled": (
         lambda: as_problem(unrolled, function_params(5, 32)),
@@ -294,19 +289,6 @@ def test_convolutions_embeddings_and_attention_are_layers() -> None:
     inner = [f"{attention}/{part}" for part in ("query", "key", "value", "out")]
     assert sorted(layer.layer for layer in report.layers) == sorted(["Dense_0", "Embed_0", *inner])
     assert report.verdicts == ()
-
-
-def test_an_equinox_convolution_has_its_channels_as_units() -> None:
-    conv = eqx.nn.Conv2d(3, 6, 3, key=KEY)
-    params, static = eqx.partition((conv, eqx.nn.Linear(6 * 36, 10, key=KEY)), eqx.is_array)
-
-    def apply(own: tuple, x: jax.Array) -> jax.Array:
-        conv, dense = eqx.combine(own, static)
-        return jax.vmap(lambda image: dense(nn.relu(conv(image)).reshape(-1)))(x)
-
-    batch = jax.random.normal(KEY, (16, 3, 8, 8)), jnp.arange(16) % 10
-    report = diagnose(as_problem(apply, params), batch)
-    assert [row.units for row in report.rows] == [6, 6, 10]
 
 
 def test_watching_changes_no_bit_of_the_training() -> None:

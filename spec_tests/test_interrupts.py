@@ -129,6 +129,17 @@ def test_a_context_within_another_notes_into_the_same_list() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_a_context_is_found_where_the_process_ignores_ctrl_c() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interruptible(signal.SIGINT, signal.SIGTERM) as outer, interruptible() as inner:
+            interrupt()
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert inner == outer == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_more_than_are_noted_raise() -> None:
     with pytest.raises(KeyboardInterrupt), interruptible(most=2):
         interrupt(3)

@@ -81,6 +81,19 @@ def test_sigterm_and_others_after_it_end_a_run_whose_best_is_kept(tmp_path) -> N
 
 
 @pytest.mark.slow
+def test_sigterm_ends_a_job_in_the_background_which_ignores_ctrl_c(tmp_path) -> None:
+    ignore = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+    process = start(tmp_path, "train", *ENDLESS, program=ignore + MAIN)
+    wait_for(tmp_path / "run" / run_folder.METRICS, process)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        process.send_signal(number)
+        time.sleep(0.05)
+    output, errors = end(process)
+    assert "interrupted" in output
+    ended_by(signal.SIGTERM, process, tmp_path, errors)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("epochs", [60, 100_000])
 def test_a_signal_at_any_moment_loses_nothing(tmp_path, seed, epochs) -> None:

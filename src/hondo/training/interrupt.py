@@ -37,11 +37,11 @@ def interruptible(*numbers: signal.Signals, most: int | None = None) -> Iterator
         KeyboardInterrupt: at the next one.
     """
     numbers = numbers or (signal.SIGINT,)
-    outer = signal.getsignal(numbers[0])
     if threading.current_thread() is not threading.main_thread():
         yield []
         return
-    if isinstance(outer, _Noting):
+    outer = _outer()
+    if outer is not None:
         yield outer.noted
         return
     handler = _Noting([], most)
@@ -54,3 +54,9 @@ def interruptible(*numbers: signal.Signals, most: int | None = None) -> Iterator
     finally:
         for number in taken:
             signal.signal(number, previous[number])
+
+
+def _outer() -> _Noting | None:
+    """The handler of a context around this one, of any signal that the process does not ignore."""
+    handlers = map(signal.getsignal, signal.valid_signals())
+    return next((handler for handler in handlers if isinstance(handler, _Noting)), None)
