@@ -12,6 +12,7 @@ from flax import nnx
 from laws import Case
 
 import hondo
+from hondo._numerics.sharding import on_mesh_of
 from hondo.linen import PlainMLP
 
 KEY = jax.random.key(0)
@@ -168,7 +169,9 @@ def nnx_problem(depth: int, width: int) -> hondo.Problem:
 
 
 def _small(key: jax.Array, x: jax.Array) -> tuple[hondo.Problem, Tree, Tree]:
-    params = {"in": jnp.ones((8, 6)), "w": jnp.ones((2, 6, 6)), "out": jnp.ones((6, 10))}
+    # JAX asks how to divide the gradient of parameters that are not on the data's mesh.
+    with on_mesh_of(x):
+        params = {"in": jnp.ones((8, 6)), "w": jnp.ones((2, 6, 6)), "out": jnp.ones((6, 10))}
     return as_problem(scanned, params), params, (x, jnp.arange(len(x)))
 
 

@@ -93,10 +93,18 @@ def _trained_gradient(x, scale, bias, epsilon, g):
     return (scale * inverse * (flat - np.mean(flat, axis=0) - through)).reshape(x.shape)
 
 
+def _power(x, axes):
+    """What brings the squares over these axes into range, and rounds nothing."""
+    largest = np.max(np.abs(np.float32(x)), axis=axes, keepdims=True, initial=1)
+    return np.exp2(np.floor(np.log2(largest)))
+
+
 def _standard(x, axes, epsilon):
     """Over these axes in float32, in two passes."""
-    gap = np.float32(x) - np.mean(np.float32(x), axis=axes, keepdims=True)
-    return gap / np.sqrt(np.mean(gap**2, axis=axes, keepdims=True) + np.float32(epsilon))
+    power = _power(x, axes)
+    scaled, small = np.float32(x) / power, np.float32(epsilon) / power / power
+    gap = scaled - np.mean(scaled, axis=axes, keepdims=True)
+    return gap / np.sqrt(np.mean(gap**2, axis=axes, keepdims=True) + small)
 
 
 def _group_norm(x, groups, epsilon):
@@ -105,8 +113,10 @@ def _group_norm(x, groups, epsilon):
 
 
 def _rms_norm(x, scale, epsilon):
-    square = np.mean(np.float32(x) ** 2, axis=-1, keepdims=True)
-    return np.float32(x) * (np.float32(1) / np.sqrt(square + np.float32(epsilon))) * scale
+    power = _power(x, -1)
+    scaled, small = np.float32(x) / power, np.float32(epsilon) / power / power
+    square = np.mean(scaled**2, axis=-1, keepdims=True)
+    return scaled * (np.float32(1) / np.sqrt(square + small)) * scale
 
 
 def _other_mask(seed, shape, p):

@@ -37,6 +37,19 @@ def check_tree(name: str, tree: Tree) -> None:
     check_leaves(name, tree)
 
 
+def check_some_arrays(name: str, tree: Tree) -> None:
+    """Raises unless a leaf of a tree is an array; others may be functions, as in Equinox' modules.
+
+    Raises:
+        ValueError: no leaf is an array or a number.
+
+    Example:
+        >>> check_some_arrays("params", {"kernel": jnp.ones(2), "activation": jnp.tanh})
+    """
+    if not any(map(_is_shaped, jax.tree.leaves(tree))):
+        raise error(name, tree, "a tree of arrays")
+
+
 def check_leaves(name: str, tree: Tree) -> None:
     """Raises unless the leaves of a tree, if there are any, are arrays or numbers.
 

@@ -12,6 +12,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from hondo._bind import Bound, bind
 from hondo._numerics.checks import check_key, check_range, error
+from hondo._numerics.sharding import vary_with
 from hondo._types import Batch, Leaf, ModelState, Params
 from hondo.diagnosis.draft import Plan
 from hondo.diagnosis.flow import Flow
@@ -157,7 +158,8 @@ def _run(
 
     which = 1 if optimizer is None else (0, 1)
     differentiate = jax.value_and_grad(loss, argnums=which, has_aux=True)
-    (value, measured), gradient = differentiate(leaves[:count], probes(plan))
+    given = vary_with(probes(plan), leaves)
+    (value, measured), gradient = differentiate(leaves[:count], given)
     cotangents = gradient if optimizer is None else gradient[1]
     kept = np.array(between_layers(rows), int)
     rows = tuple(rows[place] for place in kept)

@@ -19,7 +19,7 @@ _ELEMENTWISE = set(
         r"\w+",
         """abs add add_any and ceil clamp convert_element_type copy cos cosh div eq erf erf_inv erfc
         exp exp2 expm1 floor ge gt integer_pow is_finite le log log1p logistic lt max min mul ne
-        neg nextafter not or pow round rsqrt select_n sign sin sinh sqrt square sub tan tanh xor""",
+        neg nextafter not or pow pvary round rsqrt select_n sign sin sinh sqrt square sub tan tanh xor""",
     )
 )
 _UNIFORM = {"broadcast_in_dim", "reshape"}
@@ -89,6 +89,9 @@ def _run_one(equation: JaxprEqn, values: list[Leaf], shape: tuple[int, ...]) -> 
     name = equation.primitive.name
     if name in _UNIFORM:
         return jnp.broadcast_to(jnp.ravel(values[0])[0], shape)
+    if name == "pvary":
+        # What the region is run on here is the same on every device.
+        return values[0]
     if name in _CALLS:
         inner: Jaxpr = equation.params[_CALLS[name]].jaxpr
         constants = equation.params[_CALLS[name]].consts

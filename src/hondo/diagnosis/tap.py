@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from hondo._numerics.dtypes import accumulation_dtype
+from hondo._numerics.sharding import vary_with
 from hondo._types import Leaf
 
 # So many examples show the shape of a distribution; sizes take all.
@@ -57,12 +58,14 @@ def tap(x: Float[Array, "..."], probe: Vector, detailed: bool) -> Float[Array, "
     return x
 
 
-def _tap_forward(x: Array, _: Vector, detailed: bool) -> tuple[Array, None]:
-    return x, None
+def _tap_forward(x: Array, probe: Vector, detailed: bool) -> tuple[Array, Vector]:
+    return x, probe
 
 
-def _tap_backward(detailed: bool, _: None, cotangent: Array) -> tuple[Array, Vector]:
-    return at_once(cotangent, measure(cotangent, small_share if detailed else None))
+def _tap_backward(detailed: bool, probe: Vector, cotangent: Array) -> tuple[Array, Vector]:
+    x, statistics = at_once(cotangent, measure(cotangent, small_share if detailed else None))
+    # A gradient varies over the axes of shard_map over which its argument does.
+    return x, vary_with(statistics, probe)
 
 
 tap.defvjp(_tap_forward, _tap_backward)

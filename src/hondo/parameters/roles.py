@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import jax
 
-from hondo._numerics.tree_checks import check_tree
+from hondo._numerics.tree_checks import check_some_arrays
 from hondo._types import Leaf, Params, Tree
 from hondo.parameters.names import (
     Path,
@@ -79,10 +79,14 @@ def roles(params: Params) -> Roles:
     their roles and units.
 
     Args:
-        params: any tree of arrays, or of their shapes as `jax.eval_shape` gives them.
+        params: any tree of arrays, or of their shapes as `jax.eval_shape` gives them. Functions
+            beside them, as Equinox' modules have, get no role.
 
     Returns:
         The rows; `print` shows them as a table.
+
+    Raises:
+        ValueError: no leaf is an array.
 
     Example:
         >>> import hondo, jax.numpy as jnp
@@ -99,7 +103,7 @@ def roles(params: Params) -> Roles:
         Slide 3; Goodfellow et al. 2016, section 7.1: biases are left unpenalized. Srivastava et al.
         2014, section 5.1: the weights into one unit.
     """
-    check_tree("params", params)
+    check_some_arrays("params", params)
     leaves = [(names(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)]
     shapes = {parts(path): _shape(leaf) for path, leaf in leaves}
     neighbors = survey(shapes)
