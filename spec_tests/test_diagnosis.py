@@ -136,6 +136,7 @@ def test_measurements_are_those_of_the_explicit_chain() -> None:
         gradient = gradient * (responses[place - 1] > 0) if place else gradient
 
 
+@pytest.mark.slow
 def test_sizes_beyond_the_range_of_their_squares_are_measured() -> None:
     params = function_params(4, 32)
     tiny = {**params, "in": params["in"] * 1e-28}
@@ -152,6 +153,7 @@ def test_a_stopped_gradient_names_the_last_layer_before_it(layer: int) -> None:
     assert report["Dense_5"].gradient_rms > 0
 
 
+@pytest.mark.slow
 def test_a_gradient_stopped_inside_a_scan_is_named_wherever_it_is() -> None:
     def loss(own: dict, cut: jax.Array, batch: tuple, key: jax.Array) -> tuple:
         def body(x: jax.Array, step: tuple) -> tuple[jax.Array, None]:
@@ -171,6 +173,7 @@ def test_a_gradient_stopped_inside_a_scan_is_named_wherever_it_is() -> None:
     assert run(params, jnp.asarray(99), batch_of(32), key=KEY).verdicts == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
 def test_an_overflow_of_a_half_precision_is_named(dtype: jnp.dtype) -> None:
     problem = linen_problem(depth=6, width=32, dtype=dtype)
@@ -185,6 +188,7 @@ def test_an_overflow_of_a_half_precision_is_named(dtype: jnp.dtype) -> None:
         assert (verdict.kind, verdict.layer) == ("nonfinite_response", name)
 
 
+@pytest.mark.slow
 def test_a_kernel_scaled_in_front_of_a_norm_is_healthy() -> None:
     problem = linen_problem(depth=6, width=64, norm=True)
     batch = batch_of(64)
@@ -194,6 +198,7 @@ def test_a_kernel_scaled_in_front_of_a_norm_is_healthy() -> None:
         assert hondo.diagnose(problem, sick, state, batch, key=KEY).verdicts == ()
 
 
+@pytest.mark.slow
 def test_a_stem_out_of_scale_is_to_blame_for_what_its_residual_stream_does() -> None:
     problem = hondo.supervised(DeepMLP(10, depth=8, width=32), loss="cross_entropy")
     batch = batch_of(32)
@@ -245,6 +250,7 @@ def test_nothing_is_changed_and_the_loss_is_the_plain_one() -> None:
     assert report.verdicts == ()
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_cut_into_its_members() -> None:
     problem = linen_problem(depth=4, width=32)
     batch = batch_of(32)
@@ -268,6 +274,7 @@ def test_a_branch_not_taken_is_neither_detached_nor_measured() -> None:
     assert [np.isnan(layer.response_rms) for layer in report.layers].count(True) == 1
 
 
+@pytest.mark.slow
 def test_convolutions_embeddings_and_attention_are_layers() -> None:
     images = jax.random.normal(KEY, (8, 8, 8, 1)), jnp.arange(8) % 10
     net = PreActResNet(10, depth=8, width=8, conv_general_dilated=hondo.conv_general_dilated)
@@ -291,6 +298,7 @@ def test_convolutions_embeddings_and_attention_are_layers() -> None:
     assert report.verdicts == ()
 
 
+@pytest.mark.slow
 def test_watching_changes_no_bit_of_the_training() -> None:
     problem = linen_problem(depth=4, width=16)
     data = batch_of(64)
@@ -312,6 +320,7 @@ def test_watching_changes_no_bit_of_the_training() -> None:
     assert state.diagnosis.verdicts == ()
 
 
+@pytest.mark.slow
 def test_updates_are_measured_beside_the_weights() -> None:
     problem, batch = linen_problem(depth=4, width=16), batch_of(32)
     params, state = problem.init(KEY, batch)
@@ -346,6 +355,7 @@ def test_arguments_that_cannot_work_are_refused(arguments: dict, message: str) -
         hondo.diagnose(problem, **{"batch": batch_of(8), "key": KEY, **arguments})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
     [

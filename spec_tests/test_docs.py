@@ -99,6 +99,7 @@ def test_the_readme_leads_to_the_lecture() -> None:
     assert "(docs/lecture.md)" in (ROOT / "README.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["coming_from"])
 def test_the_recipes_run(name: str) -> None:
     failed, tried = doctest.testfile(str(ROOT / f"docs/{name}.md"), module_relative=False)

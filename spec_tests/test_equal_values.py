@@ -71,6 +71,7 @@ def run(optimizer: optax.GradientTransformation, patience: int = 2) -> None:
     hondo.fit(problem(), optimizer, TRAIN, TRAIN, key=jax.random.key(0), stopper=stopper, **sizes)
 
 
+@pytest.mark.slow
 def test_a_run_of_equal_parts_compiles_nothing() -> None:
     run(hondo.clip_by_global_norm(0.1))
     before = _fit._cache_size()

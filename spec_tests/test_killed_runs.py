@@ -15,6 +15,8 @@ from test_cli import MAIN
 from hondo.cli import predict, run_folder
 from hondo.cli.config import PredictConfig
 
+pytestmark = pytest.mark.slow
+
 SMALL = ("--dataset", "diabetes", "--depth", "4", "--width", "4", "--patience", "0", "--out", "run")
 ENDLESS = ("--max-epochs", "100000", *SMALL)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -80,7 +82,6 @@ def test_sigterm_and_others_after_it_end_a_run_whose_best_is_kept(tmp_path) -> N
     assert validation_losses(tmp_path / "run")
 
 
-@pytest.mark.slow
 def test_sigterm_ends_a_job_in_the_background_which_ignores_ctrl_c(tmp_path) -> None:
     ignore = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
     process = start(tmp_path, "train", *ENDLESS, program=ignore + MAIN)
@@ -93,7 +94,6 @@ def test_sigterm_ends_a_job_in_the_background_which_ignores_ctrl_c(tmp_path) -> 
     ended_by(signal.SIGTERM, process, tmp_path, errors)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("epochs", [60, 100_000])
 def test_a_signal_at_any_moment_loses_nothing(tmp_path, seed, epochs) -> None:
@@ -115,7 +115,6 @@ def test_a_signal_at_any_moment_loses_nothing(tmp_path, seed, epochs) -> None:
         ended_by(number, process, tmp_path, errors)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_a_killed_process_leaves_a_whole_model(tmp_path, seed) -> None:
     often = "import hondo.training.watching as w; w._SECONDS_BETWEEN_SAVES = 0.0; "
@@ -127,7 +126,6 @@ def test_a_killed_process_leaves_a_whole_model(tmp_path, seed) -> None:
     predicts(tmp_path / "run")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("moment", [0.5, 10.0])
 def test_a_sweep_ends_by_sigterm_with_what_there_is(tmp_path, moment) -> None:
     process = start(tmp_path, "sweep", "seed=0,1", *ENDLESS)
@@ -153,7 +151,7 @@ def limit_files(size: int) -> str:
     ("size", "missing", "there"),
     [
         (2_500, ("model (", "curves.png ("), ("config.json", "result.json")),
-        pytest.param(24_000, ("curves.png (",), ("model", "result.json"), marks=pytest.mark.slow),
+        (24_000, ("curves.png (",), ("model", "result.json")),
     ],
 )
 def test_a_full_disk_costs_what_it_does_not_hold(tmp_path, size, missing, there) -> None:
@@ -171,7 +169,6 @@ def test_a_full_disk_costs_what_it_does_not_hold(tmp_path, size, missing, there)
         predicts(tmp_path / "run")
 
 
-@pytest.mark.slow
 def test_a_disk_without_any_room_is_told_at_once(tmp_path) -> None:
     process = start(tmp_path, "train", *ENDLESS, program=limit_files(100))
     _, errors = end(process)
@@ -180,7 +177,6 @@ def test_a_disk_without_any_room_is_told_at_once(tmp_path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
 def test_a_stdout_that_nobody_reads_loses_nothing(tmp_path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
@@ -195,7 +191,6 @@ def test_a_stdout_that_nobody_reads_loses_nothing(tmp_path) -> None:
     predicts(tmp_path / "run")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("command", [("train",), ("sweep", "seed=0,1")])
 def test_a_picture_that_fails_costs_only_itself(tmp_path, command) -> None:
     fail = "import matplotlib.figure as f; f.Figure.savefig = lambda *a, **k: 1 / 0; "
@@ -209,7 +204,6 @@ def test_a_picture_that_fails_costs_only_itself(tmp_path, command) -> None:
     predicts(run if command == ("train",) else run / run_folder.BEST)
 
 
-@pytest.mark.slow
 def test_predictions_have_a_place_before_anything_is_computed(tmp_path) -> None:
     process = start(tmp_path, "predict", "run", "--out", "missing/x.csv")
     _, errors = end(process)

@@ -124,6 +124,7 @@ def test_balanced_is_by_the_training_data(runner, augment) -> None:
     assert got.history.train["objective"][0] != unweighted.history.train["objective"][0]
 
 
+@pytest.mark.slow
 def test_balanced_members_of_a_sweep_are_their_runs() -> None:
     data = jnp.asarray(Z), jnp.asarray(Y)
     options = {"batch_size": 7, "max_epochs": 2, "stopper": hondo.early_stopping(3, mode="min")}
@@ -271,6 +272,7 @@ def test_batches_that_do_not_fit_are_refused() -> None:
         balanced.prepare((Z, jnp.asarray(Z > 0)))
 
 
+@pytest.mark.slow
 def test_an_augmentation_of_pairs_keeps_the_weight() -> None:
     data = jnp.asarray(Z), jnp.asarray(Y), jnp.asarray(W)
     run = partial(

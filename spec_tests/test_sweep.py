@@ -274,7 +274,7 @@ def test_what_does_not_fit_runs_in_waves(monkeypatch, lanes) -> None:
         return running_members.run_members(plan, members, watch)
 
     monkeypatch.setattr(sweep_waves, "run_members", run_members)
-    runs = sweep_clocks(STOPS, build, lanes=lanes, memory_limit=3 * one)
+    runs = sweep_clocks(STOPS, build, lanes=lanes, memory_limit=4 * one)
     assert sum(waves) == 16
     assert len(waves) > 2
     assert max(waves) > 1

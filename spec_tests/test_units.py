@@ -1,5 +1,7 @@
 """What is bounded for each unit: max-norm, adaptive clipping, weight norm, the command line's."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,7 +23,7 @@ def still(params):
 def after(step, params, updates=None):
     """The parameters after a step."""
     updates = still(params) if updates is None else updates
-    updates, _ = step.update(updates, step.init(params), params)
+    updates, _ = jax.jit(step.update)(updates, step.init(params), params)
     return optax.apply_updates(params, updates)
 
 
@@ -104,7 +106,8 @@ CONFIG = TrainConfig(max_norm=1.0, clip=0.0, optimizer="sgd", schedule="constant
 )
 def test_the_command_line_bounds_each_layer_of_a_stack(network) -> None:
     """A unit of norm .9 in each of its layers is inside the ball of c = 1."""
-    params = network.init(jax.random.key(0), jnp.ones((1, 4, 4, 1)), train=False)["params"]
+    init = jax.jit(partial(network.init, train=False))
+    params = init(jax.random.key(0), jnp.ones((1, 4, 4, 1)))["params"]
 
     def of_norm(path, w):
         is_stack = path[-1].key == "kernel" and "Block_" in path[0].key
