@@ -26,6 +26,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array
 
 from hondo._numerics.safe_norm import root
+from hondo._numerics.sharding import vary_with
 from hondo._numerics.tree_norm import (
     Measured,
     TreeNorm,
@@ -56,12 +57,13 @@ def measure_or_careful(tree: Tree) -> Measured:
     is_ordinary = (total > 2.0**-60) & (total < 2.0**60)
 
     def of_total(tree: Tree) -> Measured:
-        # Made of the total, so that shard_map knows them to vary where it does.
         false = total < 0
         norm = TreeNorm(root(total), false.astype(jnp.int32))
         return Measured(norm, stack_flags(false for _ in jax.tree.leaves(tree)))
 
-    return jax.lax.cond(is_ordinary, of_total, measure, tree)
+    # Under shard_map both branches vary where the total does.
+    branches = [lambda tree, of=of: vary_with(of(tree), total) for of in (of_total, measure)]
+    return jax.lax.cond(is_ordinary, *branches, tree)
 
 
 def measure_at_three_scales(tree: Tree) -> Measured:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from jax.extend.core import ClosedJaxpr, JaxprEqn
 
 from hondo.diagnosis.flow import Flow, Flows, body_of, flow_of, merge_flows, result_flow
-from hondo.diagnosis.jaxprs import as_closed, flatten
+from hondo.diagnosis.jaxprs import as_closed, flatten, loop_sizes
 
 _REMAT = ("checkpoint", "remat", "remat2")
 Body = tuple[ClosedJaxpr, list[Flow]]
@@ -49,7 +49,7 @@ def _bodies(equation: JaxprEqn, operands: list[Flow]) -> list[Body]:
 
 def _loop_inputs(equation: JaxprEqn, body: ClosedJaxpr, operands: list[Flow]) -> list[Flow]:
     """The inputs of a loop's body; what is carried may depend on all that an iteration adds."""
-    first, carried = equation.params["num_consts"], equation.params["num_carry"]
+    first, carried = loop_sizes(equation)
     inputs = list(operands)
     for _ in range(1 + carried):
         results = output_flows(body, inputs)[:carried]
@@ -80,8 +80,7 @@ def _results_of_bodies(equation: JaxprEqn, bodies: list[Body]) -> list[Flow]:
 
 
 def _after_loop(equation: JaxprEqn, results: list[Flow], inputs: list[Flow]) -> list[Flow]:
-    length, carried = equation.params["length"], equation.params["num_carry"]
-    first = equation.params["num_consts"]
+    length, (first, carried) = equation.params["length"], loop_sizes(equation)
     carry = [
         after._replace(depth=before.depth + length * (after.depth - before.depth))
         for after, before in zip(results[:carried], inputs[first : first + carried], strict=True)

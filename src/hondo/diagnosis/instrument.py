@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from hondo._types import Leaf
 from hondo.diagnosis.draft import Plan, Site
-from hondo.diagnosis.jaxprs import run_equation
+from hondo.diagnosis.jaxprs import loop_sizes, run_equation
 from hondo.diagnosis.tap import COUNT, Vector, as_statistics, at_once, mean_cosine, measure, tap
 
 
@@ -147,7 +147,7 @@ def _scan(
     equation: JaxprEqn, plan: Plan, given: Measured, operands: list[Leaf]
 ) -> tuple[Sequence[Leaf], tuple[Measured, ...]]:
     params = equation.params
-    consts, carried = params["num_consts"], params["num_carry"]
+    consts, carried = loop_sizes(equation)
     fixed, start, sliced = _split(operands, consts, carried)
 
     def body(carry: list[Leaf], step: tuple[list[Leaf], Measured]) -> tuple[list[Leaf], Leaf]:

@@ -45,6 +45,28 @@ def as_closed(jaxpr: Jaxpr | ClosedJaxpr) -> ClosedJaxpr:
     return jaxpr if isinstance(jaxpr, ClosedJaxpr) else ClosedJaxpr(jaxpr, [])
 
 
+class LoopSizes(NamedTuple):
+    """How many operands of a scan are the same in each iteration, and how many are carried."""
+
+    constants: int
+    carried: int
+
+
+def loop_sizes(scan: JaxprEqn) -> LoopSizes:
+    """How the operands of a scan are divided, as JAX up to 0.10 writes it, and from 0.11 on.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> loop = lambda x, xs: jax.lax.scan(lambda c, y: (c * x + y, None), x, xs)
+        >>> loop_sizes(jax.make_jaxpr(loop)(1.0, jnp.ones(3)).jaxpr.eqns[-1])
+        LoopSizes(constants=1, carried=1)
+    """
+    if "num_consts" in scan.params:
+        return LoopSizes(scan.params["num_consts"], scan.params["num_carry"])
+    constants, carried, _ = scan.params["ft_in"].unpack()
+    return LoopSizes(len(constants), len(carried))
+
+
 def flatten(closed: ClosedJaxpr) -> ClosedJaxpr:
     """The same program without calls of jit; the bodies of loops and branches stay as they are.
 

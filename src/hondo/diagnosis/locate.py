@@ -11,7 +11,7 @@ from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal, Var
 from jaxtyping import PRNGKeyArray
 
 from hondo._types import Batch, Leaf, ModelState, Params
-from hondo.diagnosis.jaxprs import as_closed, flatten, run_equation
+from hondo.diagnosis.jaxprs import as_closed, flatten, loop_sizes, run_equation
 from hondo.training.problem import Problem
 
 
@@ -128,7 +128,7 @@ def _search_loop(
 ) -> Origin | None:
     params = equation.params
     body = flatten(as_closed(params["jaxpr"]))
-    consts, carried = params["num_consts"], params["num_carry"]
+    consts, carried = loop_sizes(equation)
     carry, stacked = operands[consts : consts + carried], operands[consts + carried :]
     steps = range(params["length"])
     for step in reversed(steps) if params["reverse"] else steps:

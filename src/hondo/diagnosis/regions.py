@@ -19,7 +19,8 @@ _ELEMENTWISE = set(
         r"\w+",
         """abs add add_any and ceil clamp convert_element_type copy cos cosh div eq erf erf_inv erfc
         exp exp2 expm1 floor ge gt integer_pow is_finite le log log1p logistic lt max min mul ne
-        neg nextafter not or pow pvary round rsqrt select_n sign sin sinh sqrt square sub tan tanh xor""",
+        neg nextafter not or pow pvary round rsqrt select_n sign sin sinh sqrt square sub tan tanh
+        xor""",
     )
 )
 _UNIFORM = {"broadcast_in_dim", "reshape"}
