@@ -1,8 +1,8 @@
 """Every case of the generic laws on eight devices; prints those that fail or have other values.
 
 A program of its own, because the number of devices is settled before JAX starts. It is told the
-kind: an explicit mesh or an automatic one, whose axis divides each axis of x in turn, or shard_map,
-with its checks, in which a device has an x of its own.
+kind: an explicit mesh, whose axis divides each axis of x in turn, an automatic one, which divides
+the examples, or shard_map, with its checks, in which a device has an x of its own.
 """
 
 import importlib
@@ -78,9 +78,10 @@ def with_gradient(case: Case) -> Run:
 
 
 def on_meshes(case: Case, kind: AxisType) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Divides each axis of x in turn."""
+    """Divides each axis of x in turn; on automatic meshes, where XLA decides all, the examples."""
     x = example(case)
-    for axis, size in enumerate(case.shape):
+    axes = case.shape if kind == AxisType.Explicit else case.shape[:1]
+    for axis, size in enumerate(axes):
         devices = max(n for n in (1, 2, 4, 8) if size % n == 0)
         is_cut = kind == AxisType.Explicit and axis in CUTS.get(case.id, ())
         if devices > 1 and not is_cut:

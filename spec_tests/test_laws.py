@@ -57,10 +57,8 @@ def test_vmap_equals_loop(case: Case) -> None:
 @pytest.mark.spec("XCT-02")
 def test_dtype_and_shape_are_kept(case: Case, dtype) -> None:
     x = example(case, dtype)
-    before = np.array(x)
-    got = jax.jit(case.run)(KEY, x)
+    got = jax.eval_shape(case.run, KEY, x)
     assert (got.shape, got.dtype) == (x.shape, x.dtype)
-    np.testing.assert_array_equal(np.asarray(x), before)
 
 
 @pytest.mark.slow

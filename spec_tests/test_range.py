@@ -130,8 +130,7 @@ def test_norms_of_huge_and_tiny_data_have_their_values_and_derivatives(name, pow
 
 @pytest.mark.slow
 @EVERY_NORM
-@pytest.mark.parametrize("offset", [0.0, 3.0])
-@pytest.mark.parametrize("epsilon", [1e-5, 1e-30, 1.2e-38])
+@pytest.mark.parametrize(("offset", "epsilon"), [(3.0, 1e-5), (0.0, 1e-30), (3.0, 1.2e-38)])
 def test_norms_of_every_magnitude_and_epsilon(name, offset, epsilon):
     for power in MAGNITUDES:
         check_all(name, draw(NORMS[name][1], power - 2 * (offset > 0), 1, offset), epsilon, 5)
