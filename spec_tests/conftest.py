@@ -1,12 +1,23 @@
 """The suite runs strict: no silent promotion, no silent broadcast, no warning, checked types."""
 
+import atexit
 import os
+import shutil
 import signal
+import tempfile
 
 import hypothesis
-import jax
 import pytest
 from jaxtyping import install_import_hook
+
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    # The workers, and the commands that tests start, share what they compile, as a user's do.
+    compiled = tempfile.mkdtemp(prefix="compiled-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+    atexit.register(shutil.rmtree, compiled, ignore_errors=True)
+
+import jax  # It reads the environment once.
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
