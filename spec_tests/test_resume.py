@@ -21,7 +21,7 @@ import hondo
 from hondo.data import load, split
 from hondo.linen import DeepMLP
 from hondo.training.plan import Plan
-from hondo.training.progress import _init_state, _run_steps
+from hondo.training.progress import _draw_order, _init_run, _run_steps
 
 part, folder = sys.argv[1], Path(sys.argv[2])
 parts = split(load("digits"), 0.2, seed=0)
@@ -49,7 +49,11 @@ def as_data(state):
 
 
 def begin():
-    return _init_state(plan, train, valid, jax.random.key(0))
+    return _init_run(plan, train, valid, jax.random.key(0))
+
+
+def advance(run, count):
+    return _run_steps(plan, run, _draw_order(run.state, train), train, valid, count)[0]
 
 
 def write(name, state):
@@ -59,12 +63,12 @@ def write(name, state):
 
 with ocp.StandardCheckpointer() as checkpointer:
     if part == "first":
-        write("whole.npz", _run_steps(plan, begin(), train, valid, 30))
-        checkpointer.save(folder / "state", as_data(_run_steps(plan, begin(), train, valid, 13)))
+        write("whole.npz", advance(begin(), 30).state)
+        checkpointer.save(folder / "state", as_data(advance(begin(), 13).state))
     else:
-        kept = checkpointer.restore(folder / "state", as_data(begin()))
+        kept = checkpointer.restore(folder / "state", as_data(begin().state))
         kept = kept._replace(key=jax.random.wrap_key_data(kept.key))
-        write("resumed.npz", _run_steps(plan, kept, train, valid, 17))
+        write("resumed.npz", advance(begin()._replace(state=kept), 17).state)
 """
 
 

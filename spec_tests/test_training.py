@@ -295,9 +295,9 @@ def test_an_nnx_module_stays_as_it_is_given() -> None:
 def test_progress_sends_arrays_of_numpy_once(monkeypatch) -> None:
     steps, sent = progress._run_steps, []
 
-    def watched(plan, state, train, valid, count):
+    def watched(plan, run, order, train, valid, count):
         sent.extend(jax.tree.leaves((train, valid)))
-        return steps(plan, state, train, valid, count)
+        return steps(plan, run, order, train, valid, count)
 
     monkeypatch.setattr(progress, "_run_steps", watched)
     data = jax.tree.map(np.asarray, (TRAIN, VALID))

@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool
 
 from hondo._numerics.checks import error
 from hondo._numerics.tree_norm import stack_flags
 from hondo._types import Data, Leaf, Tree
-from hondo.training.state import FitResult, TrainState
+from hondo.training.state import FitResult
 
 NonfinitePolicy = Literal["skip", "raise"]
 # The name of the count among the metrics of an epoch.
@@ -47,12 +47,6 @@ def _numbers(tree: Tree) -> list[Leaf]:
 
 def _is_inexact(leaf: Leaf) -> bool:
     return jnp.issubdtype(leaf.dtype, jnp.inexact)
-
-
-def count_nonfinite_steps(state: TrainState) -> Int[Array, "*runs"]:
-    """How many steps of a run, or of stacked runs, changed nothing."""
-    past = jnp.nansum(state.history.train[COUNT], axis=-1)
-    return (past + state.sums[COUNT]).astype(jnp.int32)
 
 
 def refuse_nonfinite_steps(result: FitResult, train: Data) -> None:

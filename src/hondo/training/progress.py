@@ -18,17 +18,18 @@ from hondo.regularization.early_stopping import EarlyStopping, StopReason
 from hondo.training.finite_steps import NonfinitePolicy, refuse_nonfinite_steps
 from hondo.training.interrupt import interruptible
 from hondo.training.loop import (
-    begin_epoch,
-    finish_epoch,
-    init_state,
+    Order,
+    draw_order,
+    init_run,
     is_running,
     make_result,
+    record_epoch,
     train_step,
 )
 from hondo.training.plan import Plan, check_arguments, make_plan, prepare_data, steps_per_epoch
 from hondo.training.problem import Problem
 from hondo.training.progress_bar import show_progress
-from hondo.training.state import FitResult, TrainState
+from hondo.training.state import FitResult, RecordedRun
 from hondo.training.value_checks import check_values
 from hondo.training.watching import CallbackError, Report, Save, Told, tell
 
@@ -112,11 +113,11 @@ def fit_with_progress(
         check_callable("save", save, "a function of the best so far, or None")
     # NumPy's arrays are sent to the device once, not with every chunk.
     train, valid = jax.tree.map(jnp.asarray, (prepare_data(problem, train), valid))
-    state = _init_state(plan, train, valid, key)
+    run = _init_run(plan, train, valid, key)
     tell_caller = partial(tell, report, save)
     with interruptible(most=2) as signals, show_progress(plan, train) as show:
-        state, error = _run_chunks(plan, state, (train, valid), show, tell_caller, signals)
-        result = jax.block_until_ready(_make_result(state, plan.max_epochs))
+        run, error = _run_chunks(plan, run, (train, valid), show, tell_caller, signals)
+        result = jax.block_until_ready(_make_result(run, plan.max_epochs))
         if signals:
             # Also where the run ended by itself in that chunk, so that its caller hears of it.
             reason = jnp.full_like(result.reason, int(StopReason.INTERRUPTED))
@@ -130,60 +131,71 @@ def fit_with_progress(
 
 def _run_chunks(
     plan: Plan,
-    state: TrainState,
+    run: RecordedRun,
     data: tuple[Data, Data],
-    show: Callable[[TrainState], None],
-    tell_caller: Callable[[Told, TrainState], Told],
+    show: Callable[[RecordedRun], None],
+    tell_caller: Callable[[Told, RecordedRun], Told],
     signals: list[int],
-) -> tuple[TrainState, Exception | None]:
+) -> tuple[RecordedRun, Exception | None]:
     """Runs to the end, a signal or an error of the caller's own functions."""
-    chunk, told = 1, Told()
-    while is_running(plan, state) and not signals:
+    chunk, told, order = 1, Told(), _draw_order(run.state, data[0])
+    while is_running(plan, run.state) and not signals:
         began = time.perf_counter()
-        state = _run_steps(plan, state, *data, chunk)
-        show(state)
+        run, order = _run_steps(plan, run, order, *data, chunk)
+        show(run)
         try:
-            told = tell_caller(told, state)
+            told = tell_caller(told, run)
         except KeyboardInterrupt:
             # Of a third Ctrl-C, or raised by report itself; either way the state is whole.
             signals.append(signal.SIGINT)
         except Exception as error:
-            return state, error
+            return run, error
         elapsed = max(time.perf_counter() - began, 1e-6)
         chunk = max(1, int(chunk * min(8.0, _SECONDS_PER_CHUNK / elapsed)))
-    return state, None
+    return run, None
 
 
 _make_result = jax.jit(make_result, static_argnums=1)
+_draw_order = jax.jit(draw_order)
 
 
 # The data is kept even if only its shapes are used, because it says which devices there are.
 @partial(jax.jit, static_argnums=0, keep_unused=True)
-def _init_state(plan: Plan, train: Data, valid: Data, key: PRNGKeyArray) -> TrainState:
-    return from_shares(init_state(plan, train, valid, key), train)
+def _init_run(plan: Plan, train: Data, valid: Data, key: PRNGKeyArray) -> RecordedRun:
+    return from_shares(init_run(plan, train, valid, key), train)
 
 
-@partial(jax.jit, static_argnums=0, donate_argnums=1)
+@partial(jax.jit, static_argnums=0, donate_argnums=(1, 2))
 def _run_steps(
-    plan: Plan, state: TrainState, train: Data, valid: Data, count: int | Int[Array, ""]
-) -> TrainState:
-    """At most `count` steps; an epoch that they complete is finished too."""
+    plan: Plan,
+    run: RecordedRun,
+    order: Order,
+    train: Data,
+    valid: Data,
+    count: int | Int[Array, ""],
+) -> tuple[RecordedRun, Order]:
+    """At most `count` steps; an epoch that they complete is finished too, and the next drawn."""
     steps = steps_per_epoch(plan, train)
-    step = partial(train_step, plan, train=train)
-    finish = partial(finish_epoch, plan, train=train, valid=valid)
 
-    def goes_on(carry: tuple[TrainState, Int[Array, ""]]) -> Bool[Array, ""]:
-        state, left = carry
-        return (left > 0) & is_running(plan, state)
+    def goes_on(carry: tuple[RecordedRun, Order, Int[Array, ""]]) -> Bool[Array, ""]:
+        return (carry[2] > 0) & is_running(plan, carry[0].state)
+
+    def finish(run: RecordedRun, order: Order) -> tuple[RecordedRun, Order]:
+        run = record_epoch(plan, run, steps, valid)
+        return run, draw_order(run.state, train)
 
     def run_within_epoch(
-        carry: tuple[TrainState, Int[Array, ""]],
-    ) -> tuple[TrainState, Int[Array, ""]]:
-        state, left = carry
-        state = jax.lax.cond(state.step == 0, begin_epoch, lambda state: state, state)
-        todo = jnp.minimum(left, steps - state.step)
-        state = jax.lax.fori_loop(0, todo, lambda _, state: step(state=state), state)
-        return jax.lax.cond(state.step == steps, finish, lambda state: state, state), left - todo
+        carry: tuple[RecordedRun, Order, Int[Array, ""]],
+    ) -> tuple[RecordedRun, Order, Int[Array, ""]]:
+        run, order, left = carry
+        todo = jnp.minimum(left, steps - run.state.step)
+        state = jax.lax.fori_loop(
+            0, todo, lambda _, state: train_step(plan, state, order, train), run.state
+        )
+        run = run._replace(state=state)
+        is_complete = state.step == steps
+        return *jax.lax.cond(is_complete, finish, lambda *same: same, run, order), left - todo
 
-    start = state, jnp.asarray(count, jnp.int32)
-    return from_shares(jax.lax.while_loop(goes_on, run_within_epoch, start)[0], train)
+    start = run, order, jnp.asarray(count, jnp.int32)
+    run, order, _ = jax.lax.while_loop(goes_on, run_within_epoch, start)
+    return from_shares((run, order), train)

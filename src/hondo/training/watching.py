@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from hondo.training.state import Best, FitResult, History, TrainState
+from hondo.training.state import Best, FitResult, History, RecordedRun, TrainState
 
 # Called with the index of an epoch and its metrics.
 Report = Callable[[int, dict[str, float]], None]
@@ -52,14 +52,14 @@ class Told(NamedTuple):
     time: float = float("-inf")
 
 
-def tell(report: Report | None, save: Save | None, told: Told, state: TrainState) -> Told:
+def tell(report: Report | None, save: Save | None, told: Told, run: RecordedRun) -> Told:
     """Saves the best where it is new and some time has passed; reports the epochs since."""
     # First what would be lost, then what may fail.
     if save is not None:
-        told = _tell_best(save, told, state)
-    epochs = int(state.epoch)
+        told = _tell_best(save, told, run.state)
+    epochs = int(run.state.epoch)
     if report is not None and epochs > told.epochs:
-        history = jax.device_get(state.history)
+        history = jax.device_get(run.history)
         for epoch in range(told.epochs, epochs):
             report(epoch, epoch_metrics(history, epoch))
     return told._replace(epochs=epochs)
