@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from hondo._fast.threefry import split_key
 from hondo._numerics.checks import error
@@ -83,9 +83,6 @@ def _reserve_sums(plan: Plan, state: TrainState, train: Data) -> TrainState:
 
 def _reserve_history(plan: Plan, state: TrainState, valid: Data) -> History:
     measured = jax.eval_shape(lambda s, v: _validate(plan, s, v), state, valid)
-    if plan.monitor not in measured:
-        choices = "one of " + ", ".join(map(repr, sorted(measured)))
-        raise error("monitor", plan.monitor, choices, "They are the problem's metrics.")
     empty = jnp.full((plan.max_epochs,), jnp.nan, jnp.float32)
     return History(dict.fromkeys(state.sums, empty), dict.fromkeys(measured, empty))
 
@@ -117,7 +114,11 @@ def _describe_leaves(tree: Tree) -> dict[str, str]:
 
 
 def _validate(plan: Plan, state: TrainState, valid: Data) -> Metrics:
-    return evaluate(plan.problem, state.params, state.model_state, valid)
+    measured = evaluate(plan.problem, state.params, state.model_state, valid)
+    if plan.monitor not in measured:
+        choices = "one of " + ", ".join(map(repr, sorted(measured)))
+        raise error("monitor", plan.monitor, choices, "They are the problem's metrics.")
+    return measured
 
 
 def train_step(plan: Plan, state: TrainState, order: Order, train: Data) -> TrainState:
@@ -212,7 +213,7 @@ def draw_order(state: TrainState, train: Data) -> Order:
 
 
 def finish_epoch(
-    plan: Plan, state: TrainState, steps: int, valid: Data
+    plan: Plan, state: TrainState, steps: int | Float[Array, ""], valid: Data
 ) -> tuple[TrainState, EpochMetrics]:
     """Validates after so many steps, and shows the monitored metric to the stopping rule."""
     metrics = EpochMetrics(_mean_sums(state, steps), _validate(plan, state, valid))
@@ -244,7 +245,7 @@ def _is_finite_model(plan: Plan, metrics: Metrics) -> Bool[Array, ""]:
     return all_finite([metrics[plan.monitor], metrics.get("loss", ())])
 
 
-def _mean_sums(state: TrainState, steps: int) -> Metrics:
+def _mean_sums(state: TrainState, steps: int | Float[Array, ""]) -> Metrics:
     """The means over the epoch's steps that were finite, NaN if none was, and how many were not."""
     share = steps / (steps - state.sums[COUNT])
     means = {name: value / steps * share for name, value in state.sums.items()}

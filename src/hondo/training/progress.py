@@ -3,15 +3,18 @@
 import signal
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
-from typing import SupportsIndex
+from pathlib import Path
+from typing import NamedTuple, SupportsIndex
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
-from hondo._numerics.checks import check_callable
+from hondo._extras import check_extra
+from hondo._numerics.checks import check_callable, check_type, error
 from hondo._numerics.sharding import from_shares
 from hondo._types import Augment, Data
 from hondo.regularization.early_stopping import EarlyStopping, StopReason
@@ -29,9 +32,12 @@ from hondo.training.loop import (
 from hondo.training.plan import Plan, check_arguments, make_plan, prepare_data, steps_per_epoch
 from hondo.training.problem import Problem
 from hondo.training.progress_bar import show_progress
+from hondo.training.saving.due import Every, Saved
+from hondo.training.saving.identity import Identity, identify
+from hondo.training.saving.kept_run import Keeper, locked, resume
 from hondo.training.state import FitResult, RecordedRun
 from hondo.training.value_checks import check_values
-from hondo.training.watching import CallbackError, Report, Save, Told, tell
+from hondo.training.watching import CallbackError, Report, Save, SaveError, Told, tell
 
 _SECONDS_PER_CHUNK = 0.3
 
@@ -51,6 +57,8 @@ def fit_with_progress(
     nonfinite: NonfinitePolicy = "skip",
     report: Report | None = None,
     save: Save | None = None,
+    folder: Path | str | None = None,
+    save_every: Every | None = None,
 ) -> FitResult:
     r"""Runs `fit` in chunks of steps, under a progress bar with the live metrics.
 
@@ -60,6 +68,12 @@ def fit_with_progress(
     a third raises KeyboardInterrupt as soon as JAX returns, and loses the run. A few numbers come
     to the host for each chunk of about a third of a second, which may be a part of an epoch or
     many epochs.
+
+    With a `folder` the run outlives its process. Called again with the same arguments, it goes on
+    where it was saved last, and ends in the bits of the run that nothing cut: after SIGKILL at any
+    moment, a save included, any number of times. A run that has ended gives its result at once; a
+    larger `max_epochs` lets it go on. Ctrl-C and SIGTERM save and end; SIGTERM then takes its usual
+    course, which is the end of the process.
 
     Args:
         problem: what is trained.
@@ -77,15 +91,21 @@ def fit_with_progress(
             `train/…` and `valid/…`.
         save: called with the best so far, a `Best`, where there is a new one and ten seconds have
             passed since the last; the run waits for it.
+        folder: the folder that the run is kept in; None keeps nothing. `metrics.jsonl` in it has a
+            line for each epoch, `run.json` the arguments, versions and digests of the data.
+        save_every: how often the state is saved, from `every`; by default after half a minute, and
+            so that it takes at most a hundredth of the time.
 
     Returns:
         The best state, the last, the history and the reason.
 
     Raises:
-        ValueError: as `fit`.
+        ValueError: as `fit`; a folder of another problem, optimizer, key, data or the like, which
+            it names, or one that another process trains in.
         TypeError: as `fit`.
         FloatingPointError: as `fit`.
         CallbackError: `report` or `save` raised; the result so far is its attribute `result`.
+        SaveError: the folder could not be written; it has the result too.
 
     Example:
         >>> import hondo, jax, jax.numpy as jnp, optax
@@ -107,52 +127,132 @@ def fit_with_progress(
     )
     check_arguments(plan, train, valid, key)
     check_values(problem, plan.batch_size, train, valid)
-    if report is not None:
-        check_callable("report", report, "a function of an epoch and its metrics, or None")
-    if save is not None:
-        check_callable("save", save, "a function of the best so far, or None")
+    _check_observers(report, save, folder, save_every)
     # NumPy's arrays are sent to the device once, not with every chunk.
-    train, valid = jax.tree.map(jnp.asarray, (prepare_data(problem, train), valid))
-    run = _init_run(plan, train, valid, key)
-    tell_caller = partial(tell, report, save)
-    with interruptible(most=2) as signals, show_progress(plan, train) as show:
-        run, error = _run_chunks(plan, run, (train, valid), show, tell_caller, signals)
-        result = jax.block_until_ready(_make_result(run, plan.max_epochs))
+    data = jax.tree.map(jnp.asarray, (prepare_data(problem, train), valid))
+    home = None if folder is None else Path(folder)
+    numbers = (signal.SIGINT,) if home is None else (signal.SIGINT, signal.SIGTERM)
+    with (
+        interruptible(*numbers, most=2) as signals,
+        nullcontext() if home is None else locked(home),
+    ):
+        run = _init_run(plan, *data, key)
+        keeper = None
+        if home is not None:
+            keeper = Keeper(home, save_every, steps_per_epoch(plan, train))
+            run = resume(home, _identify(plan, run, data, key), run, plan.max_epochs)
+        with show_progress(plan, train) as show:
+            observers = Observers(show, partial(tell, report, save), keeper)
+            run, failure = _run_chunks(plan, run, data, observers, signals)
+            result = jax.block_until_ready(_make_result(run, plan.max_epochs))
         if signals:
             # Also where the run ended by itself in that chunk, so that its caller hears of it.
             reason = jnp.full_like(result.reason, int(StopReason.INTERRUPTED))
             result = result._replace(reason=reason)
-    if error is not None:
-        raise CallbackError(result, error) from error
+    if failure is not None:
+        raise failure.kind(result, failure.cause) from failure.cause
+    if home is not None and signal.SIGTERM in signals:
+        signal.raise_signal(signal.SIGTERM)
     if nonfinite == "raise":
         refuse_nonfinite_steps(result, train)
     return result
+
+
+def _check_observers(
+    report: Report | None,
+    save: Save | None,
+    folder: Path | str | None,
+    save_every: Every | None,
+) -> None:
+    if report is not None:
+        check_callable("report", report, "a function of an epoch and its metrics, or None")
+    if save is not None:
+        check_callable("save", save, "a function of the best so far, or None")
+    if not isinstance(folder, Path | str | None):
+        raise error("folder", folder, "a path, or None")
+    if save_every is not None:
+        check_type("save_every", save_every, Every, "hondo.every makes one.")
+        if folder is None:
+            raise error("save_every", save_every, "None without a folder")
+    if folder is not None:
+        check_extra("train", "orbax")
+
+
+class Observers(NamedTuple):
+    """Who looks at a run between its chunks."""
+
+    show: Callable[[RecordedRun], None]
+    tell: Callable[[Told, RecordedRun], Told]
+    keeper: Keeper | None
+
+
+class Failure(NamedTuple):
+    """What ended a run, and the error that it is raised as."""
+
+    kind: type[CallbackError] | type[SaveError]
+    cause: Exception
 
 
 def _run_chunks(
     plan: Plan,
     run: RecordedRun,
     data: tuple[Data, Data],
-    show: Callable[[RecordedRun], None],
-    tell_caller: Callable[[Told, RecordedRun], Told],
+    observers: Observers,
     signals: list[int],
-) -> tuple[RecordedRun, Exception | None]:
-    """Runs to the end, a signal or an error of the caller's own functions."""
-    chunk, told, order = 1, Told(), _draw_order(run.state, data[0])
-    while is_running(plan, run.state) and not signals:
+) -> tuple[RecordedRun, Failure | None]:
+    """Runs to the end, a signal, or an error of the caller's own functions or of the disk."""
+    order, chunk = _draw_order(run.state, data[0]), 1
+    keeper, told = observers.keeper, Told(int(run.state.epoch))
+    saved = None if keeper is None else keeper.begin(run)
+    failure = None
+    while failure is None and is_running(plan, run.state) and not signals:
         began = time.perf_counter()
-        run, order = _run_steps(plan, run, order, *data, chunk)
-        show(run)
-        try:
-            told = tell_caller(told, run)
-        except KeyboardInterrupt:
-            # Of a third Ctrl-C, or raised by report itself; either way the state is whole.
-            signals.append(signal.SIGINT)
-        except Exception as error:
-            return run, error
+        count = min(chunk, (keeper and keeper.steps_until_due(run)) or chunk)
+        run, order = _run_steps(plan, run, order, *data, count)
+        observers.show(run)
+        told, failure = _tell(observers.tell, told, run, signals)
         elapsed = max(time.perf_counter() - began, 1e-6)
-        chunk = max(1, int(chunk * min(8.0, _SECONDS_PER_CHUNK / elapsed)))
-    return run, None
+        chunk = max(1, int(min(8.0 * chunk, count * _SECONDS_PER_CHUNK / elapsed)))
+        saved, failure = _keep(keeper, saved, run, failure)
+    if not (failure and failure.kind is SaveError):
+        _, failure = _keep(keeper, saved, run, failure, is_last=True)
+    return run, failure
+
+
+def _tell(
+    tell_caller: Callable[[Told, RecordedRun], Told],
+    told: Told,
+    run: RecordedRun,
+    signals: list[int],
+) -> tuple[Told, Failure | None]:
+    try:
+        return tell_caller(told, run), None
+    except KeyboardInterrupt:
+        # Of a third Ctrl-C, or raised by report itself; either way the state is whole.
+        signals.append(signal.SIGINT)
+        return told, None
+    except Exception as cause:
+        return told, Failure(CallbackError, cause)
+
+
+def _keep(
+    keeper: Keeper | None,
+    saved: Saved | None,
+    run: RecordedRun,
+    failure: Failure | None,
+    is_last: bool = False,
+) -> tuple[Saved | None, Failure | None]:
+    if keeper is None or saved is None:
+        return saved, failure
+    try:
+        return keeper.keep(saved, run, is_last), failure
+    except Exception as cause:
+        return saved, Failure(SaveError, cause)
+
+
+def _identify(plan: Plan, run: RecordedRun, data: tuple[Data, Data], key: PRNGKeyArray) -> Identity:
+    program = _run_steps.lower(plan, run, _draw_order(run.state, data[0]), *data, 1)
+    return identify(plan, *data, key, program)
 
 
 _make_result = jax.jit(make_result, static_argnums=1)

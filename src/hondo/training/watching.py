@@ -38,6 +38,29 @@ class CallbackError(RuntimeError):
         self.result = result
 
 
+class SaveError(RuntimeError):
+    """The folder of a run could not be written, and the run ended there.
+
+    Its cause is the error of the system. What was saved before is there still.
+
+    Attributes:
+        result: of the run so far, with its best state, as after Ctrl-C.
+
+    Example:
+        >>> import hondo
+        >>> issubclass(hondo.SaveError, RuntimeError)
+        True
+    """
+
+    def __init__(self, result: FitResult, cause: Exception) -> None:
+        super().__init__(
+            f"the run must be able to save itself, got {type(cause).__name__}: {cause}. It ended "
+            "there; what it came to is this error's attribute `result`. Make room, and call again "
+            "with the same arguments: it goes on from what was saved before."
+        )
+        self.result = result
+
+
 class Told(NamedTuple):
     """What the caller has been told so far.
 
