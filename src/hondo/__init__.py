@@ -128,6 +128,7 @@ from hondo.training.example_weights import balanced_weights
 from hondo.training.fit import fit
 from hondo.training.losses import binary_cross_entropy, cross_entropy
 from hondo.training.metrics import Pooled, r_squared, top_k_accuracy
+from hondo.training.own_loop import finish_epoch, restore, save, start, step
 from hondo.training.problem import Problem
 from hondo.training.progress import fit_with_progress
 from hondo.training.saving.due import Every, every
@@ -249,6 +250,7 @@ __all__ = [
     "fans",
     "fill_missing",
     "find_activation",
+    "finish_epoch",
     "fit",
     "fit_with_progress",
     "fold_batch_norm",
@@ -307,13 +309,17 @@ __all__ = [
     "recompute_moments",
     "repeat",
     "residual",
+    "restore",
     "rms_norm",
     "roles",
     "rotate",
     "saturated",
+    "save",
     "scale_parameters",
     "scale_weights",
     "stack",
+    "start",
+    "step",
     "stochastic_depth",
     "supervised",
     "swa",
