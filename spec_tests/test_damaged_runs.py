@@ -173,7 +173,7 @@ def test_a_model_that_cannot_be_written_leaves_the_older_one(run, monkeypatch) -
         raise OSError(28, "No space left on device")
 
     before = predicted(run)
-    monkeypatch.setattr("hondo.cli.model_folder._digest_files", fail)
+    monkeypatch.setattr("hondo.cli.model_folder.digest_files", fail)
     with pytest.raises(OSError, match="No space left"):
         save_model(run, run_folder.read_config(run), 3, variables(2))
     monkeypatch.undo()

@@ -1,45 +1,34 @@
 """The run of `fit` seen from outside: a progress bar, a report for each epoch, Ctrl-C."""
 
 import signal
-import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, SupportsIndex
+from typing import SupportsIndex
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Int, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
 from hondo._extras import check_extra
 from hondo._numerics.checks import check_callable, check_type, error
 from hondo._numerics.sharding import from_shares
 from hondo._types import Augment, Data
 from hondo.regularization.early_stopping import EarlyStopping, StopReason
+from hondo.training.chunks import Observers, draw_order_of, run_chunks, run_steps
 from hondo.training.finite_steps import NonfinitePolicy, refuse_nonfinite_steps
 from hondo.training.interrupt import interruptible
-from hondo.training.loop import (
-    Order,
-    draw_order,
-    init_run,
-    is_running,
-    make_result,
-    record_epoch,
-    train_step,
-)
+from hondo.training.loop import init_run, make_result
 from hondo.training.plan import Plan, check_arguments, make_plan, prepare_data, steps_per_epoch
 from hondo.training.problem import Problem
 from hondo.training.progress_bar import show_progress
-from hondo.training.saving.due import Every, Saved
+from hondo.training.saving.due import Every
 from hondo.training.saving.identity import Identity, identify
 from hondo.training.saving.kept_run import Keeper, locked, resume
 from hondo.training.state import FitResult, RecordedRun
 from hondo.training.value_checks import check_values
-from hondo.training.watching import CallbackError, Report, Save, SaveError, Told, tell
-
-_SECONDS_PER_CHUNK = 0.3
+from hondo.training.watching import Report, Save, tell
 
 
 def fit_with_progress(
@@ -143,7 +132,7 @@ def fit_with_progress(
             run = resume(home, _identify(plan, run, data, key), run, plan.max_epochs)
         with show_progress(plan, train) as show:
             observers = Observers(show, partial(tell, report, save), keeper)
-            run, failure = _run_chunks(plan, run, data, observers, signals)
+            run, failure = run_chunks(plan, run, data, observers, signals)
             result = jax.block_until_ready(_make_result(run, plan.max_epochs))
         if signals:
             # Also where the run ended by itself in that chunk, so that its caller hears of it.
@@ -178,124 +167,15 @@ def _check_observers(
         check_extra("train", "orbax")
 
 
-class Observers(NamedTuple):
-    """Who looks at a run between its chunks."""
-
-    show: Callable[[RecordedRun], None]
-    tell: Callable[[Told, RecordedRun], Told]
-    keeper: Keeper | None
-
-
-class Failure(NamedTuple):
-    """What ended a run, and the error that it is raised as."""
-
-    kind: type[CallbackError] | type[SaveError]
-    cause: Exception
-
-
-def _run_chunks(
-    plan: Plan,
-    run: RecordedRun,
-    data: tuple[Data, Data],
-    observers: Observers,
-    signals: list[int],
-) -> tuple[RecordedRun, Failure | None]:
-    """Runs to the end, a signal, or an error of the caller's own functions or of the disk."""
-    order, chunk = _draw_order(run.state, data[0]), 1
-    keeper, told = observers.keeper, Told(int(run.state.epoch))
-    saved = None if keeper is None else keeper.begin(run)
-    failure = None
-    while failure is None and is_running(plan, run.state) and not signals:
-        began = time.perf_counter()
-        count = min(chunk, (keeper and keeper.steps_until_due(run)) or chunk)
-        run, order = _run_steps(plan, run, order, *data, count)
-        observers.show(run)
-        told, failure = _tell(observers.tell, told, run, signals)
-        elapsed = max(time.perf_counter() - began, 1e-6)
-        chunk = max(1, int(min(8.0 * chunk, count * _SECONDS_PER_CHUNK / elapsed)))
-        saved, failure = _keep(keeper, saved, run, failure)
-    if not (failure and failure.kind is SaveError):
-        _, failure = _keep(keeper, saved, run, failure, is_last=True)
-    return run, failure
-
-
-def _tell(
-    tell_caller: Callable[[Told, RecordedRun], Told],
-    told: Told,
-    run: RecordedRun,
-    signals: list[int],
-) -> tuple[Told, Failure | None]:
-    try:
-        return tell_caller(told, run), None
-    except KeyboardInterrupt:
-        # Of a third Ctrl-C, or raised by report itself; either way the state is whole.
-        signals.append(signal.SIGINT)
-        return told, None
-    except Exception as cause:
-        return told, Failure(CallbackError, cause)
-
-
-def _keep(
-    keeper: Keeper | None,
-    saved: Saved | None,
-    run: RecordedRun,
-    failure: Failure | None,
-    is_last: bool = False,
-) -> tuple[Saved | None, Failure | None]:
-    if keeper is None or saved is None:
-        return saved, failure
-    try:
-        return keeper.keep(saved, run, is_last), failure
-    except Exception as cause:
-        return saved, Failure(SaveError, cause)
-
-
 def _identify(plan: Plan, run: RecordedRun, data: tuple[Data, Data], key: PRNGKeyArray) -> Identity:
-    program = _run_steps.lower(plan, run, _draw_order(run.state, data[0]), *data, 1)
+    program = run_steps.lower(plan, run, draw_order_of(run.state, data[0]), *data, 1)
     return identify(plan, *data, key, program)
 
 
 _make_result = jax.jit(make_result, static_argnums=1)
-_draw_order = jax.jit(draw_order)
 
 
 # The data is kept even if only its shapes are used, because it says which devices there are.
 @partial(jax.jit, static_argnums=0, keep_unused=True)
 def _init_run(plan: Plan, train: Data, valid: Data, key: PRNGKeyArray) -> RecordedRun:
     return from_shares(init_run(plan, train, valid, key), train)
-
-
-@partial(jax.jit, static_argnums=0, donate_argnums=(1, 2))
-def _run_steps(
-    plan: Plan,
-    run: RecordedRun,
-    order: Order,
-    train: Data,
-    valid: Data,
-    count: int | Int[Array, ""],
-) -> tuple[RecordedRun, Order]:
-    """At most `count` steps; an epoch that they complete is finished too, and the next drawn."""
-    steps = steps_per_epoch(plan, train)
-
-    def goes_on(carry: tuple[RecordedRun, Order, Int[Array, ""]]) -> Bool[Array, ""]:
-        return (carry[2] > 0) & is_running(plan, carry[0].state)
-
-    def finish(run: RecordedRun, order: Order) -> tuple[RecordedRun, Order]:
-        run = record_epoch(plan, run, steps, valid)
-        return run, draw_order(run.state, train)
-
-    def run_within_epoch(
-        carry: tuple[RecordedRun, Order, Int[Array, ""]],
-    ) -> tuple[RecordedRun, Order, Int[Array, ""]]:
-        run, order, left = carry
-        todo = jnp.minimum(left, steps - run.state.step)
-        state = jax.lax.fori_loop(
-            0, todo, lambda _, state: train_step(plan, state, order, train), run.state
-        )
-        run = run._replace(state=state)
-        is_complete = state.step == steps
-        return *jax.lax.cond(is_complete, finish, lambda *same: same, run, order), left - todo
-
-    start = run, order, jnp.asarray(count, jnp.int32)
-    run, order, _ = jax.lax.while_loop(goes_on, run_within_epoch, start)
-    return from_shares((run, order), train)
