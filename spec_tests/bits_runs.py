@@ -182,6 +182,12 @@ RUNS: Runs = {
 }
 # Names without a line of their own, and what holds their bits.
 INSIDE = {
+    "every": "makes a rule of when to save",
+    "finish_epoch": "a part of every run of fit",
+    "restore": "reads what `save` wrote; test_resume compares the bits",
+    "save": "writes a folder",
+    "start": "a part of every run of fit",
+    "step": "a part of every run of fit",
     "penalized": "makes the loss of every run of fit",
     "nnx.BatchMoment": "a kind of variable, that nnx.hold_moments makes",
 }

@@ -404,6 +404,7 @@ RUN = {
     "monitor": argument("loss"),
     "augment": optional(argument(lambda key, example, partner: example, FUNCTION)),
 }
+STATE = hondo.start(PROBLEM, optax.sgd(0.1), DATA, key=jax.random.key(0), stopper=STOPPER)
 OPTIONS = {name: RUN[name] for name in ("key", "batch_size", "max_epochs", "stopper")}
 TRAINING = {
     "binary_cross_entropy": call(
@@ -443,7 +444,30 @@ TRAINING = {
         batch_size=COUNT,
     ),
     "fit": call(hondo.fit, **RUN),
-    "fit_with_progress": call(hondo.fit_with_progress, report=optional(CALLABLE), **RUN),
+    "fit_with_progress": call(
+        hondo.fit_with_progress,
+        report=optional(CALLABLE),
+        save=optional(CALLABLE),
+        save_every=optional(argument(hondo.every(steps=1))),
+        **RUN,
+    ),
+    "every": call(hondo.every, steps=COUNT),
+    "start": call(
+        hondo.start,
+        **{name: RUN[name] for name in ("problem", "optimizer", "key", "stopper")},
+        batch=ARRAYS,
+    ),
+    "step": call(
+        hondo.step,
+        **{name: RUN[name] for name in ("problem", "optimizer")},
+        state=argument(STATE),
+        batch=ARRAYS,
+    ),
+    "finish_epoch": call(
+        hondo.finish_epoch,
+        **{name: RUN[name] for name in ("problem", "stopper", "valid", "monitor")},
+        state=argument(STATE),
+    ),
     "grid": call(
         hondo.grid,
         l2=argument([0.5, 1.0], "list", "other state", "deeper", "string array", *OTHER_DTYPES),
@@ -483,6 +507,8 @@ CALLS: dict[str, Call] = {
     **TRAINING,
 }
 EXEMPT = {
+    "save": "any tree is a state, any path a folder; test_resume has its refusals",
+    "restore": "as `save`",
     "diagnose": "a trace of the whole problem; test_diagnosis has its refusals",
     "watch": "it makes a problem, as `diagnose` does",
     "load_run": "any path may be a folder; test_damaged_runs damages them",

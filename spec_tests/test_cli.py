@@ -17,6 +17,8 @@ from sklearn import datasets
 from hondo.cli.loaded_run import check_outputs, check_variables, decide
 from hondo.data import FASHION_MNIST, load, read_idx
 from hondo.data.new_examples import read_examples
+from hondo.training.saving.kept_run import METRICS
+from hondo.training.saving.metrics_file import append_metrics, read_metrics
 
 MAIN = "from hondo.cli import main; main()"
 QUICK = ("--max-epochs", "3", "--depth", "4", "--width", "16")
@@ -230,12 +232,10 @@ def test_a_stored_model_that_is_not_finite_is_refused(tmp_path) -> None:
 
 
 def test_a_run_that_diverges_writes_valid_json(tmp_path) -> None:
-    from hondo.cli import run_folder
-
-    run_folder.append_metrics(tmp_path, 0, {"train/loss": float("nan"), "valid/loss": float("inf")})
-    line = json.loads((tmp_path / run_folder.METRICS).read_text())
-    assert line == {"epoch": 0, "train/loss": None, "valid/loss": None}
-    (row,) = run_folder.read_metrics(tmp_path)
+    append_metrics(tmp_path / METRICS, 0, {"train/loss": float("nan"), "valid/loss": float("inf")})
+    line = json.loads((tmp_path / METRICS).read_text())
+    assert line == {"epoch": 0, "train/loss": None, "valid/loss": float("inf")}
+    (row,) = read_metrics(tmp_path / METRICS)
     assert row["epoch"] == 0
     assert np.isnan(row["train/loss"])
 

@@ -14,6 +14,8 @@ from hondo.cli import build, predict, run_folder
 from hondo.cli.config import PredictConfig, TrainConfig
 from hondo.cli.model_folder import find_model, save_model
 from hondo.data import load
+from hondo.training.saving.kept_run import METRICS
+from hondo.training.saving.metrics_file import append_metrics, read_metrics
 
 SMALL = TrainConfig(dataset="diabetes", depth=4, width=4)
 DIABETES = load("diabetes")
@@ -30,7 +32,7 @@ def whole(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
     config = build.resolve(dataclasses.replace(SMALL, out=folder), DIABETES)
     run_folder.create(config, DIABETES)
-    run_folder.append_metrics(folder, 1, {"train/loss": 1.0, "valid/loss": 1.0})
+    append_metrics(folder / METRICS, 1, {"train/loss": 1.0, "valid/loss": 1.0})
     save_model(folder, config, 1, variables(1))
     return folder
 
@@ -95,7 +97,7 @@ def files(folder: Path) -> list[Path]:
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_each_file_that_is_damaged_is_named(whole, tmp_path, damage) -> None:
-    read = [path for path in files(whole) if path.name != run_folder.METRICS]
+    read = [path for path in files(whole) if path.name != METRICS]
     assert len(read) > 5
     for index, path in enumerate(read):
         folder = Path(shutil.copytree(whole, tmp_path / str(index)))
@@ -105,7 +107,7 @@ def test_each_file_that_is_damaged_is_named(whole, tmp_path, damage) -> None:
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_what_predict_does_not_read_does_not_matter(whole, run, damage) -> None:
-    DAMAGES[damage](run / run_folder.METRICS)
+    DAMAGES[damage](run / METRICS)
     assert predicted(run) == predicted(whole)
 
 
@@ -150,9 +152,9 @@ def test_folders_that_are_no_run_are_refused(tmp_path, run) -> None:
 
 @pytest.mark.parametrize("text", ["[1]", "{", "\xff", "[" * 100_000, "3"])
 def test_metrics_that_are_damaged_are_named(run, text) -> None:
-    (run / run_folder.METRICS).write_text(text)
+    (run / METRICS).write_text(text)
     with pytest.raises(ValueError, match=r"metrics\.jsonl must hold lines of JSON"):
-        run_folder.read_metrics(run)
+        read_metrics(run / METRICS)
 
 
 def test_a_newer_model_takes_the_place_of_an_older_one(run) -> None:
@@ -171,7 +173,7 @@ def test_a_model_that_cannot_be_written_leaves_the_older_one(run, monkeypatch) -
         raise OSError(28, "No space left on device")
 
     before = predicted(run)
-    monkeypatch.setattr("hondo.cli.model_folder._digest_files", fail)
+    monkeypatch.setattr("hondo.cli.model_folder.digest_files", fail)
     with pytest.raises(OSError, match="No space left"):
         save_model(run, run_folder.read_config(run), 3, variables(2))
     monkeypatch.undo()

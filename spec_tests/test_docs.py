@@ -100,9 +100,10 @@ def test_the_readme_leads_to_the_lecture() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["coming_from"])
+@pytest.mark.parametrize("name", ["coming_from", "restarts"])
 def test_the_recipes_run(name: str) -> None:
-    failed, tried = doctest.testfile(str(ROOT / f"docs/{name}.md"), module_relative=False)
+    page, flags = str(ROOT / f"docs/{name}.md"), doctest.ELLIPSIS
+    failed, tried = doctest.testfile(page, module_relative=False, optionflags=flags)
     assert failed == 0
     assert tried > 0
 

@@ -9,11 +9,16 @@ import sys
 import time
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 from test_cli import MAIN
 
+import hondo
 from hondo.cli import predict, run_folder
 from hondo.cli.config import PredictConfig
+from hondo.training.saving.kept_run import CHECKPOINTS, METRICS
+from hondo.training.saving.metrics_file import read_metrics
 
 pytestmark = pytest.mark.slow
 
@@ -45,8 +50,8 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
 
 
 def validation_losses(run: Path) -> list[float]:
-    path = run / run_folder.METRICS
-    return [row["valid/loss"] for row in run_folder.read_metrics(run)] if path.exists() else []
+    path = run / METRICS
+    return [row["valid/loss"] for row in read_metrics(path)] if path.exists() else []
 
 
 def predicts(run: Path) -> None:
@@ -72,7 +77,7 @@ def ended_by(number: int, process: subprocess.Popen, folder: Path, errors: list[
 
 def test_sigterm_and_others_after_it_end_a_run_whose_best_is_kept(tmp_path) -> None:
     process = start(tmp_path, "train", *ENDLESS)
-    wait_for(tmp_path / "run" / run_folder.METRICS, process)
+    wait_for(tmp_path / "run" / METRICS, process)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGINT, signal.SIGHUP):
         process.send_signal(number)
         time.sleep(0.05)
@@ -85,7 +90,7 @@ def test_sigterm_and_others_after_it_end_a_run_whose_best_is_kept(tmp_path) -> N
 def test_sigterm_ends_a_job_in_the_background_which_ignores_ctrl_c(tmp_path) -> None:
     ignore = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
     process = start(tmp_path, "train", *ENDLESS, program=ignore + MAIN)
-    wait_for(tmp_path / "run" / run_folder.METRICS, process)
+    wait_for(tmp_path / "run" / METRICS, process)
     for number in (signal.SIGINT, signal.SIGTERM):
         process.send_signal(number)
         time.sleep(0.05)
@@ -119,11 +124,52 @@ def test_a_signal_at_any_moment_loses_nothing(tmp_path, seed, epochs) -> None:
 def test_a_killed_process_leaves_a_whole_model(tmp_path, seed) -> None:
     often = "import hondo.training.watching as w; w._SECONDS_BETWEEN_SAVES = 0.0; "
     process = start(tmp_path, "train", *ENDLESS, program=often + MAIN)
-    wait_for(tmp_path / "run" / run_folder.METRICS, process)
+    wait_for(tmp_path / "run" / METRICS, process)
     time.sleep(random.Random(seed).uniform(0.0, 4.0))
     process.kill()
     process.communicate()
     predicts(tmp_path / "run")
+
+
+@pytest.mark.promise(17)
+def test_a_killed_run_goes_on_by_its_folder_alone(tmp_path, monkeypatch) -> None:
+    """Nothing was asked for before it was killed, and nothing else is typed after."""
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    often = "import hondo.training.saving.due as d; d._SECONDS, d._LEAST_RATIO = 0.0, 0.0; "
+    arguments = ("train", "--max-epochs", "300", *SMALL[:-1])
+    end(start(tmp_path, *arguments, "whole"))
+    process = start(tmp_path, *arguments, "run", program=often + MAIN)
+    wait_for(tmp_path / "run" / CHECKPOINTS / "1", process)
+    time.sleep(random.Random(0).uniform(0.0, 0.5))
+    process.kill()
+    process.communicate()
+    assert len(validation_losses(tmp_path / "run")) < 300
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    output, errors = end(start(elsewhere, "train", "--resume", str(tmp_path / "run")))
+    assert not errors
+    assert "epochs" in output
+    whole, resumed = (tmp_path / name for name in ("whole", "run"))
+    assert (whole / METRICS).read_text() == (resumed / METRICS).read_text()
+    first, second = (hondo.load_run(folder) for folder in (whole, resumed))
+    same = jax.tree.map(np.array_equal, first.params, second.params)
+    assert jax.tree.all(same)
+    first, second = (json.loads((run / run_folder.RESULT).read_text()) for run in (whole, resumed))
+    assert {**first, "seconds": 0} == {**second, "seconds": 0}
+
+
+def test_resume_is_given_alone_and_a_run(tmp_path) -> None:
+    for arguments, words in (
+        (("--resume", "run", "--seed", "1"), ("--resume must be given alone",)),
+        (("--resume", "run"), ("run must be a folder that `hondo train` wrote", "run")),
+    ):
+        process = start(tmp_path, "train", *arguments)
+        _, errors = end(process)
+        assert process.returncode == 2
+        (line,) = errors
+        for word in words:
+            assert word in line
 
 
 @pytest.mark.parametrize("moment", [0.5, 10.0])

@@ -1,87 +1,383 @@
-"""A run that is cut, saved and restored in a new process is the run that was never cut."""
+"""A run that is killed at any moment, any number of times, ends in the bits of the uncut one."""
 
+import functools
+import os
+import random
+import shutil
+import signal
 import subprocess
 import sys
-
-import numpy as np
-import pytest
-
-# Dropout, batch statistics, augmentation, momentum, the stopping rule and the order of the
-# examples all have to come back: 13 of 30 steps end within the second epoch of 8 steps.
-SCRIPT = """
-import sys
+import time
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
+import killed_run
 import numpy as np
 import optax
-import orbax.checkpoint as ocp
+import pytest
 
 import hondo
-from hondo.data import load, split
-from hondo.linen import DeepMLP
-from hondo.training.plan import Plan
-from hondo.training.progress import _init_state, _run_steps
+from hondo.training.saving import due, kept_run
+from hondo.training.saving.kept_run import CHECKPOINTS, METRICS, RUN
+from hondo.training.saving.metrics_file import read_metrics
 
-part, folder = sys.argv[1], Path(sys.argv[2])
-parts = split(load("digits"), 0.2, seed=0)
-train, valid = (jax.tree.map(lambda x: x[:256], pair) for pair in parts)
+DEADLINE = 120
 
 
-def augment(key, example, partner):
-    image, label = example
-    return hondo.gaussian_noise(key, image, std=0.1), label
+def checkpoints(folder: Path) -> list[int]:
+    """Those that are whole."""
+    return sorted(int(path.name) for path in (folder / CHECKPOINTS).glob("*[0-9]"))
 
 
-plan = Plan(
-    hondo.supervised(DeepMLP(outputs=10, depth=4, width=16, rate=0.2), loss="cross_entropy"),
-    optax.adam(1e-2),
-    32,
-    5,
-    hondo.early_stopping(3, mode="min"),
-    "loss",
-    augment,
-)
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """Starts the script in a process that shares a cache of compiled programs with the others."""
+    cache = str(tmp_path_factory.mktemp("cache"))
+    settings = {
+        "JAX_COMPILATION_CACHE_DIR": cache,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+
+    def start(folder: Path | str) -> subprocess.Popen:
+        command = [sys.executable, killed_run.__file__, str(folder)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(command, env={**os.environ, **settings}, **pipes)
+
+    return start
 
 
-def as_data(state):
-    return jax.device_get(state._replace(key=jax.random.key_data(state.key)))
+def end(process: subprocess.Popen) -> str:
+    output, errors = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0, errors
+    return output.strip()
 
 
-def begin():
-    return _init_state(plan, train, valid, jax.random.key(0))
-
-
-def write(name, state):
-    leaves = {jax.tree_util.keystr(p): v for p, v in jax.tree.leaves_with_path(as_data(state))}
-    np.savez(folder / name, **leaves)
-
-
-with ocp.StandardCheckpointer() as checkpointer:
-    if part == "first":
-        write("whole.npz", _run_steps(plan, begin(), train, valid, 30))
-        checkpointer.save(folder / "state", as_data(_run_steps(plan, begin(), train, valid, 13)))
-    else:
-        kept = checkpointer.restore(folder / "state", as_data(begin()))
-        kept = kept._replace(key=jax.random.wrap_key_data(kept.key))
-        write("resumed.npz", _run_steps(plan, kept, train, valid, 17))
-"""
+def send_after_a_save(process: subprocess.Popen, folder: Path, number: int, wait: float) -> None:
+    """Sends a signal some time after there is a new checkpoint, so that each process gets on."""
+    before, deadline = checkpoints(folder), time.monotonic() + DEADLINE
+    while checkpoints(folder) == before:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(wait)
+    process.send_signal(number)
+    process.communicate(timeout=DEADLINE)
 
 
 @pytest.mark.slow
+@pytest.mark.promise(3, 17)
+def test_a_run_that_is_killed_again_and_again_is_bitwise_the_uncut_run(start, tmp_path) -> None:
+    """Most of the time of this run goes into saves, so most of the signals come inside one."""
+    whole, draw = end(start("none")), random.Random(0)
+    run = tmp_path / "run"
+    for number in (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM):
+        process = start(run)
+        send_after_a_save(process, run, number, draw.uniform(0.0, 0.4))
+        # Saved or not, SIGTERM takes its usual course.
+        assert process.returncode == -number
+    assert end(start(run)) == whole
+    assert [row["epoch"] for row in read_metrics(run / METRICS)] == [*range(1, 13)]
+    assert not list(run.rglob("*.partial*"))
+
+
+@pytest.fixture(scope="module")
+def uncut() -> hondo.FitResult:
+    return killed_run.run(None)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory) -> Path:
+    """The folder of a run that was interrupted in its fifth epoch."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    result = interrupted(folder)
+    assert hondo.StopReason(int(result.reason)) == hondo.StopReason.INTERRUPTED
+    assert 4 <= int(result.last.epoch) < 12
+    return folder
+
+
+def interrupted(folder: Path, **changes) -> hondo.FitResult:
+    """By Ctrl-C after the fourth epoch."""
+
+    def report(epoch, metrics):
+        if epoch == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return killed_run.run(folder, report=report, **changes)
+
+
+@pytest.fixture
+def copied(kept, tmp_path) -> Path:
+    return Path(shutil.copytree(kept, tmp_path / "run"))
+
+
+@pytest.mark.promise(3, 17)
+def test_a_run_that_ctrl_c_ended_goes_on_and_gives_its_result_at_once_when_it_is_done(
+    copied, uncut
+) -> None:
+    epochs = []
+    result = killed_run.run(copied, report=lambda epoch, _: epochs.append(epoch))
+    assert killed_run.digest(result) == killed_run.digest(uncut)
+    assert epochs == [*range(epochs[0], 12)]
+    assert epochs[0] >= 4
+    saved = checkpoints(copied)
+    again = killed_run.run(copied, report=lambda *_: pytest.fail("there is nothing to report"))
+    assert killed_run.digest(again) == killed_run.digest(uncut)
+    assert checkpoints(copied) == saved
+
+
 @pytest.mark.promise(3)
-def test_a_resumed_run_is_bitwise_the_uncut_run(tmp_path):
-    for part in ("first", "second"):
-        ran = subprocess.run(
-            [sys.executable, "-c", SCRIPT, part, str(tmp_path)],
-            capture_output=True,
-            text=True,
-            check=False,
+def test_how_often_it_is_saved_changes_nothing(tmp_path, uncut) -> None:
+    for index, rule in enumerate((None, hondo.every(epochs=5), hondo.every(seconds=0.05))):
+        result = killed_run.run(tmp_path / str(index), save_every=rule)
+        assert killed_run.digest(result) == killed_run.digest(uncut)
+    assert checkpoints(tmp_path / "0") == [1]
+    assert checkpoints(tmp_path / "1") == [2, 3]
+
+
+@pytest.mark.slow
+def test_a_larger_budget_goes_on_and_a_smaller_one_is_refused(copied) -> None:
+    result = killed_run.run(copied, max_epochs=14)
+    want = killed_run.run(None, max_epochs=14)
+    assert killed_run.digest(result) == killed_run.digest(want)
+    with pytest.raises(ValueError, match="max_epochs must be at least the 14 epochs"):
+        killed_run.run(copied, max_epochs=13)
+
+
+def scaled(problem: hondo.Problem) -> hondo.Problem:
+    def loss(params, model_state, batch, key):
+        value, rest = problem.loss(params, model_state, batch, key)
+        return 2 * value, rest
+
+    return problem._replace(loss=loss)
+
+
+X, Y = killed_run.X, killed_run.Y
+CHANGES = {
+    "problem": scaled(hondo.supervised(killed_run.Net(), loss="cross_entropy")),
+    "optimizer": optax.sgd(2e-2, momentum=0.9),
+    "stopper": hondo.early_stopping(21, mode="min"),
+    "augment": lambda key, example, partner: example,
+    "batch_size": 16,
+    "monitor": "accuracy",
+    "nonfinite": "raise",
+    "key": jax.random.key(1),
+    "train": (X[:31], Y[:31]),
+    "valid": (X[33:], Y[33:]),
+    "the rows of train": (X[:32] + np.float32(1e-6), Y[:32]),
+    "the rows of valid": (X[32:][::-1], Y[32:]),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_another_run_is_refused_by_what_differs(kept, name) -> None:
+    before = {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match="folder must be of this run, got ") as refusal:
+        killed_run.run(kept, **{name.split()[-1]: CHANGES[name]})
+    said = str(refusal.value).split(": ", 1)[1]
+    assert name in said
+    others = set(CHANGES) - {name, "problem", "train", "valid"}
+    # Another shape has other rows too.
+    assert not [other for other in others if f"{other} is" in said and name not in other]
+    assert before == {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()}
+
+
+def test_code_that_is_called_by_name_counts_too(kept, monkeypatch) -> None:
+    noise = hondo.gaussian_noise
+    monkeypatch.setattr(hondo, "gaussian_noise", lambda *a, **k: 2 * noise(*a, **k))
+    # Another function of the same code, so that what was traced before does not count.
+    monkeypatch.setattr(killed_run, "augment", clone(killed_run.augment))
+    with pytest.raises(ValueError, match="augment calls code that has changed"):
+        killed_run.run(kept, augment=killed_run.augment)
+
+
+def clone(function):
+    return type(function)(function.__code__, function.__globals__, function.__name__)
+
+
+def test_other_versions_go_on_with_a_warning(copied) -> None:
+    path = copied / RUN
+    path.write_text(path.read_text().replace(f'"jax": "{jax.__version__}"', '"jax": "0.1"'))
+    with pytest.warns(UserWarning, match=r"not to the bits .*jax 0\.1 → "):
+        killed_run.run(copied)
+
+
+@pytest.mark.parametrize("left", [METRICS, CHECKPOINTS])
+def test_a_folder_that_is_no_run_is_refused(tmp_path, left) -> None:
+    (tmp_path / left).mkdir()
+    with pytest.raises(ValueError, match=rf"folder must be new, .* which has {left} but no run\."):
+        killed_run.run(tmp_path)
+
+
+def test_two_processes_do_not_train_in_one_folder(copied) -> None:
+    locked = pytest.raises(ValueError, match="one that no other process trains in")
+    with kept_run.locked(copied), locked:
+        killed_run.run(copied)
+
+
+@pytest.mark.slow
+def test_a_save_that_fails_ends_the_run_and_brings_the_result(tmp_path, monkeypatch) -> None:
+    save, calls = kept_run.save_newest, []
+
+    def fail_at_the_third(folder, state):
+        calls.append(folder)
+        if len(calls) == 3:
+            raise OSError("No space left on device")
+        return save(folder, state)
+
+    monkeypatch.setattr(kept_run, "save_newest", fail_at_the_third)
+    with pytest.raises(hondo.SaveError, match="got OSError: No space left on device") as raised:
+        killed_run.run(tmp_path)
+    assert int(raised.value.result.last.epoch) == 2
+    assert isinstance(raised.value.__cause__, OSError)
+    assert killed_run.digest(killed_run.run(tmp_path)) == killed_run.digest(killed_run.run(None))
+
+
+def test_an_error_of_report_saves_first(tmp_path) -> None:
+    def report(epoch, metrics):
+        raise KeyError(epoch)
+
+    with pytest.raises(hondo.CallbackError):
+        killed_run.run(tmp_path, report=report, save_every=None)
+    assert checkpoints(tmp_path) == [1]
+
+
+def test_lines_after_the_last_save_are_cut(copied, uncut) -> None:
+    """What a process that was killed wrote before it could save, the last line half."""
+    with (copied / METRICS).open("a") as file:
+        file.write('{"epoch": 99, "train/loss": 1}\n{"epoch": 100, "tra')
+    assert killed_run.digest(killed_run.run(copied)) == killed_run.digest(uncut)
+    assert [row["epoch"] for row in read_metrics(copied / METRICS)] == [*range(1, 13)]
+
+
+def test_lines_that_are_missing_are_told(copied) -> None:
+    (copied / METRICS).write_text("")
+    with pytest.raises(ValueError, match=r"metrics\.jsonl must be a line for each of"):
+        killed_run.run(copied)
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_goes_on(copied, uncut) -> None:
+    newest = copied / CHECKPOINTS / str(checkpoints(copied)[-1])
+    path = max(
+        (path for path in newest.rglob("*") if path.is_file()), key=lambda p: p.stat().st_size
+    )
+    flipped = bytearray(path.read_bytes())
+    flipped[len(flipped) // 2] ^= 1
+    path.write_bytes(flipped)
+    with pytest.raises(ValueError, match=rf"{newest} must be .* {path} has changed\. Delete it"):
+        killed_run.run(copied)
+    shutil.rmtree(newest)
+    assert killed_run.digest(killed_run.run(copied)) == killed_run.digest(uncut)
+
+
+def diverging(scale: float) -> hondo.Problem:
+    """A loss that is infinite at the first epoch and NaN later, whatever the parameters."""
+
+    def metrics(params, model_state, batch):
+        bad = jnp.where(model_state < 9, jnp.inf, jnp.nan)
+        return {"loss": jnp.full(batch.shape, bad), "steps": jnp.full(batch.shape, model_state)}
+
+    def loss(params, model_state, batch, key):
+        return jnp.sum(params * scale), (model_state + 1, {})
+
+    return hondo.Problem(lambda key, batch: (jnp.ones(2), jnp.zeros(())), loss, metrics)
+
+
+@pytest.mark.slow
+def test_a_history_of_infinities_and_nan_comes_back_and_none_of_them_is_best(tmp_path) -> None:
+    run = functools.partial(
+        hondo.fit_with_progress,
+        diverging(1.0),
+        optax.sgd(0.1),
+        jnp.arange(8.0),
+        jnp.arange(4.0),
+        key=jax.random.key(0),
+        batch_size=2,
+        max_epochs=5,
+        stopper=hondo.early_stopping(9, mode="min"),
+        folder=tmp_path,
+    )
+    first, second = run(), run()
+    losses = np.asarray(second.history.valid["loss"])
+    assert np.isinf(losses[:2]).all()
+    assert np.isnan(losses[2:]).all()
+    assert killed_run.digest(first) == killed_run.digest(second)
+    assert int(second.best.epoch) == -1
+
+
+def test_every_takes_one_of_three() -> None:
+    for wrong in ({}, {"steps": 1, "seconds": 1.0}):
+        with pytest.raises(ValueError, match="given one of epochs, steps and seconds"):
+            hondo.every(**wrong)
+    with pytest.raises(ValueError, match="save_every must be None without a folder"):
+        killed_run.run(None, save_every=hondo.every(steps=1))
+
+
+def test_by_default_saves_take_a_hundredth_of_the_time(monkeypatch) -> None:
+    def is_due(after: float, cost: float) -> bool:
+        monkeypatch.setattr(due.time, "monotonic", lambda: 100.0 + after)
+        return due.is_due(None, due.Saved(0, 1, 100.0, cost), 2, 4)
+
+    assert [is_due(29.0, 0.0), is_due(30.0, 0.3), is_due(30.0, 0.31)] == [False, True, False]
+    assert is_due(100.0, 1.0)
+
+
+@pytest.mark.slow
+def test_own_loops_are_the_runs_of_fit(tmp_path) -> None:
+    """Full batches, so that their order does not matter; saved and read again at each epoch."""
+    problem, optimizer = (
+        hondo.supervised(killed_run.Net(), loss="cross_entropy"),
+        optax.sgd(1e-2, momentum=0.9),
+    )
+    stopper, key = hondo.early_stopping(20, mode="min"), jax.random.key(0)
+    train, valid = (X[:32], Y[:32]), (X[32:], Y[32:])
+    options = {"key": key, "stopper": stopper, "batch_size": 32, "max_epochs": 4}
+    want = hondo.fit(problem, optimizer, train, valid, **options)
+    state = hondo.start(problem, optimizer, train, key=key, stopper=stopper)
+    for epoch in range(4):
+        state = hondo.restore(tmp_path, state)
+        order = hondo_order(key, epoch, 32)
+        state = hondo.step(problem, optimizer, state, (X[order], Y[order]))
+        state, metrics = hondo.finish_epoch(problem, stopper, state, valid)
+        hondo.save(tmp_path, state)
+        np.testing.assert_allclose(
+            metrics.valid["loss"], want.history.valid["loss"][epoch], rtol=1e-5
         )
-        assert ran.returncode == 0, ran.stderr
-    whole, resumed = (np.load(tmp_path / f"{name}.npz") for name in ("whole", "resumed"))
-    assert set(whole.files) == set(resumed.files)
-    assert int(whole[".epoch"]) == 3
-    assert int(whole[".step"]) == 6
-    for name in whole.files:
-        assert whole[name].tobytes() == resumed[name].tobytes(), name
+    for got, wanted in zip(
+        jax.tree.leaves(state.stopper.best), jax.tree.leaves(want.best[:2]), strict=True
+    ):
+        np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-6)
+    assert checkpoints_in(tmp_path) == ["3", "4"]
+
+
+def checkpoints_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def hondo_order(key, epoch: int, count: int) -> np.ndarray:
+    """The order of `fit`: of the run's key, the second half of the key."""
+    run_key = jax.random.split(key)[1]
+    order_key = jax.random.split(run_key, 3)[0]
+    return np.asarray(jax.random.permutation(jax.random.fold_in(order_key, epoch), count))
+
+
+def test_a_state_of_another_form_is_refused_by_name(tmp_path) -> None:
+    hondo.save(tmp_path, {"w": jnp.ones(2), "empty": jnp.zeros((0, 3))})
+    read = hondo.restore(tmp_path, {"w": jnp.zeros(2), "empty": jnp.zeros((0, 3))})
+    assert read["w"].tolist() == [1, 1]
+    assert read["empty"].shape == (0, 3)
+    for like in ({"w": jnp.ones(3)}, {"w": jnp.ones(2, jnp.bfloat16)}, {"v": jnp.ones(2)}):
+        with pytest.raises(ValueError, match="must hold the arrays of this run"):
+            hondo.restore(tmp_path, {**like, "empty": jnp.zeros((0, 3))})
+
+
+def test_balanced_classes_are_refused_in_an_own_loop() -> None:
+    problem = hondo.supervised(killed_run.Net(), loss="cross_entropy", class_weights="balanced")
+    with pytest.raises(ValueError, match="problem must be without prepare"):
+        hondo.start(
+            problem,
+            optax.sgd(0.1),
+            (X, Y),
+            key=jax.random.key(0),
+            stopper=hondo.early_stopping(1, mode="min"),
+        )

@@ -128,14 +128,17 @@ from hondo.training.example_weights import balanced_weights
 from hondo.training.fit import fit
 from hondo.training.losses import binary_cross_entropy, cross_entropy
 from hondo.training.metrics import Pooled, r_squared, top_k_accuracy
+from hondo.training.own_loop import finish_epoch, restore, save, start, step
 from hondo.training.problem import Problem
 from hondo.training.progress import fit_with_progress
-from hondo.training.state import Best, FitResult, History, TrainState
+from hondo.training.saving.due import Every, every
+from hondo.training.state import Best, EpochMetrics, FitResult, History, TrainState
+from hondo.training.streaming.stream import stream
 from hondo.training.supervised import supervised
 from hondo.training.sweeping.grid import grid
 from hondo.training.sweeping.result import SweepResult
 from hondo.training.sweeping.sweep import sweep
-from hondo.training.watching import CallbackError
+from hondo.training.watching import CallbackError, SaveError
 
 if TYPE_CHECKING:
     from hondo.cli.loaded_run import LoadedRun
@@ -184,7 +187,9 @@ __all__ = [
     "Diagnosis",
     "EarlyStopping",
     "EarlyStoppingState",
+    "EpochMetrics",
     "ErrorCovariance",
+    "Every",
     "Fans",
     "FitResult",
     "History",
@@ -199,6 +204,7 @@ __all__ = [
     "Problem",
     "ProximalState",
     "Roles",
+    "SaveError",
     "StopReason",
     "SweepResult",
     "TrainState",
@@ -240,10 +246,12 @@ __all__ = [
     "ema",
     "error_covariance",
     "evaluate",
+    "every",
     "example_keys",
     "fans",
     "fill_missing",
     "find_activation",
+    "finish_epoch",
     "fit",
     "fit_with_progress",
     "fold_batch_norm",
@@ -302,14 +310,19 @@ __all__ = [
     "recompute_moments",
     "repeat",
     "residual",
+    "restore",
     "rms_norm",
     "roles",
     "rotate",
     "saturated",
+    "save",
     "scale_parameters",
     "scale_weights",
     "stack",
+    "start",
+    "step",
     "stochastic_depth",
+    "stream",
     "supervised",
     "swa",
     "sweep",

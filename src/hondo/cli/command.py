@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import tyro
 
+from hondo._numerics.checks import error
 from hondo.cli.config import PredictConfig, SweepConfig, TrainConfig
 from hondo.cli.diagnose import DiagnoseConfig
 
@@ -21,10 +22,13 @@ class TrainCommand:
     Attributes:
         path: own data: a table, a folder with one folder of images a class, or an array (.npy).
         config: everything else.
+        resume: the folder of a run that was killed or interrupted, which goes on; nothing else is
+            to be given.
     """
 
     config: Annotated[TrainConfig, tyro.conf.arg(name="")]
     path: tyro.conf.Positional[Path | None] = None
+    resume: Path | None = None
 
 
 Command = (
@@ -37,16 +41,39 @@ Command = (
 Job = Callable[[], int]
 
 
-def read_command() -> TrainConfig | SweepConfig | PredictConfig | DiagnoseConfig:
-    """Reads the command line; ends the process where it makes no sense."""
+class ResumeConfig(NamedTuple):
+    """A run that goes on."""
+
+    folder: Path
+
+
+Config = TrainConfig | ResumeConfig | SweepConfig | PredictConfig | DiagnoseConfig
+
+
+def read_command() -> Config:
+    """Reads the command line; ends the process where it makes no sense.
+
+    Raises:
+        ValueError: arguments beside --resume.
+    """
     command = tyro.cli(Command, prog="hondo")
-    if isinstance(command, TrainCommand):
-        return replace(command.config, data=command.path or command.config.data)
-    return command
+    if not isinstance(command, TrainCommand):
+        return command
+    config = replace(command.config, data=command.path or command.config.data)
+    if command.resume is None:
+        return config
+    if config != TrainConfig():
+        repair = f"The run has its own: hondo train --resume {command.resume}."
+        raise error("--resume", "other arguments beside it", "given alone", repair)
+    return ResumeConfig(command.resume)
 
 
-def prepare(config: TrainConfig | SweepConfig | PredictConfig | DiagnoseConfig) -> Job:
+def prepare(config: Config) -> Job:
     """Checks everything that the user gave; returns the work that is left."""
+    if isinstance(config, ResumeConfig):
+        from hondo.cli.train import prepare_resumed
+
+        return prepare_resumed(config.folder)
     if isinstance(config, TrainConfig):
         from hondo.cli.train import prepare as prepare_train
 

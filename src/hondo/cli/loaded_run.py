@@ -15,12 +15,12 @@ from hondo._numerics.checks import error
 from hondo._types import ModelState, Outputs, Params, Tree
 from hondo.cli import build, run_folder
 from hondo.cli.config import TrainConfig
-from hondo.cli.files import first_line, write_whole
 from hondo.cli.model_folder import find_model, load_model
 from hondo.data import Dataset, Encoder
 from hondo.data.columns import TableEncoding
 from hondo.data.dataset import Examples
 from hondo.data.new_examples import read_examples
+from hondo.training.saving.files import first_line, write_whole
 
 _BATCH = 1024
 

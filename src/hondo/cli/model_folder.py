@@ -9,17 +9,20 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
 from hondo._types import Tree
 from hondo.cli.config import TrainConfig
-from hondo.cli.files import first_line, read_json
 from hondo.cli.run_folder import CONFIG, DATA, MODEL, config_digest
+from hondo.training.saving.checkpoint import (
+    digest_file,
+    digest_files,
+    find_changed,
+    read_arrays,
+    write_arrays,
+    write_folder,
+)
+from hondo.training.saving.files import first_line, read_json
 
 _DIGESTS = "digests.json"
-# What Orbax writes beside the arrays, about, with the locks that it takes.
-_METADATA_FILES, _METADATA_SIZE = 16, 16_384
 
 
 def save_model(folder: Path, config: TrainConfig, epoch: int, variables: Tree) -> None:
@@ -35,63 +38,25 @@ def save_model(folder: Path, config: TrainConfig, epoch: int, variables: Tree) -
     if target.exists():
         return
     target.parent.mkdir(exist_ok=True)
-    partial = target.with_name(f"{epoch}.partial")
-    try:
-        _reserve(partial, sum(leaf.nbytes for leaf in jax.tree.leaves(variables)))
-        _write_checkpoint(partial, variables)
+
+    def write(partial: Path) -> None:
+        write_arrays(partial, variables)
         digests = {
             "config": config_digest(config),
-            "data": _digest(folder / DATA),
-            "files": _digest_files(partial),
+            "data": digest_file(folder / DATA),
+            "files": digest_files(partial),
         }
         digests["digests"] = _digest_of(digests)
         (partial / _DIGESTS).write_text(json.dumps(digests, indent=2) + "\n")
-        partial.rename(target)
-    finally:
-        _delete_others(target)
 
-
-def _reserve(folder: Path, size: int) -> None:
-    """Raises where there is no room, before Orbax's threads find out and say so by tracebacks.
-
-    Raises:
-        OSError: the disk is full.
-    """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    (folder / "arrays").write_bytes(bytes(size))
-    for index in range(_METADATA_FILES):
-        (folder / str(index)).write_bytes(bytes(_METADATA_SIZE))
-    shutil.rmtree(folder)
-
-
-def _write_checkpoint(path: Path, variables: Tree) -> None:
-    import orbax.checkpoint as ocp
-
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(path.absolute(), variables, force=True)
-
-
-def _delete_others(target: Path) -> None:
-    """Deletes what is half written, and earlier models once there is this one."""
+    write_folder(target, write)
     for other in target.parent.glob("*"):
-        is_superseded = target.exists() or not other.name.isdecimal()
-        if other != target and is_superseded:
+        if other != target:
             shutil.rmtree(other, ignore_errors=True)
-
-
-def _digest_files(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != _DIGESTS)
-    return {path.relative_to(folder).as_posix(): _digest(path) for path in files}
 
 
 def _digest_of(values: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def find_model(folder: Path, config: TrainConfig) -> Path:
@@ -111,13 +76,13 @@ def find_model(folder: Path, config: TrainConfig) -> Path:
     expected = digests.get("files")
     if not isinstance(expected, dict):
         raise ValueError(f"{newest / _DIGESTS} must hold the digests of files, got {expected!r}.")
-    actual = _digest_files(newest)
-    for name in sorted({*expected, *actual}):
-        if expected.get(name) != actual.get(name):
-            raise _changed(newest / name)
+    # Their own file is looked at already.
+    changed = find_changed(newest, {**expected, _DIGESTS: digest_file(newest / _DIGESTS)})
+    if changed is not None:
+        raise _changed(changed)
     if digests.get("config") != config_digest(config):
         raise _changed(folder / CONFIG)
-    if not (folder / DATA).is_file() or digests.get("data") != _digest(folder / DATA):
+    if not (folder / DATA).is_file() or digests.get("data") != digest_file(folder / DATA):
         raise _changed(folder / DATA)
     return newest
 
@@ -135,13 +100,9 @@ def load_model(folder: Path, config: TrainConfig, shapes: Tree) -> Tree:
     Raises:
         ValueError: there is none, it is damaged, or it is of another network.
     """
-    import orbax.checkpoint as ocp
-
     path = find_model(folder, config)
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            # Orbax gives arrays of NumPy back as such.
-            return jax.tree.map(jnp.asarray, checkpointer.restore(path.absolute(), shapes))
+        return read_arrays(path, shapes)
     except Exception as reason:
         raise ValueError(
             f"run must hold a model of its own network, got {path}: {first_line(reason)}"

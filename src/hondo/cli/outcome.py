@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
-from hondo.cli.files import first_line
 from hondo.cli.signals import exit_code
 from hondo.training.lasting_stream import LastingStream
+from hondo.training.saving.files import first_line
 
 # What could not be written, and why.
 Failures = dict[str, str]

@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from hondo.cli.files import write_whole
+from hondo.training.saving.files import write_whole
 
 METRICS = ("loss", "accuracy")
 # Below this ratio a logarithmic axis would have fewer than two of its marks 1, 2 and 5.

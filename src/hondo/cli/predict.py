@@ -10,7 +10,6 @@ import numpy as np
 
 from hondo.cli import build
 from hondo.cli.config import PredictConfig
-from hondo.cli.files import write_whole
 from hondo.cli.loaded_run import (
     LoadedRun,
     decide,
@@ -26,6 +25,7 @@ from hondo.cli.sources import open_data
 from hondo.data import Dataset
 from hondo.data.new_examples import example_names, read_examples
 from hondo.training.interrupt import interruptible
+from hondo.training.saving.files import write_whole
 
 
 def prepare(config: PredictConfig) -> Callable[[], int]:

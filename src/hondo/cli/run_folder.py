@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import math
 import shlex
 import shutil
 import sys
@@ -16,14 +15,13 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from hondo._numerics.checks import error
 from hondo.cli.config import TrainConfig
-from hondo.cli.files import first_line, read_json, write_whole
 from hondo.data import Dataset
 from hondo.data.stored import from_json, to_json
+from hondo.training.saving.files import first_line, read_json, write_whole
 
-CONFIG, DATA, METRICS, CURVES, MODEL, RESULT = (
+CONFIG, DATA, CURVES, MODEL, RESULT = (
     "config.json",
     "data.json",
-    "metrics.jsonl",
     "curves.png",
     "model",
     "result.json",
@@ -42,8 +40,15 @@ def create(config: TrainConfig, dataset: Dataset) -> Path:
     """
     folder = _make_folder(config)
     _write_json(folder / DATA, to_json(dataset))
-    _write_json(folder / CONFIG, {**dataclasses.asdict(config), "out": folder, **_origin()})
+    values = {**dataclasses.asdict(config), **_absolute_places(config), "out": folder}
+    _write_json(folder / CONFIG, {**values, **_origin()})
     return folder
+
+
+def _absolute_places(config: TrainConfig) -> dict[str, str]:
+    """Where the data lies, so that the run can go on from another folder."""
+    places = {name: getattr(config, name) for name in _PLACES}
+    return {name: str(place.absolute()) for name, place in places.items() if place is not None}
 
 
 def create_sweep(config: TrainConfig, over: tuple[str, ...], shared: dict[str, Any]) -> Path:
@@ -153,40 +158,3 @@ def config_digest(config: TrainConfig) -> str:
     """The SHA-256 of everything that a configuration says, but for places."""
     values = {k: v for k, v in dataclasses.asdict(config).items() if k not in _PLACES}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-def append_metrics(folder: Path, epoch: int, metrics: dict[str, float]) -> None:
-    """Adds one line of JSON; the first epoch is 1."""
-    with (folder / METRICS).open("a") as file:
-        file.write(json_line({"epoch": epoch, **metrics}))
-
-
-def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """All lines, in order; NaN where a number was not finite.
-
-    Raises:
-        ValueError: a line that is no object of JSON; the error names the file.
-    """
-    path = folder / METRICS
-    try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return [
-            {name: math.nan if value is None else value for name, value in line.items()}
-            for line in lines
-        ]
-    except (OSError, ValueError, AttributeError, RecursionError) as reason:
-        raise ValueError(f"{path} must hold lines of JSON: {first_line(reason)}") from None
-
-
-def json_line(values: dict[str, Any], indent: int | None = None) -> str:
-    r"""Valid JSON, which knows no NaN and no infinity: null stands for both.
-
-    Example:
-        >>> json_line({"loss": float("nan"), "epoch": 3})
-        '{"loss": null, "epoch": 3}\n'
-    """
-    plain = {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in values.items()
-    }
-    return json.dumps(plain, indent=indent, allow_nan=False) + "\n"

@@ -18,13 +18,14 @@ from hondo.cli import build, plot_sweep, run_folder
 from hondo.cli.axes import SweepAxes, member_builder, parse_axes
 from hondo.cli.choices import SEED, Choice, best_row, rank
 from hondo.cli.config import SweepConfig, TrainConfig
-from hondo.cli.files import first_line, write_whole
 from hondo.cli.outcome import Failures, attempt, finish, open_terminal
 from hondo.cli.signals import SIGNALS, exit_code
 from hondo.cli.sources import open_data
 from hondo.cli.train import TrainJob, check_batch, summary_table, write_results
 from hondo.data import Dataset, Parts
 from hondo.training.interrupt import interruptible
+from hondo.training.saving.files import first_line, write_whole
+from hondo.training.saving.metrics_file import json_line
 
 _ROWS_SHOWN = 30
 
@@ -168,7 +169,7 @@ def _write_best(
 def _write_tables(job: SweepJob, rows: list[dict[str, Any]], failures: Failures) -> None:
     texts = {
         run_folder.TABLE: _as_csv(rows),
-        run_folder.ROWS: "".join(map(run_folder.json_line, rows)),
+        run_folder.ROWS: "".join(map(json_line, rows)),
     }
     for name, text in texts.items():
         attempt(failures, name, partial(write_whole, job.out / name, text))

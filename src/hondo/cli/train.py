@@ -1,5 +1,6 @@
 """`hondo train`: the run from data to folder."""
 
+import shlex
 import time
 from collections.abc import Callable
 from functools import partial
@@ -12,13 +13,15 @@ from rich.table import Table
 import hondo
 from hondo.cli import build, plot_run, run_folder
 from hondo.cli.config import TrainConfig
-from hondo.cli.files import write_whole
 from hondo.cli.model_folder import save_model
 from hondo.cli.outcome import Failures, attempt, finish, open_terminal
 from hondo.cli.signals import SIGNALS
 from hondo.cli.sources import open_data
 from hondo.data import Dataset, Parts
 from hondo.training.interrupt import interruptible
+from hondo.training.saving.files import first_line, write_whole
+from hondo.training.saving.kept_run import CHECKPOINTS, METRICS
+from hondo.training.saving.metrics_file import json_line
 from hondo.training.watching import epoch_metrics
 
 
@@ -51,6 +54,18 @@ def prepare(config: TrainConfig) -> Callable[[], int]:
     )
 
 
+def prepare_resumed(folder: Path) -> Callable[[], int]:
+    """Reads what a run was configured with; returns the work that is left of it.
+
+    Raises:
+        ValueError: not a run's folder, or data that is not there any more.
+    """
+    config = run_folder.read_config(folder)
+    dataset, parts = open_data(config, build.split_seed(config))
+    check_batch(config, parts)
+    return partial(run, TrainJob(config, dataset, parts, build.problem(config, dataset), folder))
+
+
 def run(job: TrainJob) -> int:
     """Trains as configured, prints the settings and the results, fills the folder.
 
@@ -71,6 +86,9 @@ def run(job: TrainJob) -> int:
         seconds = time.perf_counter() - began
         console.print(summary_table(write_results(job, result, seconds, failures)))
         console.print(f"written to {job.out}", markup=False)
+        if signals:
+            resume = shlex.join(("hondo", "train", "--resume", str(job.out)))
+            console.print(f"it goes on by: {resume}", markup=False, soft_wrap=True)
         code = finish(failures, lost, signals)
     if int(result.best.epoch) < 0 and not code:
         _refuse_model(job, result)
@@ -131,28 +149,23 @@ def _describe_task(dataset: Dataset) -> str:
 def _fit(job: TrainJob, failures: Failures) -> hondo.FitResult:
     config, parts = job.config, job.parts
     steps = len(parts.train[0]) // config.batch_size * config.max_epochs
-    return hondo.fit_with_progress(
-        job.problem,
-        build.optimizer(config, steps),
-        build.as_arrays(parts.train),
-        build.as_arrays(parts.valid),
-        key=jax.random.key(config.seed),
-        batch_size=config.batch_size,
-        max_epochs=config.max_epochs,
-        stopper=build.stopper(config),
-        augment=build.augmentation(config, job.dataset),
-        report=partial(_append_metrics, job, failures),
-        save=partial(_save_best, job, failures),
-    )
-
-
-def _append_metrics(
-    job: TrainJob, failures: Failures, epoch: int, metrics: dict[str, float]
-) -> None:
-    """Adds a line; after one that failed, the whole file is written at the end."""
-    if run_folder.METRICS not in failures:
-        append = partial(run_folder.append_metrics, job.out, epoch + 1, metrics)
-        attempt(failures, run_folder.METRICS, append)
+    try:
+        return hondo.fit_with_progress(
+            job.problem,
+            build.optimizer(config, steps),
+            build.as_arrays(parts.train),
+            build.as_arrays(parts.valid),
+            key=jax.random.key(config.seed),
+            batch_size=config.batch_size,
+            max_epochs=config.max_epochs,
+            stopper=build.stopper(config),
+            augment=build.augmentation(config, job.dataset),
+            save=partial(_save_best, job, failures),
+            folder=job.out,
+        )
+    except hondo.SaveError as reason:
+        failures[CHECKPOINTS] = first_line(reason.__cause__ or reason)
+        return reason.result
 
 
 def _save_best(job: TrainJob, failures: Failures, best: hondo.Best) -> None:
@@ -170,9 +183,9 @@ def write_results(
         _save_best(job, failures, result.best)
     epochs = range(int(result.last.epoch))
     rows = [{"epoch": i + 1, **epoch_metrics(result.history, i)} for i in epochs]
-    if run_folder.METRICS in failures or not (out / run_folder.METRICS).exists():
-        lines = "".join(map(run_folder.json_line, rows))
-        attempt(failures, run_folder.METRICS, partial(write_whole, out / run_folder.METRICS, lines))
+    if CHECKPOINTS in failures or not (out / METRICS).exists():
+        lines = "".join(map(json_line, rows))
+        attempt(failures, METRICS, partial(write_whole, out / METRICS, lines))
     summary = {
         **_test_metrics(job, result.best),
         "test examples": len(job.dataset.test_inputs),
@@ -182,7 +195,7 @@ def write_results(
         "stopped by": hondo.StopReason(int(result.reason)).name.lower(),
         "seconds": round(seconds, 1),
     }
-    text = run_folder.json_line(summary, indent=2)
+    text = json_line(summary, indent=2)
     attempt(failures, run_folder.RESULT, partial(write_whole, out / run_folder.RESULT, text))
     if rows:
         title = f"{job.dataset.name}, {job.config.model}"

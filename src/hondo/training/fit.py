@@ -5,16 +5,16 @@ from typing import SupportsIndex
 
 import jax
 import optax
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Bool, PRNGKeyArray
 
 from hondo._numerics.sharding import as_carry, from_shares, vary_as
 from hondo._types import Augment, Data
 from hondo.regularization.early_stopping import EarlyStopping
 from hondo.training.finite_steps import NonfinitePolicy, refuse_nonfinite_steps
-from hondo.training.loop import init_state, is_running, make_result, run_epoch, run_one_step
+from hondo.training.loop import init_run, is_running, make_result, run_epoch, run_one_step
 from hondo.training.plan import Plan, check_arguments, make_plan, prepare_data
 from hondo.training.problem import Problem
-from hondo.training.state import FitResult
+from hondo.training.state import FitResult, RecordedRun
 from hondo.training.value_checks import check_values
 
 
@@ -104,10 +104,12 @@ def fit(
 
 @partial(jax.jit, static_argnums=0)
 def _fit(plan: Plan, train: Data, valid: Data, key: PRNGKeyArray) -> FitResult:
-    goes_on = partial(is_running, plan)
-    state = init_state(plan, train, valid, key)
-    state = as_carry(state, lambda state: run_one_step(plan, state, train, valid), goes_on)
-    state = jax.lax.while_loop(
-        goes_on, lambda old: vary_as(run_epoch(plan, old, train, valid), old), state
+    def goes_on(run: RecordedRun) -> Bool[Array, ""]:
+        return is_running(plan, run.state)
+
+    run = init_run(plan, train, valid, key)
+    run = as_carry(run, lambda run: run_one_step(plan, run, train, valid), goes_on)
+    run = jax.lax.while_loop(
+        goes_on, lambda old: vary_as(run_epoch(plan, old, train, valid), old), run
     )
-    return from_shares(make_result(state, plan.max_epochs), train)
+    return from_shares(make_result(run, plan.max_epochs), train)

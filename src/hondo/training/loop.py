@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from hondo._fast.threefry import split_key
 from hondo._numerics.checks import error
@@ -17,13 +17,30 @@ from hondo._types import Batch, Data, Metrics, ModelState, Params, Tree, Updates
 from hondo.regularization.early_stopping import StopReason
 from hondo.training.batches import count_examples, take_examples
 from hondo.training.evaluation import evaluate
-from hondo.training.finite_steps import COUNT, all_finite, count_nonfinite_steps, stays_finite
+from hondo.training.finite_steps import COUNT, all_finite, stays_finite
 from hondo.training.plan import Plan, steps_per_epoch
-from hondo.training.randomness import augment_examples, epoch_order, run_keys, step_key
-from hondo.training.state import Best, FitResult, History, TrainState
+from hondo.training.randomness import (
+    Drawn,
+    augment_batch,
+    draw_batch,
+    epoch_order,
+    run_keys,
+    step_key,
+)
+from hondo.training.state import (
+    Best,
+    EpochMetrics,
+    FitResult,
+    History,
+    RecordedRun,
+    TrainState,
+)
+
+# The examples of an epoch, in the order in which it takes them.
+Order = Int[Array, " examples"]
 
 
-def init_state(plan: Plan, train: Data, valid: Data, key: PRNGKeyArray) -> TrainState:
+def init_state(plan: Plan, train: Data, key: PRNGKeyArray) -> TrainState:
     """The state before the first step."""
     init_key, run_key = split_key(key)
     batch = take_examples(train, jnp.arange(plan.batch_size))
@@ -38,28 +55,36 @@ def init_state(plan: Plan, train: Data, valid: Data, key: PRNGKeyArray) -> Train
             stopper=plan.stopper.init((params, model_state)),
             epoch=zero,
             step=zero,
-            order=jnp.arange(count_examples("train", train)),
             sums={},
-            history=History({}, {}),
+            nonfinite_steps=zero,
             key=run_key,
         )
-        return _reserve_metrics(plan, state, train, valid)
+        return _reserve_sums(plan, state, train)
 
 
-def _reserve_metrics(plan: Plan, state: TrainState, train: Data, valid: Data) -> TrainState:
-    """The state with places for all the metrics that its steps and epochs will bring."""
-    model_state, info = jax.eval_shape(
-        lambda s, t: _objective(plan, s.params, s, t)[1], state, train
-    )
+def init_run(plan: Plan, train: Data, valid: Data, key: PRNGKeyArray) -> RecordedRun:
+    """The state before the first step, and places for the metrics of all epochs."""
+    state = init_state(plan, train, key)
+    return RecordedRun(state, _reserve_history(plan, state, valid))
+
+
+def _reserve_sums(plan: Plan, state: TrainState, train: Data) -> TrainState:
+    """The state with places for all that its steps add up."""
+    order = jnp.arange(count_examples("train", train))
+
+    def info_of(state: TrainState, train: Data) -> tuple[ModelState, dict[str, Any]]:
+        return plan.problem.loss(*state[:2], *next_batch(plan, state, order, train))[1]
+
+    model_state, info = jax.eval_shape(info_of, state, train)
     _check_loss_returns(state.model_state, model_state, info)
-    measured = jax.eval_shape(lambda s, v: _validate(plan, s, v), state, valid)
-    if plan.monitor not in measured:
-        choices = "one of " + ", ".join(map(repr, sorted(measured)))
-        raise error("monitor", plan.monitor, choices, "They are the problem's metrics.")
-    zero, empty = jnp.zeros((), jnp.float32), jnp.full((plan.max_epochs,), jnp.nan, jnp.float32)
-    trained = ("objective", *info, COUNT)
-    history = History(dict.fromkeys(trained, empty), dict.fromkeys(measured, empty))
-    return state._replace(sums=dict.fromkeys(trained, zero), history=history)
+    sums = dict.fromkeys(("objective", *info, COUNT), jnp.zeros((), jnp.float32))
+    return state._replace(sums=sums)
+
+
+def _reserve_history(plan: Plan, state: TrainState, valid: Data) -> History:
+    measured = jax.eval_shape(lambda s, v: validate(plan, s, v), state, valid)
+    empty = jnp.full((plan.max_epochs,), jnp.nan, jnp.float32)
+    return History(dict.fromkeys(state.sums, empty), dict.fromkeys(measured, empty))
 
 
 def _check_loss_returns(before: ModelState, after: ModelState, info: dict[str, Any]) -> None:
@@ -88,18 +113,38 @@ def _describe_leaves(tree: Tree) -> dict[str, str]:
     }
 
 
-def _validate(plan: Plan, state: TrainState, valid: Data) -> Metrics:
-    return evaluate(plan.problem, state.params, state.model_state, valid)
+def validate(plan: Plan, state: TrainState, valid: Data) -> Metrics:
+    """The metrics of the validation data.
+
+    Raises:
+        ValueError: the one to monitor is not among them.
+    """
+    measured = evaluate(plan.problem, state.params, state.model_state, valid)
+    if plan.monitor not in measured:
+        choices = "one of " + ", ".join(map(repr, sorted(measured)))
+        raise error("monitor", plan.monitor, choices, "They are the problem's metrics.")
+    return measured
 
 
-def train_step(plan: Plan, state: TrainState, train: Data) -> TrainState:
-    """One step of the optimizer on the epoch's next batch; if it is not finite, but a count."""
-    updated, values, is_finite = _update_params(plan, state, train)
+def train_step(plan: Plan, state: TrainState, order: Order, train: Data) -> TrainState:
+    """One step on the next batch of the epoch, which takes the examples in this order."""
+    return update(plan, state, *next_batch(plan, state, order, train), train)
+
+
+def update(
+    plan: Plan, state: TrainState, batch: Batch, key: PRNGKeyArray, like: Data
+) -> TrainState:
+    """One step of the optimizer on this batch; if it is not finite, but a count.
+
+    What does not depend on an example is computed in shares where `like` is divided.
+    """
+    updated, values, is_finite = _update_params(plan, state, batch, key, like)
     kept = jax.tree.map(partial(jnp.where, is_finite), updated, _Updated.of(state))
     added = {name: jnp.where(is_finite, value, 0) for name, value in values.items()}
     added[COUNT] = 1 - is_finite.astype(jnp.float32)
     sums = {name: state.sums[name] + value for name, value in added.items()}
-    return state._replace(**kept._asdict(), sums=sums, step=state.step + 1)
+    skipped = state.nonfinite_steps + 1 - is_finite.astype(jnp.int32)
+    return state._replace(**kept._asdict(), sums=sums, step=state.step + 1, nonfinite_steps=skipped)
 
 
 class _Updated(NamedTuple):
@@ -115,25 +160,25 @@ class _Updated(NamedTuple):
 
 
 def _update_params(
-    plan: Plan, state: TrainState, train: Data
+    plan: Plan, state: TrainState, batch: Batch, key: PRNGKeyArray, like: Data
 ) -> tuple[_Updated, Metrics, Bool[Array, ""]]:
     """What the step makes, its metrics, and whether they are finite."""
 
     def value_of(params: Params) -> Array:
-        return _objective(plan, params, state, train)[0]
+        return plan.problem.loss(params, state.model_state, batch, key)[0]
 
     def gradient_of(params: Params, _: int = 0) -> Updates:
         return jax.grad(value_of)(params)
 
-    objective = jax.value_and_grad(partial(_objective, plan), has_aux=True)
-    (value, (model_state, info)), gradient = objective(state.params, state, train)
+    objective = jax.value_and_grad(plan.problem.loss, has_aux=True)
+    (value, (model_state, info)), gradient = objective(*state[:2], batch, key)
     optimizer = optax.with_extra_args_support(plan.optimizer)
     for_line_searches = {"value": value, "grad": gradient, "value_fn": value_of}
     extra = _accepted(optimizer.update, for_line_searches, for_sam={"grad_fn": gradient_of})
     is_finite = all_finite((value, gradient)) & stays_finite(state.model_state, model_state)
-    gradient, params = as_shares((gradient, state.params), train)
+    gradient, params = as_shares((gradient, state.params), like)
     updates, opt_state = optimizer.update(gradient, state.opt_state, params, **extra)
-    params = from_shares(optax.apply_updates(params, updates), train)
+    params = from_shares(optax.apply_updates(params, updates), like)
     values = {"objective": value, **info}
     metrics = {name: jnp.asarray(v).astype(jnp.float32) for name, v in values.items()}
     return _Updated(params, model_state, opt_state), metrics, is_finite
@@ -150,56 +195,54 @@ def _accepted(
     return {name: value for name, value in offered.items() if name in parameters}
 
 
-def _objective(
-    plan: Plan, params: Params, state: TrainState, train: Data
-) -> tuple[Array, tuple[ModelState, dict[str, Any]]]:
-    batch, key = next_batch(plan, state, train)
-    return plan.problem.loss(params, state.model_state, batch, key)
-
-
-def next_batch(plan: Plan, state: TrainState, train: Data) -> tuple[Batch, PRNGKeyArray]:
+def next_batch(
+    plan: Plan, state: TrainState, order: Order, train: Data
+) -> tuple[Batch, PRNGKeyArray]:
     """The epoch's next batch, augmented, and the key of its loss."""
-    keys = run_keys(state.key)
     first = state.step * plan.batch_size
-    indices = jax.lax.dynamic_slice_in_dim(state.order, first, plan.batch_size)
-    if plan.augment is None:
-        batch = take_examples(train, indices)
-    elif plan.problem.prepare is None:
-        batch = augment_examples(plan.augment, keys, state.epoch, train, indices)
-    else:
-        # The weights that were prepared are not the augmentation's business.
-        pair, weights = train[:2], train[2]
-        augmented = augment_examples(plan.augment, keys, state.epoch, pair, indices)
-        batch = *augmented, take_examples(weights, indices)
-    return batch, step_key(keys, state.epoch, state.step)
+    indices = jax.lax.dynamic_slice_in_dim(order, first, plan.batch_size)
+    has_partners = plan.augment is not None
+    drawn = draw_batch(run_keys(state.key), state.epoch, train, indices, has_partners)
+    return augmented(plan, state, drawn)
 
 
-def begin_epoch(state: TrainState) -> TrainState:
-    """Draws the order in which the epoch takes the examples."""
-    order = epoch_order(run_keys(state.key), state.epoch, state.order.size)
-    return state._replace(order=order)
+def augmented(plan: Plan, state: TrainState, drawn: Drawn) -> tuple[Batch, PRNGKeyArray]:
+    """The batch that was drawn, augmented, and the key of its loss."""
+    batch = augment_batch(plan.augment, drawn, plan.problem.prepare is not None)
+    return batch, step_key(run_keys(state.key), state.epoch, state.step)
 
 
-def finish_epoch(plan: Plan, state: TrainState, train: Data, valid: Data) -> TrainState:
-    """Validates, records the metrics, and shows the monitored one to the stopping rule."""
-    steps = steps_per_epoch(plan, train)
-    means = _mean_sums(state, steps)
-    metrics = _validate(plan, state, valid)
-    history = History(
-        {name: state.history.train[name].at[state.epoch].set(v) for name, v in means.items()},
-        {name: state.history.valid[name].at[state.epoch].set(v) for name, v in metrics.items()},
-    )
+def draw_order(state: TrainState, train: Data) -> Order:
+    """The order in which the epoch in progress takes the examples."""
+    return epoch_order(run_keys(state.key), state.epoch, count_examples("train", train))
+
+
+def finish_epoch(
+    plan: Plan, state: TrainState, steps: int | Float[Array, ""], measured: Metrics
+) -> tuple[TrainState, EpochMetrics]:
+    """Shows the monitored metric, measured after so many steps, to the stopping rule."""
+    metrics = EpochMetrics(_mean_sums(state, steps), measured)
     # Without a finite step the model is that of the epoch before, or of the start.
-    is_sound = (state.sums[COUNT] < steps) & _is_finite_model(plan, metrics)
-    value = jnp.where(is_sound, metrics[plan.monitor], jnp.nan)
+    is_sound = (state.sums[COUNT] < steps) & _is_finite_model(plan, metrics.valid)
+    value = jnp.where(is_sound, metrics.valid[plan.monitor], jnp.nan)
     payload = (state.params, state.model_state)
-    return state._replace(
+    state = state._replace(
         stopper=plan.stopper.update(state.stopper, value, payload),
-        history=history,
         epoch=state.epoch + 1,
         step=jnp.zeros_like(state.step),
         sums={name: jnp.zeros_like(value) for name, value in state.sums.items()},
     )
+    return state, metrics
+
+
+def record_epoch(plan: Plan, run: RecordedRun, steps: int, measured: Metrics) -> RecordedRun:
+    """Finishes the epoch and writes its metrics into the history."""
+    state, metrics = finish_epoch(plan, run.state, steps, measured)
+
+    def record(values: Array, value: Array) -> Array:
+        return values.at[run.state.epoch].set(value)
+
+    return RecordedRun(state, History(*jax.tree.map(record, tuple(run.history), tuple(metrics))))
 
 
 def _is_finite_model(plan: Plan, metrics: Metrics) -> Bool[Array, ""]:
@@ -207,7 +250,7 @@ def _is_finite_model(plan: Plan, metrics: Metrics) -> Bool[Array, ""]:
     return all_finite([metrics[plan.monitor], metrics.get("loss", ())])
 
 
-def _mean_sums(state: TrainState, steps: int) -> Metrics:
+def _mean_sums(state: TrainState, steps: int | Float[Array, ""]) -> Metrics:
     """The means over the epoch's steps that were finite, NaN if none was, and how many were not."""
     share = steps / (steps - state.sums[COUNT])
     means = {name: value / steps * share for name, value in state.sums.items()}
@@ -217,29 +260,32 @@ def _mean_sums(state: TrainState, steps: int) -> Metrics:
 def is_running(plan: Plan, state: TrainState) -> Bool[Array, ""]:
     """Whether the run goes on: neither its rule nor its budget nor a refused step has ended it."""
     goes_on = (state.epoch < plan.max_epochs) & ~state.stopper.stopped
-    return goes_on if plan.nonfinite == "skip" else goes_on & (count_nonfinite_steps(state) == 0)
+    return goes_on if plan.nonfinite == "skip" else goes_on & (state.nonfinite_steps == 0)
 
 
-def run_epoch(plan: Plan, state: TrainState, train: Data, valid: Data) -> TrainState:
+def run_epoch(plan: Plan, run: RecordedRun, train: Data, valid: Data) -> RecordedRun:
     """One whole epoch from its first step."""
-    steps = steps_per_epoch(plan, train)
-    state = begin_epoch(state)
-    state = jax.lax.fori_loop(0, steps, lambda _, state: train_step(plan, state, train), state)
-    return finish_epoch(plan, state, train, valid)
+    steps, order = steps_per_epoch(plan, train), draw_order(run.state, train)
+    state = jax.lax.fori_loop(
+        0, steps, lambda _, state: train_step(plan, state, order, train), run.state
+    )
+    return record_epoch(plan, run._replace(state=state), steps, validate(plan, state, valid))
 
 
-def run_one_step(plan: Plan, state: TrainState, train: Data, valid: Data) -> TrainState:
+def run_one_step(plan: Plan, run: RecordedRun, train: Data, valid: Data) -> RecordedRun:
     """An epoch that ends after one step: all that happens to a state, without a loop."""
-    return finish_epoch(plan, train_step(plan, begin_epoch(state), train), train, valid)
+    state = train_step(plan, run.state, draw_order(run.state, train), train)
+    measured = validate(plan, state, valid)
+    return record_epoch(plan, run._replace(state=state), steps_per_epoch(plan, train), measured)
 
 
-def make_result(state: TrainState, max_epochs: int) -> FitResult:
+def make_result(run: RecordedRun, max_epochs: int) -> FitResult:
     """The result of one run, or of runs stacked along a leading axis.
 
     A run that neither its rule nor its budget has ended is one that was interrupted. One in which
     no epoch had a finite value says so, whatever ended it.
     """
-    stopper = state.stopper
+    state, stopper = run.state, run.state.stopper
     params, model_state = stopper.best
     best = Best(params, model_state, stopper.best_value, stopper.best_step)
     in_budget = state.epoch < max_epochs
@@ -247,4 +293,4 @@ def make_result(state: TrainState, max_epochs: int) -> FitResult:
     reason = jnp.where(stopper.stopped, stopper.reason, unstopped)
     has_none = (stopper.best_step < 0) & (reason != int(StopReason.INTERRUPTED))
     reason = jnp.where(has_none, int(StopReason.NONFINITE), reason).astype(jnp.int32)
-    return FitResult(best, state, state.history, reason, count_nonfinite_steps(state))
+    return FitResult(best, state, run.history, reason, state.nonfinite_steps)

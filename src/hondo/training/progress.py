@@ -1,38 +1,30 @@
 """The run of `fit` seen from outside: a progress bar, a report for each epoch, Ctrl-C."""
 
-import signal
-import time
-from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import SupportsIndex
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Int, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
-from hondo._numerics.checks import check_callable
+from hondo._extras import check_extra
+from hondo._numerics.checks import check_callable, check_type, error
 from hondo._numerics.sharding import from_shares
 from hondo._types import Augment, Data
-from hondo.regularization.early_stopping import EarlyStopping, StopReason
+from hondo.regularization.early_stopping import EarlyStopping
+from hondo.training.chunks import Advance, HostedRun, draw_order_of, run_on_host, run_steps
 from hondo.training.finite_steps import NonfinitePolicy, refuse_nonfinite_steps
-from hondo.training.interrupt import interruptible
-from hondo.training.loop import (
-    begin_epoch,
-    finish_epoch,
-    init_state,
-    is_running,
-    make_result,
-    train_step,
-)
+from hondo.training.loop import init_run
 from hondo.training.plan import Plan, check_arguments, make_plan, prepare_data, steps_per_epoch
 from hondo.training.problem import Problem
-from hondo.training.progress_bar import show_progress
-from hondo.training.state import FitResult, TrainState
+from hondo.training.saving.due import Every
+from hondo.training.saving.identity import Identity, describe, identify
+from hondo.training.saving.kept_run import Keeper
+from hondo.training.state import FitResult, RecordedRun
 from hondo.training.value_checks import check_values
-from hondo.training.watching import CallbackError, Report, Save, Told, tell
-
-_SECONDS_PER_CHUNK = 0.3
+from hondo.training.watching import Report, Save, tell
 
 
 def fit_with_progress(
@@ -50,6 +42,8 @@ def fit_with_progress(
     nonfinite: NonfinitePolicy = "skip",
     report: Report | None = None,
     save: Save | None = None,
+    folder: Path | str | None = None,
+    save_every: Every | None = None,
 ) -> FitResult:
     r"""Runs `fit` in chunks of steps, under a progress bar with the live metrics.
 
@@ -59,6 +53,12 @@ def fit_with_progress(
     a third raises KeyboardInterrupt as soon as JAX returns, and loses the run. A few numbers come
     to the host for each chunk of about a third of a second, which may be a part of an epoch or
     many epochs.
+
+    With a `folder` the run outlives its process. Called again with the same arguments, it goes on
+    where it was saved last, and ends in the bits of the run that nothing cut: after SIGKILL at any
+    moment, a save included, any number of times. A run that has ended gives its result at once; a
+    larger `max_epochs` lets it go on. Ctrl-C and SIGTERM save and end; SIGTERM then takes its usual
+    course, which is the end of the process.
 
     Args:
         problem: what is trained.
@@ -76,15 +76,21 @@ def fit_with_progress(
             `train/…` and `valid/…`.
         save: called with the best so far, a `Best`, where there is a new one and ten seconds have
             passed since the last; the run waits for it.
+        folder: the folder that the run is kept in; None keeps nothing. `metrics.jsonl` in it has a
+            line for each epoch, `run.json` the arguments, versions and digests of the data.
+        save_every: how often the state is saved, from `every`; by default after half a minute, and
+            so that it takes at most a hundredth of the time.
 
     Returns:
         The best state, the last, the history and the reason.
 
     Raises:
-        ValueError: as `fit`.
+        ValueError: as `fit`; a folder of another problem, optimizer, key, data or the like, which
+            it names, or one that another process trains in.
         TypeError: as `fit`.
         FloatingPointError: as `fit`.
         CallbackError: `report` or `save` raised; the result so far is its attribute `result`.
+        SaveError: the folder could not be written; it has the result too.
 
     Example:
         >>> import hondo, jax, jax.numpy as jnp, optax
@@ -106,84 +112,66 @@ def fit_with_progress(
     )
     check_arguments(plan, train, valid, key)
     check_values(problem, plan.batch_size, train, valid)
-    if report is not None:
-        check_callable("report", report, "a function of an epoch and its metrics, or None")
-    if save is not None:
-        check_callable("save", save, "a function of the best so far, or None")
+    check_observers(report, save, folder, save_every)
     # NumPy's arrays are sent to the device once, not with every chunk.
-    train, valid = jax.tree.map(jnp.asarray, (prepare_data(problem, train), valid))
-    state = _init_state(plan, train, valid, key)
-    tell_caller = partial(tell, report, save)
-    with interruptible(most=2) as signals, show_progress(plan, train) as show:
-        state, error = _run_chunks(plan, state, (train, valid), show, tell_caller, signals)
-        result = jax.block_until_ready(_make_result(state, plan.max_epochs))
-        if signals:
-            # Also where the run ended by itself in that chunk, so that its caller hears of it.
-            reason = jnp.full_like(result.reason, int(StopReason.INTERRUPTED))
-            result = result._replace(reason=reason)
-    if error is not None:
-        raise CallbackError(result, error) from error
+    data = jax.tree.map(jnp.asarray, (prepare_data(problem, train), valid))
+    hosted = HostedRun(
+        partial(_init_run, plan, *data, key),
+        partial(_identify, plan, data, key),
+        partial(_start_advancing, plan, data),
+    )
+    steps = steps_per_epoch(plan, train)
+    keeper = None if folder is None else Keeper(Path(folder), save_every, steps)
+    result = run_on_host(plan, steps, hosted, partial(tell, report, save), keeper)
     if nonfinite == "raise":
         refuse_nonfinite_steps(result, train)
     return result
 
 
-def _run_chunks(
-    plan: Plan,
-    state: TrainState,
-    data: tuple[Data, Data],
-    show: Callable[[TrainState], None],
-    tell_caller: Callable[[Told, TrainState], Told],
-    signals: list[int],
-) -> tuple[TrainState, Exception | None]:
-    """Runs to the end, a signal or an error of the caller's own functions."""
-    chunk, told = 1, Told()
-    while is_running(plan, state) and not signals:
-        began = time.perf_counter()
-        state = _run_steps(plan, state, *data, chunk)
-        show(state)
-        try:
-            told = tell_caller(told, state)
-        except KeyboardInterrupt:
-            # Of a third Ctrl-C, or raised by report itself; either way the state is whole.
-            signals.append(signal.SIGINT)
-        except Exception as error:
-            return state, error
-        elapsed = max(time.perf_counter() - began, 1e-6)
-        chunk = max(1, int(chunk * min(8.0, _SECONDS_PER_CHUNK / elapsed)))
-    return state, None
+def check_observers(
+    report: Report | None,
+    save: Save | None,
+    folder: Path | str | None,
+    save_every: Every | None,
+) -> None:
+    """Raises for what is not what `fit_with_progress` takes by these names.
+
+    Raises:
+        ValueError: any other value.
+        ModuleNotFoundError: a folder, without the extra `train`.
+    """
+    if report is not None:
+        check_callable("report", report, "a function of an epoch and its metrics, or None")
+    if save is not None:
+        check_callable("save", save, "a function of the best so far, or None")
+    if not isinstance(folder, Path | str | None):
+        raise error("folder", folder, "a path, or None")
+    if save_every is not None:
+        check_type("save_every", save_every, Every, "hondo.every makes one.")
+        if folder is None:
+            raise error("save_every", save_every, "None without a folder")
+    if folder is not None:
+        check_extra("train", "orbax")
 
 
-_make_result = jax.jit(make_result, static_argnums=1)
+def _identify(plan: Plan, data: tuple[Data, Data], key: PRNGKeyArray, run: RecordedRun) -> Identity:
+    program = run_steps.lower(plan, run, draw_order_of(run.state, data[0]), *data, 1)
+    train, valid = map(describe, data)
+    return identify(plan, train, valid, key, program)
+
+
+def _start_advancing(plan: Plan, data: tuple[Data, Data], run: RecordedRun) -> Advance:
+    order = draw_order_of(run.state, data[0])
+
+    def advance(run: RecordedRun, count: int) -> RecordedRun:
+        nonlocal order
+        run, order = run_steps(plan, run, order, *data, count)
+        return run
+
+    return advance
 
 
 # The data is kept even if only its shapes are used, because it says which devices there are.
 @partial(jax.jit, static_argnums=0, keep_unused=True)
-def _init_state(plan: Plan, train: Data, valid: Data, key: PRNGKeyArray) -> TrainState:
-    return from_shares(init_state(plan, train, valid, key), train)
-
-
-@partial(jax.jit, static_argnums=0, donate_argnums=1)
-def _run_steps(
-    plan: Plan, state: TrainState, train: Data, valid: Data, count: int | Int[Array, ""]
-) -> TrainState:
-    """At most `count` steps; an epoch that they complete is finished too."""
-    steps = steps_per_epoch(plan, train)
-    step = partial(train_step, plan, train=train)
-    finish = partial(finish_epoch, plan, train=train, valid=valid)
-
-    def goes_on(carry: tuple[TrainState, Int[Array, ""]]) -> Bool[Array, ""]:
-        state, left = carry
-        return (left > 0) & is_running(plan, state)
-
-    def run_within_epoch(
-        carry: tuple[TrainState, Int[Array, ""]],
-    ) -> tuple[TrainState, Int[Array, ""]]:
-        state, left = carry
-        state = jax.lax.cond(state.step == 0, begin_epoch, lambda state: state, state)
-        todo = jnp.minimum(left, steps - state.step)
-        state = jax.lax.fori_loop(0, todo, lambda _, state: step(state=state), state)
-        return jax.lax.cond(state.step == steps, finish, lambda state: state, state), left - todo
-
-    start = state, jnp.asarray(count, jnp.int32)
-    return from_shares(jax.lax.while_loop(goes_on, run_within_epoch, start)[0], train)
+def _init_run(plan: Plan, train: Data, valid: Data, key: PRNGKeyArray) -> RecordedRun:
+    return from_shares(init_run(plan, train, valid, key), train)

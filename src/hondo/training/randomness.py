@@ -6,7 +6,7 @@ Keys that the problem and the augmentation receive are JAX's own.
 from typing import NamedTuple
 
 import jax
-from jaxtyping import Array, Int, PRNGKeyArray
+from jaxtyping import Array, Int, Key, PRNGKeyArray
 
 from hondo._fast.threefry import fold_in, permutation, split_key
 from hondo._types import Augment, Batch, Data, Example
@@ -45,24 +45,70 @@ def step_key(keys: RunKeys, epoch: Count, step: Count) -> PRNGKeyArray:
     return fold_in(fold_in(keys.loss, epoch), step)
 
 
-def augment_examples(
-    augment: Augment, keys: RunKeys, epoch: Count, train: Data, indices: Int[Array, " batch"]
-) -> Batch:
-    """The examples at these indices, augmented; each depends on the epoch and its index only."""
+class Drawn(NamedTuple):
+    """A batch as it comes from the data.
+
+    Attributes:
+        examples: the batch.
+        keys: the key of each example's augmentation; None without one.
+        partners: for each example another of the data, drawn at random; None without augmentation.
+    """
+
+    examples: Batch
+    keys: Key[Array, " batch"] | None = None
+    partners: Batch = None
+
+
+def draw_batch(
+    keys: RunKeys, epoch: Count, train: Data, indices: Int[Array, " batch"], has_partners: bool
+) -> Drawn:
+    """The examples at these indices and, if asked for, what augments them."""
+    examples = take_examples(train, indices)
+    if not has_partners:
+        return Drawn(examples)
+    sharding = batch_sharding(train, indices.size)
+    indices = indices if sharding is None else jax.sharding.reshard(indices, sharding)
     count = count_examples("train", train)
+    own_keys, partners = draw_partners(keys, epoch, indices, count)
+    return Drawn(examples, own_keys, take_examples(train, partners))
+
+
+def draw_partners(
+    keys: RunKeys, epoch: Count, indices: Int[Array, " batch"], count: int
+) -> tuple[Key[Array, " batch"], Int[Array, " batch"]]:
+    """For each example the key of its augmentation and the index of its partner.
+
+    Both depend on the run's key, the epoch and the example's index only.
+    """
 
     def draw(index: Count) -> tuple[PRNGKeyArray, Count]:
         own_key, partner_key = split_key(fold_in(fold_in(keys.augment, epoch), index))
         return own_key, jax.random.randint(partner_key, (), 0, count)
 
+    return jax.vmap(draw)(indices)
+
+
+def augment_batch(augment: Augment | None, drawn: Drawn, is_prepared: bool) -> Batch:
+    """The batch, each of its examples augmented by itself.
+
+    The weights that `prepare` appended to pairs are not the augmentation's business.
+    """
+    examples, keys, partners = drawn
+    if augment is None or keys is None:
+        return examples
+    if is_prepared:
+        *pair, weights = examples
+        return *_augment(augment, keys, tuple(pair), partners[:2]), weights
+    return _augment(augment, keys, examples, partners)
+
+
+def _augment(
+    augment: Augment, keys: Key[Array, " batch"], examples: Batch, partners: Batch
+) -> Batch:
     def augment_one(key: PRNGKeyArray, example: Example, partner: Example) -> Example:
         return _keep_weight(example, augment(key, example, partner))
 
-    batch = take_examples(train, indices)
-    sharding = batch_sharding(train, indices.size)
-    indices = indices if sharding is None else jax.sharding.reshard(indices, sharding)
-    own_keys, partners = jax.vmap(draw)(indices)
-    return jax.vmap(augment_one)(own_keys, batch, take_examples(train, partners))
+    return jax.vmap(augment_one)(keys, examples, partners)
 
 
 def _keep_weight(example: Example, augmented: Example) -> Example:

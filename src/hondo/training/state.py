@@ -23,8 +23,24 @@ class History(NamedTuple):
     valid: dict[str, Float[Array, " epochs"]]
 
 
+class EpochMetrics(NamedTuple):
+    """The metrics of one epoch, float32 scalars by the names of `History`.
+
+    Attributes:
+        train: the objective and the problem's `info`, averaged over the epoch's finite steps, and
+            "nonfinite_steps".
+        valid: the problem's metrics on the validation data after the epoch.
+    """
+
+    train: Metrics
+    valid: Metrics
+
+
 class TrainState(NamedTuple):
     """The whole run at one moment; every step and epoch keeps its structure, shapes and dtypes.
+
+    Nothing else decides how the run goes on: the order of the examples is a function of the key,
+    the epoch and the number of examples, and the history is only looked at.
 
     Attributes:
         params: what gradients reach.
@@ -33,9 +49,8 @@ class TrainState(NamedTuple):
         stopper: the stopping rule's state; its payload is the best `(params, model_state)`.
         epoch: how many epochs are complete.
         step: how many steps of the epoch in progress are done.
-        order: the examples of the epoch in progress, in the order it takes them.
         sums: the running sums of the epoch's training metrics.
-        history: the metrics so far.
+        nonfinite_steps: how many steps of the run changed nothing.
         key: the run's key; epochs and steps fold their numbers into it.
     """
 
@@ -45,10 +60,16 @@ class TrainState(NamedTuple):
     stopper: EarlyStoppingState
     epoch: Int[Array, ""]
     step: Int[Array, ""]
-    order: Int[Array, " examples"]
     sums: Metrics
-    history: History
+    nonfinite_steps: Int[Array, ""]
     key: PRNGKeyArray
+
+
+class RecordedRun(NamedTuple):
+    """A run at one moment, and the metrics of its epochs so far."""
+
+    state: TrainState
+    history: History
 
 
 class Best(NamedTuple):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from hondo.training.state import Best, FitResult, History, TrainState
+from hondo.training.state import Best, FitResult, History, RecordedRun, TrainState
 
 # Called with the index of an epoch and its metrics.
 Report = Callable[[int, dict[str, float]], None]
@@ -38,6 +38,29 @@ class CallbackError(RuntimeError):
         self.result = result
 
 
+class SaveError(RuntimeError):
+    """The folder of a run could not be written, and the run ended there.
+
+    Its cause is the error of the system. What was saved before is there still.
+
+    Attributes:
+        result: of the run so far, with its best state, as after Ctrl-C.
+
+    Example:
+        >>> import hondo
+        >>> issubclass(hondo.SaveError, RuntimeError)
+        True
+    """
+
+    def __init__(self, result: FitResult, cause: Exception) -> None:
+        super().__init__(
+            f"the run must be able to save itself, got {type(cause).__name__}: {cause}. It ended "
+            "there; what it came to is this error's attribute `result`. Make room, and call again "
+            "with the same arguments: it goes on from what was saved before."
+        )
+        self.result = result
+
+
 class Told(NamedTuple):
     """What the caller has been told so far.
 
@@ -52,14 +75,14 @@ class Told(NamedTuple):
     time: float = float("-inf")
 
 
-def tell(report: Report | None, save: Save | None, told: Told, state: TrainState) -> Told:
+def tell(report: Report | None, save: Save | None, told: Told, run: RecordedRun) -> Told:
     """Saves the best where it is new and some time has passed; reports the epochs since."""
     # First what would be lost, then what may fail.
     if save is not None:
-        told = _tell_best(save, told, state)
-    epochs = int(state.epoch)
+        told = _tell_best(save, told, run.state)
+    epochs = int(run.state.epoch)
     if report is not None and epochs > told.epochs:
-        history = jax.device_get(state.history)
+        history = jax.device_get(run.history)
         for epoch in range(told.epochs, epochs):
             report(epoch, epoch_metrics(history, epoch))
     return told._replace(epochs=epochs)

@@ -13,10 +13,10 @@ from jaxtyping import Array, Int, PRNGKeyArray
 from hondo._numerics.checks import check_key, error, python_value
 from hondo._types import Augment, Data, Hyperparameters, Leaf, Tree, TreeDef
 from hondo.regularization.early_stopping import EarlyStopping
-from hondo.training.loop import init_state
+from hondo.training.loop import init_run
 from hondo.training.plan import Plan, make_plan
 from hondo.training.problem import Problem
-from hondo.training.state import TrainState
+from hondo.training.state import RecordedRun
 from hondo.training.sweeping.result import COLUMNS
 
 
@@ -208,10 +208,12 @@ def member_hyperparameters(program_key: ProgramKey, leaves: tuple[Leaf, ...]) ->
     return jax.tree.unflatten(program_key.treedef, merged)
 
 
-def init_member(program_key: ProgramKey, own: MemberLeaves, train: Data, valid: Data) -> TrainState:
-    """One member's state before its first step."""
+def init_member(
+    program_key: ProgramKey, own: MemberLeaves, train: Data, valid: Data
+) -> RecordedRun:
+    """One member before its first step."""
     plan, key = member_plan(program_key, own)
-    return init_state(plan, train, valid, key)
+    return init_run(plan, train, valid, key)
 
 
 def take_members(tree: Tree, index: int | Int[np.ndarray, "..."]) -> Tree:

@@ -17,7 +17,7 @@ from jaxtyping import Array, Int
 
 from hondo._types import Data, Device, Tree, TreeDef
 from hondo.training.loop import is_running, run_epoch
-from hondo.training.state import TrainState
+from hondo.training.state import RecordedRun
 from hondo.training.sweeping.members import MemberLeaves, ProgramKey, init_member, member_plan
 
 _AXIS = "members"
@@ -81,66 +81,66 @@ def replicate(mesh: Mesh, tree: Tree) -> Tree:
 
 
 def init_program(program_key: ProgramKey, mesh: Mesh, arguments: tuple[Tree, ...]) -> Program:
-    """The program `(leaves, data)` → the states of all slots; `data` is `(train, valid)`."""
+    """The program `(leaves, data)` → the runs of all slots; `data` is `(train, valid)`."""
     return _compile(_init_slots, (program_key,), mesh, *_flatten_shapes(arguments))
 
 
 def advance_program(
     program_key: ProgramKey, lanes: int, mesh: Mesh, arguments: tuple[Tree, ...]
 ) -> Program:
-    """The program `(state, leaves, turns, until, data)` → the states after epoch `until` at most.
+    """The program `(runs, leaves, turns, until, data)` → the runs after epoch `until` at most.
 
-    `turns` says for each device how many times `lanes` of its slots run; the slots after them keep
-    their states.
+    `turns` says for each device how many times `lanes` of its slots run; the slots after them stay
+    as they are.
     """
     return _compile(_advance_slots, (program_key, lanes), mesh, *_flatten_shapes(arguments))
 
 
 def _init_slots(
     program_key: ProgramKey, leaves: MemberLeaves, data: tuple[Data, Data]
-) -> TrainState:
+) -> RecordedRun:
     return jax.lax.map(lambda own: init_member(program_key, own, *data), leaves)
 
 
 def _advance_slots(
     program_key: ProgramKey,
     lanes: int,
-    state: TrainState,
+    runs: RecordedRun,
     leaves: MemberLeaves,
     turns: Int[Array, " devices"],
     until: Int[Array, ""],
     data: tuple[Data, Data],
-) -> TrainState:
-    def advance(state: TrainState, own: MemberLeaves) -> TrainState:
+) -> RecordedRun:
+    def advance(run: RecordedRun, own: MemberLeaves) -> RecordedRun:
         plan, _ = member_plan(program_key, own)
         return jax.lax.while_loop(
-            lambda state: is_running(plan, state) & (state.epoch < until),
-            lambda state: run_epoch(plan, state, *data),
-            state,
+            lambda run: is_running(plan, run.state) & (run.state.epoch < until),
+            lambda run: run_epoch(plan, run, *data),
+            run,
         )
 
-    def take_turn(turn: Int[Array, ""], state: TrainState) -> TrainState:
+    def take_turn(turn: Int[Array, ""], runs: RecordedRun) -> RecordedRun:
         first = turn * lanes
-        some = _slice_slots(state, first, lanes), _slice_slots(leaves, first, lanes)
+        some = _slice_slots(runs, first, lanes), _slice_slots(leaves, first, lanes)
         return jax.tree.map(
             lambda every, new: jax.lax.dynamic_update_slice_in_dim(every, new, first, 0),
-            state,
+            runs,
             _map_lanes(advance, lanes)(*some),
         )
 
-    return jax.lax.fori_loop(0, turns[0], take_turn, state)
+    return jax.lax.fori_loop(0, turns[0], take_turn, runs)
 
 
 def _slice_slots(tree: Tree, first: Int[Array, ""], count: int) -> Tree:
     return jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, first, count), tree)
 
 
-def _map_lanes(advance: Callable[..., TrainState], lanes: int) -> Callable[..., TrainState]:
+def _map_lanes(advance: Callable[..., RecordedRun], lanes: int) -> Callable[..., RecordedRun]:
     """One member alone is not vmapped, so that its program is that of a run by itself."""
     if lanes > 1:
         return jax.vmap(advance)
 
-    def advance_single(*trees: Tree) -> TrainState:
+    def advance_single(*trees: Tree) -> RecordedRun:
         new = advance(*jax.tree.map(lambda leaf: leaf[0], trees))
         return jax.tree.map(lambda leaf: leaf[None], new)
 
@@ -167,7 +167,7 @@ def _flatten_shapes(arguments: tuple[Tree, ...]) -> tuple[TreeDef, Shapes]:
 
 @cache_by_settings
 def _compile(
-    function: Callable[..., TrainState],
+    function: Callable[..., RecordedRun],
     static: tuple[Any, ...],
     mesh: Mesh,
     treedef: TreeDef,

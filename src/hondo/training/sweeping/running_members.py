@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from hondo._numerics.checks import is_key
 from hondo._types import Data, Leaf, Tree
 from hondo.training.loop import make_result
-from hondo.training.state import FitResult, TrainState
+from hondo.training.state import FitResult, RecordedRun
 from hondo.training.sweeping.compaction import (
     EMPTY,
     Layout,
@@ -60,12 +60,12 @@ class RunningMembers(NamedTuple):
     """The members in their slots.
 
     Attributes:
-        state: their states, with a leading axis of slots.
+        runs: their states and histories, with a leading axis of slots.
         leaves: what differs among them, likewise.
         layout: which member is in which slot.
     """
 
-    state: TrainState
+    runs: RecordedRun
     leaves: MemberLeaves
     layout: Layout
 
@@ -94,9 +94,9 @@ def run_members(plan: SweepPlan, members: np.ndarray, watch: Watch) -> dict[int,
         elif not is_worth_moving(live, lanes):
             continue
         # Both leave the devices before anything is put there again.
-        running = running._replace(state=_to_host(running.state), leaves=_to_host(running.leaves))
+        running = running._replace(runs=_to_host(running.runs), leaves=_to_host(running.leaves))
         running = _compact(plan, running, finished)
-    return finished | collect_results(plan, _to_host(running.state), running.layout.members)
+    return finished | collect_results(plan, _to_host(running.runs), running.layout.members)
 
 
 def next_chunk(chunk: int, seconds: float, some_stopped: bool) -> int:
@@ -127,8 +127,8 @@ def _init_members(plan: SweepPlan, members: np.ndarray) -> RunningMembers:
     filled = np.where(layout.members == EMPTY, members[0], layout.members).ravel()
     leaves = shard(plan.mesh, take_members(plan.group.leaves, filled))
     arguments = (leaves, plan.data)
-    state = init_program(plan.group.program_key, plan.mesh, arguments).run(*arguments)
-    return RunningMembers(state, leaves, layout)
+    runs = init_program(plan.group.program_key, plan.mesh, arguments).run(*arguments)
+    return RunningMembers(runs, leaves, layout)
 
 
 def _advance_program(plan: SweepPlan, running: RunningMembers, lanes: int) -> Program:
@@ -140,7 +140,7 @@ def _advance_arguments(
     plan: SweepPlan, running: RunningMembers, lanes: int, until: int
 ) -> tuple[Tree, ...]:
     turns = turns_to_last(running.layout.live, lanes)
-    return (running.state, running.leaves, *put_control(plan.mesh, turns, until), plan.data)
+    return (running.runs, running.leaves, *put_control(plan.mesh, turns, until), plan.data)
 
 
 def put_control(mesh: Mesh, turns: np.ndarray, until: int) -> tuple[jax.Array, jax.Array]:
@@ -151,11 +151,11 @@ def put_control(mesh: Mesh, turns: np.ndarray, until: int) -> tuple[jax.Array, j
 def _advance(
     plan: SweepPlan, running: RunningMembers, lanes: int, program: Program, until: int
 ) -> RunningMembers:
-    state = program.run(*_advance_arguments(plan, running, lanes, until))
+    runs = program.run(*_advance_arguments(plan, running, lanes, until))
     layout = running.layout
-    stopped = np.asarray(state.stopper.stopped).reshape(layout.live.shape)
+    stopped = np.asarray(runs.state.stopper.stopped).reshape(layout.live.shape)
     goes_on = ~stopped & (until < plan.max_epochs)
-    return running._replace(state=state, layout=layout._replace(live=layout.live & goes_on))
+    return running._replace(runs=runs, layout=layout._replace(live=layout.live & goes_on))
 
 
 def _compact(
@@ -163,17 +163,17 @@ def _compact(
 ) -> RunningMembers:
     """Moves live members, now on the host, together, and adds other results to `finished`."""
     old = running.layout
-    finished |= collect_results(plan, running.state, np.where(old.live, EMPTY, old.members))
+    finished |= collect_results(plan, running.runs, np.where(old.live, EMPTY, old.members))
     slots, members = np.flatnonzero(old.live), old.members[old.live]
     new = assign_slots(members, plan.mesh.size, plan.slots)
     slot_of = {int(member): int(slot) for member, slot in zip(members, slots, strict=True)}
     source = np.array([slot_of.get(int(member), slots[0]) for member in new.members.ravel()])
-    state, leaves = (take_members(tree, source) for tree in (running.state, running.leaves))
-    return RunningMembers(shard(plan.mesh, state), shard(plan.mesh, leaves), new)
+    runs, leaves = (take_members(tree, source) for tree in (running.runs, running.leaves))
+    return RunningMembers(shard(plan.mesh, runs), shard(plan.mesh, leaves), new)
 
 
 def collect_results(
-    plan: SweepPlan, host_state: TrainState, members: np.ndarray
+    plan: SweepPlan, host_runs: RecordedRun, members: np.ndarray
 ) -> dict[int, FitResult]:
     """The results of these members, but for EMPTY slots.
 
@@ -184,7 +184,7 @@ def collect_results(
     slots = np.flatnonzero(members != EMPTY).tolist()
     if not slots:
         return {}
-    results = jax.device_get(make_result(host_state, plan.max_epochs))
+    results = jax.device_get(make_result(host_runs, plan.max_epochs))
     return {int(members[i]): jax.tree.map(partial(_copy_slot, index=i), results) for i in slots}
 
 

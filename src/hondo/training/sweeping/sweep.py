@@ -167,12 +167,12 @@ def _make_plan(
     leaves = jax.eval_shape(lambda: take_members(group.leaves, 0))
 
     def need(slots: int, lanes: int) -> int:
-        state, own = (slot_shapes(mesh, tree, slots) for tree in (one.state, leaves))
-        arguments = (state, own, *put_control(mesh, np.zeros(mesh.size), 0), data)
+        runs, own = (slot_shapes(mesh, tree, slots) for tree in (one.run, leaves))
+        arguments = (runs, own, *put_control(mesh, np.zeros(mesh.size), 0), data)
         return needed_memory(advance_program(group.program_key, lanes, mesh, arguments).run)
 
     slots = -(-slots // wanted) * wanted
-    each, fixed = count_bytes((one.state, leaves)), count_bytes(data)
+    each, fixed = count_bytes((one.run, leaves)), count_bytes(data)
     fits = fit_into_memory(need, limit, slots, wanted, fixed, each)
     return SweepPlan(group, mesh, data, one.plan.max_epochs, *fits)
 

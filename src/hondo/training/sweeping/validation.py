@@ -9,9 +9,9 @@ from jaxtyping import Array
 
 from hondo._numerics.checks import is_key
 from hondo._types import Data, Leaf, TreeDef
-from hondo.training.loop import init_state, next_batch
+from hondo.training.loop import draw_order, init_run, next_batch
 from hondo.training.plan import Plan, check_arguments
-from hondo.training.state import TrainState
+from hondo.training.state import RecordedRun
 from hondo.training.sweeping.members import (
     MemberGroup,
     MemberLeaves,
@@ -24,15 +24,15 @@ from hondo.training.value_checks import HashableLeaves
 
 
 class ValidGroup(NamedTuple):
-    """A validated group, one of its plans, and the shapes of one member's state."""
+    """A validated group, one of its plans, and the shapes of one member's run."""
 
     group: MemberGroup
     plan: Plan
-    state: TrainState
+    run: RecordedRun
 
 
 def validate_group(group: MemberGroup, train: Data, valid: Data) -> ValidGroup:
-    """The group with a plan and the shapes of a state, for which it is traced but not compiled.
+    """The group with a plan and the shapes of a run, for which it is traced but not compiled.
 
     A traced hyperparameter has no value, so its range cannot be checked. Therefore the members with
     the smallest and the largest value of each are traced again with their values. A group that has
@@ -49,36 +49,38 @@ def validate_group(group: MemberGroup, train: Data, valid: Data) -> ValidGroup:
 @cache_by_settings
 def _validate(
     program_key: ProgramKey, members: HashableLeaves, treedef: TreeDef, shapes: Shapes
-) -> tuple[Plan, TrainState]:
+) -> tuple[Plan, RecordedRun]:
     train, valid = jax.tree.unflatten(treedef, shapes)
-    state = _trace_init(program_key, members.leaves, train, valid)
+    run = _trace_init(program_key, members.leaves, train, valid)
     tried = sorted(_extreme_members(members.leaves.leaves)) or [0]
     plans = [
-        _trace_loss(program_key, _concrete_leaves(members.leaves, member), state, train)
+        _trace_loss(program_key, _concrete_leaves(members.leaves, member), run, train)
         for member in tried
     ]
-    return plans[0], state
+    return plans[0], run
 
 
-def _trace_loss(program_key: ProgramKey, own: MemberLeaves, state: TrainState, train: Data) -> Plan:
+def _trace_loss(program_key: ProgramKey, own: MemberLeaves, run: RecordedRun, train: Data) -> Plan:
     plan, _ = member_plan(program_key, own)
-    jax.eval_shape(partial(_objective, plan), state, train)
+    jax.eval_shape(partial(_objective, plan), run, train)
     return plan
 
 
-def _objective(plan: Plan, state: TrainState, train: Data) -> tuple[Array, Any]:
-    return plan.problem.loss(state.params, state.model_state, *next_batch(plan, state, train))
+def _objective(plan: Plan, run: RecordedRun, train: Data) -> tuple[Array, Any]:
+    state = run.state
+    batch = next_batch(plan, state, draw_order(state, train), train)
+    return plan.problem.loss(state.params, state.model_state, *batch)
 
 
 def _trace_init(
     program_key: ProgramKey, leaves: MemberLeaves, train: Data, valid: Data
-) -> TrainState:
-    """The shapes of one member's state; an error says which hyperparameters must be static."""
+) -> RecordedRun:
+    """The shapes of one member's run; an error says which hyperparameters must be static."""
 
-    def init(own: MemberLeaves, train: Data, valid: Data) -> TrainState:
+    def init(own: MemberLeaves, train: Data, valid: Data) -> RecordedRun:
         plan, key = member_plan(program_key, own)
         check_arguments(plan, train, valid, key)
-        return init_state(plan, train, valid, key)
+        return init_run(plan, train, valid, key)
 
     try:
         return jax.eval_shape(init, take_members(leaves, 0), train, valid)

@@ -1,0 +1,65 @@
+"""A small run with everything that has to come back; prints a digest of all that it comes to.
+
+Run by `test_resume`: the first argument is the folder, or "none".
+"""
+
+import hashlib
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import linen
+
+import hondo
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(48, 5)).astype(np.float32), RNG.integers(0, 3, 48)
+
+
+class Net(linen.Module):
+    """Batch statistics and dropout."""
+
+    @linen.compact
+    def __call__(self, x, *, train):
+        """The logits."""
+        x = linen.BatchNorm(use_running_average=not train)(linen.Dense(4)(x))
+        return linen.Dense(3)(linen.Dropout(0.3, deterministic=not train)(linen.relu(x)))
+
+
+def augment(key, example, partner):
+    """Noise, and a share of the partner."""
+    x, label = example
+    return hondo.gaussian_noise(key, x, std=0.1) + 0.1 * partner[0], label
+
+
+def digest(tree):
+    """The SHA-256 of all arrays of a tree."""
+    found = hashlib.sha256()
+    for leaf in jax.tree.leaves(tree):
+        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        found.update(np.asarray(jax.random.key_data(leaf) if is_key else leaf).tobytes())
+    return found.hexdigest()
+
+
+def run(folder, **changes):
+    """The run, with these arguments changed."""
+    arguments = {
+        "problem": hondo.supervised(Net(), loss="cross_entropy"),
+        "optimizer": optax.sgd(1e-2, momentum=0.9),
+        "train": (X[:32], Y[:32]),
+        "valid": (X[32:], Y[32:]),
+        "key": jax.random.key(0),
+        "batch_size": 8,
+        "max_epochs": 12,
+        "stopper": hondo.early_stopping(20, mode="min"),
+        "augment": augment,
+        "folder": folder,
+        "save_every": folder and hondo.every(steps=3),
+    }
+    return hondo.fit_with_progress(**{**arguments, **changes})
+
+
+if __name__ == "__main__":
+    print(digest(run(None if sys.argv[1] == "none" else sys.argv[1])))

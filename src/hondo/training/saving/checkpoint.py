@@ -1,0 +1,218 @@
+"""A tree of arrays on disk, written by Orbax, whole or not at all.
+
+A folder holds numbered checkpoints, of which the newest two are kept:
+
+    12/arrays/        the arrays, as Orbax writes them, by their numbers
+    12/leaves.json    the path, dtype and shape of each, and the digests of Orbax's files
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from hondo._extras import check_extra
+from hondo._numerics.checks import is_key
+from hondo._types import Leaf, Tree
+from hondo.training.saving.files import first_line, read_json
+
+_ARRAYS, _LEAVES = "arrays", "leaves.json"
+_KEPT = 2
+# What Orbax writes beside the arrays, about, with the locks that it takes.
+_METADATA_FILES, _METADATA_SIZE = 16, 16_384
+
+
+def save_newest(folder: Path, tree: Tree) -> Path:
+    """Writes a checkpoint after those that are there, then deletes all but the newest two.
+
+    Raises:
+        OSError: the disk is full; the checkpoints before are there still.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers = [int(path.name) for path in _checkpoints(folder)]
+    target = folder / str(max(numbers, default=0) + 1)
+
+    def write(partial: Path) -> None:
+        named = dict(enumerate(map(_as_saved, jax.tree.leaves(tree))))
+        write_arrays(partial / _ARRAYS, {str(i): leaf for i, leaf in named.items() if leaf.size})
+        values = {"leaves": _describe(tree), "files": digest_files(partial / _ARRAYS)}
+        (partial / _LEAVES).write_text(json.dumps(values) + "\n", encoding="utf-8")
+
+    write_folder(target, write)
+    for old in _checkpoints(folder)[:-_KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def restore_newest(folder: Path, like: Tree) -> Tree | None:
+    """The newest checkpoint in the structure of `like`, None where there is none.
+
+    Args:
+        folder: what `save_newest` was given.
+        like: a tree of arrays, such as the state of a new run; what is read lies on their devices.
+
+    Raises:
+        ValueError: a checkpoint of another tree, or one that cannot be read; it names the folder.
+    """
+    found = _checkpoints(folder)
+    if not found:
+        return None
+    newest = found[-1]
+    try:
+        values = read_json(newest / _LEAVES)
+        _check_files(newest / _ARRAYS, values.get("files"))
+        _check_form(newest, values.get("leaves"), _describe(like))
+        return _read(newest / _ARRAYS, like)
+    except _OtherFormError:
+        raise
+    except Exception as reason:
+        raise ValueError(
+            f"{newest} must be as it was written, got: {first_line(reason)} Delete it; the one "
+            f"before it, if there is one in {folder}, is taken then."
+        ) from reason
+
+
+def write_folder(target: Path, write: Callable[[Path], None]) -> None:
+    """Lets `write` fill a folder beside its place, then moves it there.
+
+    A process that is killed leaves the whole folder or none of this name; what it left half
+    written, the next one deletes.
+    """
+    for other in target.parent.glob("*.partial*"):
+        shutil.rmtree(other, ignore_errors=True)
+    partial = target.with_name(f"{target.name}.partial")
+    try:
+        partial.mkdir()
+        write(partial)
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_arrays(folder: Path, arrays: Tree) -> None:
+    """Writes a folder of arrays by Orbax.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    check_extra("train", "orbax")
+    import orbax.checkpoint as ocp
+
+    _reserve(folder, sum(leaf.nbytes for leaf in jax.tree.leaves(arrays)))
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(folder.absolute(), arrays, force=True)
+
+
+def read_arrays(folder: Path, like: Tree) -> Tree:
+    """Reads what `write_arrays` wrote, as arrays of JAX."""
+    check_extra("train", "orbax")
+    import orbax.checkpoint as ocp
+
+    with ocp.StandardCheckpointer() as checkpointer:
+        # Orbax gives arrays of NumPy back as such.
+        return jax.tree.map(jnp.asarray, checkpointer.restore(folder.absolute(), like))
+
+
+def _reserve(folder: Path, size: int) -> None:
+    """Raises where there is no room, before Orbax's threads find out and say so by tracebacks.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for name, wanted in [("arrays", size), *_metadata_files()]:
+        with (folder / name).open("wb") as file:
+            if wanted and hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, wanted)
+    shutil.rmtree(folder)
+
+
+def _metadata_files() -> list[tuple[str, int]]:
+    return [(str(index), _METADATA_SIZE) for index in range(_METADATA_FILES)]
+
+
+def digest_files(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file in a folder, by its path there."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): digest_file(path) for path in files}
+
+
+def digest_file(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def find_changed(folder: Path, expected: dict[str, str]) -> Path | None:
+    """A file that is not as `digest_files` saw it, None where all are."""
+    actual = digest_files(folder)
+    names = sorted({*expected, *actual})
+    changed = (folder / name for name in names if expected.get(name) != actual.get(name))
+    return next(changed, None)
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """The whole ones, oldest first."""
+    found = [path for path in folder.glob("*") if path.name.isdecimal() and path.is_dir()]
+    return sorted(found, key=lambda path: int(path.name))
+
+
+def _describe(tree: Tree) -> list[str]:
+    """Each leaf by path, dtype and shape."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return [
+        f"{jax.tree_util.keystr(path)}: {jnp.result_type(leaf)}{list(jnp.shape(leaf))}"
+        for path, leaf in leaves
+    ]
+
+
+class _OtherFormError(ValueError):
+    """A checkpoint of another tree, which is no damage."""
+
+
+def _check_files(folder: Path, expected: object) -> None:
+    changed = find_changed(folder, expected if isinstance(expected, dict) else {})
+    if changed is not None:
+        raise ValueError(f"{changed} {'has changed' if changed.exists() else 'is missing'}.")
+
+
+def _check_form(checkpoint: Path, got: object, expected: list[str]) -> None:
+    if got != expected:
+        stored = got if isinstance(got, list) else []
+        pairs = [*zip(stored, expected, strict=False)]
+        differing = next((pair for pair in pairs if pair[0] != pair[1]), None)
+        there, here = differing or (f"{len(stored)} arrays", f"{len(expected)} arrays")
+        raise _OtherFormError(
+            f"{checkpoint} must hold the arrays of this run, {here}, got {there}."
+        )
+
+
+def _as_saved(leaf: Leaf) -> Leaf:
+    """The leaf as an array that every version of Orbax saves."""
+    leaf = jnp.asarray(leaf)
+    return jax.random.key_data(leaf) if is_key(leaf) else leaf
+
+
+def _read(folder: Path, like: Tree) -> Tree:
+    leaves, treedef = jax.tree.flatten(jax.tree.map(jnp.asarray, like))
+    saved = {str(i): _as_saved(leaf) for i, leaf in enumerate(leaves) if leaf.size}
+    targets = {
+        name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
+        for name, leaf in saved.items()
+    }
+    read = read_arrays(folder, targets)
+    return treedef.unflatten(
+        _as_before(read[str(i)], leaf) if leaf.size else leaf for i, leaf in enumerate(leaves)
+    )
+
+
+def _as_before(saved: Leaf, like: Leaf) -> Leaf:
+    return (
+        jax.random.wrap_key_data(saved, impl=jax.random.key_impl(like)) if is_key(like) else saved
+    )

@@ -1,0 +1,151 @@
+"""Which run it is: what must be the same where a run goes on, and what is named if it is not."""
+
+import hashlib
+import os
+import sys
+from importlib.metadata import version
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from hondo._types import Data
+from hondo.training.batches import count_examples
+from hondo.training.plan import Plan
+from hondo.training.saving.structure import structure_digest
+
+_PACKAGES = ("hondo", "jax", "jaxlib", "flax", "optax", "numpy")
+# Up to here every byte of the data counts; of more, that many rows, evenly spread.
+_WHOLE_BYTES, _ROWS = 2**26, 1024
+
+
+class Identity(NamedTuple):
+    """Everything that decides on a run.
+
+    Attributes:
+        arguments: the numbers and names that it was given, and what its data and key look like.
+        functions: a digest of each function that it was given.
+        program: a digest of the compiled program that takes its steps.
+        platform: where that program runs, and the budget, on which its shapes depend.
+        versions: of Python and the packages.
+    """
+
+    arguments: dict[str, str]
+    functions: dict[str, str]
+    program: str
+    platform: dict[str, str]
+    versions: dict[str, str]
+
+
+class Described(NamedTuple):
+    """What data looks like, and a digest of its rows."""
+
+    form: str
+    rows: str
+
+
+def describe(data: Data) -> Described:
+    """What arrays look like.
+
+    Example:
+        >>> describe(np.zeros((3, 2))).form
+        'float64[3, 2]'
+    """
+    return Described(describe_data(data), fingerprint(data))
+
+
+def identify(
+    plan: Plan,
+    train: Described,
+    valid: Described,
+    key: PRNGKeyArray,
+    program: jax.stages.Lowered,
+) -> Identity:
+    """The identity of a run of this plan on this data, whose steps are this program."""
+    arguments = {
+        **{name: str(getattr(plan, name)) for name in ("batch_size", "monitor", "nonfinite")},
+        "key": f"{jax.random.key_impl(key)} {np.asarray(jax.random.key_data(key)).tolist()}",
+        "train": train.form,
+        "valid": valid.form,
+        "the rows of train": train.rows,
+        "the rows of valid": valid.rows,
+    }
+    names = ("problem", "optimizer", "stopper", "augment")
+    functions = {name: structure_digest(getattr(plan, name)) for name in names}
+    devices = jax.devices()
+    platform = {
+        "devices": f"{len(devices)} {devices[0].device_kind}",
+        "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
+        "max_epochs": str(plan.max_epochs),
+    }
+    versions = {"python": sys.version.split()[0], **{name: version(name) for name in _PACKAGES}}
+    digest = hashlib.sha256(program.as_text().encode()).hexdigest()[:16]
+    return Identity(arguments, functions, digest, platform, versions)
+
+
+def describe_data(data: Data) -> str:
+    """The dtype and shape of each array.
+
+    Example:
+        >>> describe_data((np.ones((3, 2)), np.ones(3)))
+        '[0]: float64[3, 2], [1]: float64[3]'
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(data)
+    return ", ".join(
+        f"{jax.tree_util.keystr(path)}: {leaf.dtype}{[*leaf.shape]}".removeprefix(": ")
+        for path, leaf in leaves
+    )
+
+
+def fingerprint(data: Data) -> str:
+    """A digest of the examples: of all that fit into 64 MiB, of more by rows evenly spread.
+
+    Example:
+        >>> fingerprint(np.arange(4)) == fingerprint(np.arange(4)[::-1])
+        False
+    """
+    count, digest = count_examples("data", data), hashlib.sha256()
+    leaves = jax.tree.leaves(data)
+    if sum(leaf.nbytes for leaf in leaves) > _WHOLE_BYTES:
+        rows = np.unique(np.linspace(0, count - 1, _ROWS).astype(np.int64))
+        leaves = [leaf[rows] for leaf in leaves]
+    for leaf in leaves:
+        digest.update(np.asarray(leaf).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def differences(old: Identity, new: Identity) -> list[str]:
+    """What another run differs in, each as a clause for people; nothing where they are one run.
+
+    The functions need not be compared where the programs can be, and are the same. Where versions
+    differ, neither can.
+    """
+    found = [
+        f"{name} is {old.arguments.get(name)} there and {value} here"
+        for name, value in new.arguments.items()
+        if old.arguments.get(name) != value
+    ]
+    if old.versions != new.versions:
+        return found
+    is_comparable = old.platform == new.platform
+    if is_comparable and old.program == new.program:
+        return found
+    functions = [
+        f"{name} is another function"
+        for name, value in new.functions.items()
+        if old.functions.get(name) != value
+    ]
+    if is_comparable and not (found or functions):
+        return ["problem, optimizer, stopper or augment calls code that has changed"]
+    return found + functions
+
+
+def changed_surroundings(old: Identity, new: Identity) -> list[str]:
+    """The versions and devices that are others now, with which a run goes on to other bits."""
+    there = {**old.versions, **old.platform}
+    return [
+        f"{name} {there.get(name)} → {value}"
+        for name, value in {**new.versions, **new.platform}.items()
+        if there.get(name) != value and name != "max_epochs"
+    ]

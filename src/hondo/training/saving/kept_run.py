@@ -1,0 +1,166 @@
+"""The folder of a run that goes on where it was killed.
+
+run.json          which run it is
+metrics.jsonl     the metrics, a line for each epoch
+checkpoints/      the state, whole or absent
+"""
+
+import json
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import jax
+
+from hondo._numerics.checks import error
+from hondo.training.saving.checkpoint import restore_newest, save_newest
+from hondo.training.saving.due import Every, Saved, is_due, steps_until_due
+from hondo.training.saving.files import first_line, read_json, write_whole
+from hondo.training.saving.identity import Identity, changed_surroundings, differences
+from hondo.training.saving.metrics_file import append_metrics, keep_epochs, read_history
+from hondo.training.state import RecordedRun, TrainState
+from hondo.training.watching import epoch_metrics
+
+try:
+    import fcntl
+except ImportError:  # Windows has none.
+    fcntl = None
+
+RUN, METRICS, CHECKPOINTS = "run.json", "metrics.jsonl", "checkpoints"
+
+
+class Keeper(NamedTuple):
+    """Where a run is kept, and how often.
+
+    Attributes:
+        folder: its folder.
+        every: how often, None for every half a minute at most.
+        steps_per_epoch: of the run.
+    """
+
+    folder: Path
+    every: Every | None
+    steps_per_epoch: int
+
+    def begin(self, run: RecordedRun) -> Saved:
+        """What is on disk of a run that `resume` gave."""
+        epochs, step = int(run.state.epoch), self._count_steps(run.state)
+        return Saved(epochs, step or -1, time.monotonic())
+
+    def steps_until_due(self, run: RecordedRun) -> int | None:
+        """How many steps there are until the next save, None if only time decides."""
+        step = self._count_steps(run.state)
+        return steps_until_due(self.every, step, self.steps_per_epoch)
+
+    def keep(self, saved: Saved, run: RecordedRun, is_last: bool = False) -> Saved:
+        """Writes the metrics of new epochs and, if it is due or the last, the state.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        saved = self._append_epochs(saved, run)
+        step = self._count_steps(run.state)
+        is_new = step != saved.step
+        due = is_last or is_due(self.every, saved, step, self.steps_per_epoch)
+        if not (is_new and due):
+            return saved
+        began = time.monotonic()
+        save_newest(self.folder / CHECKPOINTS, run.state)
+        ended = time.monotonic()
+        return Saved(saved.epochs, step, ended, ended - began)
+
+    def _append_epochs(self, saved: Saved, run: RecordedRun) -> Saved:
+        epochs = int(run.state.epoch)
+        if epochs > saved.epochs:
+            history = jax.device_get(run.history)
+            for epoch in range(saved.epochs, epochs):
+                path = self.folder / METRICS
+                append_metrics(path, epoch + 1, epoch_metrics(history, epoch))
+        return saved._replace(epochs=epochs)
+
+    def _count_steps(self, state: TrainState) -> int:
+        return int(state.epoch) * self.steps_per_epoch + int(state.step)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Makes the folder, which no other process may train in until then.
+
+    Raises:
+        ValueError: one does.
+        OSError: the folder cannot be made.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a") as file:
+        _lock(folder, file)
+        yield
+
+
+def _lock(folder: Path, file: IO[str]) -> None:
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        repair = "Wait for its end, or name another folder."
+        raise error("folder", str(folder), "one that no other process trains in", repair) from None
+
+
+def resume(folder: Path, identity: Identity, run: RecordedRun, max_epochs: int) -> RecordedRun:
+    """The run as the folder has it, or the new run as it is where the folder has none.
+
+    Raises:
+        ValueError: a folder of another run, or one that is damaged.
+        OSError: a folder that cannot be written.
+    """
+    if not (folder / RUN).exists():
+        _refuse_foreign(folder)
+        _write_identity(folder, identity)
+        return run
+    _compare(folder, identity)
+    state = restore_newest(folder / CHECKPOINTS, run.state)
+    epochs = 0 if state is None else int(state.epoch)
+    if epochs > max_epochs:
+        raise error("max_epochs", max_epochs, f"at least the {epochs} epochs that {folder} has")
+    keep_epochs(folder / METRICS, epochs)
+    _write_identity(folder, identity)
+    return run if state is None else RecordedRun(state, read_history(folder / METRICS, run.history))
+
+
+def _refuse_foreign(folder: Path) -> None:
+    for name in (METRICS, CHECKPOINTS):
+        if (folder / name).exists():
+            got = f"{folder}, which has {name} but no {RUN}"
+            raise error("folder", got, "new, or that of a run", "Name another.")
+
+
+def _compare(folder: Path, identity: Identity) -> None:
+    """Raises for another run; warns where this one goes on to other bits."""
+    stored = _read_identity(folder)
+    found = differences(stored, identity)
+    if found:
+        repair = "Give the same arguments again, or name another folder."
+        raise ValueError(f"folder must be of this run, got {folder}: {'; '.join(found)}. {repair}")
+    changed = changed_surroundings(stored, identity)
+    if changed:
+        warnings.warn(
+            f"the run in {folder} goes on, but not to the bits of the uncut one: "
+            f"{', '.join(changed)}.",
+            stacklevel=4,
+        )
+
+
+def _read_identity(folder: Path) -> Identity:
+    values = read_json(folder / RUN)
+    try:
+        return Identity(**values)
+    except TypeError as reason:
+        got = first_line(reason)
+        raise error(str(folder / RUN), got, f"the fields {', '.join(Identity._fields)}") from None
+
+
+def _write_identity(folder: Path, identity: Identity) -> None:
+    write_whole(folder / RUN, json.dumps(identity._asdict(), indent=2) + "\n")
