@@ -184,12 +184,12 @@ def _dead_units_are_counted_and_their_layer_named(diagnose_chain, *, layer, seed
 
 @prop(7, "must", "statistical", source=FAULTS, symbols="diagnose he_normal he_uniform orthogonal")
 @formula(r"P(\text{verdict} \mid \text{healthy}) < 10^{-6}")
-@given(seed=(0, 1), kind=("normal", "uniform", "orthogonal"))
-def _healthy_networks_have_no_verdict(diagnose_chain, *, seed, kind):
+@given(kind=("normal", "uniform", "orthogonal"))
+def _healthy_networks_have_no_verdict(diagnose_chain, *, kind):
     """a rectified network with He's or orthogonal weights, at most a fifth as deep as wide, has no
     verdict, with a false alarm in a million
     """
-    chains = [random_chain(1000 + 100 * seed + k, 2.0, kind) for k in range(100)]
+    chains = [random_chain(1000 + k, 2.0, kind) for k in range(100)]
     found = sum(bool(chain.diagnosed(diagnose_chain)["verdicts"]) for chain in chains)
     yield statistics.binomial("verdicts", found, len(chains), FALSE_ALARM, effect=0.1)
 
