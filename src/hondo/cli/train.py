@@ -10,7 +10,7 @@ import jax
 from rich.table import Table
 
 import hondo
-from hondo.cli import build, plot_run, run_folder
+from hondo.cli import build, plot_run, run_folder, watching
 from hondo.cli.config import TrainConfig
 from hondo.cli.files import write_whole
 from hondo.cli.model_folder import save_model
@@ -131,7 +131,8 @@ def _describe_task(dataset: Dataset) -> str:
 def _fit(job: TrainJob, failures: Failures) -> hondo.FitResult:
     config, parts = job.config, job.parts
     steps = len(parts.train[0]) // config.batch_size * config.max_epochs
-    return hondo.fit_with_progress(
+    watch = watching.begin(job)
+    result = hondo.fit_with_progress(
         job.problem,
         build.optimizer(config, steps),
         build.as_arrays(parts.train),
@@ -141,9 +142,11 @@ def _fit(job: TrainJob, failures: Failures) -> hondo.FitResult:
         max_epochs=config.max_epochs,
         stopper=build.stopper(config),
         augment=build.augmentation(config, job.dataset),
-        report=partial(_append_metrics, job, failures),
+        report=watch.after(partial(_append_metrics, job, failures)),
         save=partial(_save_best, job, failures),
     )
+    watch.finish(result)
+    return result
 
 
 def _append_metrics(

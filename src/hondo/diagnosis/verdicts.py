@@ -44,7 +44,7 @@ class Finding(NamedTuple):
 
     def only(self, allowed: AnyArray | np.generic) -> "Finding":
         """The same verdicts, where they are allowed."""
-        return self._replace(found=self.found & allowed)
+        return self._replace(found=namespace(self.found).logical_and(self.found, allowed))
 
 
 def judge(rows: Sequence[Row], values: Values, tolerance: Tolerance) -> Finding:
