@@ -74,11 +74,9 @@ def test_a_diagnosis_that_fails_is_said_once_and_ends_no_run(
         raise TypeError("no layer\nat all")
 
     monkeypatch.setattr(watching, "quick_diagnosis", lambda problem: fail)
-    told: list[int] = []
-    report = watching.begin(job_of(tmp_path, **SICK)).after(lambda epoch, _: told.append(epoch))
+    watch = watching.begin(job_of(tmp_path, **SICK))
     for epoch in range(4):
-        report(epoch, {"train/loss": 2.31})
-    assert told == [0, 1, 2, 3]
+        watch.hear(epoch, {"train/loss": 2.31})
     assert said(capsys) == ["hondo: the network does not learn, and is not diagnosed: no layer"]
 
 

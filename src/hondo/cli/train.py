@@ -142,20 +142,21 @@ def _fit(job: TrainJob, failures: Failures) -> hondo.FitResult:
         max_epochs=config.max_epochs,
         stopper=build.stopper(config),
         augment=build.augmentation(config, job.dataset),
-        report=watch.after(partial(_append_metrics, job, failures)),
+        report=partial(_hear, job, failures, watch),
         save=partial(_save_best, job, failures),
     )
     watch.finish(result)
     return result
 
 
-def _append_metrics(
-    job: TrainJob, failures: Failures, epoch: int, metrics: dict[str, float]
+def _hear(
+    job: TrainJob, failures: Failures, watch: watching.Watch, epoch: int, metrics: dict[str, float]
 ) -> None:
     """Adds a line; after one that failed, the whole file is written at the end."""
     if run_folder.METRICS not in failures:
         append = partial(run_folder.append_metrics, job.out, epoch + 1, metrics)
         attempt(failures, run_folder.METRICS, append)
+    watch.hear(epoch, metrics)
 
 
 def _save_best(job: TrainJob, failures: Failures, best: hondo.Best) -> None:

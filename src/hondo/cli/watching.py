@@ -12,7 +12,7 @@ from hondo.cli.diagnose import initialize, quick_diagnosis
 from hondo.cli.files import first_line
 from hondo.cli.outcome import complain
 from hondo.data import Dataset
-from hondo.training.watching import Report, epoch_metrics
+from hondo.training.watching import epoch_metrics
 
 if TYPE_CHECKING:
     from hondo._types import Batch, ModelState, Params
@@ -40,18 +40,14 @@ class Watch(NamedTuple):
     looked: list[int]
     said: list[str]
 
-    def after(self, report: Report) -> Report:
-        """The report, and once, where the network does not learn, what its start suffers from."""
-
-        def reported(epoch: int, metrics: dict[str, float]) -> None:
-            report(epoch, metrics)
-            if not self.looked and self.is_stuck(epoch, metrics):
-                self.looked.append(epoch)
-                job = self.job
-                command = f" See `hondo diagnose {job.out} --at init`."
-                self._say(command, lambda batch: initialize(job.config, job.problem, batch))
-
-        return reported
+    def hear(self, epoch: int, metrics: dict[str, float]) -> None:
+        """Once, where the network does not learn, says what its start suffers from."""
+        if self.looked or not self.is_stuck(epoch, metrics):
+            return
+        self.looked.append(epoch)
+        job = self.job
+        command = f" See `hondo diagnose {job.out} --at init`."
+        self._say(command, lambda batch: initialize(job.config, job.problem, batch))
 
     def finish(self, result: hondo.FitResult) -> None:
         """Says what the last network suffers from, if it has learned nothing from a healthy start.
@@ -59,7 +55,7 @@ class Watch(NamedTuple):
         A step that was too large kills units and makes weights infinite.
         """
         last, epoch = result.last, int(result.last.epoch) - 1
-        if self.said or epoch < 0 or not self.is_stuck(epoch, epoch_metrics(last.history, epoch)):
+        if self.said or epoch < 0 or not self.is_stuck(epoch, epoch_metrics(result.history, epoch)):
             return
         # Without a best model there is none to look at again.
         command = f" See `hondo diagnose {self.job.out}`." if int(result.best.epoch) >= 0 else ""
