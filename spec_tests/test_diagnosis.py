@@ -250,6 +250,17 @@ def test_nothing_is_changed_and_the_loss_is_the_plain_one() -> None:
     assert report.verdicts == ()
 
 
+def test_verdicts_on_the_host_are_those_inside_a_program() -> None:
+    problem, batch = linen_problem(depth=6, width=32), batch_of(32)
+    params, state = problem.init(KEY, batch)
+    run, inside = jax.jit(partial(hondo.diagnose, problem)), jax.jit(lambda report: report.findings)
+    for fault in FAULTS.values():
+        report = run(plant(params, "Dense_2", None, fault), state, batch, key=KEY)
+        assert report.verdicts
+        for host, traced in zip(report.findings, inside(report), strict=True):
+            np.testing.assert_allclose(host, traced, rtol=1e-5)
+
+
 @pytest.mark.slow
 def test_an_ensemble_is_cut_into_its_members() -> None:
     problem = linen_problem(depth=4, width=32)

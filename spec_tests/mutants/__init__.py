@@ -5,6 +5,7 @@ from spec_tests.mutants import (
     batch_norm,
     clipping,
     contracts,
+    diagnosis,
     dropout,
     early_stopping,
     gradients,
@@ -33,6 +34,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *clipping.MUTANTS,
     *early_stopping.MUTANTS,
     *gradients.MUTANTS,
+    *diagnosis.MUTANTS,
     *contracts.MUTANTS,
 )
 

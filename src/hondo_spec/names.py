@@ -16,6 +16,7 @@ AREAS = {
     "clipping": ("CLP",),
     "early_stopping": ("EST",),
     "gradients": ("GRD",),
+    "diagnosis": ("DIA",),
     "contracts": ("XCT",),
 }
 
@@ -44,5 +45,6 @@ WHY = {
     "overflows.",
     "EST": "One epoch too many or a NaN as the best value loses the model that was wanted.",
     "GRD": "What a layer does to the norm of a gradient happens once for each layer.",
+    "DIA": "An instrument that names the wrong layer, or a healthy one, costs more than none.",
     "XCT": "A function that changes the dtype, retraces, or accepts nonsense costs days elsewhere.",
 }

@@ -58,6 +58,7 @@ class TrainConfig:
         patience: epochs in a row without improvement that stop the run; 0 is without early
             stopping.
         valid_fraction: the part of the training data to validate on.
+        watch: where the network does not learn, one line says which layer is sick.
         seed: of everything random, an integer in [0, 2^63).
         split_seed: of the cut into training and validation data; by default the seed.
     """
@@ -96,6 +97,7 @@ class TrainConfig:
     max_epochs: int = 100
     patience: int = 40
     valid_fraction: float = 0.15
+    watch: bool = True
     seed: int = 0
     split_seed: int | None = None
 

@@ -15,7 +15,8 @@ import tyro
 
 if TYPE_CHECKING:
     import hondo
-    from hondo._types import Batch, Module
+    from hondo._types import Batch, ModelState, Module, Params
+    from hondo.cli.config import TrainConfig
 
     Patient = tuple[hondo.Problem, Any, Any, Batch]
 
@@ -71,13 +72,23 @@ def run(config: DiagnoseConfig, patient: "Patient", out: Path) -> int:
 
     problem, params, model_state, batch = patient
     key = jax.random.key(config.seed)
-    report = hondo.diagnose(problem, params, model_state, batch, key=key)
+    report = quick_diagnosis(problem)(params, model_state, batch, key=key)
     print(report)
     if report.layers:
         hondo.diagnosis.draw(out / "diagnosis.png", report)
     (out / "diagnosis.json").write_text(as_json(report))
     print(f"written to {out / 'diagnosis.json'} and .png")
     return int(bool(report.verdicts))
+
+
+def quick_diagnosis(problem: "hondo.Problem") -> "Callable[..., hondo.Diagnosis]":
+    """`hondo.diagnose` of a problem, compiled in a hurry: it is run once or twice."""
+    import jax
+
+    import hondo
+
+    options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else {}
+    return jax.jit(partial(hondo.diagnose, problem), compiler_options=options)
 
 
 def as_json(report: "hondo.Diagnosis") -> str:
@@ -113,14 +124,21 @@ def _of_run(config: DiagnoseConfig) -> "Patient":
     dataset, parts = open_data(trained, build.split_seed(trained))
     batch = jax.tree.map(lambda leaf: leaf[: config.batch], build.as_arrays(parts.train))
     problem = build.problem(trained, dataset)
-    # The key of the run's own initialization.
-    key = jax.random.split(jax.random.key(trained.seed))[0]
-    params, model_state = problem.init(key, batch)
+    params, model_state = initialize(trained, problem, batch)
     if config.at == "best":
         shapes = jax.eval_shape(lambda: {"params": params, **model_state})
         variables = dict(load_model(folder, trained, shapes))
         params, model_state = variables.pop("params"), variables
     return problem, params, jax.tree.map(jnp.asarray, model_state), batch
+
+
+def initialize(
+    trained: "TrainConfig", problem: "hondo.Problem", batch: "Batch"
+) -> "tuple[Params, ModelState]":
+    """The network that a run starts from, by the key of its own initialization."""
+    import jax
+
+    return jax.jit(problem.init)(jax.random.split(jax.random.key(trained.seed))[0], batch)
 
 
 def _of_attribute(config: DiagnoseConfig) -> "Patient":

@@ -11,7 +11,7 @@ import jax
 from rich.table import Table
 
 import hondo
-from hondo.cli import build, plot_run, run_folder
+from hondo.cli import build, plot_run, run_folder, watching
 from hondo.cli.config import TrainConfig
 from hondo.cli.model_folder import save_model
 from hondo.cli.outcome import Failures, attempt, finish, open_terminal
@@ -149,8 +149,9 @@ def _describe_task(dataset: Dataset) -> str:
 def _fit(job: TrainJob, failures: Failures) -> hondo.FitResult:
     config, parts = job.config, job.parts
     steps = len(parts.train[0]) // config.batch_size * config.max_epochs
+    watch = watching.begin(job)
     try:
-        return hondo.fit_with_progress(
+        result = hondo.fit_with_progress(
             job.problem,
             build.optimizer(config, steps),
             build.as_arrays(parts.train),
@@ -160,12 +161,15 @@ def _fit(job: TrainJob, failures: Failures) -> hondo.FitResult:
             max_epochs=config.max_epochs,
             stopper=build.stopper(config),
             augment=build.augmentation(config, job.dataset),
+            report=watch.hear,
             save=partial(_save_best, job, failures),
             folder=job.out,
         )
     except hondo.SaveError as reason:
         failures[CHECKPOINTS] = first_line(reason.__cause__ or reason)
-        return reason.result
+        result = reason.result
+    watch.finish(result)
+    return result
 
 
 def _save_best(job: TrainJob, failures: Failures, best: hondo.Best) -> None:

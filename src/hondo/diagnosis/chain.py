@@ -1,14 +1,19 @@
-"""The layers as a chain: what comes to each, what it passes on, forwards and backwards."""
+"""The layers as a chain: what comes to each, what it passes on, forwards and backwards.
+
+What is measured may be NumPy's, on the host, or JAX's, in a program: both have these functions.
+"""
 
 from collections.abc import Sequence
+from types import ModuleType
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from hondo.diagnosis.rows import Row, Values
+
+AnyArray = Array | np.ndarray
 
 
 class Chain(NamedTuple):
@@ -36,22 +41,22 @@ class Chain(NamedTuple):
     """
 
     places: Int[np.ndarray, " layers"]
-    is_run: Bool[Array, " layers"]
-    following: Int[Array, " layers"]
-    arriving: Float[Array, " layers"]
-    response: Float[Array, " layers"]
-    leaving: Float[Array, " layers"]
-    gradient: Float[Array, " layers"]
-    returning: Float[Array, " layers"]
-    coming: Float[Array, " layers"]
-    weight: Float[Array, " layers"]
-    scale: Float[Array, " layers"]
-    frozen: Bool[Array, " layers"]
-    constant: Bool[Array, " layers"]
-    flat: Float[Array, " layers"]
+    is_run: Bool[AnyArray, " layers"]
+    following: Int[AnyArray, " layers"]
+    arriving: Float[AnyArray, " layers"]
+    response: Float[AnyArray, " layers"]
+    leaving: Float[AnyArray, " layers"]
+    gradient: Float[AnyArray, " layers"]
+    returning: Float[AnyArray, " layers"]
+    coming: Float[AnyArray, " layers"]
+    weight: Float[AnyArray, " layers"]
+    scale: Float[AnyArray, " layers"]
+    frozen: Bool[AnyArray, " layers"]
+    constant: Bool[AnyArray, " layers"]
+    flat: Float[AnyArray, " layers"]
     stops: Bool[np.ndarray, " layers"]
 
-    def next_of(self, own: Array, of_last: Array) -> Array:
+    def next_of(self, own: AnyArray, of_last: AnyArray) -> AnyArray:
         """Each layer's value of the next layer, for the last another."""
         return _next_of(self.following, own, of_last)
 
@@ -69,7 +74,7 @@ def make_chain(rows: Sequence[Row], values: Values) -> Chain:
     ratio = 0.5 * np.log(fans[:, 0] / fans[:, 1])
     gradient = v.output_gradient.log_rms + size
     returning = v.input_gradient.log_rms + size + ratio
-    same = (v.output.log_rms == -jnp.inf) | (v.output.detail > 1 - 1e-5)
+    same = (v.output.log_rms == -np.inf) | (v.output.detail > 1 - 1e-5)
     return Chain(
         places,
         is_run,
@@ -83,28 +88,34 @@ def make_chain(rows: Sequence[Row], values: Values) -> Chain:
         v.weight.log_rms,
         v.weight.log_rms + 0.5 * np.log(fans[:, 0]),
         is_run & ((v.output_gradient.seen == 0) | (v.weight_gradient.seen == 0)),
-        _next_of(following, same, jnp.zeros_like(same)),
+        _next_of(following, same, same & ~same),
         _flat_behind(rows, values, places),
         np.array([row.stops for row in layers], bool),
     )
 
 
-def _next_of(following: Array, own: Array, of_last: Array) -> Array:
-    last = following == following.size
-    return jnp.where(last, of_last, own[jnp.where(last, 0, following)])
+def namespace(array: AnyArray | np.ndarray) -> ModuleType:
+    """NumPy or jax.numpy, by whose array it is."""
+    return array.__array_namespace__()
 
 
-def _following(is_run: Array) -> Array:
+def _next_of(following: AnyArray, own: AnyArray, of_last: AnyArray) -> AnyArray:
+    xp, last = namespace(own), following == following.size
+    return xp.where(last, of_last, own[xp.where(last, 0, following)])
+
+
+def _following(is_run: AnyArray) -> AnyArray:
     """For each layer the next one that was run."""
-    count = is_run.size
-    own = jnp.where(is_run, jnp.arange(count), count)
+    xp, count = namespace(is_run), is_run.size
+    own = xp.where(is_run, np.arange(count), count)
     after = np.tri(count, k=-1, dtype=bool).T
-    return jnp.min(jnp.where(after, own[None], count), axis=1, initial=count)
+    return xp.min(xp.where(after, own[None], count), axis=1, initial=count)
 
 
-def _flat_behind(rows: Sequence[Row], values: Values, places: np.ndarray) -> Array:
+def _flat_behind(rows: Sequence[Row], values: Values, places: np.ndarray) -> AnyArray:
     """For each layer the largest flat share of the activations up to the next layer."""
-    owner = np.array([np.searchsorted(places, i, "right") - 1 for i in range(len(rows))], int)
-    is_behind = np.array([row.kind == "activation" for row in rows]) & (owner >= 0)
-    share = jnp.where(is_behind & (values.output.seen > 0), values.flat, 0.0)
-    return jax.ops.segment_max(share, np.maximum(owner, 0), len(places))
+    xp, owner = namespace(values.flat), np.searchsorted(places, np.arange(len(rows)), "right") - 1
+    is_behind = np.array([row.kind == "activation" for row in rows])
+    is_own = is_behind & (owner == np.arange(len(places))[:, None])
+    share = xp.where(values.output.seen > 0, values.flat, 0.0)
+    return xp.max(xp.where(is_own, share[None], 0.0), axis=1)

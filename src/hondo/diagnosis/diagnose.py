@@ -22,7 +22,7 @@ from hondo.diagnosis.plan import make_plan
 from hondo.diagnosis.report import Diagnosis
 from hondo.diagnosis.rows import Row, between_layers, collect, describe, row_leaves
 from hondo.diagnosis.updates import update_sizes
-from hondo.diagnosis.verdicts import Tolerance, judge
+from hondo.diagnosis.verdicts import Tolerance
 from hondo.training.problem import Problem
 
 
@@ -169,4 +169,4 @@ def _run(
         owned = row_leaves(plan)
         sizes = [owned[place] for place in kept]
         updates = update_sizes(rows, sizes, params, gradient[0], optimizer)
-    return Diagnosis(rows, tolerance, value, values, updates, judge(rows, values, tolerance))
+    return Diagnosis(rows, tolerance, value, values, updates)

@@ -8,14 +8,13 @@ import jax
 import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
-from jaxtyping import Array
 
 from hondo._numerics.checks import error
 from hondo._types import Leaf
 from hondo.diagnosis.remedies import remedy
 from hondo.diagnosis.rows import Index, Row, Values
 from hondo.diagnosis.theory import activation_gains
-from hondo.diagnosis.verdicts import KINDS, Finding, Tolerance
+from hondo.diagnosis.verdicts import KINDS, Finding, Tolerance, judge
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,6 @@ class Diagnosis:
         loss: the loss on the batch.
         values: what was measured, natural logarithms and shares.
         updates: ln RMS of the optimizer's update of each row's weights, NaN without one.
-        findings: the verdicts as arrays (kinds, rows).
     """
 
     rows: tuple[Row, ...] = field(metadata={"static": True})
@@ -120,7 +118,20 @@ class Diagnosis:
     loss: Leaf
     values: Values
     updates: Leaf
-    findings: Finding
+
+    @property
+    def findings(self) -> Finding:
+        """The verdicts as arrays (kinds, rows); inside jit traced, else computed on the host.
+
+        Raises:
+            ValueError: of an ensemble.
+        """
+        self._check_is_one()
+        if isinstance(self.values.sizes, Tracer):
+            return judge(self.rows, self.values, self.tolerance)
+        # Zeros have a size of -inf, and no gain.
+        with np.errstate(invalid="ignore", over="ignore"):
+            return judge(self.rows, jax.tree.map(np.asarray, self.values), self.tolerance)
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -129,13 +140,15 @@ class Diagnosis:
         Raises:
             ValueError: inside jit, or of an ensemble.
         """
-        found = self._concrete(self.findings.found)
-        return tuple(self._verdict(kind, row) for kind, row in np.argwhere(found).tolist())
+        self._check_is_concrete()
+        findings = self.findings
+        places = np.argwhere(findings.found).tolist()
+        return tuple(self._verdict(findings, kind, row) for kind, row in places)
 
-    def _verdict(self, kind: int, place: int) -> Verdict:
+    def _verdict(self, findings: Finding, kind: int, place: int) -> Verdict:
         row, name = self.rows[place], KINDS[kind]
-        value = float(self.findings.value[kind, place])
-        limit = float(self.findings.limit[kind, place])
+        value = float(findings.value[kind, place])
+        limit = float(findings.limit[kind, place])
         is_total = limit == self.tolerance.total
         words = remedy(name, self.rows, self.values, place, is_total)
         return Verdict(name, row.layer, row.index, value, limit, words)
@@ -164,17 +177,20 @@ class Diagnosis:
             return self.row(found[0])
         return _stacked([self.row(i) for i in found])
 
-    def _concrete(self, array: Array) -> np.ndarray:
-        if isinstance(array, Tracer):
+    def _check_is_concrete(self) -> None:
+        if isinstance(self.values.sizes, Tracer):
             raise error("report", "traced", "concrete", "Read it outside of jit.")
-        if np.ndim(array) != 2:
+        self._check_is_one()
+
+    def _check_is_one(self) -> None:
+        stack = np.shape(self.values.sizes)[:-4]
+        if stack:
             repair = "hondo.unstack(report) cuts an ensemble's into its members'."
-            raise error("report", f"stacked {np.shape(array)[:-2]}", "of one network", repair)
-        return np.asarray(array)
+            raise error("report", f"stacked {stack}", "of one network", repair)
 
     def row(self, place: int) -> LayerReport:
         """One row in the units of the signal."""
-        self._concrete(self.findings.found)
+        self._check_is_concrete()
         row = self.rows[place]
         v: Values = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64)[place], self.values)
         theory = self._theory(row, v)

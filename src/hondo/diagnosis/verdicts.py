@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
-from hondo.diagnosis.chain import Chain, make_chain
+from hondo.diagnosis.chain import AnyArray, Chain, make_chain, namespace
 from hondo.diagnosis.rows import Row, Values
+from hondo.diagnosis.tap import Statistics
 
 KINDS = (
     "nonfinite_response",
@@ -26,6 +25,7 @@ KINDS = (
 )
 # The chance that a layer whose units are each off at most half the time is called dead.
 FALSE_ALARM = 1e-6
+_NONFINITE = Statistics._fields.index("nonfinite")
 
 
 class Tolerance(NamedTuple):
@@ -38,13 +38,13 @@ class Tolerance(NamedTuple):
 class Finding(NamedTuple):
     """Where there is a verdict, what was measured, what is healthy; (rows,) or (kinds, rows)."""
 
-    found: Bool[Array, "..."]
-    value: Float[Array, "..."]
-    limit: Float[Array, "..."]
+    found: Bool[AnyArray, "..."]
+    value: Float[AnyArray, "..."]
+    limit: Float[AnyArray, "..."]
 
-    def only(self, allowed: Array | np.ndarray) -> "Finding":
+    def only(self, allowed: AnyArray | np.generic) -> "Finding":
         """The same verdicts, where they are allowed."""
-        return self._replace(found=self.found & allowed)
+        return self._replace(found=namespace(self.found).logical_and(self.found, allowed))
 
 
 def judge(rows: Sequence[Row], values: Values, tolerance: Tolerance) -> Finding:
@@ -55,27 +55,28 @@ def judge(rows: Sequence[Row], values: Values, tolerance: Tolerance) -> Finding:
     to the whole depth.
     """
     if not any(row.kind == "layer" for row in rows):
-        empty = jnp.zeros((len(KINDS), len(rows)), jnp.float32)
+        empty = np.zeros((len(KINDS), len(rows)), np.float32)
         return Finding(empty > 0, empty, empty)
+    xp = namespace(values.extras)
     chain = make_chain(rows, values)
     response, gradient = _nonfinite(values)
-    finite = ~jnp.any(response.found | gradient.found)
+    finite = ~xp.any(response.found | gradient.found)
     detached = _detached(chain, len(rows)).only(finite)
     zero = _zero_weights(chain, len(rows)).only(finite)
-    dead = _dead(rows, values).only(finite & ~jnp.any(zero.found))
-    alive = finite & ~jnp.any(zero.found) & ~jnp.any(dead.found)
+    dead = _dead(rows, values).only(finite & ~xp.any(zero.found))
+    alive = finite & ~xp.any(zero.found) & ~xp.any(dead.found)
     saturated = _saturated(rows, values)
     one = _one_layer(chain, len(rows), math.log(tolerance.local)).only(alive)
-    many = jnp.sum(_is_saturated(rows, values)) != 1
+    many = xp.sum(_is_saturated(rows, values)) != 1
     spread = _whole_depth(chain, len(rows), math.log(tolerance.total))
-    spread = spread.only(alive & many & ~jnp.any(one.found))
+    spread = spread.only(alive & many & ~xp.any(one.found))
     # A stem out of scale reaches the others by the residual stream, past the norm of its neighbor.
     blamed = _one_layer(chain, len(rows), math.log(tolerance.local), by_neighbor=False)
-    blamed = blamed.only(jnp.any(spread.found))
-    spread = spread.only(~jnp.any(blamed.found))
+    blamed = blamed.only(xp.any(spread.found))
+    spread = spread.only(~xp.any(blamed.found))
     by_size = _first_of(_first_of(_first_of(zero, one), blamed), spread)
     # Where no gradient comes, its size is not a verdict of its own.
-    attached = ~jnp.any(detached.found) | np.array([True, True, False, False])[:, None]
+    attached = ~xp.any(detached.found) | np.array([[True], [True], [False], [False]])
     return _stack(
         [response, gradient, detached, dead, _first(saturated.only(alive))],
         by_size.only(attached),
@@ -83,53 +84,60 @@ def judge(rows: Sequence[Row], values: Values, tolerance: Tolerance) -> Finding:
 
 
 def _stack(single: list[Finding], by_size: Finding) -> Finding:
-    alone = jax.tree.map(lambda *each: jnp.stack(each), *single)
-    return jax.tree.map(lambda *each: jnp.concatenate(each), alone, by_size)
+    xp = namespace(by_size.found)
+    alone = jax.tree.map(lambda *each: xp.stack(each), *single)
+    return jax.tree.map(lambda *each: xp.concatenate(each), alone, by_size)
 
 
-def _finding(found: ArrayLike, value: ArrayLike = 0.0, limit: ArrayLike = 0.0) -> Finding:
-    value, limit = (jnp.asarray(each, jnp.float32) for each in (value, limit))
-    value, limit = (jnp.broadcast_to(_number(each), np.shape(found)) for each in (value, limit))
-    return Finding(jnp.asarray(found), value, limit)
+Number = AnyArray | float
+
+
+def _finding(found: AnyArray, value: Number = 0.0, limit: Number = 0.0) -> Finding:
+    xp = namespace(found)
+    numbers = (xp.asarray(each, np.float32) for each in (value, limit))
+    return Finding(found, *(xp.broadcast_to(_number(each), found.shape) for each in numbers))
 
 
 def _first_of(one: Finding, other: Finding) -> Finding:
     """Both; where both are, the value of the first."""
-    value = jnp.where(one.found, one.value, other.value)
-    limit = jnp.where(one.found, one.limit, other.limit)
+    xp = namespace(one.found)
+    value = xp.where(one.found, one.value, other.value)
+    limit = xp.where(one.found, one.limit, other.limit)
     return Finding(one.found | other.found, value, limit)
 
 
 def _first(finding: Finding) -> Finding:
-    place = jnp.argmax(finding.found, axis=-1, keepdims=True)
-    number = jax.lax.broadcasted_iota(place.dtype, finding.found.shape, finding.found.ndim - 1)
+    xp, found = namespace(finding.found), finding.found
+    place = xp.argmax(found, axis=-1, keepdims=True)
+    number = np.broadcast_to(np.arange(found.shape[-1]), found.shape)
     return finding.only(number == place)
 
 
 def _last(finding: Finding) -> Finding:
-    count = finding.found.shape[-1]
-    return finding.only(jnp.arange(count) == count - 1 - jnp.argmax(finding.found[::-1]))
+    xp, count = namespace(finding.found), finding.found.shape[-1]
+    return finding.only(np.arange(count) == count - 1 - xp.argmax(finding.found[::-1]))
 
 
-def _on_rows(chain: Chain, count: int, layers: Array) -> Array:
+def _on_rows(chain: Chain, count: int, layers: AnyArray) -> AnyArray:
     """Values of layers at their rows; the last axis is the one of layers."""
-    return jnp.zeros((*layers.shape[:-1], count), layers.dtype).at[..., chain.places].set(layers)
+    number = np.searchsorted(chain.places, np.arange(count)) % len(chain.places)
+    is_layer = np.broadcast_to(np.isin(np.arange(count), chain.places), (*layers.shape[:-1], count))
+    at_rows = layers[..., number]
+    return namespace(layers).where(is_layer, at_rows, at_rows.dtype.type(0))
 
 
 def _nonfinite(values: Values) -> tuple[Finding, Finding]:
     """The first row that is not finite forwards; if all are, the last backwards."""
-    forward = sum(_number(s.nonfinite) for s in (values.input, values.weight, values.output))
-    backward = sum(
-        _number(s.nonfinite)
-        for s in (values.input_gradient, values.weight_gradient, values.output_gradient)
-    )
+    forward = _number(values.sizes[:, 0, :, _NONFINITE]).sum(axis=1)
+    backward = _number(values.sizes[:, 1, :, _NONFINITE]).sum(axis=1)
     response = _first(_finding(forward > 0, forward))
     gradient = _last(_finding(backward > 0, backward))
-    return response, gradient.only(~jnp.any(response.found))
+    return response, gradient.only(~namespace(forward).any(response.found))
 
 
-def _number(count: Array) -> Array:
-    return jnp.where(jnp.isnan(count), 0.0, count)
+def _number(count: AnyArray) -> AnyArray:
+    xp = namespace(count)
+    return xp.where(xp.isnan(count), np.float32(0), count)
 
 
 def _detached(chain: Chain, rows: int) -> Finding:
@@ -138,24 +146,24 @@ def _detached(chain: Chain, rows: int) -> Finding:
     Inside a loop a stopped gradient arrives as an exact zero. So does that of an activation that
     is flat everywhere, and that through weights of zero; they are told apart.
     """
-    arrives = chain.next_of(chain.returning, chain.gradient) > -jnp.inf
-    stopped = chain.stops & (chain.gradient == -jnp.inf) & arrives & (chain.flat < 1)
+    arrives = chain.next_of(chain.returning, chain.gradient) > -np.inf
+    stopped = chain.stops & (chain.gradient == -np.inf) & arrives & (chain.flat < 1)
     cut = chain.frozen | (stopped & chain.is_run)
-    beyond = jnp.where(chain.frozen, chain.next_of(chain.frozen, jnp.zeros_like(cut)), False)
+    beyond = chain.frozen & chain.next_of(chain.frozen, cut & ~cut)
     found = _on_rows(chain, rows, cut & ~beyond)
     return _finding(found)
 
 
 def _zero_weights(chain: Chain, rows: int) -> Finding:
     """Weights that are all zero, where nothing passes around them; one per direction."""
-    zero = chain.is_run & (chain.weight == -jnp.inf)
+    xp, zero = namespace(chain.weight), chain.is_run & (chain.weight == -np.inf)
     last = chain.following == chain.following.size
-    number = jnp.arange(zero.size)
-    arrives = chain.is_run & ~chain.frozen & (chain.gradient > -jnp.inf)
-    first = jnp.where(jnp.any(arrives), jnp.argmax(arrives), zero.size)
+    number = np.arange(zero.size)
+    arrives = chain.is_run & ~chain.frozen & (chain.gradient > -np.inf)
+    first = xp.where(xp.any(arrives), xp.argmax(arrives), zero.size)
     forward = zero & ~last & chain.constant
     backward = zero & (number > 0) & (first >= number)
-    found = jnp.stack([forward, jnp.zeros_like(zero), backward, jnp.zeros_like(zero)])
+    found = xp.stack([forward, zero & ~zero, backward, zero & ~zero])
     found = _on_rows(chain, rows, found)
     return _first(_finding(found))
 
@@ -175,8 +183,8 @@ def _dead(rows: Sequence[Row], values: Values) -> Finding:
     return _first(_finding(can & (values.off > limit), values.off, limit))
 
 
-def _is_saturated(rows: Sequence[Row], values: Values) -> Array:
-    can = jnp.array([row.saturating for row in rows])
+def _is_saturated(rows: Sequence[Row], values: Values) -> AnyArray:
+    can = np.array([row.saturating for row in rows])
     return can & (values.flat > 0.5)
 
 
@@ -186,29 +194,37 @@ def _saturated(rows: Sequence[Row], values: Values) -> Finding:
 
 def _one_layer(chain: Chain, rows: int, limit: float, by_neighbor: bool = True) -> Finding:
     """A layer whose own gain is off 1, off the median layer's, and reaches its neighbor."""
-    forward = chain.response - chain.arriving
+    xp, forward = namespace(chain.response), chain.response - chain.arriving
     backward = chain.returning - chain.gradient
     # A constant, such as sigmoid(0), arrives with its size but without the signal.
     lost = chain.constant & (chain.following < chain.following.size)
-    reached = jnp.where(lost & (forward < 0), -jnp.inf, chain.leaving - chain.arriving)
+    reached = xp.where(lost & (forward < 0), -np.inf, chain.leaving - chain.arriving)
     returned = chain.returning - chain.coming
     # What a bias adds is a constant, and carries nothing of the input.
-    carried = jnp.minimum(forward, chain.scale)
+    carried = xp.minimum(forward, chain.scale)
     little = _off(chain, carried, reached if by_neighbor else carried, limit)[0]
     much = _off(chain, forward, reached if by_neighbor else forward, limit)[1]
     gradient = _off(chain, backward, returned if by_neighbor else backward, limit)
-    found = jnp.stack([little, much, *gradient]) & chain.is_run[None]
-    gains = jnp.exp(jnp.stack([carried, forward, backward, backward]))
+    found = xp.stack([little, much, *gradient]) & chain.is_run[None]
+    gains = xp.exp(xp.stack([carried, forward, backward, backward]))
     limits = np.exp([[-limit], [limit], [-limit], [limit]])
     return _finding(_on_rows(chain, rows, found), _on_rows(chain, rows, gains), limits)
 
 
-def _off(chain: Chain, own: Array, passed: Array, limit: float) -> tuple[Array, Array]:
+def _off(chain: Chain, own: AnyArray, passed: AnyArray, limit: float) -> tuple[AnyArray, AnyArray]:
     """Which layers make too little, and which too much."""
-    usable = jnp.where(chain.is_run & jnp.isfinite(own), own, jnp.nan)
-    beside = own - jnp.nanmedian(usable)
-    signs = jnp.stack([own, beside, passed])
-    return jnp.max(signs, axis=0) < -limit, jnp.min(signs, axis=0) > limit
+    xp = namespace(own)
+    beside = own - _median(own, chain.is_run & xp.isfinite(own))
+    signs = xp.stack([own, beside, passed])
+    return xp.max(signs, axis=0) < -limit, xp.min(signs, axis=0) > limit
+
+
+def _median(values: AnyArray, known: AnyArray) -> AnyArray:
+    """Of those that are known; NaN if none is."""
+    xp, count = namespace(values), known.sum()
+    ordered = xp.sort(xp.where(known, values, np.inf))
+    middle = (ordered[(count - 1) // 2] + ordered[count // 2 % known.size]) / 2
+    return xp.where(count > 0, middle, np.nan)
 
 
 def _whole_depth(chain: Chain, rows: int, limit: float) -> Finding:
@@ -220,23 +236,27 @@ def _whole_depth(chain: Chain, rows: int, limit: float) -> Finding:
     forward = _spread(hidden, chain.leaving, limit)
     backward = _spread(hidden[::-1], chain.coming[::-1], limit)
     found = [*forward[:2], *(each[::-1] for each in backward[:2])]
-    ranges = jnp.exp(jnp.stack([forward[2], forward[2], backward[2], backward[2]]))[:, None]
-    return _finding(_on_rows(chain, rows, jnp.stack(found)), ranges, np.exp(limit))
+    xp = namespace(chain.leaving)
+    ranges = xp.exp(xp.stack([forward[2], forward[2], backward[2], backward[2]]))[:, None]
+    return _finding(_on_rows(chain, rows, xp.stack(found)), ranges, math.exp(limit))
 
 
-def _spread(hidden: Array, log_size: Array, limit: float) -> tuple[Array, Array, Array]:
+def _spread(
+    hidden: AnyArray, log_size: AnyArray, limit: float
+) -> tuple[AnyArray, AnyArray, AnyArray | np.generic]:
     """In the direction in which the signal travels: the first layer beyond the horizon."""
-    known = hidden & jnp.isfinite(log_size)
-    count = jnp.maximum(jnp.sum(known, dtype=jnp.float32), 1)
-    size = jnp.where(known, log_size, 0.0)
-    number = jnp.arange(size.size, dtype=jnp.float32)
-    centered = jnp.where(known, number - jnp.sum(jnp.where(known, number, 0)) / count, 0.0)
-    slope = jnp.sum(centered * size) / jnp.maximum(jnp.sum(jnp.square(centered)), 1e-9)
-    trend = slope * (jnp.max(centered, initial=0.0) - jnp.min(centered, initial=0.0))
-    lowest = jnp.min(jnp.where(known, size, jnp.inf), initial=jnp.inf)
-    highest = jnp.max(jnp.where(known, size, -jnp.inf), initial=-jnp.inf)
-    distance = jnp.where(known, jnp.abs(size - size[jnp.argmax(known)]), -1.0)
-    beyond = distance > jnp.minimum(limit, jnp.max(distance) - 1e-6)
-    is_wide = (highest - lowest > limit) & (jnp.abs(trend) > 0.5 * limit)
-    named = (jnp.arange(size.size) == jnp.argmax(beyond)) & is_wide & known
+    xp = namespace(log_size)
+    known = hidden & xp.isfinite(log_size)
+    count = xp.maximum(xp.sum(known, dtype=np.float32), 1)
+    size = xp.where(known, log_size, 0.0)
+    number = np.arange(size.size, dtype=np.float32)
+    centered = xp.where(known, number - xp.sum(xp.where(known, number, 0)) / count, 0.0)
+    slope = xp.sum(centered * size) / xp.maximum(xp.sum(xp.square(centered)), 1e-9)
+    trend = slope * (xp.max(centered, initial=0.0) - xp.min(centered, initial=0.0))
+    lowest = xp.min(xp.where(known, size, np.inf), initial=np.inf)
+    highest = xp.max(xp.where(known, size, -np.inf), initial=-np.inf)
+    distance = xp.where(known, xp.abs(size - size[xp.argmax(known)]), -1.0)
+    beyond = distance > xp.minimum(limit, xp.max(distance) - 1e-6)
+    is_wide = (highest - lowest > limit) & (xp.abs(trend) > 0.5 * limit)
+    named = (np.arange(size.size) == xp.argmax(beyond)) & is_wide & known
     return named & (trend < 0), named & (trend > 0), highest - lowest

@@ -6,6 +6,7 @@ from hondo_spec.areas import (
     batch_norm,
     clipping,
     contracts,
+    diagnosis,
     dropout,
     early_stopping,
     ensembles,
@@ -22,7 +23,8 @@ from hondo_spec.property import Property
 
 _MODULES = (
     initialization, activations, dropout, noise, batch_norm, population, folding, norms, residual,
-    penalties, ensembles, augmentation, clipping, early_stopping, gradients, contracts,
+    penalties, ensembles, augmentation, clipping, early_stopping, gradients, diagnosis,
+    contracts,
 )  # fmt: skip
 # In the order in which they are written.
 PROPERTIES = tuple(

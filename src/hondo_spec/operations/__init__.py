@@ -11,6 +11,7 @@ from typing import Any
 from hondo_spec.operations import (
     activations,
     augmentation,
+    diagnosis,
     dropout,
     ensembles,
     initialization,
@@ -33,6 +34,7 @@ _AREAS = (
     ensembles,
     augmentation,
     training,
+    diagnosis,
 )
 # Each stub by its name.
 OPERATIONS: dict[str, Callable[..., Any]] = {

@@ -15,7 +15,7 @@ import hondo
 from hondo_spec.adapter import Operation, collect_operations, operation
 from hondo_spec.operations.shapes import Tree
 from hondo_spec.target import Target
-from hondo_spec.targets import _jax, functions_chains
+from hondo_spec.targets import _jax, functions_chains, functions_diagnosis
 from hondo_spec.targets._jax import compiled
 
 
@@ -287,6 +287,7 @@ OPERATIONS = _jax.with_gradients(
     {
         **collect_operations(globals()),
         **collect_operations(vars(functions_chains)),
+        **collect_operations(vars(functions_diagnosis)),
         **_jax.initializers(hondo),
         "fans": lambda shape: tuple(hondo.fans(shape)[:2]),
         "sigmoid": _activation("sigmoid"),

@@ -19,7 +19,7 @@ from hondo_spec.operations.shapes import (
     Tree,
 )
 from hondo_spec.target import Target
-from hondo_spec.targets import reference_chains, reference_norms
+from hondo_spec.targets import reference_chains, reference_diagnosis, reference_norms
 
 
 def _tree(function: Callable[[Array], Array], tree: Tree) -> Tree:
@@ -322,7 +322,8 @@ def ways_of(operations: Mapping[str, Operation]) -> Operation:
     return ways
 
 
-_FUNCTIONS = {**vars(reference_chains), **vars(reference_norms), **globals()}
+_PARTS = (reference_chains, reference_norms, reference_diagnosis)
+_FUNCTIONS = {name: value for part in _PARTS for name, value in vars(part).items()} | globals()
 OPERATIONS: dict[str, Operation] = {
     name: operation(_FUNCTIONS[name]) for name in operations.OPERATIONS if name in _FUNCTIONS
 }

@@ -1,0 +1,97 @@
+"""What `hondo train` says of a network that does not learn: which layer is sick."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import jax
+import numpy as np
+
+import hondo
+from hondo.cli import build
+from hondo.cli.diagnose import initialize, quick_diagnosis
+from hondo.cli.outcome import complain
+from hondo.data import Dataset
+from hondo.training.saving.files import first_line
+from hondo.training.watching import epoch_metrics
+
+if TYPE_CHECKING:
+    from hondo._types import Batch, ModelState, Params
+    from hondo.cli.train import TrainJob
+
+# A network learns if it is so much better than the best constant answer, after so much training.
+_SHARE, _EPOCHS, _STEPS = 0.95, 3, 30
+_EXAMPLES = 256
+
+
+class Watch(NamedTuple):
+    """Looks at the metrics, which costs nothing, and diagnoses a network that does not learn.
+
+    Attributes:
+        job: the run.
+        chance: the loss of the best constant answer.
+        diagnose: of parameters, model state and batch; compiled when it is first called.
+        looked: the epochs after which the start was diagnosed.
+        said: what was said.
+    """
+
+    job: "TrainJob"
+    chance: float
+    diagnose: Callable[..., hondo.Diagnosis]
+    looked: list[int]
+    said: list[str]
+
+    def hear(self, epoch: int, metrics: dict[str, float]) -> None:
+        """Once, where the network does not learn, says what its start suffers from."""
+        if self.looked or not self.is_stuck(epoch, metrics):
+            return
+        self.looked.append(epoch)
+        job = self.job
+        command = f" See `hondo diagnose {job.out} --at init`."
+        self._say(command, lambda batch: initialize(job.config, job.problem, batch))
+
+    def finish(self, result: hondo.FitResult) -> None:
+        """Says what the last network suffers from, if it has learned nothing from a healthy start.
+
+        A step that was too large kills units and makes weights infinite.
+        """
+        last, epoch = result.last, int(result.last.epoch) - 1
+        if self.said or epoch < 0 or not self.is_stuck(epoch, epoch_metrics(result.history, epoch)):
+            return
+        # Without a best model there is none to look at again.
+        command = f" See `hondo diagnose {self.job.out}`." if int(result.best.epoch) >= 0 else ""
+        self._say(command, lambda _: (last.params, last.model_state))
+
+    def is_stuck(self, epoch: int, metrics: dict[str, float]) -> bool:
+        """Whether it is watched, and the loss is no number or, after a while, that of chance."""
+        config, loss = self.job.config, metrics["train/loss"]
+        steps = (epoch + 1) * (len(self.job.parts.train[0]) // config.batch_size)
+        is_trained = epoch + 1 >= _EPOCHS and steps >= _STEPS
+        least = _SHARE * self.chance if is_trained else np.inf
+        return config.watch and not loss < least
+
+    def _say(self, command: str, network: "Callable[[Batch], tuple[Params, ModelState]]") -> None:
+        """One line, if a layer is sick; whatever goes wrong does not end the run."""
+        try:
+            batch = build.as_arrays(self.job.parts.train)
+            batch = jax.tree.map(lambda leaf: leaf[:_EXAMPLES], batch)
+            verdicts = self.diagnose(*network(batch), batch, key=jax.random.key(0)).verdicts
+        except Exception as reason:
+            complain(f"the network does not learn, and is not diagnosed: {first_line(reason)}")
+            return
+        if verdicts:
+            self.said.append(f"the network does not learn: {verdicts[0]}{command}")
+            complain(self.said[-1])
+
+
+def begin(job: "TrainJob") -> Watch:
+    """The watch of a run that is about to begin."""
+    chance = chance_loss(job.dataset, job.parts.train[1])
+    return Watch(job, chance, quick_diagnosis(job.problem), [], [])
+
+
+def chance_loss(dataset: Dataset, targets: np.ndarray) -> float:
+    """The loss of the best constant answer: the entropy of the classes, the variance of numbers."""
+    if dataset.task == "regression":
+        return float(np.var(targets))
+    shares = np.unique(targets, return_counts=True)[1] / len(targets)
+    return float(-np.sum(shares * np.log(shares)))

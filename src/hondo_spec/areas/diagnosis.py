@@ -1,0 +1,340 @@
+"""DIA: which layer is sick, as an instrument says that measures all of them (slides 9 to 15)."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hondo_spec import draws, statistics
+from hondo_spec.bounds import exp_slack, gamma, ulps
+from hondo_spec.property import Area, formula, given
+from hondo_spec.results import Check, Exact, Holds, Result
+
+prop = Area("DIA", symbols="diagnose")
+FLOW = "slides 9 and 10; Glorot & Bengio 2010, section 4.2"
+FAULTS = "slides 9 to 15; He et al. 2015, section 2.2"
+THEORY = "slides 13 to 15; Poole et al. 2016; Schoenholz et al. 2017"
+LAYERS, WIDTH, BATCH = 6, 32, 16
+EACH = tuple(range(LAYERS))
+# The rate at which a healthy network may have a verdict.
+FALSE_ALARM = 1e-6
+SIZES = ("input_rms", "response_rms", "gradient_rms")
+# A mean over a batch, its root, and a logarithm on the way.
+MEAN = gamma(WIDTH * BATCH + 8)
+
+
+class Chain(NamedTuple):
+    """The data of `diagnose_chain`."""
+
+    x: np.ndarray
+    weights: np.ndarray
+    biases: np.ndarray
+    g: np.ndarray
+
+    def diagnosed(
+        self, diagnose_chain: Any, activation: str = "relu", stop: int = -1, scanned: bool = True
+    ) -> Any:
+        """What an implementation says of it."""
+        return diagnose_chain(*self[:3], activation, self.g, stop, scanned)
+
+    def changed(self, layer: int, weight: float = 1.0, bias: float = 0.0) -> "Chain":
+        """The weights of a layer multiplied, its biases moved."""
+        weights, biases = self.weights.copy(), self.biases.copy()
+        weights[layer] *= np.float32(weight)
+        biases[layer] += np.float32(bias)
+        return self._replace(weights=weights, biases=biases)
+
+
+def of_integers(seed: int) -> Chain:
+    """Three inputs ±1 a unit: everything but sums of squares is exact in float32."""
+    rng = np.random.default_rng(seed)
+    places = np.argsort(rng.random((LAYERS, WIDTH, WIDTH)), axis=1) < 3
+    weights = places * rng.choice([-1, 1], (LAYERS, WIDTH, WIDTH))
+    x, g = rng.integers(-2, 3, (2, BATCH, WIDTH))
+    return Chain(*map(draws.single, (x, weights, rng.integers(-1, 2, (LAYERS, WIDTH)), g)))
+
+
+def random_chain(seed: int, gain: float = 2.0, kind: str = "normal") -> Chain:
+    """Weights of variance gain / inputs, He's for 2."""
+    rng = np.random.default_rng(seed)
+    weights = rng.normal(size=(LAYERS, WIDTH, WIDTH))
+    if kind == "orthogonal":
+        weights = np.linalg.qr(weights)[0] * np.sqrt(WIDTH)
+    if kind == "uniform":
+        weights = rng.uniform(-1, 1, weights.shape) * np.sqrt(3)
+    x, g = rng.normal(size=(2, BATCH, WIDTH))
+    scaled = weights * np.sqrt(gain / WIDTH)
+    return Chain(*map(draws.single, (x, scaled, np.zeros((LAYERS, WIDTH)), g)))
+
+
+def rms(x: np.ndarray) -> float:
+    """The root of the mean square."""
+    return float(np.sqrt(np.mean(np.square(draws.double(x)))))
+
+
+def measured(chain: Chain) -> dict[str, Any]:
+    """The sizes of a rectified chain in float64, and which units are off for every example."""
+    h, g = [draws.double(chain.x)], draws.double(chain.g)
+    responses, gradients = [], []
+    for w, b in zip(chain.weights, chain.biases, strict=True):
+        responses.append(h[-1] @ w + b)
+        h.append(np.maximum(responses[-1], 0))
+    for z, w in reversed(list(zip([h[0] + 1, *responses], chain.weights, strict=False))):
+        gradients.insert(0, g)
+        g = (g @ w.T) * (z > 0)
+    sizes = ([rms(each) for each in part] for part in (h[:-1], responses, gradients))
+    off = [np.all(z <= 0, axis=0).mean() for z in responses[:-1]]
+    named = dict(zip(SIZES, map(np.array, sizes), strict=True))
+    return {**named, "off": np.array(off), "products": chain.g * responses[-1]}
+
+
+def _size(what: str, got: Any, want: Any) -> Check:
+    """Sizes that may have been logarithms on the way."""
+    with np.errstate(divide="ignore"):
+        logarithm = np.where(np.asarray(want) > 0, np.log(want), 0.0)
+    return Check(what, got, want, (MEAN + exp_slack(logarithm)) * np.asarray(want))
+
+
+def _verdicts(found: Any) -> set[tuple[str, int]]:
+    return {(kind, int(layer)) for kind, layer in found["verdicts"]}
+
+
+def _named(found: Any, kinds: set[str], layer: int) -> Result:
+    """Some of these kinds of verdict and no other, and this layer alone."""
+    verdicts = _verdicts(found)
+    right = bool(verdicts) and verdicts <= {(kind, layer) for kind in kinds}
+    return Holds(f"{' or '.join(sorted(kinds))} at {layer} alone", right, verdicts)
+
+
+@prop(1, "must", "bound", source=FLOW)
+@formula(r"\mathrm{RMS}(h_l),\ \mathrm{RMS}(z_l),\quad z_l = h_lW_l + b_l,\ h_{l+1} = \varphi(z_l)")
+@given(seed=draws.seeds)
+def _forward_sizes_are_those_of_the_chain(diagnose_chain, *, seed):
+    """the sizes of a layer's input and of its response are the root mean squares of the chain's"""
+    chain = of_integers(seed)
+    got, want = chain.diagnosed(diagnose_chain), measured(chain)
+    for name in SIZES[:2]:
+        yield _size(name, got[name], want[name])
+
+
+@prop(2, "must", "bound", source=FLOW)
+@formula(
+    r"\mathrm{RMS}(\partial J/\partial z_l),\quad "
+    r"\partial J/\partial z_l = \varphi'(z_l)\,\partial J/\partial z_{l+1}W_{l+1}^T"
+)
+@given(seed=draws.seeds)
+def _backward_sizes_are_those_of_the_chain(diagnose_chain, *, seed):
+    """the size of a layer's gradient is the root mean square of that of the loss by its response"""
+    chain = of_integers(seed)
+    want = measured(chain)["gradient_rms"]
+    yield _size("gradient_rms", chain.diagnosed(diagnose_chain)["gradient_rms"], want)
+
+
+@prop(3, "must", "bound", source="a loop over layers is those layers", symbols="diagnose repeat")
+@formula(r"\operatorname{scan} = \text{unrolled}")
+@given(seed=(0, 1, 2))
+def _a_loop_is_measured_as_its_layers(diagnose_chain, *, seed):
+    """layers in a loop have the rows, the order and the verdicts of the same layers written out"""
+    chain = of_integers(seed)
+    loop, layers = (chain.diagnosed(diagnose_chain, scanned=way) for way in (True, False))
+    for name in SIZES:
+        yield _size(name, loop[name], draws.double(layers[name]))
+    yield Exact("off", loop["off"], layers["off"])
+    sick = random_chain(seed).changed(2, weight=1e3)
+    loop, layers = (_verdicts(sick.diagnosed(diagnose_chain, scanned=s)) for s in (True, False))
+    yield Holds("the same verdicts", loop == layers, (loop, layers))
+
+
+@prop(4, "must", "exhaustive", source=FAULTS)
+@formula(r"l = \min\{l : W_l, z_l \not\subset \mathbb{R}\}")
+@given(layer=EACH, value=(np.nan, np.inf, -np.inf), seed=(0, 1))
+def _what_is_not_finite_names_its_layer(diagnose_chain, *, layer, value, seed):
+    """a weight of NaN or infinity names its layer, and nothing else"""
+    chain = random_chain(seed)
+    chain.weights[layer, 3, 5] = value
+    yield _named(chain.diagnosed(diagnose_chain), {"nonfinite_response"}, layer)
+
+
+@prop(5, "must", "exhaustive", source=FAULTS)
+@formula(r"W_k \to sW_k,\ s \in \{10^{-3}, 10^3\}")
+@given(layer=EACH, scale=(1e-3, 1e3), seed=(0, 1))
+def _a_layer_out_of_scale_is_named(diagnose_chain, *, layer, scale, seed):
+    """a layer whose weights are a thousand times too large or too small is named, forwards and
+    backwards, and no layer that it affects
+    """
+    found = random_chain(seed).changed(layer, weight=scale).diagnosed(diagnose_chain)
+    change = "vanishing" if scale < 1 else "exploding"
+    yield _named(found, {f"{change}_response", f"{change}_gradient"}, layer)
+    yield Holds("forwards", (f"{change}_response", layer) in _verdicts(found), found["verdicts"])
+
+
+@prop(6, "must", "exhaustive", source="slides 12 and 13; Glorot, Bordes & Bengio 2011")
+@formula(r"\tfrac1n\#\{i : z_{li}(x) \le 0\ \forall x\}")
+@given(layer=EACH[:-1], seed=(0, 1))
+def _dead_units_are_counted_and_their_layer_named(diagnose_chain, *, layer, seed):
+    """a rectified layer whose biases switch every unit off is dead, and none behind it; the share
+    that is off counts the units that are so for the whole batch
+    """
+    sick = random_chain(seed).changed(layer, bias=-100.0)
+    yield _named(sick.diagnosed(diagnose_chain), {"dead"}, layer)
+    some = of_integers(seed)
+    some.biases[layer, : 5 + layer] -= 1000
+    want = measured(some)["off"]
+    yield Check("off", some.diagnosed(diagnose_chain)["off"], want, ulps(2) * want, 1.0)
+
+
+@prop(7, "must", "statistical", source=FAULTS, symbols="diagnose he_normal he_uniform orthogonal")
+@formula(r"P(\text{verdict} \mid \text{healthy}) < 10^{-6}")
+@given(kind=("normal", "uniform", "orthogonal"))
+def _healthy_networks_have_no_verdict(diagnose_chain, *, kind):
+    """a rectified network with He's or orthogonal weights, at most a fifth as deep as wide, has no
+    verdict, with a false alarm in a million
+    """
+    chains = [random_chain(1000 + k, 2.0, kind) for k in range(100)]
+    found = sum(bool(chain.diagnosed(diagnose_chain)["verdicts"]) for chain in chains)
+    yield statistics.binomial("verdicts", found, len(chains), FALSE_ALARM, effect=0.1)
+
+
+@prop(8, "must", "exhaustive", source="slide 10; Nielsen 2015, chapter 5, equation 122")
+@formula(
+    r"l = \max\{l : \mathrm{RMS}(\partial J/\partial h_{l+1}) < "
+    r"\tfrac1{100}\mathrm{RMS}(\partial J/\partial h_L)\}"
+)
+@given(seed=(0, 1, 2, 3), variance=(0.25, 0.5, 1.0))
+def _sigmoids_let_the_gradient_vanish(diagnose_chain, *, seed, variance):
+    """where sigmoids let the gradient fall by more than 100, the first layer beyond on its way back
+    is named, and the response is not
+    """
+    chain = random_chain(seed, variance)
+    found = chain.diagnosed(diagnose_chain, "sigmoid")
+    fallen = _coming_back(chain)
+    want = int(np.flatnonzero(fallen < 1 / 100)[-1])
+    yield _named(found, {"vanishing_gradient"}, want)
+    ratio = draws.double(found["gradient_rms"])[:-1]
+    yield Holds("each gradient is smaller than the next", np.all(np.diff(ratio) > 0), ratio)
+
+
+def _coming_back(chain: Chain) -> np.ndarray:
+    """For each hidden layer the gradient by the φ(z) that it passes on, over that of the last."""
+    h, g, slopes = draws.double(chain.x), draws.double(chain.g), []
+    for w, b in zip(chain.weights, chain.biases, strict=True):
+        h = 1 / (1 + np.exp(-(h @ w + b)))
+        slopes.append(h * (1 - h))
+    slopes[-1], sizes = np.ones_like(h), []
+    for w, slope in reversed(list(zip(chain.weights[1:], slopes[1:], strict=True))):
+        g = (g * slope) @ w.T
+        sizes.insert(0, rms(g))
+    return np.array(sizes) / sizes[-1]
+
+
+@prop(9, "should", "bound", source="squares of what float32 holds leave its range")
+@formula(r"\mathrm{RMS}(2^kz) = 2^k\mathrm{RMS}(z)")
+@given(seed=(0, 1, 2), power=(100, -100))
+def _sizes_whose_squares_leave_the_range_are_right(diagnose_chain, *, seed, power):
+    """sizes are right too where their squares overflow or underflow"""
+    chain = of_integers(seed)
+    want, factor = measured(chain), np.float32(2.0**power)
+    x, biases, g = (factor * part for part in (chain.x, chain.biases, chain.g))
+    forward = chain._replace(x=x, biases=biases).diagnosed(diagnose_chain)
+    yield _size("response_rms", forward["response_rms"], 2.0**power * want["response_rms"])
+    backward = chain._replace(g=g).diagnosed(diagnose_chain)
+    yield _size("gradient_rms", backward["gradient_rms"], 2.0**power * want["gradient_rms"])
+
+
+@prop(10, "must", "bound", source="who looks changes nothing")
+@formula(r"J = \sum_{ei} g_{ei}z_{ei},\quad D(\theta) = D(\theta)")
+@given(seed=(0, 1, 2))
+def _a_diagnosis_changes_nothing(diagnose_chain, *, seed):
+    """the loss is the one without diagnosis, its arguments stay as they were, and a second
+    diagnosis finds the same
+    """
+    chain = of_integers(seed)
+    first, products = chain.diagnosed(diagnose_chain), measured(chain)["products"]
+    bound = gamma(products.size) * np.sum(np.abs(products))
+    yield Check("loss", first["loss"], np.sum(products), bound)
+    second = chain.diagnosed(diagnose_chain)
+    for name in ("loss", *SIZES, "off"):
+        yield Exact(f"{name}, again", second[name], first[name])
+
+
+@prop(11, "must", "structural", source="a loop is traced once", symbols="diagnose repeat")
+@formula(r"\operatorname{size}(L) = O(1)")
+@given(depth=(12, 48))
+def _a_program_does_not_grow_with_its_loop(diagnosis_size, *, depth):
+    """the program that diagnoses layers in a loop is as large for many of them as for few"""
+    yield Exact("size", diagnosis_size(depth), diagnosis_size(LAYERS))
+
+
+@prop(12, "must", "bound", source=THEORY, symbols="diagnosis")
+@formula(
+    r"q = \sigma_w^2\mathbb{E}\,\varphi(\sqrt q u)^2 + \sigma_b^2,\quad "
+    r"\chi = \sigma_w^2\mathbb{E}\,\varphi'(\sqrt q u)^2"
+)
+@given(weight_variance=(0.25, 0.5, 0.75), bias_variance=(0.5, 2.0))
+def _theory_has_its_closed_forms(mean_field, *, weight_variance, bias_variance):
+    """where wide networks go, and how their gradients grow, has closed forms for linear and
+    rectified layers
+    """
+    for activation, part in (("identity", 1.0), ("relu", 0.5)):
+        chi = weight_variance * part
+        got = mean_field(activation, weight_variance, bias_variance)
+        # q is the limit of a sequence that comes closer by χ each time.
+        rounding = gamma(64)
+        want = bias_variance / (1 - chi)
+        yield Check(f"q of {activation}", got[0], want, rounding * want / (1 - chi))
+        yield Check(f"χ of {activation}", got[1], chi, rounding * chi)
+
+
+@prop(13, "must", "bound", source=FLOW)
+@formula(
+    r"\prod_l\frac{\mathrm{RMS}(z_l)}{\mathrm{RMS}(h_l)}"
+    r"\prod_l\frac{\mathrm{RMS}(\varphi(z_l))}{\mathrm{RMS}(z_l)} = "
+    r"\frac{\mathrm{RMS}(z_L)}{\mathrm{RMS}(h_1)}"
+)
+@given(seed=draws.seeds)
+def _own_gains_multiply_to_the_whole(diagnose_chain, *, seed):
+    """the gains of the layers and of the activations multiply to that of the whole chain"""
+    chain = of_integers(seed)
+    got, want = chain.diagnosed(diagnose_chain), measured(chain)
+    gains = np.prod(draws.double(got["gain"])) * np.prod(draws.double(got["activation_gain"]))
+    whole = want["response_rms"][-1] / want["input_rms"][0]
+    yield Check("∏ gains", gains, whole, 4 * LAYERS * (MEAN + exp_slack(8)) * whole)
+
+
+@prop(14, "must", "bound", source=FLOW)
+@formula(r"x \to Px,\quad W_k \to W_kQ,\ W_{k+1} \to Q^TW_{k+1},\quad W_k \to aW_k")
+@given(seed=(0, 1, 2), layer=EACH[:-1], power=(-3, 5))
+def _order_and_shared_scales_change_nothing(diagnose_chain, *, seed, layer, power):
+    """the order of examples and of units changes nothing; a factor that the next layer takes back
+    moves from a layer's response to its gradient
+    """
+    chain, rng = of_integers(seed), np.random.default_rng(seed)
+    examples, units = rng.permutation(BATCH), rng.permutation(WIDTH)
+    weights, biases = chain.weights.copy(), chain.biases.copy()
+    weights[layer], biases[layer] = weights[layer][:, units], biases[layer][units]
+    weights[layer + 1] = weights[layer + 1][units]
+    other = Chain(chain.x[examples], weights, biases, chain.g[examples])
+    want, got = measured(chain), other.diagnosed(diagnose_chain)
+    for name in SIZES:
+        yield _size(f"{name}, permuted", got[name], want[name])
+    factor = np.where(np.arange(LAYERS) == layer, 2.0**power, 1.0)
+    weights, biases = chain.weights.copy(), chain.biases.copy()
+    weights[layer] *= np.float32(2.0**power)
+    biases[layer] *= np.float32(2.0**power)
+    weights[layer + 1] /= np.float32(2.0**power)
+    got = chain._replace(weights=weights, biases=biases).diagnosed(diagnose_chain)
+    yield _size("response, scaled", got["response_rms"], want["response_rms"] * factor)
+    yield _size("gradient, scaled", got["gradient_rms"], want["gradient_rms"] / factor)
+
+
+@prop(15, "should", "exhaustive", source="a gradient that never comes is no small one")
+@formula(r"\partial J/\partial z_l = 0\ \forall l \le k")
+@given(layer=EACH[:-1], seed=(0, 1))
+def _a_stopped_gradient_names_the_last_layer_before_it(diagnose_chain, *, layer, seed):
+    """where a gradient is stopped the last layer before that is named, and the sizes of the
+    gradients that never come are 0
+    """
+    found = random_chain(seed).diagnosed(diagnose_chain, stop=layer)
+    yield _named(found, {"detached"}, layer)
+    sizes = draws.double(found["gradient_rms"])
+    yield Exact("gradients before", sizes[: layer + 1], np.zeros(layer + 1))
+    yield Holds("gradients behind", np.all(sizes[layer + 1 :] > 0), sizes)
