@@ -195,7 +195,7 @@ def states() -> Iterator[Refused]:
     )
     clip, adam = hondo.clip_by_value(1.0), optax.adam(0.1)
     words = r"state must be a ClippingState, got .*init\(params\)"
-    yield words, partial(clip.update, params, None)
+    yield words, partial(clip.update, params, ())
     yield words, partial(clip.update, params, adam.init(params))
     yield (
         "updates must be the tree that init got, of 1 leaves",

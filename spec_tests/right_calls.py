@@ -58,12 +58,12 @@ CLIPPING = {
     "clip_by_block_rms": call(hondo.clip_by_block_rms, limit=POSITIVE, nonfinite=POLICY),
     "clip_per_example": call(hondo.clip_per_example, gradients=EXAMPLES, limit=POSITIVE),
     "clip_by_value": call(hondo.clip_by_value, limit=POSITIVE, nonfinite=POLICY),
-    "clip_by_global_norm.update": call(CLIP.update, updates=GRADIENT, state=CLIP_STATE),
+    "clip_by_global_norm.update": call(CLIP.update, updates=GRADIENT, state=optional(CLIP_STATE)),
     "clip_by_layer.update": call(
-        hondo.clip_by_layer(1.0).update, updates=GRADIENT, state=CLIP_STATE
+        hondo.clip_by_layer(1.0).update, updates=GRADIENT, state=optional(CLIP_STATE)
     ),
     "clip_by_value.update": call(
-        hondo.clip_by_value(1.0).update, updates=GRADIENT, state=CLIP_STATE
+        hondo.clip_by_value(1.0).update, updates=GRADIENT, state=optional(CLIP_STATE)
     ),
     "global_norm": call(
         hondo.global_norm,

@@ -176,6 +176,16 @@ def test_a_shard_is_clipped_by_itself(make) -> None:
     np.testing.assert_allclose(sharded(gradient)["a"], one(gradient)["a"], rtol=gamma(8))
 
 
+@pytest.mark.parametrize(
+    "make", [hondo.clip_by_value, hondo.clip_by_block_rms, hondo.adaptive_clip]
+)
+def test_no_state_is_that_of_init(make) -> None:
+    params = gradient = {"kernel": jnp.array([[3.0, jnp.nan]])}
+    clip = make(0.5)
+    got, want = (clip.update(gradient, state, params) for state in (None, clip.init(params)))
+    jax.tree.map(np.testing.assert_array_equal, got, want)
+
+
 def test_the_state_is_not_sharded_as_the_parameters_are() -> None:
     clipping, moved = hondo.clip_by_global_norm(1.0), []
     optax.tree_map_params(clipping, moved.append, clipping.init({"w": jnp.ones((4, 2))}))

@@ -1,6 +1,8 @@
 """The data terms: from logits, total, and with the gradients that the formulas have."""
 
 import math
+import subprocess
+import sys
 from functools import partial
 
 import jax
@@ -94,17 +96,43 @@ def test_a_class_that_there_is_not_is_refused_and_nan_where_it_is_traced(absent)
 @pytest.mark.parametrize(
     ("targets", "words"),
     [
-        ([[0.5, 0.5], [0.5, 0.25]], r"sums of targets must be .*got 0.75 at 1"),
-        ([[1.0, 1.0], [1.0, 0.0]], r"sums of targets must be .*got 2.0 at 0"),
-        ([[1.5, -0.5], [1.0, 0.0]], r"targets must be .*\[0, 1\], got 1.5 at \(0, 0\)"),
+        ([[1.0, 1.0], [1.0, 0.0]], r"labels in each row of targets must be .*got 2.0 at 0"),
+        ([[1.0, 0.0], [0.0, 0.0]], r"labels in each row of targets must be .*got 0.0 at 1"),
+        ([1.0, 1.0], r"labels in each row of targets must be .*got 2.0\. Of several"),
+        ([[1.5, -0.5], [1.0, 0.0]], r"targets must be .*\[-0.01, 1.01\], got 1.5 at \(0, 0\)"),
         ([[jnp.nan, 1.0], [1.0, 0.0]], "targets must be .*got nan"),
     ],
 )
 def test_rows_that_are_no_distribution_are_refused(targets, words) -> None:
-    logits, targets = jnp.zeros((2, 2)), jnp.array(targets)
+    targets = jnp.array(targets)
+    logits = jnp.zeros_like(targets)
     with pytest.raises(ValueError, match=words):
         hondo.cross_entropy(logits, targets)
     jax.jit(hondo.cross_entropy)(logits, targets)
+
+
+def test_double_precision_of_numpy_is_taken_without_a_warning() -> None:
+    program = """
+import numpy as np, hondo
+z, mask = np.linspace(-1, 1, 12).reshape(3, 4), np.ones((3, 4), bool)
+for targets in (np.arange(3), np.eye(4)[:3]):
+    for where in (None, mask, mask[:, 0]):
+        hondo.cross_entropy(z, targets, where=where)
+hondo.binary_cross_entropy(z, np.eye(4)[:3], where=mask)
+"""
+    # A program of its own, because the suite's type hook wants JAX's arrays.
+    run = [sys.executable, "-W", "error::UserWarning", "-c", program]
+    done = subprocess.run(run, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_shares_may_sum_to_a_weight() -> None:
+    logits, shares = jnp.array([[1.0, 2.0, 4.0]]), jnp.array([[0.5, 0.25, 0.25]])
+    whole, half = hondo.cross_entropy(logits, shares), hondo.cross_entropy(logits, shares / 2)
+    np.testing.assert_array_equal(half, whole / 2)
+    # Those that a difference quotient asks for are no probabilities, but near.
+    nearby = hondo.cross_entropy(logits, shares.at[0, 0].set(-1e-4))
+    np.testing.assert_allclose(nearby, whole - 0.5001 * (jax.nn.logsumexp(logits) - 1), rtol=1e-6)
 
 
 @pytest.mark.parametrize("target", [-1.0, 2.0, jnp.nan])
@@ -114,6 +142,8 @@ def test_targets_that_are_no_probability_are_refused(target) -> None:
         hondo.binary_cross_entropy(logits, targets)
     with pytest.raises(ValueError, match="targets must be"):
         hondo.binary_cross_entropy(logits[:2], jnp.array([1, 2]))
+    with pytest.raises(ValueError, match=rf"targets must be .*\[0, 1\], got {target}\. Of classes"):
+        hondo.binary_cross_entropy(logits[0], targets[2])
     jax.jit(hondo.binary_cross_entropy)(logits, targets)
 
 
@@ -174,6 +204,11 @@ def test_a_mask_of_classes_is_a_softmax_of_the_others() -> None:
     shares = jax.nn.softmax(z, where=mask)
     got = hondo.cross_entropy(z, shares, where=mask)
     np.testing.assert_allclose(got, hondo.cross_entropy(left, shares[:, there]), rtol=1e-6)
+    # A share of a class that is left out does not count; a class itself cannot be.
+    shares = jax.nn.softmax(z)
+    got = hondo.cross_entropy(z, shares, where=mask)
+    np.testing.assert_allclose(got, hondo.cross_entropy(left, shares[:, there]), rtol=1e-6)
+    assert np.isinf(hondo.cross_entropy(z, jnp.array([2, 2, 2]), where=mask)).all()
 
 
 @pytest.mark.parametrize("junk", [jnp.nan, jnp.inf, 7.0])

@@ -20,6 +20,9 @@ pytestmark = pytest.mark.slow
 KEY = jax.random.key(0)
 X = jax.random.normal(jax.random.key(1), (16, 6)) * 2 + 3
 IMAGES = jax.random.normal(jax.random.key(2), (3, 4, 5, 6)) * 2 + 3
+# Along every axis at least two entries are valid.
+VALID = jax.random.bernoulli(KEY, 0.7, IMAGES.shape)
+VALID = VALID.at[:, :2].set(True).at[:, :, :2].set(True).at[..., :4].set(True)
 DROPPED = {"dropout": KEY}
 
 
@@ -203,6 +206,78 @@ def test_averages_beside_a_weight_of_zero_are_complete_in_linen_too() -> None:
     assert_same({name: got["batch_stats"][name] for name in want}, want)
 
 
+@pytest.mark.parametrize("axis", [-1, 1, (1, -1)])
+@pytest.mark.parametrize("mask", [None, VALID])
+def test_momentum_is_flaxs_rule_in_flaxs_tree(axis, mask) -> None:
+    options = {"momentum": 0.8, "axis": axis, "use_running_average": False}
+    libraries = [nn.BatchNorm(**options, use_fast_variance=False), hl.BatchNorm(**options)]
+    want, got = (norm.init(KEY, IMAGES) for norm in libraries)
+    assert_same(got, want)
+    features = want["batch_stats"]["mean"].size
+    of_nnx = hx.BatchNorm(features, **options, rngs=rngs())
+    for x in (IMAGES, IMAGES - 5, 2 * IMAGES):
+        want, got = (
+            {**old, **norm.apply(old, x, mask=mask, mutable=["batch_stats"])[1]}
+            for norm, old in zip(libraries, (want, got), strict=True)
+        )
+        of_nnx(x, mask=mask)
+    # Means of at most 60 entries near 10, variances near 16.
+    close = partial(np.testing.assert_allclose, rtol=gamma(1000), atol=10 * gamma(200))
+    jax.tree.map(close, got, want)
+    close(of_nnx.mean[...], want["batch_stats"]["mean"].reshape(-1))
+    close(of_nnx.var[...], want["batch_stats"]["var"].reshape(-1))
+
+
+def test_momentum_in_nnx_has_flaxs_state() -> None:
+    theirs, ours = (m.BatchNorm(6, momentum=0.9, rngs=rngs()) for m in (nnx, hx))
+    theirs(X)
+    merged = nnx.merge(nnx.graphdef(ours), nnx.state(theirs))
+    assert set(nnx.state(merged)) == {"scale", "bias", "mean", "var"}
+    assert_same(nnx.to_pure_dict(nnx.state(merged)), nnx.to_pure_dict(nnx.state(theirs)))
+
+
+def test_momentum_keeps_what_flax_would_lose_or_what_it_does_not_know() -> None:
+    norm, ours = hl.BatchNorm(momentum=0.9), hl.BatchNorm()
+    variables = ours.init(KEY, X, True)
+    _, new = norm.apply(variables, X, True, mutable=["batch_stats"])
+    assert_same(new["batch_stats"]["weight"], variables["batch_stats"]["weight"])
+    np.testing.assert_allclose(new["batch_stats"]["mean"], X.mean(0) / 10, rtol=gamma(64))
+    nothing = jnp.zeros(6, bool)
+    _, kept = norm.apply({**variables, **new}, X, True, mask=nothing, mutable=["batch_stats"])
+    assert_same(kept, new)
+
+
+@pytest.mark.parametrize("ddof", [None, 0, 1])
+def test_momentum_says_which_variance_unless_ddof_does(ddof) -> None:
+    want = 0.9 + 0.1 * np.var(np.float64(X), 0, ddof=ddof or 0)
+    norm = hl.BatchNorm(momentum=0.9, ddof=ddof)
+    variables = norm.init(KEY, X, True)
+    _, new = norm.apply(variables, X, True, mutable=["batch_stats"])
+    np.testing.assert_allclose(new["batch_stats"]["var"], want, rtol=gamma(64))
+    of_nnx = hx.BatchNorm(6, momentum=0.9, ddof=ddof, rngs=rngs())
+    of_nnx(X, True)
+    np.testing.assert_allclose(of_nnx.var[...], want, rtol=gamma(64))
+
+
+def test_microbatches_by_momentum_are_one_step() -> None:
+    norm = hl.Repeat(hl.BatchNorm(momentum=0.9), 2, remat=True)
+    variables = norm.init(KEY, X, True)
+    assert set(variables["batch_stats"]["block"]) == {"mean", "var"}
+    _, want = norm.apply(variables, X, True, mutable=["batch_stats"])
+    held = hl.hold_moments(variables)
+    _, new = norm.apply(held, X, True, mutable=["batch_moments"])
+    got = hl.commit_moments({**held, **new}, decay=0.9, ddof=0)["batch_stats"]
+    close = partial(np.testing.assert_allclose, rtol=gamma(64), atol=gamma(64))
+    jax.tree.map(close, got, want["batch_stats"])
+    whole, parts = (hx.BatchNorm(6, momentum=0.9, rngs=rngs()) for _ in range(2))
+    whole(X, True)
+    hx.hold_moments(parts)
+    parts(X[:5], True), parts(X[5:], True)
+    hx.commit_moments(parts)
+    assert nnx.graphdef(parts) == nnx.graphdef(whole)
+    jax.tree.map(close, *(nnx.to_pure_dict(nnx.state(norm)) for norm in (parts, whole)))
+
+
 class Tower(nn.Module):
     """A norm by itself and a stack of them, of either library."""
 
@@ -276,9 +351,6 @@ NORMS = [
     ("InstanceNorm", {"feature_axes": (1, 3)}, partial(oracle, axes=2)),
     ("InstanceNorm", {}, partial(oracle, axes=(1, 2))),
 ]
-# Along every axis at least two entries are valid.
-VALID = jax.random.bernoulli(KEY, 0.7, IMAGES.shape)
-VALID = VALID.at[:, :2].set(True).at[:, :, :2].set(True).at[..., :4].set(True)
 
 
 @pytest.mark.parametrize("mask", [None, VALID, np.asarray(VALID[:1, ..., :1])])
@@ -320,7 +392,7 @@ def test_parameters_have_flaxs_shapes_and_values(name, options, want) -> None:
 def test_channels_along_any_axes(axis, mask) -> None:
     axes = tuple(i % 4 for i in (axis if isinstance(axis, tuple) else (axis,)))
     rest = tuple(i for i in range(4) if i not in axes)
-    norm = hl.BatchNorm(axis=axis, momentum=0.9)
+    norm = hl.BatchNorm(axis=axis, decay=0.9)
     variables = norm.init(KEY, IMAGES, True)
     y, new = norm.apply(variables, IMAGES, True, mask=mask, mutable=["batch_stats"])
     xhat = oracle(IMAGES, rest, mask, 1e-5)
@@ -425,7 +497,8 @@ def test_statistics_are_pooled_over_a_mapped_axis(norm, x) -> None:
         (lambda: hl.GroupNorm(group_size=4).init(KEY, IMAGES), "group_size must be a divisor"),
         (lambda: hl.GroupNorm(4).init(KEY, IMAGES, mask=VALID), "groups must be a divisor"),
         (lambda: hl.GroupNorm(2, num_groups=3).init(KEY, IMAGES), "groups must be 3 as num_groups"),
-        (lambda: hl.BatchNorm(decay=0.5, momentum=0.9).init(KEY, X, True), "decay must be 0.9"),
+        (lambda: hl.BatchNorm(decay=0.9, momentum=0.9).init(KEY, X, True), "decay must be None"),
+        (lambda: hx.BatchNorm(6, decay=0.0, momentum=0.9, rngs=rngs()), "beside momentum=0.9"),
         (
             lambda: hx.BatchNorm(6, num_features=5, rngs=rngs()),
             "features must be 5 as num_features",
@@ -546,6 +619,7 @@ def test_weight_norm_of_nnx_keeps_the_state_of_the_layer_inside() -> None:
 
 LAYERS = [
     partial(hl.BatchNorm, decay=0.5),
+    partial(hl.BatchNorm, momentum=0.5),
     partial(hl.Dropout, 0.0),
     hl.LayerNorm,
     partial(hl.GroupNorm, 2),
@@ -583,6 +657,7 @@ def test_scan_of_flax_takes_every_module(make) -> None:
 
 NNX = [
     hx.BatchNorm,
+    partial(hx.BatchNorm, momentum=0.5),
     hx.LayerNorm,
     partial(hx.GroupNorm, groups=2),
     hx.InstanceNorm,

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -36,20 +36,42 @@ def given(default: T, **names: T | None) -> T:
     return value
 
 
-def averaging(decay: float | None, momentum: float | None) -> float:
-    """The weight of the old running statistics, by our name or by Flax's.
+class Averaging(NamedTuple):
+    """How running statistics are averaged.
+
+    Attributes:
+        decay: the weight of the old ones.
+        ddof: 1 to average unbiased variances, 0 for biased ones.
+        has_weight: whether they know how much of an average they are. Without it they count as
+            complete from the start, as Flax's, which lean to the 0 and the 1 that they began with.
+    """
+
+    decay: float
+    ddof: int
+    has_weight: bool
+
+
+def averaging(decay: float | None, momentum: float | None, ddof: int | None) -> Averaging:
+    """Our rule of averaging, by `decay`, or Flax's, by `momentum`.
 
     Raises:
-        ValueError: outside [0, 1], or two that differ.
+        ValueError: both, or one outside [0, 1].
 
     Example:
-        >>> averaging(None, None)
-        0.99
+        >>> averaging(None, None, None)
+        Averaging(decay=0.99, ddof=1, has_weight=True)
+        >>> averaging(None, 0.9, None)
+        Averaging(decay=0.9, ddof=0, has_weight=False)
     """
     for name, value in {"decay": decay, "momentum": momentum}.items():
         if value is not None:
             check_probability(name, value, "It is the weight of the old value.")
-    return given(0.99, decay=decay, momentum=momentum)
+    if momentum is None:
+        return Averaging(0.99 if decay is None else decay, 1 if ddof is None else ddof, True)
+    if decay is not None:
+        repair = "decay averages the batches alone, momentum as Flax 0, 1 and the batches."
+        raise error("decay", decay, f"None beside momentum={momentum}", repair)
+    return Averaging(momentum, 0 if ddof is None else ddof, False)
 
 
 def groups_of(

@@ -23,18 +23,20 @@ class OverBatch(Norm, Protocol):
         """The axis or the axes of the channels."""
         ...
 
-    @property
-    def ddof(self) -> int:
-        """1 to average unbiased variances, 0 for biased ones."""
-        ...
-
 
 def batch_norm_step(
-    norm: OverBatch, x: Array, stats: hondo.BatchStats, params: Params, call: Call, decay: float
+    norm: OverBatch,
+    x: Array,
+    stats: hondo.BatchStats,
+    params: Params,
+    call: Call,
+    *,
+    decay: float,
+    ddof: int,
 ) -> tuple[Array, hondo.BatchStats]:
     """Batch normalization over every axis but `axis`, and one step of the running statistics."""
     rows, options = _as_rows(norm, x, stats, params, call)
-    average = partial(hondo.batch_norm, decay=decay, ddof=norm.ddof)
+    average = partial(hondo.batch_norm, decay=decay, ddof=ddof)
     y, new = average(rows.x, rows.stats, *rows.params, **options)
     return rows.back(y), jax.tree.map(lambda part: part.reshape(stats.mean.shape), new)
 

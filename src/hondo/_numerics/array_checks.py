@@ -143,8 +143,9 @@ def check_entries(name: str, array: Leaf, low: float, high: float, repair: str =
     entries = np.asarray(array)
     outside = ~((entries >= low) & (entries <= high) & np.isfinite(entries))
     if outside.any():
-        place = tuple(int(axis[0]) for axis in np.nonzero(outside))
-        got = f"{entries[place]} at {place[0] if len(place) == 1 else place}"
+        place = tuple(map(int, np.argwhere(outside)[0]))
+        where = f" at {place[0] if len(place) == 1 else place}" if place else ""
+        got = f"{entries[place]}{where}"
         raise ValueError(
             f"{name} must be {interval(low, high)}, got {got}. {repair}".rstrip(),
         )

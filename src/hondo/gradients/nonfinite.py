@@ -25,6 +25,9 @@ Policy = Literal["propagate", "zero", "skip"]
 class ClippingState(NamedTuple):
     """What clipping saw last.
 
+    Clipping does not depend on it, so `update` takes None in its place, as optax's transformations
+    without a state do.
+
     Attributes:
         norm: the global norm of the finite entries before clipping, float32; infinity where it
             exceeds that range.
@@ -102,8 +105,9 @@ def _update(
     state: OptimizerState,
     params: Params = None,
 ) -> tuple[Updates, ClippingState]:
-    check_type("state", state, ClippingState, "init(params) makes the first.")
     check_floating_tree("updates", updates, "Integers have no gradient to clip.")
+    state = _init(updates) if state is None else state
+    check_type("state", state, ClippingState, "init(params) makes the first.")
     if len(jax.tree.leaves(updates)) != len(state.nonfinite):
         expected = f"the tree that init got, of {len(state.nonfinite)} leaves"
         raise error("updates", updates, expected)

@@ -25,8 +25,8 @@ class BatchNorm(nn.Module, kw_only=True):
     """Batch normalization over every axis but the last (slides 17-19).
 
     Parameters `scale` and `bias`; collection `batch_stats` with `mean`, `var` and `weight`, which
-    is 0 before any data and tends to 1. Variables of Flax's own BatchNorm have no `weight` and load
-    as they are: their averages count as complete, and they get none.
+    is 0 before any data and tends to 1. Averages by `momentum` have no `weight`, as those of Flax's
+    own BatchNorm, whose variables load as they are: they count as complete, and they get none.
 
     Between `hold_moments` and `commit_moments` there is a collection `batch_moments` too: calls
     merge the moments of their batches there and leave the running statistics as they are.
@@ -38,11 +38,14 @@ class BatchNorm(nn.Module, kw_only=True):
     Attributes:
         use_running_average: True for inference, False for training, None to leave it to the call.
         axis: the axis or the axes of the channels.
-        decay: the weight of the old running statistics, in [0, 1]; 0.99 if it is not given.
-        momentum: Flax's name for `decay`.
+        decay: the weight of the old running statistics, in [0, 1], in an average of the batches
+            alone, right from the first one; 0.99 if neither it nor `momentum` is given.
+        momentum: the same weight in Flax's and Keras' average, r' = ρr + (1 - ρ)s, which begins at
+            the mean 0 and the variance 1 and leans to them.
         epsilon: added to the variance, > 0.
         axis_name: a mapped axis over which the statistics are pooled.
-        ddof: 1 to average unbiased variances, 0 for biased ones as in Flax and Keras.
+        ddof: 1 to average unbiased variances, 0 for biased ones; if it is not given, 1, and beside
+            `momentum` 0.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -71,7 +74,7 @@ class BatchNorm(nn.Module, kw_only=True):
     axis_index_groups: None = None
     use_fast_variance: bool = True
     force_float32_reductions: bool = True
-    ddof: int = 1
+    ddof: int | None = None
 
     @nn.compact
     def __call__(
@@ -84,17 +87,13 @@ class BatchNorm(nn.Module, kw_only=True):
         where: Mask = None,
     ) -> Float[Array, "..."]:
         training = is_training(self, train, use_running_average)
-        decay, shape = averaging(self.decay, self.momentum), shape_at(self._channels(x), x)
-        params, loads = feature_params(self, shape), self.has_variable("batch_stats", "mean")
-        mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
-        var = self.variable("batch_stats", "var", jnp.ones, shape)
+        rule = averaging(self.decay, self.momentum, self.ddof)
+        shape = shape_at(axes_of("axis", self.axis, x), x)
+        params, held = feature_params(self, shape), self._statistics(shape, rule.has_weight)
+        values = {name: variable.value for name, variable in held.items()}
+        stats = hondo.BatchStats(**{"weight": jnp.ones(shape), **values})
         if not (training or self.is_initializing()):
-            stats = hondo.BatchStats(mean.value, var.value, jnp.ones(shape))
             return batch_norm_inference(self, x, stats, params)
-        # The tree keeps its structure: averages that came without a weight never get one.
-        has_weight = self.has_variable("batch_stats", "weight") or not loads
-        weight = has_weight and self.variable("batch_stats", "weight", jnp.zeros, shape)
-        stats = hondo.BatchStats(mean.value, var.value, weight.value if weight else jnp.ones(shape))
         # As in Flax, `init` need not run inside the mapped axis.
         axis_name = None if self.is_initializing() else self.axis_name
         call = Call(valid_entries(x, mask, where), axis_name)
@@ -102,15 +101,20 @@ class BatchNorm(nn.Module, kw_only=True):
             y, moments = batch_norm_moments(self, x, stats, params, call)
             self._hold(moments)
             return y
-        y, new = batch_norm_step(self, x, completed(stats), params, call, decay)
+        options = {"decay": rule.decay, "ddof": rule.ddof}
+        y, new = batch_norm_step(self, x, completed(stats), params, call, **options)
         if not self.is_initializing():
-            mean.value, var.value = new.mean, new.var
-            if weight:
-                weight.value = new.weight
+            for name, variable in held.items():
+                variable.value = getattr(new, name)
         return y
 
-    def _channels(self, x: Array) -> tuple[int, ...]:
-        return axes_of("axis", self.axis, x)
+    def _statistics(self, shape: tuple[int, ...], has_weight: bool) -> dict[str, nn.Variable]:
+        starts = {"mean": jnp.zeros, "var": jnp.ones, "weight": jnp.zeros}
+        # The tree keeps its structure: averages that came without a weight never get one.
+        came = self.has_variable("batch_stats", "mean")
+        if not has_weight or (came and not self.has_variable("batch_stats", "weight")):
+            del starts["weight"]
+        return {name: self.variable("batch_stats", name, of, shape) for name, of in starts.items()}
 
     def _hold(self, moments: hondo.Moments) -> None:
         held = [self.variable("batch_moments", name) for name in hondo.Moments._fields]

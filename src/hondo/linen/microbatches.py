@@ -71,11 +71,12 @@ def commit_moments(variables: VariableDict, *, decay: ArrayLike, ddof: int = 1) 
     Args:
         variables: with the collections `batch_stats` and `batch_moments`.
         decay: the weight of the old running statistics, in [0, 1].
-        ddof: as the modules' own: 1 to average unbiased variances, 0 for biased ones.
+        ddof: as the modules' own: 1 to average unbiased variances, 0 for biased ones, as beside
+            `momentum`.
 
     Returns:
-        The variables without `batch_moments`. Averages without a weight, from Flax's own module,
-        count as complete and get none.
+        The variables without `batch_moments`. Averages without a weight, from Flax's own module or
+        by `momentum`, count as complete and get none.
 
     Raises:
         ValueError: decay outside [0, 1], ddof neither 0 nor 1; variables that hold no moments.

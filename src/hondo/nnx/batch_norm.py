@@ -38,8 +38,9 @@ class BatchNorm(nnx.Module):
     """Batch normalization over every axis but the last (slides 17-19).
 
     Parameters `scale` and `bias`; batch statistics `mean`, `var` and `weight`, which is 0 before
-    any data and tends to 1. The state of Flax's own BatchNorm loads with `nnx.update`: averages
-    that came without their weight count as complete.
+    any data and tends to 1. Averages by `momentum` have no `weight`, as those of Flax's own
+    BatchNorm. Its state loads with `nnx.update`: averages without a weight, or beside one of a
+    layer that has seen no data, count as complete.
 
     The mode is said by the call, or else by the attribute that `train()`, `eval()` and `nnx.view`
     set; the call wins. Its second argument is `train`, where Flax's is `use_running_average`.
@@ -52,11 +53,14 @@ class BatchNorm(nnx.Module):
         features: the number of channels.
         use_running_average: True for inference, False for training, None to leave it to the call.
         axis: the axis or the axes of the channels.
-        decay: the weight of the old running statistics, in [0, 1]; 0.99 if it is not given.
-        momentum: Flax's name for `decay`.
+        decay: the weight of the old running statistics, in [0, 1], in an average of the batches
+            alone, right from the first one; 0.99 if neither it nor `momentum` is given.
+        momentum: the same weight in Flax's and Keras' average, r' = ρr + (1 - ρ)s, which begins at
+            the mean 0 and the variance 1 and leans to them.
         epsilon: added to the variance, > 0.
         axis_name: a mapped axis over which the statistics are pooled.
-        ddof: 1 to average unbiased variances, 0 for biased ones as in Flax and Keras.
+        ddof: 1 to average unbiased variances, 0 for biased ones; if it is not given, 1, and beside
+            `momentum` 0.
         rngs: where the initializers take their keys from.
 
     Example:
@@ -93,17 +97,19 @@ class BatchNorm(nnx.Module):
         promote_dtype: Promote | None = None,
         scale_metadata: Metadata = NO_METADATA,
         bias_metadata: Metadata = NO_METADATA,
-        ddof: int = 1,
+        ddof: int | None = None,
         rngs: nnx.Rngs,
     ):
         check_axis_groups(axis_index_groups)
-        count, self.decay = feature_count(features, num_features), averaging(decay, momentum)
+        count = feature_count(features, num_features)
+        self.decay, self.ddof, has_weight = averaging(decay, momentum, ddof)
         make = partial(feature_param, count, param_dtype, rngs)
         self.scale = nnx.data(make(use_scale, scale_init, scale_metadata))
         self.bias = nnx.data(make(use_bias, bias_init, bias_metadata))
-        self.mean, self.var, self.weight = map(nnx.BatchStat, hondo.init_batch_stats(count))
+        self.mean, self.var, weight = map(nnx.BatchStat, hondo.init_batch_stats(count))
+        self.weight = nnx.data(weight if has_weight else None)
         self.held: Mapping[str, BatchMoment] | None = nnx.data(None)
-        self.use_running_average, self.axis, self.ddof = use_running_average, axis, ddof
+        self.use_running_average, self.axis = use_running_average, axis
         self.epsilon, self.axis_name = epsilon, axis_name
         self.dtype, self.promote_dtype = dtype, promote_dtype
 
@@ -123,8 +129,9 @@ class BatchNorm(nnx.Module):
             return batch_norm_inference(self, x, self.stats, params)
         call = Call(valid_entries(x, mask, where), self.axis_name)
         if self.held is None:
-            y, new = batch_norm_step(self, x, self.stats, params, call, self.decay)
-            self.mean[...], self.var[...], self.weight[...] = new
+            options = {"decay": self.decay, "ddof": self.ddof}
+            y, new = batch_norm_step(self, x, self.stats, params, call, **options)
+            self._write_stats(new)
         else:
             y, moments = batch_norm_moments(self, x, self.stats, params, call)
             _write(self.held, hondo.merge_moments(_read(self.held), moments))
@@ -137,13 +144,20 @@ class BatchNorm(nnx.Module):
 
     @property
     def stats(self) -> hondo.BatchStats:
-        """The running statistics."""
-        return completed(hondo.BatchStats(self.mean[...], self.var[...], self.weight[...]))
+        """The running statistics; complete where they have no weight."""
+        mean, var = self.mean[...], self.var[...]
+        weight = jnp.ones_like(mean) if self.weight is None else self.weight[...]
+        return completed(hondo.BatchStats(mean, var, weight))
 
     def update(self, moments: hondo.Moments) -> None:
         """Takes one step of the running statistics."""
-        stats = hondo.update_batch_stats(self.stats, moments, decay=self.decay, ddof=self.ddof)
-        self.mean[...], self.var[...], self.weight[...] = stats
+        options = {"decay": self.decay, "ddof": self.ddof}
+        self._write_stats(hondo.update_batch_stats(self.stats, moments, **options))
+
+    def _write_stats(self, stats: hondo.BatchStats) -> None:
+        self.mean[...], self.var[...] = stats.mean, stats.var
+        if self.weight is not None:
+            self.weight[...] = stats.weight
 
 
 def _read(held: Mapping[str, BatchMoment]) -> hondo.Moments:

@@ -16,6 +16,8 @@ from hondo._numerics.dtypes import accumulation_dtype
 
 Reduce = Callable[[Array], Array] | None
 
+_ONE_LABEL = "Of several classes at once each has its own binary_cross_entropy."
+
 
 def binary_cross_entropy(
     logits: Float[Array, "*batch"],
@@ -63,9 +65,10 @@ def binary_cross_entropy(
     if where is not None:
         _check_where(where, logits.shape)
         # Before the loss too, so that what does not count has the gradient 0.
-        logits, targets = (jnp.where(where, a, jnp.zeros((), a.dtype)) for a in (logits, targets))
+        logits, targets = (jnp.where(where, a, jnp.zeros_like(a)) for a in (logits, targets))
     repair = "Of classes -1 and 1, (targets + 1) / 2 is 0 and 1."
     check_entries("targets", targets, 0.0, 1.0, repair)
+    logits = jnp.asarray(logits)
     logits = logits.astype(accumulation_dtype(logits.dtype))
     targets = targets.astype(logits.dtype)
     values = optax.sigmoid_binary_cross_entropy(logits, targets)
@@ -91,7 +94,8 @@ def cross_entropy(
     Args:
         logits: z, with the classes on `axis`.
         targets: integer classes in [0, K), of the shape of the batch; or probabilities of the
-            shape of the logits, such as smoothed or mixed labels.
+            shape of the logits, such as smoothed or mixed labels. Of a row that sums to s, the loss
+            is s times that of its shares.
         reduce: how the examples' values become one: `jnp.mean`, `jnp.sum`; None keeps one for
             each example.
         where: of the shape of the logits, which classes there are; or of the batch, which examples
@@ -99,12 +103,13 @@ def cross_entropy(
         axis: that of the classes; several are as one, flattened in their order.
 
     Returns:
-        The losses, in float32 or wider; infinity for a class that `where` leaves out, and under
-        jit NaN for one that there is not.
+        The losses, in float32 or wider; infinity for a class that `where` leaves out, whose share
+        of a row of probabilities does not count, and under jit NaN for one that there is not.
 
     Raises:
         ValueError: shapes that fit neither form, a mask that is not bool or of neither shape; a
-            class that there is not, or rows that are no probabilities, where they are no tracers.
+            class that there is not, entries that are no probabilities, or rows of labels with none
+            or several, where they are no tracers.
 
     Example:
         >>> import hondo, jax.numpy as jnp
@@ -129,16 +134,13 @@ def cross_entropy(
         got = f"{targets.shape} beside logits of {logits.shape}"
         raise ValueError(f"targets, {form}, must have shape {expected}, got {got}.")
     counts = None if where is None else _counting_classes(where, logits, axis)
+    targets = targets if counts is None else _counting_targets(targets, counts)
     if is_class:
         repair = "Classes count from 0: subtract 1 from 1 to K."
-        there = (
-            targets
-            if counts is None
-            else jnp.where(counts.any(axis=-1), targets, jnp.zeros((), targets.dtype))
-        )
-        check_entries("targets", there, 0.0, logits.shape[-1] - 1.0, repair)
-    elif counts is None:
-        _check_distribution(targets)
+        check_entries("targets", targets, 0.0, logits.shape[-1] - 1.0, repair)
+    else:
+        _check_shares(targets, is_whole=counts is None)
+    logits = jnp.asarray(logits)
     logits = logits.astype(accumulation_dtype(logits.dtype))
     logits = _shifted(logits if counts is None else _of_counting(logits, counts))
     values = _class_losses(logits, targets) if is_class else _probability_losses(logits, targets)
@@ -157,15 +159,17 @@ def _check_reduce(reduce: Reduce) -> None:
         check_callable("reduce", reduce, "a function of the losses, or None")
 
 
-def _check_distribution(targets: Array) -> None:
-    """Raises unless the rows are probabilities, up to the rounding of their sum."""
+def _check_shares(targets: Array, *, is_whole: bool) -> None:
+    """Raises unless all are probabilities, up to rounding, and a whole row of labels has one."""
     if jnp.issubdtype(targets.dtype, jnp.bool_):
         raise error("targets", "bool", "integer classes or probabilities", "Use .astype(float).")
-    check_entries("targets", targets, 0.0, 1.0, "They are probabilities, not logits.")
-    if not isinstance(targets, Tracer):
-        sums = np.sum(np.asarray(targets, np.float64), axis=-1)
-        # Rows that somebody has rounded pass; counts, several classes or none do not.
-        check_entries("the sums of targets", sums, 0.99, 1.01, "Divide each row by its sum.")
+    check_entries("targets", targets, -0.01, 1.01, "They are probabilities, not logits.")
+    if is_whole and not isinstance(targets, Tracer):
+        shares = np.asarray(targets, np.float64)
+        # Shares may sum to a weight; ones and zeros are labels, of several classes or of none.
+        is_labels = np.isin(shares, (0.0, 1.0)).all(axis=-1)
+        labels = np.where(is_labels, shares.sum(axis=-1), 1.0)
+        check_entries("the labels in each row of targets", labels, 1.0, 1.0, _ONE_LABEL)
 
 
 def _classes_last(array: Array, axis: int | tuple[int, ...]) -> Array:
@@ -184,6 +188,12 @@ def _counting_classes(where: Array, logits: Array, axis: int | tuple[int, ...]) 
     where = _classes_last(where, axis)
     _check_where(where, logits.shape)
     return where
+
+
+def _counting_targets(targets: Array, counts: Array) -> Array:
+    """The targets with 0, a class or no share, where nothing counts and any value may stand."""
+    counts = counts if targets.ndim == counts.ndim else counts.any(axis=-1)
+    return jnp.where(counts, targets, jnp.zeros_like(targets))
 
 
 def _of_counting(logits: Array, counts: Array) -> Array:
