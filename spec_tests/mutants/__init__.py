@@ -7,12 +7,14 @@ from spec_tests.mutants import (
     contracts,
     dropout,
     early_stopping,
+    edges,
     gradients,
     initialization,
     noise,
     norms,
     penalties,
     population,
+    ranges,
     residual,
     tasks,
 )
@@ -34,6 +36,8 @@ MUTANTS: tuple[Mutant, ...] = (
     *early_stopping.MUTANTS,
     *gradients.MUTANTS,
     *contracts.MUTANTS,
+    *edges.MUTANTS,
+    *ranges.MUTANTS,
 )
 
 __all__ = ["BENIGN", "MUTANTS", "Mutant"]

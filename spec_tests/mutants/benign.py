@@ -62,8 +62,12 @@ def _trained(moments, form):
     """Batch norm in float32 by these moments and in this order of operations."""
 
     def batch_norm(x, mean, var, scale, bias, decay, epsilon):
-        (mu, v), m = moments(x), len(_rows(x))
-        y = form(np.float32(x), mu, np.float32(1) / np.sqrt(v + np.float32(epsilon)), scale, bias)
+        # By a power of two, so that no sum of squares is out of range.
+        power = np.float32(2.0**60 if np.max(np.abs(x)) > 2.0**50 else 1)
+        z, m = np.float32(x) / power, len(_rows(x))
+        (mu, v), least = moments(z), np.float32(epsilon / float(power) ** 2)
+        y = form(z, mu, np.float32(1) / np.sqrt(v + least), scale, bias)
+        mu, v = mu * power, np.float32(np.minimum(np.float64(v) * float(power) ** 2, 2.0**127))
         v = v * np.float32(m / (m - 1)) if m > 1 else var
         old, new = np.float32(decay), np.float32(1 - decay)
         return y.astype(x.dtype), old * mean + new * mu, old * var + new * v
@@ -109,6 +113,58 @@ def _rms_norm(x, scale, epsilon):
     return np.float32(x) * (np.float32(1) / np.sqrt(square + np.float32(epsilon))) * scale
 
 
+def _weight_norm(v, g):
+    """By the largest entries, so that no sum of squares is out of range."""
+    inputs = tuple(range(v.ndim - 1))
+    v = v / np.max(np.abs(v), axis=inputs)
+    return g * (v / np.sqrt(np.sum(v * v, axis=inputs)))
+
+
+def _masked(x, present, mean, var, scale, bias, decay, epsilon):
+    """In float32, by sums over everything with zeros in place of what is left out."""
+    kept = present.reshape(-1, 1)
+    rows, n = np.where(kept, _rows(x), np.float32(0)), np.float32(max(np.sum(present), 1))
+    mu = np.sum(rows, axis=0) / n
+    v = np.sum(np.where(kept, rows - mu, np.float32(0)) ** 2, axis=0) / n
+    y = scale * ((_rows(x) - mu) / np.sqrt(v + np.float32(epsilon))) + bias
+    share = np.float32(1 - decay if n > 1 else 0)
+    unbiased = v * (n / np.float32(max(n - 1, 1)))
+    return y.reshape(x.shape), mean + share * (mu - mean), var + share * (unbiased - var)
+
+
+def _steadily(values, decay):
+    """By steps of 1 over the sum of the weights, in float32."""
+    mean, weight = values[0], np.float32(0)
+    for value in values:
+        weight = 1 + np.float32(decay) * weight
+        mean = mean + (value - mean) / weight
+    return mean
+
+
+def _corrected(values, decay):
+    """From 0, divided by 1 − dᵗ, in float32."""
+    mean, d = np.zeros_like(values[0]), np.float32(decay)
+    for value in values:
+        mean = d * mean + (1 - d) * value
+    return mean / (1 - d ** np.float32(len(values)))
+
+
+def _cautious_accuracy(z, classes):
+    return np.mean(np.where(np.isnan(z).any(), np.nan, np.argmax(z, axis=-1) == classes))
+
+
+def _single_weights(losses, weights):
+    whole, kept = np.sum(weights), np.where(weights > 0, losses, np.float32(0))
+    return np.sum(kept * weights) / np.where(whole > 0, whole, 1)
+
+
+def _adaptive(g, w, ratio, epsilon):
+    inputs = tuple(range(g.ndim - 1))
+    norms = [np.sqrt(np.sum(part * part, axis=inputs)) for part in (g, w)]
+    limit = np.float32(ratio) * np.maximum(norms[1], np.float32(epsilon))
+    return np.where(norms[0] > limit, g * (limit / norms[0]), g)
+
+
 def _other_mask(seed, shape, p):
     return np.random.Generator(np.random.Philox([seed, 3])).random(shape) < p
 
@@ -133,8 +189,23 @@ def _late_log_softmax(z):
     return np.float32(z) - (top + np.log(np.sum(np.exp(z - top), axis=-1, keepdims=True)))
 
 
+def _by_log_softmax(z, classes):
+    right._check_classes(classes, z.shape[-1])
+    return -np.mean(_log_softmax(z)[np.arange(len(classes)), classes])
+
+
 def _dual(x, mean, var, scale, bias, decay, epsilon):
     return norms.batch_norm(x, mean, var, scale, bias, 1 - decay, epsilon)
+
+
+def _masked_dual(x, present, mean, var, scale, bias, decay, epsilon):
+    return norms.masked_batch_norm(x, present, mean, var, scale, bias, 1 - decay, epsilon)
+
+
+def _masked_biased(x, present, mean, var, scale, bias, decay, epsilon):
+    given = mean, var, scale, bias, decay, epsilon
+    new_var = _biased(x[present], *given)[2] if present.any() else var
+    return *norms.masked_batch_norm(x, present, *given)[:2], new_var
 
 
 def _biased(x, mean, var, scale, bias, decay, epsilon):
@@ -232,11 +303,16 @@ BENIGN = (
     ),
     Mutant("group norm in two passes in float32", "", {"group_norm": _group_norm}),
     Mutant("RMS norm by a reciprocal in float32", "", {"rms_norm": _rms_norm}),
-    Mutant("decay on the new value, as declared", "", {"batch_norm": _dual}, {"decay": "new"}),
+    Mutant(
+        "decay on the new value, as declared",
+        "",
+        {"batch_norm": _dual, "masked_batch_norm": _masked_dual},
+        {"decay": "new"},
+    ),
     Mutant(
         "a biased running variance, as declared",
         "",
-        {"batch_norm": _biased},
+        {"batch_norm": _biased, "masked_batch_norm": _masked_biased},
         {"running_variance": "biased"},
     ),
     Mutant(
@@ -354,7 +430,7 @@ BENIGN = (
     Mutant(
         "cross-entropy by log-softmax",
         "",
-        {"cross_entropy": lambda z, y: -np.mean(_log_softmax(z)[np.arange(len(y)), y])},
+        {"cross_entropy": _by_log_softmax},
     ),
     Mutant(
         "weights by another generator",
@@ -380,8 +456,14 @@ BENIGN = (
     Mutant(
         "weight norm in float32",
         "",
-        {"weight_norm": lambda v, g: g * (v / np.sqrt(np.sum(v * v, axis=0)))},
+        {"weight_norm": _weight_norm},
     ),
+    Mutant("masked batch norm by sums in float32", "", {"masked_batch_norm": _masked}),
+    Mutant("an average by steps in float32", "", {"average_parameters": _steadily}),
+    Mutant("an average by a correction in float32", "", {"average_parameters": _corrected}),
+    Mutant("an accuracy that is NaN if an output is", "", {"accuracy": _cautious_accuracy}),
+    Mutant("weighted losses in float32", "", {"weighted_loss": _single_weights}),
+    Mutant("adaptive clipping in float32", "", {"adaptive_clip": _adaptive}),
     Mutant(
         "a global norm by hypot",
         "",
