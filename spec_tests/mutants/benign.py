@@ -58,13 +58,17 @@ def _population(parts):
     return mean, var * np.float32(n / (n - 1))
 
 
+def _power(x):
+    """A power of two, over which the sum of squares of x is in range."""
+    return np.float32(2.0**60 if np.max(np.abs(x)) > 2.0**50 else 1)
+
+
 def _trained(moments, form):
     """Batch norm in float32 by these moments and in this order of operations."""
 
     def batch_norm(x, mean, var, scale, bias, decay, epsilon):
-        # By a power of two, so that no sum of squares is out of range.
-        power = np.float32(2.0**60 if np.max(np.abs(x)) > 2.0**50 else 1)
-        z, m = np.float32(x) / power, len(_rows(x))
+        power, m = _power(x), len(_rows(x))
+        z = np.float32(x) / power
         (mu, v), least = moments(z), np.float32(epsilon / float(power) ** 2)
         y = form(z, mu, np.float32(1) / np.sqrt(v + least), scale, bias)
         mu, v = mu * power, np.float32(np.minimum(np.float64(v) * float(power) ** 2, 2.0**127))
@@ -91,10 +95,13 @@ def _fused(x, mu, inverse, scale, bias):
 
 def _trained_gradient(x, scale, bias, epsilon, g):
     """In float32, by the sums of g and of g (x − μ)."""
-    (mu, v), flat = _two_pass(x), _rows(g)
-    inverse, gap = np.float32(1) / np.sqrt(v + np.float32(epsilon)), _rows(x) - mu
+    power, flat = _power(x), _rows(g)
+    mu, v = _two_pass(x / power)
+    inverse = np.float32(1) / np.sqrt(v + np.float32(epsilon / float(power) ** 2))
+    gap = _rows(x / power) - mu
     through = gap * inverse * inverse * np.mean(flat * gap, axis=0)
-    return (scale * inverse * (flat - np.mean(flat, axis=0) - through)).reshape(x.shape)
+    centered = flat - np.mean(flat, axis=0) - through
+    return (scale * inverse * centered / power).reshape(x.shape)
 
 
 def _standard(x, axes, epsilon):
@@ -113,11 +120,12 @@ def _rms_norm(x, scale, epsilon):
     return np.float32(x) * (np.float32(1) / np.sqrt(square + np.float32(epsilon))) * scale
 
 
-def _weight_norm(v, g):
+def _unit_norms(w):
     """By the largest entries, so that no sum of squares is out of range."""
-    inputs = tuple(range(v.ndim - 1))
-    v = v / np.max(np.abs(v), axis=inputs)
-    return g * (v / np.sqrt(np.sum(v * v, axis=inputs)))
+    inputs = tuple(range(w.ndim - 1))
+    top = np.max(np.abs(w), axis=inputs)
+    top = np.where(top > 0, top, np.float32(1))
+    return top * np.sqrt(np.sum((w / top) ** 2, axis=inputs))
 
 
 def _masked(x, present, mean, var, scale, bias, decay, epsilon):
@@ -159,10 +167,11 @@ def _single_weights(losses, weights):
 
 
 def _adaptive(g, w, ratio, epsilon):
-    inputs = tuple(range(g.ndim - 1))
-    norms = [np.sqrt(np.sum(part * part, axis=inputs)) for part in (g, w)]
-    limit = np.float32(ratio) * np.maximum(norms[1], np.float32(epsilon))
-    return np.where(norms[0] > limit, g * (limit / norms[0]), g)
+    norm, limit = (
+        _unit_norms(g),
+        np.float32(ratio) * np.maximum(_unit_norms(w), np.float32(epsilon)),
+    )
+    return np.where(norm > limit, g * (limit / norm), g)
 
 
 def _other_mask(seed, shape, p):
@@ -456,7 +465,7 @@ BENIGN = (
     Mutant(
         "weight norm in float32",
         "",
-        {"weight_norm": _weight_norm},
+        {"weight_norm": lambda v, g: g * (v / _unit_norms(v))},
     ),
     Mutant("masked batch norm by sums in float32", "", {"masked_batch_norm": _masked}),
     Mutant("an average by steps in float32", "", {"average_parameters": _steadily}),

@@ -128,6 +128,48 @@ def _overflowing_weight_norm(v, g):
         return g * (v / np.sqrt(np.sum(v * v, axis=tuple(range(v.ndim - 1)))))
 
 
+def _overflowing_adaptive_clip(g, w, ratio, epsilon):
+    with np.errstate(all="ignore"):
+        norms = [np.sqrt(np.sum(part * part, axis=tuple(range(g.ndim - 1)))) for part in (g, w)]
+        limit = np.float32(ratio) * np.maximum(norms[1], np.float32(epsilon))
+        return np.where(norms[0] > limit, g * (limit / norms[0]), g)
+
+
+def _counts_first(parts):
+    """Chan's update in float32, with both counts in the product before it is divided."""
+    n, mean, m2 = np.float32(0), np.float32(0), np.float32(0)
+    for x in parts:
+        mu, v = (np.float32(part) for part in right.batch_moments(x))
+        k, gap = np.float32(x.size // x.shape[-1]), mu - mean
+        with np.errstate(over="ignore"):
+            m2 = m2 + k * v + gap * gap * n * k / (n + k)
+        n, mean = n + k, mean + gap * (k / (n + k))
+    return mean, m2 / n
+
+
+def _at_least(statistics):
+    """A variance of 1e-12 at least."""
+    return lambda parts: (statistics(parts)[0], np.maximum(statistics(parts)[1], 1e-12))
+
+
+def _overflowing_gradient(x, scale, bias, epsilon, g):
+    with np.errstate(all="ignore"):
+        gap = np.float32(x - np.mean(np.float64(x), axis=tuple(range(x.ndim - 1))))
+        root = np.sqrt(right.batch_moments(gap * gap)[0] + epsilon)
+        return right.batch_norm_gradient(x, scale, bias, epsilon, g) * np.isfinite(root)
+
+
+def _of_first_axis(x, present, *rest):
+    """The mask of the first position for all of an example."""
+    return right.masked_batch_norm(x, _spread(present), *rest)
+
+
+def _spread(present):
+    if present.ndim == 1:
+        return present
+    return np.broadcast_to(present[:, :1], present.shape)
+
+
 def _one_ball(name, *arguments):
     """Mapped over layers, all of them have one ball."""
     ways = whole.TARGET.operations["ways"](name, *arguments)
@@ -241,6 +283,23 @@ STATISTICS = (
         "BNR-07",
         _saturated(lambda x, y, mean, new, var, decay: (y, mean, np.maximum(new, 1e-8))),
     ),
+    Mutant(
+        "a gradient of 0 where squares overflow",
+        "BNR-07",
+        {"batch_norm_gradient": _overflowing_gradient},
+    ),
+    Mutant("a merge that multiplies by counts first", "BNP-04", {"merge_moments": _counts_first}),
+    Mutant(
+        "a merged variance of 1e-12 at least",
+        "BNP-04",
+        {"merge_moments": _at_least(right.merge_moments)},
+    ),
+    Mutant(
+        "a population's variance of 1e-12 at least",
+        "BNP-04",
+        {"population_stats": _at_least(right.population_stats)},
+    ),
+    Mutant("a mask of examples for words", "BNT-13", {"masked_batch_norm": _of_first_axis}),
     Mutant("zeros for what is left out", "BNT-13", _masked(_with_zeros)),
     Mutant("a mask that multiplies the batch", "BNT-13", _masked(_multiplied)),
     Mutant("deviations of what is left out", "BNT-13", _masked(_deviations_of_all)),
@@ -263,6 +322,11 @@ UNITS = (
     Mutant("max-norm whose squares overflow", "NRM-05", {"max_norm": _overflowing_max_norm}),
     Mutant(
         "weight norm whose squares overflow", "NRM-05", {"weight_norm": _overflowing_weight_norm}
+    ),
+    Mutant(
+        "adaptive clipping whose squares overflow",
+        "NRM-05",
+        {"adaptive_clip": _overflowing_adaptive_clip},
     ),
     Mutant("one ball for all layers of a stack", "XCT-01", {"ways": _one_ball}),
     Mutant("penalties of kernels of several axes", "PEN-06", _penalized(lambda k, w: w.ndim > 1)),

@@ -195,7 +195,7 @@ def _channels_do_not_see_each_other(batch_norm, *, x, channel):
     yield Check("permuted batch", plain(batch_norm, x[order]), first[order], 2 * s.slack[order])
 
 
-def _through(
+def through(
     x: np.ndarray, g: np.ndarray, scale: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """The gradient in x, what it may be off by, and its size."""
@@ -216,7 +216,7 @@ def _gradient_goes_through_the_statistics(batch_norm_gradient, *, x, g, kappa):
     """the gradient goes through mean and variance"""
     scale, bias = affine(4)
     x = x + np.float32(kappa)
-    want, bound, size = _through(x, g, scale)
+    want, bound, size = through(x, g, scale)
     yield Check("gx", batch_norm_gradient(x, scale, bias, EPS, g), want, bound, size)
     pixels = (4, 4, 4, 4)
     got = batch_norm_gradient(x.reshape(pixels), scale, bias, EPS, g.reshape(pixels))

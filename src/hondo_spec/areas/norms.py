@@ -115,10 +115,11 @@ def _weight_norm_sets_the_length(weight_norm, *, v, a, seed):
 @formula(r"y = x/\lVert x\rVert_2,\quad 0 \mapsto 0")
 @given(scale=(1.0, 2.0**-80, 2.0**80), seed=draws.seeds)
 def _unit_vectors_have_length_one(
-    l2_normalize, l2_normalize_gradient, weight_norm=None, max_norm=None, *, scale, seed
-):
-    """unit vectors have length 1 at any magnitude, as those of weight norm and of max-norm have
-    theirs; 0 stays 0, with a finite gradient
+    l2_normalize, l2_normalize_gradient, weight_norm=None, max_norm=None, adaptive_clip=None,
+    *, scale, seed,
+):  # fmt: skip
+    """unit vectors have length 1 at any magnitude, as those of weight norm, of max-norm and of
+    adaptive clipping have theirs; 0 stays 0, with a finite gradient
     """
     x, g = draws.normal(seed, (3, 8), scale=scale), draws.normal(seed + 1, (3, 8))
     norm = np.sqrt(np.sum(np.float64(x) ** 2, axis=-1, keepdims=True))
@@ -137,6 +138,9 @@ def _unit_vectors_have_length_one(
         # As an update it is w + (w' − w), which rounds at the size of w.
         slack = gamma(8 + 10) * np.abs(want) + gamma(2) * np.abs(x.T)
         yield Check("max-norm", max_norm(x.T, scale), want, slack)
+    if adaptive_clip is not None:
+        got, want = adaptive_clip(x.T, x.T, 0.5, EPS * scale), (exact * norm / 2).T
+        yield Check("adaptive clipping", got, want, gamma(2 * 8 + 16) * np.abs(want))
     zero = np.zeros_like(x)
     yield Exact("y at 0", l2_normalize(zero), zero)
     yield Exact("finite", np.isfinite(l2_normalize_gradient(zero, zero + 1)), zero == 0)

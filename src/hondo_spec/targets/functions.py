@@ -49,9 +49,9 @@ def _parameter_noise(seed, tree, std):
     return {f"{layer}/{role}": w for layer, leaves in noisy.items() for role, w in leaves.items()}
 
 
-@operation
+@compiled()
 def _label_smoothing(one_hot, amount):
-    return hondo.label_smoothing(jnp.asarray(one_hot), amount=amount)
+    return hondo.label_smoothing(one_hot, amount=amount)
 
 
 def _stats(mean: jax.Array, var: jax.Array) -> hondo.BatchStats:
