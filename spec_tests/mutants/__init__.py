@@ -3,6 +3,8 @@
 from spec_tests.mutants import (
     activations,
     batch_norm,
+    benign,
+    benign_edges,
     clipping,
     contracts,
     dropout,
@@ -10,6 +12,7 @@ from spec_tests.mutants import (
     edges,
     gradients,
     initialization,
+    losses,
     noise,
     norms,
     penalties,
@@ -18,7 +21,6 @@ from spec_tests.mutants import (
     residual,
     tasks,
 )
-from spec_tests.mutants.benign import BENIGN
 from spec_tests.mutants.mutant import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -37,7 +39,9 @@ MUTANTS: tuple[Mutant, ...] = (
     *gradients.MUTANTS,
     *contracts.MUTANTS,
     *edges.MUTANTS,
+    *losses.MUTANTS,
     *ranges.MUTANTS,
 )
+BENIGN: tuple[Mutant, ...] = (*benign.BENIGN, *benign_edges.BENIGN)
 
 __all__ = ["BENIGN", "MUTANTS", "Mutant"]

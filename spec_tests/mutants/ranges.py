@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from hondo_spec.draws import single
 from hondo_spec.targets import reference as whole
 from hondo_spec.targets import reference_norms as right
 from spec_tests.mutants.mutant import Mutant
@@ -57,7 +58,7 @@ def _batch_norm(change):
 
 def _from_sum(x, y, mean, new, var, decay):
     """The running variance by the batch's sum of squares, which overflows before it does."""
-    x = np.float32(x.reshape(-1, x.shape[-1]))
+    x = single(x.reshape(-1, x.shape[-1]))
     m2 = np.sum((x - np.mean(np.float64(x), axis=0).astype(np.float32)) ** 2, axis=0)
     n = np.float32(max(len(x) - 1, 1))
     step = np.float32(1 - decay) * (m2 / n) if len(x) > 1 else np.float32(1 - decay) * var
@@ -154,7 +155,7 @@ def _at_least(statistics):
 
 def _overflowing_gradient(x, scale, bias, epsilon, g):
     with np.errstate(all="ignore"):
-        gap = np.float32(x - np.mean(np.float64(x), axis=tuple(range(x.ndim - 1))))
+        gap = single(x - np.mean(np.float64(x), axis=tuple(range(x.ndim - 1))))
         root = np.sqrt(right.batch_moments(gap * gap)[0] + epsilon)
         return right.batch_norm_gradient(x, scale, bias, epsilon, g) * np.isfinite(root)
 

@@ -134,6 +134,11 @@ def _cross_entropy_is_log_sum_exp_less_the_logit(cross_entropy, *, z, classes, l
     # So far that the probability of the class is 0 in any precision, but not its logarithm.
     far = -1e3 * np.eye(4, dtype=np.float32)[classes]
     yield Check("far out", cross_entropy(far, classes), 1e3 + math.log(3), gamma(24) * 1e3)
+    # A class that is ruled out, so that it must not be multiplied by 0.
+    ruled_out = np.arange(4) == (classes[:, None] + 1) % 4
+    three = np.where(ruled_out, -np.float32(np.inf), z)
+    want = np.mean(_losses(three, classes))
+    yield Check("of three", cross_entropy(three, classes), want, 2 * bound, 1.0)
 
 
 @prop(8, "must", "bound", source=LOSS, symbols="cross_entropy")

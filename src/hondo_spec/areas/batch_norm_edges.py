@@ -75,7 +75,7 @@ def _statistics_are_right_wherever_they_fit(
     fits = scale < ROOT_OF_RANGE
     old = draws.single([scale, scale**2 if fits else 1.0])[:, None] * draws.single([[1, -2, 0.5]])
     old[1] = np.abs(old[1])
-    mean, var = new_statistics(batch_norm, conventions, x, *old, decay)
+    mean, var = new_statistics(batch_norm, conventions, x, old[0], old[1], decay)
     want = decay * old[0] + (1 - decay) * s.mean[0]
     sizes = (1 - decay) * np.abs(s.mean[0]) + np.abs(old[0])
     yield Check("mean", mean, want, (1 - decay) * shift + gamma(12) * sizes)

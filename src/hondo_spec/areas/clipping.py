@@ -205,11 +205,11 @@ def _adaptive_clipping_goes_by_units(adaptive_clip, *, g, w, ratio):
     """adaptive clipping holds each unit's gradient to a share of that unit's weights, window
     included, whose length counts as ε at least
     """
-    # Units of unlike sizes, the first of weights that are 0.
-    w = w * draws.single([0, 0.25, 1, 4])
+    # Units of unlike sizes, the first of weights that are 0, the third of gradients that are.
+    g, w = g * draws.single([1, 1, 0, 1]), w * draws.single([0, 0.25, 1, 4])
     lengths = [np.sqrt(np.sum(np.float64(part) ** 2, axis=0)) for part in (g, w)]
     limits = ratio * np.maximum(lengths[1], LEAST)
-    want = np.float64(g) * np.minimum(1, limits / lengths[0])
+    want = np.float64(g) * np.minimum(1, limits / np.where(lengths[0] > 0, lengths[0], 1))
     inside = lengths[0] < limits * (1 - gamma(32))
     for what, shape in (("matrix", (8, 4)), ("window", (2, 2, 2, 4))):
         got = np.reshape(adaptive_clip(g.reshape(shape), w.reshape(shape), ratio, LEAST), g.shape)

@@ -200,7 +200,8 @@ def _max_norm(w, limit):
 @compiled()
 def _adaptive_clip(g, w, ratio, epsilon):
     clip, params = hondo.adaptive_clip(ratio, epsilon=epsilon), {"kernel": w}
-    return clip.update({"kernel": g}, clip.init(params), params)[0]["kernel"]
+    updates: Any = clip.update({"kernel": g}, clip.init(params), params)[0]
+    return updates["kernel"]
 
 
 @operation
@@ -226,7 +227,7 @@ def _averaged(decay: Any, state: Any, params: jax.Array) -> Any:
 
 @operation
 def _average_parameters(values, decay):
-    state = None
+    state: Any = None
     for params in values:
         state = _averaged(decay, state, params)
     return state.average
@@ -278,7 +279,7 @@ def _each_pair(augment: Operation) -> Operation:
 
 
 @functools.cache
-def _stopper(patience: int, mode: Any, **options: float) -> tuple[Operation, Operation]:
+def _stopper(patience: int, mode: Any, **options: Any) -> tuple[Operation, Operation]:
     init, update = hondo.early_stopping(patience, mode=mode, **options)
     return init, jax.jit(update)
 

@@ -47,8 +47,8 @@ def _skipping_descent(gradients, learning_rate, momentum):
     w = jnp.zeros_like(gradients[0])
     state = optimizer.init(w)
     for gradient in gradients:
-        update, state = optimizer.update(gradient, state)
-        w = w + update
+        updates, state = optimizer.update(gradient, state)
+        w = optax.apply_updates(w, updates)
     return w
 
 

@@ -258,7 +258,7 @@ def masked_loss(losses: Array, present: Array) -> float:
 
 def weighted_loss(losses: Array, weights: Array) -> float:
     """Σ w l / Σ w over the losses whose weight is not 0, in float64; 0 if there are none."""
-    kept, w = (np.float64(part)[weights > 0] for part in (losses, weights))
+    kept, w = (double(part)[weights > 0] for part in (losses, weights))
     return float(np.sum(w * kept) / np.sum(w)) if w.size else 0.0
 
 
