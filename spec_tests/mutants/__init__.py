@@ -3,21 +3,25 @@
 from spec_tests.mutants import (
     activations,
     batch_norm,
+    benign,
+    benign_edges,
     clipping,
     contracts,
     diagnosis,
     dropout,
     early_stopping,
+    edges,
     gradients,
     initialization,
+    losses,
     noise,
     norms,
     penalties,
     population,
+    ranges,
     residual,
     tasks,
 )
-from spec_tests.mutants.benign import BENIGN
 from spec_tests.mutants.mutant import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -36,6 +40,10 @@ MUTANTS: tuple[Mutant, ...] = (
     *gradients.MUTANTS,
     *diagnosis.MUTANTS,
     *contracts.MUTANTS,
+    *edges.MUTANTS,
+    *losses.MUTANTS,
+    *ranges.MUTANTS,
 )
+BENIGN: tuple[Mutant, ...] = (*benign.BENIGN, *benign_edges.BENIGN)
 
 __all__ = ["BENIGN", "MUTANTS", "Mutant"]

@@ -58,12 +58,20 @@ def _population(parts):
     return mean, var * np.float32(n / (n - 1))
 
 
+def _power(x):
+    """A power of two, over which the sum of squares of x is in range."""
+    return np.float32(2.0**60 if np.max(np.abs(x)) > 2.0**50 else 1)
+
+
 def _trained(moments, form):
     """Batch norm in float32 by these moments and in this order of operations."""
 
     def batch_norm(x, mean, var, scale, bias, decay, epsilon):
-        (mu, v), m = moments(x), len(_rows(x))
-        y = form(np.float32(x), mu, np.float32(1) / np.sqrt(v + np.float32(epsilon)), scale, bias)
+        power, m = _power(x), len(_rows(x))
+        z = np.float32(x) / power
+        (mu, v), least = moments(z), np.float32(epsilon / float(power) ** 2)
+        y = form(z, mu, np.float32(1) / np.sqrt(v + least), scale, bias)
+        mu, v = mu * power, np.float32(np.minimum(np.float64(v) * float(power) ** 2, 2.0**127))
         v = v * np.float32(m / (m - 1)) if m > 1 else var
         old, new = np.float32(decay), np.float32(1 - decay)
         return y.astype(x.dtype), old * mean + new * mu, old * var + new * v
@@ -87,10 +95,13 @@ def _fused(x, mu, inverse, scale, bias):
 
 def _trained_gradient(x, scale, bias, epsilon, g):
     """In float32, by the sums of g and of g (x − μ)."""
-    (mu, v), flat = _two_pass(x), _rows(g)
-    inverse, gap = np.float32(1) / np.sqrt(v + np.float32(epsilon)), _rows(x) - mu
+    power, flat = _power(x), _rows(g)
+    mu, v = _two_pass(x / power)
+    inverse = np.float32(1) / np.sqrt(v + np.float32(epsilon / float(power) ** 2))
+    gap = _rows(x / power) - mu
     through = gap * inverse * inverse * np.mean(flat * gap, axis=0)
-    return (scale * inverse * (flat - np.mean(flat, axis=0) - through)).reshape(x.shape)
+    centered = flat - np.mean(flat, axis=0) - through
+    return (scale * inverse * centered / power).reshape(x.shape)
 
 
 def _power(x, axes):
@@ -119,6 +130,14 @@ def _rms_norm(x, scale, epsilon):
     return scaled * (np.float32(1) / np.sqrt(square + small)) * scale
 
 
+def _unit_norms(w):
+    """By the largest entries, so that no sum of squares is out of range."""
+    inputs = tuple(range(w.ndim - 1))
+    top = np.max(np.abs(w), axis=inputs)
+    top = np.where(top > 0, top, np.float32(1))
+    return top * np.sqrt(np.sum((w / top) ** 2, axis=inputs))
+
+
 def _other_mask(seed, shape, p):
     return np.random.Generator(np.random.Philox([seed, 3])).random(shape) < p
 
@@ -143,8 +162,23 @@ def _late_log_softmax(z):
     return np.float32(z) - (top + np.log(np.sum(np.exp(z - top), axis=-1, keepdims=True)))
 
 
+def _by_log_softmax(z, classes):
+    right._check_classes(classes, z.shape[-1])
+    return -np.mean(_log_softmax(z)[np.arange(len(classes)), classes])
+
+
 def _dual(x, mean, var, scale, bias, decay, epsilon):
     return norms.batch_norm(x, mean, var, scale, bias, 1 - decay, epsilon)
+
+
+def _masked_dual(x, present, mean, var, scale, bias, decay, epsilon):
+    return norms.masked_batch_norm(x, present, mean, var, scale, bias, 1 - decay, epsilon)
+
+
+def _masked_biased(x, present, mean, var, scale, bias, decay, epsilon):
+    given = mean, var, scale, bias, decay, epsilon
+    new_var = _biased(x[present], *given)[2] if present.any() else var
+    return *norms.masked_batch_norm(x, present, *given)[:2], new_var
 
 
 def _biased(x, mean, var, scale, bias, decay, epsilon):
@@ -242,11 +276,16 @@ BENIGN = (
     ),
     Mutant("group norm in two passes in float32", "", {"group_norm": _group_norm}),
     Mutant("RMS norm by a reciprocal in float32", "", {"rms_norm": _rms_norm}),
-    Mutant("decay on the new value, as declared", "", {"batch_norm": _dual}, {"decay": "new"}),
+    Mutant(
+        "decay on the new value, as declared",
+        "",
+        {"batch_norm": _dual, "masked_batch_norm": _masked_dual},
+        {"decay": "new"},
+    ),
     Mutant(
         "a biased running variance, as declared",
         "",
-        {"batch_norm": _biased},
+        {"batch_norm": _biased, "masked_batch_norm": _masked_biased},
         {"running_variance": "biased"},
     ),
     Mutant(
@@ -364,7 +403,7 @@ BENIGN = (
     Mutant(
         "cross-entropy by log-softmax",
         "",
-        {"cross_entropy": lambda z, y: -np.mean(_log_softmax(z)[np.arange(len(y)), y])},
+        {"cross_entropy": _by_log_softmax},
     ),
     Mutant(
         "weights by another generator",
@@ -390,7 +429,7 @@ BENIGN = (
     Mutant(
         "weight norm in float32",
         "",
-        {"weight_norm": lambda v, g: g * (v / np.sqrt(np.sum(v * v, axis=0)))},
+        {"weight_norm": lambda v, g: g * (v / _unit_norms(v))},
     ),
     Mutant(
         "a global norm by hypot",

@@ -4,6 +4,7 @@ from hondo_spec.areas import (
     activations,
     augmentation,
     batch_norm,
+    batch_norm_edges,
     clipping,
     contracts,
     diagnosis,
@@ -22,9 +23,9 @@ from hondo_spec.areas import (
 from hondo_spec.property import Property
 
 _MODULES = (
-    initialization, activations, dropout, noise, batch_norm, population, folding, norms, residual,
-    penalties, ensembles, augmentation, clipping, early_stopping, gradients, diagnosis,
-    contracts,
+    initialization, activations, dropout, noise, batch_norm, population, batch_norm_edges,
+    folding, norms, residual, penalties, ensembles, augmentation, clipping, early_stopping,
+    gradients, diagnosis, contracts,
 )  # fmt: skip
 # In the order in which they are written.
 PROPERTIES = tuple(

@@ -7,7 +7,7 @@ import numpy as np
 from hondo_spec import draws
 from hondo_spec.bounds import TINY, U32, exp_slack, gamma, ulps
 from hondo_spec.property import Area, formula, given
-from hondo_spec.results import Check, Exact, Holds
+from hondo_spec.results import Check, Exact, Holds, refused
 
 SOURCE = "slide 12; Goodfellow et al. 2016, section 6.3"
 LOSS = "slide 3; Goodfellow et al. 2016, section 6.2.2.3"
@@ -134,6 +134,11 @@ def _cross_entropy_is_log_sum_exp_less_the_logit(cross_entropy, *, z, classes, l
     # So far that the probability of the class is 0 in any precision, but not its logarithm.
     far = -1e3 * np.eye(4, dtype=np.float32)[classes]
     yield Check("far out", cross_entropy(far, classes), 1e3 + math.log(3), gamma(24) * 1e3)
+    # A class that is ruled out, so that it must not be multiplied by 0.
+    ruled_out = np.arange(4) == (classes[:, None] + 1) % 4
+    three = np.where(ruled_out, -np.float32(np.inf), z)
+    want = np.mean(_losses(three, classes))
+    yield Check("of three", cross_entropy(three, classes), want, 2 * bound, 1.0)
 
 
 @prop(8, "must", "bound", source=LOSS, symbols="cross_entropy")
@@ -148,3 +153,30 @@ def _cross_entropy_gradient_is_softmax_less_one_hot(cross_entropy_gradient, *, z
     for m in (6, 4):
         got = cross_entropy_gradient(z[:m], classes[:m])
         yield Check(f"gradient of {m}", got, slopes[:m] / m, bound / m, 1 / m)
+
+
+@prop(9, "must", "bound", source="slide 4", symbols="supervised")
+@formula(r"\tfrac1m|\{e : \arg\max_k z_{ek} = y_e\}|,\quad \mathrm{NaN} \ne y_e")
+@given(classes=CLASSES, right=draws.integers(6, low=0, high=1), lost=(0, 1, 4, 6))
+def _prediction_of_nan_is_never_right(accuracy, *, classes, right, lost):
+    """accuracy is the share of the examples that are right, of which none is whose outputs are NaN,
+    or it is NaN
+    """
+    z = np.eye(4, dtype=np.float32)[(classes + 1 - right.astype(np.int32)) % 4]
+    z[:lost] = np.nan
+    got, want = float(accuracy(z, classes)), float(np.sum(right[lost:])) / 6
+    yield Holds(f"at most {want}", not got > want * (1 + gamma(8)), got)
+    if not lost:
+        yield Check("accuracy", got, want, gamma(8) * want, 1.0)
+
+
+@prop(10, "should", "structural", source=LOSS, symbols="cross_entropy")
+@formula(r"y_e \notin \{0, \dots, K - 1\} \Rightarrow E = \mathrm{NaN}")
+@given(bad=(-1, 4, 1000), place=(0, 5))
+def _class_that_does_not_exist_is_noticed(cross_entropy, *, bad, place):
+    """a class that does not exist is refused or makes the loss NaN: it is not taken for another"""
+    z, classes = np.zeros((6, 4), np.float32), np.arange(6, dtype=np.int32) % 4
+    classes[place] = bad
+    was_refused = refused(cross_entropy, z, classes)
+    loss = np.nan if was_refused else cross_entropy(z, classes)
+    return Holds("refused, or NaN", np.isnan(loss), loss)

@@ -21,7 +21,12 @@ def _flips_and_turns_are_undone(flip, quarter_turn=None, *, images):
     mirrored = np.asarray(flip(images))
     yield Exact("mirrored", mirrored, images[:, :, ::-1])
     yield Exact("twice", flip(mirrored), images)
+    # Classes of pixels, which float32 does not tell apart.
+    classes = images.astype(np.int32) + 2**25
+    yield Exact("classes, mirrored", flip(classes), classes[:, :, ::-1])
     if quarter_turn is not None:
+        turned = quarter_turn(classes[:, :5, :5])
+        yield Exact("classes, turned", turned, np.rot90(classes[:, :5, :5], axes=(1, 2)))
         turned = square = images[:, :5, :5]
         for turns in range(1, 5):
             turned = np.asarray(quarter_turn(turned))

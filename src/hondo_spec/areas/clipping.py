@@ -14,6 +14,9 @@ SOURCE = "slide 11; Pascanu, Mikolov and Bengio 2013, algorithm 1"
 BY_VALUE = "slide 11; Goodfellow et al. 2016, section 10.11.1"
 prop = Area("CLP", source=SOURCE, symbols="clip_by_global_norm")
 LIMITS = (0.25, 1.0, 1e10)
+STEPS = "slide 11; Micikevicius et al. 2018, section 3.2"
+ADAPTIVE = "slide 11; Brock et al. 2021, equation 3"
+LEAST = 2.0**-6  # the ε of adaptive clipping
 NOT_FINITE = (math.inf, -math.inf, math.nan)
 TINY = draws.TREE_SIZE * float(np.finfo(np.float32).tiny)
 BOUND = gamma(draws.TREE_SIZE + 5)
@@ -35,7 +38,7 @@ def _flat(tree: Mapping[str, np.ndarray]) -> np.ndarray:
 
 @prop(1, "must", "exact", source=BY_VALUE, symbols="clip_by_value")
 @formula(r"g' = \min(\max(g, -c), c)")
-@given(tree=draws.trees(), limit=(0.0, *LIMITS))
+@given(tree=draws.trees(), limit=(0.0, *LIMITS, math.inf))
 def _clipping_by_value_clamps_every_entry(clip_by_value, conventions, *, tree, limit):
     """clipping by value clamps every entry; it is idempotent and odd; what is not finite is clamped
     too, with NaN left as it is, or follows the declared policy
@@ -74,9 +77,9 @@ def _norm_ends_within_the_limit(clip_by_global_norm, *, tree, limit):
 
 @prop(3, "must", "exact")
 @formula(r"\lVert g\rVert_2 < c \Rightarrow g' = g")
-@given(tree=draws.trees(), factor=(1.001, 1.5, 10.0))
+@given(tree=draws.trees(), factor=(1.001, 1.5, 10.0, math.inf))
 def _small_gradient_is_untouched(clip_by_global_norm, *, tree, factor):
-    """a gradient inside the limit comes back bit for bit"""
+    """a gradient inside the limit comes back bit for bit, every one if there is none"""
     # What is added to the norm shows where the norm is small.
     for scale in (1.0, 1.0 / 1024.0):
         small = {name: leaf * np.float32(scale) for name, leaf in tree.items()}
@@ -113,12 +116,14 @@ def _large_gradient_ends_on_the_limit(clip_by_global_norm, *, tree, factor):
 
 @prop(6, "must", "exact", symbols="clip_by_global_norm clip_by_value")
 @formula(r"g = 0 \Rightarrow g' = 0")
-@given(limit=(0.0, 1e-30, 1.0))
+@given(limit=(0.0, 1e-30, 1.0, math.inf))
 def _zeros_stay_zero(clip_by_global_norm, clip_by_value=None, *, limit):
-    """a gradient of zeros stays zero for every limit"""
-    tree = {"a": np.zeros(2, np.float32), "b": np.zeros((2, 3), np.float32)}
+    """a gradient of zeros stays zero for every limit, and one of nothing stays nothing"""
+    shapes = {"a": (2,), "b": (2, 3), "c": (), "d": (0, 3)}
+    tree = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
     for clip in filter(None, (clip_by_global_norm, clip_by_value)):
-        yield from exact_leaves(clip(tree, limit), tree)
+        for zeros in (tree, {"d": tree["d"]}):
+            yield from exact_leaves(clip(zeros, limit), zeros)
 
 
 HARD = (
@@ -128,18 +133,31 @@ HARD = (
     # A running sum of ones stays at 256 in bfloat16.
     *(("bfloat16", (1.0,) * 1024, 1.0) for name in draws.HALVES if name == "bfloat16"),
 )
+EXTREME = (
+    # The norm itself overflows; entries that stay normal numbers, as small as these.
+    ("float32", (3e38,) * 4, 1.0),
+    ("float32", (3e-37, 4e-37), 1e-37),
+)
 
 
 @prop(7, "should", "bound")
 @formula(r"g' = c\,g / \lVert g\rVert_2")
-@given(case=HARD)
+@given(case=HARD + EXTREME)
 def _direction_survives_any_magnitude(clip_by_global_norm, *, case):
-    """the direction survives where squares over- or underflow"""
+    """the direction survives where squares or the norm over- or underflow, and beside a leaf of
+    another dtype
+    """
     dtype, values, limit = case
-    tree = {"a": np.asarray(values, dtype)}
-    want = draws.double(tree["a"]) * (limit / norm(tree))
-    rounding = gamma(want.size + 6) + 2 * UNITS[dtype]
-    return Check("g'", clip_by_global_norm(tree, limit)["a"], want, rounding * np.abs(want))
+    trees = [{"a": np.asarray(values, dtype)}]
+    if dtype == "float16":
+        # The factor of 1e-6 is below the normal numbers of float16, the norm beyond them.
+        trees.append({"a": np.asarray([3e4, 4e4], dtype), "b": draws.single([1e6])})
+    for tree in trees:
+        clipped = clip_by_global_norm(tree, limit)
+        for name, leaf in tree.items():
+            want = draws.double(leaf) * (limit / norm(tree))
+            rounding = gamma(want.size + 6) + 2 * UNITS[leaf.dtype.name]
+            yield Check(f"{name}'", clipped[name], want, rounding * np.abs(want))
 
 
 @prop(8, "should", "structural", symbols="clip_by_global_norm nonfinite_leaves")
@@ -147,9 +165,9 @@ def _direction_survives_any_magnitude(clip_by_global_norm, *, case):
     r"\text{propagate: } g' = g;\ \text{zero: 0 for them, the rest clipped};"
     r"\ \text{skip: } g' = 0;\ \text{error: raises}"
 )
-@given(bad=NOT_FINITE, limit=(10.0, 1.0))
+@given(bad=NOT_FINITE, limit=(10.0, 1.0, math.inf))
 def _nonfinite_gradients_follow_the_policy(clip_by_global_norm, conventions, *, bad, limit):
-    """non-finite gradients follow the declared policy on all leaves"""
+    """non-finite gradients follow the declared policy on all leaves, also without a limit"""
     policy = conventions.get("nonfinite", "propagate")
     factor = {"zero": min(1.0, limit / 5), "skip": 0.0}.get(policy, 1.0)
     for place in range(3):
@@ -175,5 +193,45 @@ def _clipping_is_homogeneous(clip_by_global_norm, *, values, power):
     whole = np.asarray(clip_by_global_norm({"a": values}, 1.0)["a"])
     scaled = clip_by_global_norm({"a": values * factor}, float(factor))["a"]
     yield Exact("a g'", scaled, whole * factor)
-    cut = _flat(clip_by_global_norm({"a": values[:2], "b": values[2:].reshape(2, 2)}, 1.0))
+    parts = {"a": values[:2], "b": values[2:5, None], "c": values[5], "d": values[:0, None]}
+    cut = _flat(clip_by_global_norm(parts, 1.0))
     yield Check("cut", cut, whole, 2 * gamma(10) * np.abs(whole) + TINY)
+
+
+@prop(10, "must", "bound", source=ADAPTIVE, symbols="adaptive_clip")
+@formula(r"g_j' = g_j\min(1, \lambda\max(\lVert w_j\rVert, \varepsilon) / \lVert g_j\rVert)")
+@given(g=draws.normals(8, 4), w=draws.normals(8, 4), ratio=(0.01, 0.25, 2.0))
+def _adaptive_clipping_goes_by_units(adaptive_clip, *, g, w, ratio):
+    """adaptive clipping holds each unit's gradient to a share of that unit's weights, window
+    included, whose length counts as ε at least
+    """
+    # Units of unlike sizes, the first of weights that are 0, the third of gradients that are.
+    g, w = g * draws.single([1, 1, 0, 1]), w * draws.single([0, 0.25, 1, 4])
+    lengths = [np.sqrt(np.sum(np.float64(part) ** 2, axis=0)) for part in (g, w)]
+    limits = ratio * np.maximum(lengths[1], LEAST)
+    want = np.float64(g) * np.minimum(1, limits / np.where(lengths[0] > 0, lengths[0], 1))
+    inside = lengths[0] < limits * (1 - gamma(32))
+    for what, shape in (("matrix", (8, 4)), ("window", (2, 2, 2, 4))):
+        got = np.reshape(adaptive_clip(g.reshape(shape), w.reshape(shape), ratio, LEAST), g.shape)
+        yield Check(f"g' of a {what}", got, want, gamma(2 * 8 + 16) * np.abs(want))
+        yield Exact(f"inside, of a {what}", got[:, inside], g[:, inside])
+
+
+@prop(11, "must", "exact", source=STEPS, symbols="fit")
+@formula(r"g_t \notin \mathbb{R}^n \Rightarrow (w_{t+1}, v_{t+1}) = (w_t, v_t)")
+@given(
+    g=draws.integers(3),
+    bad=NOT_FINITE,
+    holes=((), (0,), (2,), (1, 2), (0, 1, 2, 3)),
+    place=(0, 2),
+)
+def _step_that_is_not_finite_changes_nothing(skipping_descent, *, g, bad, holes, place):
+    """a step whose gradient is not finite changes neither the parameters nor the momentum"""
+    gradients = np.tile(g, (4, 1))
+    gradients[list(holes), place] = bad
+    w = v = np.zeros(3)
+    # All that are left are alike, so that their order does not matter.
+    for _ in range(4 - len(holes)):
+        v = v / 2 + g
+        w = w - v / 4
+    return Exact("w", skipping_descent(gradients, 0.25, 0.5), w)

@@ -27,14 +27,20 @@ RANGES = {
 }
 
 
-@prop(1, "must", "bound", symbols="layer_norm clip_by_global_norm inverted_dropout glorot_uniform")
+@prop(
+    1,
+    "must",
+    "bound",
+    symbols="layer_norm clip_by_global_norm inverted_dropout glorot_uniform max_norm",
+)
 @formula(r"f = \operatorname{jit}f = \operatorname{vmap}f")
-@given(x=draws.normals(4, 8), limit=(0.5, 100.0), seed=(0, 1, 2**20))
+@given(limit=(0.5, 100.0), seed=(0, 1, 2, 3, 255, 2**20, 2**30))
 def _compiled_and_mapped_mean_the_same(
     ways, layer_norm=None, clip_by_global_norm=None, dropout=None, glorot_uniform=None,
-    *, x, limit, seed,
+    max_norm=None, *, limit, seed,
 ):  # fmt: skip
     """an operation means the same run eagerly, compiled and mapped over a batch of problems"""
+    x = draws.normal(seed, (4, 8))
     one, zero = np.ones(8, np.float32), np.zeros(8, np.float32)
     if layer_norm is not None:
         bound = 2 * standard(x, EPS, axes=(1,)).bound + ulps(8)
@@ -45,6 +51,12 @@ def _compiled_and_mapped_mean_the_same(
         bound = 2 * gamma(x.size + 4) * np.abs(direct) + TINY
         for way, clipped in ways("clip_by_global_norm", {"a": x}, limit).items():
             yield Check(f"clipping, {way}", clipped["a"], direct, bound)
+    if max_norm is not None:
+        direct = np.asarray(max_norm(x, limit))
+        # As an update it is w + (w' − w).
+        bound = 2 * gamma(len(x) + 10) * np.abs(direct) + 2 * gamma(2) * np.abs(x) + TINY
+        for way, w in ways("max_norm", x, limit).items():
+            yield Check(f"max-norm, {way}", w, direct, bound)
     if dropout is not None:
         for way, y in ways("dropout", seed, x, 0.5).items():
             yield Exact(f"dropout, {way}", y, dropout(seed, x, 0.5))

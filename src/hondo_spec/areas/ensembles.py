@@ -16,7 +16,10 @@ multitask = Area("MTL", source="slide 5; Caruana 1997, section 1")
 ensemble = Area("ENS", symbols="average_probabilities")
 AMBIGUITY = "slide 2; Krogh & Vedelsby 1995, equation 6"
 COVARIANCE = "slide 2; Goodfellow et al. 2016, equations 7.50 and 7.51"
+AVERAGES = "slide 2; Polyak & Juditsky 1992; Kingma & Ba 2015, section 3"
 BAGGING = "slide 2; Breiman 1996, section 2"
+# What all weights may be multiplied by.
+FACTORS = draws.single([1, 2**-40, 2**40])
 TRUNK = {
     "x": draws.integers(4, 3, low=-2, high=2),
     "trunk": draws.integers(3, 2, low=-2, high=2),
@@ -58,12 +61,21 @@ def _each_head_gets_its_own_gradient(multitask_gradients, *, x, trunk, heads, ta
 @multitask(3, "must", "bound", source="slide 5", symbols="labelled_mean masked_mean")
 @formula(r"\tfrac{1}{|\{i : r_i\}|}\sum_i r_i \ell_i")
 @given(losses=draws.floats(6), present=PRESENT, hole=(0.0, np.nan, np.inf))
-def _missing_labels_do_not_count(masked_loss, *, losses, present, hole):
-    """missing labels count for nothing; without any the loss is 0"""
+def _missing_labels_do_not_count(masked_loss, weighted_loss=None, *, losses, present, hole):
+    """missing labels count for nothing, and so does what has the weight 0; without any the loss is
+    0, and weights mean the same times any number
+    """
     filled = np.where(present, losses, np.float32(hole))
     want = np.mean(np.float64(losses[present])) if present.any() else 0.0
     bound = gamma(6 + 2) * np.max(np.abs(losses)) + TINY
-    return Check("mean", masked_loss(filled, present), want, bound, 1e3)
+    yield Check("mean", masked_loss(filled, present), want, bound, 1e3)
+    if weighted_loss is not None:
+        weights = present * draws.single([1, 2, 0.5, 3, 1, 8])
+        kept = np.float64(losses[present]) * weights[present]
+        want = np.sum(kept) / np.sum(weights) if present.any() else 0.0
+        for factor in FACTORS:
+            got = weighted_loss(filled, factor * weights)
+            yield Check(f"by {factor:.0e} of the weights", got, want, 3 * bound, 1e3)
 
 
 @multitask(4, "must", "exact", symbols="multitask_loss multitask MultitaskParams")
@@ -173,6 +185,21 @@ def _bootstrap_draws_with_replacement(bootstrap_indices, samples, *, seed):
     yield Exact("every index comes", np.unique(few), np.arange(4))
     equal = np.sum(np.sum(few < 2, axis=1) == 2)
     yield statistics.binomial("two of a half", equal, len(few), 3 / 8, effect=0.55)
+
+
+@ensemble(6, "must", "bound", source=AVERAGES, symbols="ema averaged_params")
+@formula(r"\bar\theta_t = \sum_i d^{t-i}\theta_i / \sum_i d^{t-i}")
+@given(values=draws.floats(5, 3), decay=(0.0, 0.5, 0.9, 0.999))
+def _averaged_parameters_are_weighed_by_powers(average_parameters, *, values, decay):
+    """an average of parameters weighs them by powers of the decay, whose sum it is divided by: it
+    leans neither to 0 nor to what was first
+    """
+    for t in (1, 2, 5):
+        weights = float(np.float32(decay)) ** np.arange(t)[::-1]
+        want = weights @ np.float64(values[:t]) / np.sum(weights)
+        # As sums that start at 0 and are divided by 1 − dᵗ, both known to u of 1.
+        bound = (gamma(8 * t) * np.max(np.abs(values[:t]), axis=0) + TINY) / (1 - decay)
+        yield Check(f"after {t}", average_parameters(values[:t], decay), want, bound, 1.0)
 
 
 def _coins(indices: np.ndarray, count: int) -> dict[str, np.ndarray]:

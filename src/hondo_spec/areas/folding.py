@@ -19,8 +19,8 @@ def _folded_layer_does_the_same(fold_batch_norm, *, w, x, seed):
     """the folded layer does what layer and inference did"""
     (mean, var), (scale, offset) = statistics(seed), affine(3, seed)
     bias = np.random.default_rng(seed).normal(size=3).astype(np.float32)
-    rest = bias, mean, var, scale, offset, EPS
-    kernel, shift = fold_batch_norm(w, *rest)
+    layers = bias, mean, var, scale, offset
+    kernel, shift = fold_batch_norm(w, *layers, EPS)
     factor = scale / np.sqrt(np.float64(var) + EPS)
     want = (np.float64(x) @ w + bias - mean) * factor + offset
     got = draws.double(x) @ draws.double(kernel) + draws.double(shift)
@@ -28,9 +28,10 @@ def _folded_layer_does_the_same(fold_batch_norm, *, w, x, seed):
     yield Check("BN(Wx + b)", got, want, gamma(10) * (sizes + np.abs(offset)))
     # Those of a convolution have their outputs last too; what folds matrices only refuses them.
     windows = np.stack([w[:3], -2 * w[2:]])[None]
-    if not refused(fold_batch_norm, windows, *rest):
-        want = windows * factor
-        got = fold_batch_norm(windows, *rest)[0]
+    layers = bias, mean, var / 64, scale, offset
+    if not refused(fold_batch_norm, windows, *layers, EPS / 64):
+        want = windows * (8 * factor)
+        got = fold_batch_norm(windows, *layers, EPS / 64)[0]
         yield Check("of windows", got, want, gamma(10) * np.abs(want))
 
 

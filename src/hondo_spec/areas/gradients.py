@@ -141,7 +141,7 @@ def _global_norm_is_over_all_leaves(global_norm, *, tree, case):
     bound = gamma(draws.TREE_SIZE + 4) * norm(tree) + draws.TREE_SIZE * TINY
     yield Check("norm", global_norm(tree), norm(tree), bound, 1.0)
     dtype, values, _ = case
-    hard = {"a": np.asarray(values, dtype)}
+    hard = {"a": np.asarray(values, dtype), "b": np.zeros((0, 2), np.float32)}
     rounding = gamma(len(values) + 4) + 2 * UNITS[dtype]
     yield Check(f"norm in {dtype}", global_norm(hard), norm(hard), rounding * norm(hard))
 

@@ -72,15 +72,21 @@ def _input_noise_penalizes_the_weights(noise_penalty, *, w, x, y, std):
 
 @prop(4, "must", "bound", source=SMOOTHING, symbols="label_smoothing")
 @formula(r"\tilde y = (1-\varepsilon)y + \varepsilon/K")
-@given(amount=(0.0, 0.1, 0.5), classes=(2, 3, 10))
+@given(amount=(0.0, 0.1, 0.5, 1.0), classes=(2, 3, 10))
 def _smoothed_labels_keep_sum_and_class(label_smoothing, *, amount, classes):
-    """smoothed labels are (1 − ε)y + ε/K: they sum to 1 and keep their class"""
+    """smoothed labels are (1 − ε)y + ε/K: they sum to 1 and keep their class; so are those that are
+    mixed, or of each position
+    """
     # One more example of each class but the last: there are not as many as classes.
     labels = np.arange(2 * classes - 1) % classes
     y = np.eye(classes, dtype=np.float32)[labels]
     smooth = np.asarray(label_smoothing(y, amount))
     yield Check("ỹ", smooth, (1 - amount) * np.float64(y) + amount / classes, gamma(4))
-    yield Exact("class", np.argmax(smooth, axis=-1), labels)
+    if amount < 1:
+        yield Exact("class", np.argmax(smooth, axis=-1), labels)
+    mixed = np.stack([y, (y + np.roll(y, 1, axis=0)) / 2])
+    want = (1 - amount) * np.float64(mixed) + amount / classes
+    yield Check("ỹ of mixed labels", label_smoothing(mixed, amount), want, gamma(4))
 
 
 @prop(5, "must", "statistical", symbols="noisy_parameters parameter_noise")

@@ -5,7 +5,7 @@ import numpy as np
 from hondo_spec import draws
 from hondo_spec.bounds import TINY, gamma
 from hondo_spec.property import Area, formula, given
-from hondo_spec.results import Check, Exact, Holds, exact_leaves
+from hondo_spec.results import Check, Exact, Holds, exact_leaves, refused
 from hondo_spec.target import Operation
 
 NORMS = "slide 3; Goodfellow et al. 2016, section 7.1"
@@ -25,10 +25,11 @@ def _kernels_of(w: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _tree_of(w: np.ndarray) -> dict[str, np.ndarray]:
-    """Two kernels among biases and scales that no penalty may see, whatever their shape."""
+    """Three kernels among biases and scales that no penalty may see, whatever their shape."""
     far = np.full(4, 1e3, np.float32)
-    names = ("dense/bias", "norm/scale", "norm/bias", "kernel_norm/scale")
-    return {**_kernels_of(w), **dict.fromkeys(names, far), "heads/bias": far.reshape(2, 2)}
+    names = ("dense/bias", "norm/scale", "norm/bias", "kernel_norm/scale", "deep/0/kernel/bias")
+    kernels = {**_kernels_of(w), "deep/0/gate/kernel": w.ravel()}
+    return {**kernels, **dict.fromkeys(names, far), "heads/bias": far.reshape(2, 2)}
 
 
 @prop(1, "must", "exact")
@@ -116,12 +117,12 @@ def _biases_and_scales_are_not_penalized(
     l1_penalty=None, l1_penalty_gradient=None, elastic_net_penalty=None,
     *, w,
 ):  # fmt: skip
-    """kernels of every shape count; biases and the scales of norms are left alone, in value and
-    gradient
+    """kernels of every shape and depth count; biases and the scales of norms are left alone, in
+    value and gradient
     """
     # No weight is 0: what the subgradient is there is PEN-04.
     w = 2 * w + 1
-    tree, square, modulus = _tree_of(w), 0.5 * np.sum(w**2), 0.5 * np.sum(np.abs(w))
+    tree, square, modulus = _tree_of(w), 0.75 * np.sum(w**2), 0.75 * np.sum(np.abs(w))
     yield Exact("L2", float(l2_penalty(tree, 0.5)), square)
     if l1_penalty is not None:
         yield Exact("L1", float(l1_penalty(tree, 0.5)), modulus)
@@ -132,7 +133,8 @@ def _biases_and_scales_are_not_penalized(
     for penalty, (slope, want) in slopes.items():
         if slope is not None:
             # What is left alone may be left out.
-            gradient, wants = zeros | slope(tree, 0.5), zeros | _kernels_of(want)
+            kernels = {**_kernels_of(want), "deep/0/gate/kernel": want.ravel()}
+            gradient, wants = zeros | slope(tree, 0.5), zeros | kernels
             yield from exact_leaves(gradient, wants, penalty + ", {}")
 
 
@@ -184,16 +186,19 @@ def _elastic_net_is_the_sum_of_its_parts(elastic_net_penalty, *, w, l1, l2):
 
 @prop(10, "must", "bound", source="Srivastava et al. 2014, section 5.1", symbols="max_norm")
 @formula(r"\lVert w_j\rVert \le c")
-@given(w=draws.floats(6, 4), limit=(0.5, 2.0, 1e3))
+@given(w=draws.floats(8, 4), limit=(0.5, 2.0, 1e3))
 def _max_norm_projects_each_unit(max_norm, *, w, limit):
-    """max-norm projects each unit's weights onto the ball, bit-exact inside it"""
+    """max-norm projects each unit's weights, window included, onto the ball, bit-exact inside it"""
     norms = np.sqrt(np.sum(np.float64(w) ** 2, axis=0))
-    got = np.asarray(max_norm(w, limit))
     want = np.float64(w) * np.minimum(1, limit / np.where(norms > 0, norms, 1))
     # As an optimizer's update it is w + (w' − w), which rounds at the size of w.
     # What is scaled by the largest entry may be flushed below the smallest normal number.
     flushed = TINY * (1 + limit + float(np.max(np.abs(w))))
-    bound = gamma(6 + 10) * np.abs(want) + gamma(2) * np.abs(w) + flushed
-    yield Check("w'", got, want, bound, 1.0)
-    inside = norms < limit * (1 - gamma(16))
-    yield Exact("inside", got[:, inside], w[:, inside])
+    bound = gamma(8 + 10) * np.abs(want) + gamma(2) * np.abs(w) + flushed
+    inside, windows = norms < limit * (1 - gamma(18)), w.reshape(2, 2, 2, 4)
+    # What takes matrices only refuses windows.
+    for what, v in {"w'": w, "w' of windows": windows}.items():
+        if v is w or not refused(max_norm, v, limit):
+            got = np.reshape(max_norm(v, limit), w.shape)
+            yield Check(what, got, want, bound, 1.0)
+            yield Exact(f"{what} inside", got[:, inside], w[:, inside])

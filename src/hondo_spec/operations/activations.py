@@ -48,6 +48,11 @@ def cross_entropy(z: Logits, classes: Classes) -> float:
     ...
 
 
+def accuracy(z: Logits, classes: Classes) -> float:
+    """The share of the examples whose largest logit is that of their class."""
+    ...
+
+
 def cross_entropy_gradient(z: Logits, classes: Classes) -> Logits:
     """The derivative of `cross_entropy` in z: (softmax z − one-hot) / examples."""
     ...

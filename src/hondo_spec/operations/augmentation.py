@@ -1,20 +1,22 @@
 """Augmentation of images (examples, height, width, channels)."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from hondo_spec.operations.shapes import Images, Labels
 
+# Of classes too, one for each pixel: integers.
+Pixels = Shaped[np.ndarray, "examples height width channels"]
+Squares = Shaped[np.ndarray, "examples side side channels"]
 
-def flip(images: Images) -> Images:
-    """Each image mirrored left to right."""
+
+def flip(images: Pixels) -> Pixels:
+    """Each image mirrored left to right; in the dtype of the images."""
     ...
 
 
-def quarter_turn(
-    images: Float[np.ndarray, "examples side side channels"],
-) -> Float[np.ndarray, "examples side side channels"]:
-    """Each image turned counter-clockwise, rows being counted downwards."""
+def quarter_turn(images: Squares) -> Squares:
+    """Each image turned counter-clockwise, rows counted downwards; in the dtype of the images."""
     ...
 
 

@@ -34,7 +34,7 @@ def parameter_noise(seed: int, tree: Tree, std: float) -> Tree:
 
 
 def label_smoothing(one_hot: Array, amount: float) -> Array:
-    """(1 − amount) y + amount / K, for K classes on the last axis."""
+    """(1 − amount) y + amount / K, for K classes on the last axis; y may be mixed labels too."""
     ...
 
 

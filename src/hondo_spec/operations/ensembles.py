@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from hondo_spec.operations.shapes import Kernel, Logits
+from hondo_spec.operations.shapes import Kernel, Logits, Row
 
 Losses = Float[np.ndarray, " tasks"]
 Inputs = Float[np.ndarray, "examples inputs"]
@@ -30,6 +30,11 @@ def masked_loss(losses: Example, present: Bool[np.ndarray, " examples"]) -> floa
     ...
 
 
+def weighted_loss(losses: Example, weights: Example) -> float:
+    """Σ weight · loss / Σ weight, whatever a loss of weight 0 is; 0 if all weights are 0."""
+    ...
+
+
 def average_probabilities(logits: Float[np.ndarray, "members examples classes"]) -> Logits:
     """The ensemble's probabilities, the mean of its members'."""
     ...
@@ -51,6 +56,11 @@ def error_covariance(predictions: Predictions, targets: Example) -> tuple[float,
     v is the mean square of a member's error, c the mean product of two members' errors, 0 for one
     member.
     """
+    ...
+
+
+def average_parameters(values: Float[np.ndarray, "times size"], decay: float) -> Row:
+    """Σ decayᵗ⁻ⁱ value_i / Σ decayᵗ⁻ⁱ, for a decay below 1: the last of t values weighs most."""
     ...
 
 

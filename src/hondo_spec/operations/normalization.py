@@ -4,7 +4,10 @@
 'running_variance'.
 """
 
-from hondo_spec.operations.shapes import Array, Batches, Data, Images, Kernel, Row
+import numpy as np
+from jaxtyping import Bool
+
+from hondo_spec.operations.shapes import Array, Batches, Data, Images, Kernel, Row, Weights
 
 
 def batch_norm(
@@ -23,6 +26,23 @@ def batch_norm(
 
     Returns:
         (y, mean, var): the output in the dtype of x, and the new running statistics.
+    """
+    ...
+
+
+def masked_batch_norm(
+    x: Data,
+    present: Bool[np.ndarray, "*batch"],
+    mean: Row,
+    var: Row,
+    scale: Row,
+    bias: Row,
+    decay: float,
+    epsilon: float,
+) -> tuple[Data, Row, Row]:
+    """`batch_norm` by the statistics of what is present, whatever the rest of x is.
+
+    Where nothing is present the running statistics stay as they are.
     """
     ...
 
@@ -92,8 +112,8 @@ def rms_norm(x: Data, scale: Row, epsilon: float) -> Data:
     ...
 
 
-def weight_norm(direction: Kernel, magnitude: Row) -> Kernel:
-    """Columns v of the direction at these magnitudes: magnitude · v / ‖v‖."""
+def weight_norm(direction: Weights, magnitude: Row) -> Weights:
+    """Each unit's weights v at its magnitude: magnitude · v / ‖v‖."""
     ...
 
 

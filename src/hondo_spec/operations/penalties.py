@@ -6,7 +6,7 @@ Of a tree only the leaves that are called '…/kernel' are penalized.
 import numpy as np
 from jaxtyping import Float
 
-from hondo_spec.operations.shapes import Array, Classes, Kernel, Tree
+from hondo_spec.operations.shapes import Array, Classes, Kernel, Tree, Weights
 
 Inputs = Float[np.ndarray, "examples inputs"]
 
@@ -56,6 +56,6 @@ def sgd_step(w: Array, gradient: Array, learning_rate: float, strength: float) -
     ...
 
 
-def max_norm(w: Kernel, limit: float) -> Kernel:
-    """Columns, one for each unit, that are longer than the limit are scaled down to it."""
+def max_norm(w: Weights, limit: float) -> Weights:
+    """Each unit's weights, if they are longer than the limit, are scaled down to it."""
     ...

@@ -17,6 +17,8 @@ Data = Float[np.ndarray, "*batch features"]
 Batches = Sequence[Float[np.ndarray, "... features"]]
 Row = Float[np.ndarray, " features"]
 Kernel = Float[np.ndarray, "inputs features"]
+# Of units that the last axis numbers: of a dense layer or, behind a window, of a convolution.
+Weights = Float[np.ndarray, "*inputs features"]
 Logits = Float[np.ndarray, "examples classes"]
 Classes = Int[np.ndarray, " examples"]
 Images = Float[np.ndarray, "examples height width channels"]

@@ -2,7 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from hondo_spec.operations.shapes import Array, Tree
+import numpy as np
+from jaxtyping import Float
+
+from hondo_spec.operations.shapes import Array, Row, Tree, Weights
+
+Steps = Float[np.ndarray, "steps features"]
 
 
 def clip_by_global_norm(tree: Tree, limit: float) -> Tree:
@@ -12,6 +17,11 @@ def clip_by_global_norm(tree: Tree, limit: float) -> Tree:
 
 def clip_by_value(tree: Tree, limit: float) -> Tree:
     """Every entry clamped to [−limit, limit]."""
+    ...
+
+
+def adaptive_clip(g: Weights, w: Weights, ratio: float, epsilon: float) -> Weights:
+    """The gradient of each unit, if longer than ratio · max(‖w‖, ε), is scaled down to it."""
     ...
 
 
@@ -37,6 +47,17 @@ def early_stopping(
     ...
 
 
+def early_stopping_with_baseline(
+    values: Sequence[float], patience: int, baseline: float
+) -> tuple[int | None, int | None]:
+    """What `early_stopping` gives for values that should fall if waiting goes on above a baseline.
+
+    An improvement that is not below the baseline too is the best, but does not end the waiting; it
+    is never where it stops.
+    """
+    ...
+
+
 def stopped_after(values: Sequence[float], patience: int) -> list[bool]:
     """Whether it is stopped after each of all the values, those after the stop included."""
     ...
@@ -44,6 +65,15 @@ def stopped_after(values: Sequence[float], patience: int) -> list[bool]:
 
 def gradient_descent(curvature: Array, optimum: Array, learning_rate: float, steps: int) -> Array:
     """The w after so many steps of a training loop from 0 on Σ curvature (w − optimum)² / 2."""
+    ...
+
+
+def skipping_descent(gradients: Steps, learning_rate: float, momentum: float) -> Row:
+    """Where w is after a training loop with these gradients, in any order, from 0.
+
+    In each step v ← momentum v + g and w ← w − learning_rate v; a step whose gradient is not finite
+    changes neither.
+    """
     ...
 
 

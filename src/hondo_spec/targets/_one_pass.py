@@ -1,4 +1,6 @@
-"""What a variance in one pass fails, at inputs that show it."""
+"""What several libraries fail, such as by a variance in one pass, at inputs that show it."""
+
+import numpy as np
 
 from hondo_spec.draws import hard_columns, normal, single
 from hondo_spec.target import Known
@@ -20,8 +22,16 @@ _INPUTS = {
 
 
 OVERFLOWS = {
-    "NRM-07": Known("squares of float32 overflow from 2^64 on", {"scale": 2.0**80, "seed": 0})
+    "NRM-07": Known("squares of float32 overflow from 2^64 on", {"scale": 2.0**80, "seed": 0}),
+    "BNR-07": Known(
+        "the sum of squares of float32 overflows where the variance does not: the output is 0",
+        {"seed": 0, "scale": 2.0**62, "decay": 0.0},
+    ),
 }
+NAN_IS_RIGHT = Known(
+    "the largest of NaN is the first: outputs of NaN are right where the class is 0",
+    {"classes": np.zeros(6, np.int32), "right": np.zeros(6, np.float32), "lost": 1},
+)
 
 
 def one_pass(ids: str, link: str = "", avoid: str = "") -> dict[str, Known]:
@@ -30,7 +40,9 @@ def one_pass(ids: str, link: str = "", avoid: str = "") -> dict[str, Known]:
 
 
 def fast_variance(link: str) -> dict[str, Known]:
-    """What Flax's norms fail; two of them whatever the option is, since these do not take it."""
+    """What Flax's norms fail; the rest of it whatever the option is."""
     option = "use_fast_variance=False"
     avoidable = one_pass("BNT-02 BNT-03 BNT-04 BNT-08 BNR-01 NRM-01", link, option)
-    return avoidable | one_pass("BNT-11 NRM-02", link) | OVERFLOWS
+    empty = {"x": normal(0, (16, 3)), "kept": 0, "hole": 0.0}
+    masked = Known("where the mask leaves nothing, the statistics become 0/0: NaN", empty, link)
+    return avoidable | one_pass("BNT-11 NRM-02", link) | {"BNT-13": masked} | OVERFLOWS

@@ -12,7 +12,7 @@ from hondo_spec.target import Known, since
 from hondo_spec.targets import _jax
 from hondo_spec.targets._flax import with_values
 from hondo_spec.targets._jax import compiled
-from hondo_spec.targets._one_pass import fast_variance
+from hondo_spec.targets._one_pass import NAN_IS_RIGHT, fast_variance
 
 DOCUMENTED = "https://flax.readthedocs.io/en/latest/api_reference/flax.nnx/nn/normalization.html"
 
@@ -36,6 +36,21 @@ def _batch_norm(x, mean, var, scale, bias, decay, epsilon, fast=True):
     return module(x, use_running_average=False), module.mean[...], module.var[...]
 
 
+@compiled(static=("decay", "epsilon"))
+def _masked_batch_norm(x, present, mean, var, scale, bias, decay, epsilon):
+    module = nnx.BatchNorm(mean.size, momentum=decay, epsilon=epsilon, rngs=nnx.Rngs(0))
+    module = with_values(module, mean=mean, var=var, scale=scale, bias=bias)
+    y = module(x, use_running_average=False, mask=present[..., None])
+    return y, module.mean[...], module.var[...]
+
+
+@operation
+def _accuracy(z, classes):
+    metric = nnx.metrics.Accuracy()
+    metric.update(logits=jnp.asarray(z), labels=jnp.asarray(classes))
+    return metric.compute()
+
+
 @compiled(static="epsilon")
 def _batch_norm_inference(x, mean, var, scale, bias, epsilon):
     module = nnx.BatchNorm(mean.size, epsilon=epsilon, rngs=nnx.Rngs(0))
@@ -54,6 +69,7 @@ def _weight_norm(direction, magnitude):
 
 KNOWN = {
     **fast_variance(DOCUMENTED),
+    "ACT-09": NAN_IS_RIGHT,
     "BNT-12": Known(
         "the dtype of the module is that of γ and β too, which are rounded to it",
         {"seed": 0, "offset": 0.0, "dtype": "float16"},

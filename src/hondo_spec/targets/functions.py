@@ -49,9 +49,9 @@ def _parameter_noise(seed, tree, std):
     return {f"{layer}/{role}": w for layer, leaves in noisy.items() for role, w in leaves.items()}
 
 
-@operation
+@compiled()
 def _label_smoothing(one_hot, amount):
-    return hondo.label_smoothing(jnp.asarray(one_hot), amount=amount)
+    return hondo.label_smoothing(one_hot, amount=amount)
 
 
 def _stats(mean: jax.Array, var: jax.Array) -> hondo.BatchStats:
@@ -63,6 +63,13 @@ def _stats(mean: jax.Array, var: jax.Array) -> hondo.BatchStats:
 def _batch_norm(x, mean, var, scale, bias, decay, epsilon):
     stats = _stats(mean, var)
     y, new = hondo.batch_norm(x, stats, scale, bias, decay=decay, epsilon=epsilon)
+    return y, new.mean, new.var
+
+
+@compiled(static="epsilon")
+def _masked_batch_norm(x, present, mean, var, scale, bias, decay, epsilon):
+    options = {"decay": decay, "epsilon": epsilon, "where": present}
+    y, new = hondo.batch_norm(x, _stats(mean, var), scale, bias, **options)
     return y, new.mean, new.var
 
 
@@ -157,10 +164,10 @@ def _penalty(penalty: Callable[..., jax.Array]) -> Operation:
 
 
 def _nested(tree: Tree) -> dict[str, dict[str, Any]]:
-    """The tree split at '/': hondo's rule of kernels goes by the last name."""
+    """The tree split at the last '/': hondo's rule of kernels goes by the last name."""
     nested: dict[str, dict[str, Any]] = {}
     for name, leaf in tree.items():
-        layer, _, role = name.partition("/")
+        layer, _, role = name.rpartition("/")
         nested.setdefault(layer, {})[role] = leaf
     return nested
 
@@ -185,9 +192,16 @@ def _proximal_l1(w, threshold):
     return _step(hondo.proximal_l1(2 * threshold, learning_rate=1.0), w)
 
 
-@operation
+@compiled()
 def _max_norm(w, limit):
     return _step(hondo.max_norm(limit), w)
+
+
+@compiled()
+def _adaptive_clip(g, w, ratio, epsilon):
+    clip, params = hondo.adaptive_clip(ratio, epsilon=epsilon), {"kernel": w}
+    updates: Any = clip.update({"kernel": g}, clip.init(params), params)[0]
+    return updates["kernel"]
 
 
 @operation
@@ -203,6 +217,20 @@ def _multitask_loss(losses, weights):
 @operation
 def _masked_loss(losses, present):
     return hondo.masked_mean(jnp.asarray(losses), jnp.asarray(present))
+
+
+@jax.jit
+def _averaged(decay: Any, state: Any, params: jax.Array) -> Any:
+    average = hondo.ema(decay)
+    return average.update(average.init(params) if state is None else state, params)
+
+
+@operation
+def _average_parameters(values, decay):
+    state: Any = None
+    for params in values:
+        state = _averaged(decay, state, params)
+    return state.average
 
 
 @operation
@@ -251,15 +279,24 @@ def _each_pair(augment: Operation) -> Operation:
 
 
 @functools.cache
-def _stopper(patience: int, min_delta: float, mode: Any) -> tuple[Operation, Operation]:
-    init, update = hondo.early_stopping(patience, mode=mode, min_delta=min_delta)
+def _stopper(patience: int, mode: Any, **options: Any) -> tuple[Operation, Operation]:
+    init, update = hondo.early_stopping(patience, mode=mode, **options)
     return init, jax.jit(update)
 
 
 @operation
 def _early_stopping(values, patience, min_delta, mode):
+    return _stop(_stopper(patience, mode, min_delta=min_delta), values)
+
+
+@operation
+def _early_stopping_with_baseline(values, patience, baseline):
+    return _stop(_stopper(patience, "min", baseline=baseline), values)
+
+
+def _stop(stopper: tuple[Operation, Operation], values: Any) -> tuple[int | None, int | None]:
     """Each update's index is its payload, in float32."""
-    init, update = _stopper(patience, min_delta, mode)
+    init, update = stopper
     state = init(np.float32(0))
     for step, value in enumerate(values):
         state = update(state, np.float32(value), np.float32(step))
@@ -275,7 +312,7 @@ def _best(state: Any) -> int | None:
 @operation
 def _stopped_after(values, patience):
     """Updates go on after it has stopped."""
-    init, update = _stopper(patience, 0.0, "min")
+    init, update = _stopper(patience, "min")
     state, flags = init(np.float32(0)), []
     for value in values:
         state = update(state, np.float32(value), np.float32(0))

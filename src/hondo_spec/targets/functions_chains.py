@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import linen as nn
 
 import hondo
 import hondo.linen
@@ -139,10 +140,36 @@ def _quarter_turn(images):
     return jax.vmap(partial(hondo.rotate, angle=90))(images)
 
 
-def _run(problem: Any, data: Any, size: int, epochs: int, rate: float, augment: Any = None) -> Any:
+class _Identity(nn.Module):
+    """Outputs what goes in."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return x
+
+
+@compiled()
+def _accuracy(z, classes):
+    """The mean of the metric of that name over the examples."""
+    problem = hondo.supervised(_Identity(), loss="cross_entropy")
+    metrics: Any = problem.metrics({}, {}, (z, classes))
+    return jnp.mean(metrics["accuracy"])
+
+
+@compiled()
+def _weighted_loss(losses, weights):
+    """The objective of examples that weigh so much."""
+    problem = hondo.supervised(_Identity(), loss=lambda outputs, targets: outputs)
+    batch = losses, jnp.zeros_like(losses), weights
+    return problem.loss({}, {}, batch, jax.random.key(0))[0]
+
+
+def _run(
+    problem: Any, data: Any, size: int, epochs: int, optimizer: Any, augment: Any = None
+) -> Any:
     return hondo.fit(
         problem,
-        optax.sgd(rate),
+        optimizer,
         data,
         data,
         key=jax.random.key(0),
@@ -171,7 +198,7 @@ def _viewing() -> tuple[list[jax.Array], Operation]:
 
     @jax.jit
     def run(data: Any) -> jax.Array:
-        return _run(problem, data, len(data[0]), 1, 0.1, flips).best.value
+        return _run(problem, data, len(data[0]), 1, optax.sgd(0.1), flips).best.value
 
     return seen, run
 
@@ -198,7 +225,18 @@ def _gradient_descent(curvature, optimum, learning_rate, steps):
         lambda w, state, batch: {"loss": jnp.zeros(1)},
     )
     data = (jnp.asarray(curvature)[None], jnp.asarray(optimum)[None])
-    return _run(parabola, data, 1, steps, learning_rate).last.params
+    return _run(parabola, data, 1, steps, optax.sgd(learning_rate)).last.params
+
+
+@compiled(static=("learning_rate", "momentum"))
+def _skipping_descent(gradients, learning_rate, momentum):
+    """An epoch on the loss Σ w · example, an example a step."""
+    problem = hondo.Problem(
+        lambda key, batch: (jnp.zeros_like(batch[0]), ()),
+        lambda w, state, batch, key: (jnp.sum(batch[0] * w), (state, {})),
+        lambda w, state, batch: {"loss": jnp.zeros(len(batch))},
+    )
+    return _run(problem, gradients, 1, 1, optax.sgd(learning_rate, momentum)).last.params
 
 
 def _clip(limit: Any) -> Any:

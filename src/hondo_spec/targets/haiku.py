@@ -65,6 +65,16 @@ def _batch_norm_inference(x, mean, var, scale, bias, epsilon):
     return _call_batch_norm(x, (mean, var), (scale, bias), False, 0.9, epsilon)[0]
 
 
+@compiled(static="decay")
+def _average_parameters(values, decay):
+    def average() -> jax.Array:
+        module = hk.ExponentialMovingAverage(decay)
+        return [module(params) for params in values][-1]
+
+    transformed = hk.transform_with_state(average)
+    return transformed.apply({}, transformed.init(None)[1], None)[0]
+
+
 @compiled(static="epsilon")
 def _layer_norm(x, scale, bias, epsilon):
     return _call(partial(hk.LayerNorm, -1, False, False, epsilon), x, scale=scale, offset=bias)

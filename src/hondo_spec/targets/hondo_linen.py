@@ -56,6 +56,13 @@ def _batch_norm(x, mean, var, scale, bias, decay, epsilon):
     )
 
 
+@compiled(static=("decay", "epsilon"))
+def _masked_batch_norm(x, present, mean, var, scale, bias, decay, epsilon):
+    variables, module = batch_norm_variables(mean, var, scale, bias), linen.BatchNorm
+    options = {"train": True, "where": present}
+    return trained_batch_norm(module(decay=decay, epsilon=epsilon), variables, x, **options)
+
+
 @compiled(static="epsilon")
 def _batch_norm_inference(x, mean, var, scale, bias, epsilon):
     variables = batch_norm_variables(mean, var, scale, bias)

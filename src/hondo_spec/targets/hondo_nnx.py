@@ -40,11 +40,16 @@ def _dropout_inference(x, keep_prob):
 
 @compiled(static=("decay", "epsilon"))
 def _batch_norm(x, mean, var, scale, bias, decay, epsilon):
+    return _masked_batch_norm(x, None, mean, var, scale, bias, decay, epsilon)
+
+
+@compiled(static=("decay", "epsilon"))
+def _masked_batch_norm(x, present, mean, var, scale, bias, decay, epsilon):
     """Running statistics of weight 1 are complete."""
     module = nnx.BatchNorm(mean.size, decay=decay, epsilon=epsilon, rngs=_rngs())
     weight = jnp.ones_like(mean)
     module = with_values(module, mean=mean, var=var, weight=weight, scale=scale, bias=bias)
-    return module(x, train=True), module.mean[...], module.var[...]
+    return module(x, train=True, where=present), module.mean[...], module.var[...]
 
 
 @compiled(static="epsilon")

@@ -17,7 +17,7 @@ from hondo_spec.operations.shapes import Tree
 from hondo_spec.target import Known, Target, since
 from hondo_spec.targets import _jax
 from hondo_spec.targets._jax import compiled
-from hondo_spec.targets._one_pass import OVERFLOWS
+from hondo_spec.targets._one_pass import NAN_IS_RIGHT, OVERFLOWS
 
 # Keras reads it once, when it is imported.
 os.environ["KERAS_BACKEND"] = "jax"
@@ -34,6 +34,11 @@ def _initializer(make: Any) -> Operation:
 @compiled()
 def _cross_entropy(z, classes):
     return SPARSE(classes, z)
+
+
+@operation
+def _accuracy(z, classes):
+    return jnp.mean(keras.metrics.sparse_categorical_accuracy(classes, z))
 
 
 @operation
@@ -127,7 +132,7 @@ def _elastic_net_penalty(tree, l1, l2):
 
 @operation
 def _max_norm(w, limit):
-    return keras.constraints.MaxNorm(limit, axis=0)(w)
+    return keras.constraints.MaxNorm(limit, axis=tuple(range(w.ndim - 1)))(w)
 
 
 def _clip(tree: Tree, **option: float) -> dict[str, np.ndarray]:
@@ -152,8 +157,17 @@ def _clip_by_value(tree, limit):
 
 @operation
 def _early_stopping(values, patience, min_delta, mode):
+    return _stop(keras.callbacks.EarlyStopping("loss", min_delta, patience, mode=mode), values)
+
+
+@operation
+def _early_stopping_with_baseline(values, patience, baseline):
+    options = {"patience": patience, "baseline": baseline, "mode": "min"}
+    return _stop(keras.callbacks.EarlyStopping("loss", **options), values)
+
+
+def _stop(stopper: Any, values: Any) -> tuple[int | None, int]:
     """Each value is an epoch's loss; the best is 0 before any."""
-    stopper = keras.callbacks.EarlyStopping("loss", min_delta, patience, mode=mode)
     model = SimpleNamespace(stop_training=False)
     stopper.set_model(model)
     stopper.on_train_begin()
@@ -187,6 +201,10 @@ STOPPING = "https://keras.io/api/callbacks/early_stopping/"
 
 KNOWN = {
     **OVERFLOWS,
+    "ACT-09": NAN_IS_RIGHT,
+    "ACT-10": Known(
+        "a class that does not exist has no loss: its one-hot vector is 0", {"bad": -1, "place": 0}
+    ),
     "NOI-01": Known(
         "a standard deviation above 1 is refused",
         {"std": 3.0},
@@ -202,11 +220,15 @@ KNOWN = {
         "a gradient inside the limit is rescaled by c / c, computed as c · (1 / c)",
         {"tree": {"a": single([1])}, "factor": 1.001},
     ),
+    "CLP-06": Known(
+        "a limit of infinity makes the gradient NaN: it is multiplied by ∞ / ∞",
+        {"limit": math.inf},
+    ),
     "CLP-07": Known(
         "squares overflow, and the gradient is NaN", {"case": ("float16", (300.0, 400.0), 1.0)}
     ),
     "CLP-08": Known("with an infinite entry all become NaN", {"bad": math.inf, "limit": 1.0}),
-    "EST-05": Known(FIRST, {"values": (math.nan, 1.0)}, STOPPING),
+    "EST-05": Known(FIRST, {"values": (math.nan, 1.0), "delta": 0.0}, STOPPING),
     "EST-06": Known(FIRST, {"patience": 1}, STOPPING),
     "AUG-04": Known("all images of a batch are cropped at the same place", {"seed": 0}),
 }

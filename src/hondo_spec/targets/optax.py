@@ -30,12 +30,41 @@ def _l2_penalty_gradient(tree, strength):
 
 @compiled()
 def _max_norm(w, limit):
-    """Mapped over the columns."""
+    """Mapped over the units."""
     project = partial(optax.projections.projection_l2_ball, scale=limit)
-    return jax.vmap(project, in_axes=1, out_axes=1)(w)
+    return jax.vmap(project, in_axes=-1, out_axes=-1)(w)
+
+
+@compiled()
+def _adaptive_clip(g, w, ratio, epsilon):
+    clip = optax.adaptive_grad_clip(ratio, epsilon)
+    return clip.update(g, clip.init(w), w)[0]
+
+
+@compiled(static=("learning_rate", "momentum"))
+def _skipping_descent(gradients, learning_rate, momentum):
+    optimizer = optax.apply_if_finite(optax.sgd(learning_rate, momentum), len(gradients))
+    w = jnp.zeros_like(gradients[0])
+    state = optimizer.init(w)
+    for gradient in gradients:
+        updates, state = optimizer.update(gradient, state)
+        w = optax.apply_updates(w, updates)
+    return w
+
+
+@compiled()
+def _average_parameters(values, decay):
+    average = optax.ema(decay)
+    mean, state = values[0], average.init(values[0])
+    for params in values:
+        mean, state = average.update(params, state)
+    return mean
 
 
 KNOWN = {
+    "ACT-10": Known(
+        "class −1 is taken for the last one, as JAX's indices are", {"bad": -1, "place": 0}
+    ),
     "CLP-06": Known(
         "a limit of 0 makes a gradient of zeros NaN: 0 / 0",
         {"limit": 0.0},

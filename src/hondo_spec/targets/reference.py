@@ -12,11 +12,11 @@ from hondo_spec.operations.shapes import (
     Array,
     Classes,
     Images,
-    Kernel,
     Labels,
     Logits,
     Shape,
     Tree,
+    Weights,
 )
 from hondo_spec.target import Target
 from hondo_spec.targets import reference_chains, reference_diagnosis, reference_norms
@@ -103,9 +103,21 @@ def softmax(z: Array) -> Array:
 
 def cross_entropy(z: Logits, classes: Classes) -> float:
     """Mean of log Σ exp(z − max z) − (z_y − max z): no probability is formed that could be 0."""
+    _check_classes(classes, z.shape[-1])
     z = np.float64(z) - np.max(z, axis=-1, keepdims=True)
     chosen = z[np.arange(len(classes)), classes]
     return np.mean(np.log(np.exp(z).sum(axis=-1)) - chosen)
+
+
+def _check_classes(classes, count):
+    if np.any((classes < 0) | (classes >= count)):
+        raise ValueError(f"classes must be from 0 to {count - 1}, got {classes}.")
+
+
+def accuracy(z: Logits, classes: Classes) -> float:
+    """Share of the rows whose maximum is at their class; a row with a NaN is never right."""
+    right = np.argmax(z, axis=-1) == classes
+    return np.mean(right & ~np.isnan(z).any(axis=-1))
 
 
 def cross_entropy_gradient(z: Logits, classes: Classes) -> Logits:
@@ -223,9 +235,14 @@ def proximal_l1(w: Array, threshold: float) -> Array:
     return np.sign(w) * np.maximum(np.abs(w) - np.float32(threshold), 0)
 
 
-def max_norm(w: Kernel, limit: float) -> Kernel:
-    """Columns longer than c become w c / ‖w‖, rounded to float32; the others stay bit for bit."""
-    norm = np.sqrt(np.sum(np.float64(w) ** 2, axis=0))
+def _unit_norms(w):
+    """‖w‖ over every axis but the last."""
+    return np.sqrt(np.sum(np.float64(w) ** 2, axis=tuple(range(w.ndim - 1))))
+
+
+def max_norm(w: Weights, limit: float) -> Weights:
+    """Units longer than c become w c / ‖w‖, rounded to float32; the others stay bit for bit."""
+    norm = _unit_norms(w)
     return np.where(norm > limit, single(w * (limit / np.where(norm > 0, norm, 1))), w)
 
 
@@ -239,9 +256,21 @@ def masked_loss(losses: Array, present: Array) -> float:
     return float(np.mean(np.float64(losses[present]))) if np.any(present) else 0.0
 
 
+def weighted_loss(losses: Array, weights: Array) -> float:
+    """Σ w l / Σ w over the losses whose weight is not 0, in float64; 0 if there are none."""
+    kept, w = (double(part)[weights > 0] for part in (losses, weights))
+    return float(np.sum(w * kept) / np.sum(w)) if w.size else 0.0
+
+
 def average_probabilities(logits: Array) -> Logits:
     """p̄ = mean over axis 0, the members, of softmax z: probabilities, not logits."""
     return np.mean(softmax(logits), axis=0)
+
+
+def average_parameters(values: Array, decay: float) -> Array:
+    """Σ dᵗ⁻ⁱ θ_i / Σ dᵗ⁻ⁱ as it stands, in float64, 0⁰ being 1."""
+    weights = float(decay) ** np.arange(len(values))[::-1]
+    return weights @ np.float64(values) / np.sum(weights)
 
 
 def bootstrap_indices(seed: int, count: int) -> Array:
@@ -290,6 +319,12 @@ def clip_by_global_norm(tree: Tree, limit: float) -> Tree:
     return _tree(lambda g: (np.float64(g) * (limit / norm)).astype(g.dtype), tree)
 
 
+def adaptive_clip(g: Weights, w: Weights, ratio: float, epsilon: float) -> Weights:
+    """Units of g longer than c = λ max(‖w‖, ε) become g c / ‖g‖; the others stay bit for bit."""
+    norm, limit = _unit_norms(g), ratio * np.maximum(_unit_norms(w), epsilon)
+    return np.where(norm > limit, single(g * (limit / np.where(norm > 0, norm, 1))), g)
+
+
 def clip_by_value(tree: Tree, limit: float) -> Tree:
     """min(max(g, −c), c) with c rounded to float32; NaN stays NaN."""
     bound = np.float32(limit)
@@ -308,6 +343,20 @@ def early_stopping(
         else:
             wait += 1
         if wait >= patience:
+            return step, best_at
+    return None, best_at
+
+
+def early_stopping_with_baseline(
+    values: Sequence[float], patience: int, baseline: float
+) -> tuple[int | None, int | None]:
+    """The wait is raised for each value, and 0 after an improvement below the baseline."""
+    best, best_at, wait = math.inf, None, 0
+    for step, value in enumerate(values):
+        improves, wait = value < best, wait + 1
+        if improves:
+            best, best_at, wait = value, step, 0 if value < baseline else wait
+        elif wait >= patience:
             return step, best_at
     return None, best_at
 

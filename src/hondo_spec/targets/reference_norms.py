@@ -3,7 +3,7 @@
 import numpy as np
 
 from hondo_spec.draws import double
-from hondo_spec.operations.shapes import Array, Batches, Data, Images, Kernel, Row
+from hondo_spec.operations.shapes import Array, Batches, Data, Images, Kernel, Row, Weights
 
 
 def batch_moments(x: Data) -> tuple[Row, Row]:
@@ -29,6 +29,25 @@ def batch_norm(
         decay * double(var) + (1 - decay) * unbiased,
     )
     return y.astype(x.dtype), *new
+
+
+def masked_batch_norm(
+    x: Data,
+    present: Array,
+    mean: Row,
+    var: Row,
+    scale: Row,
+    bias: Row,
+    decay: float,
+    epsilon: float,
+) -> tuple[Data, Row, Row]:
+    """γ (x − μ) / √(v + ε) + β with the μ and v of `batch_norm` of the entries that are present."""
+    kept = x[present]
+    if not len(kept):
+        return x, mean, var
+    mu, v = batch_moments(kept)
+    y = np.float64(scale) * (np.float64(x) - mu) / np.sqrt(v + np.float32(epsilon)) + bias
+    return y.astype(x.dtype), *batch_norm(kept, mean, var, scale, bias, decay, epsilon)[1:]
 
 
 def batch_norm_gradient(x: Data, scale: Row, bias: Row, epsilon: float, g: Data) -> Data:
@@ -99,9 +118,10 @@ def rms_norm(x: Data, scale: Row, epsilon: float) -> Data:
     return scale * x / np.sqrt(np.mean(np.float64(x) ** 2, axis=-1, keepdims=True) + epsilon)
 
 
-def weight_norm(direction: Kernel, magnitude: Row) -> Kernel:
-    """‖w‖ = g for each column: g v / ‖v‖ without an ε, so NaN for a column of zeros."""
-    return magnitude * direction / np.sqrt(np.sum(np.float64(direction) ** 2, axis=0))
+def weight_norm(direction: Weights, magnitude: Row) -> Weights:
+    """‖w‖ = g for each unit: g v / ‖v‖ without an ε, so NaN for a unit of zeros."""
+    inputs = tuple(range(direction.ndim - 1))
+    return magnitude * direction / np.sqrt(np.sum(np.float64(direction) ** 2, axis=inputs))
 
 
 def l2_normalize(x: Array) -> Array:

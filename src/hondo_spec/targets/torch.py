@@ -171,7 +171,7 @@ def _weight_norm(direction, magnitude):
 
 @operation
 def _max_norm(w, limit):
-    return _numpy(torch.renorm(_tensor(w), p=2, dim=1, maxnorm=limit))
+    return _numpy(torch.renorm(_tensor(w), p=2, dim=-1, maxnorm=limit))
 
 
 @operation

@@ -1,0 +1,60 @@
+"""Right in another way where batches have holes, weights are 0, and averages begin."""
+
+import numpy as np
+
+from spec_tests.mutants.benign import _rows, _unit_norms
+from spec_tests.mutants.mutant import Mutant
+
+
+def _masked(x, present, mean, var, scale, bias, decay, epsilon):
+    """In float32, by sums over everything with zeros in place of what is left out."""
+    kept = present.reshape(-1, 1)
+    rows, n = np.where(kept, _rows(x), np.float32(0)), np.float32(max(np.sum(present), 1))
+    mu = np.sum(rows, axis=0) / n
+    v = np.sum(np.where(kept, rows - mu, np.float32(0)) ** 2, axis=0) / n
+    y = scale * ((_rows(x) - mu) / np.sqrt(v + np.float32(epsilon))) + bias
+    share = np.float32(1 - decay if n > 1 else 0)
+    unbiased = v * (n / np.float32(max(n - 1, 1)))
+    return y.reshape(x.shape), mean + share * (mu - mean), var + share * (unbiased - var)
+
+
+def _steadily(values, decay):
+    """By steps of 1 over the sum of the weights, in float32."""
+    mean, weight = values[0], np.float32(0)
+    for value in values:
+        weight = 1 + np.float32(decay) * weight
+        mean = mean + (value - mean) / weight
+    return mean
+
+
+def _corrected(values, decay):
+    """From 0, divided by 1 − dᵗ, in float32."""
+    mean, d = np.zeros_like(values[0]), np.float32(decay)
+    for value in values:
+        mean = d * mean + (1 - d) * value
+    return mean / (1 - d ** np.float32(len(values)))
+
+
+def _cautious_accuracy(z, classes):
+    return np.mean(np.where(np.isnan(z).any(), np.nan, np.argmax(z, axis=-1) == classes))
+
+
+def _single_weights(losses, weights):
+    whole, kept = np.sum(weights), np.where(weights > 0, losses, np.float32(0))
+    return np.sum(kept * weights) / np.where(whole > 0, whole, 1)
+
+
+def _adaptive(g, w, ratio, epsilon):
+    norm = _unit_norms(g)
+    limit = np.float32(ratio) * np.maximum(_unit_norms(w), np.float32(epsilon))
+    return np.where(norm > limit, g * (limit / norm), g)
+
+
+BENIGN = (
+    Mutant("masked batch norm by sums in float32", "", {"masked_batch_norm": _masked}),
+    Mutant("an average by steps in float32", "", {"average_parameters": _steadily}),
+    Mutant("an average by a correction in float32", "", {"average_parameters": _corrected}),
+    Mutant("an accuracy that is NaN if an output is", "", {"accuracy": _cautious_accuracy}),
+    Mutant("weighted losses in float32", "", {"weighted_loss": _single_weights}),
+    Mutant("adaptive clipping in float32", "", {"adaptive_clip": _adaptive}),
+)

@@ -1,0 +1,109 @@
+"""BNT-13, BNR-07 and BNP-04: batches with entries left out, and data of any magnitude."""
+
+import math
+
+import numpy as np
+
+from hondo_spec import draws
+from hondo_spec.areas.batch_norm import (
+    ALGORITHM,
+    EPS,
+    affine,
+    claimed,
+    declared_weight,
+    new_statistics,
+    plain,
+    through,
+)
+from hondo_spec.areas.population import MERGING, population, running
+from hondo_spec.bounds import gamma, moment_slack, standard
+from hondo_spec.property import Area, formula, given
+from hondo_spec.results import Check, Holds
+
+prop = Area("BNT", source=ALGORITHM, symbols="batch_norm")
+# From here on the square is out of the range of float32.
+ROOT_OF_RANGE = 2.0**64
+
+
+@prop(13, "must", "bound")
+@formula(
+    r"\mu = \tfrac1{|V|}\sum_{i\in V} x_i,\ v = \tfrac1{|V|}\sum_{i\in V} (x_i - \mu)^2;\quad "
+    r"V = \emptyset \Rightarrow r' = r"
+)
+@given(x=draws.normals(16, 3), kept=(0, 1, 5, 16), hole=(0.0, 1e4, math.nan, math.inf))
+def _what_is_left_out_counts_for_nothing(masked_batch_norm, conventions, *, x, kept, hole):
+    """entries that are left out count for nothing; where none is left, the running statistics stay
+    as they are
+    """
+    old, (scale, bias) = draws.single([[1, -2, 0.5], [0.25, 4, 1]]), affine(3)
+    present = np.arange(16) * 5 % 16 < kept
+    filled = np.where(present[:, None], x, np.float32(hole))
+    weight = declared_weight(conventions, 0.75)
+    for what, shape in (("", (16,)), (" of words", (2, 8))):
+        batch = filled.reshape(*shape, 3), present.reshape(shape)
+        y, *new = masked_batch_norm(*batch, *old, scale, bias, weight, EPS)
+        if not kept:
+            yield Check(f"old statistics{what}", np.stack(new), old, gamma(4) * np.abs(old))
+            continue
+        s = standard(x[present], EPS)
+        yield Check(f"y{what}", np.asarray(y)[batch[1]], *s.affine(scale, bias))
+        # What a batch of one does to the statistics is BNT-09.
+        if kept > 1:
+            both = np.stack([s.mean[0], claimed(conventions, s.var[0], kept)])
+            shift, spread = moment_slack(x[present], kept)
+            slack = np.stack([shift, claimed(conventions, spread, kept)])
+            slack += gamma(12) * (np.abs(both) + np.abs(old))
+            yield Check(f"statistics{what}", np.stack(new), 0.75 * old + 0.25 * both, slack)
+
+
+@running(7, "should", "bound", symbols="batch_norm")
+@formula(r"2^{-126} \le r_v' < 2^{128} \Rightarrow r_v' = \rho r_v + (1-\rho) v")
+@given(seed=draws.seeds, scale=(2.0**-60, 2.0**62, 2.0**100), decay=(0.0, 0.5))
+def _statistics_are_right_wherever_they_fit(
+    batch_norm, conventions, batch_norm_gradient=None, *, seed, scale, decay
+):
+    """batch norm and its running statistics are right wherever these are in range; a variance that
+    is not leaves a finite one, which later batches can replace
+    """
+    x = draws.normal(seed, (64, 3), 0.5, scale)
+    s, (shift, spread) = standard(x, EPS), moment_slack(x, 64)
+    yield Check("x̂", plain(batch_norm, x), s.xhat, s.slack)
+    if batch_norm_gradient is not None:
+        g, (gain, bias) = draws.normal(seed + 1, x.shape), affine(3)
+        got = batch_norm_gradient(x, gain, bias, EPS, g)
+        yield Check("gx", got, *through(x, g, gain))
+    fits = scale < ROOT_OF_RANGE
+    old = draws.single([scale, scale**2 if fits else 1.0])[:, None] * draws.single([[1, -2, 0.5]])
+    old[1] = np.abs(old[1])
+    mean, var = new_statistics(batch_norm, conventions, x, old[0], old[1], decay)
+    want = decay * old[0] + (1 - decay) * s.mean[0]
+    sizes = (1 - decay) * np.abs(s.mean[0]) + np.abs(old[0])
+    yield Check("mean", mean, want, (1 - decay) * shift + gamma(12) * sizes)
+    yield Holds("finite variance", np.isfinite(var), var)
+    if fits:
+        new = (1 - decay) * claimed(conventions, s.var[0], 64)
+        bound = (1 - decay) * claimed(conventions, spread, 64) + gamma(12) * (new + old[1])
+        yield Check("variance", var, decay * old[1] + new, bound)
+
+
+@population(4, "should", "bound", source=MERGING, symbols="merge_moments population_stats")
+@formula(r"2^{-126} \le M_2 < 2^{128} \Rightarrow v = M_2 / n")
+@given(seed=draws.seeds, scale=(2.0**-60, 2.0**60))
+def _merged_statistics_are_right_wherever_they_fit(
+    merge_moments, population_stats=None, *, seed, scale
+):
+    """merged statistics are right wherever their sum of squares is in range"""
+    # Batches of levels so far apart that n_a n_b (μ_a − μ_b)² is not.
+    x = draws.normal(seed, (24, 2), 0.0, scale)
+    x[13:] += np.float32(4 * scale)
+    want = np.stack([np.mean(np.float64(x), axis=0), np.var(np.float64(x), axis=0)])
+    slack = np.stack(moment_slack(x, 64))
+    cuts = {
+        "merged": (merge_moments, (4, 13), 1.0),
+        "population": (population_stats, (2, 8), 24 / 23),
+    }
+    for what, (operation, places, bessel) in cuts.items():
+        if operation is not None:
+            mean, var = operation(np.split(x, places))
+            yield Check(f"{what} mean", mean, want[0], slack[0])
+            yield Check(f"{what} variance", var, bessel * want[1], 2 * slack[1])
