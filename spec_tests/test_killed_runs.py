@@ -34,10 +34,10 @@ def start(folder, *arguments, program=MAIN, **options) -> subprocess.Popen:
 
 
 def end(process: subprocess.Popen) -> tuple[str, list[str]]:
-    """What it printed, and its lines on stderr but for the bar's."""
+    """What it printed, and its lines on stderr but for the bar's and the cache's."""
     output, errors = process.communicate(timeout=240)
     assert "Traceback" not in errors, errors
-    bars = ("epoch ", "0 to go", "1 to go", "2 to go")
+    bars = ("epoch ", "0 to go", "1 to go", "2 to go", "What is compiled is kept")
     return output, [line for line in errors.splitlines() if not line.startswith(bars)]
 
 
@@ -187,7 +187,7 @@ def test_a_sweep_ends_by_sigterm_with_what_there_is(tmp_path, moment) -> None:
 
 
 def limit_files(size: int) -> str:
-    """A program that writes no file larger than that, as JAX would its cache."""
+    """A program that writes no file larger than that, nor into a cache of compiled programs."""
     limit = f"resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))"
     return f"import os, resource; os.environ.pop('JAX_COMPILATION_CACHE_DIR', 0); {limit}; {MAIN}"
 
@@ -200,7 +200,10 @@ def limit_files(size: int) -> str:
         (24_000, ("curves.png (",), ("model", "result.json")),
     ],
 )
-def test_a_full_disk_costs_what_it_does_not_hold(tmp_path, size, missing, there) -> None:
+def test_a_full_disk_costs_what_it_does_not_hold(
+    tmp_path, monkeypatch, size, missing, there
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     process = start(tmp_path, "train", "--max-epochs", "4", *SMALL, program=limit_files(size))
     output, errors = end(process)
     assert process.returncode == 1
@@ -215,7 +218,8 @@ def test_a_full_disk_costs_what_it_does_not_hold(tmp_path, size, missing, there)
         predicts(tmp_path / "run")
 
 
-def test_a_disk_without_any_room_is_told_at_once(tmp_path) -> None:
+def test_a_disk_without_any_room_is_told_at_once(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     process = start(tmp_path, "train", *ENDLESS, program=limit_files(100))
     _, errors = end(process)
     assert process.returncode == 2

@@ -1,5 +1,6 @@
 """The four commands: what the user gave, checked, and the work that is left."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Annotated, NamedTuple
 import tyro
 
 from hondo._numerics.checks import error
+from hondo.cli.compiled_programs import keep_compiled_programs
 from hondo.cli.config import PredictConfig, SweepConfig, TrainConfig
 from hondo.cli.diagnose import DiagnoseConfig
 
@@ -24,11 +26,13 @@ class TrainCommand:
         config: everything else.
         resume: the folder of a run that was killed or interrupted, which goes on; nothing else is
             to be given.
+        cache: keep what is compiled in your cache folder, for the next command.
     """
 
     config: Annotated[TrainConfig, tyro.conf.arg(name="")]
     path: tyro.conf.Positional[Path | None] = None
     resume: Path | None = None
+    cache: bool = True
 
 
 Command = (
@@ -50,13 +54,23 @@ class ResumeConfig(NamedTuple):
 Config = TrainConfig | ResumeConfig | SweepConfig | PredictConfig | DiagnoseConfig
 
 
-def read_command() -> Config:
-    """Reads the command line; ends the process where it makes no sense.
+def run_command() -> int:
+    """Reads the command line and does what it says; returns the exit code.
+
+    Ends the process where the command line makes no sense.
 
     Raises:
-        ValueError: arguments beside --resume.
+        ValueError: arguments beside --resume; whatever is wrong with what the user gave.
     """
     command = tyro.cli(Command, prog="hondo")
+    news = keep_compiled_programs() if command.cache else ""
+    job = prepare(_read_config(command))
+    if news:
+        print(news, file=sys.stderr)
+    return job()
+
+
+def _read_config(command: Command) -> Config:
     if not isinstance(command, TrainCommand):
         return command
     config = replace(command.config, data=command.path or command.config.data)

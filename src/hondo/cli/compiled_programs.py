@@ -1,7 +1,7 @@
 """What one command compiles, kept for the next: JAX's own cache, in the user's cache folder."""
 
 import os
-import sys
+import warnings
 from pathlib import Path
 
 import jax
@@ -15,26 +15,30 @@ _SETTINGS = {
 }
 
 
-def keep_compiled_programs() -> None:
+def keep_compiled_programs() -> str:
     """Lets JAX keep compiled programs between commands, the last gigabyte of them.
 
     What JAX has been told itself stays: JAX_COMPILATION_CACHE_DIR, or JAX_ENABLE_COMPILATION_CACHE.
     Where the folder cannot be made, nothing is kept. Two commands may run at once, because JAX
     locks the folder.
+
+    Returns:
+        What the user is to be told, the first time.
     """
     settings = jax.config.values
     is_told = settings["jax_compilation_cache_dir"] is not None
     if is_told or not settings["jax_enable_compilation_cache"]:
-        return
+        return ""
     folder = platformdirs.user_cache_path("hondo") / "compiled"
     is_new = not folder.exists()
     if not _make(folder):
-        return
+        return ""
+    # What cannot be written or read is compiled, as it would have been.
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry")
     for name, value in {"jax_compilation_cache_dir": str(folder), **_SETTINGS}.items():
         jax.config.update(name, value)
-    if is_new:
-        told = f"Compiled programs are kept in {folder}, at most 1 GiB, so that the next command"
-        print(f"{told} starts sooner; --no-cache does without.", file=sys.stderr)
+    news = f"What is compiled is kept in {folder}, at most 1 GiB; --no-cache keeps nothing."
+    return news if is_new else ""
 
 
 def _make(folder: Path) -> bool:

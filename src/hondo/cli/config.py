@@ -116,10 +116,12 @@ class SweepConfig:
             data-dir, out, valid-fraction and split-seed. The data is split by --split-seed or
             else --seed, the same for all.
         train: what all the runs share.
+        cache: keep what is compiled in your cache folder, for the next command.
     """
 
     over: tyro.conf.Positional[tuple[str, ...]]
     train: Annotated[TrainConfig, tyro.conf.arg(name="")]
+    cache: bool = True
 
 
 @dataclass(frozen=True)
@@ -135,9 +137,11 @@ class PredictConfig:
         out: a CSV file to write the predictions to, classes by name or numbers in the targets' own
             units; it must not exist. By default they are only counted.
         probabilities: the probability of each class beside it.
+        cache: keep what is compiled in your cache folder, for the next command.
     """
 
     run: tyro.conf.Positional[Path]
     inputs: tyro.conf.Positional[Path | None] = None
     out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     probabilities: bool = False
+    cache: bool = True

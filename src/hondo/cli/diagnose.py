@@ -38,6 +38,7 @@ class DiagnoseConfig:
             drawn from N(0, 1).
         out: the folder for the two files; by default the run's own, else the current one.
         seed: of the initialization and of whatever else is random.
+        cache: keep what is compiled in your cache folder, for the next command.
     """
 
     of: tyro.conf.Positional[str]
@@ -46,6 +47,7 @@ class DiagnoseConfig:
     input_shape: str | None = None
     out: Path | None = None
     seed: int = 0
+    cache: bool = True
 
 
 def prepare(config: DiagnoseConfig) -> Callable[[], int]:

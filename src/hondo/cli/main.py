@@ -10,7 +10,7 @@ import sys
 from hondo._extras import check_extra
 from hondo.cli.signals import end_at_signals
 
-_MODULES = ("matplotlib", "orbax", "rich", "sklearn", "tyro")
+_MODULES = ("filelock", "matplotlib", "orbax", "platformdirs", "rich", "sklearn", "tyro")
 _REFUSED = 2
 
 
@@ -30,9 +30,9 @@ def main() -> None:
 def _run() -> int:
     try:
         check_extra("train", *_MODULES)
-        from hondo.cli.command import prepare, read_command
+        from hondo.cli.command import run_command
 
-        return prepare(read_command())()
+        return run_command()
     except (ImportError, ValueError, TypeError, OSError) as reason:
         print(f"hondo: {' '.join(str(reason).split())}", file=sys.stderr)
         return _REFUSED
