@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import jax
+import matplotlib
 import numpy as np
 import pytest
 from test_cli import MAIN
@@ -192,6 +193,12 @@ def limit_files(size: int) -> str:
     return f"import os, resource; os.environ.pop('JAX_COMPILATION_CACHE_DIR', 0); {limit}; {MAIN}"
 
 
+def new_caches(folder, monkeypatch) -> None:
+    """A new folder of caches, but for that of matplotlib's fonts."""
+    monkeypatch.setenv("MPLCONFIGDIR", matplotlib.get_cachedir())
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+
+
 # Room for the configuration and a few lines; for that and all files but the pictures.
 @pytest.mark.parametrize(
     ("size", "missing", "there"),
@@ -203,7 +210,7 @@ def limit_files(size: int) -> str:
 def test_a_full_disk_costs_what_it_does_not_hold(
     tmp_path, monkeypatch, size, missing, there
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    new_caches(tmp_path, monkeypatch)
     process = start(tmp_path, "train", "--max-epochs", "4", *SMALL, program=limit_files(size))
     output, errors = end(process)
     assert process.returncode == 1
@@ -219,7 +226,7 @@ def test_a_full_disk_costs_what_it_does_not_hold(
 
 
 def test_a_disk_without_any_room_is_told_at_once(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    new_caches(tmp_path, monkeypatch)
     process = start(tmp_path, "train", *ENDLESS, program=limit_files(100))
     _, errors = end(process)
     assert process.returncode == 2
