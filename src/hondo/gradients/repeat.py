@@ -1,11 +1,12 @@
 """The same block many times, with stacked parameters, in one scan."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
+from hondo._bind import bind
 from hondo._numerics.checks import check_bool, check_callable, check_count, error
 from hondo._numerics.sharding import as_carry, whole
 from hondo._numerics.tree_checks import check_leaves, check_same_form
@@ -51,20 +52,30 @@ def repeat(
     check_bool("has_aux", has_aux)
     check_bool("remat", remat)
     check_count("unroll", unroll)
-    inner = jax.checkpoint(block, prevent_cse=False) if remat else block
+    return bind(_apply_all, block, _Scan(depth, has_aux, remat, unroll))
+
+
+class _Scan(NamedTuple):
+    """How a block is scanned, by the arguments of `repeat`."""
+
+    depth: int
+    has_aux: bool
+    remat: bool
+    unroll: int
+
+
+def _apply_all(block: Block, scan: _Scan, params: Params, x: Tree, *args: Tree) -> Tree:
+    inner = jax.checkpoint(block, prevent_cse=False) if scan.remat else block
 
     def apply(x: Tree, layer: tuple[Params, tuple[Tree, ...]]) -> tuple[Tree, Tree]:
         params, args = layer
         out = inner(params, x, *args)
-        return out if has_aux else (out, None)
+        return out if scan.has_aux else (out, None)
 
-    def apply_all(params: Params, x: Tree, *args: Tree) -> Tree:
-        _check_depth((params, args), depth)
-        x = as_carry(x, lambda x: apply(x, jax.tree.map(lambda a: a[0], (params, args)))[0])
-        x, aux = jax.lax.scan(apply, x, (params, args), length=depth, unroll=unroll)
-        return (x, aux) if has_aux else x
-
-    return apply_all
+    _check_depth((params, args), scan.depth)
+    x = as_carry(x, lambda x: apply(x, jax.tree.map(lambda a: a[0], (params, args)))[0])
+    x, aux = jax.lax.scan(apply, x, (params, args), length=scan.depth, unroll=scan.unroll)
+    return (x, aux) if scan.has_aux else x
 
 
 def _check_depth(trees: Tree, depth: int) -> None:

@@ -6,6 +6,7 @@ from typing import TypeAlias
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from hondo._bind import bind
 from hondo._numerics.array_checks import check_array
 from hondo._numerics.checks import check_callable, check_count, check_floating, error
 from hondo._types import Tree
@@ -41,17 +42,17 @@ def residual(f: Function, *, shortcut: Function | None = None) -> Function:
     check_callable("f", f)
     if shortcut is not None:
         check_callable("shortcut", shortcut, "a function, or None for the identity")
+    return bind(_block, f, shortcut)
 
-    def block(x: Array, *args: Tree) -> Array:
-        check_array("x", x)
-        skip = x if shortcut is None else shortcut(x)
-        branch = f(x, *args)
-        check_array("shortcut(x)", skip)
-        check_array("f(x)", branch)
-        _check_summands(skip, branch, has_shortcut=shortcut is not None)
-        return skip + branch
 
-    return block
+def _block(f: Function, shortcut: Function | None, x: Array, *args: Tree) -> Array:
+    check_array("x", x)
+    skip = x if shortcut is None else shortcut(x)
+    branch = f(x, *args)
+    check_array("shortcut(x)", skip)
+    check_array("f(x)", branch)
+    _check_summands(skip, branch, has_shortcut=shortcut is not None)
+    return skip + branch
 
 
 def pre_activation(
@@ -87,11 +88,13 @@ def pre_activation(
     check_callable("activation", activation)
     if norm is not None:
         check_callable("norm", norm, "a function or None")
+    return bind(_branch, layer, activation, norm)
 
-    def branch(x: Array, *args: Tree) -> Array:
-        return layer(activation(x if norm is None else norm(x)), *args)
 
-    return branch
+def _branch(
+    layer: Function, activation: Function, norm: Function | None, x: Array, *args: Tree
+) -> Array:
+    return layer(activation(x if norm is None else norm(x)), *args)
 
 
 def projection(kernel: Float[Array, "inputs outputs"], *, stride: int = 1) -> Function:

@@ -19,9 +19,10 @@ from hondo._layers.batch import (
 from hondo._layers.norms import Call
 from hondo._modes import is_training
 from hondo.linen.feature_params import feature_params
+from hondo.linen.value_module import ValueModule
 
 
-class BatchNorm(nn.Module, kw_only=True):
+class BatchNorm(ValueModule, kw_only=True):
     """Batch normalization over every axis but the last (slides 17-19).
 
     Parameters `scale` and `bias`; collection `batch_stats` with `mean`, `var` and `weight`, which

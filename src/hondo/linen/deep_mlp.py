@@ -16,9 +16,10 @@ from hondo._numerics.checks import error
 from hondo.linen.batch_norm import BatchNorm
 from hondo.linen.layers import Repeat
 from hondo.linen.pre_activation import Activation, Norm, PreActivation, normalize
+from hondo.linen.value_module import ValueModule
 
 
-class DeepMLP(nn.Module):
+class DeepMLP(ValueModule):
     """A deep fully connected network: pre-activation residual blocks of two dense layers each.
 
     Attributes:
@@ -66,7 +67,7 @@ class DeepMLP(nn.Module):
         return nn.Dense(self.outputs, dtype=self.dtype)(x)
 
 
-class DenseBlock(nn.Module):
+class DenseBlock(ValueModule):
     """Two pre-activated dense layers, with a residual connection around them or without."""
 
     dense: Callable[[], nn.Dense]

@@ -11,9 +11,10 @@ import hondo
 from hondo._layers.dropout import Rate, as_typed_key, drops_nothing
 from hondo._modes import Module, call_in_mode, is_training
 from hondo._numerics.checks import check_count, check_probability
+from hondo.linen.value_module import ValueModule
 
 
-class Dropout(nn.Module):
+class Dropout(ValueModule):
     """Inverted dropout of each unit with probability `rate` = 1 − P (slides 6-8).
 
     The mode is said by the call, or else by the field; the call wins. The second argument of a call
@@ -60,7 +61,7 @@ class Dropout(nn.Module):
         return hondo.inverted_dropout(key, x, keep_prob=1 - self.rate, broadcast_dims=dims)
 
 
-class Residual(nn.Module):
+class Residual(ValueModule):
     """x + f(x), or shortcut(x) + f(x) where the branch changes the shape (slide 13).
 
     Branch and shortcut get the mode by whichever of Flax's names their calls take: `train`,
@@ -88,7 +89,7 @@ class Residual(nn.Module):
         return hondo.residual(call_in_mode(self.branch, train), shortcut=shortcut)(x)
 
 
-class Repeat(nn.Module):
+class Repeat(ValueModule):
     """The same block `depth` times, each with its own parameters, statistics and random stream.
 
     The variables of the copies are stacked on a new leading axis and the call is one scan, so

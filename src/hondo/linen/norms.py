@@ -18,9 +18,10 @@ from hondo._layers.arguments import Axes, Mask, axes_of, instance_axes, shape_at
 from hondo._layers.norms import Call
 from hondo._modes import ignore_mode
 from hondo.linen.feature_params import feature_params
+from hondo.linen.value_module import ValueModule
 
 
-class LayerNorm(nn.Module):
+class LayerNorm(ValueModule):
     """Normalizes the features of each example; see `hondo.layer_norm`.
 
     A call takes a `mask` of the entries that count, which broadcasts as in NumPy.
@@ -72,7 +73,7 @@ class LayerNorm(nn.Module):
         return norms.layer_norm(self, x, params, _call(self, mask, train))
 
 
-class GroupNorm(nn.Module):
+class GroupNorm(ValueModule):
     """Normalizes groups of neighboring features, over space as well; see `hondo.group_norm`.
 
     Fields that are not named here are those of `LayerNorm`.
@@ -117,7 +118,7 @@ class GroupNorm(nn.Module):
         return norms.group_norm(self, x, params, _call(self, mask, train))
 
 
-class InstanceNorm(nn.Module):
+class InstanceNorm(ValueModule):
     """Normalizes each feature of each example over space; see `hondo.instance_norm`.
 
     Fields that are not named here are those of `LayerNorm`.
@@ -157,7 +158,7 @@ class InstanceNorm(nn.Module):
         return norms.instance_norm(self, x, params, _call(self, mask, train))
 
 
-class RMSNorm(nn.Module):
+class RMSNorm(ValueModule):
     """Divides the features of each example by their root mean square; see `hondo.rms_norm`.
 
     Fields that are not named here are those of `LayerNorm`; there is no bias.

@@ -11,9 +11,10 @@ from hondo._modes import check_train
 from hondo._numerics.checks import error
 from hondo.linen.layers import Repeat
 from hondo.linen.pre_activation import Activation
+from hondo.linen.value_module import ValueModule
 
 
-class PlainMLP(nn.Module):
+class PlainMLP(ValueModule):
     """A fully connected network without any remedy, for comparison.
 
     Attributes:
@@ -53,7 +54,7 @@ class PlainMLP(nn.Module):
         return nn.Dense(self.outputs, dtype=self.dtype)(x)
 
 
-class PlainLayer(nn.Module):
+class PlainLayer(ValueModule):
     """A dense layer and its activation."""
 
     width: int

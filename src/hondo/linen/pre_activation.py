@@ -8,12 +8,13 @@ from jaxtyping import Array, Float
 from hondo._layers.dropout import Rate
 from hondo._modes import call_in_mode
 from hondo.linen.layers import Dropout
+from hondo.linen.value_module import ValueModule
 
 Activation = Callable[[Array], Array]
 Norm = Callable[[], nn.Module]
 
 
-class PreActivation(nn.Module):
+class PreActivation(ValueModule):
     """Norm, activation, dropout, then a dense or convolutional layer (He et al. 2016).
 
     Attributes:

@@ -17,9 +17,10 @@ from hondo._numerics.checks import error
 from hondo.linen.batch_norm import BatchNorm
 from hondo.linen.layers import Repeat
 from hondo.linen.pre_activation import Activation, Norm, PreActivation, normalize
+from hondo.linen.value_module import ValueModule
 
 
-class PreActResNet(nn.Module):
+class PreActResNet(ValueModule):
     """A residual network for small images, with pre-activation (He et al. 2016).
 
     A 3×3 stem, three stages of widths w, 2w and 4w, the later two at half the resolution of the one
@@ -89,7 +90,7 @@ class PreActResNet(nn.Module):
         return Repeat(ConvBlock(width, 1, *common), blocks - 1)(x, train=train)
 
 
-class ConvBlock(nn.Module):
+class ConvBlock(ValueModule):
     """Two pre-activated 3×3 convolutions, with a residual connection or without."""
 
     width: int

@@ -13,9 +13,10 @@ from jaxtyping import Array, Float
 
 from hondo._layers.arguments import Axes, axes_of, shape_at
 from hondo._layers.weights import normalized_weights
+from hondo.linen.value_module import ValueModule
 
 
-class WeightNorm(nn.Module):
+class WeightNorm(ValueModule):
     """Gives the weights of a layer a length of their own; see `hondo.weight_norm`.
 
     The parameters are the layer's, as directions, and a `scale` for each of them, its length.

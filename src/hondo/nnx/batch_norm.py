@@ -11,6 +11,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Real
 
 import hondo
+from hondo._bind import frozen
 from hondo._layers.arguments import Axes, Mask, averaging, check_axis_groups, valid_entries
 from hondo._layers.batch import (
     batch_norm_inference,
@@ -109,7 +110,7 @@ class BatchNorm(nnx.Module):
         self.mean, self.var, weight = map(nnx.BatchStat, hondo.init_batch_stats(count))
         self.weight = nnx.data(weight if has_weight else None)
         self.held: Mapping[str, BatchMoment] | None = nnx.data(None)
-        self.use_running_average, self.axis = use_running_average, axis
+        self.use_running_average, self.axis = use_running_average, frozen(axis)
         self.epsilon, self.axis_name = epsilon, axis_name
         self.dtype, self.promote_dtype = dtype, promote_dtype
 

@@ -11,6 +11,7 @@ from flax import nnx
 from flax.typing import AxisName, Initializer
 from jax.typing import DTypeLike
 
+from hondo._bind import frozen
 from hondo._layers import norms
 from hondo._layers.arguments import Axes, check_axis_groups
 from hondo.nnx.feature_params import (
@@ -80,7 +81,7 @@ class GroupNorm(ModeFreeNorm):
         self.epsilon, self.axis_name = epsilon, axis_name
         self.dtype, self.promote_dtype = dtype, promote_dtype
         self.groups, self.num_groups, self.group_size = groups, num_groups, group_size
-        self.reduction_axes = reduction_axes
+        self.reduction_axes = frozen(reduction_axes)
 
 
 class InstanceNorm(ModeFreeNorm):
@@ -132,4 +133,4 @@ class InstanceNorm(ModeFreeNorm):
         self.bias = nnx.data(make(use_bias, bias_init, bias_metadata))
         self.epsilon, self.axis_name = epsilon, axis_name
         self.dtype, self.promote_dtype = dtype, promote_dtype
-        self.feature_axes = feature_axes
+        self.feature_axes = frozen(feature_axes)

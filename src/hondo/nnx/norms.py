@@ -11,6 +11,7 @@ from flax import nnx
 from flax.typing import AxisName, Initializer
 from jax.typing import DTypeLike
 
+from hondo._bind import frozen
 from hondo._layers import norms
 from hondo._layers.arguments import Axes, check_axis_groups
 from hondo.nnx.feature_params import (
@@ -88,7 +89,7 @@ class LayerNorm(ModeFreeNorm):
         self.bias = nnx.data(make(use_bias, bias_init, bias_metadata))
         self.epsilon, self.axis_name = epsilon, axis_name
         self.dtype, self.promote_dtype = dtype, promote_dtype
-        self.reduction_axes, self.feature_axes = reduction_axes, feature_axes
+        self.reduction_axes, self.feature_axes = frozen(reduction_axes), frozen(feature_axes)
 
 
 class RMSNorm(ModeFreeNorm):
@@ -137,4 +138,4 @@ class RMSNorm(ModeFreeNorm):
         self.scale = nnx.data(make(use_scale, scale_init, scale_metadata))
         self.epsilon, self.axis_name = epsilon, axis_name
         self.dtype, self.promote_dtype = dtype, promote_dtype
-        self.reduction_axes, self.feature_axes = reduction_axes, feature_axes
+        self.reduction_axes, self.feature_axes = frozen(reduction_axes), frozen(feature_axes)

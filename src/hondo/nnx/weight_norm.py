@@ -9,6 +9,7 @@ from flax.typing import Initializer
 from jax.typing import DTypeLike
 from jaxtyping import Array
 
+from hondo._bind import frozen
 from hondo._layers.arguments import Axes, axes_of, shape_at
 from hondo._layers.weights import normalized_weights
 from hondo.nnx.feature_params import Promote
@@ -63,7 +64,7 @@ class WeightNorm(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.layer_instance, self.dtype = layer_instance, dtype
-        self.feature_axes = () if feature_axes is None else feature_axes
+        self.feature_axes = () if feature_axes is None else frozen(feature_axes)
         self.filter = nnx.All(nnx.Param, variable_filter)
 
         def scale(weight: nnx.Param[Array]) -> nnx.Param[Array]:

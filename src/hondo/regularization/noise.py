@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from hondo._bind import bind
 from hondo._numerics.checks import (
     check_callable,
     check_floating,
@@ -13,6 +14,7 @@ from hondo._numerics.checks import (
     check_probability,
     check_range,
     error,
+    python_value,
 )
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._numerics.straight_through import replace_value
@@ -162,10 +164,18 @@ def noisy_parameters(loss: Loss, *, std: Scale, where: Where = None) -> Loss:
     check_range("std", std, 0.0, repair="It is σ, not σ².")
     check_callable("loss", loss)
     check_where(where)
+    return bind(_noisy_loss, loss, python_value(std), where)
 
-    def noisy(params: Params, model_state: ModelState, batch: Batch, key: PRNGKeyArray) -> Tree:
-        noise_key, loss_key = jax.random.split(key)
-        noisy_params = parameter_noise(noise_key, params, std=std, where=where)
-        return loss(noisy_params, model_state, batch, loss_key)
 
-    return noisy
+def _noisy_loss(
+    loss: Loss,
+    std: Scale,
+    where: Where,
+    params: Params,
+    model_state: ModelState,
+    batch: Batch,
+    key: PRNGKeyArray,
+) -> Tree:
+    noise_key, loss_key = jax.random.split(key)
+    noisy_params = parameter_noise(noise_key, params, std=std, where=where)
+    return loss(noisy_params, model_state, batch, loss_key)

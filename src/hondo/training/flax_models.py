@@ -12,6 +12,7 @@ from hondo._bind import bind
 from hondo._fast.threefry import fold_in, split_key
 from hondo._modes import call_in_mode
 from hondo._types import Inputs, Leaf, ModelState, Module, Outputs, Params
+from hondo.training.hashable_leaves import HashableLeaves
 
 
 class ModelFunctions(NamedTuple):
@@ -63,7 +64,8 @@ def as_functions(module: Module) -> ModelFunctions:
     if isinstance(module, nnx.Module):
         # A copy, because switching between training and inference changes a module.
         copy = nnx.clone(module)
-        return _nnx_functions(lambda rngs: nnx.clone(copy), copy)
+        graph, state = nnx.split(nnx.clone(module))
+        return _nnx_functions(bind(_start_again, graph, HashableLeaves(state)), copy)
     if callable(module):
         example = nnx.eval_shape(lambda: module(nnx.Rngs(jax.random.key(0))))
         return _nnx_functions(module, example)
@@ -107,28 +109,44 @@ def _infer_linen(
 
 
 def _nnx_functions(factory: Callable[[Any], Module], example: Module) -> ModelFunctions:
-    from flax import nnx
-
     train_graph, _, _ = _split_module(example, True)
     infer_graph, _, _ = _split_module(example, False)
+    init, train = bind(_init_nnx, factory), bind(_train_nnx, train_graph)
+    return ModelFunctions(init, train, bind(_infer_nnx, infer_graph))
 
-    def init(key: PRNGKeyArray, inputs: Inputs) -> tuple[Params, ModelState]:
-        _, params, model_state = _split_module(factory(nnx.Rngs(key)), True)
-        return params, _reseed(model_state, key)
 
-    def train(
-        params: Params, model_state: ModelState, inputs: Inputs, key: PRNGKeyArray
-    ) -> tuple[Outputs, ModelState]:
-        module = nnx.merge(train_graph, _copy_variables(params), _reseed(model_state, key))
-        outputs = call_in_mode(module, True)(inputs)
-        _, _, model_state = nnx.split(module, nnx.Param, ...)
-        return outputs, model_state
+def _start_again(graph: Any, start: HashableLeaves, _: Any) -> Module:
+    """The module whose parameters are the start for every key."""
+    from flax import nnx
 
-    def infer(params: Params, model_state: ModelState, inputs: Inputs) -> Outputs:
-        module = nnx.merge(infer_graph, _copy_variables(params), _copy_variables(model_state))
-        return call_in_mode(module, False)(inputs)
+    return nnx.merge(graph, _copy_variables(start.leaves))
 
-    return ModelFunctions(init, train, infer)
+
+def _init_nnx(
+    factory: Callable[[Any], Module], key: PRNGKeyArray, _: Inputs
+) -> tuple[Params, ModelState]:
+    from flax import nnx
+
+    _, params, model_state = _split_module(factory(nnx.Rngs(key)), True)
+    return params, _reseed(model_state, key)
+
+
+def _train_nnx(
+    graph: Any, params: Params, model_state: ModelState, inputs: Inputs, key: PRNGKeyArray
+) -> tuple[Outputs, ModelState]:
+    from flax import nnx
+
+    module = nnx.merge(graph, _copy_variables(params), _reseed(model_state, key))
+    outputs = call_in_mode(module, True)(inputs)
+    _, _, model_state = nnx.split(module, nnx.Param, ...)
+    return outputs, model_state
+
+
+def _infer_nnx(graph: Any, params: Params, model_state: ModelState, inputs: Inputs) -> Outputs:
+    from flax import nnx
+
+    module = nnx.merge(graph, _copy_variables(params), _copy_variables(model_state))
+    return call_in_mode(module, False)(inputs)
 
 
 def _split_module(module: Module, train: bool) -> tuple[Any, Params, ModelState]:

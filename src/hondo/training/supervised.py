@@ -86,7 +86,8 @@ def supervised(
 
     Returns:
         The `Problem`; its model state is every linen collection but "params", or every nnx
-        variable but `nnx.Param`.
+        variable but `nnx.Param`. Equal arguments make equal problems, for which `fit` compiles
+        once; a lambda equals itself alone.
 
     Raises:
         ValueError: an unknown loss, class weights or smoothing of a loss without classes, a
@@ -124,7 +125,7 @@ def supervised(
     weigh = None
     if not (is_balanced or classes is None):
         weigh = bind(weigh_classes if loss == "cross_entropy" else weigh_binary, classes)
-    rule = _Rule(reduce, smooth, weigh)
+    rule = _Rule(by_value(reduce), smooth, weigh)
     return Problem(
         bind(_init, model),
         bind(_loss, model, bind(_measure, measure, extra), measure, rule),

@@ -1,41 +1,17 @@
 """Data as a problem's own checks see it: with the values that a compiled program does not have."""
 
 from collections.abc import Mapping
-from functools import cached_property, lru_cache, partial
-from typing import Any
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.core import Tracer
 
-from hondo._numerics.checks import is_key
-from hondo._types import Batch, Data, Inputs, Leaf, ModelState, Params, Tree, TreeDef
+from hondo._types import Batch, Data, Inputs, ModelState, Params, TreeDef
 from hondo.training.batches import take_examples
+from hondo.training.hashable_leaves import HashableLeaves
 from hondo.training.metrics import Value
 from hondo.training.problem import Problem
-
-
-class HashableLeaves:
-    """A tree of arrays that is equal where its bits are, for the key of a cache."""
-
-    def __init__(self, leaves: Tree) -> None:
-        self.leaves = leaves
-
-    @cached_property
-    def _bits(self) -> tuple[Any, ...]:
-        return jax.tree.structure(self.leaves), *map(_bits_of, jax.tree.leaves(self.leaves))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, HashableLeaves) and self._bits == other._bits
-
-    def __hash__(self) -> int:
-        return hash(self._bits)
-
-
-def _bits_of(leaf: Leaf) -> tuple[Any, ...]:
-    data = np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf)
-    return leaf.dtype, data.shape, data.tobytes()
 
 
 def check_values(problem: Problem, batch_size: int, train: Data, valid: Data) -> None:

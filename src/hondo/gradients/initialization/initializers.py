@@ -13,6 +13,7 @@ from typing import Literal, Unpack
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array
 
+from hondo._bind import frozen
 from hondo._numerics.checks import check_range, python_value
 from hondo.gradients.initialization.fans import Axes, Layout, fans
 from hondo.gradients.initialization.sampling import normal, uniform
@@ -66,7 +67,7 @@ def glorot_uniform(**layout: Unpack[Layout]) -> Initializer:
     References:
         Slide 15, "Inicialización (2)"; Glorot and Bengio 2010, equation 16.
     """
-    return _FanScaled("uniform", 1.0, "mean", **layout)
+    return _fan_scaled("uniform", 1.0, "mean", layout)
 
 
 def glorot_normal(**layout: Unpack[Layout]) -> Initializer:
@@ -89,7 +90,7 @@ def glorot_normal(**layout: Unpack[Layout]) -> Initializer:
     References:
         Slide 15, "Inicialización (2)"; Glorot and Bengio 2010, equation 12.
     """
-    return _FanScaled("normal", 1.0, "mean", **layout)
+    return _fan_scaled("normal", 1.0, "mean", layout)
 
 
 def he_uniform(**layout: Unpack[Layout]) -> Initializer:
@@ -112,7 +113,7 @@ def he_uniform(**layout: Unpack[Layout]) -> Initializer:
     References:
         Slide 15, "Inicialización (2)"; He et al. 2015, equation 10, by a uniform.
     """
-    return _FanScaled("uniform", 2.0, "in", **layout)
+    return _fan_scaled("uniform", 2.0, "in", layout)
 
 
 def he_normal(**layout: Unpack[Layout]) -> Initializer:
@@ -137,7 +138,7 @@ def he_normal(**layout: Unpack[Layout]) -> Initializer:
     References:
         Slide 15, "Inicialización (2)"; He et al. 2015, equation 10.
     """
-    return _FanScaled("normal", 2.0, "in", **layout)
+    return _fan_scaled("normal", 2.0, "in", layout)
 
 
 def lecun_uniform(**layout: Unpack[Layout]) -> Initializer:
@@ -160,7 +161,7 @@ def lecun_uniform(**layout: Unpack[Layout]) -> Initializer:
     References:
         LeCun et al. 1998, "Efficient BackProp", equation 16, by a uniform.
     """
-    return _FanScaled("uniform", 1.0, "in", **layout)
+    return _fan_scaled("uniform", 1.0, "in", layout)
 
 
 def lecun_normal(**layout: Unpack[Layout]) -> Initializer:
@@ -183,7 +184,7 @@ def lecun_normal(**layout: Unpack[Layout]) -> Initializer:
     References:
         LeCun et al. 1998, "Efficient BackProp", equation 16.
     """
-    return _FanScaled("normal", 1.0, "in", **layout)
+    return _fan_scaled("normal", 1.0, "in", layout)
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,15 @@ class _Gaussian:
 
     def __call__(self, key: Array, shape: Sequence[int], dtype: DTypeLike = float) -> Array:
         return normal(key, shape, dtype, self.variance)
+
+
+def _fan_scaled(
+    distribution: Literal["normal", "uniform"],
+    scale: float,
+    fan: Literal["in", "mean"],
+    layout: Layout,
+) -> Initializer:
+    return _FanScaled(distribution, scale, fan, **{name: frozen(v) for name, v in layout.items()})
 
 
 @dataclass(frozen=True)

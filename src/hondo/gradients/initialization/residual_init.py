@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array
 
+from hondo._bind import by_value
 from hondo._numerics.array_checks import check_sizes
 from hondo._numerics.checks import check_callable, check_count
 from hondo._numerics.dtypes import accumulation_dtype, float_dtype
@@ -70,7 +71,7 @@ def depth_scaled(initializer: Initializer, depth: int, *, layers: int = 2) -> In
     check_callable("initializer", initializer)
     check_count("depth", depth)
     check_count("layers", layers, least=2, repair="A branch of one layer is zero_last() alone.")
-    return _Scaled(initializer, depth ** (-1 / (2 * layers - 2)))
+    return _Scaled(by_value(initializer), depth ** (-1 / (2 * layers - 2)))
 
 
 @dataclass(frozen=True)

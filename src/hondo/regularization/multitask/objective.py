@@ -9,6 +9,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
+from hondo._bind import bind, by_value
 from hondo._numerics.array_checks import check_mask, check_real
 from hondo._numerics.checks import (
     check_callable,
@@ -72,15 +73,16 @@ def multitask(
         raise error("heads", heads, "a head for at least one task")
     for task, head in heads.items():
         check_callable(f"heads[{task!r}]", head)
-    heads = dict(heads)
+    return bind(_model, trunk, tuple((task, by_value(head)) for task, head in heads.items()))
 
-    def model(params: MultitaskParams, x: Inputs) -> dict[str, Outputs]:
-        check_type("params", params, MultitaskParams)
-        _check_tasks("params.heads", params.heads, "heads", heads)
-        representation = trunk(params.trunk, x)
-        return {task: head(params.heads[task], representation) for task, head in heads.items()}
 
-    return model
+def _model(
+    trunk: Model, heads: tuple[tuple[str, Model], ...], params: MultitaskParams, x: Inputs
+) -> dict[str, Outputs]:
+    check_type("params", params, MultitaskParams)
+    _check_tasks("params.heads", params.heads, "heads", dict(heads))
+    representation = trunk(params.trunk, x)
+    return {task: head(params.heads[task], representation) for task, head in heads}
 
 
 def multitask_loss(

@@ -159,7 +159,7 @@ def penalized(loss: Loss, penalty: Penalty) -> Loss:
     """
     check_callable("loss", loss)
     check_callable("penalty", penalty, "a function of the parameters")
-    return _Penalized(loss, by_value(penalty))
+    return _Penalized(by_value(loss), by_value(penalty))
 
 
 class _Penalized(NamedTuple):
