@@ -297,9 +297,14 @@ def test_an_ensemble_is_cut_into_its_members() -> None:
     batch = batch_of(32)
     params, state = jax.vmap(lambda key: problem.init(key, batch))(jax.random.split(KEY, 3))
     params["Dense_1"]["kernel"] = params["Dense_1"]["kernel"].at[2].multiply(1e-3)
+    params["Dense_2"]["kernel"] = params["Dense_2"]["kernel"].at[1, 0, 0].set(jnp.nan)
     run = jax.vmap(lambda p, s: hondo.diagnose(problem, p, s, batch, key=KEY))
     members = hondo.unstack(run(params, state))
-    assert [named(member) for member in members] == [set(), set(), {("Dense_1", None)}]
+    assert [named(member) for member in members] == [
+        set(),
+        {("Dense_2", None)},
+        {("Dense_1", None)},
+    ]
     with pytest.raises(ValueError, match=r"hondo\.unstack"):
         _ = run(params, state).verdicts
 

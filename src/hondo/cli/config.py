@@ -58,7 +58,7 @@ class TrainConfig:
         patience: epochs in a row without improvement that stop the run; 0 is without early
             stopping.
         valid_fraction: the part of the training data to validate on.
-        watch: where the network does not learn, one line says which layer is sick.
+        watch: one line says which layer is sick, where the network of a single run does not learn.
         seed: of everything random, an integer in [0, 2^63).
         split_seed: of the cut into training and validation data; by default the seed.
     """
