@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from hondo.cli import build, watching
+from hondo.cli.axes import parse_axes
 from hondo.cli.config import TrainConfig
 from hondo.cli.sources import open_data
 from hondo.cli.train import TrainJob, prepare
@@ -78,6 +79,11 @@ def test_a_diagnosis_that_fails_is_said_once_and_ends_no_run(
     for epoch in range(4):
         watch.hear(epoch, {"train/loss": 2.31})
     assert said(capsys) == ["hondo: the network does not learn, and is not diagnosed: no layer"]
+
+
+def test_a_sweep_is_not_watched() -> None:
+    with pytest.raises(ValueError, match="with a name among activation"):
+        parse_axes(("watch=true,false",), TrainConfig())
 
 
 def test_chance_is_the_loss_of_the_best_constant_answer() -> None:

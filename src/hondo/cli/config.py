@@ -113,8 +113,8 @@ class SweepConfig:
 
     Attributes:
         over: for each swept field its values, name=value,value,…; any option but dataset,
-            data-dir, out, valid-fraction and split-seed. The data is split by --split-seed or
-            else --seed, the same for all.
+            data-dir, out, valid-fraction, split-seed and watch. The data is split by --split-seed
+            or else --seed, the same for all.
         train: what all the runs share.
     """
 
