@@ -153,6 +153,7 @@ def test_a_stopped_gradient_names_the_last_layer_before_it(layer: int) -> None:
     assert report["Dense_5"].gradient_rms > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", [0, 2])
 def test_a_gradient_stopped_in_nnx_names_the_last_layer_before_it(layer: int) -> None:
     report = diagnose(nnx_problem(4, 16, stop=layer), batch_of(32))
@@ -187,6 +188,7 @@ HALVES = {
 LARGE = {jnp.float16: 6e4, jnp.bfloat16: 3e38}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", LARGE)
 @pytest.mark.parametrize("name", HALVES)
 def test_an_overflow_of_a_half_precision_is_named(name: str, dtype: DTypeLike) -> None:
@@ -204,6 +206,7 @@ def test_an_overflow_of_a_half_precision_is_named(name: str, dtype: DTypeLike) -
         assert f"overflows {jnp.dtype(dtype).name}" in verdict.remedy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "last"), [("nnx", "out"), ("scanned", "Dense_0")])
 def test_a_gradient_that_underflows_or_overflows_is_named(name: str, last: str) -> None:
     problem, batch = HALVES[name](dtype=jnp.float16), batch_of(32)
@@ -281,6 +284,7 @@ def test_nothing_is_changed_and_the_loss_is_the_plain_one() -> None:
     assert report.verdicts == ()
 
 
+@pytest.mark.slow
 def test_verdicts_on_the_host_are_those_inside_a_program() -> None:
     problem, batch = linen_problem(depth=6, width=32), batch_of(32)
     params, state = problem.init(KEY, batch)

@@ -29,6 +29,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return [line for line in capsys.readouterr().err.splitlines() if "does not learn" in line]
 
 
+@pytest.mark.slow
 def test_a_network_that_does_not_learn_names_its_layer(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -38,6 +39,7 @@ def test_a_network_that_does_not_learn_names_its_layer(
     assert line.endswith(f"See `hondo diagnose {tmp_path / 'run'} --at init`.")
 
 
+@pytest.mark.slow
 def test_what_a_step_did_to_a_healthy_start_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
