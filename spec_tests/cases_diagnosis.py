@@ -43,17 +43,22 @@ class LinenMLP(nn.Module):
 
 
 class NNXMLP(nnx.Module):
-    def __init__(self, depth: int, width: int, rngs: nnx.Rngs) -> None:
+    def __init__(
+        self, depth: int, width: int, rngs: nnx.Rngs, dtype: Any = None, stop: int = -1
+    ) -> None:
+        dense = partial(nnx.Linear, rngs=rngs, dtype=dtype)
         init = nnx.initializers.he_normal()
         sizes = [INPUTS, *[width] * (depth - 1)]
         self.hidden = nnx.List(
-            [nnx.Linear(a, b, rngs=rngs, kernel_init=init) for a, b in itertools.pairwise(sizes)]
+            [dense(a, b, kernel_init=init) for a, b in itertools.pairwise(sizes)]
         )
-        self.out = nnx.Linear(width, 10, rngs=rngs)
+        self.out = dense(width, 10)
+        self.stop = stop
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        for layer in self.hidden:
+        for place, layer in enumerate(self.hidden):
             x = nnx.relu(layer(x))
+            x = jax.lax.stop_gradient(x) if place == self.stop else x
         return self.out(x)
 
 
@@ -164,8 +169,8 @@ def scanned_problem(**options: Any) -> hondo.Problem:
     return hondo.supervised(PlainMLP(10, **options), loss="cross_entropy")
 
 
-def nnx_problem(depth: int, width: int) -> hondo.Problem:
-    return hondo.supervised(partial(NNXMLP, depth, width), loss="cross_entropy")
+def nnx_problem(depth: int, width: int, **options: Any) -> hondo.Problem:
+    return hondo.supervised(partial(NNXMLP, depth, width, **options), loss="cross_entropy")
 
 
 def _small(key: jax.Array, x: jax.Array) -> tuple[hondo.Problem, Tree, Tree]:

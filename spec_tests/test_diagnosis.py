@@ -29,6 +29,7 @@ from cases_diagnosis import (
 )
 from flax import linen as nn
 from healthy_networks import FITTING, Kind, count_verdicts
+from jax.typing import DTypeLike
 
 import hondo
 from benchmarks.diagnosis import measure_memory
@@ -153,7 +154,13 @@ def test_a_stopped_gradient_names_the_last_layer_before_it(layer: int) -> None:
     assert report["Dense_5"].gradient_rms > 0
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("layer", [0, 2])
+def test_a_gradient_stopped_in_nnx_names_the_last_layer_before_it(layer: int) -> None:
+    report = diagnose(nnx_problem(4, 16, stop=layer), batch_of(32))
+    assert [(v.kind, v.layer) for v in report.verdicts] == [("detached", f"hidden/{layer}")]
+    assert [row.gradient_rms > 0 for row in report.layers] == [k > layer for k in range(4)]
+
+
 def test_a_gradient_stopped_inside_a_scan_is_named_wherever_it_is() -> None:
     def loss(own: dict, cut: jax.Array, batch: tuple, key: jax.Array) -> tuple:
         def body(x: jax.Array, step: tuple) -> tuple[jax.Array, None]:
@@ -173,19 +180,48 @@ def test_a_gradient_stopped_inside_a_scan_is_named_wherever_it_is() -> None:
     assert run(params, jnp.asarray(99), batch_of(32), key=KEY).verdicts == ()
 
 
+HALVES = {
+    "linen": partial(linen_problem, depth=5, width=16),
+    "nnx": partial(nnx_problem, 5, 16),
+    "scanned": partial(scanned_problem, depth=5, width=16),
+}
+LARGE = {jnp.float16: 6e4, jnp.bfloat16: 3e38}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
-def test_an_overflow_of_a_half_precision_is_named(dtype: jnp.dtype) -> None:
-    problem = linen_problem(depth=6, width=32, dtype=dtype)
-    batch = batch_of(32)
+@pytest.mark.parametrize("dtype", LARGE)
+@pytest.mark.parametrize("name", HALVES)
+def test_an_overflow_of_a_half_precision_is_named(name: str, dtype: DTypeLike) -> None:
+    problem, batch = HALVES[name](dtype=dtype), batch_of(32)
     params, state = problem.init(KEY, batch)
-    assert hondo.diagnose(problem, params, state, batch, key=KEY).verdicts == ()
-    huge = 6e4 if dtype == jnp.float16 else 3e38
-    for layer in range(1, 6):
-        name = f"Dense_{layer}"
-        sick = {**params, name: {**params[name], "kernel": params[name]["kernel"] * 0 + huge}}
-        (verdict,) = hondo.diagnose(problem, sick, state, batch, key=KEY).verdicts
-        assert (verdict.kind, verdict.layer) == ("nonfinite_response", name)
+    run = jax.jit(partial(hondo.diagnose, problem))
+    healthy = run(params, state, batch, key=KEY)
+    assert healthy.verdicts == ()
+    overflow = FAULTS["NaN"]._replace(change=lambda w: jnp.full_like(w, LARGE[dtype]))
+    for layer in healthy.layers[1:]:
+        sick = plant(params, layer.layer, layer.index, overflow)
+        (verdict,) = run(sick, state, batch, key=KEY).verdicts
+        assert (verdict.kind, verdict.layer) == ("nonfinite_response", layer.layer)
+        assert verdict.index == layer.index
+        assert f"overflows {jnp.dtype(dtype).name}" in verdict.remedy
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "last"), [("nnx", "out"), ("scanned", "Dense_0")])
+def test_a_gradient_that_underflows_or_overflows_is_named(name: str, last: str) -> None:
+    problem, batch = HALVES[name](dtype=jnp.float16), batch_of(32)
+    params, state = problem.init(KEY, batch)
+
+    def loss(own: dict, factor: jax.Array, batch: tuple, key: jax.Array) -> tuple:
+        value, (_, info) = problem.loss(own, state, batch, key)
+        return value * factor, (factor, info)
+
+    run = jax.jit(partial(hondo.diagnose, problem._replace(loss=loss)))
+    scales = {1.0: (), 1e-8: (("vanishing_gradient", last),), 1e7: (("nonfinite_gradient", last),)}
+    for factor, expected in scales.items():
+        verdicts = run(params, jnp.float32(factor), batch, key=KEY).verdicts
+        assert tuple((v.kind, v.layer) for v in verdicts) == expected
+        assert all("underflows float16" in v.remedy for v in verdicts if factor < 1)
 
 
 @pytest.mark.slow
@@ -250,6 +286,7 @@ def test_nothing_is_changed_and_the_loss_is_the_plain_one() -> None:
     assert report.verdicts == ()
 
 
+@pytest.mark.slow
 def test_verdicts_on_the_host_are_those_inside_a_program() -> None:
     problem, batch = linen_problem(depth=6, width=32), batch_of(32)
     params, state = problem.init(KEY, batch)
@@ -267,9 +304,14 @@ def test_an_ensemble_is_cut_into_its_members() -> None:
     batch = batch_of(32)
     params, state = jax.vmap(lambda key: problem.init(key, batch))(jax.random.split(KEY, 3))
     params["Dense_1"]["kernel"] = params["Dense_1"]["kernel"].at[2].multiply(1e-3)
+    params["Dense_2"]["kernel"] = params["Dense_2"]["kernel"].at[1, 0, 0].set(jnp.nan)
     run = jax.vmap(lambda p, s: hondo.diagnose(problem, p, s, batch, key=KEY))
     members = hondo.unstack(run(params, state))
-    assert [named(member) for member in members] == [set(), set(), {("Dense_1", None)}]
+    assert [named(member) for member in members] == [
+        set(),
+        {("Dense_2", None)},
+        {("Dense_1", None)},
+    ]
     with pytest.raises(ValueError, match=r"hondo\.unstack"):
         _ = run(params, state).verdicts
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from hondo.cli import build, watching
+from hondo.cli.axes import parse_axes
 from hondo.cli.config import TrainConfig
 from hondo.cli.sources import open_data
 from hondo.cli.train import TrainJob, prepare
@@ -28,6 +29,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return [line for line in capsys.readouterr().err.splitlines() if "does not learn" in line]
 
 
+@pytest.mark.slow
 def test_a_network_that_does_not_learn_names_its_layer(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -37,6 +39,7 @@ def test_a_network_that_does_not_learn_names_its_layer(
     assert line.endswith(f"See `hondo diagnose {tmp_path / 'run'} --at init`.")
 
 
+@pytest.mark.slow
 def test_what_a_step_did_to_a_healthy_start_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -78,6 +81,11 @@ def test_a_diagnosis_that_fails_is_said_once_and_ends_no_run(
     for epoch in range(4):
         watch.hear(epoch, {"train/loss": 2.31})
     assert said(capsys) == ["hondo: the network does not learn, and is not diagnosed: no layer"]
+
+
+def test_a_sweep_is_not_watched() -> None:
+    with pytest.raises(ValueError, match="with a name among activation"):
+        parse_axes(("watch=true,false",), TrainConfig())
 
 
 def test_chance_is_the_loss_of_the_best_constant_answer() -> None:

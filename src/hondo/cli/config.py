@@ -58,7 +58,7 @@ class TrainConfig:
         patience: epochs in a row without improvement that stop the run; 0 is without early
             stopping.
         valid_fraction: the part of the training data to validate on.
-        watch: where the network does not learn, one line says which layer is sick.
+        watch: one line says which layer is sick, where the network of a single run does not learn.
         seed: of everything random, an integer in [0, 2^63).
         split_seed: of the cut into training and validation data; by default the seed.
     """
@@ -113,8 +113,8 @@ class SweepConfig:
 
     Attributes:
         over: for each swept field its values, name=value,value,…; any option but dataset,
-            data-dir, out, valid-fraction and split-seed. The data is split by --split-seed or
-            else --seed, the same for all.
+            data-dir, out, valid-fraction, split-seed and watch. The data is split by --split-seed
+            or else --seed, the same for all.
         train: what all the runs share.
         cache: keep what is compiled in your cache folder, for the next command.
     """

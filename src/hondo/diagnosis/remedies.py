@@ -26,6 +26,12 @@ def remedy(kind: str, rows: Sequence[Row], values: Values, place: int, is_total:
         return _nonfinite(rows[place], values, place)
     if float(values.weight.log_rms[place]) == -np.inf:
         return "Its weights are all zero, so nothing passes. Initialize them at random."
+    gradients = values.output_gradient, values.input_gradient
+    if kind == "vanishing_gradient" and any(g.log_rms[place] == -np.inf for g in gradients):
+        return (
+            f"The gradient comes to nothing there: it underflows {rows[place].dtype}. Multiply the "
+            "loss and divide the gradient by the same factor, or compute in bfloat16."
+        )
     direction = "larger" if kind.startswith("vanishing") else "smaller"
     if not is_total:
         return f"It alone is out of scale: initialize it with weights of a {direction} scale."

@@ -75,6 +75,8 @@ def judge(rows: Sequence[Row], values: Values, tolerance: Tolerance) -> Finding:
     blamed = blamed.only(xp.any(spread.found))
     spread = spread.only(~xp.any(blamed.found))
     by_size = _first_of(_first_of(_first_of(zero, one), blamed), spread)
+    lost = _lost(chain, rows, values).only(alive & ~xp.any(by_size.found))
+    by_size = _first_of(by_size, lost)
     # Where no gradient comes, its size is not a verdict of its own.
     attached = ~xp.any(detached.found) | np.array([[True], [True], [False], [False]])
     return _stack(
@@ -166,6 +168,24 @@ def _zero_weights(chain: Chain, rows: int) -> Finding:
     found = xp.stack([forward, zero & ~zero, backward, zero & ~zero])
     found = _on_rows(chain, rows, found)
     return _first(_finding(found))
+
+
+def _lost(chain: Chain, rows: Sequence[Row], values: Values) -> Finding:
+    """The last layer at which a gradient comes to nothing, as it does by underflow.
+
+    Neither are its weights zero, nor is what is behind it flat or stopped. Where all gradients are
+    zero the loss is fitted, or they underflow float16.
+    """
+    xp, half = namespace(chain.gradient), [rows[i].dtype == "float16" for i in chain.places]
+    is_last = chain.following == chain.following.size
+    comes, leaves = chain.gradient > -np.inf, chain.returning > -np.inf
+    arrives = chain.next_of(leaves, is_last & np.array(half))
+    behind = ~comes & arrives & (chain.flat < 1)
+    has_input = values.input_gradient.seen[chain.places] > 0
+    within = comes & ~leaves & has_input & (chain.weight > -np.inf)
+    found = (behind | within) & chain.is_run & ~chain.frozen & ~chain.stops
+    found, none = _last(_finding(found)).found, found & ~found
+    return _finding(_on_rows(chain, len(rows), xp.stack([none, none, found, none])))
 
 
 def dead_limit(units: int) -> float:

@@ -11,9 +11,6 @@ import numpy as np
 import hondo
 from hondo_spec.adapter import Operation, operation
 
-# The chains are tiny, and are run a few hundred times: to compile them well is not worth it.
-_QUICKLY = {"xla_backend_optimization_level": 0}
-
 
 def _problem(activation: str, scanned: bool) -> hondo.Problem:
     curve = hondo.find_activation(activation).function
@@ -39,8 +36,10 @@ def _problem(activation: str, scanned: bool) -> hondo.Problem:
 
 @functools.cache
 def _diagnosis(activation: str, scanned: bool) -> Operation:
+    """The chains are tiny, and run a few hundred times: to compile them well is not worth it."""
     run = partial(hondo.diagnose, _problem(activation, scanned))
-    return jax.jit(run, compiler_options=_QUICKLY)
+    options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else {}
+    return jax.jit(run, compiler_options=options)
 
 
 @operation
