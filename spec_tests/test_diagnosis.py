@@ -161,6 +161,7 @@ def test_a_gradient_stopped_in_nnx_names_the_last_layer_before_it(layer: int) ->
     assert [row.gradient_rms > 0 for row in report.layers] == [k > layer for k in range(4)]
 
 
+@pytest.mark.slow
 def test_a_gradient_stopped_inside_a_scan_is_named_wherever_it_is() -> None:
     def loss(own: dict, cut: jax.Array, batch: tuple, key: jax.Array) -> tuple:
         def body(x: jax.Array, step: tuple) -> tuple[jax.Array, None]:

@@ -58,7 +58,7 @@ def _population(parts):
     return mean, var * np.float32(n / (n - 1))
 
 
-def _power(x):
+def _scale_of(x):
     """A power of two, over which the sum of squares of x is in range."""
     return np.float32(2.0**60 if np.max(np.abs(x)) > 2.0**50 else 1)
 
@@ -67,7 +67,7 @@ def _trained(moments, form):
     """Batch norm in float32 by these moments and in this order of operations."""
 
     def batch_norm(x, mean, var, scale, bias, decay, epsilon):
-        power, m = _power(x), len(_rows(x))
+        power, m = _scale_of(x), len(_rows(x))
         z = np.float32(x) / power
         (mu, v), least = moments(z), np.float32(epsilon / float(power) ** 2)
         y = form(z, mu, np.float32(1) / np.sqrt(v + least), scale, bias)
@@ -95,7 +95,7 @@ def _fused(x, mu, inverse, scale, bias):
 
 def _trained_gradient(x, scale, bias, epsilon, g):
     """In float32, by the sums of g and of g (x − μ)."""
-    power, flat = _power(x), _rows(g)
+    power, flat = _scale_of(x), _rows(g)
     mu, v = _two_pass(x / power)
     inverse = np.float32(1) / np.sqrt(v + np.float32(epsilon / float(power) ** 2))
     gap = _rows(x / power) - mu

@@ -85,11 +85,11 @@ def _dtype_and_shape_are_kept(
     yield _is_like(x, "batch norm", y)
     if dropout is not None:
         yield _is_like(x, "dropout", dropout(0, x, 0.5))
-    if clip_by_global_norm is not None:
+    # One shape is enough for what goes by entry; those of leaves are in every property of clipping.
+    if clip_by_global_norm is not None and x.ndim == 2:
         clipped = clip_by_global_norm({"a": one, "b": x}, 1.0)
         yield _is_like(one, "a, clipped", clipped["a"])
         yield _is_like(x, "b, clipped", clipped["b"])
-    # One shape is enough for what goes by entry.
     if clip_by_value is not None and x.ndim == 2:
         yield _is_like(x, "clamping", clip_by_value({"a": x}, 1.0)["a"])
     if gaussian_noise is not None and x.ndim == 2:
