@@ -207,8 +207,9 @@ def _masked(moments, stays=True):
 
 
 def _of_present(x, present):
-    kept = x[present]
-    return np.mean(kept, axis=0), np.var(kept, axis=0), len(kept)
+    kept, n = x[present], np.float64(np.sum(present))
+    mu = np.sum(kept, axis=0) / n
+    return mu, np.sum((kept - mu) ** 2, axis=0) / n, n
 
 
 def _with_zeros(x, present):
