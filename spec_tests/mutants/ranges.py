@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hondo_spec.draws import single
+from hondo_spec.draws import double, single
 from hondo_spec.targets import reference as whole
 from hondo_spec.targets import reference_norms as right
 from spec_tests.mutants.mutant import Mutant
@@ -198,7 +198,7 @@ def _masked(moments, stays=True):
         with np.errstate(all="ignore"):
             if not present.any() and stays:
                 return x, mean, var
-            mu, v, m = moments(np.float64(x), present)
+            mu, v, m = moments(double(x).reshape(-1, x.shape[-1]), present.ravel())
             y = scale * (np.float64(x) - mu) / np.sqrt(v + epsilon) + bias
             unbiased = v * m / (m - 1) if m > 1 else np.float64(var)
             return y, decay * mean + (1 - decay) * mu, decay * var + (1 - decay) * unbiased
@@ -207,8 +207,9 @@ def _masked(moments, stays=True):
 
 
 def _of_present(x, present):
-    kept = x[present]
-    return np.mean(kept, axis=0), np.var(kept, axis=0), len(kept)
+    kept, n = x[present], np.float64(np.sum(present))
+    mu = np.sum(kept, axis=0) / n
+    return mu, np.sum((kept - mu) ** 2, axis=0) / n, n
 
 
 def _with_zeros(x, present):
@@ -234,7 +235,11 @@ def _factor_of_all(x, present):
 
 
 def _none_is_zero(x, present):
-    return _of_present(x, present) if present.any() else (0 * x[0], 0 * x[0], 0)
+    return (
+        _of_present(x, present)
+        if present.any()
+        else (np.zeros(x.shape[-1]), np.zeros(x.shape[-1]), 0)
+    )
 
 
 NORMS = (
