@@ -1,5 +1,6 @@
 """Normalization within an example: layer, group and instance."""
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -14,6 +15,9 @@ from hondo._numerics.over import Over
 from hondo._numerics.sharding import count_shards, divide, divided, sharding_of
 from hondo.normalization.batch_norm import Inputs, Standardized, standardize
 from hondo.normalization.features import as_feature_row, check_features
+
+# From so many entries a feature on, statistics of each feature are small beside x.
+_MUCH_SPACE = 64
 
 
 class Parameters(NamedTuple):
@@ -143,8 +147,20 @@ def group_norm(
     features = x.shape[-1]
     if features % groups:
         raise error("groups", groups, f"a divisor of the {features} features")
+    parameters = _parameters(x, scale, bias, epsilon)
+    normalize = _by_feature if math.prod(x.shape[1:-1]) >= _MUCH_SPACE else _by_group
+    return normalize(x, parameters, groups)
+
+
+def _by_feature(x: Array, parameters: Parameters, groups: int) -> Array:
+    """From sums over the space of each feature, which are added up in each group."""
+    over = Over(tuple(range(1, x.ndim - 1)), groups=groups if groups < x.shape[-1] else None)
+    return standardize(Inputs(x, *parameters, over)).y
+
+
+def _by_group(x: Array, parameters: Parameters, groups: int) -> Array:
+    gain, shift, epsilon = parameters
     over = Over((*range(1, x.ndim - 1), x.ndim))
-    gain, shift, epsilon = _parameters(x, scale, bias, epsilon)
     grouped, gain, shift = (_in_groups(a, groups) for a in (x, gain, shift))
     return standardize(Inputs(grouped, gain, shift, epsilon, over)).y.reshape(x.shape)
 
