@@ -15,6 +15,7 @@ Name = Literal[
     "dropout",
     "batch_norm",
     "layer_norms",
+    "norms",
     "repeat",
     "fit",
     "sweep",

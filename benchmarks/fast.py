@@ -22,6 +22,7 @@ from hondo._fast import (
     convolution,
     fusion,
     hashed_bits,
+    layer_norm_rows,
     masked_scaling,
     pivoted_sums,
     squares_in_range,
@@ -143,6 +144,21 @@ def _moments(x: jax.Array) -> optax.Params:
     return stats.mean.value, stats.square_sum
 
 
+def _moments_at_two_scales(x: jax.Array) -> optax.Params:
+    epsilon = jnp.ones((), accumulation_dtype(x.dtype))
+    sums = pivoted_sums.sums_at_two_scales(x, Over((0,)), epsilon)
+    return sums.pivot + sums.residual, sums.m2
+
+
+def _rows_in_one_kernel(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
+    epsilon = jnp.asarray(EPSILON, scale.dtype)
+    return layer_norm_rows.rows_in_one_kernel(x, scale[None], bias[None], epsilon)
+
+
+def _rms_in_one_kernel(x: jax.Array, scale: jax.Array) -> jax.Array:
+    return squares_in_range.in_one_kernel(x, scale[None], jnp.asarray(EPSILON, scale.dtype))
+
+
 def _mean_square(x: jax.Array) -> jax.Array:
     squares = squares_in_range.sum_of_squares(x, jnp.asarray(EPSILON, accumulation_dtype(x.dtype)))
     return squares.sum / squares.power / squares.power
@@ -239,6 +255,33 @@ PAIRS = [
         shapes=((2**15, 4),),
         large=((2**15, 64),),
         roundings=512,
+        gradient=False,
+    ),
+    Pair(
+        name="pivoted_sums: moments at two scales",
+        fast=_moments_at_two_scales,
+        plain=_two_pass_moments,
+        shapes=((64, 6),),
+        large=((8192, 256),),
+        roundings=64 + 16,
+        gradient=False,
+    ),
+    Pair(
+        name="layer_norm_rows: in one kernel",
+        fast=_rows_in_one_kernel,
+        plain=_normalize(-1),
+        shapes=((16, 12), (12,), (12,)),
+        large=((8192, 1024), (1024,), (1024,)),
+        roundings=32,
+        gradient=False,
+    ),
+    Pair(
+        name="squares_in_range: in one kernel",
+        fast=_rms_in_one_kernel,
+        plain=_divide_by_rms,
+        shapes=((16, 12), (12,)),
+        large=((8192, 1024), (1024,)),
+        roundings=32,
         gradient=False,
     ),
     Pair(

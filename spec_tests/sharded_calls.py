@@ -22,12 +22,14 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 KEY = jax.random.key(17)
 MODULES = [path.stem for path in sorted(pathlib.Path(__file__).parent.glob("cases_*.py"))]
 CASES = [case for name in MODULES for case in importlib.import_module(name).CASES]
-# Shapes with paths of their own: few examples a device, many entries, many rows, few groups.
+# Shapes with paths of their own: few examples a device, many entries, many rows, few groups,
+# much space.
 SHAPES = {
     "batch_moments": ((16, 4), (8, 8), (8, 3, 8), (4096, 32)),
     "batch_normalize": ((16, 4), (8, 8), (8, 3, 8), (4096, 32)),
-    "layer_norm": ((4096, 16), (2, 64)),
-    "group_norm": ((8, 3, 16), (2, 3, 64)),
+    "layer_norm": ((4096, 16), (2, 64), (8, 2048)),
+    "rms_norm": ((8, 2048),),
+    "group_norm": ((8, 3, 16), (2, 3, 64), (8, 64, 16), (2, 64, 256)),
     "rotate": ((8, 8, 8),),
     "random_crop": ((8, 8, 8),),
 }

@@ -17,6 +17,11 @@ from hypothesis import strategies as st
 import hondo
 import hondo.linen
 import hondo.nnx
+from hondo._fast.layer_norm_rows import rows_in_one_kernel
+from hondo._fast.pivoted_sums import Mean, sums_at_two_scales
+from hondo._fast.squares_in_range import in_one_kernel
+from hondo._numerics.over import Over
+from hondo._numerics.powers import scaled_epsilon
 
 MOST, TINY = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
 SEEDS = st.integers(0, 2**32 - 1)
@@ -288,6 +293,46 @@ def test_a_huge_example_leaves_the_bits_of_the_others(name):
     if name == "group":  # whose groups share an example
         got, want = (a.reshape(-1, 32)[:, 16:] for a in (got, want))
     assert got.tobytes() == want.tobytes()
+
+
+def two_scales(x, epsilon):
+    sums = sums_at_two_scales(x, Over((1,)), epsilon)
+    deviation = Mean(sums.pivot, sums.residual, sums.power).taken_from(x)
+    root = jnp.sqrt(sums.m2 / x.shape[1] + scaled_epsilon(epsilon, sums.power))
+    return deviation / root
+
+
+UNITS = jnp.ones((1, 32)), jnp.zeros((1, 32))
+ELSEWHERE = {
+    "layer": lambda x, epsilon: rows_in_one_kernel(x, *UNITS, epsilon),
+    "rms": lambda x, epsilon: in_one_kernel(x, UNITS[0], epsilon),
+    "layer at two scales": two_scales,
+}
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+@pytest.mark.parametrize("offset", [0.0, 3.0])
+@pytest.mark.parametrize("epsilon", [1e-5, 1.2e-38, 1e30])
+def test_the_forms_for_accelerators_at_every_magnitude(name, offset, epsilon):
+    run = jax.jit(ELSEWHERE[name])
+    for power in MAGNITUDES:
+        x = draw((6, 32), power - 2 * (offset > 0), 1, offset)
+        # One row is of another magnitude.
+        x[2] *= np.float32(2.0**-60) if power > 0 else np.float32(2.0**60)
+        want = Oracle(name, x, epsilon)
+        got = np.asarray(run(x, jnp.float32(epsilon)))
+        want.assert_near((got, None), want.xhat, 1 + np.abs(want.xhat))
+
+
+@pytest.mark.parametrize("name", ["batch of many", "layer of many entries", "rms of many entries"])
+def test_members_of_a_map_share_a_branch_but_not_its_answer(name):
+    norm, shape = NORMS[name]
+    x = np.stack([draw(shape, power, seed) for power, seed in ((0, 1), (100, 2), (-3, 3))])
+    run = jax.jit(jax.vmap(norm))
+    # Not both sides of it.
+    assert "conditional(" in str(run.lower(x).compile().as_text())
+    alone = np.stack([JITTED[name](member) for member in x])
+    assert np.asarray(run(x)).tobytes() == alone.tobytes()
 
 
 @pytest.mark.parametrize("power", [-100, 40, 62, 64, 127])

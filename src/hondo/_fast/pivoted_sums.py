@@ -16,7 +16,10 @@ What differs:
 3. Each sum has its own handle on x (`unshared`), or the compiler writes the deviations to memory.
 4. On CPU a large batch is summed about 0 wherever that is as near the mean as a sample's mean.
 5. The sums are those of x·p, with a power of two p for each statistic by which no square is out of
-   range: 1 but for huge data or a tiny ε. The sum of x² tells it, which those about 0 have anyway.
+   range: 1 but for huge data or a tiny ε. On CPU the sum of x² tells it, which those about 0 have
+   anyway; a small batch is read once more, because a branch takes a tenth of a second to compile.
+6. Elsewhere, where a branch would be waited for and one reading makes several sums, both are made
+   at once: those of ordinary data and those of huge data.
 
 Measured by `python -m benchmarks fast` on 2 cores, 8192×256, over the plain form: batch norm .73
 forward and .35 with its gradient in float32, .27 and .15 in bfloat16. Far from 0 the moments alone
@@ -35,15 +38,22 @@ from jax.typing import ArrayLike
 from jaxtyping import Array
 
 from hondo._fast.bfloat16 import cast
-from hondo._fast.fusion import unshared
+from hondo._fast.fusion import all_hold, unshared
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._numerics.over import Count, Over, at_least_one, at_least_zero
-from hondo._numerics.powers import in_range, power_for_squares, square_in_range
+from hondo._numerics.powers import (
+    huge_power,
+    in_range,
+    is_ordinary,
+    power_for_squares,
+    square_in_range,
+    usual_power,
+)
 from hondo._numerics.sharding import divided
 
 SAMPLE_EVERY = 8
-# From this many entries on, fewer operations an entry are worth a branch.
-_MANY = 2**17
+# From this many entries on, a reading is worth a branch, which takes its time to compile.
+_MANY = 2**14
 
 
 class Mean(NamedTuple):
@@ -98,11 +108,12 @@ def statistics(x: Array, over: Over, epsilon: ArrayLike = 1.0) -> Statistics:
     return Statistics(over.count(x), *_sums(x, over, epsilon))
 
 
+# Jitted, because outside of a jit a branch is compiled each time it is met.
 @jax.custom_jvp
+@jax.jit
 def _sums(x: Array, over: Over, epsilon: Array) -> Sums:
-    if over.valid is None and over.axis_name is None and x.size >= _MANY:
-        return _of_many(x, epsilon, over.axes)
-    return _about_sample(x, epsilon, over)
+    on_cpu = _about_zero if x.size >= _MANY else _about_sample
+    return lax.platform_dependent(x, over, epsilon, cpu=on_cpu, default=sums_at_two_scales)
 
 
 @_sums.defjvp
@@ -133,54 +144,54 @@ def _residual_and_m2(n: Count, first: Array, second: Array) -> tuple[Array, Arra
     return residual, at_least_zero(second - first * residual)
 
 
-# Jitted, because outside of a jit a branch is compiled each time it is met.
-@partial(jax.jit, static_argnums=2)
-def _of_many(x: Array, epsilon: Array, axes: tuple[int, ...]) -> Sums:
-    """About 0 on CPU, where the sums of x and x² cost two thirds of those about a pivot.
-
-    Other compilers make both sums in one reading with a pivot too, and a branch would delay them.
-    """
-    about_zero, about_sample = (partial(f, over=Over(axes)) for f in (_about_zero, _about_sample))
-    return lax.platform_dependent(x, epsilon, cpu=about_zero, default=about_sample)
-
-
-def _about_sample(x: Array, epsilon: Array, over: Over) -> Sums:
+def _about_sample(x: Array, over: Over, epsilon: Array) -> Sums:
     # One reading more than where the sums are taken about 0, for the magnitude alone.
     (again,) = unshared(x)
-    value = over.keep(cast(again, epsilon.dtype))
-    sampled = value if over.valid is not None else cast(_sample(x, over.axes), epsilon.dtype)
-    total, square = over.sum(sampled * _part(sampled, over), value * value)
-    pivot = _pivot(total, sampled, over)
-    return _about(pivot, power_for_squares(square, epsilon), x, over)
+    (square,) = over.sum(jnp.square(over.keep(cast(again, epsilon.dtype))))
+    return _about(_pivot(x, over), power_for_squares(square, epsilon), x, over)
 
 
-def _about_zero(x: Array, epsilon: Array, over: Over) -> Sums:
+def _about_zero(x: Array, over: Over, epsilon: Array) -> Sums:
     (once,) = unshared(x)
-    value, same = (cast(x, epsilon.dtype) for x in (once, *unshared(once)))
+    value, same = (over.keep(cast(x, epsilon.dtype)) for x in (once, *unshared(once)))
     n, (first, second) = over.count(x), over.sum(value, same * same)
-    mean, m2 = _residual_and_m2(n, first, second)
     power = power_for_squares(second, epsilon)
-    near = (n * mean * mean <= SAMPLE_EVERY * m2) & (power == 1.0)
-    zero = Sums(jnp.zeros_like(mean), mean, m2, power)
+    # As n·mean² <= SAMPLE_EVERY·m2, of the sums alone.
+    is_near = (SAMPLE_EVERY + 1) * first * first <= SAMPLE_EVERY * n * second
+    is_near &= power == 1.0
+
+    def all_near(x: Array) -> Sums:
+        return Sums(jnp.zeros_like(first), *_residual_and_m2(n, first, second), power)
 
     def some_far(x: Array) -> Sums:
-        sampled = cast(_sample(x, over.axes), epsilon.dtype)
-        (total,) = over.sum(sampled * _part(sampled, over))
-        far = _about(_pivot(total, sampled, over), power, x, over)
+        far = _about(_pivot(x, over), power, x, over)
         # Channel by channel, so that no channel's bits depend on another's data.
-        return jax.tree.map(partial(jnp.where, near), zero, far)
+        return jax.tree.map(partial(jnp.where, is_near), all_near(x), far)
 
-    return lax.cond(jnp.all(near), lambda _: zero, some_far, x)
-
-
-def _part(x: Array, over: Over) -> float:
-    """A power of two by which no number of entries is too many for a sum."""
-    return 2.0 ** -math.prod(x.shape[axis] for axis in over.axes).bit_length()
+    return lax.cond(all_hold(is_near), all_near, some_far, x)
 
 
-def _pivot(total: Array, sampled: Array, over: Over) -> Array:
-    """The mean, of a sum of parts."""
-    return total / (at_least_one(over.count(sampled)) * _part(sampled, over))
+def sums_at_two_scales(x: Array, over: Over, epsilon: Array) -> Sums:
+    """The sums for ordinary data where they are in range, for huge data elsewhere."""
+    pivot = _pivot(x, over)
+    # Quarters, because a difference of large numbers may be out of range.
+    quarter = over.keep(cast(x, pivot.dtype) * 0.25 - pivot * 0.25)
+    powers = usual_power(epsilon), jnp.asarray(huge_power(pivot.dtype), pivot.dtype)
+    deviations = [quarter * (4.0 * power) for power in powers]
+    sums = over.sum(*deviations, *map(jnp.square, deviations))
+    ordinary, huge = (
+        Sums(pivot * power, *_residual_and_m2(over.count(x), *pair), jnp.full_like(pivot, power))
+        for power, *pair in zip(powers, sums[:2], sums[2:], strict=True)
+    )
+    return jax.tree.map(partial(jnp.where, is_ordinary(ordinary.m2)), ordinary, huge)
+
+
+def _pivot(x: Array, over: Over) -> Array:
+    """The mean of a sample, or with a mask of all; of parts, whose sum is in range."""
+    x = _sample(x, over.axes) if over.valid is None else x
+    part = 2.0 ** -math.prod(x.shape[axis] for axis in over.axes).bit_length()
+    (total,) = over.sum(over.keep(cast(x, accumulation_dtype(x.dtype))) * part)
+    return total / (at_least_one(over.count(x)) * part)
 
 
 def _sample(x: Array, axes: tuple[int, ...]) -> Array:

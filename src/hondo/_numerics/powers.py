@@ -1,7 +1,8 @@
 """The power of two to scale data by, so that sums of its squares stay in range."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float
 
 
 def power_for_squares(
@@ -21,11 +22,31 @@ def power_for_squares(
         >>> power_for_squares(jnp.array([4.0, jnp.inf]), jnp.array(1e-5)).tolist()
         [1.0, 8.271806125530277e-25]
     """
-    limits = jnp.finfo(square.dtype)
-    large, smallest = 2.0 ** (limits.nmant // 2 + 2), 2.0 ** -(5 * limits.maxexp // 8)
-    usual = jnp.where(epsilon < float(limits.tiny) ** 0.5, large, 1.0)
-    huge = jnp.where(square < jnp.inf, smallest**0.5, smallest)
-    return jnp.where(square < 2.0 ** (limits.maxexp - 36), usual, huge).astype(square.dtype)
+    most = huge_power(square.dtype)
+    huge = jnp.where(square < jnp.inf, most**0.5, most)
+    return jnp.where(is_ordinary(square), usual_power(epsilon), huge).astype(square.dtype)
+
+
+def usual_power(epsilon: Float[Array, ""]) -> Float[Array, ""]:
+    """The power for ordinary data: 1, but for an ε that is tiny."""
+    limits = jnp.finfo(epsilon.dtype)
+    large = 2.0 ** (limits.nmant // 2 + 2)
+    return jnp.where(epsilon < float(limits.tiny) ** 0.5, large, 1.0).astype(epsilon.dtype)
+
+
+def huge_power(dtype: DTypeLike) -> float:
+    """The power by which no square of any number is too large for a sum."""
+    return 2.0 ** -(5 * int(jnp.finfo(dtype).maxexp) // 8)
+
+
+def is_ordinary(square: Float[Array, "*stats"]) -> Bool[Array, "*stats"]:
+    """Whether a sum of squares is far from where it overflows, and not NaN."""
+    return square < largest_ordinary(square.dtype)
+
+
+def largest_ordinary(dtype: DTypeLike) -> float:
+    """What sums of squares are less than if they are ordinary."""
+    return 2.0 ** (int(jnp.finfo(dtype).maxexp) - 36)
 
 
 def scaled_epsilon(epsilon: Float[Array, "..."], power: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -1,6 +1,6 @@
 """Batch normalization (slides 17 and 18): training, inference, and the gradient.
 
-`standardize` has the four lines of the slide, `_tangent` the gradient of algorithm 1; layer, group
+`standardize` has the four lines of the slide, `tangent` the gradient of algorithm 1; layer, group
 and instance normalization are the same computation over other axes. What makes it fast is in the
 functions that come from `_fast`: statistics in one reading of the data, and `unshared` results.
 """
@@ -295,14 +295,14 @@ def _standardize_jvp(
 ) -> tuple[Standardized, Standardized]:
     (inputs,), (d,) = primals, tangents
     out = standardize(inputs)
+    changes = Tangents(d.x, d.gain, d.shift, d.epsilon)
     # Rematerialized, so that the backward pass keeps x and computes x̂ where it uses it.
-    tangent = jax.checkpoint(_tangent)
-    dy, dinverse, dmean = tangent(inputs, out, Tangents(d.x, d.gain, d.shift, d.epsilon))
+    dy, dinverse, dmean = jax.checkpoint(tangent)(inputs, out, changes)
     zeros = jax.tree.map(jnp.zeros_like, out.statistics)
     return out, Standardized(dy, dinverse, zeros._replace(residual=dmean))
 
 
-def _tangent(inputs: Inputs, out: Standardized, d: Tangents) -> tuple[Array, Array, Array]:
+def tangent(inputs: Inputs, out: Standardized, d: Tangents) -> tuple[Array, Array, Array]:
     """Algorithm 1's gradient, forwards; JAX transposes it.
 
     With 1/s the inverse and q = mean(x̂·dx)/s + dε/(2s²), which is ds/s,

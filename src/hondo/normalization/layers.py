@@ -1,5 +1,6 @@
 """Normalization within an example: layer, group and instance."""
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -8,12 +9,18 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from hondo._fast.layer_norm_rows import has_many_rows, rows_tangent
+from hondo._fast.layer_norm_rows import has_many_rows, rows_in_one_kernel, rows_tangent
 from hondo._numerics.checks import check_count, check_epsilon, error
 from hondo._numerics.over import Over
 from hondo._numerics.sharding import count_shards, divide, divided, sharding_of
-from hondo.normalization.batch_norm import Inputs, Standardized, standardize
+from hondo.normalization.batch_norm import Inputs, Standardized, Tangents, standardize, tangent
 from hondo.normalization.features import as_feature_row, check_features
+
+# From so many entries a feature on, statistics of each feature are small beside x.
+_MUCH_SPACE = 64
+
+
+Rows = tuple[Array, Array, Array, Array]
 
 
 class Parameters(NamedTuple):
@@ -68,34 +75,42 @@ def layer_norm(
     References:
         Ba, Kiros & Hinton 2016, eq. 3.
     """
-    parameters = _parameters(x, scale, bias, epsilon)
-    return (_layer_norm_of_many if has_many_rows(x) else _layer_norm)(x, *parameters).y
+    return _layer_norm(x, *_parameters(x, scale, bias, epsilon))
 
 
-def _layer_norm(x: Array, gain: Array, shift: Array, epsilon: Array) -> Standardized:
-    return standardize(Inputs(x, gain, shift, epsilon, Over((x.ndim - 1,))))
-
-
-class Rows(NamedTuple):
-    """The output, and the power of two that x was scaled by."""
-
-    y: Array
-    power: Array
-
-
+# Jitted, because outside of a jit what depends on the platform is compiled each time it is met.
 @jax.custom_jvp
-def _layer_norm_of_many(x: Array, gain: Array, shift: Array, epsilon: Array) -> Rows:
-    out = _layer_norm(x, gain, shift, epsilon)
-    return Rows(out.y, out.statistics.power)
+@jax.jit
+def _layer_norm(x: Array, gain: Array, shift: Array, epsilon: Array) -> Array:
+    arguments = x, gain, shift, epsilon
+    return lax.platform_dependent(*arguments, cpu=_plain_rows, default=rows_in_one_kernel)
 
 
-@_layer_norm_of_many.defjvp
-def _layer_norm_of_many_jvp(
-    primals: tuple[Array, Array, Array, Array], tangents: tuple[Array, Array, Array, Array]
-) -> tuple[Rows, Rows]:
-    out = _layer_norm_of_many(*primals)
-    dy = jax.checkpoint(rows_tangent)(primals, out.power, tangents)
-    return out, Rows(dy, jnp.zeros_like(out.power))
+def _plain_rows(x: Array, gain: Array, shift: Array, epsilon: Array) -> Array:
+    return standardize(_rows(x, gain, shift, epsilon)).y
+
+
+def _rows(x: Array, gain: Array, shift: Array, epsilon: Array) -> Inputs:
+    return Inputs(x, gain, shift, epsilon, Over((x.ndim - 1,)))
+
+
+@_layer_norm.defjvp
+def _layer_norm_jvp(primals: Rows, tangents: Rows) -> tuple[Array, Array]:
+    if not has_many_rows(primals[0]):
+        return jax.jvp(_plain_rows, primals, tangents)
+    out = standardize(_rows(*primals))
+    return out.y, jax.checkpoint(_tangent_of_many)(primals, out, tangents)
+
+
+def _tangent_of_many(primals: Rows, out: Standardized, tangents: Rows) -> Array:
+    def plain(primals: Rows, out: Standardized, tangents: Rows) -> Array:
+        return tangent(_rows(*primals), out, Tangents(*tangents))[0]
+
+    def in_one_pass(primals: Rows, out: Standardized, tangents: Rows) -> Array:
+        return rows_tangent(primals, out.statistics.power, tangents)
+
+    arguments = primals, out, tangents
+    return lax.platform_dependent(*arguments, cpu=in_one_pass, default=plain)
 
 
 def group_norm(
@@ -143,8 +158,20 @@ def group_norm(
     features = x.shape[-1]
     if features % groups:
         raise error("groups", groups, f"a divisor of the {features} features")
+    parameters = _parameters(x, scale, bias, epsilon)
+    normalize = _by_feature if math.prod(x.shape[1:-1]) >= _MUCH_SPACE else _by_group
+    return normalize(x, parameters, groups)
+
+
+def _by_feature(x: Array, parameters: Parameters, groups: int) -> Array:
+    """From sums over the space of each feature, which are added up in each group."""
+    over = Over(tuple(range(1, x.ndim - 1)), groups=groups if groups < x.shape[-1] else None)
+    return standardize(Inputs(x, *parameters, over)).y
+
+
+def _by_group(x: Array, parameters: Parameters, groups: int) -> Array:
+    gain, shift, epsilon = parameters
     over = Over((*range(1, x.ndim - 1), x.ndim))
-    gain, shift, epsilon = _parameters(x, scale, bias, epsilon)
     grouped, gain, shift = (_in_groups(a, groups) for a in (x, gain, shift))
     return standardize(Inputs(grouped, gain, shift, epsilon, over)).y.reshape(x.shape)
 

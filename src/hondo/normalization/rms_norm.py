@@ -4,11 +4,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from hondo._fast.fusion import sum_unshared, unshared
-from hondo._fast.squares_in_range import sum_of_squares
+from hondo._fast.squares_in_range import in_one_kernel, sum_of_squares
 from hondo._numerics.checks import check_epsilon
 from hondo._numerics.powers import scaled_epsilon
 from hondo.normalization.features import as_feature_row
@@ -46,24 +47,42 @@ def rms_norm(
     """
     gain = as_feature_row("scale", scale, x, 1.0)
     check_epsilon(epsilon, gain.dtype, "1e-6 is usual.")
-    return _normalize(x, gain, jnp.asarray(epsilon, gain.dtype)).y
+    return _rms_norm(x, gain, jnp.asarray(epsilon, gain.dtype))
+
+
+# Jitted, because outside of a jit what depends on the platform is compiled each time it is met.
+@jax.custom_jvp
+@jax.jit
+def _rms_norm(x: Array, gain: Array, epsilon: Array) -> Array:
+    return lax.platform_dependent(x, gain, epsilon, cpu=_plain, default=in_one_kernel)
+
+
+def _plain(x: Array, gain: Array, epsilon: Array) -> Array:
+    return _normalize(x, gain, epsilon).y
+
+
+@_rms_norm.defjvp
+def _rms_norm_jvp(
+    primals: tuple[Array, Array, Array], tangents: tuple[Array, Array, Array]
+) -> tuple[Array, Array]:
+    return jax.jvp(_plain, primals, tangents)
 
 
 class _Normalized(NamedTuple):
-    """gain·x̂ in the dtype of x, and 1/s of x·power, which its derivative needs."""
+    """gain·x̂ in the dtype of x, and 4/s, which its derivative needs: 1/s may be out of range."""
 
     y: Array
     inverse: Array
-    power: Array
 
 
 @jax.custom_jvp
 def _normalize(x: Array, gain: Array, epsilon: Array) -> _Normalized:
-    """With q = mean(x²): x̂ = x/√(q + ε) and y = γ·x̂."""
+    """With q = mean(x²) and s = √(q + ε): x̂ = x/s and y = γ·x̂."""
     square, power = sum_of_squares(x, epsilon)
-    inverse = 1.0 / jnp.sqrt(square / x.shape[-1] + scaled_epsilon(epsilon, power))
-    y = gain * (x.astype(gain.dtype) * power * inverse)
-    return _Normalized(y.astype(x.dtype), inverse, power)
+    root = jnp.sqrt(square / x.shape[-1] + scaled_epsilon(epsilon, power))
+    inverse = (4.0 * power) / root
+    y = (0.25 * gain) * (x.astype(gain.dtype) * inverse)
+    return _Normalized(y.astype(x.dtype), inverse)
 
 
 @_normalize.defjvp
@@ -72,23 +91,23 @@ def _normalize_jvp(
 ) -> tuple[_Normalized, _Normalized]:
     out = _normalize(*primals)
     # Rematerialized, so that the backward pass keeps x and computes x̂ where it uses it.
-    return out, jax.checkpoint(_tangent)(primals[0], primals[1], out, tangents)
+    return out, jax.checkpoint(_tangent)(primals[0], primals[1], out.inverse, tangents)
 
 
 def _tangent(
-    x: Array, gain: Array, out: _Normalized, tangents: tuple[Array, Array, Array]
+    x: Array, gain: Array, inverse: Array, tangents: tuple[Array, Array, Array]
 ) -> _Normalized:
-    """With 1/s the inverse and r = mean(x̂·dx)/s + dε/(2s²), which is ds/s: dx̂ = dx/s - x̂·r.
+    """With u = dx/s and r = mean(x̂·u) + dε/(2s²), which is ds/s: dx̂ = u - x̂·r.
 
-    x, dx, s and ε are those of x·power.
+    It is computed of 4x̂, 4u and γ/4.
     """
     dx, dgain, depsilon = tangents
-    dx, depsilon = jnp.asarray(dx, gain.dtype) * out.power, depsilon * out.power * out.power
-    first = x, out.inverse, gain, out.power
-    again = unshared(*first)
-    uses = first, again, unshared(*again)
-    xhats = [x.astype(gain.dtype) * power * inverse for x, inverse, _, power in uses]
-    inverse = out.inverse
-    r = inverse * (jnp.mean(xhats[0] * dx, axis=-1, keepdims=True) + 0.5 * inverse * depsilon)
-    dy = sum_unshared(x, (gain * inverse) * dx, -xhats[1] * (again[2] * r), xhats[2] * dgain)
-    return _Normalized(dy, -inverse * r, jnp.zeros_like(out.power))
+    again = unshared(x, inverse, gain)
+    uses = ((x, inverse, gain), again, unshared(*again))
+    xhats = [x.astype(gain.dtype) * inverse for x, inverse, _ in uses]
+    u = jnp.asarray(dx, gain.dtype) * inverse
+    r = jnp.mean(xhats[0] * u, axis=-1, keepdims=True) / 16.0
+    r += 0.5 * (0.25 * inverse) * (0.25 * inverse) * depsilon
+    quarter = 0.25 * again[2]
+    dy = sum_unshared(x, (0.25 * gain) * u, -xhats[1] * (quarter * r), xhats[2] * (0.25 * dgain))
+    return _Normalized(dy, -inverse * r)
