@@ -12,7 +12,7 @@ import pytest
 from flax import linen
 
 import hondo
-from hondo.training import progress, watching
+from hondo.training import chunks, watching
 from hondo.training.interrupt import interruptible
 from hondo.training.lasting_stream import LastingStream
 from hondo.training.progress_bar import open_bar
@@ -83,13 +83,13 @@ def test_a_ctrl_c_at_the_very_end_is_heard_and_loses_nothing() -> None:
 
 
 def test_two_ctrl_c_while_the_result_is_made_lose_nothing(monkeypatch) -> None:
-    make_result = progress._make_result
+    make_result = chunks._make_result
 
     def make_result_slowly(state, max_epochs):
         interrupt(2)
         return make_result(state, max_epochs)
 
-    monkeypatch.setattr(progress, "_make_result", make_result_slowly)
+    monkeypatch.setattr(chunks, "_make_result", make_result_slowly)
     result = RUN(max_epochs=5)
     assert int(result.last.epoch) == 5
     monkeypatch.undo()

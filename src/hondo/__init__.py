@@ -133,6 +133,7 @@ from hondo.training.problem import Problem
 from hondo.training.progress import fit_with_progress
 from hondo.training.saving.due import Every, every
 from hondo.training.state import Best, EpochMetrics, FitResult, History, TrainState
+from hondo.training.streaming.stream import stream
 from hondo.training.supervised import supervised
 from hondo.training.sweeping.grid import grid
 from hondo.training.sweeping.result import SweepResult
@@ -321,6 +322,7 @@ __all__ = [
     "start",
     "step",
     "stochastic_depth",
+    "stream",
     "supervised",
     "swa",
     "sweep",

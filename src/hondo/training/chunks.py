@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import NamedTuple
 
@@ -12,21 +13,36 @@ from jaxtyping import Array, Bool, Int
 
 from hondo._numerics.sharding import from_shares
 from hondo._types import Data
-from hondo.training.loop import Order, draw_order, is_running, record_epoch, train_step
+from hondo.regularization.early_stopping import StopReason
+from hondo.training.interrupt import interruptible
+from hondo.training.loop import (
+    Order,
+    draw_order,
+    is_running,
+    make_result,
+    record_epoch,
+    train_step,
+    validate,
+)
 from hondo.training.plan import Plan, steps_per_epoch
+from hondo.training.progress_bar import show_progress
 from hondo.training.saving.due import Saved
-from hondo.training.saving.kept_run import Keeper
-from hondo.training.state import RecordedRun
+from hondo.training.saving.identity import Identity
+from hondo.training.saving.kept_run import Keeper, locked, resume
+from hondo.training.state import FitResult, RecordedRun
 from hondo.training.watching import CallbackError, SaveError, Told
 
 _SECONDS_PER_CHUNK = 0.3
+# Takes so many steps at most, and finishes each epoch that they complete.
+Advance = Callable[[RecordedRun, int], RecordedRun]
+TellCaller = Callable[[Told, RecordedRun], Told]
 
 
 class Observers(NamedTuple):
     """Who looks at a run between its chunks."""
 
     show: Callable[[RecordedRun], None]
-    tell: Callable[[Told, RecordedRun], Told]
+    tell: TellCaller
     keeper: Keeper | None
 
 
@@ -40,19 +56,18 @@ class Failure(NamedTuple):
 def run_chunks(
     plan: Plan,
     run: RecordedRun,
-    data: tuple[Data, Data],
+    advance: Advance,
     observers: Observers,
     signals: list[int],
 ) -> tuple[RecordedRun, Failure | None]:
     """Runs to the end, a signal, or an error of the caller's own functions or of the disk."""
-    order, chunk = draw_order_of(run.state, data[0]), 1
-    keeper, told = observers.keeper, Told(int(run.state.epoch))
+    chunk, keeper, told = 1, observers.keeper, Told(int(run.state.epoch))
     saved = None if keeper is None else keeper.begin(run)
     failure = None
     while failure is None and is_running(plan, run.state) and not signals:
         began = time.perf_counter()
         count = min(chunk, (keeper and keeper.steps_until_due(run)) or chunk)
-        run, order = run_steps(plan, run, order, *data, count)
+        run = advance(run, count)
         observers.show(run)
         told, failure = _tell(observers.tell, told, run, signals)
         elapsed = max(time.perf_counter() - began, 1e-6)
@@ -63,8 +78,54 @@ def run_chunks(
     return run, failure
 
 
+class HostedRun(NamedTuple):
+    """What a run consists of that the host drives.
+
+    Attributes:
+        init: makes the run before its first step.
+        identify: tells which run it is.
+        advance: makes what goes on from a moment of it.
+    """
+
+    init: Callable[[], RecordedRun]
+    identify: Callable[[RecordedRun], Identity]
+    advance: Callable[[RecordedRun], Advance]
+
+
+def run_on_host(
+    plan: Plan, steps: int, hosted: HostedRun, tell_caller: TellCaller, keeper: Keeper | None
+) -> FitResult:
+    """The run, under a bar, from its start or from where its folder has it.
+
+    Raises:
+        CallbackError: the caller's own functions raised.
+        SaveError: the folder could not be written.
+    """
+    numbers = (signal.SIGINT,) if keeper is None else (signal.SIGINT, signal.SIGTERM)
+    with (
+        interruptible(*numbers, most=2) as signals,
+        nullcontext() if keeper is None else locked(keeper.folder),
+    ):
+        run = hosted.init()
+        if keeper is not None:
+            run = resume(keeper.folder, hosted.identify(run), run, plan.max_epochs)
+        with show_progress(plan, steps) as show:
+            observers = Observers(show, tell_caller, keeper)
+            run, failure = run_chunks(plan, run, hosted.advance(run), observers, signals)
+            result = jax.block_until_ready(_make_result(run, plan.max_epochs))
+        if signals:
+            # Also where the run ended by itself in that chunk, so that its caller hears of it.
+            reason = jnp.full_like(result.reason, int(StopReason.INTERRUPTED))
+            result = result._replace(reason=reason)
+    if failure is not None:
+        raise failure.kind(result, failure.cause) from failure.cause
+    if keeper is not None and signal.SIGTERM in signals:
+        signal.raise_signal(signal.SIGTERM)
+    return result
+
+
 def _tell(
-    tell_caller: Callable[[Told, RecordedRun], Told],
+    tell_caller: TellCaller,
     told: Told,
     run: RecordedRun,
     signals: list[int],
@@ -94,6 +155,7 @@ def _keep(
         return saved, Failure(SaveError, cause)
 
 
+_make_result = jax.jit(make_result, static_argnums=1)
 draw_order_of = jax.jit(draw_order)
 
 
@@ -113,7 +175,7 @@ def run_steps(
         return (carry[2] > 0) & is_running(plan, carry[0].state)
 
     def finish(run: RecordedRun, order: Order) -> tuple[RecordedRun, Order]:
-        run = record_epoch(plan, run, steps, valid)
+        run = record_epoch(plan, run, steps, validate(plan, run.state, valid))
         return run, draw_order(run.state, train)
 
     def run_within_epoch(

@@ -1,13 +1,15 @@
 """Means over a data set that do not depend on how it is cut into batches."""
 
+from collections.abc import Iterable
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from hondo._numerics.checks import check_count, check_type, error
-from hondo._types import Data, Metrics, ModelState, Params
+from hondo._types import Batch, Data, Metrics, ModelState, Params
 from hondo.training.batches import count_examples, take_examples
 from hondo.training.metrics import Pooled, Value
 from hondo.training.problem import Problem
@@ -82,13 +84,44 @@ def _sums_of_batches(
 
     def sum_batch(index: Int[Array, ""]) -> dict[str, Value]:
         position = index * batch_size + jnp.arange(batch_size)
-        values = problem.metrics(params, model_state, take_examples(data, position))
-        return {
-            name: value if isinstance(value, Pooled) else _sum_valid(name, value, position < count)
-            for name, value in values.items()
-        }
+        batch = take_examples(data, position)
+        return _sum_batch(problem, params, model_state, batch, position < count)
 
     return jax.lax.map(sum_batch, jnp.arange(batches))
+
+
+def _sum_batch(
+    problem: Problem,
+    params: Params,
+    model_state: ModelState,
+    batch: Batch,
+    valid: Bool[Array, " batch"],
+) -> dict[str, Value]:
+    values = problem.metrics(params, model_state, batch)
+    return {
+        name: value if isinstance(value, Pooled) else _sum_valid(name, value, valid)
+        for name, value in values.items()
+    }
+
+
+_sum_one_batch = jax.jit(_sum_batch, static_argnums=0)
+
+
+def evaluate_batches(
+    problem: Problem, params: Params, model_state: ModelState, batches: Iterable[Batch], count: int
+) -> Metrics:
+    """What `evaluate` gives for `count` examples that come in batches of one size.
+
+    The last batch is filled up with examples that are selected away.
+    """
+    found, position = [], 0
+    for batch in batches:
+        size = count_examples("batch", batch)
+        valid = position + np.arange(size) < count
+        found.append(_sum_one_batch(problem, params, model_state, batch, valid))
+        position += size
+    stacked = jax.tree.map(lambda *values: jnp.stack(values), *found)
+    return {name: _finish(name, value, count) for name, value in stacked.items()}
 
 
 def _sum_valid(name: str, value: Array, valid: Bool[Array, " batch"]) -> Float[Array, ""]:

@@ -49,8 +49,8 @@ def _is_inexact(leaf: Leaf) -> bool:
     return jnp.issubdtype(leaf.dtype, jnp.inexact)
 
 
-def refuse_nonfinite_steps(result: FitResult, train: Data) -> None:
-    """Raises where a step was not finite, and names the rows of the data that are not.
+def refuse_nonfinite_steps(result: FitResult, train: Data | None) -> None:
+    """Raises where a step was not finite, and names the rows of the data that are not, if given.
 
     Raises:
         FloatingPointError: such a step.
@@ -66,7 +66,7 @@ def refuse_nonfinite_steps(result: FitResult, train: Data) -> None:
         raise FloatingPointError(
             "loss and gradient must be finite at every step, got NaN or infinities in "
             f"{count} step{'s' if count > 1 else ''} of epoch {epoch}. "
-            f"{_describe_rows(nonfinite_rows(train))} nonfinite='skip' leaves such steps out."
+            f"{_describe_rows(train)} nonfinite='skip' leaves such steps out."
         )
 
 
@@ -82,7 +82,10 @@ def nonfinite_rows(data: Data) -> np.ndarray:
     return np.flatnonzero(np.any(bad, axis=0)) if bad else np.zeros(0, int)
 
 
-def _describe_rows(rows: np.ndarray) -> str:
+def _describe_rows(train: Data | None) -> str:
+    if train is None:
+        return "The rows were not looked at."
+    rows = nonfinite_rows(train)
     if not rows.size:
         return (
             "Every row of train is finite, so the run has diverged: a smaller learning rate or "

@@ -82,7 +82,7 @@ def _reserve_sums(plan: Plan, state: TrainState, train: Data) -> TrainState:
 
 
 def _reserve_history(plan: Plan, state: TrainState, valid: Data) -> History:
-    measured = jax.eval_shape(lambda s, v: _validate(plan, s, v), state, valid)
+    measured = jax.eval_shape(lambda s, v: validate(plan, s, v), state, valid)
     empty = jnp.full((plan.max_epochs,), jnp.nan, jnp.float32)
     return History(dict.fromkeys(state.sums, empty), dict.fromkeys(measured, empty))
 
@@ -113,7 +113,12 @@ def _describe_leaves(tree: Tree) -> dict[str, str]:
     }
 
 
-def _validate(plan: Plan, state: TrainState, valid: Data) -> Metrics:
+def validate(plan: Plan, state: TrainState, valid: Data) -> Metrics:
+    """The metrics of the validation data.
+
+    Raises:
+        ValueError: the one to monitor is not among them.
+    """
     measured = evaluate(plan.problem, state.params, state.model_state, valid)
     if plan.monitor not in measured:
         choices = "one of " + ", ".join(map(repr, sorted(measured)))
@@ -213,10 +218,10 @@ def draw_order(state: TrainState, train: Data) -> Order:
 
 
 def finish_epoch(
-    plan: Plan, state: TrainState, steps: int | Float[Array, ""], valid: Data
+    plan: Plan, state: TrainState, steps: int | Float[Array, ""], measured: Metrics
 ) -> tuple[TrainState, EpochMetrics]:
-    """Validates after so many steps, and shows the monitored metric to the stopping rule."""
-    metrics = EpochMetrics(_mean_sums(state, steps), _validate(plan, state, valid))
+    """Shows the monitored metric, measured after so many steps, to the stopping rule."""
+    metrics = EpochMetrics(_mean_sums(state, steps), measured)
     # Without a finite step the model is that of the epoch before, or of the start.
     is_sound = (state.sums[COUNT] < steps) & _is_finite_model(plan, metrics.valid)
     value = jnp.where(is_sound, metrics.valid[plan.monitor], jnp.nan)
@@ -230,9 +235,9 @@ def finish_epoch(
     return state, metrics
 
 
-def record_epoch(plan: Plan, run: RecordedRun, steps: int, valid: Data) -> RecordedRun:
+def record_epoch(plan: Plan, run: RecordedRun, steps: int, measured: Metrics) -> RecordedRun:
     """Finishes the epoch and writes its metrics into the history."""
-    state, metrics = finish_epoch(plan, run.state, steps, valid)
+    state, metrics = finish_epoch(plan, run.state, steps, measured)
 
     def record(values: Array, value: Array) -> Array:
         return values.at[run.state.epoch].set(value)
@@ -264,13 +269,14 @@ def run_epoch(plan: Plan, run: RecordedRun, train: Data, valid: Data) -> Recorde
     state = jax.lax.fori_loop(
         0, steps, lambda _, state: train_step(plan, state, order, train), run.state
     )
-    return record_epoch(plan, run._replace(state=state), steps, valid)
+    return record_epoch(plan, run._replace(state=state), steps, validate(plan, state, valid))
 
 
 def run_one_step(plan: Plan, run: RecordedRun, train: Data, valid: Data) -> RecordedRun:
     """An epoch that ends after one step: all that happens to a state, without a loop."""
     state = train_step(plan, run.state, draw_order(run.state, train), train)
-    return record_epoch(plan, run._replace(state=state), steps_per_epoch(plan, train), valid)
+    measured = validate(plan, state, valid)
+    return record_epoch(plan, run._replace(state=state), steps_per_epoch(plan, train), measured)
 
 
 def make_result(run: RecordedRun, max_epochs: int) -> FitResult:

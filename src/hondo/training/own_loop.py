@@ -179,7 +179,8 @@ def finish_epoch(
 
 @partial(jax.jit, static_argnums=0)
 def _finish_epoch(plan: Plan, state: TrainState, valid: Data) -> tuple[TrainState, EpochMetrics]:
-    return loop.finish_epoch(plan, state, state.step.astype(jnp.float32), valid)
+    measured = loop.validate(plan, state, valid)
+    return loop.finish_epoch(plan, state, state.step.astype(jnp.float32), measured)
 
 
 def save(folder: Path | str, state: Tree) -> None:

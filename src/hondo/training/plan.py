@@ -56,12 +56,31 @@ def check_arguments(plan: Plan, train: Data, valid: Data, key: PRNGKeyArray) -> 
         ValueError: sizes that do not fit.
         TypeError: a key that is not a typed PRNG key.
     """
+    check_plan(plan, key)
+    count = count_examples("train", train)
+    count_examples("valid", valid)
+    check_batch_size(plan, count)
+
+
+def check_plan(plan: Plan, key: PRNGKeyArray) -> None:
+    """Raises for every mistake that shows without the data.
+
+    Raises:
+        ValueError: another value than `fit` takes.
+        TypeError: a key that is not a typed PRNG key.
+    """
     for name, value in plan._asdict().items():
         check_argument(name, value)
     check_key(key)
     check_choice("nonfinite", plan.nonfinite, get_args(NonfinitePolicy))
-    count = count_examples("train", train)
-    count_examples("valid", valid)
+
+
+def check_batch_size(plan: Plan, count: int) -> None:
+    """Raises where a batch would need more than so many examples.
+
+    Raises:
+        ValueError: it would.
+    """
     if plan.batch_size > count:
         repair = "A batch is drawn without replacement."
         raise error("batch_size", plan.batch_size, f"at most the {count} training examples", repair)

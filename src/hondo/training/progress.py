@@ -1,7 +1,5 @@
 """The run of `fit` seen from outside: a progress bar, a report for each epoch, Ctrl-C."""
 
-import signal
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import SupportsIndex
@@ -15,17 +13,15 @@ from hondo._extras import check_extra
 from hondo._numerics.checks import check_callable, check_type, error
 from hondo._numerics.sharding import from_shares
 from hondo._types import Augment, Data
-from hondo.regularization.early_stopping import EarlyStopping, StopReason
-from hondo.training.chunks import Observers, draw_order_of, run_chunks, run_steps
+from hondo.regularization.early_stopping import EarlyStopping
+from hondo.training.chunks import Advance, HostedRun, draw_order_of, run_on_host, run_steps
 from hondo.training.finite_steps import NonfinitePolicy, refuse_nonfinite_steps
-from hondo.training.interrupt import interruptible
-from hondo.training.loop import init_run, make_result
+from hondo.training.loop import init_run
 from hondo.training.plan import Plan, check_arguments, make_plan, prepare_data, steps_per_epoch
 from hondo.training.problem import Problem
-from hondo.training.progress_bar import show_progress
 from hondo.training.saving.due import Every
-from hondo.training.saving.identity import Identity, identify
-from hondo.training.saving.kept_run import Keeper, locked, resume
+from hondo.training.saving.identity import Identity, describe, identify
+from hondo.training.saving.kept_run import Keeper
 from hondo.training.state import FitResult, RecordedRun
 from hondo.training.value_checks import check_values
 from hondo.training.watching import Report, Save, tell
@@ -116,43 +112,34 @@ def fit_with_progress(
     )
     check_arguments(plan, train, valid, key)
     check_values(problem, plan.batch_size, train, valid)
-    _check_observers(report, save, folder, save_every)
+    check_observers(report, save, folder, save_every)
     # NumPy's arrays are sent to the device once, not with every chunk.
     data = jax.tree.map(jnp.asarray, (prepare_data(problem, train), valid))
-    home = None if folder is None else Path(folder)
-    numbers = (signal.SIGINT,) if home is None else (signal.SIGINT, signal.SIGTERM)
-    with (
-        interruptible(*numbers, most=2) as signals,
-        nullcontext() if home is None else locked(home),
-    ):
-        run = _init_run(plan, *data, key)
-        keeper = None
-        if home is not None:
-            keeper = Keeper(home, save_every, steps_per_epoch(plan, train))
-            run = resume(home, _identify(plan, run, data, key), run, plan.max_epochs)
-        with show_progress(plan, train) as show:
-            observers = Observers(show, partial(tell, report, save), keeper)
-            run, failure = run_chunks(plan, run, data, observers, signals)
-            result = jax.block_until_ready(_make_result(run, plan.max_epochs))
-        if signals:
-            # Also where the run ended by itself in that chunk, so that its caller hears of it.
-            reason = jnp.full_like(result.reason, int(StopReason.INTERRUPTED))
-            result = result._replace(reason=reason)
-    if failure is not None:
-        raise failure.kind(result, failure.cause) from failure.cause
-    if home is not None and signal.SIGTERM in signals:
-        signal.raise_signal(signal.SIGTERM)
+    hosted = HostedRun(
+        partial(_init_run, plan, *data, key),
+        partial(_identify, plan, data, key),
+        partial(_start_advancing, plan, data),
+    )
+    steps = steps_per_epoch(plan, train)
+    keeper = None if folder is None else Keeper(Path(folder), save_every, steps)
+    result = run_on_host(plan, steps, hosted, partial(tell, report, save), keeper)
     if nonfinite == "raise":
         refuse_nonfinite_steps(result, train)
     return result
 
 
-def _check_observers(
+def check_observers(
     report: Report | None,
     save: Save | None,
     folder: Path | str | None,
     save_every: Every | None,
 ) -> None:
+    """Raises for what is not what `fit_with_progress` takes by these names.
+
+    Raises:
+        ValueError: any other value.
+        ModuleNotFoundError: a folder, without the extra `train`.
+    """
     if report is not None:
         check_callable("report", report, "a function of an epoch and its metrics, or None")
     if save is not None:
@@ -167,12 +154,21 @@ def _check_observers(
         check_extra("train", "orbax")
 
 
-def _identify(plan: Plan, run: RecordedRun, data: tuple[Data, Data], key: PRNGKeyArray) -> Identity:
+def _identify(plan: Plan, data: tuple[Data, Data], key: PRNGKeyArray, run: RecordedRun) -> Identity:
     program = run_steps.lower(plan, run, draw_order_of(run.state, data[0]), *data, 1)
-    return identify(plan, *data, key, program)
+    train, valid = map(describe, data)
+    return identify(plan, train, valid, key, program)
 
 
-_make_result = jax.jit(make_result, static_argnums=1)
+def _start_advancing(plan: Plan, data: tuple[Data, Data], run: RecordedRun) -> Advance:
+    order = draw_order_of(run.state, data[0])
+
+    def advance(run: RecordedRun, count: int) -> RecordedRun:
+        nonlocal order
+        run, order = run_steps(plan, run, order, *data, count)
+        return run
+
+    return advance
 
 
 # The data is kept even if only its shapes are used, because it says which devices there are.

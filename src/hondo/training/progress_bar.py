@@ -8,10 +8,9 @@ from typing import Any
 import jax
 
 from hondo._extras import check_extra
-from hondo._types import Data
 from hondo.training.lasting_stream import LastingStream
 from hondo.training.loop import is_running
-from hondo.training.plan import Plan, steps_per_epoch
+from hondo.training.plan import Plan
 from hondo.training.state import History, RecordedRun
 from hondo.training.watching import epoch_metrics
 
@@ -41,9 +40,8 @@ def open_bar(left: str, *right: str) -> AbstractContextManager[Any]:
 
 
 @contextmanager
-def show_progress(plan: Plan, train: Data) -> Iterator[Callable[[RecordedRun], None]]:
-    """A bar over the steps, moved by a function of the state."""
-    steps = steps_per_epoch(plan, train)
+def show_progress(plan: Plan, steps: int) -> Iterator[Callable[[RecordedRun], None]]:
+    """A bar over the epochs of so many steps, moved by a function of the run."""
     texts = "epoch {task.fields[epoch]}/" + str(plan.max_epochs), "{task.fields[metrics]}"
     with open_bar(*texts) as bar:
         task = bar.add_task("fit", total=plan.max_epochs * steps, epoch=1, metrics="")

@@ -38,17 +38,38 @@ class Identity(NamedTuple):
     versions: dict[str, str]
 
 
+class Described(NamedTuple):
+    """What data looks like, and a digest of its rows."""
+
+    form: str
+    rows: str
+
+
+def describe(data: Data) -> Described:
+    """What arrays look like.
+
+    Example:
+        >>> describe(np.zeros((3, 2))).form
+        'float64[3, 2]'
+    """
+    return Described(describe_data(data), fingerprint(data))
+
+
 def identify(
-    plan: Plan, train: Data, valid: Data, key: PRNGKeyArray, program: jax.stages.Lowered
+    plan: Plan,
+    train: Described,
+    valid: Described,
+    key: PRNGKeyArray,
+    program: jax.stages.Lowered,
 ) -> Identity:
     """The identity of a run of this plan on this data, whose steps are this program."""
     arguments = {
         **{name: str(getattr(plan, name)) for name in ("batch_size", "monitor", "nonfinite")},
         "key": f"{jax.random.key_impl(key)} {np.asarray(jax.random.key_data(key)).tolist()}",
-        "train": describe_data(train),
-        "valid": describe_data(valid),
-        "the rows of train": fingerprint(train),
-        "the rows of valid": fingerprint(valid),
+        "train": train.form,
+        "valid": valid.form,
+        "the rows of train": train.rows,
+        "the rows of valid": valid.rows,
     }
     names = ("problem", "optimizer", "stopper", "augment")
     functions = {name: structure_digest(getattr(plan, name)) for name in names}

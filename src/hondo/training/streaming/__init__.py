@@ -1,0 +1,1 @@
+"""Training on data that need not fit into memory."""

@@ -1,0 +1,76 @@
+"""Where examples come from: arrays, or anything that gives one, or several, by index."""
+
+import mmap
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+import jax
+import numpy as np
+
+from hondo._numerics.checks import error
+from hondo._types import Batch, Data, Example
+from hondo.training.batches import count_examples
+
+Indices: TypeAlias = np.ndarray
+
+
+@runtime_checkable
+class RandomAccess(Protocol):
+    """Anything that gives one example by its index, as lists and Grain's data sources do."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Example: ...
+
+
+class Source(NamedTuple):
+    """How many examples there are, and what gives some of them as one batch of NumPy arrays."""
+
+    size: int
+    read: Callable[[Indices], Batch]
+
+
+def open_source(name: str, data: Data | RandomAccess) -> Source:
+    """The source that this data is.
+
+    Raises:
+        ValueError: data that gives nothing by index, or has no example.
+    """
+    if not _is_arrays(data) and isinstance(data, RandomAccess):
+        count = len(data)
+        if count == 0:
+            raise error(name, "0 examples", "at least one example")
+        batch = getattr(data, "batch", None)
+        if callable(batch):
+            return Source(count, lambda indices: jax.tree.map(np.asarray, batch(indices)))
+        return Source(count, lambda indices: _stack([data[int(index)] for index in indices]))
+    if not _is_arrays(data):
+        expected = "arrays with one leading axis, or have __len__ and __getitem__"
+        raise error(name, type(data).__name__, expected)
+    size = count_examples(name, data)
+    for leaf in jax.tree.leaves(data):
+        _expect_random_access(leaf)
+    return Source(size, lambda indices: _take(data, indices))
+
+
+def _is_arrays(data: Any) -> bool:
+    """Whether it is arrays, or a tuple or dict of some; a list is one of examples."""
+    leaves = jax.tree.leaves(data)
+    is_container = isinstance(data, np.ndarray | jax.Array | tuple | dict)
+    return is_container and all(isinstance(leaf, np.ndarray | jax.Array) for leaf in leaves)
+
+
+def _expect_random_access(leaf: np.ndarray | jax.Array) -> None:
+    """Tells the system not to read ahead in a mapped file, which would fill memory with others."""
+    file = getattr(leaf, "base", None)
+    if isinstance(file, mmap.mmap) and hasattr(mmap, "MADV_RANDOM"):
+        file.madvise(mmap.MADV_RANDOM)
+
+
+def _take(data: Data, indices: Indices) -> Batch:
+    # Of a file that is mapped into memory, only these rows are read.
+    return jax.tree.map(lambda leaf: np.asarray(leaf[indices]), data)
+
+
+def _stack(examples: list[Example]) -> Batch:
+    return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *examples)
