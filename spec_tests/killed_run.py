@@ -62,4 +62,6 @@ def run(folder, fit=hondo.fit_with_progress, **changes):
 
 
 if __name__ == "__main__":
-    print(digest(run(None if sys.argv[1] == "none" else sys.argv[1])))
+    whole = sys.argv[1] == "none"
+    options = {} if whole else {"folder": sys.argv[1], "save_every": hondo.every(steps=2)}
+    print(digest(run(**{"folder": None, **options})))
