@@ -188,6 +188,7 @@ INSIDE = {
     "save": "writes a folder",
     "start": "a part of every run of fit",
     "step": "a part of every run of fit",
+    "stream": "test_stream holds it to fit_with_progress",
     "penalized": "makes the loss of every run of fit",
     "nnx.BatchMoment": "a kind of variable, that nnx.hold_moments makes",
 }

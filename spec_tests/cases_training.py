@@ -58,6 +58,7 @@ EXEMPT = {
     "TrainState": "a state",
     "fit_with_progress": "runs on the host; test_training holds it to fit",
     "grid": "makes members on the host; test_sweep holds it to itertools",
+    "stream": "runs on the host; test_stream holds it to fit_with_progress",
     "supervised": "makes functions; test_training holds it to them",
     "sweep": "runs on the host; test_sweep holds it to fit",
 }

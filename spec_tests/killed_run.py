@@ -43,7 +43,7 @@ def digest(tree):
     return found.hexdigest()
 
 
-def run(folder, **changes):
+def run(folder, fit=hondo.fit_with_progress, **changes):
     """The run, with these arguments changed."""
     arguments = {
         "problem": hondo.supervised(Net(), loss="cross_entropy"),
@@ -58,8 +58,10 @@ def run(folder, **changes):
         "folder": folder,
         "save_every": folder and hondo.every(steps=3),
     }
-    return hondo.fit_with_progress(**{**arguments, **changes})
+    return fit(**{**arguments, **changes})
 
 
 if __name__ == "__main__":
-    print(digest(run(None if sys.argv[1] == "none" else sys.argv[1])))
+    whole = sys.argv[1] == "none"
+    options = {} if whole else {"folder": sys.argv[1], "save_every": hondo.every(steps=2)}
+    print(digest(run(**{"folder": None, **options})))

@@ -509,6 +509,7 @@ CALLS: dict[str, Call] = {
 EXEMPT = {
     "save": "any tree is a state, any path a folder; test_resume has its refusals",
     "restore": "as `save`",
+    "stream": "what has an index is a source; test_stream has its refusals",
     "diagnose": "a trace of the whole problem; test_diagnosis has its refusals",
     "watch": "it makes a problem, as `diagnose` does",
     "load_run": "any path may be a folder; test_damaged_runs damages them",

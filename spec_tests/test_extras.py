@@ -59,6 +59,12 @@ def test_each_package_of_spec_is_asked_for_before_anything_runs(name, block) -> 
     [
         (("hypothesis",), "import hondo_spec", "hondo[spec]"),
         (("sklearn",), "import hondo.data\nhondo.data.load('digits')", "hondo[train]"),
+        (("orbax",), "import hondo\nhondo.save('run', 1.0)", "hondo[train]"),
+        (
+            ("grain",),
+            "from hondo.training.streaming.feed import check_grain\ncheck_grain()",
+            "[stream]",
+        ),
         (("rich",), "from hondo.training.progress_bar import open_bar\nopen_bar('')", "[train]"),
     ],
 )

@@ -142,7 +142,7 @@ def test_a_killed_run_goes_on_by_its_folder_alone(tmp_path, monkeypatch) -> None
     end(start(tmp_path, *arguments, "whole"))
     process = start(tmp_path, *arguments, "run", program=often + MAIN)
     wait_for(tmp_path / "run" / CHECKPOINTS / "1", process)
-    time.sleep(random.Random(0).uniform(0.0, 0.5))
+    time.sleep(random.Random(0).uniform(0.0, 0.1))
     process.kill()
     process.communicate()
     assert len(validation_losses(tmp_path / "run")) < 300

@@ -73,7 +73,7 @@ def test_a_run_that_is_killed_again_and_again_is_bitwise_the_uncut_run(start, tm
     run = tmp_path / "run"
     for number in (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM):
         process = start(run)
-        send_after_a_save(process, run, number, draw.uniform(0.0, 0.4))
+        send_after_a_save(process, run, number, draw.uniform(0.0, 0.1))
         # Saved or not, SIGTERM takes its usual course.
         assert process.returncode == -number
     assert end(start(run)) == whole

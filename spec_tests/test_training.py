@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hondo
-from hondo.training import chunks
+from hondo.training import progress
 from hondo.training.interrupt import interruptible
 
 RNG = np.random.default_rng(0)
@@ -293,13 +293,13 @@ def test_an_nnx_module_stays_as_it_is_given() -> None:
 
 
 def test_progress_sends_arrays_of_numpy_once(monkeypatch) -> None:
-    steps, sent = chunks.run_steps, []
+    steps, sent = progress.run_steps, []
 
     def watched(plan, run, order, train, valid, count):
         sent.extend(jax.tree.leaves((train, valid)))
         return steps(plan, run, order, train, valid, count)
 
-    monkeypatch.setattr(chunks, "run_steps", watched)
+    monkeypatch.setattr(progress, "run_steps", watched)
     data = jax.tree.map(np.asarray, (TRAIN, VALID))
     hondo.fit_with_progress(*run.args[:2], *data, **run.keywords, key=KEY)
     assert sent

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Int, PRNGKeyArray
 
+from hondo._extras import check_extra
 from hondo._types import Augment, Batch, Example
 from hondo.training.randomness import draw_partners, epoch_order, run_keys
 from hondo.training.streaming.source import Indices, Source
@@ -69,6 +70,15 @@ def valid_batches(source: Source, threads: int) -> Iterator[Batch]:
     return _read_ahead(range(-(-source.size // size)), read, threads)
 
 
+def check_grain() -> None:
+    """Raises unless Grain is installed.
+
+    Raises:
+        ModuleNotFoundError: it is not.
+    """
+    check_extra("stream", "grain")
+
+
 def _read_ahead(numbers: range, read: Callable[[int], Batch], threads: int) -> Iterator[Batch]:
     import grain
 
@@ -96,10 +106,12 @@ def uses_partner(augment: Augment | None, example: Example) -> bool:
 
 
 @partial(jax.jit, static_argnums=2)
-def _draw_order(key: PRNGKeyArray, epoch: int, count: int) -> jax.Array:
-    return epoch_order(run_keys(key), jnp.asarray(epoch, jnp.int32), count)
+def _draw_order(key: PRNGKeyArray, epoch: int | Int[Array, ""], size: int) -> Array:
+    return epoch_order(run_keys(key), jnp.asarray(epoch, jnp.int32), size)
 
 
 @partial(jax.jit, static_argnums=3)
-def _draw_partners(key: PRNGKeyArray, epoch: int, indices: jax.Array, count: int) -> jax.Array:
-    return draw_partners(run_keys(key), jnp.asarray(epoch, jnp.int32), indices, count)[1]
+def _draw_partners(
+    key: PRNGKeyArray, epoch: int | Int[Array, ""], indices: Int[Array, " batch"], size: int
+) -> Array:
+    return draw_partners(run_keys(key), jnp.asarray(epoch, jnp.int32), indices, size)[1]

@@ -1,5 +1,6 @@
 """Where examples come from: arrays, or anything that gives one, or several, by index."""
 
+import mmap
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
@@ -46,7 +47,10 @@ def open_source(name: str, data: Data | RandomAccess) -> Source:
     if not _is_arrays(data):
         expected = "arrays with one leading axis, or have __len__ and __getitem__"
         raise error(name, type(data).__name__, expected)
-    return Source(count_examples(name, data), lambda indices: _take(data, indices))
+    size = count_examples(name, data)
+    for leaf in jax.tree.leaves(data):
+        _expect_random_access(leaf)
+    return Source(size, lambda indices: _take(data, indices))
 
 
 def _is_arrays(data: Any) -> bool:
@@ -54,6 +58,13 @@ def _is_arrays(data: Any) -> bool:
     leaves = jax.tree.leaves(data)
     is_container = isinstance(data, np.ndarray | jax.Array | tuple | dict)
     return is_container and all(isinstance(leaf, np.ndarray | jax.Array) for leaf in leaves)
+
+
+def _expect_random_access(leaf: np.ndarray | jax.Array) -> None:
+    """Tells the system not to read ahead in a mapped file, which would fill memory with others."""
+    file = getattr(leaf, "base", None)
+    if isinstance(file, mmap.mmap) and hasattr(mmap, "MADV_RANDOM"):
+        file.madvise(mmap.MADV_RANDOM)
 
 
 def _take(data: Data, indices: Indices) -> Batch:

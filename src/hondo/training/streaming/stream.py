@@ -11,7 +11,6 @@ import numpy as np
 import optax
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from hondo._extras import check_extra
 from hondo._numerics.checks import check_count, error
 from hondo._types import Augment, Batch, Data, Metrics
 from hondo.regularization.early_stopping import EarlyStopping
@@ -36,6 +35,7 @@ from hondo.training.state import FitResult, RecordedRun, TrainState
 from hondo.training.streaming.feed import (
     VALID_BATCH,
     Read,
+    check_grain,
     train_batches,
     uses_partner,
     valid_batches,
@@ -130,7 +130,7 @@ def stream(
     plan = make_plan(
         problem, optimizer, batch_size, max_epochs, stopper, monitor, augment, nonfinite
     )
-    check_extra("stream", "grain")
+    check_grain()
     check_observers(report, save, folder, save_every)
     for name, value in (("steps_per_call", steps_per_call), ("threads", threads)):
         check_count(name, value)

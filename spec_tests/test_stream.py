@@ -1,0 +1,207 @@
+"""Data that need not fit into memory: the batches, keys and decisions are those in memory."""
+
+import os
+import signal
+import subprocess
+import sys
+from functools import partial
+
+import jax
+import killed_run
+import numpy as np
+import pytest
+from exact import gamma
+
+import hondo
+from hondo.training.evaluation import evaluate_batches
+from hondo.training.streaming import feed
+from hondo.training.streaming.feed import valid_batches
+from hondo.training.streaming.source import open_source
+
+X, Y = killed_run.X, killed_run.Y
+digest = killed_run.digest
+
+
+def run(folder=None, **changes) -> hondo.FitResult:
+    return killed_run.run(folder, fit=hondo.stream, **changes)
+
+
+def examples(first: int, last: int) -> list:
+    return [(X[i], Y[i]) for i in range(first, last)]
+
+
+class Batches:
+    """A source that reads whole batches, and remembers them."""
+
+    def __init__(self, first: int, last: int) -> None:
+        self.first, self.last, self.read = first, last, []
+
+    def __len__(self) -> int:
+        return self.last - self.first
+
+    def __getitem__(self, index: int):
+        raise AssertionError("batch is there")
+
+    def batch(self, indices):
+        self.read.append(np.asarray(indices))
+        return X[self.first + indices], Y[self.first + indices]
+
+
+def in_files(folder, first: int, last: int):
+    for name, array in (("x", X), ("y", Y)):
+        np.save(folder / f"{name}{first}.npy", array[first:last])
+    return tuple(np.load(folder / f"{name}{first}.npy", mmap_mode="r") for name in "xy")
+
+
+@pytest.fixture(scope="module")
+def streamed() -> str:
+    return digest(run())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("steps_per_call", [1, 3])
+def test_a_stream_is_the_run_in_memory(steps_per_call) -> None:
+    got, want = run(steps_per_call=steps_per_call), killed_run.run(None)
+    assert int(got.best.epoch) == int(want.best.epoch)
+    for one, other in zip(jax.tree.leaves(got[:3]), jax.tree.leaves(want[:3]), strict=True):
+        if not jax.dtypes.issubdtype(one.dtype, jax.dtypes.prng_key):
+            # 48 steps of sums of at most 48 terms, and a momentum that adds up ten steps.
+            np.testing.assert_allclose(one, other, rtol=0, atol=10 * 48 * gamma(48))
+
+
+@pytest.mark.promise(18)
+@pytest.mark.parametrize("kind", ["examples", "batches", "files", "one thread"])
+def test_where_the_data_lies_and_who_reads_it_changes_no_bit(kind, tmp_path, streamed) -> None:
+    options = {"threads": 1} if kind == "one thread" else {}
+    if kind == "examples":
+        options = {"train": examples(0, 32), "valid": examples(32, 48)}
+    if kind == "batches":
+        options = {"train": Batches(0, 32), "valid": Batches(32, 48)}
+    if kind == "files":
+        options = {"train": in_files(tmp_path, 0, 32), "valid": in_files(tmp_path, 32, 48)}
+    assert digest(run(**options)) == streamed
+
+
+@pytest.mark.promise(3)
+@pytest.mark.parametrize("steps_per_call", [1, 3])
+def test_a_stream_that_is_cut_goes_on_to_the_same_bits(tmp_path, steps_per_call) -> None:
+    """In the middle of an epoch: it is the one before whose metrics are reported."""
+
+    def interrupt(epoch, metrics):
+        if epoch == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    own = partial(run, steps_per_call=steps_per_call)
+    cut = own(tmp_path, report=interrupt)
+    assert 4 <= int(cut.last.epoch) < 12
+    assert digest(own(tmp_path)) == digest(own())
+    with pytest.raises(ValueError, match="the rows of train is"):
+        own(tmp_path, train=(X[:32] + 1, Y[:32]))
+
+
+def test_partners_are_read_only_where_the_augmentation_looks_at_them() -> None:
+    def ignore(key, example, partner):
+        return example
+
+    counts = {}
+    for augment in (None, ignore, killed_run.augment):
+        train = Batches(0, 32)
+        run(train=train, augment=augment, max_epochs=1)
+        counts[augment] = sum(map(len, train.read))
+    assert counts[None] == counts[ignore] == counts[killed_run.augment] - 32
+
+
+def test_each_epoch_takes_each_example_once() -> None:
+    train = Batches(0, 32)
+    run(train=train, augment=None, max_epochs=3, threads=1)
+    batches = [indices for indices in train.read if len(indices) == 8 and indices[1] != 1]
+    epochs = np.concatenate(batches).reshape(3, 32)
+    assert (np.sort(epochs) == np.arange(32)).all()
+    assert not (epochs[0] == epochs[1]).all()
+
+
+@pytest.mark.parametrize("size", [3, 16, 20])
+def test_each_validation_example_counts_once(monkeypatch, size) -> None:
+    monkeypatch.setattr(feed, "VALID_BATCH", size)
+    problem = hondo.Problem(None, None, lambda params, state, batch: {"loss": batch[0][:, 0]})
+    source = open_source("valid", (X[:16].astype(np.float64), Y[:16]))
+    got = evaluate_batches(problem, (), (), valid_batches(source, 2), 16)
+    np.testing.assert_allclose(got["loss"], X[:16, 0].mean(), rtol=gamma(20))
+
+
+REFUSED = {
+    "train must be arrays with one leading axis, or have": {"train": 3},
+    "train must be at least one example, got '0 examples'": {"train": []},
+    "valid must be arrays with one common leading axis": {"valid": (X[:3], Y[:2])},
+    "batch_size must be at most the 32 training examples": {"batch_size": 33},
+    "threads must be an integer of at least 1": {"threads": 0},
+    "steps_per_call must be an integer of at least 1": {"steps_per_call": 0},
+    "monitor must be one of 'accuracy', 'loss'": {"monitor": "x"},
+    "problem must be without prepare": {
+        "problem": hondo.supervised(
+            killed_run.Net(), loss="cross_entropy", class_weights="balanced"
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_what_cannot_be_streamed_is_refused(words) -> None:
+    with pytest.raises(ValueError, match=words):
+        run(**REFUSED[words])
+
+
+def test_an_error_of_the_source_is_raised_as_it_is() -> None:
+    class Broken(Batches):
+        def batch(self, indices):
+            if len(self.read) == 12:
+                raise LookupError("row 7 cannot be read")
+            return super().batch(indices)
+
+    with pytest.raises(LookupError, match="row 7 cannot be read"):
+        run(train=Broken(0, 32))
+
+
+# 64 GiB of a file without blocks, 100 steps of which are read.
+LARGE = """
+import os, resource, signal, sys
+import jax, jax.numpy as jnp, numpy as np, optax
+from flax import linen
+import hondo
+from hondo.training.streaming.source import open_source
+
+count, width = 2**20, 2**14
+np.lib.format.open_memmap(sys.argv[1], "w+", np.float32, (count, width))
+x = np.load(sys.argv[1], mmap_mode="r")
+source = open_source("train", (x, np.broadcast_to(np.float32(0), (count, 1))))
+steps = []
+
+class Rows:
+    def __len__(self): return count
+    def __getitem__(self, index): return x[index]
+    def batch(self, indices):
+        steps.append(len(indices))
+        if len(steps) == 110:
+            os.kill(os.getpid(), signal.SIGINT)
+        return source.read(indices)
+
+problem = hondo.supervised(linen.Dense(1), loss="squared_error")
+valid = np.zeros((4, width), np.float32), np.zeros((4, 1), np.float32)
+result = hondo.stream(
+    problem, optax.sgd(0.1), Rows(), valid, key=jax.random.key(0), batch_size=8, max_epochs=1,
+    stopper=hondo.early_stopping(1, mode="min"),
+)
+assert int(result.last.step) >= 100, int(result.last.step)
+print(os.stat(sys.argv[1]).st_size, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="files without blocks, KiB of memory")
+def test_data_larger_than_memory_takes_less_than_a_gigabyte(tmp_path) -> None:
+    command = [sys.executable, "-c", LARGE, str(tmp_path / "x.npy")]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert ran.returncode == 0, ran.stderr
+    size, kilobytes = map(int, ran.stdout.split())
+    assert size > 2**36
+    assert kilobytes < 2**20
