@@ -74,23 +74,22 @@ class Mean(NamedTuple):
 
 
 class Statistics(NamedTuple):
-    """Number, mean and sum of squared deviations of x·power; the mean is pivot + residual."""
+    """Number, mean and sum of squared deviations of x·power; the mean is pivot + residual.
+
+    `square_sum` is the sum for x itself, or the largest number.
+    """
 
     n: Count
     pivot: Array
     residual: Array
     m2: Array
     power: Array
+    square_sum: Array
 
     @property
     def mean(self) -> Mean:
         """The mean of x·power."""
         return Mean(self.pivot, self.residual, self.power)
-
-    @property
-    def square_sum(self) -> Array:
-        """The sum of the squared deviations of x, or the largest number."""
-        return square_in_range(self.m2, self.power)
 
 
 class Sums(NamedTuple):
@@ -100,6 +99,7 @@ class Sums(NamedTuple):
     residual: Array
     m2: Array
     power: Array
+    square_sum: Array
 
 
 def statistics(x: Array, over: Over, epsilon: ArrayLike = 1.0) -> Statistics:
@@ -124,9 +124,11 @@ def _sums_jvp(
     dx = cast(tangents[0], sums.power.dtype) * sums.power
     deviation = Mean(sums.pivot, sums.residual, sums.power).taken_from(x)
     first, second = over.sum(over.keep(dx), over.keep(deviation * dx))
+    # Not by way of m2, whose power may be so small that its square's inverse is out of range.
+    (third,) = over.sum(over.keep(deviation / sums.power * cast(tangents[0], dx.dtype)))
     zeros = jax.tree.map(jnp.zeros_like, sums)
     residual = first / at_least_one(over.count(x))
-    return sums, zeros._replace(residual=residual, m2=2.0 * second)
+    return sums, zeros._replace(residual=residual, m2=2.0 * second, square_sum=2.0 * third)
 
 
 def _about(pivot: Array, power: Array, x: Array, over: Over) -> Sums:
@@ -136,12 +138,13 @@ def _about(pivot: Array, power: Array, x: Array, over: Over) -> Sums:
         over.keep(cast(x, pivot.dtype) * power - pivot) for x, pivot, power in (once, again)
     )
     first, second = over.sum(deviation, same * same)
-    return Sums(pivot * power, *_residual_and_m2(over.count(x), first, second), power)
+    return _as_sums(pivot * power, over.count(x), first, second, power)
 
 
-def _residual_and_m2(n: Count, first: Array, second: Array) -> tuple[Array, Array]:
+def _as_sums(pivot: Array, n: Count, first: Array, second: Array, power: Array) -> Sums:
     residual = first / at_least_one(n)
-    return residual, at_least_zero(second - first * residual)
+    m2 = at_least_zero(second - first * residual)
+    return Sums(pivot, residual, m2, power, square_in_range(m2, power))
 
 
 def _about_sample(x: Array, over: Over, epsilon: Array) -> Sums:
@@ -161,7 +164,7 @@ def _about_zero(x: Array, over: Over, epsilon: Array) -> Sums:
     is_near &= power == 1.0
 
     def all_near(x: Array) -> Sums:
-        return Sums(jnp.zeros_like(first), *_residual_and_m2(n, first, second), power)
+        return _as_sums(jnp.zeros_like(first), n, first, second, power)
 
     def some_far(x: Array) -> Sums:
         far = _about(_pivot(x, over), power, x, over)
@@ -180,7 +183,7 @@ def sums_at_two_scales(x: Array, over: Over, epsilon: Array) -> Sums:
     deviations = [quarter * (4.0 * power) for power in powers]
     sums = over.sum(*deviations, *map(jnp.square, deviations))
     ordinary, huge = (
-        Sums(pivot * power, *_residual_and_m2(over.count(x), *pair), jnp.full_like(pivot, power))
+        _as_sums(pivot * power, over.count(x), *pair, jnp.full_like(pivot, power))
         for power, *pair in zip(powers, sums[:2], sums[2:], strict=True)
     )
     return jax.tree.map(partial(jnp.where, is_ordinary(ordinary.m2)), ordinary, huge)
