@@ -189,6 +189,10 @@ INSIDE = {
     "start": "a part of every run of fit",
     "step": "a part of every run of fit",
     "stream": "test_stream holds it to fit_with_progress",
+    "load_run": "reads a folder; test_own_data compares its predictions",
+    "roles": "tells names and axes, no numbers",
+    "linen.WeightNorm": "weight_norm has a line",
+    "nnx.WeightNorm": "weight_norm has a line",
     "penalized": "makes the loss of every run of fit",
     "nnx.BatchMoment": "a kind of variable, that nnx.hold_moments makes",
 }
