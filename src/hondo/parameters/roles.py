@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import jax
 
-from hondo._numerics.tree_checks import check_some_arrays
+from hondo._numerics.tree_checks import check_some_arrays, check_tree
 from hondo._types import Leaf, Params, Tree
 from hondo.parameters.names import (
     Path,
@@ -184,6 +184,7 @@ def weight_mask(params: Params, where: Where = None) -> Tree:
         Slide 3.
     """
     check_where(where)
+    check_tree("params", params)
     rows, (leaves, treedef) = roles(params), jax.tree.flatten(params)
     if where is None:
         mask = [_is_weight(row.role) for row in rows]
