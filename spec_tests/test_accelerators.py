@@ -176,6 +176,7 @@ def train(train, valid, key):
     )
 
 
+@pytest.mark.slow
 def test_fit_learns_and_its_curve_is_that_of_the_host() -> None:
     args = (data(256), data(96), KEY)
     here, there = on_device(train, *args), on_host(train, *args)
@@ -185,6 +186,7 @@ def test_fit_learns_and_its_curve_is_that_of_the_host() -> None:
     assert float(np.nanmin(np.asarray(here.history.valid["loss"]))) < 0.5
 
 
+@pytest.mark.slow
 def test_sweep_gives_what_each_fit_gives() -> None:
     rows, valid = data(256), data(96)
     seeds = jnp.arange(4)

@@ -211,6 +211,7 @@ def test_a_mask_of_classes_is_a_softmax_of_the_others() -> None:
     assert np.isinf(hondo.cross_entropy(z, jnp.array([2, 2, 2]), where=mask)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("junk", [jnp.nan, jnp.inf, 7.0])
 def test_what_does_not_count_is_0_with_gradient_0(junk) -> None:
     z = jnp.array([[1.0, 2.0], [junk, junk]])

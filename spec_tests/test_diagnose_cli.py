@@ -41,6 +41,7 @@ def run(config: DiagnoseConfig) -> int:
     return prepare(config)()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "code"), [("healthy", 0), ("sick", 1)])
 def test_a_module_is_diagnosed_on_random_data(folder: Path, name: str, code: int) -> None:
     assert run(DiagnoseConfig(f"diagnosed_network:{name}", input_shape="32,32")) == code

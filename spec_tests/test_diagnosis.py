@@ -108,6 +108,7 @@ def test_layers_of_every_framework_have_their_parameters_names(name: str) -> Non
     assert report.verdicts == ()
 
 
+@pytest.mark.slow
 def test_a_scanned_stack_is_measured_as_the_unrolled_one() -> None:
     params = function_params(6, 32)
     reports = [diagnose(as_problem(f, params), batch_of(64)) for f in (unrolled, scanned, looped)]
@@ -244,6 +245,7 @@ def test_a_stem_out_of_scale_is_to_blame_for_what_its_residual_stream_does() -> 
     assert named(hondo.diagnose(problem, sick, state, batch, key=KEY)) == {("Dense_0", None)}
 
 
+@pytest.mark.slow
 def test_a_gradient_that_is_not_finite_names_the_layer_and_its_line() -> None:
     def apply(own: dict, x: jax.Array) -> jax.Array:
         x = x @ own["in"]
@@ -275,6 +277,7 @@ def test_the_line_where_a_value_becomes_nan_is_found_inside_a_scan() -> None:
     assert (origin.primitive, origin.iteration, origin.is_backward) == ("log", (0,), False)
 
 
+@pytest.mark.slow
 def test_nothing_is_changed_and_the_loss_is_the_plain_one() -> None:
     problem = hondo.supervised(DeepMLP(10, depth=6, width=32, rate=0.2), loss="cross_entropy")
     batch = batch_of(64)

@@ -82,6 +82,7 @@ def test_where_the_data_lies_and_who_reads_it_changes_no_bit(kind, tmp_path, str
     assert digest(run(**options)) == streamed
 
 
+@pytest.mark.slow
 @pytest.mark.promise(3)
 @pytest.mark.parametrize("steps_per_call", [1, 3])
 def test_a_stream_that_is_cut_goes_on_to_the_same_bits(tmp_path, steps_per_call) -> None:

@@ -107,6 +107,7 @@ def test_balanced_weights_are_those_of_scikit_learn(dtype) -> None:
     near(hondo.balanced_weights(jnp.asarray(Y > 0)), compute_sample_weight("balanced", Y > 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runner", [hondo.fit, hondo.fit_with_progress])
 @pytest.mark.parametrize("augment", [None, lambda key, example, partner: (example[0], example[1])])
 def test_balanced_is_by_the_training_data(runner, augment) -> None:

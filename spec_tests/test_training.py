@@ -466,6 +466,7 @@ def test_keys_that_users_receive_are_those_of_jax(runner) -> None:
     assert set(measured) == {"loss"}
 
 
+@pytest.mark.slow
 def test_keys_of_a_swept_run_are_those_of_jax() -> None:
     def build(hyper):
         use_key(hyper["key"])

@@ -101,6 +101,7 @@ def test_a_stack_is_bounded_as_each_of_its_layers(step, layer) -> None:
 CONFIG = TrainConfig(max_norm=1.0, clip=0.0, optimizer="sgd", schedule="constant")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "network", [DeepMLP(3, depth=24, width=16), PreActResNet(3, depth=20, width=4, norm=None)]
 )
