@@ -182,9 +182,10 @@ def sums_at_two_scales(x: Array, over: Over, epsilon: Array) -> Sums:
     powers = usual_power(epsilon), jnp.asarray(huge_power(pivot.dtype), pivot.dtype)
     deviations = [quarter * (4.0 * power) for power in powers]
     sums = over.sum(*deviations, *map(jnp.square, deviations))
+    n = over.count(x)
     ordinary, huge = (
-        _as_sums(pivot * power, over.count(x), *pair, jnp.full_like(pivot, power))
-        for power, *pair in zip(powers, sums[:2], sums[2:], strict=True)
+        _as_sums(pivot * power, n, first, second, jnp.full_like(pivot, power))
+        for power, first, second in zip(powers, sums[:2], sums[2:], strict=True)
     )
     return jax.tree.map(partial(jnp.where, is_ordinary(ordinary.m2)), ordinary, huge)
 
