@@ -433,8 +433,15 @@ def test_a_mask_broadcasts_as_in_flax_and_where_from_the_first_axis() -> None:
 
 
 @pytest.mark.parametrize("name", ["BatchNorm", "LayerNorm", "GroupNorm", "InstanceNorm", "RMSNorm"])
-@pytest.mark.parametrize("dtype", [None, jnp.float32, jnp.bfloat16])
-@pytest.mark.parametrize("given", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize(
+    ("dtype", "given"),
+    [
+        (None, jnp.float32),
+        (None, jnp.bfloat16),
+        (jnp.float32, jnp.bfloat16),
+        (jnp.bfloat16, jnp.float32),
+    ],
+)
 def test_the_result_has_the_dtype_and_loses_nothing_before(name, dtype, given) -> None:
     x, options = IMAGES.astype(given), {"groups": 2} if name == "GroupNorm" else {}
     make, call = partial(getattr(hl, name), **options), {"train": True}
