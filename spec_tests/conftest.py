@@ -38,3 +38,10 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "spec(*ids): the properties of the specification it checks")
     config.addinivalue_line("markers", "promise(*numbers): the promises of the design it checks")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_programs():
+    """Compiled programs of many modules together take gigabytes."""
+    yield
+    jax.clear_caches()
