@@ -1,6 +1,7 @@
 """`hondo train` says in one line which layer is sick, where the network does not learn."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +90,13 @@ def test_a_sweep_is_not_watched() -> None:
 
 
 def test_chance_is_the_loss_of_the_best_constant_answer() -> None:
-    digits, diabetes = load("digits"), load("diabetes")
-    assert chance_loss(digits, np.repeat(np.arange(10), 7)) == pytest.approx(np.log(10))
-    assert chance_loss(digits, np.array([0, 0, 0, 1])) == pytest.approx(0.5623351446)
-    assert chance_loss(diabetes, np.array([-3.0, 3.0])) == 9.0
+    digits, diabetes, config = load("digits"), load("diabetes"), TrainConfig()
+    few = np.array([0, 0, 0, 1])
+    assert chance_loss(config, digits, np.repeat(np.arange(10), 7)) == pytest.approx(np.log(10))
+    assert chance_loss(config, digits, few) == pytest.approx(0.5623351446)
+    assert chance_loss(config, diabetes, np.array([-3.0, 3.0])) == 9.0
+    # Where each class weighs the same, and where the targets are smoothed, as training has them.
+    balanced = replace(config, class_weights="balanced")
+    assert chance_loss(balanced, digits, few) == pytest.approx(np.log(2))
+    smooth = replace(config, label_smoothing=0.2)
+    assert chance_loss(smooth, digits, few) == pytest.approx(-0.7 * np.log(0.7) - 0.3 * np.log(0.3))

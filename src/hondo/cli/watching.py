@@ -8,6 +8,7 @@ import numpy as np
 
 import hondo
 from hondo.cli import build
+from hondo.cli.config import TrainConfig
 from hondo.cli.diagnose import initialize, quick_diagnosis
 from hondo.cli.outcome import complain
 from hondo.data import Dataset
@@ -85,13 +86,19 @@ class Watch(NamedTuple):
 
 def begin(job: "TrainJob") -> Watch:
     """The watch of a run that is about to begin."""
-    chance = chance_loss(job.dataset, job.parts.train[1])
+    chance = chance_loss(job.config, job.dataset, job.parts.train[1])
     return Watch(job, chance, quick_diagnosis(job.problem), [], [])
 
 
-def chance_loss(dataset: Dataset, targets: np.ndarray) -> float:
-    """The loss of the best constant answer: the entropy of the classes, the variance of numbers."""
+def chance_loss(config: TrainConfig, dataset: Dataset, targets: np.ndarray) -> float:
+    """The loss of the best constant answer to targets as training weighs and smooths them.
+
+    It is the variance of numbers, the entropy of classes.
+    """
     if dataset.task == "regression":
         return float(np.var(targets))
     shares = np.unique(targets, return_counts=True)[1] / len(targets)
+    if config.class_weights == "balanced":
+        shares = np.full_like(shares, 1 / len(shares))
+    shares = (1 - config.label_smoothing) * shares + config.label_smoothing / len(shares)
     return float(-np.sum(shares * np.log(shares)))

@@ -18,9 +18,8 @@ from hondo.normalization.features import as_feature_row, check_features
 
 # From so many entries a feature on, statistics of each feature are small beside x.
 _MUCH_SPACE = 64
-
-
-Rows = tuple[Array, Array, Array, Array]
+# x, gain, shift and ε, as a custom rule is given them and their tangents.
+Arguments = tuple[Array, Array, Array, Array]
 
 
 class Parameters(NamedTuple):
@@ -95,18 +94,18 @@ def _rows(x: Array, gain: Array, shift: Array, epsilon: Array) -> Inputs:
 
 
 @_layer_norm.defjvp
-def _layer_norm_jvp(primals: Rows, tangents: Rows) -> tuple[Array, Array]:
+def _layer_norm_jvp(primals: Arguments, tangents: Arguments) -> tuple[Array, Array]:
     if not has_many_rows(primals[0]):
         return jax.jvp(_plain_rows, primals, tangents)
     out = standardize(_rows(*primals))
     return out.y, jax.checkpoint(_tangent_of_many)(primals, out, tangents)
 
 
-def _tangent_of_many(primals: Rows, out: Standardized, tangents: Rows) -> Array:
-    def plain(primals: Rows, out: Standardized, tangents: Rows) -> Array:
+def _tangent_of_many(primals: Arguments, out: Standardized, tangents: Arguments) -> Array:
+    def plain(primals: Arguments, out: Standardized, tangents: Arguments) -> Array:
         return tangent(_rows(*primals), out, Tangents(*tangents))[0]
 
-    def in_one_pass(primals: Rows, out: Standardized, tangents: Rows) -> Array:
+    def in_one_pass(primals: Arguments, out: Standardized, tangents: Arguments) -> Array:
         return rows_tangent(primals, out.statistics.power, tangents)
 
     arguments = primals, out, tangents
