@@ -176,7 +176,10 @@ def nnx_problem(depth: int, width: int, **options: Any) -> hondo.Problem:
 def _small(key: jax.Array, x: jax.Array) -> tuple[hondo.Problem, Tree, Tree]:
     # JAX asks how to divide the gradient of parameters that are not on the data's mesh.
     with on_mesh_of(x):
-        params = {"in": jnp.ones((8, 6)), "w": jnp.ones((2, 6, 6)), "out": jnp.ones((6, 10))}
+        draw = hondo.he_normal()
+        keys, stack = jax.random.split(KEY, 3), hondo.he_normal(batch_axis=(0,))
+        params = {"in": draw(keys[0], (8, 6)), "out": draw(keys[1], (6, 10))}
+        params["w"] = stack(keys[2], (2, 6, 6))
     return as_problem(scanned, params), params, (x, jnp.arange(len(x)))
 
 
