@@ -39,6 +39,8 @@ def test_what_two_commands_at_once_compile_a_third_one_reads(tmp_path) -> None:
     assert 1 <= sum(told) <= 2
     before = programs(home)
     assert before
+    # JAX notes when each was last used only where their size is bounded.
+    assert list(home.rglob("*-atime"))
     errors = end(start(home, *SMALL, "--out", "third"))
     assert "is kept in" not in errors
     assert programs(home) == before

@@ -14,6 +14,7 @@ from exact import gamma
 
 import hondo
 from hondo.training.evaluation import evaluate_batches
+from hondo.training.saving.kept_run import CHECKPOINTS
 from hondo.training.streaming import feed
 from hondo.training.streaming.feed import valid_batches
 from hondo.training.streaming.source import open_source
@@ -98,6 +99,13 @@ def test_a_stream_that_is_cut_goes_on_to_the_same_bits(tmp_path, steps_per_call)
     assert digest(own(tmp_path)) == digest(own())
     with pytest.raises(ValueError, match="the rows of train is"):
         own(tmp_path, train=(X[:32] + 1, Y[:32]))
+
+
+def test_a_stream_is_saved_as_often_as_it_is_told(tmp_path) -> None:
+    run(tmp_path, save_every=hondo.every(epochs=5))
+    names = {path.name for path in (tmp_path / CHECKPOINTS).iterdir()}
+    # After the epochs 5, 10 and 12, of which the newest two are kept.
+    assert names == {"2", "3"}
 
 
 def test_partners_are_read_only_where_the_augmentation_looks_at_them() -> None:
