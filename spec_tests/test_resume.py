@@ -16,6 +16,7 @@ import killed_run
 import numpy as np
 import optax
 import pytest
+from flax import linen
 
 import hondo
 from hondo.training.saving import checkpoint, due, identity, kept_run
@@ -180,6 +181,31 @@ def test_another_run_is_refused_by_what_differs(kept, name) -> None:
     # Another shape has other rows too.
     assert not [other for other in others if f"{other} is" in said and name not in other]
     assert before == {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()}
+
+
+def test_what_the_run_starts_from_counts_too(tmp_path) -> None:
+    """No step knows it: an initialization, parameters that are given, rates within the state."""
+
+    def sgd(rate: float) -> optax.GradientTransformation:
+        return optax.inject_hyperparams(optax.sgd)(learning_rate=rate)
+
+    def of_scale(scale: float) -> hondo.Problem:
+        init = linen.initializers.constant(scale)
+        return hondo.supervised(linen.Dense(3, kernel_init=init), loss="cross_entropy")
+
+    def given(value: float) -> hondo.Problem:
+        params = {"kernel": np.full((5, 3), value, np.float32), "bias": np.zeros(3, np.float32)}
+        return of_scale(0.0)._replace(init=lambda key, batch: (params, {}))
+
+    run = functools.partial(killed_run.run, tmp_path, max_epochs=1, save_every=None)
+    for problem, other in ((of_scale(0.1), of_scale(0.2)), (given(0.1), given(0.2))):
+        shutil.rmtree(tmp_path)
+        run(problem=problem, optimizer=sgd(0.1))
+        run(problem=problem, optimizer=sgd(0.1))
+        with pytest.raises(ValueError, match="problem is another function"):
+            run(problem=other, optimizer=sgd(0.1))
+        with pytest.raises(ValueError, match="optimizer is another function"):
+            run(problem=problem, optimizer=sgd(0.2))
 
 
 def test_code_that_is_called_by_name_counts_too(kept, monkeypatch) -> None:

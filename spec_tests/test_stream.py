@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
 import jax
 import killed_run
 import numpy as np
 import pytest
 from exact import gamma
+from flax import linen
 
 import hondo
 from hondo.training.evaluation import evaluate_batches
@@ -127,6 +129,40 @@ def test_each_epoch_takes_each_example_once() -> None:
     epochs = np.concatenate(batches).reshape(3, 32)
     assert (np.sort(epochs) == np.arange(32)).all()
     assert not (epochs[0] == epochs[1]).all()
+
+
+def linear(scale: float = 1.0, measure: float = 1.0) -> hondo.Problem:
+    """Something that is quickly compiled, starts from this scale and measures by that one."""
+    init = linen.initializers.constant(scale)
+    problem = hondo.supervised(linen.Dense(3, kernel_init=init), loss="cross_entropy")
+
+    def metrics(*arguments):
+        return {name: measure * value for name, value in problem.metrics(*arguments).items()}
+
+    return problem._replace(metrics=metrics)
+
+
+ANOTHER = {
+    "start": {"problem": linear(scale=2.0)},
+    "metrics": {"problem": linear(measure=2.0)},
+    "patience": {"stopper": hondo.early_stopping(2, mode="min")},
+    "mode": {"stopper": hondo.early_stopping(20, mode="max")},
+}
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("kept")
+    run(folder, problem=linear(), max_epochs=1, save_every=None)
+    return folder
+
+
+@pytest.mark.parametrize("name", ANOTHER)
+def test_what_is_outside_the_steps_counts_too(name, kept) -> None:
+    """The start of the run, and what is measured and decided at the end of an epoch."""
+    changed = {"problem": linear()} | ANOTHER[name]
+    with pytest.raises(ValueError, match=f"{next(iter(ANOTHER[name]))} is another function"):
+        run(kept, max_epochs=1, save_every=None, **changed)
 
 
 @pytest.mark.parametrize("size", [3, 16, 20])

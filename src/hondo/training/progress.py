@@ -155,9 +155,10 @@ def check_observers(
 
 
 def _identify(plan: Plan, data: tuple[Data, Data], key: PRNGKeyArray, run: RecordedRun) -> Identity:
-    program = run_steps.lower(plan, run, draw_order_of(run.state, data[0]), *data, 1)
+    start = _init_run.lower(plan, *data, key)
+    steps = run_steps.lower(plan, run, draw_order_of(run.state, data[0]), *data, 1)
     train, valid = map(describe, data)
-    return identify(plan, train, valid, key, program)
+    return identify(plan, train, valid, key, start, steps)
 
 
 def _start_advancing(plan: Plan, data: tuple[Data, Data], run: RecordedRun) -> Advance:

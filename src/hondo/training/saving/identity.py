@@ -26,8 +26,8 @@ class Identity(NamedTuple):
     Attributes:
         arguments: the numbers and names that it was given, and what its data and key look like.
         functions: a digest of each function that it was given.
-        program: a digest of the compiled program that takes its steps.
-        platform: where that program runs, and the budget, on which its shapes depend.
+        program: a digest of the compiled programs of its start, its steps and the end of an epoch.
+        platform: where those programs run, and the budget, on which their shapes depend.
         versions: of Python and the packages.
     """
 
@@ -60,9 +60,9 @@ def identify(
     train: Described,
     valid: Described,
     key: PRNGKeyArray,
-    program: jax.stages.Lowered,
+    *programs: jax.stages.Lowered,
 ) -> Identity:
-    """The identity of a run of this plan on this data, whose steps are this program."""
+    """The identity of a run of this plan on this data, all of which these programs compute."""
     arguments = {
         **{name: str(getattr(plan, name)) for name in ("batch_size", "monitor", "nonfinite")},
         "key": f"{jax.random.key_impl(key)} {np.asarray(jax.random.key_data(key)).tolist()}",
@@ -80,8 +80,9 @@ def identify(
         "max_epochs": str(plan.max_epochs),
     }
     versions = {"python": sys.version.split()[0], **{name: version(name) for name in _PACKAGES}}
-    digest = hashlib.sha256(program.as_text().encode()).hexdigest()[:16]
-    return Identity(arguments, functions, digest, platform, versions)
+    text = "\0".join(program.as_text() for program in programs)
+    program = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return Identity(arguments, functions, program, platform, versions)
 
 
 def describe_data(data: Data) -> str:

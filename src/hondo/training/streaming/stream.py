@@ -17,7 +17,14 @@ from hondo.regularization.early_stopping import EarlyStopping
 from hondo.training.chunks import Advance, HostedRun, run_on_host
 from hondo.training.evaluation import evaluate_batches
 from hondo.training.finite_steps import NonfinitePolicy, refuse_nonfinite_steps
-from hondo.training.loop import augmented, init_run, is_running, record_epoch, update
+from hondo.training.loop import (
+    augmented,
+    init_run,
+    is_running,
+    record_epoch,
+    update,
+    validate,
+)
 from hondo.training.plan import Plan, check_batch_size, check_plan, make_plan
 from hondo.training.problem import Problem
 from hondo.training.progress import check_observers
@@ -182,13 +189,23 @@ _init_run = jax.jit(init_run, static_argnums=0)
 
 
 def _identify(streamed: _Streamed, run: RecordedRun) -> Identity:
-    batch, _ = streamed.first_batches()
+    plan, (batch, valid_batch) = streamed.plan, streamed.first_batches()
     reads = [
-        Read(batch, np.arange(streamed.plan.batch_size, dtype=np.int32), batch)
+        Read(batch, np.arange(plan.batch_size, dtype=np.int32), batch)
     ] * streamed.steps_per_call
-    program = _step.lower(streamed.plan, streamed.train.size, run.state, _stack(reads), 1)
+    programs = (
+        _init_run.lower(plan, batch, valid_batch, streamed.key),
+        _step.lower(plan, streamed.train.size, run.state, _stack(reads), 1),
+        _validate_and_record.lower(plan, run, streamed.steps, valid_batch),
+    )
     train, valid = map(_describe, (streamed.train, streamed.valid))
-    return identify(streamed.plan, train, valid, streamed.key, program)
+    return identify(plan, train, valid, streamed.key, *programs)
+
+
+@partial(jax.jit, static_argnums=(0, 2))
+def _validate_and_record(plan: Plan, run: RecordedRun, steps: int, valid: Batch) -> RecordedRun:
+    """The end of an epoch as one program, which only tells what it depends on."""
+    return record_epoch(plan, run, steps, validate(plan, run.state, valid))
 
 
 def _describe(source: Source) -> Described:
