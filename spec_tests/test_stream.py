@@ -43,9 +43,9 @@ class Batches:
         return self.last - self.first
 
     def __getitem__(self, index: int):
-        raise AssertionError("batch is there")
+        raise AssertionError("read_batch is there")
 
-    def batch(self, indices):
+    def read_batch(self, indices):
         self.read.append(np.asarray(indices))
         return X[self.first + indices], Y[self.first + indices]
 
@@ -196,12 +196,41 @@ def test_what_cannot_be_streamed_is_refused(words) -> None:
         run(**REFUSED[words])
 
 
+class OfSizes:
+    """Its `batch` makes another dataset, as those of Grain and of Hugging Face do."""
+
+    def __init__(self, rows: list) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int):
+        return self.rows[index]
+
+    def batch(self, batch_size: int):
+        raise AssertionError("indices are no size")
+
+
+def test_a_method_that_makes_batches_of_a_size_is_not_called() -> None:
+    got = open_source("train", OfSizes(examples(0, 5))).read(np.array([3, 1]))
+    np.testing.assert_array_equal(got[0], X[[3, 1]])
+
+
+@pytest.mark.parametrize("other", [(X[7, :2], Y[7]), (X[7],), None], ids=["shape", "parts", "none"])
+def test_an_example_of_another_form_is_named(other) -> None:
+    rows = examples(0, 9)
+    rows[7] = other
+    with pytest.raises(ValueError, match=r"train\[7\] must be of the form of train\[4\], .*, got"):
+        open_source("train", rows).read(np.array([2, 4, 7, 8]))
+
+
 def test_an_error_of_the_source_is_raised_as_it_is() -> None:
     class Broken(Batches):
-        def batch(self, indices):
+        def read_batch(self, indices):
             if len(self.read) == 12:
                 raise LookupError("row 7 cannot be read")
-            return super().batch(indices)
+            return super().read_batch(indices)
 
     with pytest.raises(LookupError, match="row 7 cannot be read"):
         run(train=Broken(0, 32))
@@ -224,7 +253,7 @@ steps = []
 class Rows:
     def __len__(self): return count
     def __getitem__(self, index): return x[index]
-    def batch(self, indices):
+    def read_batch(self, indices):
         steps.append(len(indices))
         if len(steps) == 110:
             os.kill(os.getpid(), signal.SIGINT)

@@ -2,6 +2,7 @@
 
 import mmap
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import jax
@@ -40,10 +41,11 @@ def open_source(name: str, data: Data | RandomAccess) -> Source:
         count = len(data)
         if count == 0:
             raise error(name, "0 examples", "at least one example")
-        batch = getattr(data, "batch", None)
-        if callable(batch):
-            return Source(count, lambda indices: jax.tree.map(np.asarray, batch(indices)))
-        return Source(count, lambda indices: _stack([data[int(index)] for index in indices]))
+        # Not `batch`, which datasets of Grain and of Hugging Face have, of sizes.
+        read = getattr(data, "read_batch", None)
+        if callable(read):
+            return Source(count, lambda indices: jax.tree.map(np.asarray, read(indices)))
+        return Source(count, partial(_read_each, name, data))
     if not _is_arrays(data):
         expected = "arrays with one leading axis, or have __len__ and __getitem__"
         raise error(name, type(data).__name__, expected)
@@ -72,5 +74,24 @@ def _take(data: Data, indices: Indices) -> Batch:
     return jax.tree.map(lambda leaf: np.asarray(leaf[indices]), data)
 
 
-def _stack(examples: list[Example]) -> Batch:
-    return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *examples)
+def _read_each(name: str, data: RandomAccess, indices: Indices) -> Batch:
+    examples = [data[int(index)] for index in indices]
+    try:
+        return jax.tree.map(lambda *each: np.stack([*map(np.asarray, each)]), *examples)
+    except ValueError:
+        _expect_one_form(name, indices, examples)
+        raise
+
+
+def _expect_one_form(name: str, indices: Indices, examples: list[Example]) -> None:
+    """Raises for the first example that cannot be stacked with the one before it."""
+    forms = [_describe_form(example) for example in examples]
+    for place in range(1, len(forms)):
+        if forms[place] != forms[place - 1]:
+            of_other = f"of the form of {name}[{indices[place - 1]}], {forms[place - 1]}"
+            raise error(f"{name}[{indices[place]}]", forms[place], of_other)
+
+
+def _describe_form(example: Example) -> str:
+    """The structure, with the shapes of the arrays; dtypes may differ."""
+    return str(jax.tree.map(lambda leaf: list(np.shape(leaf)), example))

@@ -80,7 +80,7 @@ def stream(
     of the key, the epoch, the step and n, so the result is that of `fit_with_progress` up to
     rounding, and a run with a `folder` needs no position in the data to go on, bit for bit.
 
-    The data is read example by example or, if it has a method `batch(indices)`, batch by batch, by
+    The data is read example by example or, if it has `read_batch(indices)`, batch by batch, by
     threads that are a few batches ahead. Decoding belongs into the source, and must be a function
     of the index; what is random belongs into `augment`, which runs on the device. Of the examples,
     only those batches are in memory, and of each epoch its order: four bytes an example.
