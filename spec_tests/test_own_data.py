@@ -75,6 +75,30 @@ def test_a_table_is_trained_on_and_predicted_by_name(churn) -> None:
         assert row["prediction"] == ("stays" if both[1] > 0.5 else "leaves")
 
 
+def test_a_run_is_reported_on_a_file(churn) -> None:
+    code, out, err = command(churn, "report", "run", "truth.csv", "-o", "report")
+    assert (code, err) == (0, "")
+    assert "on truth.csv, 400 examples, as given" in out
+    report = json.loads((churn / "report" / "report.json").read_text())
+    rows = list(csv.DictReader((churn / "report" / "mistakes.csv").read_text().splitlines()))
+    accuracy = report["scores"]["accuracy"]
+    assert accuracy["value"] == pytest.approx(1 - len(rows) / 400)
+    assert accuracy["low"] < accuracy["value"] < accuracy["high"]
+    truth = pd.read_csv(churn / "truth.csv")
+    for row in rows:
+        # As the file has it, counted from 1.
+        own = truth.iloc[int(row["example"]) - 1]
+        assert (row["target"], row["row: plan"]) == (own["label"], own["plan"])
+        assert row["prediction"] != row["target"]
+    truth.assign(label=["stays", "perhaps"] * 200).to_csv(churn / "wrong.csv", index=False)
+    code, _, err = command(churn, "report", "run", "wrong.csv")
+    assert code == 2
+    assert (
+        "must be classes of the training data, ['leaves', 'stays'], got 'perhaps' in row 2" in err
+    )
+    assert not (churn / "run" / "report-wrong").exists()
+
+
 def test_a_level_that_training_never_saw_is_told(churn) -> None:
     frame = pd.read_csv(churn / "new.csv").head(3)
     frame.loc[1, "plan"] = "student"
@@ -144,6 +168,14 @@ def test_a_folder_of_images_is_trained_on(tmp_path) -> None:
         {"file": "a.png", "prediction": "light"},
         {"file": "b.png", "prediction": "dark"},
     ]
+    code, out, err = command(tmp_path, "report", "run")
+    assert (code, err) == (0, "")
+    assert "on the test part of photos, 18 examples, which neither training nor early" in out
+    mistakes = (tmp_path / "run" / "report-test" / "mistakes.csv").read_text()
+    rows = list(csv.DictReader(mistakes.splitlines()))
+    for row in rows:
+        assert (tmp_path / "photos" / row["example"]).is_file()
+    assert f"accuracy {1 - len(rows) / 18:.4f}" in " ".join(out.split())
 
 
 def test_numbers_are_predicted_in_their_own_units(tmp_path) -> None:

@@ -20,11 +20,18 @@ def open_data(config: TrainConfig, split_seed: int) -> Divided:
         _refuse_options(config, "target", "targets", "task", "keep", "drop", "size")
         dataset = load(config.dataset, config.data_dir)
         return Divided(dataset, split(dataset, config.valid_fraction, split_seed))
-    raw = _read(config, config.data)
+    raw = read_raw(config, config.data)
     return divide(raw, valid=config.valid_fraction, test=config.test_fraction, seed=split_seed)
 
 
-def _read(config: TrainConfig, path: Path) -> Raw:
+def read_raw(config: TrainConfig, path: Path) -> Raw:
+    """The user's own data, before it is divided.
+
+    Raises:
+        ValueError: data that cannot be trained on, or options that do not fit it.
+        FileNotFoundError: no such data.
+        ModuleNotFoundError: an extra that it needs.
+    """
     if path.is_dir():
         _refuse_options(config, "target", "targets", "task", "keep", "drop")
         return images(path, size=config.size)

@@ -15,6 +15,7 @@ from hondo.cli import build, plot_run, run_folder, watching
 from hondo.cli.config import TrainConfig
 from hondo.cli.model_folder import save_model
 from hondo.cli.outcome import Failures, attempt, finish, open_terminal
+from hondo.cli.reporting.intervals import wilson_interval
 from hondo.cli.signals import SIGNALS
 from hondo.cli.sources import open_data
 from hondo.data import Dataset, Parts
@@ -239,24 +240,7 @@ def summary_table(summary: dict[str, Any]) -> Table:
         if isinstance(value, float) and name != "seconds":
             text = f"{value:.4f}"
         if name == "test accuracy":
-            low, high = binomial_interval(summary[name], summary["test examples"])
+            low, high = wilson_interval(summary[name], summary["test examples"])
             text += f"  (95 % interval {low:.4f} to {high:.4f})"
         table.add_row(name, text)
     return table
-
-
-def binomial_interval(accuracy: float, count: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's interval of a proportion.
-
-    Example:
-        >>> from hondo.cli.train import binomial_interval
-        >>> [round(bound, 3) for bound in binomial_interval(0.5, 100)]
-        [0.404, 0.596]
-
-    References:
-        Wilson 1927.
-    """
-    center = accuracy + z * z / (2 * count)
-    half = z * (accuracy * (1 - accuracy) / count + z * z / (4 * count * count)) ** 0.5
-    scale = 1 + z * z / count
-    return (center - half) / scale, (center + half) / scale

@@ -6,7 +6,7 @@ from hondo.data.classes import read_targets
 from hondo.data.dataset import Dataset, Encoder, Task, Units, standardize, validate
 from hondo.data.idx import read_idx
 from hondo.data.images import images
-from hondo.data.raw import Divided, Raw, divide
+from hondo.data.raw import Divided, Part, Raw, RawParts, divide, divide_raw
 from hondo.data.split import Parts, split
 from hondo.data.tables import read_table, table
 
@@ -15,12 +15,15 @@ __all__ = [
     "Dataset",
     "Divided",
     "Encoder",
+    "Part",
     "Parts",
     "Raw",
+    "RawParts",
     "Task",
     "Units",
     "arrays",
     "divide",
+    "divide_raw",
     "images",
     "load",
     "read_idx",

@@ -86,3 +86,26 @@ def _classes(name: str, array: np.ndarray, task: Task) -> Targets:
     if task == "binary" and len(levels) != 2:
         raise ValueError(f"{name} must have two classes for a binary task, got {len(levels)}.")
     return Targets(task, numbers.astype(np.int32), tuple(str(level) for level in levels.tolist()))
+
+
+def number_classes(name: str, values: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """The numbers of the classes that a model knows by these names.
+
+    Raises:
+        ValueError: a class that is none of them; names its row.
+
+    Example:
+        >>> number_classes("label", np.array(["yes", "no", "yes"]), ["no", "yes"])
+        array([1, 0, 1], dtype=int32)
+    """
+    if values.ndim != 1:
+        raise ValueError(f"{name} must be one target an example, got shape {values.shape}.")
+    names = np.array([str(value) for value in values.tolist()], dtype=object)
+    numbers = {each: number for number, each in enumerate(classes)}
+    for row, each in enumerate(names, start=1):
+        if each not in numbers:
+            raise ValueError(
+                f"{name} must be classes of the training data, {list(classes)}, got {each!r} in "
+                f"row {row}."
+            )
+    return np.array([numbers[each] for each in names], np.int32)

@@ -11,7 +11,7 @@ import numpy as np
 from hondo._extras import check_extra
 from hondo.data.arrays import Scaling
 from hondo.data.dataset import Units
-from hondo.data.raw import Raw
+from hondo.data.raw import Part, Raw
 
 # An image of Pillow, which is imported where one is read.
 Image: TypeAlias = Any
@@ -86,20 +86,33 @@ def images(folder: Path | str, *, size: int | None = None) -> Raw:
             f"{folder} must hold a folder of images for each of two or more classes, got "
             f"{list(classes) or 'none'}."
         )
-    files = {part: _files(root, classes) for part, root in roots.items()}
-    pixels = common_form([file for part in files.values() for file, _ in part], size)
-    read = {part: _read_part(found, pixels) for part, found in files.items()}
-    examples, targets = read["train"]
+    files = [file for root in roots.values() for file, _ in _files(root, classes)]
+    pixels = common_form(files, size)
+    read = {part: read_classes(folder, root, classes, pixels) for part, root in roots.items()}
+    train = read["train"]
     task = "binary" if len(classes) == 2 else "classification"
     fit = partial(_fit, tuple(pixels))
-    return Raw(
-        folder.name, task, examples, targets, classes, fit, read.get("test"), read.get("valid")
-    )
+    own = read.get("test"), read.get("valid")
+    return Raw(folder.name, task, train.examples, train.targets, classes, fit, *own, train.name_of)
 
 
-def _read_part(found: list[tuple[Path, int]], pixels: Pixels) -> tuple[np.ndarray, np.ndarray]:
+def read_classes(folder: Path, root: Path, classes: Sequence[str], pixels: Pixels) -> Part:
+    """The images of a folder that has one folder a class; they are named from another folder.
+
+    Raises:
+        ValueError: a folder that is none of the classes, no image, a file that is none.
+    """
+    strange = [path.name for path in _folders(root) if path.name not in classes]
+    if strange:
+        raise ValueError(f"{root} must hold folders of the classes {list(classes)}, got {strange}.")
+    found = _files(root, classes)
+    files = [file for file, _ in found]
     numbers = np.array([number for _, number in found], np.int32)
-    return read_images([file for file, _ in found], pixels), numbers
+    return Part(read_images(files, pixels), numbers, partial(_file_name, folder, files))
+
+
+def _file_name(folder: Path, files: Sequence[Path], place: int) -> str:
+    return str(files[place].relative_to(folder))
 
 
 def _fit(shape: tuple[int, ...], _: np.ndarray) -> Scaling:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,8 +13,30 @@ from hondo.data.split import Parts
 _TEST_SEED = 20240501
 
 
-# Examples and their targets.
-Part: TypeAlias = tuple[Examples, np.ndarray]
+def _row_name(place: int) -> str:
+    return str(place + 1)
+
+
+class Part(NamedTuple):
+    """Examples of a source as they are there.
+
+    Attributes:
+        examples: in the source's own form.
+        targets: int32 numbers of classes, or float numbers.
+        name_of: what the example at a position is called in the source: its row, or its file.
+    """
+
+    examples: Examples
+    targets: np.ndarray
+    name_of: Callable[[int], str] = _row_name
+
+
+class RawParts(NamedTuple):
+    """A source divided, before anything is fitted."""
+
+    train: Part
+    valid: Part
+    test: Part
 
 
 class Raw(NamedTuple):
@@ -29,6 +51,7 @@ class Raw(NamedTuple):
         fit: makes the encoder, of the training part alone.
         test: examples and targets of a test part that the source has, or None.
         valid: likewise a validation part.
+        name_of: what the example at a position is called: its row, or its file.
     """
 
     name: str
@@ -39,6 +62,7 @@ class Raw(NamedTuple):
     fit: Callable[[Examples], Encoder]
     test: Part | None = None
     valid: Part | None = None
+    name_of: Callable[[int], str] = _row_name
 
 
 class Divided(NamedTuple):
@@ -77,20 +101,17 @@ def divide(raw: Raw, *, valid: float, test: float, seed: int) -> Divided:
     References:
         Slide 4: the best model is chosen on validation data, never on the test data.
     """
-    everything = np.arange(len(raw.targets))
-    rest, test_rows = _cut(raw, everything, None if raw.test else test, _TEST_SEED, "test")
-    train_rows, valid_rows = _cut(raw, rest, None if raw.valid else valid, seed, "valid")
-    train = _rows(raw, train_rows)
-    encoder, units = raw.fit(train[0]), _target_units(raw.task, train[1])
+    cut = divide_raw(raw, valid=valid, test=test, seed=seed)
+    encoder, units = raw.fit(cut.train.examples), _target_units(raw.task, cut.train.targets)
     encode = partial(_encode, raw.task, encoder, units)
-    parts = Parts(encode(train), encode(raw.valid or _rows(raw, valid_rows)))
+    parts = Parts(encode(cut.train), encode(cut.valid))
     inputs, targets = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     dataset = Dataset(
         raw.name,
         raw.task,
         inputs,
         targets,
-        *encode(raw.test or _rows(raw, test_rows)),
+        *encode(cut.test),
         outputs=len(raw.classes) if raw.task == "classification" else 1,
         target_units=units,
         classes=raw.classes,
@@ -99,18 +120,38 @@ def divide(raw: Raw, *, valid: float, test: float, seed: int) -> Divided:
     return Divided(validate(dataset), parts)
 
 
+def divide_raw(raw: Raw, *, valid: float, test: float, seed: int) -> RawParts:
+    """The parts that `divide` makes, before anything is fitted or encoded.
+
+    Raises:
+        ValueError: fractions that leave a part empty.
+    """
+    everything = np.arange(len(raw.targets))
+    rest, test_rows = _cut(raw, everything, None if raw.test else test, _TEST_SEED, "test")
+    train_rows, valid_rows = _cut(raw, rest, None if raw.valid else valid, seed, "valid")
+    return RawParts(
+        _rows(raw, train_rows),
+        raw.valid or _rows(raw, valid_rows),
+        raw.test or _rows(raw, test_rows),
+    )
+
+
 def _rows(raw: Raw, rows: np.ndarray) -> Part:
-    return take(raw.examples, rows), raw.targets[rows]
+    name_of = partial(_name_at, raw.name_of, rows)
+    return Part(take(raw.examples, rows), raw.targets[rows], name_of)
+
+
+def _name_at(name_of: Callable[[int], str], rows: np.ndarray, place: int) -> str:
+    return name_of(int(rows[place]))
 
 
 def _encode(
     task: Task, encoder: Encoder, units: Units, part: Part
 ) -> tuple[np.ndarray, np.ndarray]:
     """The inputs, and the targets as a run takes them."""
-    examples, targets = part
     is_regression = task == "regression"
-    targets = standardize(targets, units) if is_regression else targets.astype(np.int32)
-    return encoder.encode(examples), targets
+    targets = standardize(part.targets, units) if is_regression else part.targets.astype(np.int32)
+    return encoder.encode(part.examples), targets
 
 
 def take(examples: Examples, rows: np.ndarray) -> Examples:

@@ -56,8 +56,22 @@ def table(
         ('binary', ('no', 'yes'), (48, 3))
     """
     frame = read_table(path)
-    for option, names in (("target", [target]), ("keep", keep), ("drop", drop)):
+    for option, names in (("keep", keep), ("drop", drop)):
         _check_names(path, frame, option, names)
+    values = read_target(path, frame, target)
+    found = read_targets(f"column {target!r} of {path}", values, task)
+    examples = frame.drop(columns=[target, *drop])
+    fit = partial(fit_encoding, keep=tuple(keep))
+    return Raw(Path(path).name, found.task, examples, found.values, found.classes, fit)
+
+
+def read_target(path: Path | str, frame: Frame, target: str) -> np.ndarray:
+    """The column of the targets: numbers, booleans or text.
+
+    Raises:
+        ValueError: no such column, or no value in a row; names the row.
+    """
+    _check_names(path, frame, "target", [target])
     values = frame[target]
     if values.isna().any():
         row = int(np.flatnonzero(values.isna().to_numpy())[0]) + 1
@@ -65,10 +79,7 @@ def table(
             f"column {target!r} of {path} must have a value in every row, got none in row {row} "
             f"and {int(values.isna().sum())} in all. Leave these rows out."
         )
-    found = read_targets(f"column {target!r} of {path}", _plain(values), task)
-    examples = frame.drop(columns=[target, *drop])
-    fit = partial(fit_encoding, keep=tuple(keep))
-    return Raw(Path(path).name, found.task, examples, found.values, found.classes, fit)
+    return _plain(values)
 
 
 def read_table(path: Path | str) -> Frame:
