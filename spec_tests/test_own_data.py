@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 import jax
 import numpy as np
@@ -148,6 +149,44 @@ def test_a_run_whose_form_was_edited_is_refused(churn, tmp_path) -> None:
         hondo.load_run(tmp_path / "run")
 
 
+def test_a_table_in_shards_is_streamed_killed_and_resumed(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    for shard in range(3):
+        x = rng.normal(size=200)
+        named = np.where(x > 0, "up", "down")
+        pd.DataFrame({"x": x, "noise": rng.normal(size=200), "way": named}).to_parquet(
+            tmp_path / f"{shard}.parquet"
+        )
+    arguments = ("train", "*.parquet", "--target", "way", "--stream", *SHORT, "--out", "run")
+    program = "from hondo.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *arguments, "--max-epochs", "200", "--patience", "0"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+    )
+    metrics, deadline = tmp_path / "run" / "metrics.jsonl", time.monotonic() + 240
+    while not (metrics.exists() and metrics.read_text().count("\n") > 1):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    first = metrics.read_text().splitlines()[:2]
+    packed = tmp_path / "run" / "inputs.npy"
+    # It is made anew, to the same bits, or the run would not be taken for itself.
+    packed.unlink()
+    code, out, err = command(tmp_path, "train", "--resume", "run")
+    assert code == 0, err
+    assert "*.parquet: binary (down, up)" in out
+    assert metrics.read_text().splitlines()[:2] == first
+    assert not packed.exists()
+    code, out, err = command(tmp_path, "report", "run")
+    assert (code, err) == (0, "")
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert f"accuracy {result['test accuracy']:.4f}" in " ".join(out.split())
+    assert result["test accuracy"] > 0.9
+
+
 def test_a_folder_of_images_is_trained_on(tmp_path) -> None:
     rng = np.random.default_rng(0)
     for name, level in (("dark", 40), ("light", 200), ("gray", 120)):
@@ -201,6 +240,7 @@ def test_numbers_are_predicted_in_their_own_units(tmp_path) -> None:
         (("t.csv", "--target", "y", "--size", "8"), "size must be left out for t.csv"),
         (("x.npy",), "targets must be the file of the targets"),
         (("--dataset", "digits", "--target", "y"), "target must be left out for digits"),
+        (("--dataset", "digits", "--stream"), "stream must be left out for digits"),
         (("t.csv", "--target", "y", "--test-fraction", "0"), "test must be a fraction"),
     ],
 )

@@ -1,13 +1,23 @@
 """Examples before anything is fitted on them, and how they are divided and then encoded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from hondo.data.dataset import Dataset, Encoder, Examples, Task, Units, standardize, validate
+from hondo.data.dataset import (
+    Dataset,
+    Encoder,
+    Examples,
+    Inputs,
+    Task,
+    Units,
+    standardize,
+    validate,
+)
 from hondo.data.split import Parts
+from hondo.data.views import LazyInputs, View
 
 # Of the test part, which is the same whatever the seed of the validation part.
 _TEST_SEED = 20240501
@@ -48,7 +58,7 @@ class Raw(NamedTuple):
         examples: all of them, or those to train and validate on.
         targets: int32 numbers of classes, or float numbers.
         classes: the names of the classes by number; none for a regression.
-        fit: makes the encoder, of the training part alone.
+        fit: makes the encoder, of the training part alone, which it is given some at a time.
         test: examples and targets of a test part that the source has, or None.
         valid: likewise a validation part.
         name_of: what the example at a position is called: its row, or its file.
@@ -59,7 +69,7 @@ class Raw(NamedTuple):
     examples: Examples
     targets: np.ndarray
     classes: tuple[str, ...]
-    fit: Callable[[Examples], Encoder]
+    fit: Callable[[Iterable[Examples]], Encoder]
     test: Part | None = None
     valid: Part | None = None
     name_of: Callable[[int], str] = _row_name
@@ -102,14 +112,15 @@ def divide(raw: Raw, *, valid: float, test: float, seed: int) -> Divided:
         Slide 4: the best model is chosen on validation data, never on the test data.
     """
     cut = divide_raw(raw, valid=valid, test=test, seed=seed)
-    encoder, units = raw.fit(cut.train.examples), _target_units(raw.task, cut.train.targets)
+    encoder = raw.fit(_blocks(cut.train.examples))
+    units = _target_units(raw.task, cut.train.targets)
     encode = partial(_encode, raw.task, encoder, units)
     parts = Parts(encode(cut.train), encode(cut.valid))
-    inputs, targets = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    targets = np.concatenate([parts.train[1], parts.valid[1]])
     dataset = Dataset(
         raw.name,
         raw.task,
-        inputs,
+        _joined(*(part[0] for part in parts)),
         targets,
         *encode(cut.test),
         outputs=len(raw.classes) if raw.task == "classification" else 1,
@@ -145,17 +156,32 @@ def _name_at(name_of: Callable[[int], str], rows: np.ndarray, place: int) -> str
     return name_of(int(rows[place]))
 
 
-def _encode(
-    task: Task, encoder: Encoder, units: Units, part: Part
-) -> tuple[np.ndarray, np.ndarray]:
+def _blocks(examples: Examples) -> Iterable[Examples]:
+    """Some at a time; all at once of what is in memory."""
+    return examples.blocks() if isinstance(examples, View) else [examples]
+
+
+def _encode(task: Task, encoder: Encoder, units: Units, part: Part) -> tuple[Inputs, np.ndarray]:
     """The inputs, and the targets as a run takes them."""
     is_regression = task == "regression"
     targets = standardize(part.targets, units) if is_regression else part.targets.astype(np.int32)
-    return encoder.encode(part.examples), targets
+    if not isinstance(part.examples, View):
+        return encoder.encode(part.examples), targets
+    shape = (len(targets), *encoder.shape)
+    return LazyInputs(part.examples, encoder.encode, shape), targets
+
+
+def _joined(train: Inputs, valid: Inputs) -> Inputs:
+    """Both; where they are not in memory the first alone, which has the form of both."""
+    if isinstance(train, np.ndarray) and isinstance(valid, np.ndarray):
+        return np.concatenate([train, valid])
+    return train
 
 
 def take(examples: Examples, rows: np.ndarray) -> Examples:
     """The examples at these positions."""
+    if isinstance(examples, View):
+        return examples.take(rows)
     return examples.iloc[rows] if hasattr(examples, "iloc") else examples[rows]
 
 

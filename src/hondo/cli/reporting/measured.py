@@ -14,10 +14,11 @@ from hondo.data import Dataset, Part, divide_raw, load, read_targets, split
 from hondo.data.arrays import read_array
 from hondo.data.classes import number_classes
 from hondo.data.columns import TableEncoding
-from hondo.data.dataset import Examples
+from hondo.data.dataset import Examples, Inputs
 from hondo.data.images import Pixels, read_classes
 from hondo.data.new_examples import read_examples
 from hondo.data.tables import read_target
+from hondo.data.views import LazyInputs, View, all_of
 
 PartName = Literal["test", "valid"]
 
@@ -34,7 +35,7 @@ class Measured(NamedTuple):
     """
 
     description: str
-    inputs: np.ndarray
+    inputs: Inputs
     targets: np.ndarray
     name_of: Callable[[int], str]
     rows: Examples | None = None
@@ -70,7 +71,13 @@ def own_part(run: LoadedRun, part: PartName) -> Measured:
         )
     fractions = {"valid": config.valid_fraction, "test": config.test_fraction}
     found = getattr(divide_raw(raw, **fractions, seed=seed), part)
-    inputs = encoder_of(run.dataset).encode(found.examples)
+    encode = encoder_of(run.dataset).encode
+    shape = (len(found.targets), *run.dataset.inputs.shape[1:])
+    if isinstance(found.examples, View) and len(shape) > 2:
+        inputs: Inputs = LazyInputs(found.examples, encode, shape)
+    else:
+        found = found._replace(examples=all_of(found.examples))
+        inputs = encode(found.examples)
     return _measured(_describe(part, config.data.name, len(inputs)), inputs, found)
 
 
@@ -103,7 +110,7 @@ def given(run: LoadedRun, inputs: Path, targets: Path | None) -> Measured:
     )
 
 
-def _measured(description: str, inputs: np.ndarray, part: Part) -> Measured:
+def _measured(description: str, inputs: Inputs, part: Part) -> Measured:
     rows = part.examples if hasattr(part.examples, "columns") else None
     return Measured(description, inputs, part.targets, part.name_of, rows)
 
