@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from hondo.data import Divided, arrays, divide, images, table
+from hondo.data import Divided, arrays, divide, images, records, table
 from hondo.data.moments import merge_moments, moments
 from hondo.data.packing import pack
 from hondo.data.views import LazyInputs, Pairs, View
+from hondo.training.streaming.source import open_source
 
 PARTS = {"valid": 0.2, "test": 0.2, "seed": 3}
 
@@ -122,3 +123,39 @@ def test_images_that_are_streamed_are_the_same_and_read_late(tmp_path) -> None:
     raw = images(tmp_path, stream=True)
     with pytest.raises(ValueError, match=r"dog/1\.png must be a whole image"):
         raw.examples[:]
+
+
+def write_records(path, *contents: bytes) -> None:
+    from array_record.python.array_record_module import ArrayRecordWriter
+
+    writer = ArrayRecordWriter(str(path), "group_size:1")
+    for content in contents:
+        writer.write(content)
+    writer.close()
+
+
+def test_records_are_read_by_their_place(tmp_path) -> None:
+    write_records(tmp_path / "0.array_record", b"10", b"11")
+    write_records(tmp_path / "1.array_record", b"12", b"x")
+    read = records(tmp_path / "*.array_record", lambda content: np.float32(int(content)))
+    assert len(read) == 4
+    assert [float(read[place]) for place in (2, 0, 1)] == [12.0, 10.0, 11.0]
+    with pytest.raises(
+        ValueError, match=r"record 3 of .*0\.array_record.* got 1 bytes: invalid lit"
+    ):
+        read[3]
+    batch = open_source("train", read).read(np.array([1, 0]))
+    np.testing.assert_array_equal(batch, [11.0, 10.0])
+
+
+@pytest.mark.parametrize("content", [b"", b"no record", bytes(2**17)])
+def test_a_file_without_records_is_refused_by_name(tmp_path, content) -> None:
+    path = tmp_path / "a.array_record"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.array_record must"):
+        records(path, bytes)
+    write_records(tmp_path / "b.array_record")
+    with pytest.raises(ValueError, match=r"b\.array_record must have at least one record"):
+        records(tmp_path / "b.array_record", bytes)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        records(tmp_path / "nowhere", bytes)

@@ -8,6 +8,7 @@ from hondo.data.idx import read_idx
 from hondo.data.images import images
 from hondo.data.packing import pack
 from hondo.data.raw import Divided, Part, Raw, RawParts, divide, divide_raw
+from hondo.data.records import Records, records
 from hondo.data.split import Parts, split
 from hondo.data.tables import read_table, table
 from hondo.data.views import Pairs
@@ -22,6 +23,7 @@ __all__ = [
     "Parts",
     "Raw",
     "RawParts",
+    "Records",
     "Task",
     "Units",
     "arrays",
@@ -33,6 +35,7 @@ __all__ = [
     "read_idx",
     "read_table",
     "read_targets",
+    "records",
     "split",
     "standardize",
     "table",

@@ -68,7 +68,7 @@ def matching_files(path: Path | str) -> tuple[str, ...]:
     pattern = str(path.relative_to(path.anchor))
     files = tuple(sorted(str(file) for file in root.glob(pattern) if file.is_file()))
     if not files:
-        raise FileNotFoundError(f"the table must be a file, got {path}, which does not exist.")
+        raise FileNotFoundError(f"the data must be a file, got {path}, which does not exist.")
     return files
 
 
