@@ -113,7 +113,7 @@ def _number(value: float) -> str:
 
 
 def _share(score: Score) -> str:
-    return f"{score.value:.3f}  {score.low:.3f} to {score.high:.3f}" if score.value >= 0 else "–"
+    return f"{score.value:.3f}  {score.low:.2f} to {score.high:.2f}" if score.value >= 0 else "–"
 
 
 def _interval(score: Score) -> str:
