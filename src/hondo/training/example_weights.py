@@ -49,7 +49,7 @@ def unpack_batch(batch: Batch) -> tuple[Inputs, Targets, Leaf | None]:
     """Inputs, targets, and the weights of the examples if they are there.
 
     Raises:
-        ValueError: no tuple, or neither two parts nor three; weights that are not one for each example.
+        ValueError: no tuple, neither two parts nor three, weights not one for each example.
     """
     expected = "(inputs, targets) or (inputs, targets, weights)"
     if not isinstance(batch, tuple | list):
