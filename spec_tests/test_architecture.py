@@ -15,7 +15,7 @@ FLOORS = (
     {"_types", "_extras"},
     {"_bind"},
     {"_numerics"},
-    {"_fast", "_modes", "parameters"},
+    {"_fast", "_microbatched", "_modes", "parameters"},
     {"gradients", "normalization", "regularization"},
     {"training"},
     {"diagnosis"},

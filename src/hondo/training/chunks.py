@@ -24,6 +24,7 @@ from hondo.training.loop import (
     train_step,
     validate,
 )
+from hondo.training.pace import Pace
 from hondo.training.plan import Plan, steps_per_epoch
 from hondo.training.progress_bar import show_progress
 from hondo.training.saving.due import Saved
@@ -55,13 +56,14 @@ class Failure(NamedTuple):
 
 def run_chunks(
     plan: Plan,
+    pace: Pace,
     run: RecordedRun,
     advance: Advance,
     observers: Observers,
     signals: list[int],
 ) -> tuple[RecordedRun, Failure | None]:
     """Runs to the end, a signal, or an error of the caller's own functions or of the disk."""
-    chunk, keeper, told = 1, observers.keeper, Told(int(run.state.epoch))
+    chunk, keeper, told = 1, observers.keeper, Told(pace.count_rows(run.state))
     saved = None if keeper is None else keeper.begin(run)
     failure = None
     while failure is None and is_running(plan, run.state) and not signals:
@@ -93,7 +95,7 @@ class HostedRun(NamedTuple):
 
 
 def run_on_host(
-    plan: Plan, steps: int, hosted: HostedRun, tell_caller: TellCaller, keeper: Keeper | None
+    plan: Plan, pace: Pace, hosted: HostedRun, tell_caller: TellCaller, keeper: Keeper | None
 ) -> FitResult:
     """The run, under a bar, from its start or from where its folder has it.
 
@@ -108,10 +110,10 @@ def run_on_host(
     ):
         run = hosted.init()
         if keeper is not None:
-            run = resume(keeper.folder, hosted.identify(run), run, plan.max_epochs)
-        with show_progress(plan, steps) as show:
+            run = resume(keeper.folder, hosted.identify(run), run, pace)
+        with show_progress(plan, pace) as show:
             observers = Observers(show, tell_caller, keeper)
-            run, failure = run_chunks(plan, run, hosted.advance(run), observers, signals)
+            run, failure = run_chunks(plan, pace, run, hosted.advance(run), observers, signals)
             result = jax.block_until_ready(_make_result(run, plan.max_epochs))
         if signals:
             # Also where the run ended by itself in that chunk, so that its caller hears of it.

@@ -62,10 +62,12 @@ def init_state(plan: Plan, train: Data, key: PRNGKeyArray) -> TrainState:
         return _reserve_sums(plan, state, train)
 
 
-def init_run(plan: Plan, train: Data, valid: Data, key: PRNGKeyArray) -> RecordedRun:
-    """The state before the first step, and places for the metrics of all epochs."""
+def init_run(
+    plan: Plan, train: Data, valid: Data, key: PRNGKeyArray, rows: int | None = None
+) -> RecordedRun:
+    """The state before the first step, and places for the metrics of all epochs, or of so many."""
     state = init_state(plan, train, key)
-    return RecordedRun(state, _reserve_history(plan, state, valid))
+    return RecordedRun(state, _reserve_history(plan, state, valid, rows or plan.max_epochs))
 
 
 def _reserve_sums(plan: Plan, state: TrainState, train: Data) -> TrainState:
@@ -73,7 +75,7 @@ def _reserve_sums(plan: Plan, state: TrainState, train: Data) -> TrainState:
     order = jnp.arange(count_examples("train", train))
 
     def info_of(state: TrainState, train: Data) -> tuple[ModelState, dict[str, Any]]:
-        return plan.problem.loss(*state[:2], *next_batch(plan, state, order, train))[1]
+        return plan.loss(*state[:2], *next_batch(plan, state, order, train))[1]
 
     model_state, info = jax.eval_shape(info_of, state, train)
     _check_loss_returns(state.model_state, model_state, info)
@@ -81,9 +83,9 @@ def _reserve_sums(plan: Plan, state: TrainState, train: Data) -> TrainState:
     return state._replace(sums=sums)
 
 
-def _reserve_history(plan: Plan, state: TrainState, valid: Data) -> History:
+def _reserve_history(plan: Plan, state: TrainState, valid: Data, rows: int) -> History:
     measured = jax.eval_shape(lambda s, v: validate(plan, s, v), state, valid)
-    empty = jnp.full((plan.max_epochs,), jnp.nan, jnp.float32)
+    empty = jnp.full((rows,), jnp.nan, jnp.float32)
     return History(dict.fromkeys(state.sums, empty), dict.fromkeys(measured, empty))
 
 
@@ -165,12 +167,12 @@ def _update_params(
     """What the step makes, its metrics, and whether they are finite."""
 
     def value_of(params: Params) -> Array:
-        return plan.problem.loss(params, state.model_state, batch, key)[0]
+        return plan.loss(params, state.model_state, batch, key)[0]
 
     def gradient_of(params: Params, _: int = 0) -> Updates:
         return jax.grad(value_of)(params)
 
-    objective = jax.value_and_grad(plan.problem.loss, has_aux=True)
+    objective = jax.value_and_grad(plan.loss, has_aux=True)
     (value, (model_state, info)), gradient = objective(*state[:2], batch, key)
     optimizer = optax.with_extra_args_support(plan.optimizer)
     for_line_searches = {"value": value, "grad": gradient, "value_fn": value_of}
@@ -220,16 +222,27 @@ def draw_order(state: TrainState, train: Data) -> Order:
 def finish_epoch(
     plan: Plan, state: TrainState, steps: int | Float[Array, ""], measured: Metrics
 ) -> tuple[TrainState, EpochMetrics]:
+    """Ends the epoch, and the period between validations that it is."""
+    state, metrics = finish_period(plan, state, steps, measured)
+    return next_epoch(state), metrics
+
+
+def next_epoch(state: TrainState) -> TrainState:
+    """The state before the first step of the next epoch."""
+    return state._replace(epoch=state.epoch + 1, step=jnp.zeros_like(state.step))
+
+
+def finish_period(
+    plan: Plan, state: TrainState, steps: int | Float[Array, ""], measured: Metrics
+) -> tuple[TrainState, EpochMetrics]:
     """Shows the monitored metric, measured after so many steps, to the stopping rule."""
     metrics = EpochMetrics(_mean_sums(state, steps), measured)
-    # Without a finite step the model is that of the epoch before, or of the start.
+    # Without a finite step the model is that of the period before, or of the start.
     is_sound = (state.sums[COUNT] < steps) & _is_finite_model(plan, metrics.valid)
     value = jnp.where(is_sound, metrics.valid[plan.monitor], jnp.nan)
     payload = (state.params, state.model_state)
     state = state._replace(
         stopper=plan.stopper.update(state.stopper, value, payload),
-        epoch=state.epoch + 1,
-        step=jnp.zeros_like(state.step),
         sums={name: jnp.zeros_like(value) for name, value in state.sums.items()},
     )
     return state, metrics
@@ -238,11 +251,22 @@ def finish_epoch(
 def record_epoch(plan: Plan, run: RecordedRun, steps: int, measured: Metrics) -> RecordedRun:
     """Finishes the epoch and writes its metrics into the history."""
     state, metrics = finish_epoch(plan, run.state, steps, measured)
+    return RecordedRun(state, _write_row(run.history, run.state.epoch, metrics))
 
-    def record(values: Array, value: Array) -> Array:
-        return values.at[run.state.epoch].set(value)
 
-    return RecordedRun(state, History(*jax.tree.map(record, tuple(run.history), tuple(metrics))))
+def record_period(
+    plan: Plan, run: RecordedRun, row: int | Int[Array, ""], steps: int, measured: Metrics
+) -> RecordedRun:
+    """Finishes a period within an epoch and writes its metrics into this row of the history."""
+    state, metrics = finish_period(plan, run.state, steps, measured)
+    return RecordedRun(state, _write_row(run.history, row, metrics))
+
+
+def _write_row(history: History, row: int | Int[Array, ""], metrics: EpochMetrics) -> History:
+    def write(values: Array, value: Array) -> Array:
+        return values.at[row].set(value)
+
+    return History(*jax.tree.map(write, tuple(history), tuple(metrics)))
 
 
 def _is_finite_model(plan: Plan, metrics: Metrics) -> Bool[Array, ""]:

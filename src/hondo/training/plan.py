@@ -5,6 +5,7 @@ from typing import NamedTuple, SupportsIndex, get_args
 import optax
 from jaxtyping import PRNGKeyArray
 
+from hondo._microbatched import microbatched
 from hondo._numerics.checks import (
     check_callable,
     check_choice,
@@ -14,7 +15,7 @@ from hondo._numerics.checks import (
     error,
     python_value,
 )
-from hondo._types import Augment, Data
+from hondo._types import Augment, Data, Loss
 from hondo.regularization.early_stopping import EarlyStopping
 from hondo.training.batches import count_examples
 from hondo.training.finite_steps import NonfinitePolicy
@@ -32,6 +33,15 @@ class Plan(NamedTuple):
     monitor: str
     augment: Augment | None
     nonfinite: NonfinitePolicy = "skip"
+    microbatches: int = 1
+    valid_every: int | None = None
+
+    @property
+    def loss(self) -> Loss:
+        """The problem's loss, whose model takes a batch in as many parts as is said."""
+        if self.microbatches == 1:
+            return self.problem.loss
+        return microbatched(self.problem.loss, self.microbatches)
 
 
 def make_plan(
@@ -43,10 +53,13 @@ def make_plan(
     monitor: str,
     augment: Augment | None,
     nonfinite: NonfinitePolicy = "skip",
+    microbatches: SupportsIndex = 1,
+    valid_every: SupportsIndex | None = None,
 ) -> Plan:
     """The plan of these arguments, with Python's integers for NumPy's: those promote nothing."""
     sizes = python_value(batch_size), python_value(max_epochs)
-    return Plan(problem, optimizer, *sizes, stopper, monitor, augment, nonfinite)
+    rest = python_value(microbatches), python_value(valid_every)
+    return Plan(problem, optimizer, *sizes, stopper, monitor, augment, nonfinite, *rest)
 
 
 def check_arguments(plan: Plan, train: Data, valid: Data, key: PRNGKeyArray) -> None:
@@ -73,6 +86,9 @@ def check_plan(plan: Plan, key: PRNGKeyArray) -> None:
         check_argument(name, value)
     check_key(key)
     check_choice("nonfinite", plan.nonfinite, get_args(NonfinitePolicy))
+    if plan.batch_size % plan.microbatches:
+        expected = f"a divisor of the batch size, {plan.batch_size}"
+        raise error("microbatches", plan.microbatches, expected)
 
 
 def check_batch_size(plan: Plan, count: int) -> None:
@@ -106,7 +122,9 @@ def check_argument(name: str, value: object) -> None:
             check_type(name, value, EarlyStopping, "hondo.early_stopping makes one.")
         case "monitor":
             check_type(name, value, str)
-        case "batch_size" | "max_epochs":
+        case "batch_size" | "max_epochs" | "microbatches":
+            check_count(name, python_value(value))
+        case "valid_every" if value is not None:
             check_count(name, python_value(value))
         case "augment" if value is not None:
             check_callable(name, value, "a function (key, example, partner) → example, or None")

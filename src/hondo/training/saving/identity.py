@@ -15,6 +15,7 @@ from hondo.training.batches import count_examples
 from hondo.training.plan import Plan
 from hondo.training.saving.structure import structure_digest
 
+_COMPARED = ("batch_size", "monitor", "nonfinite", "microbatches", "valid_every")
 _PACKAGES = ("hondo", "jax", "jaxlib", "flax", "optax", "numpy")
 # Up to here every byte of the data counts; of more, that many rows, evenly spread.
 _WHOLE_BYTES, _ROWS = 2**26, 1024
@@ -64,7 +65,7 @@ def identify(
 ) -> Identity:
     """The identity of a run of this plan on this data, all of which these programs compute."""
     arguments = {
-        **{name: str(getattr(plan, name)) for name in ("batch_size", "monitor", "nonfinite")},
+        **{name: str(getattr(plan, name)) for name in _COMPARED},
         "key": f"{jax.random.key_impl(key)} {np.asarray(jax.random.key_data(key)).tolist()}",
         "train": train.form,
         "valid": valid.form,
