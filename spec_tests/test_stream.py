@@ -19,8 +19,7 @@ import hondo
 from hondo.training.evaluation import evaluate_batches
 from hondo.training.saving.kept_run import CHECKPOINTS, METRICS
 from hondo.training.saving.metrics_file import read_metrics
-from hondo.training.streaming import feed
-from hondo.training.streaming.feed import valid_batches
+from hondo.training.streaming.feed import train_batches, valid_batches
 from hondo.training.streaming.source import open_source
 
 X, Y = killed_run.X, killed_run.Y
@@ -204,12 +203,34 @@ def test_the_stopping_rule_counts_periods() -> None:
     assert np.isnan(result.history.valid["loss"]).tolist() == [False] * 3 + [True] * 6
 
 
+@pytest.mark.promise(18)
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize(("count", "size"), [(32, 8), (7, 2)])
+def test_batches_are_functions_of_their_place(count, size, processes) -> None:
+    """Each epoch is a permutation, a later start is the rest, processes share each batch."""
+    source, steps = open_source("train", np.arange(count)), count // size
+
+    def read(first: int, rows: slice) -> list:
+        numbers = range(first, 3 * steps)
+        reads = train_batches(source, jax.random.key(0), numbers, steps, size, rows, True, 2)
+        return [np.stack([one.examples, one.partners]) for one in reads]
+
+    whole, share = read(0, slice(0, size)), size // processes
+    shares = [read(0, slice(i * share, (i + 1) * share)) for i in range(processes)]
+    together = [np.concatenate(parts, axis=1) for parts in zip(*shares, strict=True)]
+    np.testing.assert_array_equal(together, whole)
+    np.testing.assert_array_equal(read(5, slice(0, size)), whole[5:])
+    epochs = np.stack(whole)[:, 0].reshape(3, steps * size)
+    assert all(len(set(epoch)) == steps * size for epoch in epochs.tolist())
+    assert len({tuple(epoch) for epoch in epochs.tolist()}) == 3
+
+
 @pytest.mark.parametrize("size", [3, 16, 20])
-def test_each_validation_example_counts_once(monkeypatch, size) -> None:
-    monkeypatch.setattr(feed, "VALID_BATCH", size)
+def test_each_validation_example_counts_once(size) -> None:
     problem = hondo.Problem(None, None, lambda params, state, batch: {"loss": batch[0][:, 0]})
     source = open_source("valid", (X[:16].astype(np.float64), Y[:16]))
-    got = evaluate_batches(problem, (), (), valid_batches(source, 2), 16)
+    batches = valid_batches(source, size, slice(0, size), 2)
+    got = evaluate_batches(problem, (), (), batches, 16)
     np.testing.assert_allclose(got["loss"], X[:16, 0].mean(), rtol=gamma(20))
 
 

@@ -133,6 +133,7 @@ from hondo.training.problem import Problem
 from hondo.training.progress import fit_with_progress
 from hondo.training.saving.due import Every, every
 from hondo.training.state import Best, EpochMetrics, FitResult, History, TrainState
+from hondo.training.streaming.layout import fully_sharded, replicated
 from hondo.training.streaming.stream import stream
 from hondo.training.supervised import supervised
 from hondo.training.sweeping.grid import grid
@@ -255,6 +256,7 @@ __all__ = [
     "fit",
     "fit_with_progress",
     "fold_batch_norm",
+    "fully_sharded",
     "gain",
     "gaussian",
     "gaussian_dropout",
@@ -309,6 +311,7 @@ __all__ = [
     "random_shift",
     "recompute_moments",
     "repeat",
+    "replicated",
     "residual",
     "restore",
     "rms_norm",

@@ -18,6 +18,7 @@ from hondo.regularization.early_stopping import StopReason
 from hondo.training.batches import count_examples, take_examples
 from hondo.training.evaluation import evaluate
 from hondo.training.finite_steps import COUNT, all_finite, stays_finite
+from hondo.training.placement import Placement, placed_as
 from hondo.training.plan import Plan, steps_per_epoch
 from hondo.training.randomness import (
     Drawn,
@@ -130,17 +131,14 @@ def validate(plan: Plan, state: TrainState, valid: Data) -> Metrics:
 
 def train_step(plan: Plan, state: TrainState, order: Order, train: Data) -> TrainState:
     """One step on the next batch of the epoch, which takes the examples in this order."""
-    return update(plan, state, *next_batch(plan, state, order, train), train)
+    return update(plan, state, *next_batch(plan, state, order, train), placed_as(train))
 
 
 def update(
-    plan: Plan, state: TrainState, batch: Batch, key: PRNGKeyArray, like: Data
+    plan: Plan, state: TrainState, batch: Batch, key: PRNGKeyArray, place: Placement
 ) -> TrainState:
-    """One step of the optimizer on this batch; if it is not finite, but a count.
-
-    What does not depend on an example is computed in shares where `like` is divided.
-    """
-    updated, values, is_finite = _update_params(plan, state, batch, key, like)
+    """One step of the optimizer on this batch; if it is not finite, but a count."""
+    updated, values, is_finite = _update_params(plan, state, batch, key, place)
     kept = jax.tree.map(partial(jnp.where, is_finite), updated, _Updated.of(state))
     added = {name: jnp.where(is_finite, value, 0) for name, value in values.items()}
     added[COUNT] = 1 - is_finite.astype(jnp.float32)
@@ -162,25 +160,28 @@ class _Updated(NamedTuple):
 
 
 def _update_params(
-    plan: Plan, state: TrainState, batch: Batch, key: PRNGKeyArray, like: Data
+    plan: Plan, state: TrainState, batch: Batch, key: PRNGKeyArray, place: Placement
 ) -> tuple[_Updated, Metrics, Bool[Array, ""]]:
     """What the step makes, its metrics, and whether they are finite."""
 
+    def objective(params: Params) -> tuple[Array, tuple[ModelState, dict[str, Any]]]:
+        return plan.loss(place.whole(params), state.model_state, batch, key)
+
     def value_of(params: Params) -> Array:
-        return plan.loss(params, state.model_state, batch, key)[0]
+        return objective(params)[0]
 
     def gradient_of(params: Params, _: int = 0) -> Updates:
         return jax.grad(value_of)(params)
 
-    objective = jax.value_and_grad(plan.loss, has_aux=True)
-    (value, (model_state, info)), gradient = objective(*state[:2], batch, key)
+    found, gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
+    value, (model_state, info) = found
     optimizer = optax.with_extra_args_support(plan.optimizer)
     for_line_searches = {"value": value, "grad": gradient, "value_fn": value_of}
     extra = _accepted(optimizer.update, for_line_searches, for_sam={"grad_fn": gradient_of})
     is_finite = all_finite((value, gradient)) & stays_finite(state.model_state, model_state)
-    gradient, params = as_shares((gradient, state.params), like)
+    gradient, params = place.shares((gradient, state.params))
     updates, opt_state = optimizer.update(gradient, state.opt_state, params, **extra)
-    params = from_shares(optax.apply_updates(params, updates), like)
+    params = place.kept(optax.apply_updates(params, updates))
     values = {"objective": value, **info}
     metrics = {name: jnp.asarray(v).astype(jnp.float32) for name, v in values.items()}
     return _Updated(params, model_state, opt_state), metrics, is_finite

@@ -2,11 +2,14 @@
 
 from typing import NamedTuple, SupportsIndex, get_args
 
+import jax
 import optax
+from jax.extend.core import Primitive
 from jaxtyping import PRNGKeyArray
 
 from hondo._microbatched import microbatched
 from hondo._numerics.checks import (
+    check_bool,
     check_callable,
     check_choice,
     check_count,
@@ -35,13 +38,21 @@ class Plan(NamedTuple):
     nonfinite: NonfinitePolicy = "skip"
     microbatches: int = 1
     valid_every: int | None = None
+    remat: bool = False
 
     @property
     def loss(self) -> Loss:
         """The problem's loss, whose model takes a batch in as many parts as is said."""
-        if self.microbatches == 1:
-            return self.problem.loss
-        return microbatched(self.problem.loss, self.microbatches)
+        if self.microbatches > 1:
+            return microbatched(self.problem.loss, self.microbatches)
+        if self.remat:
+            return jax.checkpoint(self.problem.loss, policy=_is_product)
+        return self.problem.loss
+
+
+def _is_product(primitive: Primitive, *_: object, **__: object) -> bool:
+    """Whether it is worth its memory: all else is cheap to compute again."""
+    return primitive.name in ("dot_general", "conv_general_dilated")
 
 
 def make_plan(
@@ -55,11 +66,12 @@ def make_plan(
     nonfinite: NonfinitePolicy = "skip",
     microbatches: SupportsIndex = 1,
     valid_every: SupportsIndex | None = None,
+    remat: bool = False,
 ) -> Plan:
     """The plan of these arguments, with Python's integers for NumPy's: those promote nothing."""
     sizes = python_value(batch_size), python_value(max_epochs)
     rest = python_value(microbatches), python_value(valid_every)
-    return Plan(problem, optimizer, *sizes, stopper, monitor, augment, nonfinite, *rest)
+    return Plan(problem, optimizer, *sizes, stopper, monitor, augment, nonfinite, *rest, remat)
 
 
 def check_arguments(plan: Plan, train: Data, valid: Data, key: PRNGKeyArray) -> None:
@@ -120,6 +132,8 @@ def check_argument(name: str, value: object) -> None:
                 check_callable(f"optimizer.{part}", function, "that of an optax transformation")
         case "stopper":
             check_type(name, value, EarlyStopping, "hondo.early_stopping makes one.")
+        case "remat":
+            check_bool(name, value)
         case "monitor":
             check_type(name, value, str)
         case "batch_size" | "max_epochs" | "microbatches":

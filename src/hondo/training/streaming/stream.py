@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import SupportsIndex
 
 import optax
+from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray
 
 from hondo._numerics.checks import check_count, error
@@ -21,6 +22,7 @@ from hondo.training.saving.kept_run import Keeper
 from hondo.training.state import FitResult
 from hondo.training.streaming.feed import check_grain
 from hondo.training.streaming.hosted import Streamed, hosted
+from hondo.training.streaming.layout import ShardRule, make_layout, replicated
 from hondo.training.streaming.source import RandomAccess, open_source
 from hondo.training.watching import Report, Save, tell
 
@@ -44,6 +46,9 @@ def stream(
     save_every: Every | None = None,
     valid_every: SupportsIndex | None = None,
     microbatches: SupportsIndex = 1,
+    mesh: Mesh | None = None,
+    shard: ShardRule = replicated,
+    remat: bool = False,
     steps_per_call: int = 1,
     threads: int = 4,
 ) -> FitResult:
@@ -66,7 +71,8 @@ def stream(
             datasets of PyTorch and Hugging Face are. It is read by several threads at a time.
         valid: the validation data, in one of the same forms.
         key: the typed PRNG key of the whole run.
-        batch_size: examples in a batch, an integer in [1, n].
+        batch_size: examples in a batch, an integer in [1, n], which devices and microbatches share
+            evenly.
         max_epochs: the budget, an integer ≥ 1.
         stopper: the stopping rule.
         monitor: the metric that the stopping rule sees.
@@ -85,6 +91,14 @@ def stream(
             activations of one part in memory. Batch normalization, which must be hondo's,
             normalizes each part by itself; dropout draws other masks. See `Problem.loss` for
             losses of one's own.
+        mesh: the devices, which share each batch along the mesh's axis "data"; None for all devices
+            of all processes. The batch, its augmentation and the masks of dropout are those of one
+            device, bit for bit; all values that are sums are up to rounding.
+        shard: how a parameter lies on the mesh, and with it all that is kept of it: a function of
+            the names along its path and of its shape → `PartitionSpec`, such as `replicated` or
+            `fully_sharded()`.
+        remat: whether the step keeps only products of matrices and convolutions for its way back,
+            and computes the rest again; microbatches are computed again anyway.
         steps_per_call: batches that are sent to the device at once, an integer ≥ 1; more are faster
             where a step takes less than a millisecond.
         threads: how many read, an integer ≥ 1; it changes no value.
@@ -119,7 +133,7 @@ def stream(
     """
     plan = make_plan(
         *(problem, optimizer, batch_size, max_epochs, stopper, monitor, augment, nonfinite),
-        *(microbatches, valid_every),
+        *(microbatches, valid_every, remat),
     )
     check_grain()
     check_observers(report, save, folder, save_every)
@@ -132,7 +146,8 @@ def stream(
     sources = open_source("train", train), open_source("valid", valid)
     check_batch_size(plan, sources[0].size)
     pace = make_pace(plan, sources[0].size // plan.batch_size)
-    streamed = Streamed(plan, pace, *sources, key, steps_per_call, threads)
+    layout = make_layout(mesh, shard, plan.batch_size, plan.microbatches)
+    streamed = Streamed(plan, pace, *sources, key, layout, steps_per_call, threads)
     keeper = None if folder is None else Keeper(Path(folder), save_every, pace)
     result = run_on_host(plan, pace, hosted(streamed), partial(tell, report, save, pace), keeper)
     if nonfinite == "raise":
