@@ -13,6 +13,7 @@ import optax
 from flax import linen
 
 import hondo
+from hondo.linen import BatchNorm
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(48, 5)).astype(np.float32), RNG.integers(0, 3, 48)
@@ -25,6 +26,16 @@ class Net(linen.Module):
     def __call__(self, x, *, train):
         """The logits."""
         x = linen.BatchNorm(use_running_average=not train)(linen.Dense(4)(x))
+        return linen.Dense(3)(linen.Dropout(0.3, deterministic=not train)(linen.relu(x)))
+
+
+class OwnNet(linen.Module):
+    """The same with hondo's batch norm, whose microbatches are one batch."""
+
+    @linen.compact
+    def __call__(self, x, *, train):
+        """The logits."""
+        x = BatchNorm(decay=0.9)(linen.Dense(8)(x), train=train)
         return linen.Dense(3)(linen.Dropout(0.3, deterministic=not train)(linen.relu(x)))
 
 

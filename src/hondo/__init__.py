@@ -130,6 +130,7 @@ from hondo.training.losses import binary_cross_entropy, cross_entropy
 from hondo.training.metrics import Pooled, r_squared, top_k_accuracy
 from hondo.training.own_loop import finish_epoch, restore, save, start, step
 from hondo.training.problem import Problem
+from hondo.training.processes import distributed
 from hondo.training.progress import fit_with_progress
 from hondo.training.saving.due import Every, every
 from hondo.training.state import Best, EpochMetrics, FitResult, History, TrainState
@@ -239,6 +240,7 @@ __all__ = [
     "depth_scaled",
     "diagnose",
     "diagnosis",
+    "distributed",
     "drop_connect",
     "dropout",
     "dropout_mask",

@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -17,12 +18,13 @@ import jax
 
 from hondo._numerics.checks import error
 from hondo.training.pace import Pace
+from hondo.training.processes import team_of
 from hondo.training.saving.checkpoint import restore_newest, save_newest
 from hondo.training.saving.due import Every, Saved, is_due, steps_until_due
 from hondo.training.saving.files import first_line, read_json, write_whole
 from hondo.training.saving.identity import Identity, changed_surroundings, differences
 from hondo.training.saving.metrics_file import append_metrics, keep_lines, read_history
-from hondo.training.state import RecordedRun
+from hondo.training.state import History, RecordedRun
 from hondo.training.watching import epoch_metrics
 
 try:
@@ -55,17 +57,19 @@ class Keeper(NamedTuple):
         """How many steps there are until the next save, None if only time decides."""
         return steps_until_due(self.every, self.pace.count_steps(run.state), self.pace.steps)
 
-    def keep(self, saved: Saved, run: RecordedRun, is_last: bool = False) -> Saved:
-        """Writes the metrics of new rows and, if it is due or the last, the state.
+    def is_due(self, saved: Saved, run: RecordedRun) -> bool:
+        """Whether the state is to be saved now."""
+        return is_due(self.every, saved, self.pace.count_steps(run.state), self.pace.steps)
+
+    def keep(self, saved: Saved, run: RecordedRun, due: bool) -> Saved:
+        """Writes the metrics of new rows and, if it is due and not there yet, the state.
 
         Raises:
             OSError: it could not be written.
         """
         saved = self._append_rows(saved, run)
         step = self.pace.count_steps(run.state)
-        is_new = step != saved.step
-        due = is_last or is_due(self.every, saved, step, self.pace.steps)
-        if not (is_new and due):
+        if step == saved.step or not due:
             return saved
         began = time.monotonic()
         save_newest(self.folder / CHECKPOINTS, run.state)
@@ -76,10 +80,13 @@ class Keeper(NamedTuple):
         rows = self.pace.count_rows(run.state)
         if rows > saved.rows:
             history = jax.device_get(run.history)
-            for row in range(saved.rows, rows):
-                place = self.pace.name_row(row)
-                append_metrics(self.folder / METRICS, place, epoch_metrics(history, row))
+            team_of(run).on_first(partial(self._append, history, range(saved.rows, rows)))
         return saved._replace(rows=rows)
+
+    def _append(self, history: History, rows: range) -> None:
+        for row in rows:
+            place = self.pace.name_row(row)
+            append_metrics(self.folder / METRICS, place, epoch_metrics(history, row))
 
 
 @contextmanager
@@ -113,19 +120,31 @@ def resume(folder: Path, identity: Identity, run: RecordedRun, pace: Pace) -> Re
         ValueError: a folder of another run, or one that is damaged.
         OSError: a folder that cannot be written.
     """
-    if not (folder / RUN).exists():
-        _refuse_foreign(folder)
-        _write_identity(folder, identity)
+    team = team_of(run)
+    # Asked by all before the first writes one.
+    is_old = team.gather([(folder / RUN).exists()])[0, 0]
+    if not is_old:
+        team.on_first(partial(_begin, folder, identity))
         return run
-    _compare(folder, identity)
+    team.on_first(partial(_compare, folder, identity))
     state = restore_newest(folder / CHECKPOINTS, run.state)
     epochs = 0 if state is None else int(state.epoch)
     if epochs > pace.max_epochs:
         expected = f"at least the {epochs} epochs that {folder} has"
         raise error("max_epochs", pace.max_epochs, expected)
-    keep_lines(folder / METRICS, 0 if state is None else pace.count_rows(state))
-    _write_identity(folder, identity)
+    rows = 0 if state is None else pace.count_rows(state)
+    team.on_first(partial(_go_on, folder, identity, rows))
     return run if state is None else RecordedRun(state, read_history(folder / METRICS, run.history))
+
+
+def _begin(folder: Path, identity: Identity) -> None:
+    _refuse_foreign(folder)
+    _write_identity(folder, identity)
+
+
+def _go_on(folder: Path, identity: Identity, rows: int) -> None:
+    keep_lines(folder / METRICS, rows)
+    _write_identity(folder, identity)
 
 
 def _refuse_foreign(folder: Path) -> None:
@@ -147,7 +166,7 @@ def _compare(folder: Path, identity: Identity) -> None:
         warnings.warn(
             f"the run in {folder} goes on, but not to the bits of the uncut one: "
             f"{', '.join(changed)}.",
-            stacklevel=4,
+            stacklevel=6,
         )
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from hondo._numerics.checks import error
@@ -65,7 +64,10 @@ def read_history(path: Path, empty: History) -> History:
         except (KeyError, TypeError, ValueError) as reason:
             expected = f"{prefix}/{name} for each of at most {len(filled)} epochs"
             raise error(str(path), first_line(reason), expected) from None
-        return jax.device_put(jnp.asarray(filled), values.sharding)
+        # device_put would compare it among processes, and finds NaN unequal to itself.
+        return jax.make_array_from_callback(
+            filled.shape, values.sharding, lambda index: filled[index]
+        )
 
     return History(
         *(

@@ -15,6 +15,7 @@ from hondo._numerics.checks import check_callable, check_count, check_type, erro
 from hondo._types import Batch, Leaf, Params
 from hondo.parameters.names import Path, names
 from hondo.training.placement import Placement
+from hondo.training.processes import ALONE, Team
 
 AXIS = "data"
 ShardRule: TypeAlias = Callable[[Path, tuple[int, ...]], PartitionSpec]
@@ -96,6 +97,13 @@ class Layout(NamedTuple):
     def devices(self) -> int:
         """How many share a batch."""
         return 1 if self.mesh is None else self.mesh.shape[AXIS]
+
+    @property
+    def team(self) -> Team:
+        """The processes whose devices they are."""
+        if self.mesh is None or not self.mesh.is_multi_process:
+            return ALONE
+        return Team(jax.process_count(), jax.process_index())
 
     def place(self, tree: _Tree, params: Params) -> _Tree:
         """The tree in a program, where the rule wants it.
@@ -190,9 +198,18 @@ def make_layout(
         if AXIS not in mesh.axis_names:
             raise error("mesh", f"the axes {mesh.axis_names}", f"a mesh with an axis {AXIS!r}")
         layout = Layout(Mesh(mesh.devices, mesh.axis_names), rule)
+        _check_processes(mesh)
     parts = layout.devices * microbatches
     if batch_size % parts:
         times = f" and {microbatches} microbatches" if microbatches > 1 else ""
         expected = f"a multiple of {parts}, for {layout.devices} devices{times}"
         raise error("batch_size", batch_size, expected, "Name fewer devices by mesh.")
     return layout
+
+
+def _check_processes(mesh: Mesh) -> None:
+    """Raises unless the mesh is of this process alone, or of all."""
+    found = {device.process_index for device in mesh.devices.flat}
+    if found not in ({jax.process_index()}, {*range(jax.process_count())}):
+        got = f"devices of the processes {sorted(found)}"
+        raise error("mesh", got, "of this process alone, or of all")

@@ -92,8 +92,9 @@ def stream(
             normalizes each part by itself; dropout draws other masks. See `Problem.loss` for
             losses of one's own.
         mesh: the devices, which share each batch along the mesh's axis "data"; None for all devices
-            of all processes. The batch, its augmentation and the masks of dropout are those of one
-            device, bit for bit; all values that are sums are up to rounding.
+            of all processes, of which each reads its rows of every batch. The batch, its
+            augmentation and the masks of dropout are those of one device, bit for bit; all values
+            that are sums are up to rounding.
         shard: how a parameter lies on the mesh, and with it all that is kept of it: a function of
             the names along its path and of its shape → `PartitionSpec`, such as `replicated` or
             `fully_sharded()`.
@@ -149,7 +150,8 @@ def stream(
     layout = make_layout(mesh, shard, plan.batch_size, plan.microbatches)
     streamed = Streamed(plan, pace, *sources, key, layout, steps_per_call, threads)
     keeper = None if folder is None else Keeper(Path(folder), save_every, pace)
-    result = run_on_host(plan, pace, hosted(streamed), partial(tell, report, save, pace), keeper)
+    caller = partial(tell, report, save, pace)
+    result = run_on_host(plan, pace, hosted(streamed), caller, keeper, layout.team)
     if nonfinite == "raise":
         refuse_nonfinite_steps(result, None, "epoch" if pace.is_by_epoch else "period")
     return result
