@@ -1,6 +1,6 @@
 """A small run with everything that has to come back; prints a digest of all that it comes to.
 
-Run by `test_resume`: the first argument is the folder, or "none".
+Run by `test_resume`: the first argument is the folder, or "none"; the second what runs it.
 """
 
 import hashlib
@@ -75,4 +75,7 @@ def run(folder, fit=hondo.fit_with_progress, **changes):
 if __name__ == "__main__":
     whole = sys.argv[1] == "none"
     options = {} if whole else {"folder": sys.argv[1], "save_every": hondo.every(steps=2)}
+    if sys.argv[2] == "stream":
+        problem = hondo.supervised(OwnNet(), loss="cross_entropy")
+        options |= {"fit": hondo.stream, "microbatches": 2, "valid_every": 3, "problem": problem}
     print(digest(run(**{"folder": None, **options})))

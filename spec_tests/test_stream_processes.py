@@ -34,8 +34,10 @@ def started() -> Iterator[list[subprocess.Popen]]:
         process.communicate()
 
 
-def start(started: list, folder: Path | str, target: Path) -> list[subprocess.Popen]:
-    """Two processes with two devices each, which share their parameters."""
+def start(
+    started: list, folder: Path | str, target: Path, count: int = PROCESSES
+) -> list[subprocess.Popen]:
+    """Processes with two devices each, which share their parameters; or one with one device."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -50,16 +52,15 @@ def start(started: list, folder: Path | str, target: Path) -> list[subprocess.Po
     ]
     environment = {
         **os.environ,
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={count}",
         "JAX_PLATFORMS": "cpu",
-        "JAX_COORDINATOR_ADDRESS": address,
-        "JAX_NUM_PROCESSES": str(PROCESSES),
     }
-    for index in range(PROCESSES):
-        own = {**environment, "JAX_PROCESS_ID": str(index)}
+    cluster = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": str(count)}
+    for index in range(count):
+        own = environment | (cluster | {"JAX_PROCESS_ID": str(index)} if count > 1 else {})
         with (target / f"{index}.log").open("w") as log:
             started.append(subprocess.Popen(command, env=own, stdout=log, stderr=log))
-    return started[-PROCESSES:]
+    return started[-count:]
 
 
 def end(processes: list[subprocess.Popen]) -> list[int]:
@@ -94,11 +95,10 @@ def assert_near(got: dict, want: dict) -> None:
 
 
 @pytest.mark.promise(3, 6, 17, 18)
-def test_two_processes_are_one_and_outlive_each_other(started, tmp_path, monkeypatch) -> None:
+def test_two_processes_are_one_and_outlive_each_other(started, tmp_path) -> None:
     """Alone; uncut; one is killed, then one is told to end, then they come to the same bits."""
-    monkeypatch.setattr(streamed_processes.jax, "process_index", lambda: 7)
-    streamed_processes.main("none", tmp_path, "5", "sharded")
-    alone, draw, run = read(tmp_path, 7), random.Random(0), tmp_path / "run"
+    assert end(start(started, "none", tmp_path / "alone", count=1)) == [0]
+    alone, draw, run = read(tmp_path / "alone"), random.Random(0), tmp_path / "run"
     assert end(start(started, "none", tmp_path / "uncut")) == [0, 0]
     uncut = [read(tmp_path / "uncut", index) for index in range(PROCESSES)]
     for values in uncut:
@@ -125,9 +125,10 @@ def test_two_processes_are_one_and_outlive_each_other(started, tmp_path, monkeyp
     epochs = int(values[max(set(values) - {"read"}, key=int)])
     assert [row["epoch"] for row in read_metrics(run / METRICS)] == [*range(1, epochs + 1)]
 
-    with pytest.warns(UserWarning, match="goes on, but not to the bits of the uncut one"):
-        streamed_processes.main(copy, tmp_path, "5", "sharded")
-    assert_near(read(tmp_path, 7), alone)
+    assert end(start(started, copy, tmp_path / "elsewhere", count=1)) == [0]
+    log = (tmp_path / "elsewhere" / "0.log").read_text()
+    assert "goes on, but not to the bits of the uncut one: devices 4 cpu → 1 cpu" in log
+    assert_near(read(tmp_path / "elsewhere"), alone)
 
 
 @pytest.mark.parametrize(
