@@ -132,7 +132,8 @@ def run_on_host(
             advance = hosted.advance(run)
             run, failure, ended = run_chunks(plan, pace, run, advance, observers, signals)
             result = jax.block_until_ready(_make_result(run, plan.max_epochs))
-        interrupted, terminated = team.gather([bool(signals), signal.SIGTERM in signals]).any(0)
+        votes = team.gather([bool(signals), signal.SIGTERM in signals])
+        interrupted, terminated = (bool(votes[:, place].any()) for place in range(2))
         if ended or interrupted:
             # Also where the run ended by itself in that chunk, so that its caller hears of it.
             reason = jnp.full_like(result.reason, int(StopReason.INTERRUPTED))

@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from hondo._numerics.checks import check_count, error
+from hondo._numerics.checks import check_count, check_type, error
 from hondo._types import Tree
 
 _COORDINATOR, _PROCESSES, _PROCESS = (
@@ -54,7 +54,7 @@ def distributed(
     if jax.distributed.is_initialized():
         return
     check_count("heartbeat_seconds", heartbeat_seconds)
-    named = {
+    named: dict[str, Any] = {
         "coordinator": coordinator or os.environ.get(_COORDINATOR),
         "processes": _given(processes, _PROCESSES),
         "process": _given(process, _PROCESS),
@@ -63,7 +63,8 @@ def distributed(
     if 0 < len(missing) < len(named):
         raise error(missing[0], None, "given where others of the three are")
     if not missing:
-        _check_place(int(named["process"]), int(named["processes"]))
+        check_type("coordinator", named["coordinator"], str)
+        _check_place(named["process"], named["processes"])
     # CPUs need to be told; elsewhere it is not looked at.
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     try:
@@ -85,6 +86,7 @@ def _given(value: int | None, variable: str) -> int | None:
 
 def _check_place(process: int, processes: int) -> None:
     check_count("processes", processes)
+    check_count("process", process, least=0)
     if not 0 <= process < processes:
         raise error("process", process, f"an integer from 0 to {processes - 1}")
 
@@ -93,12 +95,12 @@ class Team(NamedTuple):
     """The processes that do the same at the same time; the first one alone writes and speaks."""
 
     size: int = 1
-    index: int = 0
+    rank: int = 0
 
     @property
     def is_first(self) -> bool:
         """Whether this process is the first."""
-        return self.index == 0
+        return self.rank == 0
 
     def gather(self, values: Sequence[int]) -> np.ndarray:
         """The values of each process, (size, values)."""

@@ -90,8 +90,8 @@ class Streamed(NamedTuple):
 
 def hosted(streamed: Streamed) -> HostedRun:
     """How this run starts, which it is, and how it goes on."""
-    parts = _init, _identify, _start_advancing
-    return HostedRun(*(partial(part, streamed) for part in parts))
+    identify, advance = partial(_identify, streamed), partial(_start_advancing, streamed)
+    return HostedRun(partial(_init, streamed), identify, advance)
 
 
 def _init(streamed: Streamed) -> RecordedRun:
@@ -257,5 +257,5 @@ def _validate(streamed: Streamed, state: TrainState) -> Metrics:
 
 def _copy_to_host(key: PRNGKeyArray) -> PRNGKeyArray:
     """The key on one device of this process; the next step overwrites the state."""
-    data = np.asarray(jax.random.key_data(key))
+    data = jnp.asarray(np.asarray(jax.random.key_data(key)))
     return jax.random.wrap_key_data(data, impl=jax.random.key_impl(key))

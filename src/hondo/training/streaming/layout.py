@@ -133,7 +133,8 @@ class Layout(NamedTuple):
         if self.mesh is None:
             return slice(0, count)
         shares = NamedSharding(self.mesh, PartitionSpec(AXIS))
-        slices = [index[0] for index in shares.addressable_devices_indices_map((count,)).values()]
+        rows = shares.devices_indices_map((count,))
+        slices = [rows[device][0] for device in shares.addressable_devices]
         starts = [own.start or 0 for own in slices]
         stops = [count if own.stop is None else own.stop for own in slices]
         return slice(min(starts), max(stops))
