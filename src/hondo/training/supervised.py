@@ -148,7 +148,7 @@ def _is_on(amount: float | Array) -> bool:
 
 
 def _init(model: ModelFunctions, key: PRNGKeyArray, batch: Batch) -> tuple[Params, ModelState]:
-    return model.init(key, batch[0])
+    return model.init(key, unpack_batch(batch)[0])
 
 
 # No NamedTuple, to which jax.jit could not refer weakly.
