@@ -1,4 +1,4 @@
-"""The four commands: what the user gave, checked, and the work that is left."""
+"""The five commands: what the user gave, checked, and the work that is left."""
 
 import sys
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from hondo._numerics.checks import error
 from hondo.cli.compiled_programs import keep_compiled_programs
 from hondo.cli.config import PredictConfig, SweepConfig, TrainConfig
 from hondo.cli.diagnose import DiagnoseConfig
+from hondo.cli.report import ReportConfig
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ Command = (
     Annotated[TrainCommand, tyro.conf.subcommand("train")]
     | Annotated[SweepConfig, tyro.conf.subcommand("sweep")]
     | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
+    | Annotated[ReportConfig, tyro.conf.subcommand("report")]
     | Annotated[DiagnoseConfig, tyro.conf.subcommand("diagnose")]
 )
 # Returns the exit code.
@@ -51,7 +53,7 @@ class ResumeConfig(NamedTuple):
     folder: Path
 
 
-Config = TrainConfig | ResumeConfig | SweepConfig | PredictConfig | DiagnoseConfig
+Config = TrainConfig | ResumeConfig | SweepConfig | PredictConfig | ReportConfig | DiagnoseConfig
 
 
 def run_command() -> int:
@@ -96,6 +98,10 @@ def prepare(config: Config) -> Job:
         from hondo.cli.sweep import prepare as prepare_sweep
 
         return prepare_sweep(config)
+    if isinstance(config, ReportConfig):
+        from hondo.cli.report import prepare as prepare_report
+
+        return prepare_report(config)
     if isinstance(config, DiagnoseConfig):
         from hondo.cli.diagnose import prepare as prepare_diagnose
 
