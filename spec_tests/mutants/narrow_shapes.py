@@ -1,0 +1,247 @@
+"""Mutants that are wrong for some shapes: odd batches, one example, wide data, other ranks."""
+
+import numpy as np
+
+from hondo_spec.targets import reference as right
+from hondo_spec.targets import reference_chains as chains
+from hondo_spec.targets import reference_norms as norms
+from spec_tests.mutants.mutant import Mutant
+from spec_tests.mutants.narrow import (
+    batch,
+    ends,
+    instead,
+    last_off,
+    lost,
+    narrow,
+    odd,
+    off,
+    rank,
+    rest_off,
+    second,
+    square,
+    wide,
+)
+
+
+NORMS = narrow((
+    ("batch norm that leaves out the last of an odd batch", "", "batch_norm", odd, off),
+    ("batch norm of features from the eighth on", "", "batch_norm", wide(8), last_off),
+    ("batch norm of sixteen features", "", "batch_norm", ends(16), off),
+    ("batch norm of videos", "", "batch_norm", rank(5), off),
+    ("batch norm of a batch as long as wide", "", "batch_norm", square, off),
+    ("batch norm of 33 examples", "", "batch_norm", batch(33), last_off),
+    ("batch norm of a single feature", "", "batch_norm", ends(1), off),
+    ("running statistics of three examples", "", "batch_norm", batch(3), rest_off),
+    ("running statistics of nine features", "", "batch_norm", ends(9), rest_off),
+    ("running statistics of words", "", "batch_norm", rank(3), rest_off),
+    ("a gradient of an odd batch", "", "batch_norm_gradient", odd, off),
+    ("a gradient of eight channels", "", "batch_norm_gradient", wide(8), off),
+    ("a gradient of words", "", "batch_norm_gradient", rank(3), off),
+    ("a gradient of videos", "", "batch_norm_gradient", rank(5), off),
+    ("inference of words", "", "batch_norm_inference", rank(3), off),
+    ("inference of one example", "", "batch_norm_inference", batch(1), lost),
+    ("inference of sixteen channels", "", "batch_norm_inference", wide(16), last_off),
+    ("inference of a batch as long as wide", "", "batch_norm_inference", square, off),
+    ("moments of an odd batch", "", "batch_moments", odd, off),
+    ("moments of two examples", "", "batch_moments", batch(2), rest_off),
+    ("moments of nine features", "", "batch_moments", wide(9), last_off),
+    ("merged moments of five parts", "", "merge_moments", lambda parts: len(parts) > 4, off),
+    ("merged moments of single examples", "", "merge_moments",
+     lambda parts: any(len(x) == 1 for x in parts), rest_off),
+    ("a population of seven batches", "", "population_stats", lambda p: len(p) > 6, rest_off),
+    ("a population of eight features", "", "population_stats",
+     lambda p: p[0].shape[-1] > 7, last_off),
+    ("averages of batches of five", "", "batch_averaged_stats", lambda p: len(p[0]) == 5, rest_off),
+    ("a folded square kernel, turned", "", "fold_batch_norm", square,
+     lambda folded: (folded[0].T, folded[1])),
+    ("a folded kernel of one axis of window", "", "fold_batch_norm", rank(3), off),
+    ("a mask of an odd batch", "", "masked_batch_norm", odd, off),
+    ("a mask of images", "", "masked_batch_norm", rank(4), off),
+    ("layer norm of an odd number of features", "", "layer_norm",
+     lambda x, *_: x.shape[-1] % 2 == 1, off),
+    ("layer norm of one example", "", "layer_norm", batch(1), off),
+    ("layer norm of a vector", "", "layer_norm", rank(1), off),
+    ("layer norm of images", "", "layer_norm", rank(4), off),
+    ("layer norm of as many examples as features", "", "layer_norm", square, off),
+    ("layer norm of 33 features", "", "layer_norm", ends(33), last_off),
+    ("group norm of sequences", "", "group_norm", rank(3), off),
+    ("group norm of volumes", "", "group_norm", rank(5), off),
+    ("group norm of eight groups", "", "group_norm", lambda x, g, e: g > 7, off),
+    ("group norm of one example", "", "group_norm", batch(1), off),
+    ("group norm of wide images", "", "group_norm",
+     lambda x, *_: x.ndim == 4 and x.shape[1] != x.shape[2], off),
+    ("instance norm of nine channels", "", "instance_norm", wide(9), last_off),
+    ("instance norm of an odd batch", "", "instance_norm", odd, off),
+    ("RMS norm of three features", "", "rms_norm", ends(3), off),
+    ("RMS norm of a vector", "", "rms_norm", rank(1), off),
+    ("RMS norm of images", "", "rms_norm", rank(4), off),
+    ("weight norm of a window of one axis", "", "weight_norm", rank(3), off),
+    ("weight norm of a square kernel", "", "weight_norm", square, off),
+    ("weight norm of sixteen units", "", "weight_norm", wide(16), last_off),
+    ("unit vectors of two entries", "", "l2_normalize", ends(2), off),
+    ("a unit vector by itself", "", "l2_normalize", rank(1), off),
+    ("the gradient of unit vectors of images", "", "l2_normalize_gradient", rank(4), off),
+    ("max-norm of a square kernel", "", "max_norm", square, off),
+    ("max-norm of a window of one axis", "", "max_norm", rank(3), off),
+    ("adaptive clipping of a square kernel", "", "adaptive_clip", square, off),
+    ("adaptive clipping of a window of three axes", "", "adaptive_clip", rank(5), off),
+))  # fmt: skip
+
+LAYERS = narrow((
+    ("fans of a window of one axis", "", "fans", lambda s: len(s) == 3,
+     lambda fans: (fans[0], fans[1] // 2)),
+    ("fans of a square kernel", "", "fans", lambda s: len(s) == 2 and s[0] == s[1], off),
+    ("fans of one unit", "", "fans", lambda s: s[-1] == 1, rest_off),
+    ("Glorot uniform of a window of one axis", "", "glorot_uniform",
+     lambda k, s: len(s) == 3, lambda w: w * np.float32(1.5)),
+    ("He normal of a window of three axes", "", "he_normal",
+     lambda k, s: len(s) == 5, lambda w: w * np.float32(1.5)),
+    ("Glorot normal of an odd number of units", "", "glorot_normal",
+     lambda k, s: s[-1] % 2 == 1, lambda w: np.where(np.arange(w.shape[-1]) > 0, w, 0)),
+    ("dropout that drops nothing of one example", "", "dropout",
+     second(batch(1)), lambda y: y + 1),
+    ("dropout that keeps the last of an odd number", "", "dropout",
+     lambda k, x, p: x.size % 2 == 1, last_off),
+    ("dropout of a vector", "", "dropout", second(rank(1)), off),
+    ("dropout of videos", "", "dropout", second(rank(5)), off),
+    ("a gradient of dropout of words", "", "dropout_gradient", second(rank(3)), rest_off),
+    ("dropout at inference of images", "", "dropout_inference", rank(4), off),
+    ("noise for the last of an odd number", "", "gaussian_noise",
+     lambda k, x, s: x.size % 2 == 1, last_off),
+    ("noise for a vector", "", "gaussian_noise", second(rank(1)), off),
+    ("labels smoothed one by one", "", "label_smoothing", rank(1), off),
+    ("the penalty of noise on a square kernel", "", "noise_penalty", square, off),
+    ("a residual of eight units", "", "residual", wide(8), last_off),
+    ("a residual of one example", "", "residual", batch(1), off),
+    ("a residual's gradient of as many examples as units", "", "residual_gradient", square, off),
+    ("a square projection that is left out", "", "residual_projection",
+     lambda x, w, a: square(w), lambda y: y * 0),
+    ("a projection to one unit", "", "residual_projection", lambda x, w, a: w.shape[1] == 1, off),
+    ("two residual layers", "", "residual_stack", lambda x, m: len(m) == 2, off),
+    ("a residual chain of three blocks", "", "residual_chain", lambda x, a, *_: len(a) == 3, off),
+    ("a residual chain's gradient of wide blocks", "", "residual_chain", wide(8), rest_off),
+    ("a chain that narrows", "", "chain_gradient",
+     lambda x, w, b, g, f: w[0].shape[0] > w[0].shape[1] > 1, off),
+    ("a chain of three layers", "", "chain_gradient", lambda x, w, *_: len(w) == 3, off),
+    ("a sigmoid chain of several examples", "", "chain_gradient",
+     lambda x, w, b, g, f: f == "sigmoid" and len(x) > 1, off),
+    ("a convolution by steps of three", "", "convolution", lambda x, k, s: s == 3, off),
+    ("a convolution by a window of one", "", "convolution",
+     lambda x, k, s: k.shape[:2] == (1, 1), off),
+    ("a convolution of a tall window", "", "convolution",
+     lambda x, k, s: k.shape[0] > k.shape[1], off),
+    ("a convolution of eight channels", "", "convolution",
+     lambda x, k, s: x.shape[-1] > 7, last_off),
+    ("a convolution's gradient of a wide window", "", "convolution_gradient",
+     lambda x, k, s, g: k.shape[1] > 2, off),
+    ("a convolution's kernel gradient of one example", "", "convolution_gradient",
+     batch(1), rest_off),
+    ("descent in nine dimensions", "", "gradient_descent", wide(9), last_off),
+    ("a skipped step of many", "", "skipping_descent", lambda g, *_: len(g) > 4, off),
+))  # fmt: skip
+
+TASKS = narrow((
+    ("softmax of two", "", "softmax", ends(2), off),
+    ("softmax of nine", "", "softmax", ends(9), last_off),
+    ("softmax of a vector", "", "softmax", rank(1), off),
+    ("softmax of four axes", "", "softmax", rank(4), off),
+    ("cross-entropy of one example", "", "cross_entropy", batch(1), off),
+    ("cross-entropy of two classes", "", "cross_entropy", ends(2), off),
+    ("cross-entropy of many classes", "", "cross_entropy", wide(5), off),
+    ("cross-entropy of an odd batch", "", "cross_entropy", odd, off),
+    ("a loss gradient of many classes", "", "cross_entropy_gradient", wide(8), last_off),
+    ("a gradient of cross-entropy of nine examples", "", "cross_entropy_gradient", batch(9), off),
+    ("accuracy of one example", "", "accuracy", batch(1), lambda share: 1.0),
+    ("accuracy of nine classes", "", "accuracy", wide(9), lambda share: share / 2),
+    ("sigmoid of an odd number", "", "sigmoid", lambda x: np.size(x) % 2 == 1, last_off),
+    ("a rectifier of several axes", "", "relu", rank(3), off),
+    ("tanh of a number", "", "tanh", rank(0), off),
+    ("an objective of five tasks", "", "multitask_loss", lambda j, a: len(j) > 4, off),
+    ("an objective of one task", "", "multitask_loss", batch(1), off),
+    ("gradients of five tasks", "", "multitask_gradients", lambda x, t, h, *_: len(h) > 4, off),
+    ("gradients of tasks of one example", "", "multitask_gradients", batch(1), rest_off),
+    ("missing labels of many", "", "masked_loss", lambda j, r: len(j) > 8, off),
+    ("missing labels of an odd number", "", "masked_loss", odd, off),
+    ("weights of one example", "", "weighted_loss", batch(1), off),
+    ("an ensemble of eight", "", "average_probabilities", lambda z: len(z) > 7, off),
+    ("an ensemble for two classes", "", "average_probabilities", ends(2), off),
+    ("an ensemble for many classes", "", "average_probabilities", wide(8), last_off),
+    ("the disagreement of seven", "", "ambiguity", lambda f, *_: len(f) > 4, rest_off),
+    ("the covariance of five errors", "", "error_covariance", lambda f, t: len(f) > 4, rest_off),
+    ("an average of nine parameters", "", "average_parameters", lambda v, d: len(v) > 8, off),
+    ("a flip of an odd width", "", "flip", lambda x: x.shape[2] % 2 == 1, last_off),
+    ("a flip of one channel", "", "flip", ends(1), lambda x: x[:, :, ::-1]),
+    ("a turn of three channels", "", "quarter_turn", ends(3), lambda x: x[:, ::-1]),
+    ("a turn of one image", "", "quarter_turn", batch(1), lambda x: x[:, ::-1, ::-1]),
+    ("mixed images of an odd batch", "", "mixup", second(odd), off),
+    ("evaluated images of one channel", "", "evaluation_view", ends(1), off),
+))  # fmt: skip
+
+
+def _tied_offsets(seed, images, size):
+    """Square images: one offset for both axes."""
+    places = images.shape[1] - size + 1
+    offsets = np.random.default_rng(seed).integers(0, places, len(images))
+    pairs = zip(images, offsets, strict=True)
+    return np.stack([image[i : i + size, i : i + size] for image, i in pairs])
+
+
+def _by_rows(x, mean, var, scale, bias, epsilon):
+    """Statistics for the rows of images that are as high as they have channels."""
+    shape = 1, -1, 1, 1
+    mean, var = np.reshape(mean, shape), np.reshape(var, shape)
+    return scale * (np.float64(x) - mean) / np.sqrt(var + epsilon) + bias
+
+
+def _one_by_one(parts):
+    """Statistics in pairs of batches, of which an odd one is left over."""
+    even = parts[: len(parts) // 2 * 2] or parts
+    return norms.merge_moments(even)
+
+
+OTHERS = (
+    Mutant(
+        "one offset for both axes of a square",
+        "",
+        instead("random_crop", lambda k, x, s: x.shape[1] == x.shape[2], _tied_offsets),
+    ),
+    Mutant(
+        "statistics along the height where it is the number of channels",
+        "",
+        instead(
+            "batch_norm_inference", lambda x, *_: x.ndim == 4 and x.shape[1] == x.shape[3], _by_rows
+        ),
+    ),
+    Mutant(
+        "an odd batch that is left out of a merge",
+        "",
+        instead("merge_moments", lambda p: len(p) > 3 and len(p) % 2 == 1, _one_by_one),
+    ),
+    Mutant(
+        "a branch of one unit that is broadcast",
+        "RES-06",
+        {
+            "residual": lambda x, a: (
+                x + x @ a if a.shape[-1] in (1, x.shape[-1]) else right.residual(x, a)
+            )
+        },
+    ),
+    Mutant(
+        "a loop that runs twice for three steps",
+        "",
+        instead(
+            "gradient_descent",
+            lambda h, o, r, steps: steps == 3,
+            lambda h, o, r, steps: chains.gradient_descent(h, o, r, 2),
+        ),
+    ),
+    Mutant(
+        "all crops of the whole image are mirrored",
+        "",
+        instead(
+            "random_crop", lambda k, x, s: s == x.shape[1], lambda k, x, s: x[:, :s, :s][:, :, ::-1]
+        ),
+    ),
+)
+
+MUTANTS = (*NORMS, *LAYERS, *TASKS, *OTHERS)
