@@ -22,7 +22,6 @@ from spec_tests.mutants.narrow import (
     wide,
 )
 
-
 NORMS = narrow((
     ("batch norm that leaves out the last of an odd batch", "", "batch_norm", odd, off),
     ("batch norm of features from the eighth on", "", "batch_norm", wide(8), last_off),

@@ -47,14 +47,17 @@ class Standard(NamedTuple):
         return scaled + bias, np.abs(scale) * self.bound + rounding
 
 
-def standard(x: Any, epsilon: float, axes: tuple[int, ...] = (0,), u: float = U32) -> Standard:
-    """x̂ = (x − μ)/√(v + ε) over the axes, and its error bound.
+def standard(
+    x: Any, epsilon: float, axes: tuple[int, ...] | None = None, u: float = U32
+) -> Standard:
+    """x̂ = (x − μ)/√(v + ε) over the axes, or over all but the last, and its error bound.
 
     With A = mean |x|: δμ = γ_m A; δv = γ_{m+4}(v + δμ²) + δμ²; q = δv/2(s² − δv) + 6u;
     |x̂' − x̂| ≤ δμ(1 + q)/s + |x̂|(q + 2u) + 2u|μ|/s. A one-pass variance errs by κ² where this has
     κ = |μ|/s.
     """
     x, epsilon = np.asarray(x, np.float64), float(np.float32(epsilon))
+    axes = tuple(range(x.ndim - 1)) if axes is None else axes
     along = {"axis": axes, "keepdims": True}
     m = int(np.prod([x.shape[axis] for axis in axes]))
     mean = np.mean(x, **along)

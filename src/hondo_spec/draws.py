@@ -1,6 +1,11 @@
-"""What properties draw: at most a handful of shapes, because a new shape is a new compilation."""
+"""What properties draw: one strategy each of shapes, dtypes, hyperparameters and trees.
+
+All properties share them, so that what one has compiled another finds compiled: a new shape is a
+new compilation, a new value is nothing. Every size of `SIZES` comes as a batch and as a width.
+"""
 
 import importlib.util
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -25,7 +30,75 @@ def double(values: Any) -> np.ndarray:
 
 
 seeds = st.integers(0, 2**31 - 1)
-dyadic = st.sampled_from([2.0**k for k in range(-6, 4)])
+DTYPES = ("float32", *HALVES)
+SIZES = (1, 2, 3, 5, 7, 8, 9, 16, 33)
+# Batches, and vectors, of these widths; words, images, and volumes. Some are as long as wide.
+MATRICES = ((1, 16), (2, 9), (3, 8), (5, 7), (7, 33), (8, 1), (9, 2), (16, 5), (33, 3), (7, 7))
+DEEP = ((3, 5, 9), (2, 3, 5, 8), (3, 8, 2, 8), (2, 3, 1, 2, 5))
+VECTORS = ((7,), (16,))
+# Windows of one, two and three axes, before inputs and units.
+KERNELS = (*MATRICES, (3, 5, 9), (3, 1, 8, 2), (2, 3, 5, 5), (2, 3, 1, 2, 5))
+IN_HALVES = ((3, 8), (16, 5), (2, 3, 5, 8))
+
+# Near the ends of what they may be, and between; 1/2 is no P: there keep and drop look the same.
+PROBABILITIES = (0.001, 0.1, 0.2, 0.37, 0.8, 0.9, 0.99, 0.9995)
+LIMITS = (0.0, 2.0**-10, 0.25, 1.0, 1e10, math.inf)
+PATIENCES = (1, 2, 3, 5, 9, 17, 100, 300)
+decays = st.sampled_from((0.0, 1.0, 0.999)) | st.floats(0, 1, width=32, allow_subnormal=False)
+# Dyadic, so that products with integers are exact.
+strengths = st.sampled_from([0.0, *(2.0**k for k in range(-20, 11))])
+
+
+def cases(
+    shapes: tuple[tuple[int, ...], ...] = MATRICES + DEEP, halves: bool = True
+) -> st.SearchStrategy[tuple[tuple[int, ...], str]]:
+    """A shape and a dtype: every shape in float32, a few of them in halves too."""
+    few = [shape for shape in shapes if shape in IN_HALVES] if halves else []
+    single = [(shape, "float32") for shape in shapes]
+    return st.sampled_from(single + [(shape, dtype) for shape in few for dtype in HALVES])
+
+
+def arrays(
+    shapes: tuple[tuple[int, ...], ...] = MATRICES + DEEP,
+    halves: bool = False,
+    offset: float = 0.0,
+    scale: float = 1.0,
+) -> st.SearchStrategy["Made"]:
+    """Normal numbers of such a case."""
+    drawn = st.tuples(seeds, cases(shapes, halves))
+    return drawn.map(
+        lambda both: Made(
+            normal,
+            {"seed": both[0], "shape": both[1][0], "offset": offset, "scale": scale}
+            | ({} if both[1][1] == "float32" else {"dtype": both[1][1]}),
+        )
+    )
+
+
+def whole(
+    shapes: tuple[tuple[int, ...], ...], low: int = -8, high: int = 8
+) -> st.SearchStrategy["Made"]:
+    """Small integers of such shapes in float32, on which sums and products are exact."""
+    drawn = st.tuples(seeds, st.sampled_from(shapes))
+    return drawn.map(
+        lambda both: Made(lattice_of, {"seed": both[0], "shape": both[1], "low": low, "high": high})
+    )
+
+
+def is_unusual(value: object) -> bool:
+    """Whether not everybody takes such data: another rank than 2, halves, or one example."""
+    if isinstance(value, Mapping):
+        return any(half_or_empty(leaf) for leaf in value.values())
+    if isinstance(value, list):
+        return any(map(is_unusual, value))
+    if not isinstance(value, np.ndarray) or value.dtype.kind in "biu":
+        return False
+    return value.ndim != 2 or value.dtype != np.float32 or len(value) == 1
+
+
+def half_or_empty(leaf: object) -> bool:
+    """Whether it is a leaf in half precision, or without entries."""
+    return isinstance(leaf, np.ndarray) and (leaf.dtype.itemsize == 2 or not leaf.size)
 
 
 def integers(*shape: int, low: int = -8, high: int = 8) -> st.SearchStrategy[np.ndarray]:
@@ -60,10 +133,20 @@ class Made(NamedTuple):
 
 
 def normal(
-    seed: int, shape: tuple[int, ...], offset: float = 0.0, scale: float = 1.0
+    seed: int,
+    shape: tuple[int, ...],
+    offset: float = 0.0,
+    scale: float = 1.0,
+    dtype: str = "float32",
 ) -> np.ndarray:
-    """The scale times the sum of standard normal numbers and the offset, in float32."""
-    return single(scale * (np.random.default_rng(seed).normal(size=shape) + offset))
+    """The scale times the sum of standard normal numbers and the offset."""
+    x = single(scale * (np.random.default_rng(seed).normal(size=shape) + offset))
+    return x.astype(dtype)
+
+
+def lattice_of(seed: int, shape: tuple[int, ...], low: int, high: int) -> np.ndarray:
+    """Integers from low to high, in float32."""
+    return single(np.random.default_rng(seed).integers(low, high + 1, shape))
 
 
 def normals(*shape: int) -> st.SearchStrategy[Made]:
@@ -89,21 +172,30 @@ def trees() -> st.SearchStrategy[dict[str, np.ndarray]]:
 
 
 def columns(
-    m: int = 64, features: int = 4, kappas: tuple[float, ...] = KAPPAS
+    shapes: tuple[tuple[int, ...], ...] = ((64, 4), *MATRICES[1:], *DEEP),
+    kappas: tuple[float, ...] = KAPPAS,
 ) -> st.SearchStrategy[Made]:
     """Columns on which statistics are hard, with |mean|/std among `kappas`."""
     kinds = st.sampled_from(("offset", "constant", "outlier", "flat", "huge", "zeros"))
     spreads = st.sampled_from([2.0**k for k in range(-10, 4)])
     column = st.tuples(kinds, spreads, st.sampled_from(kappas))
-    drawn = st.tuples(seeds, st.lists(column, min_size=features, max_size=features))
-    return drawn.map(lambda both: Made(hard_columns, {"seed": both[0], "m": m, "columns": both[1]}))
+    drawn = st.tuples(seeds, st.sampled_from(shapes), st.lists(column, min_size=4, max_size=4))
+    return drawn.map(
+        lambda all: Made(hard_columns, {"seed": all[0], "shape": all[1], "columns": all[2]})
+    )
 
 
-def hard_columns(seed: int, m: int, columns: list[tuple[str, float, float]]) -> np.ndarray:
-    """Offsets, constants, an outlier, v ≪ ε, 2^40, zeros of both signs: (kind, spread, κ) each."""
-    rng = np.random.default_rng(seed)
-    made = [_column(kind, rng.normal(size=m), spread, kappa) for kind, spread, kappa in columns]
-    return single(np.stack(made, axis=-1))
+def hard_columns(
+    seed: int, shape: tuple[int, ...], columns: list[tuple[str, float, float]]
+) -> np.ndarray:
+    """Offsets, constants, an outlier, v ≪ ε, 2^40, zeros of both signs.
+
+    The columns are (kind, spread, κ) each, in turn for all features.
+    """
+    rng, m = np.random.default_rng(seed), math.prod(shape[:-1])
+    kinds = [columns[j % len(columns)] for j in range(shape[-1])]
+    made = [_column(kind, rng.normal(size=m), spread, kappa) for kind, spread, kappa in kinds]
+    return single(np.stack(made, axis=-1)).reshape(shape)
 
 
 def _column(kind: str, z: np.ndarray, spread: float, kappa: float) -> np.ndarray:

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 
-from hondo_spec.draws import Made
+from hondo_spec.draws import Made, is_unusual
 from hondo_spec.profiles import Profile
 from hondo_spec.property import RESERVED, Property
 from hondo_spec.results import OperationError, Result, Stat, Verdict, judge
@@ -133,8 +133,17 @@ def results(
         for name in property.arguments
     ]
     given = {name: v() if isinstance(v, Made) else v for name, v in drawn.items()}
-    found = property.body(*arguments, **given)
-    return [found] if isinstance(found, Result) else list(found)
+    optional = any(map(is_unusual, given.values()))
+    found: list[Result] = []
+    try:
+        answer = property.body(*arguments, **given)
+        for result in [answer] if isinstance(answer, Result) else answer:
+            found.append(result)
+    except OperationError as reason:
+        # What not everybody takes may be refused, not answered wrongly.
+        if not (optional and reason.refused):
+            raise
+    return found
 
 
 def _error(message: str) -> Verdict:
@@ -201,7 +210,7 @@ def _guarded(name: str, operation: Callable[..., Any] | None) -> Callable[..., A
             raise
         # Exits and the outcomes of test frameworks too, which are no Exceptions.
         except BaseException as reason:
-            raise OperationError(f"{name} raised {_explain(reason)}") from reason
+            raise OperationError(f"{name} raised {_explain(reason)}", refused=True) from reason
         if _bytes(arguments) != before:
             # What is drawn is also what the answer is compared with.
             raise OperationError(f"{name} wrote to its arguments")

@@ -8,7 +8,7 @@ from hondo_spec.target import Known
 ONE_PASS = "the variance is computed as E[x²] − E[x]², which cancels where the mean is large"
 
 _COLUMN = single([[300.1], [300.2], [300.4]])
-_OFFSETS = hard_columns(0, 64, [("offset", 1.0, 1e4)] * 3)
+_OFFSETS = hard_columns(0, (64, 3), [("offset", 1.0, 1e4)])
 _INPUTS = {
     "BNT-02": {"x": _COLUMN, "epsilon": 1e-5},
     "BNT-03": {"x": _COLUMN, "epsilon": 1e-5},
