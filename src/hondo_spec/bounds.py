@@ -25,6 +25,11 @@ def exp_slack(x: np.ndarray | float) -> np.ndarray | np.float64:
     return ulps(8) + gamma(2) * np.minimum(np.abs(np.float64(x)), 110)
 
 
+def in_dtype(bound: np.ndarray | float, dtype: str) -> np.ndarray | float:
+    """A bound of single precision where all of it is computed in that dtype."""
+    return bound * (UNITS[dtype] / U32)
+
+
 class Standard(NamedTuple):
     """Statistics in float64 and what a two-pass float32 computation of x̂ may be off by."""
 

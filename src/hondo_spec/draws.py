@@ -36,6 +36,9 @@ SIZES = (1, 2, 3, 5, 7, 8, 9, 16, 33)
 MATRICES = ((1, 16), (2, 9), (3, 8), (5, 7), (7, 33), (8, 1), (9, 2), (16, 5), (33, 3), (7, 7))
 DEEP = ((3, 5, 9), (2, 3, 5, 8), (3, 8, 2, 8), (2, 3, 1, 2, 5))
 VECTORS = ((7,), (16,))
+ENTRIES = ((), (1,), (7,), (33,), (5, 7), (16, 5), (3, 5, 9), (2, 3, 5, 8))
+# Examples and classes.
+LOGITS = ((6, 4), (1, 3), (5, 2), (2, 9), (3, 8), (9, 5), (16, 33))
 # Windows of one, two and three axes, before inputs and units.
 KERNELS = (*MATRICES, (3, 5, 9), (3, 1, 8, 2), (2, 3, 5, 5), (2, 3, 1, 2, 5))
 IN_HALVES = ((3, 8), (16, 5), (2, 3, 5, 8))
@@ -89,11 +92,21 @@ def is_unusual(value: object) -> bool:
     """Whether not everybody takes such data: another rank than 2, halves, or one example."""
     if isinstance(value, Mapping):
         return any(half_or_empty(leaf) for leaf in value.values())
+    if isinstance(value, str):
+        return value in HALVES
+    if isinstance(value, tuple):
+        return any(part in HALVES for part in value if isinstance(part, str))
     if isinstance(value, list):
         return any(map(is_unusual, value))
     if not isinstance(value, np.ndarray) or value.dtype.kind in "biu":
         return False
     return value.ndim != 2 or value.dtype != np.float32 or len(value) == 1
+
+
+def classes_of(logits: np.ndarray) -> np.ndarray:
+    """A class for each example, the last one among them."""
+    m, count = logits.shape
+    return ((count - 1 - np.arange(m) * 5) % count).astype(np.int32)
 
 
 def half_or_empty(leaf: object) -> bool:
