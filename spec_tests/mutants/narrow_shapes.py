@@ -89,8 +89,10 @@ NORMS = narrow((
 LAYERS = narrow((
     ("fans of a window of one axis", "", "fans", lambda s: len(s) == 3,
      lambda fans: (fans[0], fans[1] // 2)),
-    ("fans of a square kernel", "", "fans", lambda s: len(s) == 2 and s[0] == s[1], off),
-    ("fans of one unit", "", "fans", lambda s: s[-1] == 1, rest_off),
+    ("fans of a square kernel", "", "fans", lambda s: len(s) == 2 and s[0] == s[1],
+     lambda fans: (fans[0] + 1, fans[1])),
+    ("fans of one unit", "", "fans", lambda s: s[-1] == 1,
+     lambda fans: (fans[0], fans[1] + 1)),
     ("Glorot uniform of a window of one axis", "", "glorot_uniform",
      lambda k, s: len(s) == 3, lambda w: w * np.float32(1.5)),
     ("He normal of a window of three axes", "", "he_normal",

@@ -88,30 +88,27 @@ def whole(
     )
 
 
-def is_unusual(value: object) -> bool:
-    """Whether not everybody takes such data: another rank than 2, halves, or one example."""
-    if isinstance(value, Mapping):
-        return any(half_or_empty(leaf) for leaf in value.values())
-    if isinstance(value, str):
-        return value in HALVES
-    if isinstance(value, tuple):
-        return any(part in HALVES for part in value if isinstance(part, str))
-    if isinstance(value, list):
-        return any(map(is_unusual, value))
-    if not isinstance(value, np.ndarray) or value.dtype.kind in "biu":
-        return False
-    return value.ndim != 2 or value.dtype != np.float32 or len(value) == 1
-
-
 def classes_of(logits: np.ndarray) -> np.ndarray:
     """A class for each example, the last one among them."""
     m, count = logits.shape
     return ((count - 1 - np.arange(m) * 5) % count).astype(np.int32)
 
 
-def half_or_empty(leaf: object) -> bool:
-    """Whether it is a leaf in half precision, or without entries."""
-    return isinstance(leaf, np.ndarray) and (leaf.dtype.itemsize == 2 or not leaf.size)
+def is_optional(drawn: object) -> bool:
+    """Whether not everybody takes what was drawn: another rank than 2, one example, or halves."""
+    if isinstance(drawn, tuple):
+        return any(part in HALVES for part in drawn if isinstance(part, str))
+    if isinstance(drawn, Mapping):
+        return any(_is_half(leaf) for leaf in drawn.values())
+    if not isinstance(drawn, Made):
+        return isinstance(drawn, str) and drawn in HALVES
+    made = drawn()
+    arrays = made if isinstance(made, list) else [made]
+    return any(x.ndim != 2 or _is_half(x) or len(x) == 1 for x in arrays)
+
+
+def _is_half(leaf: object) -> bool:
+    return isinstance(leaf, np.ndarray) and leaf.dtype.itemsize == 2
 
 
 def integers(*shape: int, low: int = -8, high: int = 8) -> st.SearchStrategy[np.ndarray]:
@@ -167,21 +164,40 @@ def normals(*shape: int) -> st.SearchStrategy[Made]:
     return seeds.map(lambda seed: Made(normal, {"seed": seed, "shape": shape}))
 
 
-TREE_SIZE = 12  # entries of such a tree
+# Trees by the shapes of their leaves: flat, deep and of many leaves, with an empty one, of one.
+TREES: tuple[dict[str, tuple[int, ...]], ...] = (
+    {"a": (1,), "b": (2, 3), "c": (), "d": (2, 1, 1, 2)},
+    {f"block/{k}/attention/{role}": shape for k in range(3)
+     for role, shape in (("kernel", (3, 2)), ("bias", (2,)), ("scale", ()))},
+    {"empty/kernel": (0, 3), "a/kernel": (5, 1), "b/bias": (7,)},
+    {"w": (33,)},
+)  # fmt: skip
+TREE_SIZE = 33  # entries of such a tree, at most
 
 
-def trees() -> st.SearchStrategy[dict[str, np.ndarray]]:
-    """A tree over many magnitudes: a vector, a matrix, a number and the kernel of a convolution."""
+def trees(mixed: bool = False) -> st.SearchStrategy[dict[str, np.ndarray]]:
+    """A tree over many magnitudes; its leaves are of mixed dtypes too if that is wanted."""
     one = st.floats(-(2.0**60), 2.0**60, width=32, allow_subnormal=False)
-    values = st.lists(one, min_size=TREE_SIZE, max_size=TREE_SIZE).map(single)
-    return values.map(
-        lambda v: {
-            "a": v[:1],
-            "b": v[1:7].reshape(2, 3),
-            "c": v[7].reshape(()),
-            "d": v[8:].reshape(2, 1, 1, 2),
-        }
-    )
+    values = st.lists(one, min_size=12, max_size=12).map(single)
+    dtypes = st.sampled_from(((), HALVES) if mixed else ((),))
+    return st.tuples(values, st.sampled_from(TREES), dtypes).map(lambda drawn: as_tree(*drawn))
+
+
+def as_tree(
+    values: np.ndarray, shapes: Mapping[str, tuple[int, ...]], dtypes: tuple[str, ...] = ()
+) -> dict[str, np.ndarray]:
+    """The values in turn for all leaves, which have these dtypes from the second one on."""
+    sizes = [math.prod(shape) for shape in shapes.values()]
+    parts = np.split(np.resize(values, sum(sizes)), np.cumsum(sizes)[:-1])
+    tree = {name: p.reshape(s) for p, (name, s) in zip(parts, shapes.items(), strict=True)}
+    for k, name in enumerate(list(tree)[1:] if dtypes else ()):
+        tree[name] = np.clip(tree[name], -8, 8).astype(dtypes[k % len(dtypes)])
+    return tree
+
+
+def uneven_tree(seed: int) -> dict[str, np.ndarray]:
+    """Deep names, many leaves, an empty one, and mixed dtypes."""
+    return as_tree(normal(seed, (12,)), {**TREES[2], **TREES[1]}, HALVES)
 
 
 def columns(

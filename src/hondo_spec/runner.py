@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 
-from hondo_spec.draws import Made, is_unusual
+from hondo_spec.draws import Made, is_optional
 from hondo_spec.profiles import Profile
 from hondo_spec.property import RESERVED, Property
 from hondo_spec.results import OperationError, Result, Stat, Verdict, judge
@@ -133,7 +133,7 @@ def results(
         for name in property.arguments
     ]
     given = {name: v() if isinstance(v, Made) else v for name, v in drawn.items()}
-    optional = any(map(is_unusual, given.values()))
+    optional = any(map(is_optional, drawn.values()))
     found: list[Result] = []
     try:
         answer = property.body(*arguments, **given)
