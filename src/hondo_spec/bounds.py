@@ -6,6 +6,8 @@ import numpy as np
 
 U32, U64 = 2.0**-24, 2.0**-53
 TINY = 2.0**-126  # the smallest normal number of float32: subnormals may be flushed
+# What may be flushed in a dtype.
+FLUSHED = {"float32": TINY, "float16": 2.0**-14, "bfloat16": TINY}
 GRID = 2.0**-20  # a uniform number in float32 has 23 bits at least; its distribution is that coarse
 UNITS = {"float32": U32, "float16": 2.0**-11, "bfloat16": 2.0**-8}  # unit roundoffs
 

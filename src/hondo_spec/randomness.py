@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from scipy import stats
+from scipy import fft, stats
 
 from hondo_spec import statistics
 from hondo_spec.bounds import GRID, ulps
@@ -37,9 +37,8 @@ def independent(what: str, mask: np.ndarray, chance: float, effect: float) -> St
     On an axis, and on a diagonal, entries are at one distance in flat order too.
     """
     flat = mask.ravel()
-    strongest = _strongest(flat, flat, chance)
-    pairs = [(f"{lag} apart", *pairs_apart(flat, lag)) for lag in strongest]
-    return statistics.worst(what, pairs, _agree(chance), effect, of=flat.size // 2)
+    pairs = [(f"{lag} apart", *pairs_apart(flat, lag)) for lag in _strongest(flat, flat, chance)]
+    return statistics.worst(what, pairs, _agree(chance), effect, of=flat.size)
 
 
 def unrelated(
@@ -47,10 +46,12 @@ def unrelated(
 ) -> Stat:
     """Two draws do not agree, neither in the same place nor where one of them is moved."""
     one, two = first.ravel(), second.ravel()
-    on = [(f"{lag} on", one[lag:], two[:-lag]) for lag in _strongest(one, two, chance)]
-    back = [(f"{lag} back", one[:-lag], two[lag:]) for lag in _strongest(two, one, chance)]
-    pairs = [("in place", one, two), *on, *back]
-    return statistics.worst(what, pairs, _agree(chance), effect, of=one.size)
+    moved = [
+        (f"{lag} on", one[lag:], two[:-lag]) if lag > 0 else (f"{-lag} back", one[:lag], two[-lag:])
+        for lag in _strongest(one, two, chance)
+    ]
+    pairs = [("in place", one, two), *moved]
+    return statistics.worst(what, pairs, _agree(chance), effect, of=2 * one.size)
 
 
 def _agree(chance: float) -> float:
@@ -59,12 +60,14 @@ def _agree(chance: float) -> float:
 
 
 def _strongest(first: np.ndarray, second: np.ndarray, chance: float) -> list[int]:
-    """The distances, up to half of all, at which entries are correlated most, by a convolution."""
-    n = first.size
-    one, two = (np.fft.rfft(mask - chance, 2 * n) for mask in (first, second))
-    lags = np.arange(1, n // 2 + 1)
-    scores = np.abs(np.fft.irfft(one * np.conj(two))[lags]) / np.sqrt(n - lags)
-    return list(lags[np.argsort(scores)[-3:]])
+    """The distances at which entries are correlated most, found by one convolution for all."""
+    n, size = first.size, fft.next_fast_len(2 * first.size, real=True)
+    one, two = (fft.rfft((mask - chance).astype(np.float32), size) for mask in (first, second))
+    most = np.arange(1, n * 3 // 4 + 1)
+    # Both ways, unless they are the same.
+    lags = most if first is second else np.concatenate([most, -most])
+    scores = np.abs(fft.irfft(one * np.conj(two), size)[lags]) / np.sqrt(n - np.abs(lags))
+    return [int(lag) for lag in lags[np.argpartition(scores, -3)[-3:]]]
 
 
 def varied(what: str, masks: Iterable[np.ndarray], chance: float) -> Stat:

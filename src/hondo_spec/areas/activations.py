@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from hondo_spec import draws
-from hondo_spec.bounds import TINY, U32, UNITS, exp_slack, gamma, in_dtype, ulps
+from hondo_spec.bounds import FLUSHED, TINY, U32, UNITS, exp_slack, gamma, in_dtype, ulps
 from hondo_spec.property import Area, formula, given
 from hondo_spec.results import Check, Exact, Holds, refused
 
@@ -35,7 +35,7 @@ def _sigmoid_is_logistic(sigmoid, sigmoid_gradient=None, *, x):
     far = draws.single(EDGES)
     for what, z in (("σ", x), ("σ far out", far)):
         want, dtype = _logistic(z), z.dtype.name
-        slack = in_dtype(exp_slack(z) * want, dtype) + (TINY if dtype != "float16" else U32)
+        slack = in_dtype(exp_slack(z) * want, dtype) + FLUSHED[dtype]
         yield Check(what, sigmoid(z), want, slack)
     if sigmoid_gradient is not None:
         slope = np.asarray(sigmoid_gradient(far))

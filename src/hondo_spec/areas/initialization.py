@@ -192,7 +192,7 @@ def _weights_are_independent(
     """rows, columns, places of a window and entries are independent, by every scheme"""
     others = glorot_normal, he_uniform, he_normal, lecun_normal, truncated_normal
     for name, scheme in _there(glorot_uniform, *others).items():
-        for shape, effect in ((_wide(samples), 0.04), (CONVOLUTION, 0.12)):
+        for shape, effect in ((_wide(samples), 0.04), (CONVOLUTION, 0.13)):
             w = np.asarray(scheme(seed, shape))
             yield independent(f"signs of {name}", w > 0, 0.5, effect)
             if name.endswith("uniform"):
