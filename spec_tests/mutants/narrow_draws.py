@@ -90,6 +90,18 @@ def _by_z(change):
     return {"gaussian_noise": gaussian_noise}
 
 
+def _come_again(z):
+    return np.resize(z.ravel()[: 2**14], z.shape)
+
+
+def _centered(z):
+    return z - z.mean() if z.size > 64 else z
+
+
+def _of_size_1(z):
+    return z / z.std() if z.size > 64 else z
+
+
 def _redrawn(bound):
     """Normal numbers beyond the bound are folded back."""
     return lambda z: np.where(np.abs(z) > bound, np.sign(z) * (2 * bound - np.abs(z)), z)
@@ -246,57 +258,62 @@ MASKS = (
         Mutant(f"a mask of which {lag} examples come twice", "DRP-04", _lagged(lag, 0))
         for lag in (4, 7, 13)
     ),
-    *(Mutant(f"a mask of which {lag} in flat order come twice", "", _flat_lag(lag)) for lag in (
-        9, 128, 1000)),
-    Mutant("a mask along falling diagonals", "", _diagonals(-1)),
-    Mutant("a mask along rising diagonals", "", _diagonals(1)),
-    *(Mutant(f"a mask of period 2^{k}", "", _period(2**k)) for k in (8, 12, 16)),
-    *(Mutant(f"masks of neighboring seeds, {n} units on", "", _shifted(n)) for n in (1, -1, 8)),
-    Mutant("masks of neighboring seeds, a row on", "", _shifted(96)),
-    Mutant("exactly P n kept", "", _masked(_exact_share)),
-    Mutant("exactly P of each example kept", "", _masked(_exact_rows)),
+    *(
+        Mutant(f"a mask of which {lag} in flat order come twice", "DRP-03", _flat_lag(lag))
+        for lag in (9, 128, 1000)
+    ),
+    Mutant("a mask along falling diagonals", "DRP-03", _diagonals(-1)),
+    Mutant("a mask along rising diagonals", "DRP-03", _diagonals(1)),
+    *(Mutant(f"a mask of period 2^{k}", "DRP-03", _period(2**k)) for k in (8, 12, 16)),
+    *(
+        Mutant(f"masks of neighboring seeds, {n} units on", "DRP-05", _shifted(n))
+        for n in (1, -1, 8)
+    ),
+    Mutant("masks of neighboring seeds, a row on", "DRP-05", _shifted(96)),
+    Mutant("exactly P n kept", "DRP-02", _masked(_exact_share)),
+    Mutant("exactly P of each example kept", "DRP-02", _masked(_exact_rows)),
 )  # fmt: skip
 
 NOISE = (
-    Mutant("noise cut at three deviations", "", _by_z(_redrawn(3.0))),
-    Mutant("noise cut at four deviations", "", _by_z(_redrawn(4.0))),
-    Mutant("noise of which sixteen entries come twice", "", _by_z(
+    Mutant("noise cut at three deviations", "NOI-01", _by_z(_redrawn(3.0))),
+    Mutant("noise cut at four deviations", "NOI-01", _by_z(_redrawn(4.0))),
+    Mutant("noise of which sixteen entries come twice", "NOI-01", _by_z(
         lambda z: z[:, np.arange(z.shape[1]) - 16 * (np.arange(z.shape[1]) // 16 % 2)]
         if z.ndim == 2 and z.shape[1] > 31 else z)),
-    Mutant("noise of period 2^14", "", _by_z(lambda z: np.resize(z.ravel()[: 2**14], z.shape))),
-    Mutant("noise of mean 0 exactly", "", _by_z(lambda z: z - z.mean() if z.size > 64 else z)),
-    Mutant("noise of variance 1 exactly", "", _by_z(lambda z: z / z.std() if z.size > 64 else z)),
-    Mutant("noise whose magnitudes come in pairs", "", _by_z(
+    Mutant("noise of period 2^14", "NOI-01", _by_z(_come_again)),
+    Mutant("noise of mean 0 exactly", "NOI-01", _by_z(_centered)),
+    Mutant("noise of variance 1 exactly", "NOI-01", _by_z(_of_size_1)),
+    Mutant("noise whose magnitudes come in pairs", "NOI-01", _by_z(
         lambda z: np.where(np.arange(z.size).reshape(z.shape) % 2, np.sign(z) * np.abs(
             np.roll(z.ravel(), 1).reshape(z.shape)), z))),
-    Mutant("a third weight with the noise of the first", "", {"parameter_noise": _third_leaf}),
+    Mutant("a third weight with the noise of the first", "NOI-05", {"parameter_noise": _third_leaf}),
 )  # fmt: skip
 
 WEIGHTS = (
-    Mutant("five columns that come twice", "", _weights("he_normal", _repeat_columns(5))),
-    Mutant("sixteen rows that come twice", "", _weights("glorot_normal", _repeat_rows(16))),
-    Mutant("weights along diagonals", "", _weights("glorot_uniform", _toeplitz)),
-    Mutant("weights of period 2^12", "", _weights("he_uniform", _periodic(2**12))),
-    Mutant("weights of period 2^15", "", _weights("lecun_normal", _periodic(2**15))),
-    Mutant("as many positive weights as negative", "", _weights("he_normal", _balanced)),
-    Mutant("weights of their variance exactly", "", _weights("he_normal", _standardized)),
-    Mutant("weights of the next seed, a row on", "", _row_on("glorot_uniform")),
-    Mutant("normal weights of the next seed, a row on", "", _row_on("he_normal")),
-    Mutant("a window whose last place is its first", "", _weights("he_uniform", _last_tap)),
-    Mutant("normal weights cut at four deviations", "", _weights("he_normal", _cut_at_four)),
+    Mutant("five columns that come twice", "INI-11", _weights("he_normal", _repeat_columns(5))),
+    Mutant("sixteen rows that come twice", "INI-11", _weights("glorot_normal", _repeat_rows(16))),
+    Mutant("weights along diagonals", "INI-02", _weights("glorot_uniform", _toeplitz)),
+    Mutant("weights of period 2^12", "INI-11", _weights("he_uniform", _periodic(2**12))),
+    Mutant("weights of period 2^15", "INI-09", _weights("lecun_normal", _periodic(2**15))),
+    Mutant("as many positive weights as negative", "INI-10", _weights("he_normal", _balanced)),
+    Mutant("weights of their variance exactly", "INI-09", _weights("he_normal", _standardized)),
+    Mutant("weights of the next seed, a row on", "INI-02", _row_on("glorot_uniform")),
+    Mutant("normal weights of the next seed, a row on", "INI-12", _row_on("he_normal")),
+    Mutant("a window whose last place is its first", "INI-11", _weights("he_uniform", _last_tap)),
+    Mutant("normal weights cut at four deviations", "INI-09", _weights("he_normal", _cut_at_four)),
 )  # fmt: skip
 
 EXAMPLES = (
-    Mutant("flips of half of all images", "", _coins(_half_of_all)),
-    Mutant("flips of which sixteen come twice", "", _coins(_coin_lag(16))),
-    Mutant("flips of the next seed, an image on", "", _coins(
+    Mutant("flips of half of all images", "AUG-03", _coins(_half_of_all)),
+    Mutant("flips of which sixteen come twice", "AUG-03", _coins(_coin_lag(16))),
+    Mutant("flips of the next seed, an image on", "AUG-03", _coins(
         lambda u, seed: _uniforms(seed // 64, len(u) + 64)[seed % 64 :][: len(u)] < 0.5)),
-    Mutant("flips of period 256", "", _coins(lambda u, _: np.resize(u[:256], len(u)) < 0.5)),
-    Mutant("a bootstrap of as many from each half", "", _indices(_stratified)),
-    Mutant("a bootstrap of which eight come twice", "", _indices(_lagged_indices)),
-    Mutant("a bootstrap of the next seed, a place on", "", _indices(_next_place)),
-    Mutant("crops of which sixteen come twice", "", _corners(_lagged_corners)),
-    Mutant("crops of period 512", "", _corners(lambda o: np.resize(o[:512], o.shape))),
+    Mutant("flips of period 256", "AUG-03", _coins(lambda u, _: np.resize(u[:256], len(u)) < 0.5)),
+    Mutant("a bootstrap of as many from each half", "ENS-05", _indices(_stratified)),
+    Mutant("a bootstrap of which eight come twice", "ENS-05", _indices(_lagged_indices)),
+    Mutant("a bootstrap of the next seed, a place on", "ENS-05", _indices(_next_place)),
+    Mutant("crops of which sixteen come twice", "AUG-04", _corners(_lagged_corners)),
+    Mutant("crops of period 512", "AUG-04", _corners(lambda o: np.resize(o[:512], o.shape))),
 )  # fmt: skip
 
 MUTANTS = (*MASKS, *NOISE, *WEIGHTS, *EXAMPLES)

@@ -244,7 +244,15 @@ def _gradient_goes_through_the_statistics(batch_norm_gradient, *, x, seed, kappa
     dtype=draws.HALVES,
 )
 def _half_precision_is_summed_in_single(
-    batch_norm, conventions, batch_norm_gradient=None, *, seed, shape, offset, dtype
+    batch_norm,
+    conventions,
+    batch_norm_gradient=None,
+    batch_moments=None,
+    *,
+    seed,
+    shape,
+    offset,
+    dtype,
 ):
     """half-precision inputs are summed in at least float32, and γ, β and the statistics stay so"""
     x, g = (draws.normal(k, shape, offset, dtype=dtype) for k in (seed, seed + 1))
@@ -257,6 +265,10 @@ def _half_precision_is_summed_in_single(
     yield Check("mean", mean, np.ravel(s.mean), shift, 1.0)
     want = claimed(conventions, np.ravel(s.var), m)
     yield Check("variance", var, want, 2 * claimed(conventions, spread, m) + gamma(8) * want)
+    if batch_moments is not None:
+        both, exact = np.stack(batch_moments(x)), np.stack([np.ravel(s.mean), np.ravel(s.var)])
+        slack = np.stack([shift, 2 * spread])
+        yield Check("μ and v", both, exact, rounded(exact, slack, dtype), 1.0)
     if batch_norm_gradient is not None:
         want, bound, size = through(x, g, scale)
         got = batch_norm_gradient(x, scale, bias, EPS, g)
