@@ -286,7 +286,7 @@ NOISE = (
     Mutant("noise whose magnitudes come in pairs", "NOI-01", _by_z(
         lambda z: np.where(np.arange(z.size).reshape(z.shape) % 2, np.sign(z) * np.abs(
             np.roll(z.ravel(), 1).reshape(z.shape)), z))),
-    Mutant("a third weight with the noise of the first", "NOI-05", {"parameter_noise": _third_leaf}),
+    Mutant("a third weight with the noise of one", "NOI-05", {"parameter_noise": _third_leaf}),
 )  # fmt: skip
 
 WEIGHTS = (

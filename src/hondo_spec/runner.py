@@ -83,6 +83,8 @@ def run_property(property: Property, target: Target, profile: Profile) -> Record
             fails = known is not None and _fails(trial, known)
             _explore(trial)
         status = trial.worst.status if trial.worst.status == "UNPOWERED" else "PASS"
+        if not (trial.found or known):
+            status, trial.worst = "N/A", _error("it refuses all that is drawn")
     except _RefutedError:
         status = trial.worst.status
     except Flaky as reason:
@@ -100,7 +102,7 @@ def run_property(property: Property, target: Target, profile: Profile) -> Record
         status, message = "XFAIL", f"{known.reason} · {message}"
     elif known:
         message = f"beside what is known ({known.reason}): {message}"
-    inputs = inputs if status not in ("PASS", "UNPOWERED") else None
+    inputs = inputs if status not in ("PASS", "UNPOWERED", "N/A") else None
     return Record(
         target.name, property.id, status, trial.worst.headroom, message, inputs,
         trial.examples, trial.assertions, time.perf_counter() - began,
@@ -118,7 +120,7 @@ class _Trial:
         # The results that fail where the failure is known, and the first that was excused.
         self.seen: frozenset[str] = frozenset()
         self.excused = ""
-        self.examples = self.assertions = 0
+        self.examples = self.assertions = self.found = 0
 
     def __call__(self, **drawn: Any) -> None:
         """Raises `_RefutedError` if any result is not PASS; a statistic may only be unpowered."""
@@ -131,6 +133,7 @@ class _Trial:
             if not self.is_known(RAISES, str(reason)):
                 raise
             return
+        self.found += len(found)
         for result in found:
             self.assertions += isinstance(result, Stat)
             verdict = judge(result, self.profile.level)
@@ -152,7 +155,7 @@ class _Trial:
 
 def results(
     property: Property, target: Target, profile: Profile, drawn: Mapping[str, Any]
-) -> Iterable[Result]:
+) -> list[Result]:
     """What a property finds on a target at these inputs."""
     reserved = {"samples": profile.samples, "conventions": target.conventions}
     arguments = [

@@ -162,10 +162,11 @@ def _factor_gives_the_claimed_expectation(dropout, conventions, *, keep_prob):
 )
 def _inference_is_deterministic(dropout_inference, conventions, *, x, keep_prob):
     """inference is deterministic: x (inverted) or P x (lecture)"""
-    lecture = conventions.get("dropout", "inverted") == "lecture"
-    return Exact(
-        "y", dropout_inference(x, keep_prob), x * x.dtype.type(keep_prob if lecture else 1)
-    )
+    y, lecture = dropout_inference(x, keep_prob), conventions.get("dropout") == "lecture"
+    if not lecture:
+        return Exact("y", y, x)
+    want = np.float64(x) * keep_prob
+    return Check("y", y, want, _slack(x.dtype.name) * np.abs(want), 1.0)
 
 
 def _layer(seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
