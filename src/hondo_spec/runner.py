@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -94,10 +94,12 @@ def run_property(property: Property, target: Target, profile: Profile) -> Record
     except Exception as reason:
         status, trial.worst = "ERROR", _error(_explain(reason))
     message, inputs = trial.worst.message, trial.inputs
-    if known and status in ("PASS", "UNPOWERED"):
+    if known and (status == "PASS" or (trial.excused and status == "UNPOWERED")):
         status = "XFAIL" if fails or trial.excused else "XPASS"
         message = f"{known.reason} · {trial.excused or message}"
         inputs = known.inputs or trial.inputs
+    elif known and status == "UNPOWERED":
+        message = f"{known.reason} · {message}"
     elif known and known.inputs is None and known.case is None:
         status, message = "XFAIL", f"{known.reason} · {message}"
     elif known:

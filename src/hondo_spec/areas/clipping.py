@@ -88,7 +88,7 @@ def _norm_ends_within_the_limit(clip_by_global_norm, *, tree, limit):
 def _small_gradient_is_untouched(clip_by_global_norm, *, tree, factor):
     """a gradient inside the limit comes back bit for bit, every one if there is none"""
     # What is added to the norm shows where the norm is small.
-    for scale in (1.0, 2.0 ** -(13 + math.frexp(norm(tree))[1])):
+    for scale in (1.0, math.ldexp(1.0, -13 - math.frexp(norm(tree))[1])):
         small = {name: leaf * np.float32(scale) for name, leaf in tree.items()}
         limit = max(norm(small), TINY) * factor
         yield from exact_leaves(clip_by_global_norm(small, limit), small)

@@ -162,8 +162,8 @@ def _factor_gives_the_claimed_expectation(dropout, conventions, *, keep_prob):
 )
 def _inference_is_deterministic(dropout_inference, conventions, *, x, keep_prob):
     """inference is deterministic: x (inverted) or P x (lecture)"""
-    y, lecture = dropout_inference(x, keep_prob), conventions.get("dropout") == "lecture"
-    if not lecture:
+    y = dropout_inference(x, keep_prob)
+    if conventions.get("dropout", "inverted") == "inverted":
         return Exact("y", y, x)
     want = np.float64(x) * keep_prob
     return Check("y", y, want, _slack(x.dtype.name) * np.abs(want), 1.0)
