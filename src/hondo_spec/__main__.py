@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -81,9 +82,11 @@ def _run(command: Namespace) -> Job:
     for path in (command.json, command.junit):
         refuse_existing(path)
 
-    # What an adapter makes of the infinities that are drawn is judged, not warned of.
+    # What an adapter makes of infinities is judged, not warned of unless `python -W` says so.
     @np.errstate(all="ignore")
     def job() -> int:
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")
         with progress(target.name, len(ids)) as advance:
             known = {id: why for id, why in xfails.items() if id in ids}
             records = check_target(
