@@ -25,7 +25,7 @@ from hondo_spec.versions import LATER, SPECIFICATION, since
 from spec_tests.specification.__main__ import main as judge_the_judge
 from spec_tests.specification.kills import Alarm
 from spec_tests.specification.matrix import killed, matrix, present
-from spec_tests.specification.pages import pages
+from spec_tests.specification.pages import library, pages
 from spec_tests.specification.summary import (
     read_summary,
     statuses,
@@ -326,6 +326,26 @@ def test_a_summary_keeps_what_survives():
     ]
     found = summarize_mutants({"kills": kills, "alarms": [{}], "runs": 5, "seeds": 2})
     assert found == {"survivors": [["lives", "ACT-04"]], "alarms": 1, "runs": 5, "seeds": 2}
+
+
+def test_new_records_replace_those_of_their_own_targets(tmp_path):
+    record = {"id": "ACT-04", "status": "PASS", "message": "", "replay": None}
+    about = {"name": "optax", "version": "9", "mode": "m", "conventions": {}, "date": "2030-01-01"}
+    target = {**about, "known": {}, "records": [record]}
+    new = tmp_path / "new.json"
+    new.write_text(json.dumps({"profile": "dev", "jax": "1", "targets": [target]}))
+    before, after = (found["matrix"]["targets"] for found in (read_summary(), read_summary(new)))
+    assert [target["name"] for target in after] == [target["name"] for target in before]
+    changed = [new for old, new in zip(before, after, strict=True) if old != new]
+    assert changed == [{**about, "ids": {"PASS": "ACT-04"}, "odd": []}]
+
+
+def test_the_page_of_a_library_has_an_anchor_for_each_id_and_says_when():
+    for target in read_summary()["matrix"]["targets"]:
+        page = library(target, "spec-ci")
+        judged = {id.lower() for id, status in statuses(target).items() if status != "N/A"}
+        assert set(re.findall(r'<a id="([a-z]+-\d+)"></a>', page)) == judged
+        assert f"Judged on {target['date']} by specification 0." in page
 
 
 def test_a_failure_without_inputs_has_no_snippet():

@@ -18,7 +18,7 @@ from hondo_spec.console import (
     write_new,
 )
 from hondo_spec.runner import UNEXPECTED, Record
-from hondo_spec.target import Target
+from hondo_spec.target import BUILT_IN, Target
 from spec_tests.mutants import BENIGN, MUTANTS
 from spec_tests.specification import power
 from spec_tests.specification.kills import affected, false_alarms, kill_matrix
@@ -58,10 +58,12 @@ class Matrix:
     """Judges every implementation that is installed.
 
     Attributes:
+        target: built-in names, separated by commas; all by default.
         profile: dev, spec-ci or deep.
         json: a file to write the records to; it must not exist.
     """
 
+    target: str = ",".join(BUILT_IN)
     profile: str = "spec-ci"
     json: Path | None = None
 
@@ -160,7 +162,7 @@ def _check_seeds(seeds: int) -> None:
 
 def _matrix(command: Matrix) -> Job:
     find_profile(command.profile)
-    targets = present()
+    targets = present(command.target.split(","))
     refuse_existing(command.json)
 
     def job() -> int:

@@ -151,7 +151,7 @@ def _write(
     write_new(command.json, report.to_json({**run, **options, "records": rows}))
     write_new(command.junit, report.as_junit(records, f"hondo-spec.{target.name}", fatal))
     for record in records:
-        if command.reproducers is not None and record.status in UNEXPECTED:
+        if command.reproducers is not None and record.inputs is not None:
             command.reproducers.mkdir(parents=True, exist_ok=True)
             script = reproducer(record, target, command.profile, home)
             (command.reproducers / f"{record.id}.py").write_text(script, encoding="utf-8")
