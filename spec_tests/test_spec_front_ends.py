@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -15,13 +16,15 @@ import pytest
 from packaging.version import Version
 
 import hondo_spec
-from hondo_spec import Record, Target
+from hondo_spec import Record, Target, check_target
 from hondo_spec.__main__ import main
 from hondo_spec.areas import BY_ID
 from hondo_spec.check import find_profile
 from hondo_spec.names import AREAS, WHY
 from hondo_spec.operations import describe
+from hondo_spec.profiles import PROFILES
 from hondo_spec.report import failure, snippet, to_json
+from hondo_spec.reproducer import reproducer
 from hondo_spec.versions import LATER, SPECIFICATION, since
 from spec_tests.specification.__main__ import main as judge_the_judge
 from spec_tests.specification.kills import Alarm
@@ -356,6 +359,19 @@ def test_the_page_of_a_library_has_an_anchor_for_each_id_and_says_when():
 
 def test_a_failure_without_inputs_has_no_snippet():
     assert "replay" not in failure(Record("none", "INI-01", "ERROR", message="unknown"), "none")
+
+
+@pytest.mark.parametrize(
+    "relu",
+    [lambda x: None, lambda x: "text", lambda x: {}[0], lambda x: x[:3], lambda x: time.sleep(9)],
+)
+def test_a_strange_answer_has_a_reproducer_too_unless_it_never_came(relu):
+    target = Target("strange", {"relu": relu, "relu_gradient": np.sign})
+    hasty = PROFILES["dev"]._replace(seconds=0.5, shrink=False, examples=1)
+    (record,) = check_target(target, areas=["ACT-04"], profile=hasty)
+    assert record.status in ("FAIL", "ERROR")
+    came = "no answer" not in record.message
+    assert ("got = relu(x)" in reproducer(record, target, hasty)) == came
 
 
 def test_an_alarm_over_arrays_is_written_too():
