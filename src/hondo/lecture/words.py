@@ -1,0 +1,46 @@
+"""What is said in Spanish and in English."""
+
+from typing import Literal, NamedTuple
+
+Lang = Literal["en", "es"]
+LANGUAGES: tuple[Lang, ...] = ("en", "es")
+
+
+class Text(NamedTuple):
+    """The same words in both languages.
+
+    Example:
+        >>> Text("layer", "capa").to("es")
+        'capa'
+    """
+
+    en: str
+    es: str
+
+    def to(self, lang: Lang) -> str:
+        """The words in this language."""
+        return self.es if lang == "es" else self.en
+
+
+REPRODUCED = Text("reproduced", "reproducido")
+CONTRADICTED = Text("contradicted", "contradicho")
+INCONCLUSIVE = Text("inconclusive", "no concluyente")
+REPORTED = Text("reported", "informado")
+VERDICTS = {
+    "reproduced": REPRODUCED,
+    "contradicted": CONTRADICTED,
+    "inconclusive": INCONCLUSIVE,
+    "reported": REPORTED,
+}
+SEED, SEEDS = Text("seed", "semilla"), Text("seeds", "semillas")
+SLIDE = Text("slide", "diapositiva")
+CRITERION = Text("criterion", "criterio")
+EFFECT = Text("effect", "efecto")
+INTERVAL = Text("interval", "intervalo")
+VERDICT = Text("verdict", "veredicto")
+RULE = Text("decided by", "se decide por")
+AS_PRINTED = Text("the slide as printed", "la diapositiva tal como está impresa")
+QUICK = Text(
+    "A quick run: it shows how the measure looks and decides nothing that depends on chance.",
+    "Ejecución rápida: muestra cómo se ve la medida y no decide nada que dependa del azar.",
+)
