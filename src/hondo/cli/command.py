@@ -1,4 +1,4 @@
-"""The four commands: what the user gave, checked, and the work that is left."""
+"""The five commands: what the user gave, checked, and the work that is left."""
 
 import sys
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from hondo._numerics.checks import error
 from hondo.cli.compiled_programs import keep_compiled_programs
 from hondo.cli.config import PredictConfig, SweepConfig, TrainConfig
 from hondo.cli.diagnose import DiagnoseConfig
+from hondo.cli.lecture import LectureConfig
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ Command = (
     | Annotated[SweepConfig, tyro.conf.subcommand("sweep")]
     | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
     | Annotated[DiagnoseConfig, tyro.conf.subcommand("diagnose")]
+    | Annotated[LectureConfig, tyro.conf.subcommand("lecture")]
 )
 # Returns the exit code.
 Job = Callable[[], int]
@@ -51,7 +53,7 @@ class ResumeConfig(NamedTuple):
     folder: Path
 
 
-Config = TrainConfig | ResumeConfig | SweepConfig | PredictConfig | DiagnoseConfig
+Config = TrainConfig | ResumeConfig | SweepConfig | PredictConfig | DiagnoseConfig | LectureConfig
 
 
 def run_command() -> int:
@@ -100,6 +102,10 @@ def prepare(config: Config) -> Job:
         from hondo.cli.diagnose import prepare as prepare_diagnose
 
         return prepare_diagnose(config)
+    if isinstance(config, LectureConfig):
+        from hondo.cli.lecture import prepare as prepare_lecture
+
+        return prepare_lecture(config)
     from hondo.cli.predict import prepare as prepare_predict
 
     return prepare_predict(config)

@@ -1,0 +1,16 @@
+"""The lecture's twelve experiments: each a claim, a measure, a picture and a verdict.
+
+`experiments[7].run(seeds=30)` runs one, `.figure(lang="es")` draws it.
+"""
+
+from hondo.lecture.experiment import Case, Experiment
+from hondo.lecture.measures import vanishing
+from hondo.lecture.outcome import Finding, Outcome
+from hondo.lecture.plan import Criterion, Plan
+from hondo.lecture.plans import PLANS
+
+experiments: dict[int, Experiment] = {
+    module.EXPERIMENT.plan.number: module.EXPERIMENT for module in (vanishing,)
+}
+
+__all__ = ["PLANS", "Case", "Criterion", "Experiment", "Finding", "Outcome", "Plan", "experiments"]
