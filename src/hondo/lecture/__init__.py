@@ -4,13 +4,20 @@
 """
 
 from hondo.lecture.experiment import Case, Experiment
-from hondo.lecture.measures import vanishing
+from hondo.lecture.measures import (
+    early_stopping,
+    ensembles,
+    multitask,
+    penalties,
+    vanishing,
+)
 from hondo.lecture.outcome import Finding, Outcome
 from hondo.lecture.plan import Criterion, Plan
 from hondo.lecture.plans import PLANS
 
 experiments: dict[int, Experiment] = {
-    module.EXPERIMENT.plan.number: module.EXPERIMENT for module in (vanishing,)
+    module.EXPERIMENT.plan.number: module.EXPERIMENT
+    for module in (penalties, early_stopping, multitask, ensembles, vanishing)
 }
 
 __all__ = ["PLANS", "Case", "Criterion", "Experiment", "Finding", "Outcome", "Plan", "experiments"]

@@ -93,11 +93,14 @@ class Outcome(NamedTuple):
             plan.protocol.to(lang),
             f"**{verdict}**" + (f" · {printed}" if printed else ""),
             "" if self.is_full else words.QUICK.to(lang),
-            f"![{plan.title.to(lang)}]({file_stem(plan, quick=not self.is_full)}.svg)",
+            f"![{plan.title.to(lang)}]({self._stem(lang)}.svg)",
             self.table(lang),
             f"{count} {seeds.to(lang)}, {self.seconds:.0f} s. {_describe(self.design)}",
         )
         return "\n\n".join(filter(None, parts)) + "\n"
+
+    def _stem(self, lang: Lang) -> str:
+        return file_stem(self.plan, quick=not self.is_full) + ("" if lang == "en" else f".{lang}")
 
     def summary(self, lang: Lang = "en") -> str:
         """The verdict and a line for each criterion, for a terminal."""
@@ -117,7 +120,7 @@ class Outcome(NamedTuple):
 
         folder, figure = Path(folder), self.figure(lang)
         folder.mkdir(parents=True, exist_ok=True)
-        stem = file_stem(self.plan, quick=not self.is_full)
+        stem = self._stem(lang)
         contents = {
             "svg": as_bytes(figure, "svg"),
             "png": as_bytes(figure, "png"),

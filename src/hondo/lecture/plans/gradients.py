@@ -186,9 +186,9 @@ RESIDUAL = Plan(
     ),
     protocol=Text(
         "(a) 16 blocks x + W·relu(x) with He's weights, width 500, at their start, without norm "
-        "and with batch norm on the branch. (b) Fashion-MNIST, 5000 to train; networks of width 64 "
-        "and 8, 20 or 44 layers with batch norm, with and without skips; SGD 0.05 with momentum 0.9, "
-        "batches of 100, 10 epochs; training loss at the end.",
+        "and with batch norm on the branch. (b) Fashion-MNIST, 5000 to train; networks "
+        "of width 64 and 8, 20 or 44 layers with batch norm, with and without skips; SGD 0.05 "
+        "with momentum 0.9, batches of 100, 10 epochs; training loss at the end.",
         "(a) 16 bloques x + W·relu(x) con pesos de He, ancho 500, al inicio, sin normalizar y con "
         "normalización por lotes en la rama. (b) Fashion-MNIST, 5000 para entrenar; redes de "
         "ancho 64 y 8, 20 o 44 capas con normalización por lotes, con y sin conexiones; SGD 0.05 "
@@ -253,12 +253,13 @@ CLIPPING = Plan(
     protocol=Text(
         "float64: random gradients of norm 10⁻² to 10⁴; x⁴ from x = 3 by steps of 0.1. Adding task "
         "of 60 steps, tanh network of 50 units, recurrent weights N(0, 1.5²/n), SGD 0.1 with "
-        "momentum 0.9, 600 steps of 50 sequences, with and without clipping at norm 1. Diverged: a "
-        "loss above ten times that of the constant answer, or not finite.",
+        "momentum 0.9, 600 steps of 50 sequences, with and without clipping at norm 1. Diverged: "
+        "an epoch's mean loss above ten times that of the constant answer, or not finite.",
         "float64: gradientes al azar de norma 10⁻² a 10⁴; x⁴ desde x = 3 con pasos de 0.1. Tarea "
         "de suma de 60 pasos, red tanh de 50 unidades, pesos recurrentes N(0, 1.5²/n), SGD 0.1 con "
         "momento 0.9, 600 pasos de 50 secuencias, con y sin recorte a norma 1. Divergió: "
-        "pérdida mayor que diez veces la de la respuesta constante, o no finita.",
+        "pérdida media de una época mayor que diez veces la de la respuesta constante, o no "
+        "finita.",
     ),
     seeds=20,
     criteria=(

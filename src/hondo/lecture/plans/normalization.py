@@ -20,8 +20,8 @@ BATCH_NORM = Plan(
     protocol=Text(
         "float64. Scale: 64×20 inputs, 20×30 weights, a = 0.01 to 100, with ε scaled by a². "
         "Algorithm 2: all 56 batches of 3 of a population of 8. Growth of the squared gradient a "
-        "layer: 40 layers of 500 with batch norm, Gaussian inputs, slope over layers 5 to 36; linear with "
-        "B = 32, ReLU with B = 512.",
+        "layer: 40 layers of 500 with batch norm, Gaussian inputs, slope over layers 5 to 36; "
+        "linear with B = 32, ReLU with B = 512.",
         "float64. Escala: entradas 64×20, pesos 20×30, a = 0.01 a 100, con ε escalada por a². "
         "Algoritmo 2: los 56 lotes de 3 de una población de 8. Crecimiento del gradiente al "
         "cuadrado por capa: 40 capas de 500 con normalización, entradas gaussianas, pendiente en "

@@ -142,11 +142,11 @@ MULTITASK = Plan(
     protocol=Text(
         "Fashion-MNIST: the ten classes on 200 images, and on 5000 the superclass (tops, trousers "
         "and dresses, shoes, bags). Trunk 784-256-128 and a head for each task, Adam 10⁻³, 1000 "
-        "steps of all 200 and of 100 of the 5000. Controls: without the second task, and with its "
+        "steps of 100 images of each. Controls: without the second task, and with its "
         "labels shuffled. Accuracy of the ten classes on 10000 test images.",
         "Fashion-MNIST: las diez clases en 200 imágenes y, en 5000, la superclase (partes de "
         "arriba, pantalones y vestidos, calzado, bolsos). Tronco 784-256-128 y una cabeza por "
-        "tarea, Adam 10⁻³, 1000 pasos con las 200 y 100 de las 5000. Controles: sin la segunda "
+        "tarea, Adam 10⁻³, 1000 pasos con 100 imágenes de cada una. Controles: sin la segunda "
         "tarea, y con sus etiquetas barajadas. Exactitud de las diez clases en 10000 de prueba.",
     ),
     seeds=20,
