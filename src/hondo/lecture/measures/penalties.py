@@ -156,7 +156,11 @@ def draw(figure: "Figure", rows: Sequence[Row], lang: Lang) -> None:
     _draw_path(left, fine[:, 0], shrunk, row["paths_l2"], "ℓ2:  ŵ·h / (h+λ)")
     _draw_path(middle, fine[:, 0], soft, row["paths_l1"], "ℓ1:  |ŵ| − λ/2h")
     for color, (how, label) in zip(LINES, LABELS.items(), strict=False):
-        right.plot(LOGISTIC_STRENGTHS, row["zeros"][how], "o-", color=color, label=label.to(lang))
+        size = 9 if how == "l2" else 5
+        found = row["zeros"][how]
+        right.plot(
+            LOGISTIC_STRENGTHS, found, "o-", color=color, markersize=size, label=label.to(lang)
+        )
     log_axis(right, "x")
     right.set_title(ZEROS.to(lang))
     right.set_xlabel("λ")
