@@ -5,6 +5,8 @@
 
 from hondo.lecture.experiment import Case, Experiment
 from hondo.lecture.measures import (
+    batch_norm,
+    clipping,
     early_stopping,
     ensembles,
     multitask,
@@ -17,7 +19,7 @@ from hondo.lecture.plans import PLANS
 
 experiments: dict[int, Experiment] = {
     module.EXPERIMENT.plan.number: module.EXPERIMENT
-    for module in (penalties, early_stopping, multitask, ensembles, vanishing)
+    for module in (penalties, early_stopping, multitask, ensembles, vanishing, clipping, batch_norm)
 }
 
 __all__ = ["PLANS", "Case", "Criterion", "Experiment", "Finding", "Outcome", "Plan", "experiments"]

@@ -13,6 +13,7 @@ from jaxtyping import Array
 
 import hondo
 from hondo._pictures import BLUE, RED, chance_line
+from hondo._types import Data, Params
 from hondo.data import load, split
 from hondo.lecture.experiment import Case, Experiment
 from hondo.lecture.panels import band, strips
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 NET = nn.Sequential([nn.Dense(32), nn.relu, nn.Dense(1)])
 PROBLEM = hondo.supervised(NET, loss="squared_error")
+OPTIMIZER = optax.adam(1e-2)
 NOISE = 0.5
 
 
@@ -46,27 +48,31 @@ def measure(case: Case[Sizes]) -> Row:
 def _members(case: Case[Sizes]) -> tuple[np.ndarray, np.ndarray]:
     dataset = load("diabetes")
     parts = split(dataset, 0.2, seed=case.seed)
-    inputs, targets = map(jnp.asarray, parts.train)
-    valid = tuple(map(jnp.asarray, parts.valid))
-    keys = jax.random.split(jax.random.key(case.seed), 2 * case.sizes.members)
-    starts, samples = keys[::2], keys[1::2]
+    train, valid = (tuple(map(jnp.asarray, part)) for part in parts)
+    keys = jax.random.split(jax.random.key(case.seed), (case.sizes.members, 2))
+    params = _fit_members(case.sizes.epochs, keys, train, valid)
+    predict = jax.vmap(lambda params: NET.apply({"params": params}, dataset.test_inputs)[:, 0])
+    return np.asarray(predict(params), float), dataset.test_targets.astype(float)
 
-    def member(start: Array, sample: Array) -> Array:
-        drawn = hondo.bootstrap_indices(sample, len(inputs))
-        result = hondo.fit(
+
+@partial(jax.jit, static_argnums=0)
+def _fit_members(epochs: int, keys: Array, train: Data, valid: Data) -> Params:
+    """Each member has its own start, order and bootstrap sample."""
+
+    def fit_member(key: Array) -> Params:
+        drawn = hondo.bootstrap_indices(key[0], len(train[0]))
+        return hondo.fit(
             PROBLEM,
-            optax.adam(1e-2),
-            (inputs[drawn], targets[drawn]),
+            OPTIMIZER,
+            jax.tree.map(lambda part: part[drawn], train),
             valid,
-            key=start,
+            key=key[1],
             batch_size=32,
-            max_epochs=case.sizes.epochs,
-            stopper=hondo.early_stopping(case.sizes.epochs, mode="min"),
-        )
-        return NET.apply({"params": result.last.params}, jnp.asarray(dataset.test_inputs))[:, 0]
+            max_epochs=epochs,
+            stopper=hondo.early_stopping(epochs, mode="min"),
+        ).last.params
 
-    predictions = jax.jit(jax.vmap(member))(starts, samples)
-    return np.asarray(predictions, float), dataset.test_targets.astype(float)
+    return jax.vmap(fit_member)(keys)
 
 
 def _errors(predictions: np.ndarray, targets: np.ndarray) -> Row:
