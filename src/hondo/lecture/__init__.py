@@ -6,11 +6,16 @@
 from hondo.lecture.experiment import Case, Experiment
 from hondo.lecture.measures import (
     batch_norm,
+    benefits,
     clipping,
+    dropout,
     early_stopping,
     ensembles,
+    initialization,
+    league,
     multitask,
     penalties,
+    residual,
     vanishing,
 )
 from hondo.lecture.outcome import Finding, Outcome
@@ -19,7 +24,20 @@ from hondo.lecture.plans import PLANS
 
 experiments: dict[int, Experiment] = {
     module.EXPERIMENT.plan.number: module.EXPERIMENT
-    for module in (penalties, early_stopping, multitask, ensembles, vanishing, clipping, batch_norm)
+    for module in (
+        penalties,
+        early_stopping,
+        multitask,
+        ensembles,
+        dropout,
+        league,
+        vanishing,
+        initialization,
+        residual,
+        clipping,
+        batch_norm,
+        benefits,
+    )
 }
 
 __all__ = ["PLANS", "Case", "Criterion", "Experiment", "Finding", "Outcome", "Plan", "experiments"]

@@ -72,6 +72,7 @@ VANISHING = Plan(
     ),
 )
 
+_NAMES = {"linear": Text("linear", "lineal"), "relu": Text("ReLU", "ReLU")}
 FACTORS = tuple((kind, width) for kind in ("linear", "relu") for width in (30, 100, 500))
 
 INITIALIZATION = Plan(
@@ -103,9 +104,8 @@ INITIALIZATION = Plan(
             Criterion(
                 f"{kind}_{width}",
                 Text(
-                    f"forward factor over theory, {kind}, width {width}",
-                    f"factor hacia adelante / teoría, {'lineal' if kind == 'linear' else 'ReLU'}, "
-                    f"ancho {width}",
+                    f"forward factor over theory, {_NAMES[kind].en}, width {width}",
+                    f"factor hacia adelante / teoría, {_NAMES[kind].es}, ancho {width}",
                 ),
                 Within(0.97, 1.03),
             )
@@ -252,12 +252,12 @@ CLIPPING = Plan(
     ),
     protocol=Text(
         "float64: random gradients of norm 10⁻² to 10⁴; x⁴ from x = 3 by steps of 0.1. Adding task "
-        "of 60 steps, tanh network of 50 units, recurrent weights N(0, 1.5²/n), SGD 0.1 with "
+        "of 60 steps, tanh network of 50 units, recurrent weights N(0, 1.5²/n), SGD 0.03 with "
         "momentum 0.9, 600 steps of 50 sequences, with and without clipping at norm 1. Diverged: "
         "an epoch's mean loss above ten times that of the constant answer, or not finite.",
         "float64: gradientes al azar de norma 10⁻² a 10⁴; x⁴ desde x = 3 con pasos de 0.1. Tarea "
-        "de suma de 60 pasos, red tanh de 50 unidades, pesos recurrentes N(0, 1.5²/n), SGD 0.1 con "
-        "momento 0.9, 600 pasos de 50 secuencias, con y sin recorte a norma 1. Divergió: "
+        "de suma de 60 pasos, red tanh de 50 unidades, pesos recurrentes N(0, 1.5²/n), SGD 0.03 "
+        "con momento 0.9, 600 pasos de 50 secuencias, con y sin recorte a norma 1. Divergió: "
         "pérdida media de una época mayor que diez veces la de la respuesta constante, o no "
         "finita.",
     ),
