@@ -47,7 +47,7 @@ def style() -> AbstractContextManager[None]:
     return rc_context(dict(_SETTINGS))
 
 
-def as_bytes(figure: "Figure", kind: Literal["png", "svg"]) -> bytes:
+def as_bytes(figure: "Figure", kind: str) -> bytes:
     """The figure as the content of a file."""
     content = io.BytesIO()
     with style():

@@ -11,10 +11,10 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import hondo
 from hondo._extras import check_extra
-from hondo._numerics.checks import check_count
+from hondo._numerics.checks import check_count, error
 from hondo.lecture.outcome import Draw, Outcome, file_stem, find
 from hondo.lecture.plan import Plan
-from hondo.lecture.record import Record, Row, as_kept
+from hondo.lecture.record import Record, Row, as_kept, read_record
 
 Sizes = TypeVar("Sizes", bound=NamedTuple)
 
@@ -106,6 +106,29 @@ class Experiment(Generic[Sizes]):
                     if record:
                         record.add(seed, row)
                 advance()
+        return self._decide(known, count, quick, design)
+
+    def read(self, out: Path | str, *, quick: bool = False) -> Outcome:
+        """Decides by what is in the folder, whatever versions measured it; measures nothing.
+
+        Args:
+            out: the folder of `run`.
+            quick: whether it is a first look.
+
+        Raises:
+            ValueError: no seed's measures are there.
+        """
+        path = Path(out) / f"{file_stem(self.plan, quick=quick)}.seeds.jsonl"
+        design, rows = read_record(path)
+        count = next(seed for seed in range(len(rows) + 1) if seed not in rows)
+        if not count:
+            repair = f"hondo lecture {self.plan.number} --out {out} measures them."
+            raise error("out", str(out), "a folder with the measures of seeds", repair)
+        return self._decide(rows, count, quick, design)
+
+    def _decide(
+        self, known: dict[int, Row], count: int, quick: bool, design: dict[str, Any]
+    ) -> Outcome:
         rows = tuple(known[seed] for seed in range(count))
         is_full = not quick and count >= self.plan.seeds
         findings = find(self.plan, rows, is_full=is_full)

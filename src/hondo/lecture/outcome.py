@@ -93,13 +93,14 @@ class Outcome(NamedTuple):
             plan.protocol.to(lang),
             f"**{verdict}**" + (f" · {printed}" if printed else ""),
             "" if self.is_full else words.QUICK.to(lang),
-            f"![{plan.title.to(lang)}]({self._stem(lang)}.svg)",
+            f"![{plan.title.to(lang)}]({self.stem(lang)}.svg)",
             self.table(lang),
             f"{count} {seeds.to(lang)}, {self.seconds:.0f} s. {_describe(self.design)}",
         )
         return "\n\n".join(filter(None, parts)) + "\n"
 
-    def _stem(self, lang: Lang) -> str:
+    def stem(self, lang: Lang) -> str:
+        """The name of its files in this language, without a suffix."""
         return file_stem(self.plan, quick=not self.is_full) + ("" if lang == "en" else f".{lang}")
 
     def summary(self, lang: Lang = "en") -> str:
@@ -114,20 +115,18 @@ class Outcome(NamedTuple):
             lines.append(f"    {words.VERDICTS[decided].to(lang):<15} {says}")
         return "\n".join(lines)
 
-    def save(self, folder: Path | str, lang: Lang = "en") -> list[Path]:
+    def save(
+        self, folder: Path | str, lang: Lang = "en", kinds: Sequence[str] = ("svg", "png", "md")
+    ) -> list[Path]:
         """Writes the picture as SVG and PNG, and the page; returns the files."""
         from hondo.training.saving.files import write_whole
 
         folder, figure = Path(folder), self.figure(lang)
         folder.mkdir(parents=True, exist_ok=True)
-        stem = self._stem(lang)
-        contents = {
-            "svg": as_bytes(figure, "svg"),
-            "png": as_bytes(figure, "png"),
-            "md": self.page(lang),
-        }
-        paths = [folder / f"{stem}.{kind}" for kind in contents]
-        for path, content in zip(paths, contents.values(), strict=True):
+        stem = self.stem(lang)
+        paths = [folder / f"{stem}.{kind}" for kind in kinds]
+        for path, kind in zip(paths, kinds, strict=True):
+            content = self.page(lang) if kind == "md" else as_bytes(figure, kind)
             write_whole(path, content)
         return paths
 

@@ -36,17 +36,32 @@ class Record:
             file.write(_line({"seed": seed, **row}))
 
     def _read(self, design: Mapping[str, Any]) -> None:
-        head, *lines = self.path.read_text(encoding="utf-8").split("\n")
+        head, whole, cut = _read_lines(self.path)
         if head + "\n" != _line(design):
             repair = "Run it into another folder, or delete that file."
             raise error(str(self.path), head[:200], f"the record of {_line(design)[:200]}", repair)
-        # What follows the last end of a line was being written when the run was killed.
-        whole = lines[:-1]
-        for line in whole:
-            row = _with_nan(json.loads(line))
-            self.rows[row.pop("seed")] = row
-        if lines[-1]:
+        self.rows = _rows(whole)
+        if cut:
             self.path.write_text("\n".join([head, *whole, ""]), encoding="utf-8")
+
+
+def read_record(path: Path) -> tuple[dict[str, Any], dict[int, Row]]:
+    """What a record says of its run, and what each seed measured; nothing of no record."""
+    if not path.exists():
+        return {}, {}
+    head, whole, _ = _read_lines(path)
+    return json.loads(head), _rows(whole)
+
+
+def _read_lines(path: Path) -> tuple[str, list[str], str]:
+    """The first line, the other whole ones, and what was being written when the run was killed."""
+    head, *lines, cut = path.read_text(encoding="utf-8").split("\n")
+    return head, lines, cut
+
+
+def _rows(lines: list[str]) -> dict[int, Row]:
+    rows = [_with_nan(json.loads(line)) for line in lines]
+    return {row.pop("seed"): row for row in rows}
 
 
 def as_kept(row: Row) -> Row:
