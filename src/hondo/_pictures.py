@@ -71,7 +71,7 @@ def log_axis(axes: "Axes", axis: Axis = "y") -> None:
     of.set_minor_locator(NullLocator())
 
 
-def write_number(value: float) -> str:
+def write_number(value: float | int) -> str:
     """A number as people write it.
 
     Example:

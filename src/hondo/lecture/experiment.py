@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import hondo
 from hondo._extras import check_extra
@@ -16,10 +16,19 @@ from hondo.lecture.outcome import Draw, Outcome, file_stem, find
 from hondo.lecture.plan import Plan
 from hondo.lecture.record import Record, Row, as_kept, read_record
 
-Sizes = TypeVar("Sizes", bound=NamedTuple)
+
+@runtime_checkable
+class NamedSizes(Protocol):
+    """Any NamedTuple of sizes."""
+
+    def _asdict(self) -> dict[str, Any]: ...
 
 
-class Case(NamedTuple, Generic[Sizes]):
+Sizes = TypeVar("Sizes", bound=NamedSizes)
+
+
+@dataclass(frozen=True)
+class Case(Generic[Sizes]):
     """One seed's part of an experiment.
 
     Attributes:

@@ -185,7 +185,7 @@ def _row(finding: Finding, lang: Lang) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _short(value: float) -> str:
+def _short(value: float | int) -> str:
     return write_number(float(f"{value:.4g}"))
 
 

@@ -17,6 +17,7 @@ from hondo.lecture.statistics import (
 )
 from hondo.lecture.words import Text
 
+Number = float | int
 Verdict = Literal["reproduced", "contradicted", "inconclusive", "reported"]
 
 
@@ -44,10 +45,10 @@ class Rule(Protocol):
 class Below(NamedTuple):
     """No seed's value is above the bound."""
 
-    bound: float
+    bound: Number
     by_chance: bool = False
 
-    def estimate(self, values: Sequence[float]) -> Estimate:
+    def estimate(self, values: Sequence[Number]) -> Estimate:
         """The largest value, and the range."""
         least, most = _ends(values)
         return Estimate(most, least, most)
@@ -65,10 +66,10 @@ class Below(NamedTuple):
 class Above(NamedTuple):
     """No seed's value is below the bound."""
 
-    bound: float
+    bound: Number
     by_chance: bool = False
 
-    def estimate(self, values: Sequence[float]) -> Estimate:
+    def estimate(self, values: Sequence[Number]) -> Estimate:
         """The smallest value, and the range."""
         least, most = _ends(values)
         return Estimate(least, least, most)
@@ -86,12 +87,12 @@ class Above(NamedTuple):
 class Within(NamedTuple):
     """The interval of the mean lies inside of these bounds; level 0.9 makes it two 5 % tests."""
 
-    low: float
-    high: float
+    low: Number
+    high: Number
     level: float = 0.95
     by_chance: bool = True
 
-    def estimate(self, values: Sequence[float]) -> Estimate:
+    def estimate(self, values: Sequence[Number]) -> Estimate:
         """The mean and Student's interval."""
         return mean_interval(values, self.level)
 
@@ -110,11 +111,11 @@ class Within(NamedTuple):
 class MedianWithin(NamedTuple):
     """The median of the seeds lies inside of these bounds."""
 
-    low: float
-    high: float
+    low: Number
+    high: Number
     by_chance: bool = True
 
-    def estimate(self, values: Sequence[float]) -> Estimate:
+    def estimate(self, values: Sequence[Number]) -> Estimate:
         """The median and its interval."""
         return median_interval(values)
 
@@ -134,10 +135,10 @@ class MedianWithin(NamedTuple):
 class Covers(NamedTuple):
     """A published value lies in the central 95 % of the seeds' values."""
 
-    published: float
+    published: Number
     by_chance: bool = True
 
-    def estimate(self, values: Sequence[float]) -> Estimate:
+    def estimate(self, values: Sequence[Number]) -> Estimate:
         """The median and the central 95 % of the values."""
         low, middle, high = np.quantile(values, [0.025, 0.5, 0.975])
         return Estimate(float(middle), float(low), float(high))
@@ -159,10 +160,10 @@ class Covers(NamedTuple):
 class PairedTest(NamedTuple):
     """Wilcoxon's test says that the paired difference is above 0."""
 
-    alpha: float
+    alpha: Number
     by_chance: bool = True
 
-    def estimate(self, values: Sequence[float]) -> Estimate:
+    def estimate(self, values: Sequence[Number]) -> Estimate:
         """Hodges and Lehmann's shift with its interval and the p-value."""
         return signed_rank(values)
 
@@ -181,10 +182,10 @@ class PairedTest(NamedTuple):
 class CountTest(NamedTuple):
     """Fisher's test says that the first of two outcomes is more frequent; a value is a pair."""
 
-    alpha: float
+    alpha: Number
     by_chance: bool = True
 
-    def estimate(self, values: Sequence[Sequence[float]]) -> Estimate:
+    def estimate(self, values: Sequence[Sequence[Number]]) -> Estimate:
         """The difference of the two shares."""
         first, second = zip(*values, strict=True)
         return fisher([bool(x) for x in first], [bool(x) for x in second])
@@ -204,10 +205,10 @@ class CountTest(NamedTuple):
 class Share(NamedTuple):
     """At least this share of the seeds has it."""
 
-    least: float
+    least: Number
     by_chance: bool = True
 
-    def estimate(self, values: Sequence[float]) -> Estimate:
+    def estimate(self, values: Sequence[Number]) -> Estimate:
         """The share and Wilson's interval."""
         return share_interval([bool(x) for x in values])
 
@@ -226,10 +227,10 @@ class Share(NamedTuple):
 class StandardErrors(NamedTuple):
     """The mean over the seeds is 0 up to so many of its own standard errors."""
 
-    most: float = 3.0
+    most: Number = 3
     by_chance: bool = True
 
-    def estimate(self, values: Sequence[float]) -> Estimate:
+    def estimate(self, values: Sequence[Number]) -> Estimate:
         """The mean, and the interval of so many standard errors."""
         mean, count = float(np.mean(values)), len(values)
         if count < 2:
@@ -254,7 +255,7 @@ class Reported(NamedTuple):
 
     by_chance: bool = True
 
-    def estimate(self, values: Sequence[float]) -> Estimate:
+    def estimate(self, values: Sequence[Number]) -> Estimate:
         """The median and the quartiles."""
         low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
         return Estimate(float(middle), float(low), float(high))
@@ -268,12 +269,12 @@ class Reported(NamedTuple):
         return Text("median and quartiles, no criterion", "mediana y cuartiles, sin criterio")
 
 
-def _ends(values: Sequence[float]) -> tuple[float, float]:
+def _ends(values: Sequence[Number]) -> tuple[float, float]:
     """The smallest and the largest value; NaN, which is within no bound, if there is one."""
     return float(np.min(values)), float(np.max(values))
 
 
-def _of_interval(found: Estimate, low: float, high: float) -> Verdict:
+def _of_interval(found: Estimate, low: Number, high: Number) -> Verdict:
     if low < found.low and found.high < high:
         return "reproduced"
     return "contradicted" if found.high <= low or found.low >= high else "inconclusive"
@@ -285,7 +286,7 @@ def _of_test(found: Estimate, alpha: float) -> Verdict:
     return "reproduced" if found.effect > 0 else "contradicted"
 
 
-def _range(low: float, high: float) -> str:
+def _range(low: Number, high: Number) -> str:
     if math.isinf(high):
         return f"> {write_number(low)}"
     if math.isinf(low):
