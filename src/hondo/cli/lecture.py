@@ -71,9 +71,8 @@ def show_list(config: LectureConfig) -> int:
 
     for number, experiment in experiments.items():
         plan = experiment.plan
-        slides = ", ".join(map(str, plan.slides))
         seeds = f"{plan.seeds} {(words.SEED if plan.seeds == 1 else words.SEEDS).to(config.lang)}"
-        where = f"{words.SLIDE.to(config.lang)} {slides}; {seeds}"
+        where = f"{words.name_slides(plan.slides, config.lang)}; {seeds}"
         print(f"{number:>2}  {plan.title.to(config.lang)} ({where})")
         print(f"    {plan.claim.to(config.lang)}")
     return 0

@@ -8,6 +8,7 @@ from hondo._pictures import as_bytes, new_figure, style, write_number
 from hondo.lecture import words
 from hondo.lecture.plan import Criterion, Plan
 from hondo.lecture.record import Row
+from hondo.lecture.remarks import REMARKS
 from hondo.lecture.rules import Verdict
 from hondo.lecture.statistics import Estimate, holm
 from hondo.lecture.words import Lang
@@ -82,19 +83,20 @@ class Outcome(NamedTuple):
     def page(self, lang: Lang = "en") -> str:
         """Claim, protocol, verdict and table in Markdown."""
         plan, count = self.plan, len(self.rows)
-        slides = ", ".join(map(str, plan.slides))
+        remark = REMARKS.get(plan.number)
         seeds = words.SEED if count == 1 else words.SEEDS
         verdict = f"{words.VERDICT.to(lang)}: {words.VERDICTS[self.verdict].to(lang)}"
         printed = f"{words.AS_PRINTED.to(lang)}: " if self.slide_verdict else ""
         printed += words.VERDICTS[self.slide_verdict].to(lang) if self.slide_verdict else ""
         parts = (
-            f"# {plan.number} · {plan.title.to(lang)} ({words.SLIDE.to(lang)} {slides})",
+            f"# {plan.number} · {plan.title.to(lang)} ({words.name_slides(plan.slides, lang)})",
             plan.claim.to(lang),
             plan.protocol.to(lang),
             f"**{verdict}**" + (f" · {printed}" if printed else ""),
             "" if self.is_full else words.QUICK.to(lang),
             f"![{plan.title.to(lang)}]({self.stem(lang)}.svg)",
             self.table(lang),
+            remark.to(lang) if remark and self.is_full else "",
             f"{count} {seeds.to(lang)}, {self.seconds:.0f} s. {_describe(self.design)}",
         )
         return "\n\n".join(filter(None, parts)) + "\n"

@@ -41,7 +41,7 @@ def criteria_page(lang: Lang) -> str:
 
 
 def _section(plan: Plan, lang: Lang) -> str:
-    slides = f"{words.SLIDE.to(lang)} {', '.join(map(str, plan.slides))}"
+    slides = words.name_slides(plan.slides, lang)
     head = (words.CRITERION.to(lang), words.RULE.to(lang))
     lines = [
         f"## {plan.number} · {plan.title.to(lang)} ({slides})",

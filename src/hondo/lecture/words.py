@@ -33,7 +33,7 @@ VERDICTS = {
     "reported": REPORTED,
 }
 SEED, SEEDS = Text("seed", "semilla"), Text("seeds", "semillas")
-SLIDE = Text("slide", "diapositiva")
+SLIDE, SLIDES = Text("slide", "diapositiva"), Text("slides", "diapositivas")
 CRITERION = Text("criterion", "criterio")
 EFFECT = Text("effect", "efecto")
 INTERVAL = Text("interval", "intervalo")
@@ -44,3 +44,13 @@ QUICK = Text(
     "A quick run: it shows how the measure looks and decides nothing that depends on chance.",
     "Ejecución rápida: muestra cómo se ve la medida y no decide nada que dependa del azar.",
 )
+
+
+def name_slides(slides: tuple[int, ...], lang: Lang) -> str:
+    """The slides by their numbers.
+
+    Example:
+        >>> name_slides((9, 10), "en"), name_slides((4,), "es")
+        ('slides 9, 10', 'diapositiva 4')
+    """
+    return f"{(SLIDE if len(slides) == 1 else SLIDES).to(lang)} {', '.join(map(str, slides))}"

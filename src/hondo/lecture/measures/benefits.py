@@ -85,7 +85,7 @@ def measure(case: Case[Sizes]) -> Row:
     images = draw_images(case.seed, case.sizes.images, case.sizes.valid, case.folder, test=1)
     found = {arm: _fit(case, images.train, images.valid, net, arm[1]) for arm, net in ARMS.items()}
     curves = {arm: 100 * np.asarray(run.history.valid["accuracy"]) for arm, run in found.items()}
-    goal = curves["plain", 1].max()
+    goal = float(curves["plain", 1].max())
     epochs = {arm: _epochs_until(curve, goal) for arm, curve in curves.items()}
     fastest = {n: min(epochs[n, factor] for factor in FACTORS) for n in ("plain", "norm")}
     deep = [
@@ -160,13 +160,14 @@ def _unit_means(net: SigmoidMLP, state: hondo.TrainState, inputs: Array, key: Ar
 LABELS = {
     "plain": Text("plain", "sin normalizar"),
     "norm": Text("batch norm", "normalización por lotes"),
-    "noisy": Text("and shifting noise", "y ruido desplazado"),
+    "noisy": Text("with noise", "con ruido"),
 }
 EPOCH = Text("epoch", "época")
 ACCURACY = Text("3 layers: validation accuracy, %", "3 capas: exactitud de validación, %")
 DEEP = Text("8 layers: validation accuracy, %", "8 capas: exactitud de validación, %")
-DRIFT = Text("shift of a unit's mean a step", "desplazamiento de la media de una unidad por paso")
+DRIFT = Text("shift of a unit's mean a step", "cambio de la media por paso")
 CHANCE = Text("chance", "azar")
+NOISY, QUIET = Text("with noise", "con ruido"), Text("without", "sin ruido")
 STYLES = {1: ":", 5: "-", 30: "--"}
 
 
@@ -190,7 +191,7 @@ def draw(figure: "Figure", rows: Sequence[Row], lang: Lang) -> None:
     for place, name in enumerate(("noisy", "norm")):
         values = [row["drifts"][place] for row in rows]
         right.plot([place] * len(values), values, "o", color=colors[name])
-    right.set_xticks([0, 1], [LABELS[name].to(lang) for name in ("noisy", "norm")])
+    right.set_xticks([0, 1], [NOISY.to(lang), QUIET.to(lang)])
     right.set_xlim(-0.5, 1.5)
     log_axis(right)
     right.set_title(DRIFT.to(lang))

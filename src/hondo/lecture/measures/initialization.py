@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax.typing import Initializer
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 import hondo
@@ -64,7 +65,7 @@ def _factor(kind: str, width: int, key: Array, networks: int) -> float:
 
 
 @partial(jax.jit, static_argnums=(0, 3))
-def mean_squares(kind: str, variance: float, key: Array, width: int) -> Float[Array, " layers"]:
+def mean_squares(kind: str, variance: ArrayLike, key: Array, width: int) -> Float[Array, " layers"]:
     """The mean square of the inputs and of each of ten layers' outputs, over 100 examples."""
     inputs, weights = _draw(key, width, variance)
     act = {"linear": lambda z: z, "relu": jax.nn.relu, "tanh": jnp.tanh}[kind]
@@ -80,7 +81,7 @@ def mean_squares(kind: str, variance: float, key: Array, width: int) -> Float[Ar
     return jnp.concatenate([jnp.mean(jnp.square(inputs))[None], squares])
 
 
-def _draw(key: Array, width: int, variance: float) -> tuple[Array, Array]:
+def _draw(key: Array, width: int, variance: ArrayLike) -> tuple[Array, Array]:
     first, second = jax.random.split(key)
     weights = jax.random.normal(second, (DEPTH, width, width)) * jnp.sqrt(variance)
     return jax.random.normal(first, (100, width)), weights
