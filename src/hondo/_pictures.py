@@ -3,20 +3,21 @@
 import io
 import math
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from hondo._extras import check_extra
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.typing import RcKeyType
 
 # Okabe and Ito's, which people with any color vision tell apart.
 BLUE, RED, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#AA4499"
 ORANGE, SKY, BLACK, GRAY = "#E69F00", "#56B4E9", "#222222", "#777777"
 LINES = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)
 # Text stays text, so that it can be searched and edited; the same picture is the same bytes.
-_SETTINGS = {
+_SETTINGS: "dict[RcKeyType, Any]" = {
     "svg.fonttype": "none",
     "svg.hashsalt": "hondo",
     "font.size": 10.0,

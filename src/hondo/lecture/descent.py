@@ -1,23 +1,21 @@
 """Minimizing, as the experiments do it."""
 
 from collections.abc import Callable
-from typing import SupportsIndex, TypeVar
+from typing import SupportsIndex
 
 import jax
 import optax
 
 import hondo
-from hondo._types import Data
-
-Tree = TypeVar("Tree")
+from hondo._types import Data, Params
 
 
 def minimize(
-    loss: Callable[[Tree], jax.Array],
+    loss: Callable[[Params], jax.Array],
     optimizer: optax.GradientTransformation,
-    start: Tree,
+    start: Params,
     steps: int,
-) -> Tree:
+) -> Params:
     """Takes so many steps of the optimizer along the whole gradient.
 
     Args:
@@ -27,7 +25,9 @@ def minimize(
         steps: how many.
     """
 
-    def step(carry: tuple[Tree, optax.OptState], _: None) -> tuple[tuple, None]:
+    def step(
+        carry: tuple[Params, optax.OptState], _: None
+    ) -> tuple[tuple[Params, optax.OptState], None]:
         params, state = carry
         updates, state = optimizer.update(jax.grad(loss)(params), state, params)
         return (optax.apply_updates(params, updates), state), None

@@ -62,8 +62,8 @@ class Outcome(NamedTuple):
     @property
     def slide_verdict(self) -> Verdict | None:
         """The same of the slide's letter, where the literature corrects it."""
-        found = [f.verdict for f in self.findings if f.criterion.reading == "slide"]
-        return combine(found) if found else None
+        letter = [f for f in self.findings if f.criterion.reading == "slide"]
+        return combine([f.verdict for f in letter]) if letter else None
 
     def figure(self, lang: Lang = "en") -> "Figure":
         """The picture, ready for a slide."""

@@ -10,6 +10,9 @@ from hondo._pictures import BLACK, LINES, chance_line
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# One for each seed.
+Numbers = Sequence[float] | np.ndarray
+
 
 def band(
     axes: "Axes", x: Sequence[float] | np.ndarray, samples: Any, color: str, label: str
@@ -20,7 +23,7 @@ def band(
     axes.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
 
 
-def strips(axes: "Axes", arms: Mapping[str, Sequence[float]], *, paired: bool = True) -> None:
+def strips(axes: "Axes", arms: Mapping[str, Numbers], *, paired: bool = True) -> None:
     """A column of points for each arm, one a seed, with the median; lines join a seed's points."""
     columns = np.array(list(arms.values()), float)
     if paired:
@@ -33,7 +36,7 @@ def strips(axes: "Axes", arms: Mapping[str, Sequence[float]], *, paired: bool = 
     axes.set_xlim(-0.5, len(columns) - 0.5)
 
 
-def differences(axes: "Axes", arms: Mapping[str, Sequence[float]], zero: str) -> None:
+def differences(axes: "Axes", arms: Mapping[str, Numbers], zero: str) -> None:
     """Paired differences, one point a seed, beside the line of no difference."""
     strips(axes, arms, paired=False)
     chance_line(axes, 0.0, zero)

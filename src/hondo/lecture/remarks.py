@@ -16,8 +16,8 @@ REMARKS: dict[int, Text] = {
         "de 0.05 del criterio; sin ellas, 1.23 por encima.",
     ),
     12: Text(
-        "At rate ×5, with noise and without, every seed reaches the goal within its first epoch, so "
-        "that steps counted in epochs cannot tell the two apart: the effect of 0 on the slide's "
+        "At rate ×5, with noise and without, every seed reaches the goal within its first epoch, "
+        "so that steps counted in epochs cannot tell the two apart: the effect of 0 on the slide's "
         "letter is the end of the scale, not a measured equality. At rate ×30 the network of 3 "
         "layers trains without norm too.",
         "Con tasa ×5, con ruido y sin él, todas las semillas alcanzan la meta en su "

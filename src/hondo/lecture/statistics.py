@@ -66,8 +66,13 @@ def signed_rank(differences: Values, level: float = 0.95) -> Estimate:
     cut = _signed_rank_cut(len(values), (1 - level) / 2)
     # Too few values for this level: nothing can be ruled out.
     low, high = (walsh[cut], walsh[-1 - cut]) if cut >= 0 else (-math.inf, math.inf)
-    p = 1.0 if not values.any() else float(stats.wilcoxon(values).pvalue)
+    p = _p_value(stats.wilcoxon(values)) if values.any() else 1.0
     return Estimate(float(np.median(walsh)), float(low), float(high), p)
+
+
+def _p_value(result: object) -> float:
+    """Of the pair of statistic and p-value that scipy gives."""
+    return float(np.asarray(result)[1])
 
 
 def _signed_rank_cut(count: int, tail: float) -> int:
@@ -117,7 +122,7 @@ def fisher(first: Sequence[bool], second: Sequence[bool], level: float = 0.95) -
     effect = a.effect - b.effect
     low = effect - math.hypot(a.effect - a.low, b.high - b.effect)
     high = effect + math.hypot(a.high - a.effect, b.effect - b.low)
-    return Estimate(effect, low, high, float(stats.fisher_exact(counts).pvalue))
+    return Estimate(effect, low, high, _p_value(stats.fisher_exact(counts)))
 
 
 def median_interval(values: Values, level: float = 0.95) -> Estimate:

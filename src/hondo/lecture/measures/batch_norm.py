@@ -133,11 +133,11 @@ LEARN = Text("gradient by aW", "gradiente de aW")
 def draw(figure: "Figure", rows: Sequence[Row], lang: Lang) -> None:
     """The squared gradients over depth, the gradient over the scale, and growth over theory."""
     left, middle, right = figure.subplots(1, 3)
+    layers = np.arange(1, len(rows[0]["relu"]) + 1)
     for color, (name, label) in zip(
         LINES, (("linear", LINEAR.to(lang)), ("relu", "ReLU")), strict=False
     ):
         squares = np.array([row[name] for row in rows])
-        layers = np.arange(1, squares.shape[1] + 1)
         band(left, layers, squares / squares[:, -1:], color, label)
     theory = batch_norm_growth() ** (layers[-1] - layers)
     left.plot(layers, theory, ":", color=LINES[1], label="(π/(π−1))$^{L−l}$")

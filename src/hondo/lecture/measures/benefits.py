@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 import hondo
 from hondo._pictures import LINES, chance_line, log_axis
-from hondo._types import Batch, Hyperparameters
+from hondo._types import Batch, Hyperparameters, ModelState
 from hondo.lecture.experiment import Case, Experiment
 from hondo.lecture.images import draw_images
 from hondo.lecture.panels import band
@@ -22,6 +22,7 @@ from hondo.lecture.plans.normalization import BENEFITS
 from hondo.lecture.record import Row
 from hondo.lecture.words import Lang, Text
 from hondo.linen import BatchNorm
+from hondo.training.sweeping.members import FitArguments
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -108,7 +109,9 @@ def measure(case: Case[Sizes]) -> Row:
     }
 
 
-def _fit(case: Case[Sizes], train: Batch, valid: Batch, net: SigmoidMLP, factor: int):
+def _fit(
+    case: Case[Sizes], train: Batch, valid: Batch, net: SigmoidMLP, factor: int
+) -> hondo.FitResult:
     runs = hondo.sweep(
         partial(_build, net),
         {"rate": np.array([RATE * factor])},
@@ -122,7 +125,7 @@ def _fit(case: Case[Sizes], train: Batch, valid: Batch, net: SigmoidMLP, factor:
     return runs.results[0]
 
 
-def _build(net: SigmoidMLP, hyper: Hyperparameters) -> dict:
+def _build(net: SigmoidMLP, hyper: Hyperparameters) -> FitArguments:
     problem = hondo.supervised(net, loss="cross_entropy")
     return {"problem": problem, "optimizer": optax.sgd(hyper["rate"])}
 
@@ -147,6 +150,7 @@ def _drift(state: hondo.TrainState, net: SigmoidMLP, train: Batch, steps: int = 
 
 @partial(jax.jit, static_argnums=0)
 def _unit_means(net: SigmoidMLP, state: hondo.TrainState, inputs: Array, key: Array) -> Array:
+    seen: ModelState
     _, seen = net.apply(
         {"params": state.params, **state.model_state},
         inputs,

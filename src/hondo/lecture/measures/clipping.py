@@ -54,10 +54,15 @@ def _identities(seed: int) -> Row:
     gradients = jax.random.normal(jax.random.key(seed), (7, 100))
     sizes = 10.0 ** jnp.arange(-2.0, 5.0)
     gradients *= (sizes / jnp.linalg.norm(gradients, axis=1))[:, None]
-    clipped = jax.vmap(lambda g: CLIP.update({"w": g}, CLIP.init({"w": g}))[0]["w"])(gradients)
+    clipped = jax.vmap(_clip)(gradients)
     norms = jnp.linalg.norm(clipped, axis=1)
     cosines = jnp.sum(clipped * gradients, axis=1) / (norms * sizes)
     return {"bounded": norms.max() / LIMIT - 1, "direction": jnp.abs(1 - cosines).max()}
+
+
+def _clip(gradient: Array) -> Array:
+    updates, _ = CLIP.update(gradient, CLIP.init(gradient))
+    return jnp.asarray(updates)
 
 
 def _quartic() -> Row:
@@ -145,7 +150,7 @@ def _look_back(case: Case[Sizes]) -> Row:
     x, targets = adding_task(key, 50, case.sizes.length)
     params, _ = CONTRACTING.init(key, (x, targets))
     gradient = jax.grad(lambda x: 1e3 * jnp.sum(_errors(params, (x, targets))))(x)
-    clipped = CLIP.update({"x": gradient}, CLIP.init({"x": gradient}))[0]["x"]
+    clipped = _clip(gradient)
     norms = jnp.sqrt(jnp.sum(jnp.square(clipped), axis=(0, 2)))
     return {"still_vanishes": norms[0] / norms[-1], "norms": norms}
 

@@ -51,8 +51,11 @@ def _members(case: Case[Sizes]) -> tuple[np.ndarray, np.ndarray]:
     train, valid = (tuple(map(jnp.asarray, part)) for part in parts)
     keys = jax.random.split(jax.random.key(case.seed), (case.sizes.members, 2))
     params = _fit_members(case.sizes.epochs, keys, train, valid)
-    predict = jax.vmap(lambda params: NET.apply({"params": params}, dataset.test_inputs)[:, 0])
-    return np.asarray(predict(params), float), dataset.test_targets.astype(float)
+
+    def predict(params: Params) -> Array:
+        return jnp.asarray(NET.apply({"params": params}, dataset.test_inputs))[:, 0]
+
+    return np.asarray(jax.vmap(predict)(params), float), dataset.test_targets.astype(float)
 
 
 @partial(jax.jit, static_argnums=0)

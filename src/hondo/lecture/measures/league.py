@@ -20,6 +20,7 @@ from hondo.lecture.plans.regularization import LEAGUE
 from hondo.lecture.record import Row
 from hondo.lecture.words import Lang, Text
 from hondo.linen import Dropout
+from hondo.training.sweeping.members import FitArguments
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -105,7 +106,7 @@ def _error_of_best(case: Case[Sizes], method: str, images: Images) -> float:
     return 100 * (1 - float(score["accuracy"]))
 
 
-def _build(method: str, width: int, hyper: Hyperparameters) -> dict:
+def _build(method: str, width: int, hyper: Hyperparameters) -> FitArguments:
     """One trial as arguments of `fit`."""
     value, key = hyper["value"], jax.random.key(hyper["seed"])
     rate, bound = 0.0, []
