@@ -13,7 +13,8 @@ from hondo_spec.areas import BY_ID
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 LECTURE, PROMISES = ROOT / "docs/lecture.md", ROOT / "docs/promises.md"
-PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "docs/design").glob("*.md")]
+FOLDERS = (ROOT, ROOT / "docs", ROOT / "docs/design", ROOT / "docs/lecture")
+PAGES = [page for folder in FOLDERS for page in sorted(folder.glob("*.md"))]
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 tables = pytest.mark.parametrize("page", [LECTURE, PROMISES], ids=lambda page: page.stem)

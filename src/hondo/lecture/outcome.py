@@ -103,7 +103,7 @@ class Outcome(NamedTuple):
 
     def stem(self, lang: Lang) -> str:
         """The name of its files in this language, without a suffix."""
-        return file_stem(self.plan, quick=not self.is_full) + ("" if lang == "en" else f".{lang}")
+        return file_stem(self.plan, quick=not self.is_full, lang=lang)
 
     def summary(self, lang: Lang = "en") -> str:
         """The verdict and a line for each criterion, for a terminal."""
@@ -133,15 +133,16 @@ class Outcome(NamedTuple):
         return paths
 
 
-def file_stem(plan: Plan, *, quick: bool) -> str:
-    """The name of an experiment's files.
+def file_stem(plan: Plan, *, quick: bool, lang: Lang = "en") -> str:
+    """The name of an experiment's files in this language, without a suffix.
 
     Example:
         >>> from hondo.lecture.plans import PLANS
         >>> file_stem(PLANS[6], quick=True)
         '07-vanishing-quick'
     """
-    return f"{plan.number:02}-{plan.name}" + ("-quick" if quick else "")
+    in_language = "" if lang == "en" else f".{lang}"
+    return f"{plan.number:02}-{plan.name}{'-quick' if quick else ''}{in_language}"
 
 
 def find(plan: Plan, rows: Sequence[Row], *, is_full: bool) -> tuple[Finding, ...]:

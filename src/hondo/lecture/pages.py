@@ -81,12 +81,19 @@ def results_page(folder: Path, lang: Lang) -> str:
     head = f"| # | {' | '.join(title.to(lang) for title in titles)} |"
     lines = [head, "|---" * 6 + "|"]
     lines += [_result(folder, plan, lang) for plan in PLANS]
-    return "\n".join([_RESULTS.to(lang), *lines, ""])
+    found = [plan for plan in PLANS if _has_run(folder, plan)]
+    stems = [f"results/{file_stem(plan, quick=False, lang=lang)}" for plan in found]
+    tree = ["", "```{toctree}", ":hidden:", *stems, "```", ""]
+    return "\n".join([_RESULTS.to(lang), *lines, *tree])
+
+
+def _has_run(folder: Path, plan: Plan) -> bool:
+    return (folder / f"{file_stem(plan, quick=False)}.seeds.jsonl").exists()
 
 
 def _result(folder: Path, plan: Plan, lang: Lang) -> str:
     slides, title = ", ".join(map(str, plan.slides)), plan.title.to(lang)
-    if not (folder / f"{file_stem(plan, quick=False)}.seeds.jsonl").exists():
+    if not _has_run(folder, plan):
         return f"| {plan.number} | {slides} | {title} | {_NOT_RUN.to(lang)} | | {plan.seeds} |"
     outcome = experiments[plan.number].read(folder)
     verdict = words.VERDICTS[outcome.verdict].to(lang)
