@@ -1,4 +1,4 @@
-"""The five commands: what the user gave, checked, and the work that is left."""
+"""The six commands: what the user gave, checked, and the work that is left."""
 
 import sys
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from hondo.cli.compiled_programs import keep_compiled_programs
 from hondo.cli.config import PredictConfig, SweepConfig, TrainConfig
 from hondo.cli.diagnose import DiagnoseConfig
 from hondo.cli.lecture import LectureConfig
+from hondo.cli.techniques import ListConfig
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ Command = (
     | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
     | Annotated[DiagnoseConfig, tyro.conf.subcommand("diagnose")]
     | Annotated[LectureConfig, tyro.conf.subcommand("lecture")]
+    | Annotated[ListConfig, tyro.conf.subcommand("list")]
 )
 # Returns the exit code.
 Job = Callable[[], int]
@@ -53,7 +55,15 @@ class ResumeConfig(NamedTuple):
     folder: Path
 
 
-Config = TrainConfig | ResumeConfig | SweepConfig | PredictConfig | DiagnoseConfig | LectureConfig
+Config = (
+    TrainConfig
+    | ResumeConfig
+    | SweepConfig
+    | PredictConfig
+    | DiagnoseConfig
+    | LectureConfig
+    | ListConfig
+)
 
 
 def run_command() -> int:
@@ -106,6 +116,10 @@ def prepare(config: Config) -> Job:
         from hondo.cli.lecture import prepare as prepare_lecture
 
         return prepare_lecture(config)
+    if isinstance(config, ListConfig):
+        from hondo.cli.techniques import prepare as prepare_list
+
+        return prepare_list(config)
     from hondo.cli.predict import prepare as prepare_predict
 
     return prepare_predict(config)
