@@ -41,8 +41,9 @@ VERDICT = Text("verdict", "veredicto")
 RULE = Text("decided by", "se decide por")
 AS_PRINTED = Text("the slide as printed", "la diapositiva tal como está impresa")
 QUICK = Text(
-    "A quick run: it shows how the measure looks and decides nothing that depends on chance.",
-    "Ejecución rápida: muestra cómo se ve la medida y no decide nada que dependa del azar.",
+    "A first look, with smaller sizes or fewer seeds than planned: chance decides nothing here.",
+    "Un primer vistazo, con tamaños menores o menos semillas de las planeadas: nada que dependa "
+    "del azar se decide aquí.",
 )
 
 

@@ -152,7 +152,7 @@ def _accuracy_of_means(
 
 GAP = Text("largest difference from all 2¹⁰ masks", "diferencia máxima con las 2¹⁰ máscaras")
 MASKS = Text("masks averaged", "máscaras promediadas")
-ACCURACY = Text("accuracy − that of scaled weights, pp", "exactitud − la de pesos escalados, pp")
+ACCURACY = Text("accuracy − that of P·W, pp", "exactitud − la de P·W, pp")
 RIDGE = Text("error under dropout / formula − 1", "error con dropout / fórmula − 1")
 MEAN = Text("mean of k masks", "promedio de k máscaras")
 SCALED = Text("scaled weights", "pesos escalados")
