@@ -13,6 +13,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 # From the ground up; a room imports from the floors below it and from itself.
 FLOORS = (
     {"_types", "_extras"},
+    {"_pictures"},
     {"_bind"},
     {"_numerics"},
     {"_fast", "_microbatched", "_modes", "parameters"},
@@ -22,6 +23,7 @@ FLOORS = (
     {"the face"},
     {"_layers"},
     {"linen", "nnx", "data"},
+    {"lecture"},
     {"cli"},
 )
 HEIGHT = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
