@@ -233,7 +233,9 @@ def test_a_stored_model_that_is_not_finite_is_refused(tmp_path) -> None:
 
 
 def test_a_run_that_diverges_writes_valid_json(tmp_path) -> None:
-    append_metrics(tmp_path / METRICS, 0, {"train/loss": float("nan"), "valid/loss": float("inf")})
+    append_metrics(
+        tmp_path / METRICS, {"epoch": 0}, {"train/loss": float("nan"), "valid/loss": float("inf")}
+    )
     line = json.loads((tmp_path / METRICS).read_text())
     assert line == {"epoch": 0, "train/loss": None, "valid/loss": float("inf")}
     (row,) = read_metrics(tmp_path / METRICS)
