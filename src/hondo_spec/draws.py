@@ -96,15 +96,14 @@ def classes_of(logits: np.ndarray) -> np.ndarray:
 
 def is_optional(drawn: object) -> bool:
     """Whether not everybody takes what was drawn: another rank than 2, one example, or halves."""
-    if isinstance(drawn, tuple):
-        return any(part in HALVES for part in drawn if isinstance(part, str))
+    if isinstance(drawn, Made):
+        made = drawn()
+        arrays = made if isinstance(made, list) else [made]
+        return any(x.ndim != 2 or _is_half(x) or len(x) == 1 for x in arrays)
     if isinstance(drawn, Mapping):
         return any(_is_half(leaf) for leaf in drawn.values())
-    if not isinstance(drawn, Made):
-        return isinstance(drawn, str) and drawn in HALVES
-    made = drawn()
-    arrays = made if isinstance(made, list) else [made]
-    return any(x.ndim != 2 or _is_half(x) or len(x) == 1 for x in arrays)
+    parts = drawn if isinstance(drawn, tuple) else (drawn,)
+    return any(part in HALVES for part in parts if isinstance(part, str))
 
 
 def _is_half(leaf: object) -> bool:
