@@ -87,9 +87,9 @@ KNOWN = {
         case=lambda what: what.startswith("norm in"),
     ),
     "PEN-10": Known(
-        "a limit of 0 makes a unit of zeros NaN: 0 / 0",
+        "a limit of 0 makes a unit of zeros NaN, and one of infinity every unit: 0 / 0, ∞ / ∞",
         {"w": np.zeros((2, 3), np.float32), "limit": 0.0},
-        case=lambda limit: limit == 0,
+        case=lambda limit: limit == 0 or math.isinf(limit),
     ),
     "CLP-10": Known(
         "of a kernel of three axes every place of the window is clipped by itself",
