@@ -249,7 +249,7 @@ def _guarded(name: str, operation: Callable[..., Any] | None) -> Callable[..., A
     def call(*arguments: Any) -> Any:
         before = _bytes(arguments)
         try:
-            answer = _arrays(operation(*arguments))
+            answer = as_arrays(operation(*arguments))
         except _TimeUpError as reason:
             raise _TimeUpError(f"{name}: {reason}{_line(reason)}") from None
         except KeyboardInterrupt:
@@ -275,12 +275,12 @@ def _bytes(value: Any) -> list[bytes]:
     return []
 
 
-def _arrays(answer: Any) -> Any:
+def as_arrays(answer: Any) -> Any:
     """The answer with NumPy arrays for those of other libraries, also inside of containers."""
     if isinstance(answer, Mapping):
-        return {name: _arrays(value) for name, value in answer.items()}
+        return {name: as_arrays(value) for name, value in answer.items()}
     if isinstance(answer, tuple | list):
-        converted = map(_arrays, answer)
+        converted = map(as_arrays, answer)
         return list(converted) if isinstance(answer, list) else tuple(converted)
     foreign = hasattr(answer, "__array__") and not isinstance(answer, np.ndarray | np.generic)
     return np.asarray(answer) if foreign else answer

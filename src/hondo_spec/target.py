@@ -106,6 +106,9 @@ BUILT_IN = {
     "haiku": "hondo_spec.targets.haiku",
     "keras": "hondo_spec.targets.keras",
     "torch": "hondo_spec.targets.torch",
+    "mlx": "hondo_spec.targets.mlx",
+    "lightning": "hondo_spec.targets.lightning",
+    "scikit-learn": "hondo_spec.targets.sklearn",
 }
 
 
