@@ -40,6 +40,12 @@ def test_the_commands_name_their_extra() -> None:
 
 
 @pytest.mark.slow
+def test_the_lecture_names_its_extra() -> None:
+    program = HONDO.replace("'train'", "'lecture', '7'")
+    one_line(run_without(["scipy"], program), "scipy", "pip install 'hondo[lecture]'")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAIN)
 @pytest.mark.parametrize("block", [BLOCK_BY_FINDER, BLOCK_BY_NONE])
 def test_each_package_of_train_is_asked_for_before_anything_runs(name, block) -> None:
