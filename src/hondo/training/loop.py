@@ -19,6 +19,7 @@ from hondo.training.batches import count_examples, take_examples
 from hondo.training.evaluation import evaluate
 from hondo.training.finite_steps import COUNT, all_finite, stays_finite
 from hondo.training.plan import Plan, steps_per_epoch
+from hondo.training.problem import init_model, loss_of
 from hondo.training.randomness import (
     Drawn,
     augment_batch,
@@ -45,7 +46,7 @@ def init_state(plan: Plan, train: Data, key: PRNGKeyArray) -> TrainState:
     init_key, run_key = split_key(key)
     batch = take_examples(train, jnp.arange(plan.batch_size))
     with on_mesh_of(train):
-        params, model_state = plan.problem.init(init_key, batch)
+        params, model_state = init_model(plan.problem, init_key, batch)
         params = from_shares(as_shares(params, train), train)
         zero = jnp.zeros((), jnp.int32)
         state = TrainState(
@@ -73,7 +74,7 @@ def _reserve_sums(plan: Plan, state: TrainState, train: Data) -> TrainState:
     order = jnp.arange(count_examples("train", train))
 
     def info_of(state: TrainState, train: Data) -> tuple[ModelState, dict[str, Any]]:
-        return plan.problem.loss(*state[:2], *next_batch(plan, state, order, train))[1]
+        return loss_of(plan.problem, *state[:2], *next_batch(plan, state, order, train))[1]
 
     model_state, info = jax.eval_shape(info_of, state, train)
     _check_loss_returns(state.model_state, model_state, info)
@@ -165,12 +166,12 @@ def _update_params(
     """What the step makes, its metrics, and whether they are finite."""
 
     def value_of(params: Params) -> Array:
-        return plan.problem.loss(params, state.model_state, batch, key)[0]
+        return loss_of(plan.problem, params, state.model_state, batch, key)[0]
 
     def gradient_of(params: Params, _: int = 0) -> Updates:
         return jax.grad(value_of)(params)
 
-    objective = jax.value_and_grad(plan.problem.loss, has_aux=True)
+    objective = jax.value_and_grad(partial(loss_of, plan.problem), has_aux=True)
     (value, (model_state, info)), gradient = objective(*state[:2], batch, key)
     optimizer = optax.with_extra_args_support(plan.optimizer)
     for_line_searches = {"value": value, "grad": gradient, "value_fn": value_of}
