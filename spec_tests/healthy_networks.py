@@ -159,7 +159,8 @@ def upper_bound(networks: int, confidence: float = 0.95) -> float:
 
 def main() -> None:
     """Counts all kinds from the place that the arguments name, and prints as it goes."""
-    seeds, start, stop = (int(word) for word in ([*sys.argv[1:], "32", "0", "999"])[:3])
+    given = [int(word) for word in sys.argv[1:]]
+    seeds, start, stop = given + [32, 0, 999][len(given) :]
     total = wrong = 0
     for kind in kinds()[start:stop]:
         began = time.perf_counter()

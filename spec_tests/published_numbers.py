@@ -42,6 +42,7 @@ class Chain(NamedTuple):
     residual: bool = False
 
 
+@partial(jax.jit, static_argnums=0)
 def diagnosed(chain: Chain, seed: int = 0) -> hondo.Diagnosis:
     """The diagnosis of a chain at its initialization, on Gaussian inputs."""
     key = jax.random.key(seed)

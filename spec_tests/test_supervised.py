@@ -297,5 +297,7 @@ def test_equal_options_make_equal_problems() -> None:
 
 @pytest.mark.parametrize("data", [{"inputs": Z, "targets": Y}, Z], ids=["dict", "array"])
 def test_data_that_is_no_tuple_is_refused_by_what_it_is(data) -> None:
-    with pytest.raises(ValueError, match=r"batch must be \(inputs, targets\) or .*, got '[dA]"):
+    with pytest.raises(
+        ValueError, match=r"batch must be \(inputs, targets\) or .*, got '(dict|Arr)"
+    ):
         problem_of().init(KEY, jax.tree.map(jnp.asarray, data))

@@ -49,10 +49,12 @@ def unpack_batch(batch: Batch) -> tuple[Inputs, Targets, Leaf | None]:
     """Inputs, targets, and the weights of the examples if they are there.
 
     Raises:
-        ValueError: neither two parts nor three; weights that are not one for each example.
+        ValueError: no tuple, neither two parts nor three, weights not one for each example.
     """
+    expected = "(inputs, targets) or (inputs, targets, weights)"
+    if not isinstance(batch, tuple | list):
+        raise error("batch", type(batch).__name__, expected)
     if len(batch) not in (2, 3):
-        expected = "(inputs, targets) or (inputs, targets, weights)"
         raise error("batch", f"{len(batch)} parts", expected)
     inputs, targets, *rest = batch
     examples = jnp.shape(jax.tree.leaves(targets)[0])[:1]

@@ -147,7 +147,7 @@ def _is_on(amount: float | Array) -> bool:
 
 
 def _init(model: ModelFunctions, key: PRNGKeyArray, batch: Batch) -> tuple[Params, ModelState]:
-    return model.init(key, batch[0])
+    return model.init(key, unpack_batch(batch)[0])
 
 
 def _loss(
