@@ -92,14 +92,15 @@ def fit_slope(points: dict[int, list[float]]) -> tuple[float, float, float]:
         >>> fit_slope({1: [2.0], 10: [20.0], 100: [200.0]})[1].__round__(6)
         1.0
     """
-    from scipy import stats
+    from scipy.stats import t
 
     pairs = [(x, max(y, 1e-9)) for x, values in points.items() for y in values]
     x, y = np.log(np.array(pairs)).T
-    found = stats.linregress(x, y)
-    free = len(pairs) - 2
-    reach = stats.t.ppf(0.975, free) * found.stderr if free else np.inf
-    return float(found.slope - reach), float(found.slope), float(found.slope + reach)
+    spread, free = np.sum((x - x.mean()) ** 2), len(x) - 2
+    slope = np.sum((x - x.mean()) * y) / spread
+    rest = y - y.mean() - slope * (x - x.mean())
+    reach = np.inf if free < 1 else t.ppf(0.975, free) * np.sqrt(np.sum(rest**2) / free / spread)
+    return float(slope - reach), float(slope), float(slope + reach)
 
 
 def main(who: str, name: str, value: int) -> None:

@@ -70,7 +70,7 @@ def nnx_run(job: Job) -> Run:
 
     def step(state: Any, x: Any, y: Any, number: Any) -> Any:
         state[0].train()
-        advance(*state, x, y)
+        advance(state[0], state[1], x, y)
         return state
 
     def validate(state: Any) -> Any:
@@ -130,7 +130,8 @@ def keras_run(job: Job) -> Run:
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             reached = self.accuracy is not None and logs["val_accuracy"] >= self.accuracy
             reached |= self.loss is not None and logs["val_loss"] <= self.loss
-            self.model.stop_training |= reached
+            model: Any = self.model
+            model.stop_training |= reached
 
     # Built and compiled once, and put back to its start for every further run.
     keras.utils.set_random_seed(0)
@@ -162,7 +163,7 @@ def _keras_network(job: Job, features: int) -> Any:
     import keras
     from keras import layers
 
-    dense = {"kernel_regularizer": keras.regularizers.L2(L2 / 2)}
+    dense: dict[str, Any] = {"kernel_regularizer": keras.regularizers.L2(L2 / 2)}
     if job.network == "DeepMLP":
         dense["kernel_initializer"] = "he_normal"
     blocks = job.depth // 2 - 1 if job.network == "DeepMLP" else 0
@@ -190,8 +191,9 @@ def sklearn_run(job: Job) -> Run:
     def run(
         epochs: int, seed: int = 0, accuracy: float | None = None, loss: float | None = None
     ) -> Trained:
-        sizes, options = (job.width,) * 2, {"learning_rate_init": LEARNING_RATE, "alpha": L2}
-        model = MLPClassifier(sizes, batch_size=job.batch, random_state=seed, **options)
+        options: dict[str, Any] = {"learning_rate_init": LEARNING_RATE, "alpha": L2}
+        options |= {"batch_size": job.batch, "random_state": seed}
+        model: Any = MLPClassifier((job.width, job.width), **options)
         lowest, highest = np.inf, 0.0
         for _ in range(epochs):
             model.partial_fit(x, y, classes=range(10))

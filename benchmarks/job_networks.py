@@ -149,8 +149,6 @@ class LinenConvBlock(linen.Module):
 
 def scanned(block: Any, length: int) -> Any:
     """The block so many times, with stacked parameters and statistics."""
-    axes = {"params": 0, "batch_stats": 0}
-    keys = {"params": True, "dropout": True}
-    return linen.scan(
-        block, variable_axes=axes, split_rngs=keys, length=length, in_axes=linen.broadcast
-    )
+    options: dict[str, Any] = {"variable_axes": {"params": 0, "batch_stats": 0}}
+    options |= {"split_rngs": {"params": True, "dropout": True}, "in_axes": linen.broadcast}
+    return linen.scan(block, length=length, **options)

@@ -11,11 +11,12 @@ What differs:
    2^-60 and 2^60 proves that every entry is finite and that no square overflowed; what underflowed,
    less than 2^-126 for each entry, is below the rounding of the sum. So the exponent is 0, and no
    leaf is marked. Any other sum, NaN and 0 among them, is left to a branch.
-2. Elsewhere, and in that branch, the squares are summed as they are, made much smaller and made
-   much larger by powers of two, and one of the three sums is right. `measure_at_three_scales` does
-   so in one reading: there is no branch, for which an accelerator would have to wait. The branch
-   on CPU reads once for each sum and once for what is finite, in a loop, because a reading of every
-   leaf takes longer to compile than most runs spend in it.
+2. That branch sums the squares of the finite entries as they are, and then once more, of entries
+   made much smaller or much larger by a power of two where that sum is out of range. Both are one
+   sum in a loop, because each sum of each leaf takes longer to compile than most runs spend in it,
+   and only the second has a derivative, which at a scale that was not right would be 0·∞.
+3. Elsewhere, `measure_at_three_scales`: the squares are summed at all three scales in one reading,
+   and one of the sums is right. There is no branch, for which an accelerator would have to wait.
 
 Measured by `python -m benchmarks clipping`: on CPU, ten leaves of a million numbers, clipping takes
 1.05 of the time of optax, whose norm overflows, 1.44 of g*c (docs/benchmarks.md).
@@ -25,7 +26,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from hondo._fast.end_to_end import any_in_each_leaf, leaves_end_to_end
 from hondo._numerics.safe_norm import root
@@ -86,22 +87,27 @@ def measure_at_three_scales(tree: Tree) -> Measured:
     """
     dtype, leaves = widest_dtype(tree), jax.tree.leaves(tree)
     sums = [_sum_at(jnp.asarray(scale, dtype), leaves) for scale in _scales(dtype)]
+    choice = _choose(sums[0])
     nonfinite = stack_flags(~jnp.all(jnp.isfinite(leaf)) for leaf in leaves)
-    return Measured(_choose(jnp.stack(sums)), nonfinite)
+    return Measured(_norm(jnp.stack(sums)[choice], choice), nonfinite)
 
 
 def _measure_in_a_loop(tree: Tree) -> Measured:
-    """The same with one sum of each leaf in the program."""
+    """From the squares as they are, and then at the scale that their sum asks for."""
     dtype = widest_dtype(tree)
+    scales = jnp.asarray(_scales(dtype), dtype)
     arrays = [array for (array,) in leaves_end_to_end(tree)]
 
-    def at_scale(scale: Array) -> Array:
+    def at_scale(choice: Array, _: None) -> tuple[Array, tuple[Array, Array]]:
         # Behind a barrier, or the compiler writes to memory what is the same at each scale.
-        own = [lax.optimization_barrier((array, vary_with(scale, array))) for array in arrays]
-        return sum((_sum_at(scale, [array]) for array, scale in own), start=0 * scale)
+        own = [lax.optimization_barrier((g, vary_with(scales[choice], g))) for g in arrays]
+        total = sum((_sum_at(scale, [g]) for g, scale in own), start=jnp.zeros((), dtype))
+        return _choose(total), (choice, total)
 
-    sums = lax.map(at_scale, jnp.asarray(_scales(dtype), dtype))
-    return Measured(_choose(sums), any_in_each_leaf(lambda g: ~jnp.isfinite(g), tree))
+    start = vary_with(jnp.zeros((), jnp.int32), tree)
+    choices, sums = lax.scan(at_scale, start, None, length=2)[1]
+    nonfinite = any_in_each_leaf(lambda g: ~jnp.isfinite(g), tree)
+    return Measured(_norm(sums[1], choices[1]), nonfinite)
 
 
 def _scales(dtype: DTypeLike) -> list[float]:
@@ -116,11 +122,15 @@ def _unit(dtype: DTypeLike) -> int:
     return int(jnp.finfo(dtype).maxexp) // 64
 
 
-def _choose(sums: Float[Array, " scales"]) -> TreeNorm:
-    """The norm from the one of the three sums that is right."""
-    is_tiny = sums[0] < 2.0 ** (-32 * _unit(sums.dtype))
-    choice = jnp.where(jnp.isfinite(sums[0]), jnp.where(is_tiny, 2, 0), 1)
-    return TreeNorm(root(sums[choice]), -jnp.array(_powers(sums.dtype), jnp.int32)[choice])
+def _choose(total: Float[Array, ""]) -> Int[Array, ""]:
+    """Which scale is right, by the sum of the squares as they are."""
+    is_tiny = total < 2.0 ** (-32 * _unit(total.dtype))
+    choice = jnp.where(jnp.isfinite(total), jnp.where(is_tiny, 2, 0), 1)
+    return choice.astype(jnp.int32)
+
+
+def _norm(total: Float[Array, ""], choice: Int[Array, ""]) -> TreeNorm:
+    return TreeNorm(root(total), -jnp.array(_powers(total.dtype), jnp.int32)[choice])
 
 
 def _sum_at(scale: Float[Array, ""], leaves: list[Array]) -> Float[Array, ""]:

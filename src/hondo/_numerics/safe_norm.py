@@ -57,7 +57,7 @@ def times_power_of_two(x: Float[Array, "..."], exponent: Any) -> Float[Array, ".
     return x * first * second
 
 
-def halves_of_power(exponent: Any, dtype: DTypeLike) -> tuple[Float[Array, "..."], ...]:
+def halves_of_power(exponent: Any, dtype: DTypeLike) -> tuple[Array, Array]:
     """Two numbers in range whose product is 2^e, e cut to the range of products.
 
     Example:
@@ -67,7 +67,8 @@ def halves_of_power(exponent: Any, dtype: DTypeLike) -> tuple[Float[Array, "..."
     most = 2 * (jnp.finfo(dtype).maxexp - 2)
     exponent = jnp.clip(exponent, -most, most)
     half = exponent // 2
-    return tuple(jnp.ldexp(jnp.ones((), dtype), e) for e in (half, exponent - half))
+    one = jnp.ones((), dtype)
+    return jnp.ldexp(one, half), jnp.ldexp(one, exponent - half)
 
 
 def root(square: Float[Array, "..."]) -> Float[Array, "..."]:

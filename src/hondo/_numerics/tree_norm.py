@@ -97,7 +97,8 @@ def scaling_to(length: Float[Array, ""], norm: TreeNorm) -> Scaling:
     """
     length = length.astype(norm.mantissa.dtype)
     rest = length / jnp.where(norm.mantissa > 0, norm.mantissa, 1.0)
-    return Scaling(*halves_of_power(-norm.exponent, rest.dtype), rest)
+    first, second = halves_of_power(-norm.exponent, rest.dtype)
+    return Scaling(first, second, rest)
 
 
 def sum_of_squares(tree: Tree) -> Float[Array, ""]:

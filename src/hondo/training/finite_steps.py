@@ -46,7 +46,8 @@ def stays_finite(old: Tree, new: Tree) -> Bool[Array, ""]:
 
 def _all(flags: Iterable[Array]) -> Bool[Array, ""]:
     # Behind a barrier, or the compiler has every kernel that selects by it compute it anew.
-    return jnp.all(*unshared(stack_flags(map(jnp.all, flags))))
+    (stacked,) = unshared(stack_flags(map(jnp.all, flags)))
+    return jnp.all(stacked)
 
 
 def _numbers(tree: Tree) -> list[Leaf]:
