@@ -6,7 +6,7 @@ Processor seconds, because the machine may be shared, from after the imports and
 import json
 import sys
 
-from benchmarks.child import in_turns, processor_seconds
+from benchmarks.child import in_turns, load, processor_seconds
 from benchmarks.job import Job, data_of, hondo_run
 from benchmarks.job_loops import keras_run, linen_run, nnx_run, torch_run
 from benchmarks.measure import Row, Rows, Settings, against, quartiles
@@ -51,6 +51,7 @@ def compare(settings: Settings) -> Rows:
 
 def main(who: str, job: Job, epochs: int) -> None:
     """Prints what the first run in this process takes."""
+    load(CONTENDERS[who][0])
     data_of(job)
     began = processor_seconds()
     found = CONTENDERS[who][1](job)(epochs)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.child import ask, peak_bytes, processor_seconds
+from benchmarks.child import ask, load, peak_bytes, processor_seconds
 from benchmarks.first_run import CONTENDERS
 from benchmarks.job import Job, data_of
 from benchmarks.measure import Row, Rows, Settings, quartiles
@@ -105,6 +105,7 @@ def fit_slope(points: dict[int, list[float]]) -> tuple[float, float, float]:
 
 def main(who: str, name: str, value: int) -> None:
     """Prints step, compile and peak at one point."""
+    load(CONTENDERS[who][0])
     axis = AXES[name]
     answer = _runs(who, axis.job, value) if name == "runs" else _point(who, axis, name, value)
     print(json.dumps({**answer, "peak": peak_bytes()}))
