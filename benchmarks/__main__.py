@@ -26,6 +26,9 @@ Name = Literal[
     "fast",
     "bandwidth",
     "many_runs",
+    "first_run",
+    "growth",
+    "end_to_end",
 ]
 MODULES = {
     "repeat": "repeated",
@@ -75,6 +78,8 @@ def _run(names: tuple[str, ...], out: Path, settings: Settings) -> None:
         rows.extend(module.compare(settings))
         # After each comparison, so that an interruption loses only the one in progress.
         write(out, rows, settings)
+        if hasattr(module, "draw"):
+            module.draw(out / f"{name}.png", [row for row in rows if row.comparison == name])
         print(f"{name}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
     show(rows)
 

@@ -20,6 +20,7 @@ from hondo._fast import (
     bernoulli_threshold,
     bfloat16,
     convolution,
+    end_to_end,
     fusion,
     hashed_bits,
     layer_norm_rows,
@@ -34,6 +35,7 @@ from hondo._numerics import tree_norm
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._numerics.over import Over
 from hondo._numerics.powers import power_for_squares
+from hondo._numerics.tree_norm import stack_flags
 
 NAME = "fast"
 EPSILON = 1e-3
@@ -133,6 +135,10 @@ def _divide_by_rms(x: jax.Array, scale: jax.Array) -> jax.Array:
     square = jnp.mean(jnp.square(x), -1, keepdims=True)
     y = _row(scale, x) * (x / jnp.sqrt(square + jnp.asarray(EPSILON, x.dtype)))
     return y.astype(x.dtype)
+
+
+def _is_large(x: jax.Array) -> jax.Array:
+    return x > 1.5
 
 
 def _row(vector: jax.Array, x: jax.Array) -> jax.Array:
@@ -416,6 +422,15 @@ PAIRS = [
             "norm of a gradient": tree_norm_one_pass.measure_in_one_pass,
             "at three scales": tree_norm_one_pass.measure_at_three_scales,
         }.items()
+    ),
+    Pair(
+        name="end_to_end: which leaves have a large entry",
+        fast=lambda *leaves: end_to_end.any_in_each_leaf(_is_large, leaves),
+        plain=lambda *leaves: stack_flags(jnp.any(_is_large(leaf)) for leaf in leaves),
+        shapes=((33, 9), (2,), (0,), (5, 4), (9,)),
+        large=((64, 64), (64,), (64,), (64, 10)),
+        roundings=0,
+        gradient=False,
     ),
     Pair(
         name="threefry: split, fold_in and permutation",

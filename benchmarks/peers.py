@@ -25,7 +25,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 def installed(package: str) -> bool:
     """Whether the package can be imported here."""
-    return importlib.util.find_spec(package) is not None
+    return importlib.util.find_spec(package.partition(".")[0]) is not None
 
 
 def versions() -> dict[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -72,34 +73,50 @@ def _cells(row: Row) -> tuple[str, ...]:
     return row.comparison, row.case, row.what, f"{row.median:.3g}", spread, goal, met
 
 
-# What is further below its goal than this stands at the edge of the plot, as a triangle.
-_FLOOR = 0.1
+_TICKS = (0.01, 0.03, 0.1, 0.3, 0.5, 1.0, 2.0, 4.0)
 
 
 def _plot(path: Path, rows: list[Row]) -> None:
-    """Each goal's median over the goal, with quartiles: left of 1 is met."""
+    """One panel a comparison: hondo's time over each other's, a dot a case."""
     from matplotlib.figure import Figure
 
-    shown = [row for row in rows if row.goal and row.goal > 0 and row.median > 0]
-    figure = Figure(figsize=(9, 1 + 0.13 * max(len(shown), 1)))
-    axes = figure.subplots()
-    for place, row in enumerate(reversed(shown)):
-        low, median, high = (max(value, _FLOOR) for value in _over_goal(row))
-        color = "tab:green" if row.met else "tab:red"
-        axes.plot([low, high], [place, place], color=color, linewidth=1)
-        axes.plot([median], [place], "<" if median == _FLOOR else "o", color=color, markersize=3)
-    labels = [f"{row.comparison}: {row.case}, {row.what}" for row in reversed(shown)]
-    axes.set_yticks(range(len(shown)), labels, fontsize=5)
-    axes.margins(y=0.005)
-    axes.axvline(1.0, color="black", linewidth=0.8)
-    axes.set_xscale("log")
-    ticks = [0.1, 0.2, 0.5, 1.0, 2.0]
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.minorticks_off()
-    axes.set_xlabel("measured over goal (left of the line is met)")
-    figure.savefig(path, dpi=110, bbox_inches="tight")
+    panels = _ratios_of(rows)
+    across = min(3, max(len(panels), 1))
+    down = -(-max(len(panels), 1) // across)
+    figure = Figure(figsize=(4.2 * across, 2.4 * down))
+    axes = figure.subplots(down, across, squeeze=False).ravel()
+    for panel in axes[len(panels) :]:
+        panel.set_visible(False)
+    for panel, (name, ratios) in zip(axes, panels.items(), strict=False):
+        for place, values in enumerate(reversed(ratios.values())):
+            panel.plot(values, [place] * len(values), "o", alpha=0.4, markersize=4)
+            panel.plot([np.median(values)], [place], "|", color="black", markersize=12)
+        panel.set_yticks(range(len(ratios)), [*reversed(ratios)], fontsize=7)
+        panel.axvline(1.0, color="black", linewidth=0.8)
+        panel.set_xscale("log")
+        low, high = _ends(ratios)
+        ticks = [tick for tick in _TICKS if low <= tick <= high]
+        panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        panel.minorticks_off()
+        panel.set_xlim(low, high)
+        panel.set_title(name, fontsize=9)
+        panel.margins(y=0.2)
+    figure.supxlabel("time of hondo over that of the other: left of the line hondo is faster")
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
 
 
-def _over_goal(row: Row) -> tuple[float, ...]:
-    values = [value / float(row.goal or 1.0) for value in (row.low, row.median, row.high)]
-    return tuple(1 / value for value in reversed(values)) if row.at_least else tuple(values)
+def _ratios_of(rows: list[Row]) -> dict[str, dict[str, list[float]]]:
+    """The medians of hondo's time over another's, by comparison and by the other."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for row in rows:
+        one, slash, other = row.what.partition(" / ")
+        if slash and one.startswith("hondo") and row.median > 0:
+            found.setdefault(row.comparison, {}).setdefault(other, []).append(row.median)
+    return found
+
+
+def _ends(ratios: dict[str, list[float]]) -> tuple[float, float]:
+    """Ends of an axis that has 1 and every ratio on it."""
+    values = [1.0, *(value for each in ratios.values() for value in each)]
+    return min(values) / 1.5, max(values) * 1.5

@@ -5,9 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks import measure, randomness, report
+from benchmarks import child, end_to_end, first_run, growth, measure, randomness, report
 
 ROOT = Path(__file__).parents[1]
 
@@ -102,3 +103,79 @@ def test_the_stream_of_words_is_the_masks_own() -> None:
     want = np.concatenate([np.ravel(hash_bits(key, (2**4, 2**6))) for key in keys])
     stream = randomness.stream(3, words_per_key=2**10, row_length=2**6)
     np.testing.assert_array_equal(np.concatenate([next(stream), next(stream)]), want)
+
+
+def test_the_slope_of_a_line_is_found_and_lies_in_its_interval() -> None:
+    low, slope, high = growth.fit_slope({1: [3.0], 10: [300.0], 100: [30000.0]})
+    assert (low, high) == pytest.approx((2.0, 2.0), abs=1e-6)
+    assert slope == pytest.approx(2.0)
+    # 3 / 2 at the start and none after it: a slope of 0.2 or so, far from certain.
+    low, slope, high = growth.fit_slope({1: [1.0, 2.0], 10: [2.0, 3.0], 100: [2.0, 3.0]})
+    assert low < 0 < slope < high
+    assert growth.fit_slope({1: [1.0], 10: [10.0]})[0] == -np.inf
+
+
+def answer(module, who, *arguments):
+    """What a process would: hondo's time does not grow, that of others does; torch gives up."""
+    size = 1.0 if who == "hondo" else float(arguments[-1]) + 1.0
+    return {"step": size, "compile": 2.0, "peak": 4.0, "seconds": size, "reached": who != "torch"}
+
+
+def test_growth_has_a_slope_for_each_measure_and_a_picture(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(growth, "ask", answer)
+    rows = list(growth.compare(measure.Settings(quick=True)))
+    slopes = {(row.case, row.what): row.median for row in rows if row.what.startswith("slope")}
+    assert slopes["hondo, depth", "slope of seconds a step"] == pytest.approx(0.0)
+    assert 0.9 < slopes["flax.linen, depth", "slope of seconds a step"] < 1.0
+    growth.draw(tmp_path / "growth.png", rows)
+    assert (tmp_path / "growth.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_who_does_not_reach_the_goal_has_no_row(monkeypatch) -> None:
+    monkeypatch.setattr(end_to_end, "ask", answer)
+    monkeypatch.setattr(end_to_end, "only_installed", lambda contenders: contenders)
+    rows = list(end_to_end.compare(measure.Settings(rounds=5)))
+    whats = {row.what for row in rows if row.case.startswith("digits")}
+    assert whats >= {"processor seconds of hondo", "hondo / flax.linen", "hondo / sklearn"}
+    assert "hondo / torch" not in whats
+    (ratio,) = [r for r in rows if r.what == "hondo / keras" and r.case.startswith("digits")]
+    assert (ratio.low, ratio.median, ratio.high) == (1 / 4, 1 / 3, 1 / 2)
+
+
+def test_processes_take_turns(monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr(child, "ask", lambda module, *a: asked.append(a) or answer(module, *a))
+    times = child.in_turns("first_run", {"hondo": ("hondo", 1), "x": ("x", 3)}, 2, "seconds")
+    assert times == {"hondo": [1.0, 1.0], "x": [4.0, 4.0]}
+    assert asked == [("hondo", 1), ("x", 3)] * 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("module", "arguments", "field"),
+    [
+        ("first_run", ("hondo", ("MLP", 3, 8), 1), "seconds"),
+        ("growth", ("torch", "depth", 8), "step"),
+        ("end_to_end", ("sklearn", ("MLP", 3, 8), 0.2, 9, 0), "seconds"),
+    ],
+)
+def test_a_process_answers(module, arguments, field) -> None:
+    if arguments[0] == "torch":
+        pytest.importorskip("torch")
+    found = child.ask(module, *arguments)
+    assert found[field] > 0.0
+    assert found.get("reached", True)
+    assert found.get("peak", 2**24) >= 2**24
+
+
+def test_the_peak_is_of_this_process(tmp_path) -> None:
+    before = child.peak_bytes()
+    block = np.ones(2**24)
+    assert child.peak_bytes() >= max(before, block.nbytes)
+
+
+def test_first_runs_tell_seconds_and_ratios(monkeypatch) -> None:
+    monkeypatch.setattr(child, "ask", answer)
+    rows = list(first_run.compare(measure.Settings(quick=True)))
+    assert [row.what for row in rows][-1] == "hondo / flax.linen"
+    assert rows[-1].goal == 0.9

@@ -263,3 +263,13 @@ def test_both_forms_of_the_norm_mark_the_leaves_that_are_not_finite(form) -> Non
     assert found.nonfinite.tolist() == [True, False, True]
     assert float(found.norm.value) == 5.0
     assert float(form({"a": jnp.zeros(3)}).norm.value) == 0.0
+
+
+@pytest.mark.parametrize("form", [measure_or_careful])
+@pytest.mark.parametrize("size", [1.0, 1e20, 1e-25])
+def test_the_gradient_of_the_norm_is_finite_at_any_size(form, size) -> None:
+    tree = {"a": jnp.array([3.0, 0.0]) * size, "b": jnp.array([-4.0]) * size}
+    # The exponent has none: the norm is value at the exponent that the entries have.
+    slope = jax.jit(jax.grad(lambda tree: form(tree).norm.value))(tree)
+    np.testing.assert_allclose(slope["a"], [0.6, 0.0], rtol=1e-6)
+    np.testing.assert_allclose(slope["b"], [-0.8], rtol=1e-6)

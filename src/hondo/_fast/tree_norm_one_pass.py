@@ -10,10 +10,13 @@ What differs:
 1. On CPU, `measure_or_careful`: the squares are those of the entries as they are. A sum between
    2^-60 and 2^60 proves that every entry is finite and that no square overflowed; what underflowed,
    less than 2^-126 for each entry, is below the rounding of the sum. So the exponent is 0, and no
-   leaf is marked. Any other sum, NaN and 0 among them, is left to the plain form, in a branch.
-2. Elsewhere, `measure_at_three_scales`: the squares are summed as they are, made much smaller and
-   much larger by powers of two, in one reading, and one of the three sums is right. There is no
-   branch, for which an accelerator would have to wait.
+   leaf is marked. Any other sum, NaN and 0 among them, is left to a branch.
+2. That branch sums the squares of the finite entries as they are, and then once more, of entries
+   made much smaller or much larger by a power of two where that sum is out of range. Both are one
+   sum in a loop, because each sum of each leaf takes longer to compile than most runs spend in it,
+   and only the second has a derivative, which at a scale that was not right would be 0·∞.
+3. Elsewhere, `measure_at_three_scales`: the squares are summed at all three scales in one reading,
+   and one of the sums is right. There is no branch, for which an accelerator would have to wait.
 
 Measured by `python -m benchmarks clipping`: on CPU, ten leaves of a million numbers, clipping takes
 1.05 of the time of optax, whose norm overflows, 1.44 of g*c (docs/benchmarks.md).
@@ -23,15 +26,15 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
-from jaxtyping import Array
+from jaxtyping import Array, Float, Int
 
+from hondo._fast.end_to_end import any_in_each_leaf, leaves_end_to_end
 from hondo._numerics.safe_norm import root
 from hondo._numerics.sharding import vary_with
 from hondo._numerics.tree_norm import (
     Measured,
     TreeNorm,
     keep_finite,
-    measure,
     stack_flags,
     sum_of_squares,
     widest_dtype,
@@ -53,16 +56,18 @@ def measure_in_one_pass(tree: Tree) -> Measured:
 
 def measure_or_careful(tree: Tree) -> Measured:
     """From the squares as they are, where their sum is an ordinary number."""
-    total = sum_of_squares(tree)
+    count = len(jax.tree.leaves(tree))
+    arrays = [array for (array,) in leaves_end_to_end(tree)]
+    total = sum_of_squares(arrays)
     is_ordinary = (total > 2.0**-60) & (total < 2.0**60)
 
     def of_total(tree: Tree) -> Measured:
-        false = total < 0
-        norm = TreeNorm(root(total), false.astype(jnp.int32))
-        return Measured(norm, stack_flags(false for _ in jax.tree.leaves(tree)))
+        none = jnp.zeros(count, bool)
+        return Measured(TreeNorm(root(total), jnp.zeros((), jnp.int32)), none)
 
     # Under shard_map both branches vary where the total does.
-    branches = [lambda tree, of=of: vary_with(of(tree), total) for of in (of_total, measure)]
+    ways = of_total, _measure_in_a_loop
+    branches = [lambda tree, of=of: vary_with(of(tree), total) for of in ways]
     return jax.lax.cond(is_ordinary, *branches, tree)
 
 
@@ -80,18 +85,55 @@ def measure_at_three_scales(tree: Tree) -> Measured:
         >>> float(measure_at_three_scales({"a": jnp.array([3.0, 4.0])}).norm.value)
         5.0
     """
+    dtype, leaves = widest_dtype(tree), jax.tree.leaves(tree)
+    sums = [_sum_at(jnp.asarray(scale, dtype), leaves) for scale in _scales(dtype)]
+    choice = _choose(sums[0])
+    nonfinite = stack_flags(~jnp.all(jnp.isfinite(leaf)) for leaf in leaves)
+    return Measured(_norm(jnp.stack(sums)[choice], choice), nonfinite)
+
+
+def _measure_in_a_loop(tree: Tree) -> Measured:
+    """From the squares as they are, and then at the scale that their sum asks for."""
     dtype = widest_dtype(tree)
-    unit = int(jnp.finfo(dtype).maxexp) // 64
-    scales = [0, -43 * unit, 44 * unit]
-    leaves = jax.tree.leaves(tree)
-    sums = [_sum_of_squares_at(power, leaves, dtype) for power in scales]
-    choice = jnp.where(jnp.isfinite(sums[0]), jnp.where(sums[0] < 2.0 ** (-32 * unit), 2, 0), 1)
-    norm = TreeNorm(root(jnp.stack(sums)[choice]), -jnp.array(scales, jnp.int32)[choice])
-    return Measured(norm, stack_flags(~jnp.all(jnp.isfinite(leaf)) for leaf in leaves))
+    scales = jnp.asarray(_scales(dtype), dtype)
+    arrays = [array for (array,) in leaves_end_to_end(tree)]
+
+    def at_scale(choice: Array, _: None) -> tuple[Array, tuple[Array, Array]]:
+        # Behind a barrier, or the compiler writes to memory what is the same at each scale.
+        own = [lax.optimization_barrier((g, vary_with(scales[choice], g))) for g in arrays]
+        total = sum((_sum_at(scale, [g]) for g, scale in own), start=jnp.zeros((), dtype))
+        return _choose(total), (choice, total)
+
+    start = vary_with(jnp.zeros((), jnp.int32), tree)
+    choices, sums = lax.scan(at_scale, start, None, length=2)[1]
+    nonfinite = any_in_each_leaf(lambda g: ~jnp.isfinite(g), tree)
+    return Measured(_norm(sums[1], choices[1]), nonfinite)
 
 
-def _sum_of_squares_at(power: int, leaves: list[Array], dtype: DTypeLike) -> Array:
-    scale = jnp.asarray(2.0**power, dtype)
-    finite = keep_finite(leaves)
-    squares = [jnp.sum(jnp.square(leaf.astype(dtype) * scale)) for leaf in finite]
-    return sum(squares, start=jnp.zeros((), dtype))
+def _scales(dtype: DTypeLike) -> list[float]:
+    return [2.0**power for power in _powers(dtype)]
+
+
+def _powers(dtype: DTypeLike) -> tuple[int, int, int]:
+    return 0, -43 * _unit(dtype), 44 * _unit(dtype)
+
+
+def _unit(dtype: DTypeLike) -> int:
+    return int(jnp.finfo(dtype).maxexp) // 64
+
+
+def _choose(total: Float[Array, ""]) -> Int[Array, ""]:
+    """Which scale is right, by the sum of the squares as they are."""
+    is_tiny = total < 2.0 ** (-32 * _unit(total.dtype))
+    choice = jnp.where(jnp.isfinite(total), jnp.where(is_tiny, 2, 0), 1)
+    return choice.astype(jnp.int32)
+
+
+def _norm(total: Float[Array, ""], choice: Int[Array, ""]) -> TreeNorm:
+    return TreeNorm(root(total), -jnp.array(_powers(total.dtype), jnp.int32)[choice])
+
+
+def _sum_at(scale: Float[Array, ""], leaves: list[Array]) -> Float[Array, ""]:
+    """The sum of (g·scale)² over the finite entries."""
+    wide = [g.astype(scale.dtype) for g in keep_finite(leaves)]
+    return sum((jnp.sum(jnp.square(g * scale)) for g in wide), start=jnp.zeros((), scale.dtype))

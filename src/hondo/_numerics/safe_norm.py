@@ -5,6 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from hondo._numerics.dtypes import accumulation_dtype
@@ -52,11 +53,22 @@ def times_power_of_two(x: Float[Array, "..."], exponent: Any) -> Float[Array, ".
         >>> float(times_power_of_two(jnp.float32(2.0**-120), 240)) == 2.0**120
         True
     """
-    most = 2 * (jnp.finfo(x.dtype).maxexp - 2)
+    first, second = halves_of_power(exponent, x.dtype)
+    return x * first * second
+
+
+def halves_of_power(exponent: Any, dtype: DTypeLike) -> tuple[Array, Array]:
+    """Two numbers in range whose product is 2^e, e cut to the range of products.
+
+    Example:
+        >>> [float(half) for half in halves_of_power(5, jnp.float32)]
+        [4.0, 8.0]
+    """
+    most = 2 * (jnp.finfo(dtype).maxexp - 2)
     exponent = jnp.clip(exponent, -most, most)
     half = exponent // 2
-    first, second = (jnp.ldexp(jnp.ones((), x.dtype), e) for e in (half, exponent - half))
-    return x * first * second
+    one = jnp.ones((), dtype)
+    return jnp.ldexp(one, half), jnp.ldexp(one, exponent - half)
 
 
 def root(square: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -9,7 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from hondo._numerics.dtypes import accumulation_dtype
-from hondo._numerics.safe_norm import root, times_power_of_two
+from hondo._numerics.safe_norm import halves_of_power, root, times_power_of_two
 from hondo._types import Tree
 
 
@@ -71,16 +71,34 @@ def tree_norm(tree: Tree) -> TreeNorm:
     return TreeNorm(root(sum_of_squares(scaled)), exponent)
 
 
-def rescale(tree: Tree, norm: TreeNorm, length: Float[Array, ""]) -> Tree:
-    """The tree with its norm changed to the length, g · length/‖g‖; of a zero tree, zeros."""
+class Scaling(NamedTuple):
+    """A change of norm as three factors in range: halves of a power of two, and what is left."""
+
+    first: Float[Array, ""]
+    second: Float[Array, ""]
+    rest: Float[Array, ""]
+
+    def of(self, tree: Tree) -> Tree:
+        """The tree with its norm changed."""
+        return jax.tree.map(self._of_leaf, tree)
+
+    def _of_leaf(self, g: Array) -> Array:
+        scaled = g.astype(self.rest.dtype) * self.first * self.second
+        return (scaled * self.rest).astype(g.dtype)
+
+
+def scaling_to(length: Float[Array, ""], norm: TreeNorm) -> Scaling:
+    """What changes this norm to the length, length/‖g‖; of a zero tree, to 0.
+
+    Example:
+        >>> g = jnp.array([3e20, 4e20])
+        >>> scaling_to(jnp.float32(10.0), tree_norm(g)).of(g).tolist()
+        [6.0, 8.0]
+    """
     length = length.astype(norm.mantissa.dtype)
-    factor = length / jnp.where(norm.mantissa > 0, norm.mantissa, 1.0)
-
-    def one(g: Array) -> Array:
-        scaled = times_power_of_two(g.astype(factor.dtype), -norm.exponent)
-        return (scaled * factor).astype(g.dtype)
-
-    return jax.tree.map(one, tree)
+    rest = length / jnp.where(norm.mantissa > 0, norm.mantissa, 1.0)
+    first, second = halves_of_power(-norm.exponent, rest.dtype)
+    return Scaling(first, second, rest)
 
 
 def sum_of_squares(tree: Tree) -> Float[Array, ""]:

@@ -1,7 +1,6 @@
 """Clipping by the root mean square of a block, and by the norm of each example's gradient."""
 
 import math
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -12,9 +11,14 @@ from jaxtyping import Array, Bool, Float, Int
 from hondo._fast.tree_norm_one_pass import measure_in_one_pass
 from hondo._numerics.checks import check_range, check_scalar, error
 from hondo._numerics.tree_checks import check_floating_tree
-from hondo._numerics.tree_norm import TreeNorm, rescale
+from hondo._numerics.tree_norm import TreeNorm
 from hondo._types import Params, Tree, Updates
-from hondo.gradients.nonfinite import Limit, Policy, clipping_transformation
+from hondo.gradients.nonfinite import (
+    Limit,
+    Policy,
+    clipping_transformation,
+    shrink_where_beyond,
+)
 
 
 def clip_by_block_rms(
@@ -60,10 +64,7 @@ def _by_block_rms(
 
 def _clip(updates: Updates, limit: Float[Array, ""]) -> tuple[Updates, Bool[Array, ""]]:
     """The clipped updates, themselves bit for bit within the limit, and whether they were not."""
-    norm = measure_in_one_pass(updates).norm
-    exceeds = norm.exceeds(limit)
-    shrunk = rescale(updates, norm, limit)
-    return jax.tree.map(partial(jnp.where, exceeds), shrunk, updates), exceeds
+    return shrink_where_beyond(updates, limit, measure_in_one_pass(updates).norm)
 
 
 class ClippedSum(NamedTuple):

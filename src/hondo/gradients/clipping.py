@@ -1,7 +1,5 @@
 """Gradient clipping (slide 11): g · min(1, c/‖g‖), defined for every gradient there is."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import optax
@@ -10,9 +8,9 @@ from jaxtyping import Array, Float
 from hondo._fast.tree_norm_one_pass import measure_in_one_pass
 from hondo._numerics.array_checks import check_real
 from hondo._numerics.dtypes import accumulation_dtype
-from hondo._numerics.tree_norm import TreeNorm, rescale, tree_norm
+from hondo._numerics.tree_norm import TreeNorm, tree_norm
 from hondo._types import Params, Tree, Updates
-from hondo.gradients.nonfinite import Limit, Policy, clipping_transformation
+from hondo.gradients.nonfinite import Limit, Policy, clipping_transformation, shrink_where_beyond
 
 
 def clip_by_global_norm(
@@ -59,8 +57,7 @@ def _by_global_norm(
 ) -> Updates:
     """Gives g · min(1, c/‖g‖), by selection, so that a gradient within the limit keeps its bits."""
     del params
-    shrunk = rescale(updates, norm, limit)
-    return jax.tree.map(partial(jnp.where, norm.exceeds(limit)), shrunk, updates)
+    return shrink_where_beyond(updates, limit, norm)[0]
 
 
 def clip_by_value(limit: Limit, *, nonfinite: Policy = "propagate") -> optax.GradientTransformation:

@@ -13,7 +13,7 @@ from hondo._fast.tree_norm_one_pass import measure_in_one_pass
 from hondo._numerics.checks import check_choice, check_range, check_type, error, python_value
 from hondo._numerics.sharding import vary_with
 from hondo._numerics.tree_checks import check_floating_tree
-from hondo._numerics.tree_norm import TreeNorm, keep_finite
+from hondo._numerics.tree_norm import TreeNorm, keep_finite, scaling_to
 from hondo._types import Params, Updates
 
 Limit = float | Float[Array, ""]
@@ -124,6 +124,18 @@ def _init(params: Params) -> ClippingState:
     nonfinite = jnp.zeros(len(jax.tree.leaves(params)), bool)
     state = ClippingState(jnp.zeros((), jnp.float32), nonfinite, jnp.zeros((), jnp.int32))
     return vary_with(state, params)
+
+
+def shrink_where_beyond(
+    updates: Updates, limit: Float[Array, ""], norm: TreeNorm
+) -> tuple[Updates, Bool[Array, ""]]:
+    """The updates with a norm of at most the limit, and whether theirs was beyond it.
+
+    By selection, so that updates within the limit keep their bits.
+    """
+    exceeds = norm.exceeds(limit)
+    shrunk = scaling_to(limit, norm).of(updates)
+    return jax.tree.map(partial(jnp.where, exceeds), shrunk, updates), exceeds
 
 
 def _apply(

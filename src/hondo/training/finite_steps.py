@@ -1,5 +1,6 @@
 """Steps that are not finite: how they are told, counted, and what a run that refuses them says."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 import jax
@@ -8,6 +9,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool
 
+from hondo._fast.end_to_end import leaves_end_to_end
+from hondo._fast.fusion import unshared
 from hondo._numerics.checks import error
 from hondo._numerics.tree_norm import stack_flags
 from hondo._types import Data, Leaf, Tree
@@ -26,7 +29,7 @@ def all_finite(tree: Tree) -> Bool[Array, ""]:
         >>> bool(all_finite({"a": jnp.ones(2), "b": jnp.array([1.0, jnp.inf])}))
         False
     """
-    return jnp.all(stack_flags(jnp.all(jnp.isfinite(leaf)) for leaf in _numbers(tree)))
+    return _all(jnp.isfinite(leaf) for (leaf,) in leaves_end_to_end(_numbers(tree)))
 
 
 def stays_finite(old: Tree, new: Tree) -> Bool[Array, ""]:
@@ -37,8 +40,14 @@ def stays_finite(old: Tree, new: Tree) -> Bool[Array, ""]:
         >>> bool(stays_finite(mask, mask)), bool(stays_finite(jnp.zeros(2), mask))
         (True, False)
     """
-    pairs = zip(_numbers(old), _numbers(new), strict=True)
-    return jnp.all(stack_flags(jnp.all(jnp.isfinite(n) | ~jnp.isfinite(o)) for o, n in pairs))
+    pairs = leaves_end_to_end(_numbers(old), _numbers(new))
+    return _all(jnp.isfinite(n) | ~jnp.isfinite(o) for o, n in pairs)
+
+
+def _all(flags: Iterable[Array]) -> Bool[Array, ""]:
+    # Behind a barrier, or the compiler has every kernel that selects by it compute it anew.
+    (stacked,) = unshared(stack_flags(map(jnp.all, flags)))
+    return jnp.all(stacked)
 
 
 def _numbers(tree: Tree) -> list[Leaf]:

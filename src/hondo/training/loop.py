@@ -20,6 +20,7 @@ from hondo.training.evaluation import evaluate
 from hondo.training.finite_steps import COUNT, all_finite, stays_finite
 from hondo.training.placement import Placement, placed_as
 from hondo.training.plan import Plan, steps_per_epoch
+from hondo.training.problem import init_model
 from hondo.training.randomness import (
     Drawn,
     augment_batch,
@@ -46,7 +47,7 @@ def init_state(plan: Plan, train: Data, key: PRNGKeyArray) -> TrainState:
     init_key, run_key = split_key(key)
     batch = take_examples(train, jnp.arange(plan.batch_size))
     with on_mesh_of(train):
-        params, model_state = plan.problem.init(init_key, batch)
+        params, model_state = init_model(plan.problem, init_key, batch)
         params = from_shares(as_shares(params, train), train)
         zero = jnp.zeros((), jnp.int32)
         state = TrainState(

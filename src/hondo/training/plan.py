@@ -1,5 +1,6 @@
 """What is known of a run before it is traced, and the checks that need no trace."""
 
+from functools import partial
 from typing import NamedTuple, SupportsIndex, get_args
 
 import jax
@@ -22,7 +23,7 @@ from hondo._types import Augment, Data, Loss
 from hondo.regularization.early_stopping import EarlyStopping
 from hondo.training.batches import count_examples
 from hondo.training.finite_steps import NonfinitePolicy
-from hondo.training.problem import Problem
+from hondo.training.problem import Problem, loss_of
 
 
 class Plan(NamedTuple):
@@ -47,7 +48,7 @@ class Plan(NamedTuple):
             return microbatched(self.problem.loss, self.microbatches)
         if self.remat:
             return jax.checkpoint(self.problem.loss, policy=_is_product)
-        return self.problem.loss
+        return partial(loss_of, self.problem)
 
 
 def _is_product(primitive: Primitive, *_: object, **__: object) -> bool:

@@ -1,8 +1,10 @@
 """What is trained, as pure functions: the contract between models and the loop."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
+import jax
 from jaxtyping import Array, PRNGKeyArray
 
 from hondo._types import Batch, Data, ModelState, Params
@@ -51,3 +53,18 @@ class Problem(NamedTuple):
     ]
     metrics: Callable[[Params, ModelState, Batch], Mapping[str, Value]]
     prepare: Callable[[Data], Data] | None = None
+
+
+# Jitted, so that what a run asks more than once, of shapes and of values, is traced once.
+@partial(jax.jit, static_argnums=0)
+def init_model(problem: Problem, key: PRNGKeyArray, batch: Batch) -> tuple[Params, ModelState]:
+    """The problem's start."""
+    return problem.init(key, batch)
+
+
+@partial(jax.jit, static_argnums=0)
+def loss_of(
+    problem: Problem, params: Params, model_state: ModelState, batch: Batch, key: PRNGKeyArray
+) -> tuple[Array, tuple[ModelState, dict[str, Any]]]:
+    """The problem's loss."""
+    return problem.loss(params, model_state, batch, key)

@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from hondo._types import Batch, Data, Inputs, ModelState, Params, TreeDef
+from hondo._types import Data, Inputs, ModelState, Params, TreeDef
 from hondo.training.batches import take_examples
 from hondo.training.hashable_leaves import HashableLeaves
 from hondo.training.metrics import Value
-from hondo.training.problem import Problem
+from hondo.training.problem import Problem, init_model
 
 
 def check_values(problem: Problem, batch_size: int, train: Data, valid: Data) -> None:
@@ -22,8 +22,8 @@ def check_values(problem: Problem, batch_size: int, train: Data, valid: Data) ->
     """
     if is_concrete(train) and is_concrete(valid):
         batch = jax.eval_shape(take_examples, train, jax.ShapeDtypeStruct((batch_size,), jnp.int32))
-        # Jitted, because jit remembers the shapes.
-        params, model_state = _init.eval_shape(problem, batch)
+        key = jax.eval_shape(jax.random.key, 0)
+        params, model_state = init_model.eval_shape(problem, key, batch)
         for data in (train, valid):
             check_measured(problem, params, model_state, data)
 
@@ -72,11 +72,6 @@ def is_concrete(data: Data) -> bool:
         True
     """
     return not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(data))
-
-
-@partial(jax.jit, static_argnums=0)
-def _init(problem: Problem, batch: Batch) -> tuple[Params, ModelState]:
-    return problem.init(jax.random.key(0), batch)
 
 
 def _measure(

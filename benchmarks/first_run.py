@@ -1,0 +1,62 @@
+"""What users wait for: the first run of a job, compilation included, in a process of its own.
+
+Processor seconds, because the machine may be shared, from after the imports and the data.
+"""
+
+import json
+import sys
+
+from benchmarks.child import in_turns, load, processor_seconds
+from benchmarks.job import Job, data_of, hondo_run
+from benchmarks.job_loops import keras_run, linen_run, nnx_run, torch_run
+from benchmarks.measure import Row, Rows, Settings, against, quartiles
+from benchmarks.peers import only_installed
+
+NAME = "first_run"
+EPOCHS = 20
+CONTENDERS = {
+    "hondo": ("jax", hondo_run),
+    "flax.linen": ("flax", linen_run),
+    "flax.nnx": ("flax", nnx_run),
+    "torch": ("torch", torch_run),
+    "keras": ("keras", keras_run),
+}
+DENSE = ("hondo", "flax.linen", "torch", "keras")
+JOBS = {
+    "DeepMLP 24": (Job(), DENSE),
+    "MLP 3": (Job("MLP", 3), DENSE),
+    "DeepMLP 100": (Job(depth=100), DENSE),
+    "a user's CNN": (Job("CNN", 4, 8), DENSE[:2]),
+    "an nnx MLP": (Job("nnx MLP", 3), ("hondo", "flax.nnx")),
+    "PreActResNet 8": (Job("PreActResNet", 8, 8), DENSE[:2]),
+    "PreActResNet 20": (Job("PreActResNet", 20, 8), DENSE[:2]),
+}
+
+
+def compare(settings: Settings) -> Rows:
+    """Each network by hondo and by the loops that can follow; of the deep ones fewer epochs."""
+    rounds = 1 if settings.quick else min(settings.rounds, 7)
+    here = only_installed(CONTENDERS)
+    for name, (job, names) in list(JOBS.items())[: 1 if settings.quick else None]:
+        epochs = EPOCHS if name in ("DeepMLP 24", "MLP 3") and not settings.quick else 1
+        chosen = [who for who in names if who in here][: 2 if settings.quick else None]
+        times = in_turns(NAME, {who: (who, job, epochs) for who in chosen}, rounds, "seconds")
+        case = f"{name}, {epochs} epoch{'s' if epochs > 1 else ''}"
+        for who in chosen:
+            yield Row(NAME, case, f"processor seconds of {who}", *quartiles(times[who]))
+        for other in chosen[1:]:
+            goal = 0.9 if (name, other) == ("DeepMLP 24", "flax.linen") else None
+            yield against(NAME, case, times, other, goal)
+
+
+def main(who: str, job: Job, epochs: int) -> None:
+    """Prints what the first run in this process takes."""
+    load(CONTENDERS[who][0])
+    data_of(job)
+    began = processor_seconds()
+    found = CONTENDERS[who][1](job)(epochs)
+    print(json.dumps({"seconds": processor_seconds() - began, **found._asdict()}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Job(*json.loads(sys.argv[2])), int(sys.argv[3]))

@@ -1,0 +1,203 @@
+"""What time, compilation and memory do as the work grows: slopes on logarithmic axes.
+
+A process for each point, in turns; processor seconds, because the machine may be shared. Step time
+is that of a run whose program is there, over its steps; compilation is what a first run takes more.
+A slope of 1 is linear. Its interval, 95 %, is that of least squares over all points of all rounds.
+"""
+
+import json
+import re
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.child import ask, load, peak_bytes, processor_seconds
+from benchmarks.first_run import CONTENDERS
+from benchmarks.job import Job, data_of
+from benchmarks.measure import Row, Rows, Settings, quartiles
+from benchmarks.peers import only_installed
+
+NAME = "growth"
+MEASURES = {"step": "seconds a step", "compile": "seconds of compilation", "peak": "bytes at most"}
+JAX = ("hondo", "flax.linen")
+ALL = (*JAX, "torch", "keras")
+
+
+class Axis(NamedTuple):
+    """What grows.
+
+    Attributes:
+        values: of a field of `Job`, or how many runs.
+        job: the rest.
+        contenders: who can follow.
+        grows: the measures that may grow with it.
+    """
+
+    values: tuple[int, ...]
+    job: Job
+    contenders: tuple[str, ...]
+    grows: tuple[str, ...] = ("step", "peak")
+
+
+NOISE = Job(depth=8, width=64, rows=1024)
+# Without a scan, compilation takes minutes.
+MOST = {("keras", "depth"): 128}
+AXES = {
+    "depth": Axis((8, 32, 128, 512), NOISE, ALL),
+    "batch": Axis((32, 128, 512, 2048, 8192), NOISE._replace(rows=16384), ALL),
+    # About 1e4, 1e5, 1e6, 1e7 and 1e8 parameters.
+    "width": Axis((70, 224, 707, 2236, 7071), NOISE._replace(depth=4, rows=256), ALL),
+    "rows": Axis((10**3, 10**4, 10**5, 10**6), NOISE._replace(depth=4), JAX, ("peak",)),
+    "runs": Axis((1, 4, 16, 64, 256), Job("MLP", 3, 32), JAX, ("step",)),
+}
+
+
+def compare(settings: Settings) -> Rows:
+    """Every axis by everybody who is installed and can follow."""
+    here = only_installed(CONTENDERS)
+    for name, axis in list(AXES.items())[: 1 if settings.quick else None]:
+        names = [who for who in axis.contenders if who in here]
+        values = axis.values[: 2 if settings.quick else None]
+        chosen = names[: 2 if settings.quick else None]
+        rounds = 1 if settings.quick else min(settings.rounds, 3)
+        found: dict[tuple[str, int], list[dict[str, float]]] = defaultdict(list)
+        for _ in range(rounds):
+            for value in values:
+                for who in chosen:
+                    if value <= MOST.get((who, name), value):
+                        found[who, value].append(ask(NAME, who, name, value))
+        for who in chosen:
+            yield from _rows(
+                name, axis, who, {v: found[who, v] for v in values if (who, v) in found}
+            )
+
+
+def _rows(name: str, axis: Axis, who: str, found: dict[int, list[dict[str, float]]]) -> Rows:
+    for measure, unit in MEASURES.items():
+        points = {value: [answer[measure] for answer in each] for value, each in found.items()}
+        for value, each in points.items():
+            yield Row(NAME, f"{who}, {name}={value}", unit, *quartiles(each))
+        low, slope, high = fit_slope(points)
+        goal = 1.1 if who == "hondo" and measure in axis.grows else None
+        yield Row(NAME, f"{who}, {name}", f"slope of {unit}", low, slope, high, goal)
+
+
+def fit_slope(points: dict[int, list[float]]) -> tuple[float, float, float]:
+    """The slope of log(value) against log(size), between the ends of its 95 % interval.
+
+    Example:
+        >>> fit_slope({1: [2.0], 10: [20.0], 100: [200.0]})[1].__round__(6)
+        1.0
+    """
+    from scipy.stats import t
+
+    pairs = [(x, max(y, 1e-9)) for x, values in points.items() for y in values]
+    x, y = np.log(np.array(pairs)).T
+    spread, free = np.sum((x - x.mean()) ** 2), len(x) - 2
+    slope = np.sum((x - x.mean()) * y) / spread
+    rest = y - y.mean() - slope * (x - x.mean())
+    reach = np.inf if free < 1 else t.ppf(0.975, free) * np.sqrt(np.sum(rest**2) / free / spread)
+    return float(slope - reach), float(slope), float(slope + reach)
+
+
+def main(who: str, name: str, value: int) -> None:
+    """Prints step, compile and peak at one point."""
+    load(CONTENDERS[who][0])
+    axis = AXES[name]
+    answer = _runs(who, axis.job, value) if name == "runs" else _point(who, axis, name, value)
+    print(json.dumps({**answer, "peak": peak_bytes()}))
+
+
+def _point(who: str, axis: Axis, name: str, value: int) -> dict[str, float]:
+    job = axis.job._replace(**{name: value})
+    steps = len(data_of(job)[0][1]) // job.batch
+    first, again = _first_and_again(lambda: CONTENDERS[who][1](job), 1)
+    return {"step": again / steps, "compile": first - again}
+
+
+def _runs(who: str, job: Job, runs: int) -> dict[str, float]:
+    """So many runs of 5 epochs, at once by `sweep`, by others one after another; per run."""
+    data_of(job)
+    first, again = _first_and_again(lambda: many_run(who, job), runs, 5)
+    return {"step": again, "compile": first - again}
+
+
+def _first_and_again(make: Any, *arguments: int) -> tuple[float, float]:
+    """The processor seconds of making a run and running it, and of running it once more."""
+    began = processor_seconds()
+    run = make()
+    run(*arguments)
+    between = processor_seconds()
+    run(*arguments)
+    return between - began, processor_seconds() - between
+
+
+def many_run(who: str, job: Job) -> Any:
+    """So many runs as a function of their number, epochs and the loss that each is to have."""
+    if who == "hondo":
+        return _sweep_run(job)
+    run = CONTENDERS[who][1](job)
+    return lambda runs, epochs, loss=None: [run(epochs, seed, None, loss) for seed in range(runs)]
+
+
+def _sweep_run(job: Job) -> Any:
+    """`hondo.sweep` over seeds, until each run has the loss, if there is one to have."""
+    from functools import partial
+
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    import hondo
+    from benchmarks.job import CLIP, L2, LEARNING_RATE, Trained
+    from benchmarks.job_networks import hondo_network
+
+    train, valid = jax.tree.map(jnp.asarray, data_of(job))
+    problem = hondo.supervised(hondo_network(job), loss="cross_entropy")
+    penalty = partial(hondo.l2_penalty, strength=L2)
+    problem = problem._replace(loss=hondo.penalized(problem.loss, penalty))
+
+    def build(hyper: Any) -> Any:
+        return {"key": jax.random.key(hyper["seed"])}
+
+    def run(runs: int, epochs: int, loss: float | None = None) -> list[Trained]:
+        found = hondo.sweep(
+            *(build, {"seed": jnp.arange(runs)}, train, valid),
+            problem=problem,
+            optimizer=optax.chain(hondo.clip_by_global_norm(CLIP), optax.adam(LEARNING_RATE)),
+            batch_size=job.batch,
+            max_epochs=epochs,
+            stopper=hondo.early_stopping(epochs + 1, mode="min", target=loss),
+        )
+        return [Trained(float(result.best.value), 0.0) for result in found.results]
+
+    return run
+
+
+def draw(path: Path, rows: list[Row]) -> None:
+    """A panel for each measure and axis, a line for each contender."""
+    from matplotlib.figure import Figure
+
+    lines: dict[tuple[str, str, str], list[tuple[int, float]]] = defaultdict(list)
+    for row in rows:
+        if found := re.fullmatch(r"(.*), (\w+)=(\d+)", row.case):
+            who, axis, value = found.groups()
+            lines[row.what, axis, who].append((int(value), row.median))
+    axes_of, units = list(dict.fromkeys(key[1] for key in lines)), list(MEASURES.values())
+    figure = Figure(figsize=(1 + 3 * len(axes_of), 8))
+    panels = figure.subplots(len(units), len(axes_of), squeeze=False)
+    for (unit, axis, who), points in lines.items():
+        panel = panels[units.index(unit), axes_of.index(axis)]
+        panel.loglog(*zip(*points, strict=True), "o-", label=who, markersize=3)
+        panel.set_xlabel(axis)
+        panel.set_ylabel(unit)
+    panels[0, 0].legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
