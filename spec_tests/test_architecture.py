@@ -16,7 +16,7 @@ FLOORS = (
     {"_pictures"},
     {"_bind"},
     {"_numerics"},
-    {"_fast", "_modes", "parameters"},
+    {"_fast", "_microbatched", "_modes", "parameters"},
     {"gradients", "normalization", "regularization"},
     {"training"},
     {"diagnosis"},

@@ -16,7 +16,7 @@ sys.meta_path.insert(0, Missing())
 """
 BLOCK_BY_NONE = "import sys\nsys.modules |= dict.fromkeys({names})\n"
 TRAIN = ("matplotlib", "orbax", "rich", "sklearn", "tyro")
-SPEC = ("hypothesis", "packaging", "rich", "scipy", "tyro")
+SPEC = ("hypothesis", "jaxtyping", "packaging", "scipy")
 HONDO = "sys.argv = ['hondo', 'train']\nfrom hondo.cli import main\nmain()"
 OF_SPEC = "import runpy\nsys.argv = ['-m']\nrunpy.run_module('hondo_spec', run_name='__main__')"
 
@@ -85,5 +85,7 @@ def test_the_functions_name_their_extra_too(names, program, extra) -> None:
 def test_the_rest_of_hondo_needs_no_extra() -> None:
     """But for what flax brings by itself."""
     program = "import hondo, hondo.linen, hondo.nnx, hondo.data"
-    done = run_without({*TRAIN, *SPEC} - {"orbax", "packaging", "rich", "scipy"}, program)
+    done = run_without(
+        {*TRAIN, *SPEC} - {"jaxtyping", "orbax", "packaging", "rich", "scipy"}, program
+    )
     assert done.returncode == 0, done.stderr

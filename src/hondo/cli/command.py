@@ -1,4 +1,4 @@
-"""The six commands: what the user gave, checked, and the work that is left."""
+"""The seven commands: what the user gave, checked, and the work that is left."""
 
 import sys
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from hondo.cli.compiled_programs import keep_compiled_programs
 from hondo.cli.config import PredictConfig, SweepConfig, TrainConfig
 from hondo.cli.diagnose import DiagnoseConfig
 from hondo.cli.lecture import LectureConfig
+from hondo.cli.report import ReportConfig
 from hondo.cli.techniques import ListConfig
 
 
@@ -41,6 +42,7 @@ Command = (
     Annotated[TrainCommand, tyro.conf.subcommand("train")]
     | Annotated[SweepConfig, tyro.conf.subcommand("sweep")]
     | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
+    | Annotated[ReportConfig, tyro.conf.subcommand("report")]
     | Annotated[DiagnoseConfig, tyro.conf.subcommand("diagnose")]
     | Annotated[LectureConfig, tyro.conf.subcommand("lecture")]
     | Annotated[ListConfig, tyro.conf.subcommand("list")]
@@ -60,6 +62,7 @@ Config = (
     | ResumeConfig
     | SweepConfig
     | PredictConfig
+    | ReportConfig
     | DiagnoseConfig
     | LectureConfig
     | ListConfig
@@ -108,6 +111,10 @@ def prepare(config: Config) -> Job:
         from hondo.cli.sweep import prepare as prepare_sweep
 
         return prepare_sweep(config)
+    if isinstance(config, ReportConfig):
+        from hondo.cli.report import prepare as prepare_report
+
+        return prepare_report(config)
     if isinstance(config, DiagnoseConfig):
         from hondo.cli.diagnose import prepare as prepare_diagnose
 

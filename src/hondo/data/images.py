@@ -1,7 +1,8 @@
 """A folder of images, the class of each being the folder that it lies in."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -11,7 +12,8 @@ import numpy as np
 from hondo._extras import check_extra
 from hondo.data.arrays import Scaling
 from hondo.data.dataset import Units
-from hondo.data.raw import Raw
+from hondo.data.raw import Part, Raw
+from hondo.data.views import View
 
 # An image of Pillow, which is imported where one is read.
 Image: TypeAlias = Any
@@ -43,7 +45,28 @@ class Pixels(NamedTuple):
     channels: int
 
 
-def images(folder: Path | str, *, size: int | None = None) -> Raw:
+@dataclass(frozen=True)
+class ImageStore:
+    """Images in their files, each read when it is asked for.
+
+    Attributes:
+        files: in order.
+        pixels: the form that each is brought into.
+    """
+
+    files: Sequence[Path]
+    pixels: Pixels
+
+    def read(self, positions: np.ndarray) -> np.ndarray:
+        """These images."""
+        return read_images([self.files[place] for place in positions], self.pixels)
+
+    def read_blocks(self, positions: np.ndarray) -> Iterator[np.ndarray]:
+        """These images, one at a time."""
+        return map(self.read, positions[:, None])
+
+
+def images(folder: Path | str, *, size: int | None = None, stream: bool = False) -> Raw:
     """A folder with one folder a class, or with `train`, `valid` and `test` of such folders.
 
     Images of every class are read in the order of their names. Where all are gray, so are the
@@ -53,6 +76,8 @@ def images(folder: Path | str, *, size: int | None = None) -> Raw:
         folder: the folder.
         size: height and width that every image is resized to; by default that of the images, if
             they have one.
+        stream: read each image when it is asked for; all need not fit into memory, and a broken one
+            is refused only then.
 
     Returns:
         The source, for `divide`; parts that the folder has stay as they are.
@@ -80,38 +105,77 @@ def images(folder: Path | str, *, size: int | None = None) -> Raw:
     if not folder.is_dir():
         raise FileNotFoundError(f"images must be in a folder, got {folder}, which does not exist.")
     roots = _parts(folder)
-    classes = tuple(sorted({path.name for root in roots.values() for path in _folders(root)}))
+    # A folder without an image is no class, such as those that archives of macOS have.
+    found = {
+        part: {path.name for path in _folders(root) if image_files(path)}
+        for part, root in roots.items()
+    }
+    classes = tuple(sorted(found["train"]))
     if len(classes) < 2:
         raise ValueError(
             f"{folder} must hold a folder of images for each of two or more classes, got "
             f"{list(classes) or 'none'}."
         )
-    files = {part: _files(root, classes) for part, root in roots.items()}
-    pixels = common_form([file for part in files.values() for file, _ in part], size)
-    read = {part: _read_part(found, pixels) for part, found in files.items()}
-    examples, targets = read["train"]
+    for part, names in found.items():
+        strange = sorted(names - found["train"])
+        if strange:
+            raise ValueError(
+                f"{roots[part]} must hold folders of the classes of {roots['train']}, "
+                f"{list(classes)}, got {strange}."
+            )
+    files = [file for root in roots.values() for file, _ in _files(root, classes)]
+    pixels = common_form(files, size)
+    read = {
+        part: read_classes(folder, root, classes, pixels, stream) for part, root in roots.items()
+    }
+    train = read["train"]
     task = "binary" if len(classes) == 2 else "classification"
     fit = partial(_fit, tuple(pixels))
-    return Raw(
-        folder.name, task, examples, targets, classes, fit, read.get("test"), read.get("valid")
-    )
+    own = read.get("test"), read.get("valid")
+    return Raw(folder.name, task, train.examples, train.targets, classes, fit, *own, train.name_of)
 
 
-def _read_part(found: list[tuple[Path, int]], pixels: Pixels) -> tuple[np.ndarray, np.ndarray]:
+def read_classes(
+    folder: Path, root: Path, classes: Sequence[str], pixels: Pixels, stream: bool = False
+) -> Part:
+    """The images of a folder that has one folder a class; they are named from another folder.
+
+    Raises:
+        ValueError: a folder that is none of the classes, no image, a file that is none.
+    """
+    folders = [path for path in _folders(root) if image_files(path)]
+    strange = [path.name for path in folders if path.name not in classes]
+    if strange:
+        raise ValueError(f"{root} must hold folders of the classes {list(classes)}, got {strange}.")
+    found = _files(root, classes)
+    files = [file for file, _ in found]
     numbers = np.array([number for _, number in found], np.int32)
-    return read_images([file for file, _ in found], pixels), numbers
+    stored = View(ImageStore(files, pixels), np.arange(len(files)))
+    examples = stored if stream else read_images(files, pixels)
+    return Part(examples, numbers, partial(_file_name, folder, files))
 
 
-def _fit(shape: tuple[int, ...], _: np.ndarray) -> Scaling:
+def _file_name(folder: Path, files: Sequence[Path], place: int) -> str:
+    return str(files[place].relative_to(folder))
+
+
+def _fit(shape: tuple[int, ...], _: Iterable[np.ndarray]) -> Scaling:
     return Scaling(shape, Units(scale=255.0))
 
 
 def _parts(folder: Path) -> dict[str, Path]:
     """The folders of the parts; the folder itself as training part where it has none."""
-    named = {_PARTS[path.name]: path for path in _folders(folder) if path.name in _PARTS}
-    if "train" in named and len(named) == len(_folders(folder)):
-        return named
-    return {"train": folder}
+    folders = [path for path in _folders(folder) if image_files(path)]
+    named = {_PARTS[p.name.lower()]: p for p in folders if p.name.lower() in _PARTS}
+    if "train" not in named:
+        return {"train": folder}
+    if len(named) != len(folders):
+        others = sorted({path.name for path in folders} - {path.name for path in named.values()})
+        raise ValueError(
+            f"{folder} must hold folders of classes, or parts called train, valid and test, got "
+            f"{named['train'].name} and {others}. Move what is no part elsewhere."
+        )
+    return named
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -129,7 +193,11 @@ def _files(root: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
 
 def image_files(folder: Path) -> list[Path]:
     """The images of a folder and its folders, in the order of their names."""
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
 
 
 def common_form(files: Sequence[Path], size: int | None) -> Pixels:

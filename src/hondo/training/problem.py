@@ -20,7 +20,10 @@ class Problem(NamedTuple):
         init: `init(key, batch)` → `(params, model_state)`; `params` is what gradients reach,
             `model_state` whatever else the model carries (running statistics, or `()`).
         loss: `loss(params, model_state, batch, key)` → `(scalar, (model_state, info))`, the
-            training objective on one batch; `info` is a dict of scalars to record.
+            training objective on one batch; `info` is a dict of scalars to record. An object that
+            is called, and whose `microbatched(parts)` gives the loss that takes its batch in parts,
+            can be streamed in microbatches; those of `supervised` can, and what `penalized` and
+            `noisy_parameters` make of them.
         metrics: `metrics(params, model_state, batch)` → a dict of per-example arrays (batch,), of
             which `evaluate` takes the mean, or `Pooled` values; inference: no key, no new state.
         prepare: the training data → the data that the run draws its batches from, such as with

@@ -17,6 +17,7 @@ from hondo.regularization.early_stopping import EarlyStopping
 from hondo.training.chunks import Advance, HostedRun, draw_order_of, run_on_host, run_steps
 from hondo.training.finite_steps import NonfinitePolicy, refuse_nonfinite_steps
 from hondo.training.loop import init_run
+from hondo.training.pace import make_pace
 from hondo.training.plan import Plan, check_arguments, make_plan, prepare_data, steps_per_epoch
 from hondo.training.problem import Problem
 from hondo.training.saving.due import Every
@@ -120,9 +121,9 @@ def fit_with_progress(
         partial(_identify, plan, data, key),
         partial(_start_advancing, plan, data),
     )
-    steps = steps_per_epoch(plan, train)
-    keeper = None if folder is None else Keeper(Path(folder), save_every, steps)
-    result = run_on_host(plan, steps, hosted, partial(tell, report, save), keeper)
+    pace = make_pace(plan, steps_per_epoch(plan, train))
+    keeper = None if folder is None else Keeper(Path(folder), save_every, pace)
+    result = run_on_host(plan, pace, hosted, partial(tell, report, save, pace), keeper)
     if nonfinite == "raise":
         refuse_nonfinite_steps(result, train)
     return result
