@@ -92,8 +92,8 @@ class Experiment(Generic[Sizes]):
 
         Example:
             >>> from hondo.lecture import experiments
-            >>> experiments[11].run(quick=True).verdict
-            'inconclusive'
+            >>> experiments[7].plan.seeds
+            30
         """
         check_extra("lecture", "matplotlib", "rich", "scipy", "sklearn")
         sizes = self.quick if quick else self.full
