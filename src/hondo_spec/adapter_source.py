@@ -63,7 +63,7 @@ class _Slice:
     def text(self) -> str:
         """The imports, then the rest."""
         kinds = ast.Import | ast.ImportFrom
-        imports = [ast.unparse(s) for s in self.statements if isinstance(s, kinds)]
+        imports = dict.fromkeys(ast.unparse(s) for s in self.statements if isinstance(s, kinds))
         rest = [ast.unparse(s) for s in self.statements if not isinstance(s, kinds)]
         return "\n\n".join(filter(None, ["\n".join(imports), *rest]))
 

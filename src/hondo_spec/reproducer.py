@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -162,5 +163,6 @@ def _claim(result: Result | None, path: str | None) -> list[str]:
 
 def _imports(body: list[str]) -> list[str]:
     text = "\n".join(body)
-    foreign = ["import ml_dtypes"] if "bfloat16" in text else []
+    is_foreign = re.search(r"np\.(array|full)\(.*?, 'bfloat16'\)", text, re.S)
+    foreign = ["import ml_dtypes"] if is_foreign else []
     return ([] if "import numpy as np" in text else ["import numpy as np"]) + foreign

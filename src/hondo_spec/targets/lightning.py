@@ -59,9 +59,15 @@ STOPS = "a value that is not finite stops at once, whatever the patience is"
 
 KNOWN = {
     "EST-05": Known(
-        STOPS, {"values": (math.nan,) * 4, "delta": 0.0}, DOCUMENTED, "check_finite=False"
+        STOPS,
+        {"values": (math.nan,) * 4, "delta": 0.0},
+        DOCUMENTED,
+        "check_finite=False",
+        case=lambda values: any(map(math.isnan, values)),
     ),
-    "EST-06": Known(STOPS, {"patience": 2}, DOCUMENTED, "check_finite=False"),
+    "EST-06": Known(
+        STOPS, {"patience": 2}, DOCUMENTED, "check_finite=False", case=lambda patience: patience > 0
+    ),
 }
 
 TARGET = Target(

@@ -161,6 +161,10 @@ def _global_norm(tree):
     return _numpy(optimizers.clip_grad_norm(gradients, 1.0)[1])
 
 
+def _is_one(x: np.ndarray) -> bool:
+    return x.size == x.shape[-1]
+
+
 ADDED = "1e-6 is added to the norm, which shows where the limit is small"
 REFUSED = "Dropout refuses to drop everything"
 
@@ -168,6 +172,7 @@ KNOWN = {
     "ACT-05": Known(
         "it is max(x, a x), which is another function where a is above 1",
         {"x": single([1.0] * 16), "slope": 2.0},
+        case=lambda slope: slope > 1,
     ),
     "ACT-10": Known(
         "class −1 is taken for the last one; those above the last are read behind the logits, and "
@@ -176,17 +181,35 @@ KNOWN = {
     ),
     "DRP-11": Known(REFUSED, {"x": np.ones((8, 8), np.float32), "seed": 0}),
     "DRP-13": Known(
-        "x is multiplied by the mask: 0 · ∞ is NaN", {"bad": math.inf, "dtype": "float16"}
+        "x is multiplied by the mask: 0 · ∞ is NaN",
+        {"bad": math.inf, "dtype": "float16"},
+        case=lambda what: what.startswith("dropped"),
     ),
+    "ACT-01": Known(
+        "in half precision e⁻ˣ overflows and σ is 0",
+        {"x": np.full(16, -12.0, np.float16)},
+        case=lambda x: x.dtype != np.float32,
+    ),
+    **{
+        id: Known(
+            "a batch of one is refused", {"x": np.ones((1, 16), np.float32), **more}, case=_is_one
+        )
+        for id, more in (("BNT-10", {"seed": 0}), ("BNT-11", {"seed": 0, "kappa": 0.0}))
+    },
     "BNT-09": Known("a batch of one is refused", {"x": np.ones((1, 3), np.float32)}),
     "BNT-12": Known(
         "moments of half-precision data are summed in its dtype",
-        {"seed": 0, "offset": 0.0, "dtype": "float16"},
+        {"seed": 0, "shape": (256, 3), "offset": 0.0, "dtype": "float16"},
         avoid="x.astype(mx.float32)",
+        case=lambda dtype: dtype != "float32",
     ),
     **OVERFLOWS,
-    "CLP-03": Known(ADDED, {"tree": {"a": single([1e-6])}, "factor": 1.001}),
-    "CLP-05": Known(ADDED, {"tree": {"a": single([0.125])}, "factor": 1e-3}),
+    "CLP-03": Known(
+        ADDED, {"tree": {"a": single([1e-6])}, "factor": 1.001}, case=lambda factor: factor < 1.5
+    ),
+    "CLP-05": Known(
+        ADDED, {"tree": {"a": single([0.125])}, "factor": 1e-3}, case=lambda what: what == "norm"
+    ),
     "CLP-07": Known(
         "squares overflow, and the gradient is 0", {"case": ("float32", (3e19, 4e19), 1.0)}
     ),

@@ -85,12 +85,22 @@ KNOWN = {
     "ACT-07": Known(
         "probabilities below the ε of their dtype count as that: the loss is at most 16, and 36 in "
         "float64, however far out the class is",
-        {"z": np.zeros((6, 4), np.float32), "classes": np.zeros(6, np.int32), "level": 0.0},
+        {"z": np.zeros((6, 4), np.float32), "level": 0.0, "ruled_out": 0},
         "https://scikit-learn.org/stable/modules/generated/sklearn.metrics.log_loss.html",
+        case=lambda z, what: what == "far out" or bool(np.any(np.ptp(z, axis=-1) > 15)),
     ),
     "ACT-09": Known(
-        "NaN is refused",
-        {"classes": np.zeros(6, np.int32), "right": np.zeros(6, np.float32), "lost": 1},
+        "NaN is refused", {"shape": (6, 4), "seed": 0, "lost": 1}, case=lambda lost: lost > 0
+    ),
+    "PEN-03": Known(
+        "a learning rate of 0 is refused, and 1 − ηλ is 0 where it would be below",
+        {"w": np.ones((3, 4), np.float32), "seed": 0, "learning_rate": 0.3, "strength": 4.0},
+        case=lambda learning_rate, strength: not 0 < learning_rate * strength <= 1,
+    ),
+    "NRM-05": Known(
+        "squares under- and overflow, and halves stay halves",
+        {"seed": 0, "case": ((7,), "float32"), "power": -80},
+        case=lambda case, power: abs(power) > 60 or case[1] != "float32",
     ),
 }
 
