@@ -1,4 +1,4 @@
-"""The command line: `hondo train`, `hondo sweep` and `hondo predict`."""
+"""The command line: `hondo train`, `sweep`, `predict`, `diagnose`, `lecture` and `list`."""
 
 from hondo.cli.main import main
 

@@ -25,7 +25,7 @@ class LectureConfig:
         all: all of them.
         list: what they are and what is written of them already, and nothing more.
         quick: a first look in less than a minute, which decides nothing that depends on chance.
-        seeds: how many instead of those planned; with fewer, chance decides nothing.
+        seeds: how many instead of those planned, in which case chance decides nothing.
         lang: of pictures and pages, en or es.
         out: the folder to write into.
         data_dir: the folder of Fashion-MNIST's files, where they are not in their usual place.

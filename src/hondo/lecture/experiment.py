@@ -74,8 +74,8 @@ class Experiment(Generic[Sizes]):
         """Measures every seed that is not measured yet, and decides.
 
         Args:
-            seeds: how many, from 0 on; by default as planned. With fewer than planned, what
-                depends on chance is inconclusive.
+            seeds: how many, from 0 on; by default as planned. With another number, what depends
+                on chance is inconclusive, so that nobody adds seeds until a verdict turns.
             quick: smaller sizes and few seeds, for a first look.
             out: the folder to keep each seed's measures in, from which a run that was killed
                 goes on; None keeps nothing.
@@ -92,8 +92,8 @@ class Experiment(Generic[Sizes]):
 
         Example:
             >>> from hondo.lecture import experiments
-            >>> experiments[11].run(quick=True).verdict
-            'inconclusive'
+            >>> experiments[7].plan.seeds
+            30
         """
         check_extra("lecture", "matplotlib", "rich", "scipy", "sklearn")
         sizes = self.quick if quick else self.full
@@ -139,7 +139,7 @@ class Experiment(Generic[Sizes]):
         self, known: dict[int, Row], count: int, quick: bool, design: dict[str, Any]
     ) -> Outcome:
         rows = tuple(known[seed] for seed in range(count))
-        is_full = not quick and count >= self.plan.seeds
+        is_full = not quick and count == self.plan.seeds
         findings = find(self.plan, rows, is_full=is_full)
         seconds = sum(row["seconds"] for row in rows)
         return Outcome(self.plan, rows, findings, design, self.draw, seconds, is_full)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hondo.data import Dataset, load
+from hondo.data.dataset import Inputs
 
 # Inputs as rows of pixels in [0, 1], and classes.
 Labelled = tuple[jax.Array, jax.Array]
@@ -53,6 +54,7 @@ def _load(folder: Path | None) -> Dataset:
     return load("fashion-mnist", folder)
 
 
-def _take(inputs: np.ndarray, targets: np.ndarray, places: np.ndarray) -> Labelled:
-    rows = inputs[places].reshape(len(places), math.prod(inputs.shape[1:]))
+def _take(inputs: Inputs, targets: np.ndarray, places: np.ndarray) -> Labelled:
+    rows = np.asarray(inputs[places])
+    rows = rows.reshape(len(places), math.prod(rows.shape[1:]))
     return jnp.asarray(rows), jnp.asarray(targets[places])

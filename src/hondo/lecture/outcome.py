@@ -43,7 +43,7 @@ class Outcome(NamedTuple):
         design: seeds, sizes and versions.
         draw: draws the picture.
         seconds: how long all the seeds took.
-        is_full: whether all the seeds ran at full size, so that chance may decide.
+        is_full: whether the planned seeds ran at full size, so that chance may decide.
     """
 
     plan: Plan

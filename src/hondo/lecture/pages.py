@@ -19,7 +19,7 @@ decides by, and its history says what changed when. A verdict is *reproduced* if
 of the claim is, *contradicted* if one is, else *inconclusive*. Seeds are the unit, compared by
 pairs of seeds; p-values are two-sided and adjusted by Holm over an experiment's tests;
 validation data is part of the training data, and the test data is looked at once. What depends
-on chance is inconclusive with fewer seeds than planned. A criterion of *the slide as printed*
+on chance is inconclusive with any other number of seeds. A criterion of *the slide as printed*
 is the letter of a slide that the literature corrects; it has a verdict of its own.
 """,
     """# Criterios de los doce experimentos
@@ -29,7 +29,7 @@ cumplen todos los criterios de la afirmación, *contradicho* si alguno se contra
 *no concluyente*. La unidad es la semilla y se compara por pares de semillas; los valores p son
 bilaterales, ajustados con Holm sobre las pruebas de cada experimento; la validación sale de los
 datos de entrenamiento y los de prueba se miran una sola vez. Lo que depende del azar no es
-concluyente con menos semillas de las planeadas. Un criterio de *la diapositiva tal como está
+concluyente con cualquier otro número de semillas. Un criterio de *la diapositiva tal como está
 impresa* es la letra de una diapositiva que la literatura corrige; tiene su propio veredicto.
 """,
 )

@@ -41,9 +41,9 @@ VERDICT = Text("verdict", "veredicto")
 RULE = Text("decided by", "se decide por")
 AS_PRINTED = Text("the slide as printed", "la diapositiva tal como está impresa")
 QUICK = Text(
-    "A first look, with smaller sizes or fewer seeds than planned: chance decides nothing here.",
-    "Un primer vistazo, con tamaños menores o menos semillas de las planeadas: nada que dependa "
-    "del azar se decide aquí.",
+    "Not as planned, in sizes or number of seeds: what depends on chance is not decided here.",
+    "Con otros tamaños u otro número de semillas que los planeados: nada que dependa del azar se "
+    "decide aquí.",
 )
 
 

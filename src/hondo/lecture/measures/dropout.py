@@ -68,7 +68,7 @@ def measure(case: Case[Sizes]) -> Row:
 def _enumerate(seed: int) -> Row:
     """A softmax layer on ten axes of the digits: scaled parameters against all 2¹⁰ masks."""
     digits = load("digits")
-    flat = digits.inputs.reshape(len(digits.inputs), -1).astype(float)
+    flat = np.asarray(digits.inputs, float).reshape(len(digits.inputs), -1)
     flat -= flat.mean(axis=0)
     axes = np.linalg.svd(flat, full_matrices=False)[2][:AXES].T
     chosen = np.random.default_rng(seed).permutation(len(flat))[:500]

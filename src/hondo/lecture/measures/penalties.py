@@ -66,7 +66,8 @@ def _least_squares(steps: int) -> Row:
 def quadratic() -> Quadratic:
     """Diabetes along its principal axes, in float64."""
     dataset = load("diabetes")
-    inputs = dataset.inputs.astype(float) - dataset.inputs.mean(axis=0, dtype=float)
+    inputs = np.asarray(dataset.inputs, float)
+    inputs -= inputs.mean(axis=0)
     targets = dataset.targets.astype(float) - dataset.targets.mean(dtype=float)
     axes = np.linalg.svd(inputs, full_matrices=False)[2].T
     rotated = inputs @ axes

@@ -11,7 +11,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 import hondo
-from hondo._pictures import BLACK, LINES, log_axis
+from hondo._pictures import BLACK, BLUE, LINES, RED, log_axis
 from hondo.lecture.experiment import Case, Experiment
 from hondo.lecture.images import draw_images
 from hondo.lecture.plans.gradients import CLOSED_FORM, PUBLISHED_RATIOS, VANISHING
@@ -115,30 +115,11 @@ def _draw_norms(axes: "Axes", rows: Sequence[Row], depth: int, color: str, lang:
 def _draw_ratios(axes: "Axes", rows: Sequence[Row], lang: Lang) -> None:
     values = np.array([[row[f"ratio_{depth}"] for depth in DEPTHS] for row in rows])
     low, middle, high = np.quantile(values, [0.025, 0.5, 0.975], axis=0)
-    axes.errorbar(
-        DEPTHS,
-        middle,
-        (middle - low, high - middle),
-        fmt="o",
-        color=LINES[0],
-        capsize=4,
-        label=SEEDS.to(lang),
-    )
-    axes.plot(
-        DEPTHS,
-        list(PUBLISHED_RATIOS.values()),
-        "x",
-        color=BLACK,
-        markersize=8,
-        label=PUBLISHED_WORD.to(lang),
-    )
-    axes.plot(
-        DEPTHS,
-        [CLOSED_FORM ** (depth - 1) for depth in DEPTHS],
-        "--",
-        color=LINES[1],
-        label="4.88$^{k-1}$",
-    )
+    spread, published = (middle - low, high - middle), list(PUBLISHED_RATIOS.values())
+    axes.errorbar(DEPTHS, middle, spread, fmt="o", color=BLUE, capsize=4, label=SEEDS.to(lang))
+    axes.plot(DEPTHS, published, "x", color=BLACK, markersize=8, label=PUBLISHED_WORD.to(lang))
+    closed = [CLOSED_FORM ** (depth - 1) for depth in DEPTHS]
+    axes.plot(DEPTHS, closed, "--", color=RED, label="4.88$^{k-1}$")
     log_axis(axes)
     axes.set_xticks(DEPTHS)
     axes.set_xlabel(HIDDEN.to(lang))
