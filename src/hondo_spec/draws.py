@@ -134,11 +134,11 @@ class Made(NamedTuple):
         arguments: of it.
     """
 
-    recipe: Callable[..., np.ndarray]
+    recipe: Callable[..., Any]
     arguments: Mapping[str, Any]
 
-    def __call__(self) -> np.ndarray:
-        """The array."""
+    def __call__(self) -> Any:
+        """The array, or the arrays."""
         return self.recipe(**self.arguments)
 
 

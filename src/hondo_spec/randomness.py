@@ -62,11 +62,15 @@ def _agree(chance: float) -> float:
 def _strongest(first: np.ndarray, second: np.ndarray, chance: float) -> list[int]:
     """The distances at which entries are correlated most, found by one convolution for all."""
     n, size = first.size, fft.next_fast_len(2 * first.size, real=True)
-    one, two = (fft.rfft((mask - chance).astype(np.float32), size) for mask in (first, second))
+    one, two = (
+        np.asarray(fft.rfft((mask - chance).astype(np.float32), size)) for mask in (first, second)
+    )
     most = np.arange(1, n * 3 // 4 + 1)
     # Both ways, unless they are the same.
     lags = most if first is second else np.concatenate([most, -most])
-    scores = np.abs(fft.irfft(one * np.conj(two), size)[lags]) / np.sqrt(n - np.abs(lags))
+    scores = np.abs(np.asarray(fft.irfft(one * np.conj(two), size))[lags]) / np.sqrt(
+        n - np.abs(lags)
+    )
     return [int(lag) for lag in lags[np.argpartition(scores, -3)[-3:]]]
 
 

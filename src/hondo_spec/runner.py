@@ -78,6 +78,7 @@ def run_property(property: Property, target: Target, profile: Profile) -> Record
     if known and known.inputs and set(known.inputs) != set(property.draws):
         wanted = f"the stored inputs must be {', '.join(property.draws)}"
         return Record(target.name, property.id, "ERROR", message=wanted)
+    fails = False
     try:
         with _time_limit(profile.seconds):
             fails = known is not None and _fails(trial, known)

@@ -56,7 +56,7 @@ def _group_norm_standardizes_groups(group_norm, instance_norm=None, *, seed, cas
     shape, groups, dtype = case
     offset, epsilon = kappa if dtype == "float32" else 8.0, SMALL if groups % 2 else EPS
     # Variances as small as the smaller ε.
-    x = draws.normal(seed, shape, offset, SHRINK if groups % 2 else 1.0, dtype)
+    x = draws.normal(seed, shape, offset, float(SHRINK) if groups % 2 else 1.0, dtype)
     x[-1, ..., -1] = x[0].ravel()[0]  # whose variance is 0 where it is a group
 
     def check(what: str, norm: Operation, x: np.ndarray, groups: int, *options: float) -> Check:
