@@ -1,10 +1,13 @@
 """Data that is read when it is asked for is the data that is read at once."""
 
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
+import hondo
+from hondo.cli import build
 from hondo.data import Divided, arrays, divide, images, records, table
 from hondo.data.moments import merge_moments, moments
 from hondo.data.packing import pack
@@ -119,7 +122,7 @@ def test_images_that_are_streamed_are_the_same_and_read_late(tmp_path) -> None:
     lazy = divide(images(tmp_path, stream=True), **PARTS)
     same(lazy, divide(images(tmp_path), **PARTS))
     broken = tmp_path / "dog" / "1.png"
-    broken.write_bytes(broken.read_bytes()[:-20])
+    broken.write_bytes(broken.read_bytes()[:45])
     raw = images(tmp_path, stream=True)
     with pytest.raises(ValueError, match=r"dog/1\.png must be a whole image"):
         raw.examples[:]
@@ -159,3 +162,12 @@ def test_a_file_without_records_is_refused_by_name(tmp_path, content) -> None:
         records(tmp_path / "b.array_record", bytes)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         records(tmp_path / "nowhere", bytes)
+
+
+def test_streamed_classes_are_balanced_as_those_in_memory_are() -> None:
+    targets = np.array([0, 0, 2, 2, 2, 2], np.int32)
+    weights = np.array(build.balanced_by_class(targets, 4), np.float32)
+    np.testing.assert_allclose(
+        weights[targets], hondo.balanced_weights(jnp.asarray(targets)), rtol=1e-6
+    )
+    np.testing.assert_array_equal(weights[[1, 3]], [0.0, 0.0])

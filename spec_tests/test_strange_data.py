@@ -219,7 +219,7 @@ def test_parts_are_known_by_any_case_and_never_taken_for_classes(tmp_path) -> No
 
 def test_a_class_that_training_lacks_is_refused(tmp_path) -> None:
     paint(tmp_path, "train/a/1.png", "train/b/1.png", "test/c/1.png")
-    with pytest.raises(ValueError, match=r"classes of .*train, \['a', 'b'\], got \['c'\]"):
+    with pytest.raises(ValueError, match=r"test must .* the classes \['a', 'b'\], got \['c'\]"):
         images(tmp_path)
 
 

@@ -171,6 +171,7 @@ def test_a_period_of_an_epoch_is_an_epoch() -> None:
     assert digest(by_epoch) == digest(by_steps)
 
 
+@pytest.mark.slow
 def test_periods_need_not_fit_into_epochs(tmp_path) -> None:
     """Periods of three steps, epochs of four; cut in the middle of both, it goes on."""
     rows = []
@@ -238,6 +239,7 @@ REFUSED = {
     "train must be arrays with one leading axis, or have": {"train": 3},
     "train must be at least one example, got '0 examples'": {"train": []},
     "valid must be arrays with one common leading axis": {"valid": (X[:3], Y[:2])},
+    "train must be fewer than 2147483648, got '2147483648 examples'": {"train": Batches(0, 2**31)},
     "batch_size must be at most the 32 training examples": {"batch_size": 33},
     "threads must be an integer of at least 1": {"threads": 0},
     "valid_every must be an integer of at least 1": {"valid_every": 0},

@@ -118,11 +118,11 @@ def test_two_processes_are_one_and_outlive_each_other(started, tmp_path) -> None
     copy = shutil.copytree(run, tmp_path / "copy")
 
     assert end(start(started, run, tmp_path / "whole")) == [0, 0]
-    for index in range(PROCESSES):
-        values = read(tmp_path / "whole", index)
-        for name in set(values) - {"read"}:
-            np.testing.assert_array_equal(values[name], uncut[index][name])
-    epochs = int(values[max(set(values) - {"read"}, key=int)])
+    for index, want in enumerate(uncut):
+        got = read(tmp_path / "whole", index)
+        for name in set(want) - {"read"}:
+            np.testing.assert_array_equal(got[name], want[name])
+    epochs = int(alone[max(set(alone) - {"read"}, key=int)])
     assert [row["epoch"] for row in read_metrics(run / METRICS)] == [*range(1, epochs + 1)]
 
     assert end(start(started, copy, tmp_path / "elsewhere", count=1)) == [0]

@@ -140,7 +140,7 @@ def problem(
     loss = _LOSSES[dataset.task]
     weights = None if config.class_weights == "none" else config.class_weights
     if weights is not None and train_targets is not None and dataset.task != "regression":
-        weights = _balanced(train_targets, max(dataset.outputs, 2))
+        weights = balanced_by_class(train_targets, max(dataset.outputs, 2))
     net = network(config, dataset)
     made = hondo.supervised(net, loss=loss, reduce=reduce, class_weights=weights)
     for penalty, strength in ((hondo.l1_penalty, config.l1), (hondo.l2_penalty, config.l2)):
@@ -150,7 +150,7 @@ def problem(
     return made
 
 
-def _balanced(targets: np.ndarray, classes: int) -> list[float]:
+def balanced_by_class(targets: np.ndarray, classes: int) -> list[float]:
     """The weight of each class with which all weigh the same, n / (K nₖ) of K classes."""
     counts = np.bincount(targets, minlength=classes)
     weights = len(targets) / (np.count_nonzero(counts) * np.maximum(counts, 1))

@@ -1,24 +1,25 @@
 """A folder of images, the class of each being the folder that it lies in."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from hondo._extras import check_extra
 from hondo.data.arrays import Scaling
 from hondo.data.dataset import Units
+from hondo.data.image_files import (
+    SUFFIXES,
+    Pixels,
+    common_form,
+    has_image,
+    image_files,
+    read_images,
+)
 from hondo.data.raw import Part, Raw
 from hondo.data.views import View
 
-# An image of Pillow, which is imported where one is read.
-Image: TypeAlias = Any
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 _PARTS = {
     "train": "train",
     "training": "train",
@@ -27,22 +28,6 @@ _PARTS = {
     "val": "valid",
     "test": "test",
 }
-_GRAY = ("1", "L", "I", "I;16", "I;16B", "F")
-_ORIENTATION = 0x0112
-
-
-class Pixels(NamedTuple):
-    """The form that every image is brought into.
-
-    Attributes:
-        height: in pixels.
-        width: in pixels.
-        channels: 1 for gray, 3 for color.
-    """
-
-    height: int
-    width: int
-    channels: int
 
 
 @dataclass(frozen=True)
@@ -105,24 +90,12 @@ def images(folder: Path | str, *, size: int | None = None, stream: bool = False)
     if not folder.is_dir():
         raise FileNotFoundError(f"images must be in a folder, got {folder}, which does not exist.")
     roots = _parts(folder)
-    # A folder without an image is no class, such as those that archives of macOS have.
-    found = {
-        part: {path.name for path in _folders(root) if image_files(path)}
-        for part, root in roots.items()
-    }
-    classes = tuple(sorted(found["train"]))
+    classes = tuple(path.name for path in _class_folders(roots["train"]))
     if len(classes) < 2:
         raise ValueError(
             f"{folder} must hold a folder of images for each of two or more classes, got "
             f"{list(classes) or 'none'}."
         )
-    for part, names in found.items():
-        strange = sorted(names - found["train"])
-        if strange:
-            raise ValueError(
-                f"{roots[part]} must hold folders of the classes of {roots['train']}, "
-                f"{list(classes)}, got {strange}."
-            )
     files = [file for root in roots.values() for file, _ in _files(root, classes)]
     pixels = common_form(files, size)
     read = {
@@ -143,10 +116,6 @@ def read_classes(
     Raises:
         ValueError: a folder that is none of the classes, no image, a file that is none.
     """
-    folders = [path for path in _folders(root) if image_files(path)]
-    strange = [path.name for path in folders if path.name not in classes]
-    if strange:
-        raise ValueError(f"{root} must hold folders of the classes {list(classes)}, got {strange}.")
     found = _files(root, classes)
     files = [file for file, _ in found]
     numbers = np.array([number for _, number in found], np.int32)
@@ -165,7 +134,7 @@ def _fit(shape: tuple[int, ...], _: Iterable[np.ndarray]) -> Scaling:
 
 def _parts(folder: Path) -> dict[str, Path]:
     """The folders of the parts; the folder itself as training part where it has none."""
-    folders = [path for path in _folders(folder) if image_files(path)]
+    folders = _class_folders(folder)
     named = {_PARTS[p.name.lower()]: p for p in folders if p.name.lower() in _PARTS}
     if "train" not in named:
         return {"train": folder}
@@ -178,107 +147,19 @@ def _parts(folder: Path) -> dict[str, Path]:
     return named
 
 
-def _folders(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+def _class_folders(folder: Path) -> list[Path]:
+    """The folders that have an image; others are no classes, such as archives of macOS have."""
+    folders = (p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return sorted(path for path in folders if has_image(path))
 
 
 def _files(root: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
+    strange = [path.name for path in _class_folders(root) if path.name not in classes]
+    if strange:
+        raise ValueError(f"{root} must hold folders of the classes {list(classes)}, got {strange}.")
     found = [
         (file, number) for number, name in enumerate(classes) for file in image_files(root / name)
     ]
     if not found:
         raise ValueError(f"{root} must hold images ({', '.join(SUFFIXES)}), got none.")
     return found
-
-
-def image_files(folder: Path) -> list[Path]:
-    """The images of a folder and its folders, in the order of their names."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
-
-
-def common_form(files: Sequence[Path], size: int | None) -> Pixels:
-    """The size and the channels of all the images.
-
-    Raises:
-        ValueError: images of different sizes, and none asked for.
-    """
-    heads = [_head(file) for file in files]
-    channels = 1 if all(gray for _, gray in heads) else 3
-    if size is not None:
-        if not 1 <= size <= 4096:
-            raise ValueError(f"size must be in [1, 4096] pixels, got {size}.")
-        return Pixels(size, size, channels)
-    first = heads[0][0]
-    for file, (shape, _) in zip(files, heads, strict=True):
-        if shape != first:
-            raise ValueError(
-                f"images must have one size, got {first[1]}×{first[0]} in {files[0]} and "
-                f"{shape[1]}×{shape[0]} in {file}. Resize them with --size 64."
-            )
-    return Pixels(*first, channels)
-
-
-def _head(file: Path) -> tuple[tuple[int, int], bool]:
-    """Height and width as shown, and whether the image is gray; its pixels are not read."""
-    with _opened(file) as image:
-        shape = image.height, image.width
-        is_turned = _is_photograph(image) and image.getexif().get(_ORIENTATION, 1) >= 5
-        return shape[::-1] if is_turned else shape, image.mode in _GRAY
-
-
-def read_images(files: Sequence[Path], pixels: Pixels) -> np.ndarray:
-    """The images as bytes, (n, height, width, channels).
-
-    Raises:
-        ValueError: a file that is no image, or a broken one.
-    """
-    out = np.empty((len(files), *pixels), np.uint8)
-    for place, file in enumerate(files):
-        out[place] = _read(file, pixels)
-    return out
-
-
-def _read(file: Path, pixels: Pixels) -> np.ndarray:
-    from PIL import ImageOps
-
-    with _opened(file) as image:
-        upright = ImageOps.exif_transpose(image) if _is_photograph(image) else image
-        shown = _bytes(upright, "L" if pixels.channels == 1 else "RGB")
-        if shown.size != (pixels.width, pixels.height):
-            shown = shown.resize((pixels.width, pixels.height))
-        return np.asarray(shown, np.uint8).reshape(pixels)
-
-
-def _is_photograph(image: Image) -> bool:
-    """Whether the file may say which way up the camera was; of a PNG it costs a whole reading."""
-    return image.format != "PNG"
-
-
-def _bytes(image: Image, mode: str) -> Image:
-    """The image in a mode of bytes; of 16 bits the upper 8, where Pillow would cut off at 255."""
-    import PIL.Image
-
-    if image.mode == "F":
-        raise ValueError("an image of floating point numbers, whose range is unknown")
-    if image.mode.startswith("I"):
-        image = PIL.Image.fromarray(
-            (np.asarray(image, np.int64) >> 8).clip(0, 255).astype(np.uint8)
-        )
-    return image.convert(mode)
-
-
-@contextmanager
-def _opened(file: Path) -> Iterator[Image]:
-    """The image; whatever is wrong with it is an error that names the file."""
-    check_extra("images", "PIL")
-    import PIL.Image
-
-    try:
-        with PIL.Image.open(file) as image:
-            yield image
-    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as reason:
-        raise ValueError(f"{file} must be a whole image, got: {reason}") from None

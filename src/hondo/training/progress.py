@@ -20,6 +20,7 @@ from hondo.training.loop import init_run
 from hondo.training.pace import make_pace
 from hondo.training.plan import Plan, check_arguments, make_plan, prepare_data, steps_per_epoch
 from hondo.training.problem import Problem
+from hondo.training.processes import team_of
 from hondo.training.saving.due import Every
 from hondo.training.saving.identity import Identity, describe, identify
 from hondo.training.saving.kept_run import Keeper
@@ -123,7 +124,8 @@ def fit_with_progress(
     )
     pace = make_pace(plan, steps_per_epoch(plan, train))
     keeper = None if folder is None else Keeper(Path(folder), save_every, pace)
-    result = run_on_host(plan, pace, hosted, partial(tell, report, save, pace), keeper)
+    caller = partial(tell, report, save, pace)
+    result = run_on_host(plan, pace, hosted, caller, keeper, team_of(data))
     if nonfinite == "raise":
         refuse_nonfinite_steps(result, train)
     return result

@@ -172,6 +172,7 @@ KNOWN = {
     "ACT-05": Known(
         "it is max(x, a x), which is another function where a is above 1",
         {"x": single([1.0] * 16), "slope": 2.0},
+        case=lambda slope: slope > 1,
     ),
     "ACT-10": Known(
         "class −1 is taken for the last one; those above the last are read behind the logits, and "
@@ -198,17 +199,17 @@ KNOWN = {
     "BNT-09": Known("a batch of one is refused", {"x": np.ones((1, 3), np.float32)}),
     "BNT-12": Known(
         "moments of half-precision data are summed in its dtype",
-        {"seed": 0, "shape": (64, 4), "offset": 0.0, "dtype": "float16"},
+        {"seed": 0, "shape": (256, 3), "offset": 0.0, "dtype": "float16"},
         avoid="x.astype(mx.float32)",
         case=lambda dtype: dtype != "float32",
     ),
     **OVERFLOWS,
     "CLP-03": Known(
-        ADDED,
-        {"tree": {"a": single([1e-6])}, "factor": 1.001},
-        case=lambda factor: factor < 1.01,
+        ADDED, {"tree": {"a": single([1e-6])}, "factor": 1.001}, case=lambda factor: factor < 1.5
     ),
-    "CLP-05": Known(ADDED, {"tree": {"a": single([0.125])}, "factor": 1e-3}),
+    "CLP-05": Known(
+        ADDED, {"tree": {"a": single([0.125])}, "factor": 1e-3}, case=lambda what: what == "norm"
+    ),
     "CLP-07": Known(
         "squares overflow, and the gradient is 0", {"case": ("float32", (3e19, 4e19), 1.0)}
     ),

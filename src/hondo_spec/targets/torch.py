@@ -213,7 +213,9 @@ def _is_short(tree: Tree) -> bool:
 
 KNOWN = {
     "DRP-13": Known(
-        "x is multiplied by the mask: 0 · ∞ is NaN", {"bad": math.inf, "dtype": "float16"}
+        "x is multiplied by the mask: 0 · ∞ is NaN",
+        {"bad": math.inf, "dtype": "float16"},
+        case=lambda what: what.startswith("dropped"),
     ),
     **OVERFLOWS,
     **one_pass("NRM-02"),

@@ -15,7 +15,8 @@ from hondo.data.arrays import read_array
 from hondo.data.classes import number_classes
 from hondo.data.columns import TableEncoding
 from hondo.data.dataset import Examples, Inputs
-from hondo.data.images import Pixels, read_classes
+from hondo.data.image_files import Pixels
+from hondo.data.images import read_classes
 from hondo.data.new_examples import read_examples
 from hondo.data.tables import read_target
 from hondo.data.views import LazyInputs, View, all_of

@@ -26,6 +26,9 @@ from hondo.training.streaming.layout import ShardRule, make_layout, replicated
 from hondo.training.streaming.source import RandomAccess, open_source
 from hondo.training.watching import Report, Save, tell
 
+# An order is of int32.
+_MOST_EXAMPLES = 2**31
+
 
 def stream(
     problem: Problem,
@@ -146,6 +149,8 @@ def stream(
         raise error("problem", "one that prepares the whole data", "without prepare", repair)
     sources = open_source("train", train), open_source("valid", valid)
     check_batch_size(plan, sources[0].size)
+    if sources[0].size >= _MOST_EXAMPLES:
+        raise error("train", f"{sources[0].size} examples", f"fewer than {_MOST_EXAMPLES}")
     pace = make_pace(plan, sources[0].size // plan.batch_size)
     layout = make_layout(mesh, shard, plan.batch_size, plan.microbatches)
     streamed = Streamed(plan, pace, *sources, key, layout, steps_per_call, threads)
