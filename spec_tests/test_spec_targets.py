@@ -41,7 +41,7 @@ PASSES = {
     "torch": 60,
     "mlx": 50,
     "lightning": 7,
-    "scikit-learn": 8,
+    "scikit-learn": 7,
 }
 
 
