@@ -183,6 +183,9 @@ RUNS: Runs = {
 # Names without a line of their own, and what holds their bits.
 INSIDE = {
     "every": "makes a rule of when to save",
+    "distributed": "starts a cluster",
+    "fully_sharded": "makes a rule of where parameters lie",
+    "replicated": "a rule of where parameters lie",
     "finish_epoch": "a part of every run of fit",
     "restore": "reads what `save` wrote; test_resume compares the bits",
     "save": "writes a folder",

@@ -1,6 +1,6 @@
 """A small run with everything that has to come back; prints a digest of all that it comes to.
 
-Run by `test_resume`: the first argument is the folder, or "none".
+Run by `test_resume`: the first argument is the folder, or "none"; the second what runs it.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ import optax
 from flax import linen
 
 import hondo
+from hondo.linen import BatchNorm
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(48, 5)).astype(np.float32), RNG.integers(0, 3, 48)
@@ -25,6 +26,16 @@ class Net(linen.Module):
     def __call__(self, x, *, train):
         """The logits."""
         x = linen.BatchNorm(use_running_average=not train)(linen.Dense(4)(x))
+        return linen.Dense(3)(linen.Dropout(0.3, deterministic=not train)(linen.relu(x)))
+
+
+class OwnNet(linen.Module):
+    """The same with hondo's batch norm, whose microbatches are one batch."""
+
+    @linen.compact
+    def __call__(self, x, *, train):
+        """The logits."""
+        x = BatchNorm(decay=0.9)(linen.Dense(8)(x), train=train)
         return linen.Dense(3)(linen.Dropout(0.3, deterministic=not train)(linen.relu(x)))
 
 
@@ -64,4 +75,7 @@ def run(folder, fit=hondo.fit_with_progress, **changes):
 if __name__ == "__main__":
     whole = sys.argv[1] == "none"
     options = {} if whole else {"folder": sys.argv[1], "save_every": hondo.every(steps=2)}
+    if sys.argv[2] == "stream":
+        problem = hondo.supervised(OwnNet(), loss="cross_entropy")
+        options |= {"fit": hondo.stream, "microbatches": 2, "valid_every": 3, "problem": problem}
     print(digest(run(**{"folder": None, **options})))

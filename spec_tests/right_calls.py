@@ -452,6 +452,7 @@ TRAINING = {
         **RUN,
     ),
     "every": call(hondo.every, steps=COUNT),
+    "fully_sharded": call(hondo.fully_sharded, min_size=COUNT, devices=optional(COUNT)),
     "start": call(
         hondo.start,
         **{name: RUN[name] for name in ("problem", "optimizer", "key", "stopper")},
@@ -510,6 +511,8 @@ EXEMPT = {
     "save": "any tree is a state, any path a folder; test_resume has its refusals",
     "restore": "as `save`",
     "stream": "what has an index is a source; test_stream has its refusals",
+    "distributed": "a cluster's first call; test_stream_processes has its refusals",
+    "replicated": "a rule, called for every parameter",
     "diagnose": "a trace of the whole problem; test_diagnosis has its refusals",
     "watch": "it makes a problem, as `diagnose` does",
     "load_run": "any path may be a folder; test_damaged_runs damages them",

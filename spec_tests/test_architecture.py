@@ -13,15 +13,17 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 # From the ground up; a room imports from the floors below it and from itself.
 FLOORS = (
     {"_types", "_extras"},
+    {"_pictures"},
     {"_bind"},
     {"_numerics"},
-    {"_fast", "_modes", "parameters"},
+    {"_fast", "_microbatched", "_modes", "parameters"},
     {"gradients", "normalization", "regularization"},
     {"training"},
     {"diagnosis"},
     {"the face"},
     {"_layers"},
     {"linen", "nnx", "data"},
+    {"lecture"},
     {"cli"},
 )
 HEIGHT = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}

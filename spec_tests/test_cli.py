@@ -16,6 +16,7 @@ from sklearn import datasets
 
 from hondo.cli.loaded_run import check_outputs, check_variables, decide
 from hondo.data import FASHION_MNIST, load, read_idx
+from hondo.data.arrays import read_array
 from hondo.data.new_examples import read_examples
 from hondo.training.saving.kept_run import METRICS
 from hondo.training.saving.metrics_file import append_metrics, read_metrics
@@ -232,7 +233,9 @@ def test_a_stored_model_that_is_not_finite_is_refused(tmp_path) -> None:
 
 
 def test_a_run_that_diverges_writes_valid_json(tmp_path) -> None:
-    append_metrics(tmp_path / METRICS, 0, {"train/loss": float("nan"), "valid/loss": float("inf")})
+    append_metrics(
+        tmp_path / METRICS, {"epoch": 0}, {"train/loss": float("nan"), "valid/loss": float("inf")}
+    )
     line = json.loads((tmp_path / METRICS).read_text())
     assert line == {"epoch": 0, "train/loss": None, "valid/loss": float("inf")}
     (row,) = read_metrics(tmp_path / METRICS)
@@ -252,9 +255,9 @@ def test_idx_files_are_checked(tmp_path) -> None:
     broken = {
         "short": (gzip.compress(IDX[:-1]), "must hold 11 bytes"),
         "cut": (gzip.compress(IDX)[:-6], "whole gzip file"),
-        "text": (b"hello", "whole gzip file"),
+        "text": (b"hello", "must be an IDX file"),
         "flipped": (FLIPPED, "whole gzip file"),
-        "other": (gzip.compress(b"\0\0\x0d\x01" + IDX[4:]), "IDX file of unsigned bytes"),
+        "other": (gzip.compress(b"\0\0\x0a\x01" + IDX[4:]), "must be an IDX file"),
     }
     for name, (content, words) in broken.items():
         path = tmp_path / name
@@ -263,8 +266,25 @@ def test_idx_files_are_checked(tmp_path) -> None:
             read_idx(path)
     with pytest.raises(ValueError, match="sha256"):
         read_idx(good, "0" * 64)
-    with pytest.raises(FileNotFoundError, match="apt-get install dataset-fashion-mnist"):
+    with pytest.raises(FileNotFoundError, match=r"none\.gz is missing"):
         read_idx(tmp_path / "none.gz")
+    with pytest.raises(FileNotFoundError, match="apt-get install dataset-fashion-mnist"):
+        load("fashion-mnist", tmp_path)
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+@pytest.mark.parametrize(
+    ("code", "dtype"), [(8, "u1"), (9, "i1"), (11, ">i2"), (12, ">i4"), (13, ">f4"), (14, ">f8")]
+)
+def test_idx_files_of_every_type_are_read(tmp_path, compress, code, dtype) -> None:
+    values = np.array([[0, 1, 100], [3, 7, 5]], dtype)
+    path = tmp_path / "values"
+    header = bytes((0, 0, code, 2)) + b"".join(n.to_bytes(4, "big") for n in (2, 3))
+    path.write_bytes(compress(header + values.tobytes()))
+    # Whatever it is called, it is known by how it begins.
+    got = read_array("inputs", path)
+    assert got.dtype == np.dtype(dtype).newbyteorder("=")
+    np.testing.assert_array_equal(got, values)
 
 
 @pytest.mark.parametrize(

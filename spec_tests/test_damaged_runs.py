@@ -32,7 +32,7 @@ def whole(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
     config = build.resolve(dataclasses.replace(SMALL, out=folder), DIABETES)
     run_folder.create(config, DIABETES)
-    append_metrics(folder / METRICS, 1, {"train/loss": 1.0, "valid/loss": 1.0})
+    append_metrics(folder / METRICS, {"epoch": 1}, {"train/loss": 1.0, "valid/loss": 1.0})
     save_model(folder, config, 1, variables(1))
     return folder
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hondo.data import Dataset, Encoder, arrays, divide, images, read_targets, table
-from hondo.data.columns import fit_encoding
+from hondo.data.columns import TableEncoding, check_columns, fit_encoding
 
 RNG = np.random.default_rng(0)
 
@@ -109,7 +109,7 @@ def test_the_test_part_does_not_depend_on_the_seed() -> None:
 
 def test_numbers_and_levels_and_what_is_missing() -> None:
     train = pd.DataFrame({"x": [1.0, 3.0, np.nan, 1.0, 3.0], "c": ["a", "b", None, "a", "b"]})
-    encoding = fit_encoding(train)
+    encoding = fit_encoding([train])
     got = encoding.encode(pd.DataFrame({"c": ["b", None, "new"], "x": [2.0, np.nan, 5.0]}))
     # x, x is missing, c is a, c is b, c is missing; the columns may come in another order.
     np.testing.assert_array_equal(got, [[0, 0, 0, 1, 0], [0, 1, 0, 0, 1], [3, 0, 0, 0, 0]])
@@ -117,16 +117,22 @@ def test_numbers_and_levels_and_what_is_missing() -> None:
 
 
 def test_constant_columns_are_left_out_by_name() -> None:
-    encoding = fit_encoding(pd.DataFrame({"x": [1.0, 2.0], "same": [7, 7]}))
+    encoding = fit_encoding([pd.DataFrame({"x": [1.0, 2.0], "same": [7, 7]})])
     assert encoding.dropped == ("same",)
     assert encoding.shape == (1,)
+
+
+def fit_table(frame: pd.DataFrame) -> TableEncoding:
+    """As `table` looks at it."""
+    check_columns(frame)
+    return fit_encoding([frame])
 
 
 MISTAKES = {
     "an identifier": ({"id": [f"u{n}" for n in range(9)]}, "'id' has another value in each of 9"),
     "a number of rows": ({"id": list(range(9))}, "--drop id, or take it as it is with --keep id"),
     "dates": ({"day": pd.date_range("2026-01-01", periods=9)}, "'day' must be numbers or cat"),
-    "levels": ({"c": [f"l{n}" for n in range(65)] * 2}, "at most 64 levels, got 65"),
+    "levels": ({"c": [f"l{n}" for n in range(65)] * 2}, "at most 64 levels, got more"),
     "an infinity": ({"x": [0.0, 1.0, np.inf]}, "'x' must be finite .* got inf in row 3"),
     "nothing that varies": ({"x": [1.0, 1.0]}, "must have a column that varies"),
 }
@@ -136,15 +142,15 @@ MISTAKES = {
 def test_a_column_that_cannot_be_an_input_is_refused_by_name(name) -> None:
     columns, message = MISTAKES[name]
     with pytest.raises(ValueError, match=message):
-        fit_encoding(pd.DataFrame(columns))
+        fit_table(pd.DataFrame(columns))
 
 
 def test_an_identifier_is_taken_where_it_is_kept() -> None:
-    assert fit_encoding(pd.DataFrame({"id": range(9)}), keep=("id",)).shape == (1,)
+    assert fit_encoding([pd.DataFrame({"id": range(9)})], keep=("id",)).shape == (1,)
 
 
 def test_text_among_new_numbers_is_refused_by_row() -> None:
-    encoding = fit_encoding(pd.DataFrame({"x": [1.0, 2.0]}))
+    encoding = fit_encoding([pd.DataFrame({"x": [1.0, 2.0]})])
     with pytest.raises(ValueError, match="'x' must be numbers, got 'many' in row 2"):
         encoding.encode(pd.DataFrame({"x": [1.0, "many"]}))
     with pytest.raises(ValueError, match=r"got none named \['x'\]"):
@@ -186,7 +192,7 @@ def test_a_missing_target_is_refused_by_row(tmp_path) -> None:
     frame = people()
     frame.loc[[4, 9], "left"] = None
     frame.to_csv(tmp_path / "a.csv", index=False)
-    with pytest.raises(ValueError, match=r"'left' of .*a\.csv .* none in row 5 and 2 in all"):
+    with pytest.raises(ValueError, match=r"'left' must have .* in row 5 of .*a\.csv, and 2 in all"):
         table(tmp_path / "a.csv", "left")
 
 

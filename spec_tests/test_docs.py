@@ -13,7 +13,8 @@ from hondo_spec.areas import BY_ID
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 LECTURE, PROMISES = ROOT / "docs/lecture.md", ROOT / "docs/promises.md"
-PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "docs/design").glob("*.md")]
+FOLDERS = (ROOT, ROOT / "docs", ROOT / "docs/design", ROOT / "docs/lecture")
+PAGES = [page for folder in FOLDERS for page in sorted(folder.glob("*.md"))]
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 tables = pytest.mark.parametrize("page", [LECTURE, PROMISES], ids=lambda page: page.stem)
@@ -41,7 +42,8 @@ def rows(text: str) -> list[list[str]]:
 @each_page
 def test_links_lead_to_files(page: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text())
-    local = [link for link in links if not link.startswith(("http:", "https:"))]
+    # The pages of the API are there when the site is made.
+    local = [link for link in links if not link.startswith(("http:", "https:", "api/"))]
     assert [link for link in local if not (page.parent / link).exists()] == []
 
 

@@ -16,7 +16,7 @@ sys.meta_path.insert(0, Missing())
 """
 BLOCK_BY_NONE = "import sys\nsys.modules |= dict.fromkeys({names})\n"
 TRAIN = ("matplotlib", "orbax", "rich", "sklearn", "tyro")
-SPEC = ("hypothesis", "packaging", "rich", "scipy", "tyro")
+SPEC = ("hypothesis", "jaxtyping", "packaging", "scipy")
 HONDO = "sys.argv = ['hondo', 'train']\nfrom hondo.cli import main\nmain()"
 OF_SPEC = "import runpy\nsys.argv = ['-m']\nrunpy.run_module('hondo_spec', run_name='__main__')"
 
@@ -37,6 +37,12 @@ def one_line(done, *words) -> None:
 def test_the_commands_name_their_extra() -> None:
     one_line(run_without(TRAIN, HONDO), *TRAIN, "pip install 'hondo[train]'")
     one_line(run_without(SPEC, OF_SPEC), *SPEC, "pip install 'hondo[spec]'")
+
+
+@pytest.mark.slow
+def test_the_lecture_names_its_extra() -> None:
+    program = HONDO.replace("'train'", "'lecture', '7'")
+    one_line(run_without(["scipy"], program), "scipy", "pip install 'hondo[lecture]'")
 
 
 @pytest.mark.slow
@@ -79,5 +85,7 @@ def test_the_functions_name_their_extra_too(names, program, extra) -> None:
 def test_the_rest_of_hondo_needs_no_extra() -> None:
     """But for what flax brings by itself."""
     program = "import hondo, hondo.linen, hondo.nnx, hondo.data"
-    done = run_without({*TRAIN, *SPEC} - {"orbax", "packaging", "rich", "scipy"}, program)
+    done = run_without(
+        {*TRAIN, *SPEC} - {"jaxtyping", "orbax", "packaging", "rich", "scipy"}, program
+    )
     assert done.returncode == 0, done.stderr

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 import jax
 import numpy as np
@@ -75,6 +76,30 @@ def test_a_table_is_trained_on_and_predicted_by_name(churn) -> None:
         assert row["prediction"] == ("stays" if both[1] > 0.5 else "leaves")
 
 
+def test_a_run_is_reported_on_a_file(churn) -> None:
+    code, out, err = command(churn, "report", "run", "truth.csv", "-o", "report")
+    assert (code, err) == (0, "")
+    assert "on truth.csv, 400 examples, as given" in out
+    report = json.loads((churn / "report" / "report.json").read_text())
+    rows = list(csv.DictReader((churn / "report" / "mistakes.csv").read_text().splitlines()))
+    accuracy = report["scores"]["accuracy"]
+    assert accuracy["value"] == pytest.approx(1 - len(rows) / 400)
+    assert accuracy["low"] < accuracy["value"] < accuracy["high"]
+    truth = pd.read_csv(churn / "truth.csv")
+    for row in rows:
+        # As the file has it, counted from 1.
+        own = truth.iloc[int(row["example"]) - 1]
+        assert (row["target"], row["row: plan"]) == (own["label"], own["plan"])
+        assert row["prediction"] != row["target"]
+    truth.assign(label=["stays", "perhaps"] * 200).to_csv(churn / "wrong.csv", index=False)
+    code, _, err = command(churn, "report", "run", "wrong.csv")
+    assert code == 2
+    assert (
+        "must be classes of the training data, ['leaves', 'stays'], got 'perhaps' in row 2" in err
+    )
+    assert not (churn / "run" / "report-wrong").exists()
+
+
 def test_a_level_that_training_never_saw_is_told(churn) -> None:
     frame = pd.read_csv(churn / "new.csv").head(3)
     frame.loc[1, "plan"] = "student"
@@ -124,6 +149,44 @@ def test_a_run_whose_form_was_edited_is_refused(churn, tmp_path) -> None:
         hondo.load_run(tmp_path / "run")
 
 
+def test_a_table_in_shards_is_streamed_killed_and_resumed(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    for shard in range(3):
+        x = rng.normal(size=200)
+        named = np.where(x > 0, "up", "down")
+        pd.DataFrame({"x": x, "noise": rng.normal(size=200), "way": named}).to_parquet(
+            tmp_path / f"{shard}.parquet"
+        )
+    arguments = ("train", "*.parquet", "--target", "way", "--stream", *SHORT, "--out", "run")
+    program = "from hondo.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *arguments, "--max-epochs", "200", "--patience", "0"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+    )
+    metrics, deadline = tmp_path / "run" / "metrics.jsonl", time.monotonic() + 240
+    while not (metrics.exists() and metrics.read_text().count("\n") > 1):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    first = metrics.read_text().splitlines()[:2]
+    packed = tmp_path / "run" / "inputs.npy"
+    # It is made anew, to the same bits, or the run would not be taken for itself.
+    packed.unlink()
+    code, out, err = command(tmp_path, "train", "--resume", "run")
+    assert code == 0, err
+    assert "*.parquet: binary (down, up)" in out
+    assert metrics.read_text().splitlines()[:2] == first
+    assert not packed.exists()
+    code, out, err = command(tmp_path, "report", "run")
+    assert (code, err) == (0, "")
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert f"accuracy {result['test accuracy']:.4f}" in " ".join(out.split())
+    assert result["test accuracy"] > 0.9
+
+
 def test_a_folder_of_images_is_trained_on(tmp_path) -> None:
     rng = np.random.default_rng(0)
     for name, level in (("dark", 40), ("light", 200), ("gray", 120)):
@@ -144,6 +207,14 @@ def test_a_folder_of_images_is_trained_on(tmp_path) -> None:
         {"file": "a.png", "prediction": "light"},
         {"file": "b.png", "prediction": "dark"},
     ]
+    code, out, err = command(tmp_path, "report", "run")
+    assert (code, err) == (0, "")
+    assert "on the test part of photos, 18 examples, which neither training nor early" in out
+    mistakes = (tmp_path / "run" / "report-test" / "mistakes.csv").read_text()
+    rows = list(csv.DictReader(mistakes.splitlines()))
+    for row in rows:
+        assert (tmp_path / "photos" / row["example"]).is_file()
+    assert f"accuracy {1 - len(rows) / 18:.4f}" in " ".join(out.split())
 
 
 def test_numbers_are_predicted_in_their_own_units(tmp_path) -> None:
@@ -169,6 +240,7 @@ def test_numbers_are_predicted_in_their_own_units(tmp_path) -> None:
         (("t.csv", "--target", "y", "--size", "8"), "size must be left out for t.csv"),
         (("x.npy",), "targets must be the file of the targets"),
         (("--dataset", "digits", "--target", "y"), "target must be left out for digits"),
+        (("--dataset", "digits", "--stream"), "stream must be left out for digits"),
         (("t.csv", "--target", "y", "--test-fraction", "0"), "test must be a fraction"),
     ],
 )

@@ -156,6 +156,12 @@ def test_only_the_weight_of_a_norm_is_a_scale(path, weight) -> None:
     assert hondo.is_weight(path, None) == weight
 
 
+def test_a_penalized_loss_may_be_jitted() -> None:
+    penalty = partial(hondo.l2_penalty, strength=1.0)
+    loss = hondo.penalized(lambda params: params["kernel"][0], penalty)
+    assert float(jax.jit(loss)({"kernel": jnp.array([2.0])})) == 4.0
+
+
 def test_a_penalized_loss_takes_names_and_plain_numbers() -> None:
     loss = hondo.penalized(lambda params, scale: scale * params["kernel"][0], lambda params: 1.0)
     assert float(loss({"kernel": jnp.array([2.0])}, scale=3.0)) == 7.0

@@ -40,8 +40,8 @@ def start(tmp_path_factory):
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
 
-    def start(folder: Path | str) -> subprocess.Popen:
-        command = [sys.executable, killed_run.__file__, str(folder)]
+    def start(folder: Path | str, fit: str) -> subprocess.Popen:
+        command = [sys.executable, killed_run.__file__, str(folder), fit]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         return subprocess.Popen(command, env={**os.environ, **settings}, **pipes)
 
@@ -68,17 +68,21 @@ def send_after_a_save(process: subprocess.Popen, folder: Path, number: int, wait
 
 @pytest.mark.slow
 @pytest.mark.promise(3, 17)
-def test_a_run_that_is_killed_again_and_again_is_bitwise_the_uncut_run(start, tmp_path) -> None:
+@pytest.mark.parametrize("fit", ["fit_with_progress", "stream"])
+def test_a_run_that_is_killed_again_and_again_is_bitwise_the_uncut_run(
+    start, tmp_path, fit
+) -> None:
     """Most of the time of this run goes into saves, so most of the signals come inside one."""
-    whole, draw = end(start("none")), random.Random(0)
+    whole, draw = end(start("none", fit)), random.Random(0)
     run = tmp_path / "run"
     for number in (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM):
-        process = start(run)
+        process = start(run, fit)
         send_after_a_save(process, run, number, draw.uniform(0.0, 0.1))
         # Saved or not, SIGTERM takes its usual course.
         assert process.returncode == -number
-    assert end(start(run)) == whole
-    assert [row["epoch"] for row in read_metrics(run / METRICS)] == [*range(1, 13)]
+    assert end(start(run, fit)) == whole
+    name, rows = ("step", range(3, 49, 3)) if fit == "stream" else ("epoch", range(1, 13))
+    assert [row[name] for row in read_metrics(run / METRICS)] == [*rows]
     assert not list(run.rglob("*.partial*"))
 
 

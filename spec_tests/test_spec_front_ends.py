@@ -1,25 +1,35 @@
 """The ways into hondo_spec: its command line, pytest, the tutorial, the generated pages."""
 
 import ast
+import importlib
 import json
+import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from packaging.version import Version
 
-from hondo_spec import Record, Target
+import hondo_spec
+from hondo_spec import Record, Target, check_target
 from hondo_spec.__main__ import main
 from hondo_spec.areas import BY_ID
+from hondo_spec.check import find_profile
 from hondo_spec.names import AREAS, WHY
 from hondo_spec.operations import describe
+from hondo_spec.profiles import PROFILES
 from hondo_spec.report import failure, snippet, to_json
+from hondo_spec.reproducer import reproducer
+from hondo_spec.versions import LATER, SPECIFICATION, since
 from spec_tests.specification.__main__ import main as judge_the_judge
 from spec_tests.specification.kills import Alarm
 from spec_tests.specification.matrix import killed, matrix, present
-from spec_tests.specification.pages import pages
+from spec_tests.specification.pages import library, pages
 from spec_tests.specification.summary import (
     read_summary,
     statuses,
@@ -28,11 +38,16 @@ from spec_tests.specification.summary import (
 )
 
 DOCS = Path(__file__).parents[1] / "docs" / "specification"
+JUDGE = ("run", "--target", "reference")
+MINE = ("run", "--target=adapter_of_mine:TARGET", "--max-examples=3")
 ADAPTER = """
 import numpy as np
 from hondo_spec import Target
 
 TARGET = Target("modulus", {"relu": np.abs, "relu_gradient": np.sign})
+# It should be zero at zero.
+unit = {"l2_normalize": lambda x: x * np.inf, "l2_normalize_gradient": lambda x, g: g}
+SHOULD = Target("unsure", unit)
 """
 
 
@@ -75,6 +90,7 @@ def test_a_run_that_fails_says_how_to_replay_it(capsys, adapter, tmp_path):
     assert "a modulus for a rectifier" in out
     (row,) = json.loads(record.read_text())["records"]
     assert row["status"] == "FAIL"
+    assert (row["level"], row["since"]) == ("must", "0.1")
     with pytest.raises(AssertionError, match="ACT-04 on modulus"):
         exec(row["replay"], {})
 
@@ -84,10 +100,13 @@ def test_a_run_that_fails_says_how_to_replay_it(capsys, adapter, tmp_path):
     [
         (["run", "--target", "nosuch"], "target must be one of"),
         (["run", "--target", "nosuch:TARGET"], "No module named 'nosuch'"),
-        (["run", "--area", "nosuch"], "area must be one of"),
-        (["run", "--area", ","], "area must be names, letters or ids between commas, got ','"),
+        ([*JUDGE, "--area", "nosuch"], "area must be one of"),
+        ([*JUDGE, "--area", ","], "area must be names, letters or ids between commas, got ','"),
         (["run", "--target", "broken_adapter:TARGET"], "cannot be imported: NameError"),
-        (["run", "--profile", "nosuch"], "profile must be one of"),
+        ([*JUDGE, "--profile", "nosuch"], "profile must be one of"),
+        ([*JUDGE, "--max-examples", "0"], "max-examples must be at least 1, got 0"),
+        ([*JUDGE, "--xfails-file", "nosuch"], "No such file or directory: 'nosuch'"),
+        ([*JUDGE, "--area", "INI-07", "--level", "must"], "leave nothing to judge"),
         (["explain", "BNT-99"], "area must be one of"),
         (["mutants", "--seeds", "0"], "seeds must be at least 1"),
         (["power", "--seeds", "-1"], "seeds must be at least 1"),
@@ -113,20 +132,87 @@ def test_no_record_is_overwritten(capsys, tmp_path):
 
 
 def test_a_run_that_is_cut_off_leaves_no_file(tmp_path, monkeypatch):
-    def cut(*arguments):
+    def cut(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hondo_spec.__main__.judge_target", cut)
+    monkeypatch.setattr("hondo_spec.__main__.check_target", cut)
     record = tmp_path / "records.json"
     with pytest.raises(KeyboardInterrupt):
         main(["run", "--target", "reference", "--area", "ACT-04", "--json", str(record)])
     assert not record.exists()
 
 
+@pytest.fixture
+def in_folder(tmp_path, adapter, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_an_earlier_record_says_what_is_judged_again(capsys, in_folder):
+    ids = (*MINE, "--area=ACT-04,ACT-05")
+    code, _, _ = run(capsys, *ids, "--json=first.json", "--junit=first.xml")
+    assert code == 1
+    first = json.loads(Path("first.json").read_text())
+    assert (first["specification"], first["suite"]) == (SPECIFICATION, hondo_spec.__version__)
+    assert (first["target"], first["address"]) == ("modulus", "adapter_of_mine:TARGET")
+    assert first["versions"]["numpy"] == np.__version__
+    cases = {case.get("name"): case for case in ElementTree.parse("first.xml").getroot()}
+    assert "a modulus for a rectifier" in cases["ACT-04"].find("failure").text
+    assert cases["ACT-05"].find("skipped").get("message") == "N/A: has no leaky_relu"
+    code, out, _ = run(capsys, *ids, "--only-failed=first.json")
+    assert code == 1
+    assert out.endswith("modulus : 1 FAIL\n")
+
+
+def test_files_say_what_is_expected_and_what_is_left_out(capsys, in_folder):
+    Path("xfails").write_text("# ours\n\nact-04  a modulus, see #12\n")
+    ids = (*MINE, "--area=ACT-04,ACT-05")
+    code, out, _ = run(capsys, *ids, "--xfails-file=xfails")
+    assert code == 0
+    assert "XFAIL ACT-04: a modulus, see #12 · " in out
+    Path("skips").write_text("ACT-04 # it hangs\n")
+    code, out, _ = run(capsys, *ids, "--skips-file=skips")
+    assert (code, "1 N/A\n" in out, "FAIL" in out) == (0, True, False)
+    Path("xfails").write_text("ACT-04\nRELU\n")
+    code, _, err = run(capsys, *ids, "--xfails-file=xfails")
+    assert (code, err.strip()) == (
+        2, "hondo_spec: xfails:2 must begin with an id such as BNT-08, got 'RELU'."
+    )  # fmt: skip
+
+
+def test_failing_what_should_hold_is_reported_and_counts_if_told_to(capsys, in_folder):
+    should = ("run", "--target=adapter_of_mine:SHOULD", "--area=NRM-05", "--max-examples=3")
+    code, out, _ = run(capsys, *should, "--seed=1")
+    assert code == 0
+    assert "NRM-05 FAIL (should) on unsure" in out
+    assert run(capsys, *should, "--strict")[0] == 1
+    assert run(capsys, *should, "--level=must")[0] == 2
+
+
+def test_more_examples_are_judged_at_a_lower_level():
+    usual, many = find_profile("dev"), find_profile("dev", 250, 7)
+    assert (many.examples, many.seed) == (250, 7)
+    assert usual.examples * usual.level == pytest.approx(many.examples * many.level)
+    assert find_profile("dev", 5).level == usual.level
+
+
+def test_every_id_is_of_a_version_that_is_out():
+    assert set(LATER) <= set(BY_ID)
+    assert {since(id) for id in BY_ID} <= {"0.1", *LATER.values()}
+    assert max(map(Version, {"0.1", *LATER.values()})) <= Version(SPECIFICATION)
+
+
 def test_explain_says_everything(capsys):
     code, out, _ = run(capsys, "explain", "bnt-08")
     assert code == 0
-    for part in ("two passes", "slide 17", "why: ", "operations: batch_norm", "in hondo:"):
+    for part in (
+        "two passes",
+        "should satisfy it; since specification 0.1",
+        "slide 17",
+        "why: ",
+        "operations: batch_norm",
+        "in hondo:",
+    ):
         assert part in out
     assert "flax's use_fast_variance" in out
     assert describe("batch_norm") in out
@@ -171,12 +257,13 @@ def test_every_area_has_a_name_and_a_reason():
 
 @pytest.mark.slow
 def test_pytest_judges_a_target(adapter, tmp_path):
-    options = ["--spec-target", adapter, "--spec-area=ACT-04,ACT-05", "--spec-profile=dev"]
+    both = ["--spec-target", adapter, "--spec-target", "adapter_of_mine:SHOULD"]
+    options = [*both, "--spec-area=ACT-04,ACT-05,NRM-05", "--spec-profile=dev"]
     quiet = ["-v", "-n0", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "--pyargs", "hondo_spec", *quiet, *options],
         cwd=tmp_path,
-        env={"PYTHONPATH": str(tmp_path), "PATH": ""},
+        env={"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]), "PATH": ""},
         capture_output=True,
         text=True,
         check=False,
@@ -185,17 +272,24 @@ def test_pytest_judges_a_target(adapter, tmp_path):
     assert "ACT-04[modulus-float32] FAILED" in ran.stdout
     assert "ACT-05[modulus-float32] SKIPPED" in ran.stdout
     assert "a modulus for a rectifier" in ran.stdout
+    assert "NRM-05[unsure-float32] XFAIL" in ran.stdout
     assert "Traceback" not in ran.stdout
+    assert f'replay("ACT-04", "{adapter}"' in ran.stdout
 
 
 @pytest.mark.slow
-def test_the_tutorial_runs_as_it_stands(capsys):
-    text = (DOCS / "judge-your-own.md").read_text()
-    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 4
-    with np.errstate(invalid="ignore"):
-        exec("\n".join(blocks), {})
-    assert "BNT-08" in capsys.readouterr().out
+@pytest.mark.parametrize(("page", "needs"), [("your-own", "numpy"), ("a-framework", "torch")])
+def test_the_tutorial_runs_as_it_stands(page, needs, tmp_path, monkeypatch):
+    pytest.importorskip(needs)
+    text = (DOCS / f"judge-{page}.md").read_text()
+    found = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(found) == 5
+    # The lines of an adapter are read from its file.
+    (tmp_path / "page.py").write_text("\n".join(found))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with np.errstate(all="ignore"):
+        importlib.import_module("page")
+    del sys.modules["page"]
 
 
 def test_an_absent_framework_is_reported_as_absent():
@@ -243,8 +337,41 @@ def test_a_summary_keeps_what_survives():
     assert found == {"survivors": [["lives", "ACT-04"]], "alarms": 1, "runs": 5, "seeds": 2}
 
 
+def test_new_records_replace_those_of_their_own_targets(tmp_path):
+    record = {"id": "ACT-04", "status": "PASS", "message": "", "replay": None}
+    about = {"name": "optax", "version": "9", "mode": "m", "conventions": {}, "date": "2030-01-01"}
+    target = {**about, "known": {}, "records": [record]}
+    new = tmp_path / "new.json"
+    new.write_text(json.dumps({"profile": "dev", "jax": "1", "targets": [target]}))
+    before, after = (found["matrix"]["targets"] for found in (read_summary(), read_summary(new)))
+    assert [target["name"] for target in after] == [target["name"] for target in before]
+    changed = [new for old, new in zip(before, after, strict=True) if old != new]
+    assert changed == [{**about, "ids": {"PASS": "ACT-04"}, "odd": []}]
+
+
+def test_the_page_of_a_library_has_an_anchor_for_each_id_and_says_when():
+    for target in read_summary()["matrix"]["targets"]:
+        page = library(target, "spec-ci")
+        judged = {id.lower() for id, status in statuses(target).items() if status != "N/A"}
+        assert set(re.findall(r'<a id="([a-z]+-\d+)"></a>', page)) == judged
+        assert f"Judged on {target['date']} by specification 0." in page
+
+
 def test_a_failure_without_inputs_has_no_snippet():
     assert "replay" not in failure(Record("none", "INI-01", "ERROR", message="unknown"), "none")
+
+
+@pytest.mark.parametrize(
+    "relu",
+    [lambda x: None, lambda x: "text", lambda x: {}[0], lambda x: x[:3], lambda x: time.sleep(9)],
+)
+def test_a_strange_answer_has_a_reproducer_too_unless_it_never_came(relu):
+    target = Target("strange", {"relu": relu, "relu_gradient": np.sign})
+    hasty = PROFILES["dev"]._replace(seconds=0.5, shrink=False, examples=1)
+    (record,) = check_target(target, areas=["ACT-04"], profile=hasty)
+    assert record.status in ("FAIL", "ERROR")
+    came = "no answer" not in record.message
+    assert ("got = relu(x)" in reproducer(record, target, hasty)) == came
 
 
 def test_an_alarm_over_arrays_is_written_too():

@@ -26,7 +26,7 @@ from hondo_spec.operations import CONVENTIONS, OPERATIONS
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-OPTIONAL = ("equinox", "haiku", "keras", "torch")
+OPTIONAL = ("equinox", "haiku", "keras", "torch", "mlx", "lightning", "scikit-learn")
 # Each with how many properties it must pass at least, so that operations do not vanish unseen.
 PASSES = {
     "reference": 113,
@@ -39,6 +39,9 @@ PASSES = {
     "haiku": 35,
     "keras": 75,
     "torch": 60,
+    "mlx": 50,
+    "lightning": 7,
+    "scikit-learn": 8,
 }
 
 

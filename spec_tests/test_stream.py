@@ -10,15 +10,16 @@ from pathlib import Path
 import jax
 import killed_run
 import numpy as np
+import optax
 import pytest
 from exact import gamma
 from flax import linen
 
 import hondo
 from hondo.training.evaluation import evaluate_batches
-from hondo.training.saving.kept_run import CHECKPOINTS
-from hondo.training.streaming import feed
-from hondo.training.streaming.feed import valid_batches
+from hondo.training.saving.kept_run import CHECKPOINTS, METRICS
+from hondo.training.saving.metrics_file import read_metrics
+from hondo.training.streaming.feed import train_batches, valid_batches
 from hondo.training.streaming.source import open_source
 
 X, Y = killed_run.X, killed_run.Y
@@ -165,12 +166,72 @@ def test_what_is_outside_the_steps_counts_too(name, kept) -> None:
         run(kept, max_epochs=1, save_every=None, **changed)
 
 
+def test_a_period_of_an_epoch_is_an_epoch() -> None:
+    by_epoch, by_steps = (run(problem=linear(), valid_every=every) for every in (None, 4))
+    assert digest(by_epoch) == digest(by_steps)
+
+
+@pytest.mark.slow
+def test_periods_need_not_fit_into_epochs(tmp_path) -> None:
+    """Periods of three steps, epochs of four; cut in the middle of both, it goes on."""
+    rows = []
+
+    def interrupt(row, metrics):
+        rows.append(row)
+        if row == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    own = partial(run, problem=linear(), valid_every=3, max_epochs=7)
+    cut, whole = own(tmp_path, report=interrupt), own()
+    assert 15 <= 4 * int(cut.last.epoch) + int(cut.last.step) < 28
+    assert digest(own(tmp_path)) == digest(whole)
+    # The last of the 28 steps is taken, and nothing after it is measured.
+    assert (int(whole.last.epoch), int(whole.last.step)) == (7, 0)
+    lines = read_metrics(tmp_path / METRICS)
+    assert [line["step"] for line in lines] == [*range(3, 28, 3)]
+    assert [line["valid/loss"] for line in lines] == whole.history.valid["loss"].tolist()
+    assert rows == [*range(len(rows))]
+    with pytest.raises(ValueError, match="valid_every is 3 there and 2 here"):
+        own(tmp_path, valid_every=2)
+
+
+def test_the_stopping_rule_counts_periods() -> None:
+    """Nothing is learnt, so only the first value is one that improves."""
+    stopper, options = hondo.early_stopping(2, mode="min"), {"optimizer": optax.sgd(0.0)}
+    result = run(problem=linear(), stopper=stopper, valid_every=5, **options)
+    assert hondo.StopReason(int(result.reason)) == hondo.StopReason.PATIENCE
+    assert (int(result.last.epoch), int(result.last.step)) == divmod(15, 4)
+    assert np.isnan(result.history.valid["loss"]).tolist() == [False] * 3 + [True] * 6
+
+
+@pytest.mark.promise(18)
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize(("count", "size"), [(32, 8), (7, 2)])
+def test_batches_are_functions_of_their_place(count, size, processes) -> None:
+    """Each epoch is a permutation, a later start is the rest, processes share each batch."""
+    source, steps = open_source("train", np.arange(count)), count // size
+
+    def read(first: int, rows: slice) -> list:
+        numbers = range(first, 3 * steps)
+        reads = train_batches(source, jax.random.key(0), numbers, steps, size, rows, True, 2)
+        return [np.stack([one.examples, one.partners]) for one in reads]
+
+    whole, share = read(0, slice(0, size)), size // processes
+    shares = [read(0, slice(i * share, (i + 1) * share)) for i in range(processes)]
+    together = [np.concatenate(parts, axis=1) for parts in zip(*shares, strict=True)]
+    np.testing.assert_array_equal(together, whole)
+    np.testing.assert_array_equal(read(5, slice(0, size)), whole[5:])
+    epochs = np.stack(whole)[:, 0].reshape(3, steps * size)
+    assert all(len(set(epoch)) == steps * size for epoch in epochs.tolist())
+    assert len({tuple(epoch) for epoch in epochs.tolist()}) == 3
+
+
 @pytest.mark.parametrize("size", [3, 16, 20])
-def test_each_validation_example_counts_once(monkeypatch, size) -> None:
-    monkeypatch.setattr(feed, "VALID_BATCH", size)
+def test_each_validation_example_counts_once(size) -> None:
     problem = hondo.Problem(None, None, lambda params, state, batch: {"loss": batch[0][:, 0]})
     source = open_source("valid", (X[:16].astype(np.float64), Y[:16]))
-    got = evaluate_batches(problem, (), (), valid_batches(source, 2), 16)
+    batches = valid_batches(source, size, slice(0, size), 2)
+    got = evaluate_batches(problem, (), (), batches, 16)
     np.testing.assert_allclose(got["loss"], X[:16, 0].mean(), rtol=gamma(20))
 
 
@@ -178,8 +239,11 @@ REFUSED = {
     "train must be arrays with one leading axis, or have": {"train": 3},
     "train must be at least one example, got '0 examples'": {"train": []},
     "valid must be arrays with one common leading axis": {"valid": (X[:3], Y[:2])},
+    "train must be fewer than 2147483648, got '2147483648 examples'": {"train": Batches(0, 2**31)},
     "batch_size must be at most the 32 training examples": {"batch_size": 33},
     "threads must be an integer of at least 1": {"threads": 0},
+    "valid_every must be an integer of at least 1": {"valid_every": 0},
+    "valid_every must be at most the 48 steps of all epochs": {"valid_every": 49},
     "steps_per_call must be an integer of at least 1": {"steps_per_call": 0},
     "monitor must be one of 'accuracy', 'loss'": {"monitor": "x"},
     "problem must be without prepare": {

@@ -14,6 +14,9 @@ from spec_tests.mutants import (
     gradients,
     initialization,
     losses,
+    narrow_draws,
+    narrow_shapes,
+    narrow_values,
     noise,
     norms,
     penalties,
@@ -43,6 +46,9 @@ MUTANTS: tuple[Mutant, ...] = (
     *edges.MUTANTS,
     *losses.MUTANTS,
     *ranges.MUTANTS,
+    *narrow_shapes.MUTANTS,
+    *narrow_values.MUTANTS,
+    *narrow_draws.MUTANTS,
 )
 BENIGN: tuple[Mutant, ...] = (*benign.BENIGN, *benign_edges.BENIGN)
 

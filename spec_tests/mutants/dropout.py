@@ -13,7 +13,7 @@ def _masked(mask_of, factor=lambda p: 1 / p if p else 0.0):
 
     def drop(seed, x, keep_prob):
         mask = mask_of(seed, np.shape(x), keep_prob)
-        return np.where(mask, np.float32(np.float64(x) * factor(keep_prob)), np.float32(0))
+        return np.where(mask, np.float64(x) * factor(keep_prob), 0).astype(x.dtype)
 
     return {"dropout": drop, "dropout_gradient": lambda k, x, p, g: (drop(k, x, p), drop(k, g, p))}
 

@@ -6,21 +6,19 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 
 from hondo_spec import report
 from hondo_spec.areas import PROPERTIES
-from hondo_spec.check import find_profile
+from hondo_spec.check import check_target, find_profile
 from hondo_spec.console import (
     Job,
-    judge_target,
     progress,
     refuse_existing,
     run_command,
     write_new,
 )
 from hondo_spec.runner import UNEXPECTED, Record
-from hondo_spec.target import Target
+from hondo_spec.target import BUILT_IN, Target
 from spec_tests.mutants import BENIGN, MUTANTS
 from spec_tests.specification import power
 from spec_tests.specification.kills import affected, false_alarms, kill_matrix
@@ -60,10 +58,12 @@ class Matrix:
     """Judges every implementation that is installed.
 
     Attributes:
+        target: built-in names, separated by commas; all by default.
         profile: dev, spec-ci or deep.
         json: a file to write the records to; it must not exist.
     """
 
+    target: str = ",".join(BUILT_IN)
     profile: str = "spec-ci"
     json: Path | None = None
 
@@ -112,19 +112,18 @@ def _mutants(command: Mutants) -> Job:
     refuse_existing(command.json)
 
     def job() -> int:
-        console = Console()
         wanted = sum(len(mutant.kills.split()) for mutant in MUTANTS)
-        with progress(console, "mutants", wanted) as advance:
+        with progress("mutants", wanted) as advance:
             kills = kill_matrix(MUTANTS, callback=advance)
         runs = command.seeds * (len(PROPERTIES) + sum(len(affected(b)) for b in BENIGN))
-        with progress(console, "right implementations", runs) as advance:
+        with progress("right implementations", runs) as advance:
             alarms = false_alarms(range(1, command.seeds + 1), callback=advance)
         survivors = [kill for kill in kills if not kill.killed]
         for kill in survivors:
-            console.print(f"survives {kill.id}: {kill.mutant.name}", markup=False)
+            print(f"survives {kill.id}: {kill.mutant.name}")
         for alarm in alarms:
-            console.print(f"alarm at seed {alarm.seed}: {alarm.record}", markup=False)
-        console.print(
+            print(f"alarm at seed {alarm.seed}: {alarm.record}")
+        print(
             f"{len(kills) - len(survivors)} of {len(kills)} kills, by {len(MUTANTS)} mutants; "
             f"{len(alarms)} false alarms in {runs} runs of {len(BENIGN)} right variants and the "
             f"reference over {command.seeds} seeds"
@@ -140,13 +139,12 @@ def _power(command: Power) -> Job:
     find_profile(command.profile)
 
     def job() -> int:
-        console = Console()
         total = len(power.WRONG) * len(power.ERRORS)
-        with progress(console, "ladders", total) as advance:
+        with progress("ladders", total) as advance:
             rungs = power.ladder(
                 seeds=range(command.seeds), profile=command.profile, callback=advance
             )
-        console.print(power.table(rungs))
+        print(power.table(rungs))
         return 0
 
     return job
@@ -164,22 +162,23 @@ def _check_seeds(seeds: int) -> None:
 
 def _matrix(command: Matrix) -> Job:
     find_profile(command.profile)
-    targets = present()
+    targets = present(command.target.split(","))
     refuse_existing(command.json)
 
     def job() -> int:
-        console, every = Console(), []
+        every = []
 
         def judged(target: Target) -> list[Record]:
-            records = judge_target(console, target, (), command.profile)
-            console.print(f"{target.name} {target.version}: {report.counts(records)}")
+            with progress(target.name, len(PROPERTIES)) as advance:
+                records = check_target(target, profile=command.profile, callback=advance)
+            print(f"{target.name} {target.version}: {report.counts(records)}")
             every.extend(records)
             return records
 
         found = matrix(targets, judged, command.profile)
         for target in found["targets"]:
             if "absent" in target:
-                console.print(f"{target['name']}: absent, {target['absent']}")
+                print(f"{target['name']}: absent, {target['absent']}")
         write_new(command.json, report.to_json(found))
         return int(any(record.status in UNEXPECTED for record in every))
 

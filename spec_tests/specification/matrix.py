@@ -1,15 +1,17 @@
 """All targets by all properties, all mutants by those that must notice them: as data."""
 
 import platform
+import subprocess
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from typing import Any
 
-from hondo_spec.report import rows
+from hondo_spec.report import about, rows
 from hondo_spec.runner import Record
 from hondo_spec.target import BUILT_IN, Target, find_target
 from spec_tests.mutants import BENIGN
 from spec_tests.specification.kills import Alarm, Kill
+from spec_tests.specification.summary import ROOT
 
 
 def present(names: Iterable[str] = tuple(BUILT_IN)) -> dict[str, Target | str]:
@@ -43,9 +45,8 @@ def matrix(
             if isinstance(target, str)
             else {
                 "name": name,
-                "version": target.version,
-                "mode": target.mode,
-                "conventions": dict(target.conventions),
+                **about(target, name),
+                "commit": commit(),
                 "known": {
                     id: {
                         "reason": known.reason,
@@ -60,6 +61,15 @@ def matrix(
             for name, target in targets.items()
         ],
     }
+
+
+def commit() -> str:
+    """The commit of the specification, with a plus sign where files have changed since."""
+    said = [
+        subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True).stdout
+        for arguments in (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "src"])
+    ]
+    return said[0].strip() + "+" * bool(said[1])
 
 
 _SAID = ("target", "id", "status", "message")

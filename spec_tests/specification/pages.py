@@ -1,4 +1,4 @@
-"""The generated pages: conformance, traceability, mutants; and the mistakes for the reports."""
+"""The generated pages: conformance, libraries, traceability, mutants; mistakes for the reports."""
 
 import csv
 import io
@@ -60,6 +60,53 @@ def _explained(target: dict[str, Any]) -> list[str]:
             "",
         ]
     return lines
+
+
+def library(target: dict[str, Any], profile: str) -> str:
+    """All of one target, dated, with an anchor for each id."""
+    status = statuses(target)
+    odd = {cell["id"]: cell for cell in target["odd"]}
+    absent = [id for id in BY_ID if status.get(id, "N/A") == "N/A"]
+    judged = [id for id in BY_ID if id not in absent]
+    lines = [
+        HEAD,
+        f"# {target['name']} {target['version']}",
+        _judged(target, profile),
+        "",
+        f"{len(judged) - len(odd)} of {len(judged)} properties hold; {len(absent)} are of "
+        "operations that it has not. A property may be cited by its anchor, as in "
+        f"`{name_of_page(target)}#{judged[0].lower()}`.",
+        "",
+        "## What does not hold",
+        *(line for id in odd for line in _failing(odd[id], target)),
+        "## What holds",
+        *(f'* <a id="{id.lower()}"></a>{_sentence(id)}' for id in judged if id not in odd),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _judged(target: dict[str, Any], profile: str) -> str:
+    """When, by what and on what."""
+    by = f"specification {target.get('specification', '0.1')}, commit {target['commit']}"
+    stood_on = {**target.get("versions", {}), **target["conventions"]}
+    on = ", ".join(f"{name} {value}" for name, value in stood_on.items())
+    return f"Judged on {target['date']} by {by}, profile `{profile}`, {target['mode']}; {on}."
+
+
+def _failing(odd: dict[str, str], target: dict[str, Any]) -> list[str]:
+    heading = f'### <a id="{odd["id"].lower()}"></a>{_sentence(odd["id"])}'
+    explained = _explained({**target, "odd": [odd]})[2:]
+    return [heading, *filter(None, explained), ""]
+
+
+def _sentence(id: str) -> str:
+    level = "" if BY_ID[id].level == "M" else " (should)"
+    return f"{id}{level}: {BY_ID[id].statement}"
+
+
+def name_of_page(target: dict[str, Any]) -> str:
+    """The file, under `libraries`."""
+    return target["name"].replace(".", "_") + ".md"
 
 
 def traceability(matrix: dict[str, Any]) -> str:
@@ -146,10 +193,15 @@ def pages(summary: dict[str, Any]) -> dict[Path, str]:
         FOLDER / "traceability.md": traceability(summary["matrix"]),
         FOLDER / "mutants.md": mutants(summary["mutants"]),
         ROOT / "src" / "hondo_spec" / "mistakes.csv": mistakes(),
+    } | {
+        FOLDER / "libraries" / name_of_page(target): library(target, summary["matrix"]["profile"])
+        for target in summary["matrix"]["targets"]
+        if target["name"] != "reference"
     }
 
 
 def write_pages(summary: dict[str, Any]) -> None:
     """Writes each of them to its place."""
     for path, text in pages(summary).items():
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from rich.table import Table
 from scipy import stats
 
 from hondo_spec.areas import BY_ID
@@ -170,12 +169,18 @@ def smallest(wrong: Wrong, profile: Profile) -> float:
     return float(reach / max(wrong.deviations(1.0, profile.samples)))
 
 
-def table(rungs: Sequence[Rung]) -> Table:
+def table(rungs: Sequence[Rung]) -> str:
     """One row per parameter and error: the share of seeds that noticed, seen and predicted."""
-    made = Table(title="noticed, of all seeds")
-    for name in ("id", "parameter", "wrong by", "seen", "predicted", "smallest effect"):
-        made.add_column(name, justify="left" if name in ("id", "parameter") else "right")
-    for rung in rungs:
-        shares = f"{rung.error:.1%}", f"{rung.rejected:.2f}", f"{rung.predicted:.2f}"
-        made.add_row(rung.id, rung.what, *shares, f"{rung.smallest:.2%}")
-    return made
+    head = ("id", "parameter", "wrong by", "seen", "predicted", "smallest effect")
+    rows = [
+        (
+            r.id,
+            r.what,
+            f"{r.error:.1%}",
+            f"{r.rejected:.2f}",
+            f"{r.predicted:.2f}",
+            f"{r.smallest:.2%}",
+        )
+        for r in rungs
+    ]
+    return "\n".join("{:<8}{:<30}{:>10}{:>8}{:>12}{:>18}".format(*row) for row in [head, *rows])

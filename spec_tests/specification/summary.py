@@ -8,10 +8,14 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "specification"
 SHORT = ("PASS", "N/A")
+ABOUT = ("name", "version", "mode", "conventions")
+ABOUT += ("date", "commit", "specification", "suite", "versions")
 
 
 def read_summary(matrix: Path | None = None, mutants: Path | None = None) -> dict[str, Any]:
     """The stored summary, with its parts made anew from the records that are given.
+
+    Targets that the records are not of stay as they are, with their date.
 
     Args:
         matrix: what `python -m spec_tests.specification matrix --json` wrote.
@@ -22,7 +26,7 @@ def read_summary(matrix: Path | None = None, mutants: Path | None = None) -> dic
     """
     summary = _read(FOLDER / "summary.json")
     if matrix is not None:
-        summary["matrix"] = summarize_matrix(_read(matrix))
+        summary["matrix"] = _merged(summary["matrix"], summarize_matrix(_read(matrix)))
     if mutants is not None:
         summary["mutants"] = summarize_mutants(_read(mutants))
     return summary
@@ -30,6 +34,12 @@ def read_summary(matrix: Path | None = None, mutants: Path | None = None) -> dic
 
 def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """The new targets in the places of the old ones of their names, and those without one last."""
+    by_name = {target["name"]: target for target in [*old["targets"], *new["targets"]]}
+    return {**new, "targets": list(by_name.values())}
 
 
 def summarize_matrix(found: dict[str, Any]) -> dict[str, Any]:
@@ -48,7 +58,7 @@ def _summarize_target(target: dict[str, Any]) -> dict[str, Any]:
         ids[record["status"]].append(record["id"])
     odd = [record for record in target["records"] if record["status"] not in SHORT]
     return {
-        **{name: target[name] for name in ("name", "version", "mode", "conventions")},
+        **{name: target[name] for name in ABOUT if name in target},
         "ids": {status: " ".join(those) for status, those in ids.items()},
         "odd": [_summarize_odd(record, target["known"].get(record["id"], {})) for record in odd],
     }

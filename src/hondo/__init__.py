@@ -130,9 +130,11 @@ from hondo.training.losses import binary_cross_entropy, cross_entropy
 from hondo.training.metrics import Pooled, r_squared, top_k_accuracy
 from hondo.training.own_loop import finish_epoch, restore, save, start, step
 from hondo.training.problem import Problem
+from hondo.training.processes import distributed
 from hondo.training.progress import fit_with_progress
 from hondo.training.saving.due import Every, every
 from hondo.training.state import Best, EpochMetrics, FitResult, History, TrainState
+from hondo.training.streaming.layout import fully_sharded, replicated
 from hondo.training.streaming.stream import stream
 from hondo.training.supervised import supervised
 from hondo.training.sweeping.grid import grid
@@ -238,6 +240,7 @@ __all__ = [
     "depth_scaled",
     "diagnose",
     "diagnosis",
+    "distributed",
     "drop_connect",
     "dropout",
     "dropout_mask",
@@ -255,6 +258,7 @@ __all__ = [
     "fit",
     "fit_with_progress",
     "fold_batch_norm",
+    "fully_sharded",
     "gain",
     "gaussian",
     "gaussian_dropout",
@@ -309,6 +313,7 @@ __all__ = [
     "random_shift",
     "recompute_moments",
     "repeat",
+    "replicated",
     "residual",
     "restore",
     "rms_norm",

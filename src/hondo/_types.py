@@ -27,6 +27,8 @@ Targets: TypeAlias = Any
 # A linen module, an nnx module, or a function that makes one.
 Module: TypeAlias = Any
 
+# Parameters and whatever else → a scalar, or a pair with it first.
+Loss: TypeAlias = Callable[..., Any]
 # One scalar for each name.
 Metrics: TypeAlias = dict[str, Float[Array, ""]]
 # A key, an example and a partner drawn at random → the example as it is trained on.

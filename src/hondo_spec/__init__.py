@@ -24,6 +24,9 @@ from hondo_spec.check import check_target, replay
 from hondo_spec.results import Check, Exact, Holds, Stat
 from hondo_spec.runner import STATUSES, UNEXPECTED, Record
 from hondo_spec.target import BUILT_IN, Known, Target, find_target
+from hondo_spec.versions import SUITE
+
+__version__ = SUITE
 
 __all__ = [
     "BUILT_IN",

@@ -6,6 +6,8 @@ import numpy as np
 
 U32, U64 = 2.0**-24, 2.0**-53
 TINY = 2.0**-126  # the smallest normal number of float32: subnormals may be flushed
+# What may be flushed in a dtype.
+FLUSHED = {"float32": TINY, "float16": 2.0**-14, "bfloat16": TINY}
 GRID = 2.0**-20  # a uniform number in float32 has 23 bits at least; its distribution is that coarse
 UNITS = {"float32": U32, "float16": 2.0**-11, "bfloat16": 2.0**-8}  # unit roundoffs
 
@@ -23,6 +25,11 @@ def ulps(k: float, u: float = U32) -> float:
 def exp_slack(x: np.ndarray | float) -> np.ndarray | np.float64:
     """The exponential of an argument that is rounded: |x| units, and a few more."""
     return ulps(8) + gamma(2) * np.minimum(np.abs(np.float64(x)), 110)
+
+
+def in_dtype(bound: np.ndarray | float, dtype: str) -> np.ndarray | float:
+    """A bound of single precision where all of it is computed in that dtype."""
+    return bound * (UNITS[dtype] / U32)
 
 
 class Standard(NamedTuple):
@@ -47,14 +54,17 @@ class Standard(NamedTuple):
         return scaled + bias, np.abs(scale) * self.bound + rounding
 
 
-def standard(x: Any, epsilon: float, axes: tuple[int, ...] = (0,), u: float = U32) -> Standard:
-    """x̂ = (x − μ)/√(v + ε) over the axes, and its error bound.
+def standard(
+    x: Any, epsilon: float, axes: tuple[int, ...] | None = None, u: float = U32
+) -> Standard:
+    """x̂ = (x − μ)/√(v + ε) over the axes, or over all but the last, and its error bound.
 
     With A = mean |x|: δμ = γ_m A; δv = γ_{m+4}(v + δμ²) + δμ²; q = δv/2(s² − δv) + 6u;
     |x̂' − x̂| ≤ δμ(1 + q)/s + |x̂|(q + 2u) + 2u|μ|/s. A one-pass variance errs by κ² where this has
     κ = |μ|/s.
     """
     x, epsilon = np.asarray(x, np.float64), float(np.float32(epsilon))
+    axes = tuple(range(x.ndim - 1)) if axes is None else axes
     along = {"axis": axes, "keepdims": True}
     m = int(np.prod([x.shape[axis] for axis in axes]))
     mean = np.mean(x, **along)

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from hondo_spec.areas import BY_ID, PROPERTIES
 from hondo_spec.names import AREAS
 from hondo_spec.profiles import LEDGER, PROFILES, Profile
-from hondo_spec.property import Property
+from hondo_spec.property import Level, Property
 from hondo_spec.results import judge
-from hondo_spec.runner import Record, run_property
+from hondo_spec.runner import UNEXPECTED, Record, run_property
 from hondo_spec.runner import results as results_of
 from hondo_spec.target import Known, Target, find_target
 
@@ -32,7 +33,8 @@ def check_target(
         callback: called with each record as soon as it is there.
 
     Returns:
-        One record per property; see `UNEXPECTED` for the statuses that should worry.
+        One record per property; see `UNEXPECTED` for the statuses that should worry, and
+        `is_fatal` for what ends a run with exit code 1.
 
     Raises:
         ValueError: an unknown target, area, id or profile, also an id among the known failures; a
@@ -69,16 +71,39 @@ def chance_of_alarm(records: Iterable[Record], profile: Profile | str) -> float:
     return find_profile(profile).level * sum(record.assertions for record in records)
 
 
-def select(areas: Iterable[str]) -> tuple[Property, ...]:
-    """The properties of these areas or ids; all of them if there are none.
+def is_fatal(record: Record, *, strict: bool = False) -> bool:
+    """Whether a record ends a run with exit code 1.
+
+    Args:
+        record: of one property.
+        strict: whether failing what it only should satisfy counts too.
+    """
+    excused = record.status == "FAIL" and BY_ID[record.id].level == "s" and not strict
+    return record.status in UNEXPECTED and not excused
+
+
+def select(
+    areas: Iterable[str], *, level: Level = "should", skips: Iterable[str] = ()
+) -> tuple[Property, ...]:
+    """The properties of these areas or ids, or all of them if there are none, less the skips.
+
+    Args:
+        areas: names, letters or ids.
+        level: `must` leaves out what an implementation only should satisfy.
+        skips: areas or ids.
 
     Raises:
         ValueError: an area or id that does not exist; lists the areas. One name instead of several.
     """
     if isinstance(areas, str):
         raise ValueError(f"areas must be a sequence of names, got {areas!r}; write [{areas!r}].")
-    wanted = {name for area in areas for name in _letters_or_id(area.strip())}
-    return tuple(p for p in PROPERTIES if not wanted or wanted & {p.area, p.id})
+    wanted, skipped = (
+        {name for area in names for name in _letters_or_id(area.strip())}
+        for names in (areas, skips)
+    )
+    chosen = (p for p in PROPERTIES if not wanted or wanted & {p.area, p.id})
+    levels = "Ms" if level == "should" else "M"
+    return tuple(p for p in chosen if p.level in levels and not skipped & {p.area, p.id})
 
 
 def _letters_or_id(area: str) -> tuple[str, ...]:
@@ -93,17 +118,43 @@ def _letters_or_id(area: str) -> tuple[str, ...]:
     )
 
 
-def find_profile(profile: Profile | str) -> Profile:
-    """The profile of that name.
+def find_profile(
+    profile: Profile | str, max_examples: int | None = None, seed: int | None = None
+) -> Profile:
+    """The profile of that name, with another number of examples or another seed if they are given.
+
+    More examples are more statistical assertions, each of which then errs as much more rarely.
 
     Raises:
-        ValueError: no such profile; lists those that there are.
+        ValueError: no such profile; lists those that there are. Less than one example.
     """
-    if isinstance(profile, Profile):
-        return profile
-    if profile not in PROFILES:
+    if not isinstance(profile, Profile) and profile not in PROFILES:
         raise ValueError(f"profile must be one of {', '.join(PROFILES)}, got {profile!r}.")
-    return PROFILES[profile]
+    found = profile if isinstance(profile, Profile) else PROFILES[profile]
+    examples = found.examples if max_examples is None else max_examples
+    if examples < 1:
+        raise ValueError(f"max-examples must be at least 1, got {examples}.")
+    level = found.level * min(1.0, found.examples / examples)
+    return found._replace(examples=examples, level=level, seed=found.seed if seed is None else seed)
+
+
+def read_ids(path: Path | None) -> dict[str, str]:
+    """The ids of a file with why behind each, one a line; `#` begins a comment.
+
+    Raises:
+        ValueError: something that is no id; says where.
+        OSError: the file cannot be read.
+    """
+    found = {}
+    lines = [] if path is None else path.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines, start=1):
+        id, *why = line.split(maxsplit=1)[:2] or ["#"]
+        if id.startswith("#"):
+            continue
+        if id.upper() not in BY_ID:
+            raise ValueError(f"{path}:{number} must begin with an id such as BNT-08, got {id!r}.")
+        found[id.upper()] = "".join(why).strip("# ") or f"listed in {path}"
+    return found
 
 
 def replay(

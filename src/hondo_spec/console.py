@@ -1,16 +1,9 @@
 """What the commands share: errors in one line, progress, files that nothing overwrites."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-from hondo_spec.check import check_target, select
-from hondo_spec.runner import Record
-from hondo_spec.target import Target
 
 Job = Callable[[], int]
 
@@ -30,20 +23,24 @@ def run_command(prepare: Callable[[], Job]) -> None:
 
 
 @contextmanager
-def progress(console: Console, what: str, total: int) -> Iterator[Callable[..., None]]:
-    """A bar that goes on by one for each call, and away at the end."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda *_: bar.advance(task)
+def progress(what: str, total: int) -> Iterator[Callable[..., None]]:
+    """A line on a terminal that counts the calls, and goes away at the end."""
+    done, shown = 0, sys.stderr.isatty()
+
+    def advance(*_: object) -> None:
+        nonlocal done
+        done += 1
+        _show(f"{what} {done}/{total}" if shown else "")
+
+    try:
+        yield advance
+    finally:
+        _show("\x1b[2K" if shown else "")
 
 
-def judge_target(
-    console: Console, target: Target, areas: Sequence[str], profile: str
-) -> list[Record]:
-    """The records of a target, under a progress bar."""
-    with progress(console, target.name, len(select(areas))) as advance:
-        return check_target(target, areas=areas, profile=profile, callback=advance)
+def _show(text: str) -> None:
+    if text:
+        print(f"\r{text}", end="\r", file=sys.stderr, flush=True)
 
 
 def refuse_existing(path: Path | None) -> None:
@@ -64,5 +61,5 @@ def write_new(path: Path | None, text: str) -> None:
         OSError: the file exists, or cannot be written.
     """
     if path is not None:
-        with path.open("x") as file:
+        with path.open("x", encoding="utf-8") as file:
             file.write(text)

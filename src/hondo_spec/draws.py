@@ -1,6 +1,11 @@
-"""What properties draw: at most a handful of shapes, because a new shape is a new compilation."""
+"""What properties draw: one strategy each of shapes, dtypes, hyperparameters and trees.
+
+All properties share them, so that what one has compiled another finds compiled: a new shape is a
+new compilation, a new value is nothing. Every size of `SIZES` comes as a batch and as a width.
+"""
 
 import importlib.util
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -24,8 +29,86 @@ def double(values: Any) -> np.ndarray:
     return np.asarray(values, np.float64)
 
 
-seeds = st.integers(0, 2**31 - 1)
-dyadic = st.sampled_from([2.0**k for k in range(-6, 4)])
+# So that the next ones are 31 bits too.
+seeds = st.integers(0, 2**31 - 2**8)
+DTYPES = ("float32", *HALVES)
+SIZES = (1, 2, 3, 5, 7, 8, 9, 16, 33)
+# Batches, and vectors, of these widths; words, images, and volumes. Some are as long as wide.
+MATRICES = ((1, 16), (2, 9), (3, 8), (5, 7), (7, 33), (8, 1), (9, 2), (16, 5), (33, 3), (7, 7))
+DEEP = ((3, 5, 9), (2, 3, 5, 8), (3, 8, 2, 8), (2, 3, 1, 2, 5))
+VECTORS = ((7,), (16,))
+ENTRIES = ((), (1,), (7,), (33,), (5, 7), (16, 5), (3, 5, 9), (2, 3, 5, 8))
+# Examples and classes.
+LOGITS = ((6, 4), (1, 3), (5, 2), (2, 9), (3, 8), (9, 5), (16, 33))
+# Windows of one, two and three axes, before inputs and units.
+KERNELS = (*MATRICES, (3, 5, 9), (3, 1, 8, 2), (2, 3, 5, 5), (2, 3, 1, 2, 5))
+IN_HALVES = ((3, 8), (16, 5), (2, 3, 5, 8))
+
+# Near the ends of what they may be, and between; 1/2 is no P: there keep and drop look the same.
+PROBABILITIES = (0.001, 0.1, 0.2, 0.37, 0.8, 0.9, 0.99, 0.9995)
+LIMITS = (0.0, 2.0**-10, 0.25, 1.0, 1e10, math.inf)
+PATIENCES = (1, 2, 3, 5, 9, 17, 100, 300)
+decays = st.sampled_from((0.0, 1.0, 0.999)) | st.floats(0, 1, width=32, allow_subnormal=False)
+# Dyadic, so that products with integers are exact.
+strengths = st.sampled_from([0.0, *(2.0**k for k in range(-20, 11))])
+
+
+def cases(
+    shapes: tuple[tuple[int, ...], ...] = MATRICES + DEEP, halves: bool = True
+) -> st.SearchStrategy[tuple[tuple[int, ...], str]]:
+    """A shape and a dtype: every shape in float32, a few of them in halves too."""
+    few = [shape for shape in shapes if shape in IN_HALVES] if halves else []
+    single = [(shape, "float32") for shape in shapes]
+    return st.sampled_from(single + [(shape, dtype) for shape in few for dtype in HALVES])
+
+
+def arrays(
+    shapes: tuple[tuple[int, ...], ...] = MATRICES + DEEP,
+    halves: bool = False,
+    offset: float = 0.0,
+    scale: float = 1.0,
+) -> st.SearchStrategy["Made"]:
+    """Normal numbers of such a case."""
+    drawn = st.tuples(seeds, cases(shapes, halves))
+    return drawn.map(
+        lambda both: Made(
+            normal,
+            {"seed": both[0], "shape": both[1][0], "offset": offset, "scale": scale}
+            | ({} if both[1][1] == "float32" else {"dtype": both[1][1]}),
+        )
+    )
+
+
+def whole(
+    shapes: tuple[tuple[int, ...], ...], low: int = -8, high: int = 8
+) -> st.SearchStrategy["Made"]:
+    """Small integers of such shapes in float32, on which sums and products are exact."""
+    drawn = st.tuples(seeds, st.sampled_from(shapes))
+    return drawn.map(
+        lambda both: Made(lattice_of, {"seed": both[0], "shape": both[1], "low": low, "high": high})
+    )
+
+
+def classes_of(logits: np.ndarray) -> np.ndarray:
+    """A class for each example, the last one among them."""
+    m, count = logits.shape
+    return ((count - 1 - np.arange(m) * 5) % count).astype(np.int32)
+
+
+def is_optional(drawn: object) -> bool:
+    """Whether not everybody takes what was drawn: another rank than 2, one example, or halves."""
+    if isinstance(drawn, Made):
+        made = drawn()
+        arrays = made if isinstance(made, list) else [made]
+        return any(x.ndim != 2 or _is_half(x) or len(x) == 1 for x in arrays)
+    if isinstance(drawn, Mapping):
+        return any(_is_half(leaf) for leaf in drawn.values())
+    parts = drawn if isinstance(drawn, tuple) else (drawn,)
+    return any(part in HALVES for part in parts if isinstance(part, str))
+
+
+def _is_half(leaf: object) -> bool:
+    return isinstance(leaf, np.ndarray) and leaf.dtype.itemsize == 2
 
 
 def integers(*shape: int, low: int = -8, high: int = 8) -> st.SearchStrategy[np.ndarray]:
@@ -60,10 +143,20 @@ class Made(NamedTuple):
 
 
 def normal(
-    seed: int, shape: tuple[int, ...], offset: float = 0.0, scale: float = 1.0
+    seed: int,
+    shape: tuple[int, ...],
+    offset: float = 0.0,
+    scale: float = 1.0,
+    dtype: str = "float32",
 ) -> np.ndarray:
-    """The scale times the sum of standard normal numbers and the offset, in float32."""
-    return single(scale * (np.random.default_rng(seed).normal(size=shape) + offset))
+    """The scale times the sum of standard normal numbers and the offset."""
+    x = single(scale * (np.random.default_rng(seed).normal(size=shape) + offset))
+    return x.astype(dtype)
+
+
+def lattice_of(seed: int, shape: tuple[int, ...], low: int, high: int) -> np.ndarray:
+    """Integers from low to high, in float32."""
+    return single(np.random.default_rng(seed).integers(low, high + 1, shape))
 
 
 def normals(*shape: int) -> st.SearchStrategy[Made]:
@@ -71,39 +164,67 @@ def normals(*shape: int) -> st.SearchStrategy[Made]:
     return seeds.map(lambda seed: Made(normal, {"seed": seed, "shape": shape}))
 
 
-TREE_SIZE = 12  # entries of such a tree
+# Trees by the shapes of their leaves: flat, deep and of many leaves, with an empty one, of one.
+TREES: tuple[dict[str, tuple[int, ...]], ...] = (
+    {"a": (1,), "b": (2, 3), "c": (), "d": (2, 1, 1, 2)},
+    {f"block/{k}/attention/{role}": shape for k in range(3)
+     for role, shape in (("kernel", (3, 2)), ("bias", (2,)), ("scale", ()))},
+    {"empty/kernel": (0, 3), "a/kernel": (5, 1), "b/bias": (7,)},
+    {"w": (33,)},
+)  # fmt: skip
+TREE_SIZE = 33  # entries of such a tree, at most
 
 
-def trees() -> st.SearchStrategy[dict[str, np.ndarray]]:
-    """A tree over many magnitudes: a vector, a matrix, a number and the kernel of a convolution."""
+def trees(mixed: bool = False) -> st.SearchStrategy[dict[str, np.ndarray]]:
+    """A tree over many magnitudes; its leaves are of mixed dtypes too if that is wanted."""
     one = st.floats(-(2.0**60), 2.0**60, width=32, allow_subnormal=False)
-    values = st.lists(one, min_size=TREE_SIZE, max_size=TREE_SIZE).map(single)
-    return values.map(
-        lambda v: {
-            "a": v[:1],
-            "b": v[1:7].reshape(2, 3),
-            "c": v[7].reshape(()),
-            "d": v[8:].reshape(2, 1, 1, 2),
-        }
-    )
+    values = st.lists(one, min_size=12, max_size=12).map(single)
+    dtypes = st.sampled_from(((), HALVES) if mixed else ((),))
+    return st.tuples(values, st.sampled_from(TREES), dtypes).map(lambda drawn: as_tree(*drawn))
+
+
+def as_tree(
+    values: np.ndarray, shapes: Mapping[str, tuple[int, ...]], dtypes: tuple[str, ...] = ()
+) -> dict[str, np.ndarray]:
+    """The values in turn for all leaves, which have these dtypes from the second one on."""
+    sizes = [math.prod(shape) for shape in shapes.values()]
+    parts = np.split(np.resize(values, sum(sizes)), np.cumsum(sizes)[:-1])
+    tree = {name: p.reshape(s) for p, (name, s) in zip(parts, shapes.items(), strict=True)}
+    for k, name in enumerate(list(tree)[1:] if dtypes else ()):
+        tree[name] = np.clip(tree[name], -8, 8).astype(dtypes[k % len(dtypes)])
+    return tree
+
+
+def uneven_tree(seed: int) -> dict[str, np.ndarray]:
+    """Deep names, many leaves, an empty one, and mixed dtypes."""
+    return as_tree(normal(seed, (12,)), {**TREES[2], **TREES[1]}, HALVES)
 
 
 def columns(
-    m: int = 64, features: int = 4, kappas: tuple[float, ...] = KAPPAS
+    shapes: tuple[tuple[int, ...], ...] = ((64, 4), *MATRICES[1:], *DEEP),
+    kappas: tuple[float, ...] = KAPPAS,
 ) -> st.SearchStrategy[Made]:
     """Columns on which statistics are hard, with |mean|/std among `kappas`."""
     kinds = st.sampled_from(("offset", "constant", "outlier", "flat", "huge", "zeros"))
     spreads = st.sampled_from([2.0**k for k in range(-10, 4)])
     column = st.tuples(kinds, spreads, st.sampled_from(kappas))
-    drawn = st.tuples(seeds, st.lists(column, min_size=features, max_size=features))
-    return drawn.map(lambda both: Made(hard_columns, {"seed": both[0], "m": m, "columns": both[1]}))
+    drawn = st.tuples(seeds, st.sampled_from(shapes), st.lists(column, min_size=4, max_size=4))
+    return drawn.map(
+        lambda all: Made(hard_columns, {"seed": all[0], "shape": all[1], "columns": all[2]})
+    )
 
 
-def hard_columns(seed: int, m: int, columns: list[tuple[str, float, float]]) -> np.ndarray:
-    """Offsets, constants, an outlier, v ≪ ε, 2^40, zeros of both signs: (kind, spread, κ) each."""
-    rng = np.random.default_rng(seed)
-    made = [_column(kind, rng.normal(size=m), spread, kappa) for kind, spread, kappa in columns]
-    return single(np.stack(made, axis=-1))
+def hard_columns(
+    seed: int, shape: tuple[int, ...], columns: list[tuple[str, float, float]]
+) -> np.ndarray:
+    """Offsets, constants, an outlier, v ≪ ε, 2^40, zeros of both signs.
+
+    The columns are (kind, spread, κ) each, in turn for all features.
+    """
+    rng, m = np.random.default_rng(seed), math.prod(shape[:-1])
+    kinds = [columns[j % len(columns)] for j in range(shape[-1])]
+    made = [_column(kind, rng.normal(size=m), spread, kappa) for kind, spread, kappa in kinds]
+    return single(np.stack(made, axis=-1)).reshape(shape)
 
 
 def _column(kind: str, z: np.ndarray, spread: float, kappa: float) -> np.ndarray:

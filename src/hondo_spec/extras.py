@@ -1,8 +1,8 @@
-"""What hondo_spec stands on beside NumPy; hondo itself does without."""
+"""What hondo_spec stands on beside NumPy; hondo itself does without most of it."""
 
 from importlib.util import find_spec
 
-_MODULES = ("hypothesis", "packaging", "rich", "scipy", "tyro")
+_MODULES = ("hypothesis", "jaxtyping", "packaging", "scipy")
 
 
 def what_is_missing() -> str:
@@ -11,8 +11,9 @@ def what_is_missing() -> str:
     if not missing:
         return ""
     return (
-        f"{', '.join(missing)} must be installed for hondo_spec, as the extra 'spec' does. "
-        "Run: pip install 'hondo[spec]'."
+        f"{', '.join(missing)} must be installed for hondo_spec, as its own distribution and the "
+        "extra 'spec' of hondo do. Run: pip install hondo-spec, or beside hondo "
+        "pip install 'hondo[spec]'."
     )
 
 

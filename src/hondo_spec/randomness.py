@@ -1,9 +1,10 @@
 """What random numbers look like: independent along every axis, normal, cut, or uniform."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 
 import numpy as np
-from scipy import stats
+from scipy import fft, stats
 
 from hondo_spec import statistics
 from hondo_spec.bounds import GRID, ulps
@@ -30,13 +31,60 @@ def pairs_apart(entries: np.ndarray, lag: int, axis: int = 0) -> tuple[np.ndarra
     return np.take(entries, first, axis), np.take(entries, first + lag, axis)
 
 
-def apart(what: str, mask: np.ndarray, axis: int, chance: float, effect: float) -> Iterator[Stat]:
-    """Agreement of entries 1, 2, a third and half of the axis apart."""
-    size = mask.shape[axis]
-    parts = {size // k for k in (2, 3) if size % k == 0}
-    for lag in sorted({lag for lag in parts | {1, 2} if lag < size}):
-        pairs = pairs_apart(mask, lag, axis)
-        yield statistics.agreement(f"{what} {lag} apart", *pairs, chance, effect)
+def independent(what: str, mask: np.ndarray, chance: float, effect: float) -> Stat:
+    """No entry goes by another so many further on in flat order, whatever their distance.
+
+    On an axis, and on a diagonal, entries are at one distance in flat order too.
+    """
+    flat = mask.ravel()
+    pairs = [(f"{lag} apart", *pairs_apart(flat, lag)) for lag in _strongest(flat, flat, chance)]
+    return statistics.worst(what, pairs, _agree(chance), effect, of=flat.size)
+
+
+def unrelated(
+    what: str, first: np.ndarray, second: np.ndarray, chance: float, effect: float
+) -> Stat:
+    """Two draws do not agree, neither in the same place nor where one of them is moved."""
+    one, two = first.ravel(), second.ravel()
+    moved = [
+        (f"{lag} on", one[lag:], two[:-lag]) if lag > 0 else (f"{-lag} back", one[:lag], two[-lag:])
+        for lag in _strongest(one, two, chance)
+    ]
+    pairs = [("in place", one, two), *moved]
+    return statistics.worst(what, pairs, _agree(chance), effect, of=2 * one.size)
+
+
+def _agree(chance: float) -> float:
+    """How often two independent entries are alike."""
+    return chance**2 + (1 - chance) ** 2
+
+
+def _strongest(first: np.ndarray, second: np.ndarray, chance: float) -> list[int]:
+    """The distances at which entries are correlated most, found by one convolution for all."""
+    n, size = first.size, fft.next_fast_len(2 * first.size, real=True)
+    one, two = (fft.rfft((mask - chance).astype(np.float32), size) for mask in (first, second))
+    most = np.arange(1, n * 3 // 4 + 1)
+    # Both ways, unless they are the same.
+    lags = most if first is second else np.concatenate([most, -most])
+    scores = np.abs(fft.irfft(one * np.conj(two), size)[lags]) / np.sqrt(n - np.abs(lags))
+    return [int(lag) for lag in lags[np.argpartition(scores, -3)[-3:]]]
+
+
+def varied(what: str, masks: Iterable[np.ndarray], chance: float) -> Stat:
+    """The shares of several draws are not all as good as exact."""
+    sizes = [(np.sum(mask), np.size(mask)) for mask in masks]
+    scores = [(k - n * chance) / math.sqrt(n * chance * (1 - chance)) for k, n in sizes]
+    return statistics.too_even(what, scores)
+
+
+def tails(what: str, z: np.ndarray) -> Iterator[Stat]:
+    """Beyond three and four deviations are as many normal numbers as there should be."""
+    for far in (3.0, 4.0):
+        chance = float(2 * stats.norm.sf(far))
+        hits = np.sum(np.abs(z) > far)
+        stat = statistics.binomial(f"{what} beyond {far:g}", hits, z.size, chance, effect=chance)
+        # That there are none is seen where none are less likely than a false alarm.
+        yield stat._replace(needed=lambda level, p=chance: math.ceil(math.log(2 / level) / p))
 
 
 def reach(what: str, w: np.ndarray, bound: float) -> list[Holds | Stat]:

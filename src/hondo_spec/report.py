@@ -1,22 +1,24 @@
-"""What people read of a run: tables, failures with a snippet to paste, explanations, JSON."""
+"""What people read of a run: failures with a snippet to paste, explanations, JSON, JUnit XML."""
 
 import json
-import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
-from rich.table import Table
-from rich.text import Text
 
 from hondo_spec.areas import BY_ID
 from hondo_spec.draws import Made
+from hondo_spec.literals import literal
 from hondo_spec.mistakes import Mistake, mistakes_of
 from hondo_spec.names import WHY
 from hondo_spec.operations import describe
 from hondo_spec.property import Property
 from hondo_spec.runner import STATUSES, Record
+from hondo_spec.target import Target
+from hondo_spec.versions import SPECIFICATION, SUITE, since, versions
 
 KINDS = {
     "X": "bit-exact",
@@ -26,22 +28,26 @@ KINDS = {
     "T": "structural",
 }
 LEVELS = {"M": "must", "s": "should"}
-COLOURS = {"PASS": "green", "FAIL": "bold red", "ERROR": "bold red", "XPASS": "bold red"}
 
 
-def table(records: Sequence[Record]) -> Table:
-    """One row per property, the worst error over its bound beside it."""
-    made = Table(title=records[0].target if records else None)
-    for name in ("id", "status", "error / bound", "statement"):
-        made.add_column(name, justify="right" if "/" in name else "left")
-    for record in records:
-        status = Text(record.status, COLOURS.get(record.status, "yellow"))
-        made.add_row(record.id, status, _headroom(record), BY_ID[record.id].statement)
-    return made
+def summary(records: Sequence[Record]) -> str:
+    """A line for each failure that is known, and one for each other status that is expected."""
+    lines = [f"XFAIL {r.id}: {r.message}" for r in records if r.status == "XFAIL"]
+    for status in ("PASS", "UNPOWERED"):
+        if ids := [record.id for record in records if record.status == status]:
+            lines.append(f"{status}: {_by_area(ids)}")
+    if absent := [record.id for record in records if record.status == "N/A"]:
+        lines.append(f"N/A: {len(absent)} properties, of operations that the target has not")
+    return "\n".join(lines)
 
 
-def _headroom(record: Record) -> str:
-    return f"{record.headroom:.2g}" if record.headroom > 0 else ""
+def _by_area(ids: Iterable[str]) -> str:
+    """As in `BNT-01 02, BNR-04`."""
+    numbers = defaultdict(list)
+    for id in ids:
+        area, _, number = id.partition("-")
+        numbers[area].append(number)
+    return ", ".join(f"{area}-{' '.join(those)}" for area, those in numbers.items())
 
 
 def counts(records: Iterable[Record]) -> str:
@@ -57,20 +63,22 @@ def failure(record: Record, address: str, profile: str = "spec-ci") -> str:
     """
     property = BY_ID[record.id]
     lines = [
-        f"{record.id} {record.status} on {record.target}: {property.statement}",
+        f"{record.id} {record.status} ({LEVELS[property.level]}) on {record.target}: "
+        f"{property.statement}",
         f"  {record.message}",
     ]
     if record.inputs is not None:
         pasted = snippet(record, address, profile).splitlines()
         lines += ["", *("    " + line for line in pasted), ""]
-    alike = [mistake.name for mistake in mistakes_of(record.id)]
-    lines.append(f"  it looks like: {'; '.join(alike)}")
+    alike = "; ".join(mistake.name for mistake in mistakes_of(record.id))
+    if record.status == "FAIL" and alike:
+        lines.append(f"  it looks like: {alike}")
     return "\n".join(lines) + "\n"
 
 
 def snippet(record: Record, address: str, profile: str = "spec-ci") -> str:
     """The failure, to paste into Python; its profile where it is not that of `replay`."""
-    inputs = "".join(f",\n    {name}={_literal(v)}" for name, v in (record.inputs or {}).items())
+    inputs = "".join(f",\n    {name}={literal(v)}" for name, v in (record.inputs or {}).items())
     made = [v.recipe.__name__ for v in (record.inputs or {}).values() if isinstance(v, Made)]
     recipes = f"from hondo_spec.draws import {', '.join(sorted(set(made)))}\n" if made else ""
     return (
@@ -85,32 +93,14 @@ def _profile(name: str) -> str:
     return "" if name == "spec-ci" else f', profile="{name}"'
 
 
-def _literal(value: Any) -> str:
-    """Python that gives this value again."""
-    if isinstance(value, Made):
-        arguments = ", ".join(f"{k}={_literal(v)}" for k, v in value.arguments.items())
-        return f"{value.recipe.__name__}({arguments})"
-    if isinstance(value, np.ndarray):
-        return f"np.array({_literal(value.tolist())}, np.{value.dtype})"
-    if isinstance(value, np.generic):
-        return f"np.{value.dtype}({_literal(value.item())})"
-    if isinstance(value, float) and not np.isfinite(value):
-        return {"nan": "np.nan", "inf": "np.inf", "-inf": "-np.inf"}[str(value)]
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{k!r}: {_literal(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        inner = ", ".join(_literal(v) for v in value)
-        return f"[{inner}]" if isinstance(value, list) else f"({inner}{',' * (len(value) == 1)})"
-    return repr(value)
-
-
 def explain(property: Property) -> str:
     """Everything that is known of one property."""
     lines = [
         f"{property.id}: {property.statement}.",
         f"  {property.formula}",
         "",
-        f"{KINDS[property.kind]}; an implementation {LEVELS[property.level]} satisfy it",
+        f"{KINDS[property.kind]}; an implementation {LEVELS[property.level]} satisfy it; since "
+        f"specification {since(property.id)}",
         f"source: {property.source}",
         f"why: {WHY[property.area]}",
         f"operations: {', '.join(property.needs)}",
@@ -127,11 +117,19 @@ def _noticed(mistake: Mistake) -> str:
     return f"  - {mistake.name}{source}"
 
 
-def as_json(records: Iterable[Record], address: str, **about: Any) -> str:
-    """A run as data."""
-    about = {"python": sys.version.split()[0], "numpy": np.__version__, **about}
-    profile = about.get("profile", "spec-ci")
-    return to_json({**about, "records": rows(records, address, profile)})
+def about(target: Target, address: str) -> dict[str, Any]:
+    """What a run is about, and by what it judges."""
+    return {
+        "specification": SPECIFICATION,
+        "suite": SUITE,
+        "target": target.name,
+        "address": address,
+        "version": target.version,
+        "mode": target.mode,
+        "conventions": dict(target.conventions),
+        "versions": versions(),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
 
 
 def rows(records: Iterable[Record], address: str, profile: str = "spec-ci") -> list[dict[str, Any]]:
@@ -139,6 +137,8 @@ def rows(records: Iterable[Record], address: str, profile: str = "spec-ci") -> l
     return [
         {
             "id": record.id,
+            "level": LEVELS[BY_ID[record.id].level],
+            "since": since(record.id),
             "status": record.status,
             "headroom": float(f"{record.headroom:.3g}") if np.isfinite(record.headroom) else None,
             "message": record.message,
@@ -148,6 +148,29 @@ def rows(records: Iterable[Record], address: str, profile: str = "spec-ci") -> l
         }
         for record in records
     ]
+
+
+def as_junit(records: Sequence[Record], name: str, failures: Mapping[str, str]) -> str:
+    """A run as JUnit XML: a case for each property.
+
+    Args:
+        records: of the run.
+        name: of the suite.
+        failures: what is said of those that end it with exit code 1, by id.
+    """
+    counted = {"tests": str(len(records)), "failures": str(len(failures))}
+    suite = ElementTree.Element("testsuite", {"name": name, **counted})
+    for record in records:
+        about = {"name": record.id, "classname": name, "time": f"{record.seconds:.3f}"}
+        case = ElementTree.SubElement(suite, "testcase", about)
+        if record.id in failures:
+            failed = ElementTree.SubElement(case, "failure", {"message": record.message})
+            failed.text = failures[record.id]
+        elif record.status != "PASS":
+            said = f"{record.status}: {record.message}"
+            ElementTree.SubElement(case, "skipped", {"message": said})
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
 def to_json(value: Any) -> str:

@@ -71,7 +71,15 @@ def exact_leaves(
 
 
 class OperationError(Exception):
-    """An operation of the target raised; properties of what must be refused catch it."""
+    """An operation of the target raised; properties of what must be refused catch it.
+
+    Attributes:
+        refused: whether it did nothing but raise.
+    """
+
+    def __init__(self, message: str, *, refused: bool = False):
+        super().__init__(message)
+        self.refused = refused
 
 
 def refused(operation: Any, *arguments: Any) -> bool:

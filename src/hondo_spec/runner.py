@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 
-from hondo_spec.draws import Made
+from hondo_spec.draws import Made, is_optional
 from hondo_spec.profiles import Profile
 from hondo_spec.property import RESERVED, Property
 from hondo_spec.results import OperationError, Result, Stat, Verdict, judge
@@ -27,6 +27,7 @@ STATUSES = (
     "PASS", "FAIL", "XFAIL", "XPASS", "N/A", "UNPOWERED", "VACUOUS", "ERROR",
 )  # fmt: skip
 ALL_PHASES = tuple(Phase)
+RAISES = "raises"  # what a result is called where there is none but an error
 # What makes a run fail.
 UNEXPECTED = ("FAIL", "XPASS", "VACUOUS", "ERROR")
 
@@ -73,14 +74,17 @@ def run_property(property: Property, target: Target, profile: Profile) -> Record
     if missing:
         return Record(target.name, property.id, "N/A", message=f"has no {', '.join(missing)}")
     known = target.known.get(property.id)
-    known = known if known and known.holds_in(target.version) else None
+    known = trial.known = known if known and known.holds_in(target.version) else None
     if known and known.inputs and set(known.inputs) != set(property.draws):
         wanted = f"the stored inputs must be {', '.join(property.draws)}"
         return Record(target.name, property.id, "ERROR", message=wanted)
     try:
         with _time_limit(profile.seconds):
-            _replay(trial, known) if known and known.inputs else _explore(trial)
+            fails = known is not None and _fails(trial, known)
+            _explore(trial)
         status = trial.worst.status if trial.worst.status == "UNPOWERED" else "PASS"
+        if not (trial.found or known):
+            status, trial.worst = "N/A", _error("it refuses all that is drawn")
     except _RefutedError:
         status = trial.worst.status
     except Flaky as reason:
@@ -89,10 +93,18 @@ def run_property(property: Property, target: Target, profile: Profile) -> Record
         status, trial.worst = "ERROR", _error(str(reason))
     except Exception as reason:
         status, trial.worst = "ERROR", _error(_explain(reason))
-    if known and status in ("PASS", "FAIL", "ERROR"):
-        status = "XPASS" if status == "PASS" else "XFAIL"
-    message = f"{known.reason} · {trial.worst.message}" if known else trial.worst.message
-    inputs = trial.inputs if status not in ("PASS", "UNPOWERED") else None
+    message, inputs = trial.worst.message, trial.inputs
+    if known and (status == "PASS" or (trial.excused and status == "UNPOWERED")):
+        status = "XFAIL" if fails or trial.excused else "XPASS"
+        message = f"{known.reason} · {trial.excused or message}"
+        inputs = known.inputs or trial.inputs
+    elif known and status == "UNPOWERED":
+        message = f"{known.reason} · {message}"
+    elif known and known.inputs is None and known.case is None:
+        status, message = "XFAIL", f"{known.reason} · {message}"
+    elif known:
+        message = f"beside what is known ({known.reason}): {message}"
+    inputs = inputs if status not in ("PASS", "UNPOWERED", "N/A") else None
     return Record(
         target.name, property.id, status, trial.worst.headroom, message, inputs,
         trial.examples, trial.assertions, time.perf_counter() - began,
@@ -106,35 +118,68 @@ class _Trial:
         self.property, self.target, self.profile = property, target, profile
         self.worst = Verdict("PASS", -1.0, "")
         self.inputs: Mapping[str, Any] | None = None
-        self.examples = self.assertions = 0
+        self.known: Known | None = None
+        # The results that fail where the failure is known, and the first that was excused.
+        self.seen: frozenset[str] = frozenset()
+        self.excused = ""
+        self.examples = self.assertions = self.found = 0
 
     def __call__(self, **drawn: Any) -> None:
         """Raises `_RefutedError` if any result is not PASS; a statistic may only be unpowered."""
         self.examples += 1
         # As drawn, whatever the target writes there.
         self.inputs = copy.deepcopy(drawn)
-        for result in results(self.property, self.target, self.profile, drawn):
+        try:
+            found = results(self.property, self.target, self.profile, drawn)
+        except OperationError as reason:
+            if not self.is_known(RAISES, str(reason)):
+                raise
+            return
+        self.found += len(found)
+        for result in found:
             self.assertions += isinstance(result, Stat)
             verdict = judge(result, self.profile.level)
             if verdict.status in ("FAIL", "VACUOUS"):
+                if self.is_known(result.what, verdict.message):
+                    continue
                 self.worst = verdict
                 raise _RefutedError(verdict.message)
             if _rank(verdict) > _rank(self.worst):
                 self.worst = verdict
 
+    def is_known(self, what: str, message: str) -> bool:
+        """Whether a failure at the present inputs is the known one, and notes that it was met."""
+        given = {name: _given(value) for name, value in (self.inputs or {}).items()}
+        known = self.known is not None and self.known.excuses(what, given, self.seen)
+        self.excused = self.excused or (message if known else "")
+        return known
+
 
 def results(
     property: Property, target: Target, profile: Profile, drawn: Mapping[str, Any]
-) -> Iterable[Result]:
+) -> list[Result]:
     """What a property finds on a target at these inputs."""
     reserved = {"samples": profile.samples, "conventions": target.conventions}
     arguments = [
         reserved[name] if name in RESERVED else _guarded(name, target.operations.get(name))
         for name in property.arguments
     ]
-    given = {name: v() if isinstance(v, Made) else v for name, v in drawn.items()}
-    found = property.body(*arguments, **given)
-    return [found] if isinstance(found, Result) else list(found)
+    given = {name: _given(value) for name, value in drawn.items()}
+    optional = any(map(is_optional, drawn.values()))
+    found: list[Result] = []
+    try:
+        answer = property.body(*arguments, **given)
+        for result in [answer] if isinstance(answer, Result) else answer:
+            found.append(result)
+    except OperationError as reason:
+        # What not everybody takes may be refused, not answered wrongly.
+        if not (optional and reason.refused):
+            raise
+    return found
+
+
+def _given(drawn: Any) -> Any:
+    return drawn() if isinstance(drawn, Made) else drawn
 
 
 def _error(message: str) -> Verdict:
@@ -183,8 +228,18 @@ def _plain(trial: _Trial) -> Callable[..., None]:
     return attempt
 
 
-def _replay(trial: _Trial, known: Known) -> None:
-    trial(**dict(known.inputs or {}))
+def _fails(trial: _Trial, known: Known) -> bool:
+    """Whether the known failure shows at its stored inputs; notes by which results."""
+    if not known.inputs:
+        return False
+    try:
+        found = results(trial.property, trial.target, trial.profile, copy.deepcopy(known.inputs))
+        verdicts = [(result.what, judge(result, trial.profile.level)) for result in found]
+    except Exception as reason:
+        verdicts = [(RAISES, _error(_explain(reason)))]
+    failed = {what: v.message for what, v in verdicts if v.status in ("FAIL", "VACUOUS", "ERROR")}
+    trial.seen, trial.excused = frozenset(failed), next(iter(failed.values()), "")
+    return bool(failed)
 
 
 def _guarded(name: str, operation: Callable[..., Any] | None) -> Callable[..., Any] | None:
@@ -194,14 +249,14 @@ def _guarded(name: str, operation: Callable[..., Any] | None) -> Callable[..., A
     def call(*arguments: Any) -> Any:
         before = _bytes(arguments)
         try:
-            answer = _arrays(operation(*arguments))
+            answer = as_arrays(operation(*arguments))
         except _TimeUpError as reason:
             raise _TimeUpError(f"{name}: {reason}{_line(reason)}") from None
         except KeyboardInterrupt:
             raise
         # Exits and the outcomes of test frameworks too, which are no Exceptions.
         except BaseException as reason:
-            raise OperationError(f"{name} raised {_explain(reason)}") from reason
+            raise OperationError(f"{name} raised {_explain(reason)}", refused=True) from reason
         if _bytes(arguments) != before:
             # What is drawn is also what the answer is compared with.
             raise OperationError(f"{name} wrote to its arguments")
@@ -220,12 +275,12 @@ def _bytes(value: Any) -> list[bytes]:
     return []
 
 
-def _arrays(answer: Any) -> Any:
+def as_arrays(answer: Any) -> Any:
     """The answer with NumPy arrays for those of other libraries, also inside of containers."""
     if isinstance(answer, Mapping):
-        return {name: _arrays(value) for name, value in answer.items()}
+        return {name: as_arrays(value) for name, value in answer.items()}
     if isinstance(answer, tuple | list):
-        converted = map(_arrays, answer)
+        converted = map(as_arrays, answer)
         return list(converted) if isinstance(answer, list) else tuple(converted)
     foreign = hasattr(answer, "__array__") and not isinstance(answer, np.ndarray | np.generic)
     return np.asarray(answer) if foreign else answer

@@ -9,7 +9,7 @@ variance, 118 at 1e-9 and 141 at 1e-12: n ≥ (z_{α/2} + z_β)² · variance / 
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,33 @@ def agreement(what: str, first: Any, second: Any, probability: float, effect: fl
     first, second = np.asarray(first, bool).ravel(), np.asarray(second, bool).ravel()
     agree = probability**2 + (1 - probability) ** 2
     return binomial(what, np.sum(first == second), first.size, agree, effect)
+
+
+def worst(
+    what: str, pairs: Iterable[tuple[str, Any, Any]], agree: float, effect: float, of: int
+) -> Stat:
+    """The least likely of agreements that are each Bin(n, agree), and were chosen of so many.
+
+    By the union bound it is one assertion.
+    """
+    found = [(name, int(np.sum(one == other)), np.size(one)) for name, one, other in pairs]
+    name, hits, size = max(found, key=lambda one: abs(one[1] / one[2] - agree) * one[2] ** 0.5)
+    stat = binomial(f"{what}, {name}", hits, size, agree, effect)
+    needed = _normal(agree * (1 - agree) / effect**2)
+    return stat._replace(
+        p_value=min(1.0, of * stat.p_value),
+        samples=min(size for _, _, size in found),
+        needed=lambda level: needed(level / of),
+    )
+
+
+def too_even(what: str, scores: Any) -> Stat:
+    """Σz² over several draws of a statistic that is normal is χ²: below, they are no such draws."""
+    scores = np.asarray(scores, np.float64).ravel()
+    statistic = float(np.sum(scores**2))
+    p_value = float(stats.chi2.cdf(statistic, scores.size))
+    seen = f"mean square of {scores.size} scores {statistic / scores.size:.4f}, want 1"
+    return Stat(what, p_value, scores.size, 8, seen)
 
 
 def variance(what: str, samples: Any, expected: float, ratio: float) -> Stat:

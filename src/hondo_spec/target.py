@@ -1,7 +1,8 @@
 """An implementation under test: named operations on NumPy arrays, and what it says of itself."""
 
 import importlib
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,6 +23,9 @@ class Known:
         avoid: the option that avoids it, if there is one.
         versions: in which it fails, as in ">=0.12.8"; every one if empty. In others the property
             is judged as if nothing were known.
+        case: of the drawn inputs that it names, and of `what` a result is called if it names that,
+            whether a failure there is this one. All else is explored. Without it those results
+            are, by their names, that fail at the stored inputs, and without these all of them.
     """
 
     reason: str
@@ -29,10 +33,22 @@ class Known:
     link: str = ""
     avoid: str = ""
     versions: str = ""
+    case: Callable[..., bool] | None = None
+
+    def excuses(self, what: str, inputs: Mapping[str, Any], seen: Collection[str]) -> bool:
+        """Whether a failure is this one; `seen` are the results that fail at the stored inputs."""
+        if self.case is None:
+            return self.inputs is None or what in seen
+        given = {**inputs, "what": what}
+        return bool(self.case(**{name: given[name] for name in _arguments(self.case)}))
 
     def holds_in(self, version: str) -> bool:
         """Whether that version is among those that fail."""
         return not self.versions or SpecifierSet(self.versions).contains(version, prereleases=True)
+
+
+def _arguments(function: Callable[..., bool]) -> Collection[str]:
+    return inspect.signature(function).parameters
 
 
 @dataclass(frozen=True)
@@ -90,6 +106,9 @@ BUILT_IN = {
     "haiku": "hondo_spec.targets.haiku",
     "keras": "hondo_spec.targets.keras",
     "torch": "hondo_spec.targets.torch",
+    "mlx": "hondo_spec.targets.mlx",
+    "lightning": "hondo_spec.targets.lightning",
+    "scikit-learn": "hondo_spec.targets.sklearn",
 }
 
 

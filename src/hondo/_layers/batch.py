@@ -102,19 +102,3 @@ def _back(y: Array, axes: tuple[int, ...], x: Array) -> Array:
 
 def _last(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(range(-len(axes), 0))
-
-
-def completed(stats: hondo.BatchStats) -> hondo.BatchStats:
-    """Counts statistics of weight 0 that are not a new layer's as complete: they came from Flax.
-
-    Flax's averages have no weight. Written beside that of a layer that has seen no data, they would
-    be replaced by the first batch. They may be NumPy's, as restored ones are.
-
-    Example:
-        >>> new = hondo.init_batch_stats(1)
-        >>> completed(new).weight.tolist(), completed(new._replace(mean=new.var)).weight.tolist()
-        ([0.0], [1.0])
-    """
-    stats = jax.tree.map(jnp.asarray, stats)
-    loaded = (stats.weight == 0.0) & ((stats.mean != 0.0) | (stats.var != 1.0))
-    return stats._replace(weight=jnp.where(loaded, 1.0, stats.weight))

@@ -15,8 +15,8 @@ from hondo.data import Dataset, Parts
 from hondo.training.sweeping.members import Build, FitArguments
 
 _FIXED = (
-    *("data", "target", "targets", "task", "keep", "drop", "size", "test_fraction"),
-    *("dataset", "data_dir", "out", "valid_fraction", "split_seed", "watch"),
+    *("data", "target", "targets", "task", "keep", "drop", "size", "stream"),
+    *("test_fraction", "dataset", "data_dir", "out", "valid_fraction", "split_seed", "watch"),
 )
 _TRACED = ("l1", "l2", "keep_prob", "input_noise", "label_smoothing", "learning_rate", "seed")
 # Zero removes these from the optimizer, which makes another program.

@@ -17,6 +17,7 @@ from hondo._numerics.checks import check_choice, check_count, check_probability,
 from hondo._types import Augment, Example
 from hondo.cli.config import TrainConfig
 from hondo.data import FASHION_MNIST, Dataset
+from hondo.data.dataset import Inputs
 from hondo.linen import BatchNorm, DeepMLP, LayerNorm, PlainMLP, PreActResNet, RMSNorm
 
 _LOSSES: dict[str, Any] = {
@@ -124,12 +125,22 @@ def network(config: TrainConfig, dataset: Dataset) -> nn.Module:
     return build(**common, **remedies)
 
 
-def problem(config: TrainConfig, dataset: Dataset) -> hondo.Problem:
-    """The network, the data set's loss and the penalties."""
+def problem(
+    config: TrainConfig, dataset: Dataset, train_targets: np.ndarray | None = None
+) -> hondo.Problem:
+    """The network, the data set's loss and the penalties.
+
+    Args:
+        config: what was configured.
+        dataset: what it is trained on.
+        train_targets: all of the training part, if the data is streamed, because no step sees them.
+    """
     # The slide sums the binary cross-entropy over the examples.
     reduce = jnp.sum if dataset.task == "binary" else jnp.mean
     loss = _LOSSES[dataset.task]
     weights = None if config.class_weights == "none" else config.class_weights
+    if weights is not None and train_targets is not None and dataset.task != "regression":
+        weights = balanced_by_class(train_targets, max(dataset.outputs, 2))
     net = network(config, dataset)
     made = hondo.supervised(net, loss=loss, reduce=reduce, class_weights=weights)
     for penalty, strength in ((hondo.l1_penalty, config.l1), (hondo.l2_penalty, config.l2)):
@@ -137,6 +148,13 @@ def problem(config: TrainConfig, dataset: Dataset) -> hondo.Problem:
             penalty = partial(penalty, strength=strength)
             made = made._replace(loss=hondo.penalized(made.loss, penalty))
     return made
+
+
+def balanced_by_class(targets: np.ndarray, classes: int) -> list[float]:
+    """The weight of each class with which all weigh the same, n / (K nₖ) of K classes."""
+    counts = np.bincount(targets, minlength=classes)
+    weights = len(targets) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    return np.where(counts > 0, weights, 0.0).tolist()
 
 
 def optimizer(config: TrainConfig, steps: int) -> optax.GradientTransformation:
@@ -186,6 +204,8 @@ def augmentation(config: TrainConfig, dataset: Dataset) -> Augment | None:
     return augment
 
 
-def as_arrays(pair: tuple[np.ndarray, np.ndarray]) -> tuple[jax.Array, jax.Array]:
-    """Inputs and targets on the device."""
-    return jnp.asarray(pair[0]), jnp.asarray(pair[1])
+def as_arrays(
+    pair: tuple[Inputs, np.ndarray], most: int | None = None
+) -> tuple[jax.Array, jax.Array]:
+    """Inputs and targets on the device, all of them or the first."""
+    return jnp.asarray(pair[0][:most]), jnp.asarray(pair[1][:most])

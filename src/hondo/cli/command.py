@@ -1,4 +1,4 @@
-"""The four commands: what the user gave, checked, and the work that is left."""
+"""The seven commands: what the user gave, checked, and the work that is left."""
 
 import sys
 from collections.abc import Callable
@@ -12,6 +12,9 @@ from hondo._numerics.checks import error
 from hondo.cli.compiled_programs import keep_compiled_programs
 from hondo.cli.config import PredictConfig, SweepConfig, TrainConfig
 from hondo.cli.diagnose import DiagnoseConfig
+from hondo.cli.lecture import LectureConfig
+from hondo.cli.report import ReportConfig
+from hondo.cli.techniques import ListConfig
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,10 @@ Command = (
     Annotated[TrainCommand, tyro.conf.subcommand("train")]
     | Annotated[SweepConfig, tyro.conf.subcommand("sweep")]
     | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
+    | Annotated[ReportConfig, tyro.conf.subcommand("report")]
     | Annotated[DiagnoseConfig, tyro.conf.subcommand("diagnose")]
+    | Annotated[LectureConfig, tyro.conf.subcommand("lecture")]
+    | Annotated[ListConfig, tyro.conf.subcommand("list")]
 )
 # Returns the exit code.
 Job = Callable[[], int]
@@ -51,7 +57,16 @@ class ResumeConfig(NamedTuple):
     folder: Path
 
 
-Config = TrainConfig | ResumeConfig | SweepConfig | PredictConfig | DiagnoseConfig
+Config = (
+    TrainConfig
+    | ResumeConfig
+    | SweepConfig
+    | PredictConfig
+    | ReportConfig
+    | DiagnoseConfig
+    | LectureConfig
+    | ListConfig
+)
 
 
 def run_command() -> int:
@@ -96,10 +111,22 @@ def prepare(config: Config) -> Job:
         from hondo.cli.sweep import prepare as prepare_sweep
 
         return prepare_sweep(config)
+    if isinstance(config, ReportConfig):
+        from hondo.cli.report import prepare as prepare_report
+
+        return prepare_report(config)
     if isinstance(config, DiagnoseConfig):
         from hondo.cli.diagnose import prepare as prepare_diagnose
 
         return prepare_diagnose(config)
+    if isinstance(config, LectureConfig):
+        from hondo.cli.lecture import prepare as prepare_lecture
+
+        return prepare_lecture(config)
+    if isinstance(config, ListConfig):
+        from hondo.cli.techniques import prepare as prepare_list
+
+        return prepare_list(config)
     from hondo.cli.predict import prepare as prepare_predict
 
     return prepare_predict(config)

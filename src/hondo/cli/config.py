@@ -20,9 +20,12 @@ class TrainConfig:
         target: the column of a table to predict.
         targets: the array of the targets (.npy), where the data is an array.
         task: classification, binary or regression; by default what the targets look like.
-        keep: columns to take although each row has another value, as identifiers have.
+        keep: columns to take as they are: identifiers, dates that are text, text among numbers.
         drop: columns to leave out.
         size: height and width that images are resized to; by default the size that all have.
+        stream: own data that does not fit into memory: read it while the run goes on. Images and
+            .npy files stay where they are; a table is encoded once, into a file in the run's folder
+            that is deleted at the end.
         test_fraction: the part of own data to test on.
         dataset: digits, breast-cancer, diabetes or fashion-mnist.
         data_dir: the folder of the IDX files, where they are not in their usual place.
@@ -70,6 +73,7 @@ class TrainConfig:
     keep: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     size: int | None = None
+    stream: bool = False
     test_fraction: float = 0.15
     dataset: str = "digits"
     data_dir: Path | None = None
@@ -112,8 +116,8 @@ class SweepConfig:
     then the best of their runs is taken.
 
     Attributes:
-        over: for each swept field its values, name=value,value,…; any option but dataset,
-            data-dir, out, valid-fraction, split-seed and watch. The data is split by --split-seed
+        over: for each swept field its values, name=value,value,…; any option but those of the
+            data, out, valid-fraction, split-seed and watch. The data is split by --split-seed
             or else --seed, the same for all.
         train: what all the runs share.
         cache: keep what is compiled in your cache folder, for the next command.

@@ -124,7 +124,7 @@ def _of_run(config: DiagnoseConfig) -> "Patient":
     folder = Path(config.of)
     trained = run_folder.read_config(folder)
     dataset, parts = open_data(trained, build.split_seed(trained))
-    batch = jax.tree.map(lambda leaf: leaf[: config.batch], build.as_arrays(parts.train))
+    batch = build.as_arrays(parts.train, config.batch)
     problem = build.problem(trained, dataset)
     params, model_state = initialize(trained, problem, batch)
     if config.at == "best":

@@ -4,10 +4,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from hondo._pictures import LINES, new_figure
 from hondo.cli.choices import SEED, rank
 from hondo.cli.plot_run import save
 
-_COLORS = ("#1f5fa8", "#c44e28", "#3a8f5c", "#8a5ca8", "#9a9a9a", "#b8912f")
 _LINES = 6
 
 
@@ -17,17 +17,15 @@ def draw(path: Path, rows: list[dict[str, Any]], axes: dict[str, list[Any]], tit
     A point is the mean over the seeds, the band their range; each combination of the other axes
     is a line, the best six of them.
     """
-    from matplotlib.figure import Figure
-
     swept = next((name for name in axes if name != SEED), SEED)
     others = [name for name in axes if name not in (swept, SEED)]
     metrics = [name for name in ("loss", "accuracy") if f"valid/{name}" in rows[0]]
-    figure = Figure(figsize=(4.6 * len(metrics), 3.6), layout="constrained")
+    figure = new_figure(4.6 * len(metrics), 3.6)
     lines = _group_lines(rows, swept, others)
     for panel, metric in zip(
         figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True
     ):
-        for color, (label, members) in zip(_COLORS, lines.items(), strict=False):
+        for color, (label, members) in zip(LINES, lines.items(), strict=False):
             _draw_line(panel, members, swept, list(axes[swept]), f"valid/{metric}", color, label)
         _format_panel(panel, swept, list(axes[swept]), f"validation {metric}", bool(others))
     figure.suptitle(title)

@@ -23,7 +23,9 @@ from hondo.cli.outcome import complain, finish, open_terminal
 from hondo.cli.signals import SIGNALS
 from hondo.cli.sources import open_data
 from hondo.data import Dataset
+from hondo.data.dataset import Inputs
 from hondo.data.new_examples import example_names, read_examples
+from hondo.data.views import in_memory
 from hondo.training.interrupt import interruptible
 from hondo.training.saving.files import write_whole
 
@@ -42,7 +44,7 @@ def prepare(config: PredictConfig) -> Callable[[], int]:
         raise ValueError("probabilities must be asked of a classification, got a regression.")
     if config.inputs is None:
         dataset, _ = open_data(trained.config, build.split_seed(trained.config))
-        return partial(run, config, trained, dataset.test_inputs, dataset.test_targets)
+        return partial(run, config, trained, in_memory(dataset.test_inputs), dataset.test_targets)
     examples = read_examples(trained.dataset, config.inputs)
     unseen = unseen_levels(trained.dataset, examples)
     if unseen:
@@ -62,7 +64,7 @@ def _check_out(out: Path) -> None:
 
 
 def run(
-    config: PredictConfig, trained: LoadedRun, inputs: np.ndarray, targets: np.ndarray | None
+    config: PredictConfig, trained: LoadedRun, inputs: Inputs, targets: np.ndarray | None
 ) -> int:
     """Predicts, writes the CSV file where one is named, prints the score of known targets.
 

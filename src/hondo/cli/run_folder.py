@@ -26,6 +26,8 @@ CONFIG, DATA, CURVES, MODEL, RESULT = (
     "model",
     "result.json",
 )
+# Of a table that is streamed, while it is trained on.
+PACKED = "inputs.npy"
 SWEEP, TABLE, ROWS, PATH, BEST = "sweep.json", "table.csv", "table.jsonl", "path.png", "best"
 _PACKAGES = ("hondo", "jax", "jaxlib", "flax", "optax", "numpy")
 # Where things lie does not change what a run is.

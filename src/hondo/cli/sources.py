@@ -5,7 +5,9 @@ from pathlib import Path
 from hondo._numerics.checks import error
 from hondo.cli.config import TrainConfig
 from hondo.data import Divided, Raw, arrays, divide, images, load, split, table
-from hondo.data.tables import SUFFIXES, read_table
+from hondo.data.table_files import table_suffix
+from hondo.data.tables import read_table
+from hondo.training.streaming.feed import check_grain
 
 
 def open_data(config: TrainConfig, split_seed: int) -> Divided:
@@ -17,29 +19,44 @@ def open_data(config: TrainConfig, split_seed: int) -> Divided:
         ModuleNotFoundError: an extra that it needs.
     """
     if config.data is None:
-        _refuse_options(config, "target", "targets", "task", "keep", "drop", "size")
+        _refuse_options(config, "target", "targets", "task", "keep", "drop", "size", "stream")
         dataset = load(config.dataset, config.data_dir)
         return Divided(dataset, split(dataset, config.valid_fraction, split_seed))
-    raw = _read(config, config.data)
+    if config.stream:
+        check_grain()
+    raw = read_raw(config, config.data)
     return divide(raw, valid=config.valid_fraction, test=config.test_fraction, seed=split_seed)
 
 
-def _read(config: TrainConfig, path: Path) -> Raw:
+def read_raw(config: TrainConfig, path: Path) -> Raw:
+    """The user's own data, before it is divided.
+
+    Raises:
+        ValueError: data that cannot be trained on, or options that do not fit it.
+        FileNotFoundError: no such data.
+        ModuleNotFoundError: an extra that it needs.
+    """
     if path.is_dir():
         _refuse_options(config, "target", "targets", "task", "keep", "drop")
-        return images(path, size=config.size)
+        return images(path, size=config.size, stream=config.stream)
     _refuse_options(config, "size")
-    if not set(path.suffixes) & set(SUFFIXES):
+    if table_suffix(path) is None:
         _refuse_options(config, "target", "keep", "drop")
         if config.targets is None:
             raise error("targets", "none", "the file of the targets", "Add --targets y.npy.")
-        return arrays(path, config.targets, task=config.task, name=path.name)
+        return arrays(path, config.targets, task=config.task, name=path.name, stream=config.stream)
     _refuse_options(config, "targets")
     if config.target is None:
         columns = ", ".join(read_table(path).columns)
         raise error("target", None, f"the column to predict, one of {columns}", "Add --target.")
-    names = {"keep": config.keep, "drop": config.drop}
-    return table(path, config.target, task=config.task, **names)
+    return table(
+        path,
+        config.target,
+        task=config.task,
+        keep=config.keep,
+        drop=config.drop,
+        stream=config.stream,
+    )
 
 
 def _refuse_options(config: TrainConfig, *names: str) -> None:

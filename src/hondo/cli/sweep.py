@@ -14,6 +14,7 @@ import jax
 from rich.table import Table
 
 import hondo
+from hondo._numerics.checks import error
 from hondo.cli import build, plot_sweep, run_folder
 from hondo.cli.axes import SweepAxes, member_builder, parse_axes
 from hondo.cli.choices import SEED, Choice, best_row, rank
@@ -49,6 +50,9 @@ def prepare(config: SweepConfig) -> Callable[[], int]:
     base = config.train
     axes = parse_axes(config.over, base)
     _use_every_core(len(axes.configs))
+    if base.stream:
+        repair = "Runs that share a program have their data in memory."
+        raise error("stream", True, "left out in a sweep", repair)
     dataset, parts = open_data(base, build.split_seed(base))
     for member in axes.configs:
         check_batch(member, parts)

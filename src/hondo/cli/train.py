@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import jax
+import optax
 from rich.table import Table
 
 import hondo
@@ -15,14 +16,23 @@ from hondo.cli import build, plot_run, run_folder, watching
 from hondo.cli.config import TrainConfig
 from hondo.cli.model_folder import save_model
 from hondo.cli.outcome import Failures, attempt, finish, open_terminal
+from hondo.cli.reporting.intervals import wilson_interval
 from hondo.cli.signals import SIGNALS
 from hondo.cli.sources import open_data
-from hondo.data import Dataset, Parts
+from hondo.data import Dataset, Divided, Parts
+from hondo.data.packing import pack
+from hondo.data.views import Pairs
+from hondo.training.evaluation import evaluate_batches
 from hondo.training.interrupt import interruptible
 from hondo.training.saving.files import first_line, write_whole
 from hondo.training.saving.kept_run import CHECKPOINTS, METRICS
 from hondo.training.saving.metrics_file import json_line
+from hondo.training.streaming.feed import valid_batches
+from hondo.training.streaming.source import open_source
 from hondo.training.watching import epoch_metrics
+
+# Examples that say what the network takes, and threads that read.
+_SOME, _THREADS = 2, 4
 
 
 class TrainJob(NamedTuple):
@@ -42,16 +52,16 @@ def prepare(config: TrainConfig) -> Callable[[], int]:
         ValueError: a configuration or data that cannot work; nothing is written then.
     """
     build.check_config(config)
-    dataset, parts = open_data(config, build.split_seed(config))
+    divided = open_data(config, build.split_seed(config))
+    dataset, parts = divided
     check_batch(config, parts)
     config = build.resolve(config, dataset)
-    problem = build.problem(config, dataset)
+    job = _make_job(config, divided, Path())
     build.augmentation(config, dataset)
     # What the network itself refuses is refused before anything is written.
-    jax.eval_shape(problem.init, jax.random.key(0), build.as_arrays(parts.valid))
-    return partial(
-        run, TrainJob(config, dataset, parts, problem, run_folder.create(config, dataset))
-    )
+    some = build.as_arrays(parts.valid, _SOME)
+    jax.eval_shape(job.problem.init, jax.random.key(0), some)
+    return partial(_pack_and_run, job._replace(out=run_folder.create(config, dataset)))
 
 
 def prepare_resumed(folder: Path) -> Callable[[], int]:
@@ -61,9 +71,24 @@ def prepare_resumed(folder: Path) -> Callable[[], int]:
         ValueError: not a run's folder, or data that is not there any more.
     """
     config = run_folder.read_config(folder)
-    dataset, parts = open_data(config, build.split_seed(config))
-    check_batch(config, parts)
-    return partial(run, TrainJob(config, dataset, parts, build.problem(config, dataset), folder))
+    divided = open_data(config, build.split_seed(config))
+    check_batch(config, divided.parts)
+    return partial(_pack_and_run, _make_job(config, divided, folder))
+
+
+def _make_job(config: TrainConfig, divided: Divided, out: Path) -> TrainJob:
+    targets = divided.parts.train[1] if config.stream else None
+    return TrainJob(config, *divided, build.problem(config, divided.dataset, targets), out)
+
+
+def _pack_and_run(job: TrainJob) -> int:
+    """Trains on a table that is streamed from a file of its encoded rows, which is deleted then."""
+    packed = job.out / run_folder.PACKED
+    dataset, parts = pack(Divided(job.dataset, job.parts), packed)
+    code = run(job._replace(dataset=dataset, parts=parts))
+    if not code:
+        packed.unlink(missing_ok=True)
+    return code
 
 
 def run(job: TrainJob) -> int:
@@ -151,11 +176,7 @@ def _fit(job: TrainJob, failures: Failures) -> hondo.FitResult:
     steps = len(parts.train[0]) // config.batch_size * config.max_epochs
     watch = watching.begin(job)
     try:
-        result = hondo.fit_with_progress(
-            job.problem,
-            build.optimizer(config, steps),
-            build.as_arrays(parts.train),
-            build.as_arrays(parts.valid),
+        result = _trainer(job, build.optimizer(config, steps))(
             key=jax.random.key(config.seed),
             batch_size=config.batch_size,
             max_epochs=config.max_epochs,
@@ -170,6 +191,20 @@ def _fit(job: TrainJob, failures: Failures) -> hondo.FitResult:
         result = reason.result
     watch.finish(result)
     return result
+
+
+def _trainer(
+    job: TrainJob, optimizer: optax.GradientTransformation
+) -> Callable[..., hondo.FitResult]:
+    """`fit_with_progress` or `stream` of the data."""
+    train, valid = job.parts
+    if not job.config.stream:
+        pairs = build.as_arrays(train), build.as_arrays(valid)
+        return partial(hondo.fit_with_progress, job.problem, optimizer, *pairs)
+    # A step on a batch of rows takes less time than sending it alone.
+    steps_per_call = 8 if train[0].ndim == 2 else 1
+    pairs = Pairs(*train), Pairs(*valid)
+    return partial(hondo.stream, job.problem, optimizer, *pairs, steps_per_call=steps_per_call)
 
 
 def _save_best(job: TrainJob, failures: Failures, best: hondo.Best) -> None:
@@ -218,8 +253,12 @@ def _test_metrics(job: TrainJob, best: hondo.Best) -> dict[str, float]:
     if int(best.epoch) < 0:
         return {}
     dataset = job.dataset
-    test = build.as_arrays((dataset.test_inputs, dataset.test_targets))
-    metrics = hondo.evaluate(job.problem, best.params, best.model_state, test)
+    test, model = (dataset.test_inputs, dataset.test_targets), (best.params, best.model_state)
+    if job.config.stream:
+        batches = valid_batches(open_source("test", Pairs(*test)), _THREADS)
+        metrics = evaluate_batches(job.problem, *model, batches, len(test[1]))
+    else:
+        metrics = hondo.evaluate(job.problem, *model, build.as_arrays(test))
     named = {f"test {name}": float(value) for name, value in metrics.items()}
     return {**named, **_r_squared(dataset, float(metrics["loss"]))}
 
@@ -239,24 +278,7 @@ def summary_table(summary: dict[str, Any]) -> Table:
         if isinstance(value, float) and name != "seconds":
             text = f"{value:.4f}"
         if name == "test accuracy":
-            low, high = binomial_interval(summary[name], summary["test examples"])
+            low, high = wilson_interval(summary[name], summary["test examples"])
             text += f"  (95 % interval {low:.4f} to {high:.4f})"
         table.add_row(name, text)
     return table
-
-
-def binomial_interval(accuracy: float, count: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's interval of a proportion.
-
-    Example:
-        >>> from hondo.cli.train import binomial_interval
-        >>> [round(bound, 3) for bound in binomial_interval(0.5, 100)]
-        [0.404, 0.596]
-
-    References:
-        Wilson 1927.
-    """
-    center = accuracy + z * z / (2 * count)
-    half = z * (accuracy * (1 - accuracy) / count + z * z / (4 * count * count)) ** 0.5
-    scale = 1 + z * z / count
-    return (center - half) / scale, (center + half) / scale

@@ -73,8 +73,7 @@ class Watch(NamedTuple):
     def _say(self, command: str, network: "Callable[[Batch], tuple[Params, ModelState]]") -> None:
         """One line, if a layer is sick; whatever goes wrong does not end the run."""
         try:
-            batch = build.as_arrays(self.job.parts.train)
-            batch = jax.tree.map(lambda leaf: leaf[:_EXAMPLES], batch)
+            batch = build.as_arrays(self.job.parts.train, _EXAMPLES)
             verdicts = self.diagnose(*network(batch), batch, key=jax.random.key(0)).verdicts
         except Exception as reason:
             complain(f"the network does not learn, and is not diagnosed: {first_line(reason)}")

@@ -95,6 +95,12 @@ _IDX = {
 
 
 def _fashion_mnist(folder: Path) -> Dataset:
+    missing = [file for name in _IDX if not (file := folder / f"{name}-ubyte.gz").is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{missing[0]} is missing: expected a gzipped IDX file there. Get it by "
+            "`apt-get install dataset-fashion-mnist`, or name its folder with --data-dir."
+        )
     images, labels, test_images, test_labels = (
         read_idx(folder / f"{name}-ubyte.gz", sha256) for name, sha256 in _IDX.items()
     )

@@ -1,9 +1,13 @@
 """The columns of a table: which numbers of the input each becomes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from shlex import quote
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
+
+from hondo.data.column_checks import Where, check_column, is_number, read_numbers, row_of
+from hondo.data.moments import Moments, merge_moments, moments
 
 # A table and a column of pandas, which is imported where a table is read.
 Frame: TypeAlias = Any
@@ -86,14 +90,32 @@ class TableEncoding(NamedTuple):
         return found
 
 
-def fit_encoding(frame: Frame, keep: Sequence[str] = ()) -> TableEncoding:
+class Summary(NamedTuple):
+    """What some rows of a column showed.
+
+    Attributes:
+        kind: None where all values are missing.
+        rows: how many.
+        moments: of the numbers; of a category only their count, that of the values there are.
+        levels: of a category; of more than are allowed, some.
+        distinct: whether all values were different, in each block of rows.
+    """
+
+    kind: Kind | None
+    rows: int
+    moments: Moments
+    levels: frozenset[str]
+    distinct: bool
+
+
+def fit_encoding(blocks: Iterable[Frame], keep: Sequence[str] = ()) -> TableEncoding:
     """Learns the encoding of a table from its training rows.
 
     Numbers are standardized. Text, categories and booleans become one input a level. Where
     training values are missing, the mean stands for the number, and one more input says so.
 
     Args:
-        frame: the training rows, without the target.
+        blocks: the training rows, without the target, some at a time.
         keep: columns that are inputs even though each row has another value.
 
     Returns:
@@ -102,76 +124,87 @@ def fit_encoding(frame: Frame, keep: Sequence[str] = ()) -> TableEncoding:
     Raises:
         ValueError: an identifier, a date, a category of more than 64 levels, no column left.
     """
-    fitted = {name: _fit(str(name), frame[name], str(name) in keep) for name in frame.columns}
+    summaries: dict[str, Summary] = {}
+    for block in blocks:
+        for name in map(str, block.columns):
+            new = _summarize(name, block[name])
+            summaries[name] = _merge(name, summaries[name], new) if name in summaries else new
+    fitted = {name: _fit(name, found, name in keep) for name, found in summaries.items()}
     columns = tuple(column for column in fitted.values() if column is not None)
     if not columns:
-        raise ValueError(f"the table must have a column that varies, got {list(frame.columns)}.")
-    return TableEncoding(columns, tuple(str(name) for name, c in fitted.items() if c is None))
+        raise ValueError(f"the table must have a column that varies, got {list(summaries)}.")
+    return TableEncoding(columns, tuple(name for name, c in fitted.items() if c is None))
 
 
-def _fit(name: str, values: Series, keep: bool) -> Column | None:
-    """The column's encoding; None if it is the same in every row."""
+def check_columns(frame: Frame, keep: Sequence[str] = (), where: Where = row_of) -> None:
+    """Raises for a value that no encoding takes, in whatever part of the table it stands.
+
+    Raises:
+        ValueError: text among numbers, an infinity, a list, a date; names the column and the row.
+    """
+    for name in frame.columns:
+        check_column(str(name), frame[name], str(name) in keep, where)
+
+
+def _summarize(name: str, values: Series) -> Summary:
     present = values.dropna()
-    flagged = len(present) < len(values)
-    if present.nunique() < 2 and not (flagged and len(present)):
+    # Integers beside missing values are numbers without a fraction.
+    whole = len(present) < len(values) and is_number(values) and bool((present % 1 == 0).all())
+    counted = whole or values.dtype.kind != "f"
+    distinct = bool(counted and len(present) > 2 and present.nunique() == len(present))
+    if not len(present):
+        return Summary(None, len(values), moments(np.zeros(0)), frozenset(), True)
+    if is_number(values):
+        numbers = read_numbers(name, values)
+        found = moments(numbers[~np.isnan(numbers)])
+        return Summary("number", len(values), found, frozenset(), distinct)
+    levels = sorted(set(map(str, present.unique())))
+    found = Moments(len(present), 0.0, 0.0, 0.0, 0.0)
+    return Summary("category", len(values), found, frozenset(levels), distinct)
+
+
+def _merge(name: str, one: Summary, two: Summary) -> Summary:
+    if one.kind and two.kind and one.kind != two.kind:
+        raise ValueError(
+            f"column {name!r} must be numbers or text in all rows, got some rows of each. Leave it "
+            f"out with --drop {quote(name)}."
+        )
+    return Summary(
+        one.kind or two.kind,
+        one.rows + two.rows,
+        merge_moments(one.moments, two.moments),
+        frozenset(sorted(one.levels | two.levels)[: _MOST_LEVELS + 1]),
+        one.distinct and two.distinct,
+    )
+
+
+def _fit(name: str, found: Summary, keep: bool) -> Column | None:
+    """The column's encoding; None if it is the same in every row."""
+    number = found.moments
+    flagged = number.size < found.rows
+    varies = bool(number.low < number.high) or len(found.levels) > 1
+    if not number.size or not (varies or flagged):
         return None
-    _refuse_identifier(name, values, keep)
-    if _is_number(values):
-        numbers = _numbers(name, values)
-        known = numbers[~np.isnan(numbers)]
-        return Column(name, "number", float(known.mean()), float(known.std()) or 1.0, (), flagged)
-    text, there = _as_text(values)
-    levels = tuple(np.unique(text[there]).tolist())
+    _refuse_identifier(name, found.distinct and varies, keep, number.size)
+    if found.kind == "number":
+        return Column(name, "number", float(number.mean), float(number.std) or 1.0, (), flagged)
+    levels = tuple(sorted(found.levels))
     if len(levels) > _MOST_LEVELS:
         raise ValueError(
-            f"column {name!r} must have at most {_MOST_LEVELS} levels, got {len(levels)}, such as "
-            f"{levels[0]!r}. Leave it out with --drop {name}, or make numbers of it."
+            f"column {name!r} must have at most {_MOST_LEVELS} levels, got more, such as "
+            f"{levels[0]!r}. Leave it out with --drop {quote(name)}, or make numbers of it."
         )
     return Column(name, "category", levels=levels, flagged=flagged)
 
 
-def _refuse_identifier(name: str, values: Series, keep: bool) -> None:
-    """Raises for a date, and for integers or text that are different in every row."""
-    if values.dtype.kind in "mM":
+def _refuse_identifier(name: str, distinct: bool, keep: bool, count: int) -> None:
+    """Raises for integers or text that are different in every row."""
+    if distinct and not keep:
+        option = quote(name)
         raise ValueError(
-            f"column {name!r} must be numbers or categories, got dates. Leave it out with --drop "
-            f"{name}, or make numbers of it, such as the weekday."
+            f"column {name!r} has another value in each of {count} rows, as an identifier "
+            f"does. Leave it out with --drop {option}, or take it as it is with --keep {option}."
         )
-    counted = values.dtype.kind in "iu" or not _is_number(values)
-    if counted and not keep and len(values) > 2 and values.nunique() == len(values):
-        raise ValueError(
-            f"column {name!r} has another value in each of {len(values)} rows, as an identifier "
-            f"does. Leave it out with --drop {name}, or take it as it is with --keep {name}."
-        )
-
-
-def _is_number(values: Series) -> bool:
-    return values.dtype.kind in "iuf"
-
-
-def _numbers(name: str, values: Series) -> np.ndarray:
-    """float64, NaN where missing."""
-    try:
-        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError):
-        row, value = _first_text(values)
-        raise ValueError(f"column {name!r} must be numbers, got {value!r} in row {row}.") from None
-    bad = np.flatnonzero(np.isinf(numbers) | (np.abs(numbers) > np.finfo(np.float32).max))
-    if bad.size:
-        raise ValueError(
-            f"column {name!r} must be finite numbers of float32's range, got {numbers[bad[0]]} in "
-            f"row {bad[0] + 1}."
-        )
-    return numbers
-
-
-def _first_text(values: Series) -> tuple[int, object]:
-    for row, value in enumerate(values, start=1):
-        try:
-            float(value)
-        except (TypeError, ValueError):
-            return row, value
-    return 1, values.iloc[0]
 
 
 def _as_text(values: Series) -> tuple[np.ndarray, np.ndarray]:
@@ -182,7 +215,7 @@ def _as_text(values: Series) -> tuple[np.ndarray, np.ndarray]:
 
 def _encode(column: Column, values: Series) -> np.ndarray:
     if column.kind == "number":
-        numbers = _numbers(column.name, values)
+        numbers = read_numbers(column.name, values)
         missing = np.isnan(numbers)
         inputs = (np.where(missing, column.mean, numbers) - column.mean)[:, None] / column.std
     else:

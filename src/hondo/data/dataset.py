@@ -21,6 +21,30 @@ class Encoder(Protocol):
         """The inputs, float32 (n, …)."""
         ...
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one example's inputs."""
+        ...
+
+
+@runtime_checkable
+class Inputs(Protocol):
+    """A model's inputs: an array, or what reads some of them when they are asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """With the number of examples."""
+        ...
+
+    @property
+    def ndim(self) -> int:
+        """How many axes the shape has."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: Any, /) -> np.ndarray: ...
+
 
 class Units(NamedTuple):
     """How values were standardized: (raw - offset) / scale, of the training part alone."""
@@ -35,7 +59,7 @@ class Dataset(NamedTuple):
     Attributes:
         name: its name.
         task: what its targets are: classes, 0 or 1, or a number.
-        inputs: float32 (n, …), images as (n, height, width, 1) in [0, 1].
+        inputs: float32 (n, …), images as (n, height, width, channels) in [0, 1].
         targets: int32 (n,) classes, or float32 (n,).
         test_inputs: as inputs; never trained on, never used to stop.
         test_targets: as targets.
@@ -48,9 +72,9 @@ class Dataset(NamedTuple):
 
     name: str
     task: Task
-    inputs: np.ndarray
+    inputs: Inputs
     targets: np.ndarray
-    test_inputs: np.ndarray
+    test_inputs: Inputs
     test_targets: np.ndarray
     outputs: int
     input_units: Units = Units()
@@ -66,7 +90,9 @@ def validate(dataset: Dataset) -> Dataset:
         ValueError: otherwise, saying what was found where.
     """
     for part in ("inputs", "targets", "test_inputs", "test_targets"):
-        bad = np.argwhere(~np.isfinite(getattr(dataset, part)))
+        values = getattr(dataset, part)
+        # What is read later is checked where it is encoded.
+        bad = np.argwhere(~np.isfinite(values)) if isinstance(values, np.ndarray) else np.zeros(0)
         if bad.size:
             where = tuple(int(i) for i in bad[0])
             raise ValueError(

@@ -4,16 +4,51 @@ import gzip
 import hashlib
 import math
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedIOBase
 from pathlib import Path
 
 import numpy as np
 
 _LARGEST = 2**30
 _MOST_AXES = 32
+_GZIP = b"\x1f\x8b"
+_TYPES = {
+    8: np.dtype("u1"),
+    9: np.dtype("i1"),
+    11: np.dtype(">i2"),
+    12: np.dtype(">i4"),
+    13: np.dtype(">f4"),
+    14: np.dtype(">f8"),
+}
+
+
+def is_idx(path: Path) -> bool:
+    """Whether a file begins as those of IDX do, compressed by gzip or not."""
+    try:
+        with _opened(path) as file:
+            magic = file.read(4)
+    except (OSError, EOFError, zlib.error):
+        return False
+    return len(magic) == 4 and magic[:2] == b"\0\0" and magic[2] in _TYPES and magic[3] > 0
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BufferedIOBase]:
+    """The file's content, decompressed where it is compressed."""
+    with path.open("rb") as raw:
+        is_compressed = raw.read(2) == _GZIP
+        raw.seek(0)
+        if not is_compressed:
+            yield raw
+            return
+        with gzip.GzipFile(fileobj=raw) as file:
+            yield file
 
 
 def read_idx(path: Path, sha256: str | None = None, *, largest: int = _LARGEST) -> np.ndarray:
-    """Reads one gzipped IDX file of unsigned bytes.
+    """Reads one IDX file, compressed by gzip or not.
 
     Its header is read first, and then no more than that says; a small file that would grow without
     end takes no memory.
@@ -24,45 +59,46 @@ def read_idx(path: Path, sha256: str | None = None, *, largest: int = _LARGEST) 
         largest: how many bytes the array may have, a GiB by default.
 
     Returns:
-        Its array, uint8.
+        Its array, of the file's type in this machine's order of bytes.
 
     Raises:
-        FileNotFoundError: no such file; says how to get Fashion-MNIST.
+        FileNotFoundError: no such file.
         ValueError: a file that is truncated, not IDX, of another content, or larger than `largest`.
     """
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} is missing: expected a gzipped IDX file there. Get it by "
-            "`apt-get install dataset-fashion-mnist`, or name its folder with --data-dir."
-        )
+        raise FileNotFoundError(f"{path} is missing: expected an IDX file there.")
     try:
-        with path.open("rb") as raw, gzip.GzipFile(fileobj=raw) as file:
-            header, shape = _read_header(path, file, largest)
+        with _opened(path) as file:
+            header, kind, shape = _read_header(path, file, largest)
+            expected = math.prod(shape) * kind.itemsize
             # One byte more, so that the end is reached, where gzip has its checksum.
-            body = file.read(math.prod(shape) + 1)
+            body = file.read(expected + 1)
     except (OSError, EOFError, zlib.error) as reason:
         raise ValueError(f"{path} must be a whole gzip file, got: {reason}. Get it anew.") from None
-    _check_length(path, shape, len(header) + math.prod(shape), len(header) + len(body))
+    _check_length(path, shape, len(header) + expected, len(header) + len(body))
     content = hashlib.sha256(header)
     content.update(body)
     digest = content.hexdigest()
     if sha256 is not None and digest != sha256:
         raise ValueError(f"{path} must have the sha256 {sha256}, got {digest}. Get it anew.")
-    return np.frombuffer(body, np.uint8).reshape(shape)
+    return np.frombuffer(body, kind).reshape(shape).astype(kind.newbyteorder("="), copy=False)
 
 
-def _read_header(path: Path, file: gzip.GzipFile, largest: int) -> tuple[bytes, tuple[int, ...]]:
+def _read_header(
+    path: Path, file: BufferedIOBase, largest: int
+) -> tuple[bytes, np.dtype, tuple[int, ...]]:
     """Two zero bytes, the type (8: unsigned byte), the rank; then the sizes."""
     magic = file.read(4)
     rank = magic[3] if len(magic) == 4 else 0
     sizes = file.read(4 * rank)
-    if magic[:3] != b"\0\0\x08" or not 0 < 4 * rank == len(sizes):
-        raise ValueError(f"{path} must be an IDX file of unsigned bytes, got {magic!r}.")
-    shape = tuple(int(size) for size in np.frombuffer(sizes, ">i4"))
-    if min(shape) < 1 or rank > _MOST_AXES or math.prod(shape) > largest:
+    known = magic[:2] == b"\0\0" and len(magic) == 4 and magic[2] in _TYPES
+    if not known or not 0 < 4 * rank == len(sizes):
+        raise ValueError(f"{path} must be an IDX file, got one that begins with {magic!r}.")
+    kind, shape = _TYPES[magic[2]], tuple(int(size) for size in np.frombuffer(sizes, ">i4"))
+    if min(shape) < 1 or rank > _MOST_AXES or math.prod(shape) * kind.itemsize > largest:
         expected = f"at most {_MOST_AXES} sizes, of at least 1 and at most {largest} bytes in all"
         raise ValueError(f"{path} must have {expected}, got the shape {shape}. Get it anew.")
-    return magic + sizes, shape
+    return magic + sizes, kind, shape
 
 
 def _check_length(path: Path, shape: tuple[int, ...], expected: int, got: int) -> None:

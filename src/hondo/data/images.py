@@ -1,22 +1,25 @@
 """A folder of images, the class of each being the folder that it lies in."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from hondo._extras import check_extra
 from hondo.data.arrays import Scaling
 from hondo.data.dataset import Units
-from hondo.data.raw import Raw
+from hondo.data.image_files import (
+    SUFFIXES,
+    Pixels,
+    common_form,
+    has_image,
+    image_files,
+    read_images,
+)
+from hondo.data.raw import Part, Raw
+from hondo.data.views import View
 
-# An image of Pillow, which is imported where one is read.
-Image: TypeAlias = Any
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 _PARTS = {
     "train": "train",
     "training": "train",
@@ -25,25 +28,30 @@ _PARTS = {
     "val": "valid",
     "test": "test",
 }
-_GRAY = ("1", "L", "I", "I;16", "I;16B", "F")
-_ORIENTATION = 0x0112
 
 
-class Pixels(NamedTuple):
-    """The form that every image is brought into.
+@dataclass(frozen=True)
+class ImageStore:
+    """Images in their files, each read when it is asked for.
 
     Attributes:
-        height: in pixels.
-        width: in pixels.
-        channels: 1 for gray, 3 for color.
+        files: in order.
+        pixels: the form that each is brought into.
     """
 
-    height: int
-    width: int
-    channels: int
+    files: Sequence[Path]
+    pixels: Pixels
+
+    def read(self, positions: np.ndarray) -> np.ndarray:
+        """These images."""
+        return read_images([self.files[place] for place in positions], self.pixels)
+
+    def read_blocks(self, positions: np.ndarray) -> Iterator[np.ndarray]:
+        """These images, one at a time."""
+        return map(self.read, positions[:, None])
 
 
-def images(folder: Path | str, *, size: int | None = None) -> Raw:
+def images(folder: Path | str, *, size: int | None = None, stream: bool = False) -> Raw:
     """A folder with one folder a class, or with `train`, `valid` and `test` of such folders.
 
     Images of every class are read in the order of their names. Where all are gray, so are the
@@ -53,6 +61,8 @@ def images(folder: Path | str, *, size: int | None = None) -> Raw:
         folder: the folder.
         size: height and width that every image is resized to; by default that of the images, if
             they have one.
+        stream: read each image when it is asked for; all need not fit into memory, and a broken one
+            is refused only then.
 
     Returns:
         The source, for `divide`; parts that the folder has stay as they are.
@@ -80,137 +90,76 @@ def images(folder: Path | str, *, size: int | None = None) -> Raw:
     if not folder.is_dir():
         raise FileNotFoundError(f"images must be in a folder, got {folder}, which does not exist.")
     roots = _parts(folder)
-    classes = tuple(sorted({path.name for root in roots.values() for path in _folders(root)}))
+    classes = tuple(path.name for path in _class_folders(roots["train"]))
     if len(classes) < 2:
         raise ValueError(
             f"{folder} must hold a folder of images for each of two or more classes, got "
             f"{list(classes) or 'none'}."
         )
-    files = {part: _files(root, classes) for part, root in roots.items()}
-    pixels = common_form([file for part in files.values() for file, _ in part], size)
-    read = {part: _read_part(found, pixels) for part, found in files.items()}
-    examples, targets = read["train"]
+    files = [file for root in roots.values() for file, _ in _files(root, classes)]
+    pixels = common_form(files, size)
+    read = {
+        part: read_classes(folder, root, classes, pixels, stream) for part, root in roots.items()
+    }
+    train = read["train"]
     task = "binary" if len(classes) == 2 else "classification"
     fit = partial(_fit, tuple(pixels))
-    return Raw(
-        folder.name, task, examples, targets, classes, fit, read.get("test"), read.get("valid")
-    )
+    own = read.get("test"), read.get("valid")
+    return Raw(folder.name, task, train.examples, train.targets, classes, fit, *own, train.name_of)
 
 
-def _read_part(found: list[tuple[Path, int]], pixels: Pixels) -> tuple[np.ndarray, np.ndarray]:
+def read_classes(
+    folder: Path, root: Path, classes: Sequence[str], pixels: Pixels, stream: bool = False
+) -> Part:
+    """The images of a folder that has one folder a class; they are named from another folder.
+
+    Raises:
+        ValueError: a folder that is none of the classes, no image, a file that is none.
+    """
+    found = _files(root, classes)
+    files = [file for file, _ in found]
     numbers = np.array([number for _, number in found], np.int32)
-    return read_images([file for file, _ in found], pixels), numbers
+    stored = View(ImageStore(files, pixels), np.arange(len(files)))
+    examples = stored if stream else read_images(files, pixels)
+    return Part(examples, numbers, partial(_file_name, folder, files))
 
 
-def _fit(shape: tuple[int, ...], _: np.ndarray) -> Scaling:
+def _file_name(folder: Path, files: Sequence[Path], place: int) -> str:
+    return str(files[place].relative_to(folder))
+
+
+def _fit(shape: tuple[int, ...], _: Iterable[np.ndarray]) -> Scaling:
     return Scaling(shape, Units(scale=255.0))
 
 
 def _parts(folder: Path) -> dict[str, Path]:
     """The folders of the parts; the folder itself as training part where it has none."""
-    named = {_PARTS[path.name]: path for path in _folders(folder) if path.name in _PARTS}
-    if "train" in named and len(named) == len(_folders(folder)):
-        return named
-    return {"train": folder}
+    folders = _class_folders(folder)
+    named = {_PARTS[p.name.lower()]: p for p in folders if p.name.lower() in _PARTS}
+    if "train" not in named:
+        return {"train": folder}
+    if len(named) != len(folders):
+        others = sorted({path.name for path in folders} - {path.name for path in named.values()})
+        raise ValueError(
+            f"{folder} must hold folders of classes, or parts called train, valid and test, got "
+            f"{named['train'].name} and {others}. Move what is no part elsewhere."
+        )
+    return named
 
 
-def _folders(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+def _class_folders(folder: Path) -> list[Path]:
+    """The folders that have an image; others are no classes, such as archives of macOS have."""
+    folders = (p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return sorted(path for path in folders if has_image(path))
 
 
 def _files(root: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
+    strange = [path.name for path in _class_folders(root) if path.name not in classes]
+    if strange:
+        raise ValueError(f"{root} must hold folders of the classes {list(classes)}, got {strange}.")
     found = [
         (file, number) for number, name in enumerate(classes) for file in image_files(root / name)
     ]
     if not found:
         raise ValueError(f"{root} must hold images ({', '.join(SUFFIXES)}), got none.")
     return found
-
-
-def image_files(folder: Path) -> list[Path]:
-    """The images of a folder and its folders, in the order of their names."""
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-
-
-def common_form(files: Sequence[Path], size: int | None) -> Pixels:
-    """The size and the channels of all the images.
-
-    Raises:
-        ValueError: images of different sizes, and none asked for.
-    """
-    heads = [_head(file) for file in files]
-    channels = 1 if all(gray for _, gray in heads) else 3
-    if size is not None:
-        if not 1 <= size <= 4096:
-            raise ValueError(f"size must be in [1, 4096] pixels, got {size}.")
-        return Pixels(size, size, channels)
-    first = heads[0][0]
-    for file, (shape, _) in zip(files, heads, strict=True):
-        if shape != first:
-            raise ValueError(
-                f"images must have one size, got {first[1]}×{first[0]} in {files[0]} and "
-                f"{shape[1]}×{shape[0]} in {file}. Resize them with --size 64."
-            )
-    return Pixels(*first, channels)
-
-
-def _head(file: Path) -> tuple[tuple[int, int], bool]:
-    """Height and width as shown, and whether the image is gray; its pixels are not read."""
-    with _opened(file) as image:
-        shape = image.height, image.width
-        is_turned = _is_photograph(image) and image.getexif().get(_ORIENTATION, 1) >= 5
-        return shape[::-1] if is_turned else shape, image.mode in _GRAY
-
-
-def read_images(files: Sequence[Path], pixels: Pixels) -> np.ndarray:
-    """The images as bytes, (n, height, width, channels).
-
-    Raises:
-        ValueError: a file that is no image, or a broken one.
-    """
-    out = np.empty((len(files), *pixels), np.uint8)
-    for place, file in enumerate(files):
-        out[place] = _read(file, pixels)
-    return out
-
-
-def _read(file: Path, pixels: Pixels) -> np.ndarray:
-    from PIL import ImageOps
-
-    with _opened(file) as image:
-        upright = ImageOps.exif_transpose(image) if _is_photograph(image) else image
-        shown = _bytes(upright, "L" if pixels.channels == 1 else "RGB")
-        if shown.size != (pixels.width, pixels.height):
-            shown = shown.resize((pixels.width, pixels.height))
-        return np.asarray(shown, np.uint8).reshape(pixels)
-
-
-def _is_photograph(image: Image) -> bool:
-    """Whether the file may say which way up the camera was; of a PNG it costs a whole reading."""
-    return image.format != "PNG"
-
-
-def _bytes(image: Image, mode: str) -> Image:
-    """The image in a mode of bytes; of 16 bits the upper 8, where Pillow would cut off at 255."""
-    import PIL.Image
-
-    if image.mode == "F":
-        raise ValueError("an image of floating point numbers, whose range is unknown")
-    if image.mode.startswith("I"):
-        image = PIL.Image.fromarray(
-            (np.asarray(image, np.int64) >> 8).clip(0, 255).astype(np.uint8)
-        )
-    return image.convert(mode)
-
-
-@contextmanager
-def _opened(file: Path) -> Iterator[Image]:
-    """The image; whatever is wrong with it is an error that names the file."""
-    check_extra("images", "PIL")
-    import PIL.Image
-
-    try:
-        with PIL.Image.open(file) as image:
-            yield image
-    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as reason:
-        raise ValueError(f"{file} must be a whole image, got: {reason}") from None

@@ -7,7 +7,7 @@ import numpy as np
 from hondo.data.arrays import read_array
 from hondo.data.columns import TableEncoding
 from hondo.data.dataset import Dataset, Examples
-from hondo.data.images import SUFFIXES, Pixels, image_files, read_images
+from hondo.data.image_files import SUFFIXES, Pixels, image_files, read_images
 from hondo.data.tables import read_table
 
 

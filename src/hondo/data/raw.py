@@ -1,20 +1,52 @@
 """Examples before anything is fitted on them, and how they are divided and then encoded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 
-from hondo.data.dataset import Dataset, Encoder, Examples, Task, Units, standardize, validate
+from hondo.data.dataset import (
+    Dataset,
+    Encoder,
+    Examples,
+    Inputs,
+    Task,
+    Units,
+    standardize,
+    validate,
+)
 from hondo.data.split import Parts
+from hondo.data.views import LazyInputs, View
 
 # Of the test part, which is the same whatever the seed of the validation part.
 _TEST_SEED = 20240501
 
 
-# Examples and their targets.
-Part: TypeAlias = tuple[Examples, np.ndarray]
+def _row_name(place: int) -> str:
+    return str(place + 1)
+
+
+class Part(NamedTuple):
+    """Examples of a source as they are there.
+
+    Attributes:
+        examples: in the source's own form.
+        targets: int32 numbers of classes, or float numbers.
+        name_of: what the example at a position is called in the source: its row, or its file.
+    """
+
+    examples: Examples
+    targets: np.ndarray
+    name_of: Callable[[int], str] = _row_name
+
+
+class RawParts(NamedTuple):
+    """A source divided, before anything is fitted."""
+
+    train: Part
+    valid: Part
+    test: Part
 
 
 class Raw(NamedTuple):
@@ -26,9 +58,10 @@ class Raw(NamedTuple):
         examples: all of them, or those to train and validate on.
         targets: int32 numbers of classes, or float numbers.
         classes: the names of the classes by number; none for a regression.
-        fit: makes the encoder, of the training part alone.
+        fit: makes the encoder, of the training part alone, which it is given some at a time.
         test: examples and targets of a test part that the source has, or None.
         valid: likewise a validation part.
+        name_of: what the example at a position is called: its row, or its file.
     """
 
     name: str
@@ -36,9 +69,10 @@ class Raw(NamedTuple):
     examples: Examples
     targets: np.ndarray
     classes: tuple[str, ...]
-    fit: Callable[[Examples], Encoder]
+    fit: Callable[[Iterable[Examples]], Encoder]
     test: Part | None = None
     valid: Part | None = None
+    name_of: Callable[[int], str] = _row_name
 
 
 class Divided(NamedTuple):
@@ -77,20 +111,18 @@ def divide(raw: Raw, *, valid: float, test: float, seed: int) -> Divided:
     References:
         Slide 4: the best model is chosen on validation data, never on the test data.
     """
-    everything = np.arange(len(raw.targets))
-    rest, test_rows = _cut(raw, everything, None if raw.test else test, _TEST_SEED, "test")
-    train_rows, valid_rows = _cut(raw, rest, None if raw.valid else valid, seed, "valid")
-    train = _rows(raw, train_rows)
-    encoder, units = raw.fit(train[0]), _target_units(raw.task, train[1])
+    cut = divide_raw(raw, valid=valid, test=test, seed=seed)
+    encoder = raw.fit(_blocks(cut.train.examples))
+    units = _target_units(raw.task, cut.train.targets)
     encode = partial(_encode, raw.task, encoder, units)
-    parts = Parts(encode(train), encode(raw.valid or _rows(raw, valid_rows)))
-    inputs, targets = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    parts = Parts(encode(cut.train), encode(cut.valid))
+    targets = np.concatenate([parts.train[1], parts.valid[1]])
     dataset = Dataset(
         raw.name,
         raw.task,
-        inputs,
+        _joined(*(part[0] for part in parts)),
         targets,
-        *encode(raw.test or _rows(raw, test_rows)),
+        *encode(cut.test),
         outputs=len(raw.classes) if raw.task == "classification" else 1,
         target_units=units,
         classes=raw.classes,
@@ -99,22 +131,57 @@ def divide(raw: Raw, *, valid: float, test: float, seed: int) -> Divided:
     return Divided(validate(dataset), parts)
 
 
+def divide_raw(raw: Raw, *, valid: float, test: float, seed: int) -> RawParts:
+    """The parts that `divide` makes, before anything is fitted or encoded.
+
+    Raises:
+        ValueError: fractions that leave a part empty.
+    """
+    everything = np.arange(len(raw.targets))
+    rest, test_rows = _cut(raw, everything, None if raw.test else test, _TEST_SEED, "test")
+    train_rows, valid_rows = _cut(raw, rest, None if raw.valid else valid, seed, "valid")
+    return RawParts(
+        _rows(raw, train_rows),
+        raw.valid or _rows(raw, valid_rows),
+        raw.test or _rows(raw, test_rows),
+    )
+
+
 def _rows(raw: Raw, rows: np.ndarray) -> Part:
-    return take(raw.examples, rows), raw.targets[rows]
+    name_of = partial(_name_at, raw.name_of, rows)
+    return Part(take(raw.examples, rows), raw.targets[rows], name_of)
 
 
-def _encode(
-    task: Task, encoder: Encoder, units: Units, part: Part
-) -> tuple[np.ndarray, np.ndarray]:
+def _name_at(name_of: Callable[[int], str], rows: np.ndarray, place: int) -> str:
+    return name_of(int(rows[place]))
+
+
+def _blocks(examples: Examples) -> Iterable[Examples]:
+    """Some at a time; all at once of what is in memory."""
+    return examples.blocks() if isinstance(examples, View) else [examples]
+
+
+def _encode(task: Task, encoder: Encoder, units: Units, part: Part) -> tuple[Inputs, np.ndarray]:
     """The inputs, and the targets as a run takes them."""
-    examples, targets = part
     is_regression = task == "regression"
-    targets = standardize(targets, units) if is_regression else targets.astype(np.int32)
-    return encoder.encode(examples), targets
+    targets = standardize(part.targets, units) if is_regression else part.targets.astype(np.int32)
+    if not isinstance(part.examples, View):
+        return encoder.encode(part.examples), targets
+    shape = (len(targets), *encoder.shape)
+    return LazyInputs(part.examples, encoder.encode, shape), targets
+
+
+def _joined(train: Inputs, valid: Inputs) -> Inputs:
+    """Both; where they are not in memory the first alone, which has the form of both."""
+    if isinstance(train, np.ndarray) and isinstance(valid, np.ndarray):
+        return np.concatenate([train, valid])
+    return train
 
 
 def take(examples: Examples, rows: np.ndarray) -> Examples:
     """The examples at these positions."""
+    if isinstance(examples, View):
+        return examples.take(rows)
     return examples.iloc[rows] if hasattr(examples, "iloc") else examples[rows]
 
 

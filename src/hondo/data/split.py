@@ -4,14 +4,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hondo.data.dataset import Dataset
+from hondo.data.dataset import Dataset, Inputs
 
 
 class Parts(NamedTuple):
     """The training data cut in two: `(inputs, targets)` to train on, and to validate on."""
 
-    train: tuple[np.ndarray, np.ndarray]
-    valid: tuple[np.ndarray, np.ndarray]
+    train: tuple[Inputs, np.ndarray]
+    valid: tuple[Inputs, np.ndarray]
 
 
 def split(dataset: Dataset, valid_fraction: float, seed: int) -> Parts:

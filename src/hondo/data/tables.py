@@ -1,19 +1,26 @@
 """Tables in files: CSV, TSV, Parquet, Feather and Arrow."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 
-from hondo._extras import check_extra
 from hondo.data.classes import read_targets
-from hondo.data.columns import Frame, Series, fit_encoding
+from hondo.data.column_checks import Where, refuse_text_among_numbers, row_of
+from hondo.data.columns import Frame, Series, check_columns, fit_encoding
 from hondo.data.dataset import Task
 from hondo.data.raw import Raw
-
-SUFFIXES = (".csv", ".tsv", ".parquet", ".feather", ".arrow")
+from hondo.data.table_files import (
+    Places,
+    check_same_columns,
+    joined,
+    matching_files,
+    read_blocks,
+    read_file,
+)
+from hondo.data.views import View
 
 
 def table(
@@ -23,17 +30,22 @@ def table(
     task: Task | None = None,
     keep: Sequence[str] = (),
     drop: Sequence[str] = (),
+    stream: bool = False,
 ) -> Raw:
     r"""A table, each row an example: one file, or all that match a pattern.
 
     Args:
-        path: a .csv, .tsv, .parquet, .feather or .arrow file, compressed CSV too, or a pattern such
-            as `shards/*.parquet`, whose files have the same columns.
+        path: a .csv, .tsv, .txt, .parquet, .feather, .arrow or .ipc file, compressed text too, or a
+            pattern such as `shards/*.parquet`, whose files have the same columns. Of text, the
+            separator (comma, semicolon, tab or bar), the decimal mark and the encoding (UTF-8 or
+            UTF-16) are seen from its first lines.
         target: the column to predict.
         task: classification, binary or regression, where the target does not say it: a column with
             fractions is regressed, one of two values is binary.
-        keep: columns to take although each row has another value, which is refused otherwise.
+        keep: columns to take as they are, although each row has another value, or although they are
+            dates, or text among numbers, which are refused otherwise.
         drop: columns to leave out.
+        stream: read some rows at a time; of the table, only the targets need fit into memory.
 
     Returns:
         The source, for `divide`. Its encoder standardizes numbers and gives each level of a
@@ -55,20 +67,110 @@ def table(
         >>> dataset.task, dataset.classes, dataset.inputs.shape
         ('binary', ('no', 'yes'), (48, 3))
     """
-    frame = read_table(path)
-    for option, names in (("target", [target]), ("keep", keep), ("drop", drop)):
-        _check_names(path, frame, option, names)
-    values = frame[target]
-    if values.isna().any():
-        row = int(np.flatnonzero(values.isna().to_numpy())[0]) + 1
-        raise ValueError(
-            f"column {target!r} of {path} must have a value in every row, got none in row {row} "
-            f"and {int(values.isna().sum())} in all. Leave these rows out."
-        )
-    found = read_targets(f"column {target!r} of {path}", _plain(values), task)
-    examples = frame.drop(columns=[target, *drop])
+    left_out = (target, *drop)
+    read = _scan if stream else _read_all
+    examples, values, places = read(path, target, left_out, tuple(keep), task)
+    found = read_targets(f"column {target!r} of {path}", values, task)
     fit = partial(fit_encoding, keep=tuple(keep))
-    return Raw(Path(path).name, found.task, examples, found.values, found.classes, fit)
+    classes = found.classes
+    name = Path(path).name
+    return Raw(name, found.task, examples, found.values, classes, fit, name_of=places.name)
+
+
+def _read_all(
+    path: Path | str,
+    target: str,
+    left_out: tuple[str, ...],
+    keep: tuple[str, ...],
+    task: Task | None,
+) -> tuple[Frame, np.ndarray, Places]:
+    """The examples, the targets and where they are, with the whole table in memory."""
+    files = matching_files(path)
+    frames = [read_file(file) for file in files]
+    places = Places(files, tuple(map(len, frames)))
+    for file, each in zip(files, frames, strict=True):
+        # What is text in one file alone is found where it stands.
+        known = [name for name in each.columns if name not in left_out]
+        check_columns(each[known], keep, partial(_where, file, 0))
+    frame = _joined(path, frames, files)
+    _check_options(path, frame, left_out, keep)
+    values = read_target(path, frame, target, task, places.where)
+    examples = frame.drop(columns=list(left_out))
+    if len(files) > 1:
+        check_columns(examples, keep, places.where)
+    return examples, values, places
+
+
+def _scan(
+    path: Path | str,
+    target: str,
+    left_out: tuple[str, ...],
+    keep: tuple[str, ...],
+    task: Task | None,
+) -> tuple[View, np.ndarray, Places]:
+    """The same, with some rows in memory at a time."""
+    files, counts, values = matching_files(path), [], []
+    columns: list[str] = []
+    for file in files:
+        rows = 0
+        for block in read_blocks(file):
+            columns = columns or list(block.columns)
+            check_same_columns(file, list(block.columns), files[0], columns)
+            _check_options(path, block, left_out, keep)
+            where = partial(_where, file, rows)
+            values.append(read_target(path, block, target, task, where))
+            check_columns(block.drop(columns=list(left_out)), keep, where)
+            rows += len(block)
+        counts.append(rows)
+    if not sum(counts):
+        raise ValueError(f"{path} must have at least one row, got none.")
+    places = Places(files, tuple(counts))
+    store = TableStore(places, left_out)
+    return View(store, np.arange(sum(counts))), _same_kind(path, target, values), places
+
+
+def _where(file: str, first: int, place: int) -> str:
+    return f"row {first + place + 1} of {file}"
+
+
+def _same_kind(path: Path | str, target: str, values: list[np.ndarray]) -> np.ndarray:
+    kinds = {"number" if each.dtype.kind in "iufb" else "text" for each in values}
+    if len(kinds) > 1:
+        raise ValueError(
+            f"column {target!r} of {path} must be numbers or text in all rows, got some of each."
+        )
+    return np.concatenate(values)
+
+
+@dataclass(frozen=True)
+class TableStore:
+    """Rows of files, which are read from the beginning whenever some are asked for.
+
+    Attributes:
+        places: the files, and how many rows each has.
+        left_out: columns that are no inputs.
+    """
+
+    places: Places
+    left_out: tuple[str, ...]
+
+    def read(self, positions: np.ndarray) -> Frame:
+        """These rows, in memory."""
+        order = np.argsort(positions, kind="stable")
+        blocks = list(self.read_blocks(positions[order]))
+        rows = joined(blocks, [self.places.files[0]] * len(blocks))
+        return rows.iloc[np.argsort(order)].reset_index(drop=True)
+
+    def read_blocks(self, positions: np.ndarray) -> Iterator[Frame]:
+        """These rows, in rising order, some at a time."""
+        first = 0
+        for file in self.places.files:
+            for block in read_blocks(file):
+                low, high = np.searchsorted(positions, (first, first + len(block)))
+                rows = block.iloc[positions[low:high] - first]
+                first += len(block)
+                if len(rows):
+                    yield rows.drop(columns=list(self.left_out)).reset_index(drop=True)
 
 
 def read_table(path: Path | str) -> Frame:
@@ -79,52 +181,37 @@ def read_table(path: Path | str) -> Frame:
         FileNotFoundError: no such file.
         ModuleNotFoundError: without pandas.
     """
-    pandas = _pandas()
-    files = _matching(Path(path))
-    if not files:
-        raise FileNotFoundError(f"the table must be a file, got {path}, which does not exist.")
-    frames = [_read(file) for file in files]
-    for file, frame in zip(files, frames, strict=True):
-        if list(frame.columns) != list(frames[0].columns):
-            raise ValueError(
-                f"{file} must have the columns of {files[0]}, {list(frames[0].columns)}, got "
-                f"{list(frame.columns)}."
-            )
-    frame = pandas.concat(frames, ignore_index=True)
+    files = matching_files(path)
+    return _joined(path, [read_file(file) for file in files], files)
+
+
+def _joined(path: Path | str, frames: Sequence[Frame], files: Sequence[str]) -> Frame:
+    frame = joined(frames, files)
     if not len(frame):
         raise ValueError(f"{path} must have at least one row, got none.")
     return frame
 
 
-def _matching(path: Path) -> list[str]:
-    """The file, or the files that match the pattern, in the order of their names."""
-    if path.is_file():
-        return [str(path)]
-    root = Path(path.anchor) if path.is_absolute() else Path()
-    return sorted(str(file) for file in root.glob(str(path.relative_to(path.anchor))))
+def read_target(
+    path: Path | str, frame: Frame, target: str, task: Task | None = None, where: Where = row_of
+) -> np.ndarray:
+    """The column of the targets: numbers, booleans or text.
 
-
-def _read(file: str) -> Frame:
-    pandas = _pandas()
-    readers: dict[str, Callable[..., Frame]] = {
-        ".csv": pandas.read_csv,
-        ".tsv": partial(pandas.read_csv, sep="\t"),
-        ".parquet": pandas.read_parquet,
-        ".feather": pandas.read_feather,
-        ".arrow": pandas.read_feather,
-    }
-    suffix = next((s for s in Path(file).suffixes if s in readers), None)
-    if suffix is None:
-        raise ValueError(f"the table must be one of {', '.join(readers)}, got {file}.")
-    try:
-        frame = readers[suffix](file)
-    except (ValueError, OSError, EOFError, ImportError) as reason:
-        cause = str(reason).strip().splitlines()[0] if str(reason).strip() else repr(reason)
-        raise ValueError(f"{file} must be a {suffix} table, got: {cause}") from None
-    repeated = frame.columns[frame.columns.duplicated()].tolist()
-    if repeated:
-        raise ValueError(f"{file} must name each column once, got {repeated} more than once.")
-    return frame.rename(columns=str)
+    Raises:
+        ValueError: no such column, or no value in a row; names the row.
+    """
+    _check_names(path, frame, "target", [target])
+    values = frame[target]
+    if values.isna().any():
+        place = int(np.flatnonzero(values.isna().to_numpy())[0])
+        raise ValueError(
+            f"column {target!r} must have a value in every row, got none (or a word for none, such "
+            f"as NA, None or null) in {where(place)}, and {int(values.isna().sum())} in all. Leave "
+            "these rows out, or name the class otherwise."
+        )
+    if values.dtype.kind not in "iufb" and task is None:
+        refuse_text_among_numbers(f"target {target!r}", values, "--task classification", where)
+    return _plain(values)
 
 
 def _plain(values: Series) -> np.ndarray:
@@ -133,16 +220,17 @@ def _plain(values: Series) -> np.ndarray:
     return values.to_numpy(dtype=None if kind in "iufb" else object)
 
 
+def _check_options(
+    path: Path | str, frame: Frame, left_out: tuple[str, ...], keep: tuple[str, ...]
+) -> None:
+    target, *drop = left_out
+    for option, names in (("target", [target]), ("keep", keep), ("drop", drop)):
+        _check_names(path, frame, option, names)
+
+
 def _check_names(path: Path | str, frame: Frame, option: str, names: Sequence[str]) -> None:
     for name in names:
         if name not in frame.columns:
             raise ValueError(
                 f"{option} must be a column of {path}, one of {list(frame.columns)}, got {name!r}."
             )
-
-
-def _pandas() -> ModuleType:
-    check_extra("tables", "pandas", "pyarrow")
-    import pandas
-
-    return pandas

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hondo._pictures import BLUE, GRAY, RED, log_axis, new_figure
 from hondo.diagnosis.report import Diagnosis, LayerReport, Verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_RESPONSE, _GRADIENT, _CULPRIT, _BAND = "#1f5fa8", "#1f5fa8", "#c44e28", "#e8e8e8"
+_MEASURED, _CULPRIT, _THEORY, _BAND = BLUE, RED, GRAY, "#e8e8e8"
 
 
 def draw(path: str | Path, report: Diagnosis, *, title: str = "") -> None:
@@ -42,14 +43,10 @@ def draw(path: str | Path, report: Diagnosis, *, title: str = "") -> None:
     References:
         Slides 9, 10 and 14; Glorot and Bengio 2010, figures 6 and 7.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     layers = report.layers
     if not layers:
         raise ValueError("report must have a layer to draw, got none: nothing was recognized.")
-    figure = Figure(figsize=(7.2, 5.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(7.2, 5.6)
     above, below = figure.subplots(2, 1, sharex=True)
     forward, backward = _predictions(layers)
     responses = np.array([layer.response_rms for layer in layers])
@@ -100,13 +97,13 @@ def _panel(
         low, high = measured[start] / factor, measured[start] * factor
         axes.axhspan(low, high, color=_BAND, label="tolerated")
     is_known = np.isfinite(predicted) & (predicted > 0)
-    axes.plot(depth, np.where(is_known, predicted, np.nan), color="#777777", label="theory")
-    axes.plot(depth, shown, "o", color=_RESPONSE, markersize=4, label="measured")
+    axes.plot(depth, np.where(is_known, predicted, np.nan), color=_THEORY, label="theory")
+    axes.plot(depth, shown, "o", color=_MEASURED, markersize=4, label="measured")
     for place in _culprits(report, kind):
         axes.axvline(depth[place], color=_CULPRIT, linestyle=":")
         if usable[place]:
             axes.plot(depth[place], shown[place], "o", color=_CULPRIT, markersize=7)
-    axes.set_yscale("log")
+    log_axis(axes)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
 

@@ -9,17 +9,25 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Real
 
 import hondo
-from hondo._layers.arguments import Axes, Mask, averaging, axes_of, shape_at, valid_entries
+from hondo._layers.arguments import (
+    Averaging,
+    Axes,
+    Mask,
+    averaging,
+    axes_of,
+    shape_at,
+    valid_entries,
+)
 from hondo._layers.batch import (
     batch_norm_inference,
     batch_norm_moments,
     batch_norm_step,
-    completed,
 )
 from hondo._layers.norms import Call
 from hondo._modes import is_training
 from hondo.linen.feature_params import feature_params
 from hondo.linen.value_module import ValueModule
+from hondo.normalization.held_moments import completed
 
 
 class BatchNorm(ValueModule, kw_only=True):
@@ -88,7 +96,7 @@ class BatchNorm(ValueModule, kw_only=True):
         where: Mask = None,
     ) -> Float[Array, "..."]:
         training = is_training(self, train, use_running_average)
-        rule = averaging(self.decay, self.momentum, self.ddof)
+        rule = self.averaging
         shape = shape_at(axes_of("axis", self.axis, x), x)
         params, held = feature_params(self, shape), self._statistics(shape, rule.has_weight)
         values = {name: variable.value for name, variable in held.items()}
@@ -108,6 +116,11 @@ class BatchNorm(ValueModule, kw_only=True):
             for name, variable in held.items():
                 variable.value = getattr(new, name)
         return y
+
+    @property
+    def averaging(self) -> Averaging:
+        """How its running statistics are averaged."""
+        return averaging(self.decay, self.momentum, self.ddof)
 
     def _statistics(self, shape: tuple[int, ...], has_weight: bool) -> dict[str, nn.Variable]:
         starts = {"mean": jnp.zeros, "var": jnp.ones, "weight": jnp.zeros}

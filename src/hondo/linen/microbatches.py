@@ -1,20 +1,14 @@
 """Microbatches, or calls of one module, that count as one update of the running statistics."""
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax.numpy as jnp
 from flax.typing import Collection, VariableDict
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-import hondo
-from hondo._layers.batch import completed
 from hondo._numerics.checks import check_probability
 from hondo._numerics.other_names import refuse_names
-
-# A collection, a part of it, or one of its leaves.
-_Node = Collection | Array
+from hondo.normalization.held_moments import Path, empty_moments, map_norms, update_held
 
 
 def hold_moments(variables: VariableDict) -> dict[str, Any]:
@@ -53,10 +47,7 @@ def hold_moments(variables: VariableDict) -> dict[str, Any]:
             "It comes from the init of a module with BatchNorm."
         )
 
-    def empty(stats: Collection) -> dict[str, Any]:
-        return {name: jnp.zeros_like(stats["mean"]) for name in hondo.Moments._fields}
-
-    return {**variables, "batch_moments": _map_norms(empty, variables["batch_stats"])}
+    return {**variables, "batch_moments": empty_moments(variables["batch_stats"])}
 
 
 @refuse_names("momentum")
@@ -100,27 +91,9 @@ def commit_moments(variables: VariableDict, *, decay: ArrayLike, ddof: int = 1) 
             "Call hold_moments before the first microbatch."
         )
 
-    def commit(stats: Collection, held: Collection) -> dict[str, Any]:
-        filled = jnp.ones_like(stats["mean"])
-        old = hondo.BatchStats(stats["mean"], stats["var"], stats.get("weight", filled))
-        moments = hondo.Moments(**held)
-        new = hondo.update_batch_stats(completed(old), moments, decay=decay, ddof=ddof)
-        return {name: getattr(new, name) for name in stats}
+    def commit(_: Path, stats: Collection, held: Collection) -> dict[str, Array]:
+        return update_held(stats, held, decay=decay, ddof=ddof)
 
     rest = {name: value for name, value in variables.items() if name != "batch_moments"}
-    updated = _map_norms(commit, variables["batch_stats"], variables["batch_moments"])
+    updated = map_norms(commit, variables["batch_stats"], variables["batch_moments"])
     return {**rest, "batch_stats": updated}
-
-
-def _map_norms(function: Callable[..., Collection], tree: _Node, *others: _Node) -> _Node:
-    """Applies a function to the statistics of each norm; those of other modules stay."""
-    if not isinstance(tree, Mapping):
-        return tree
-    if _is_norm(tree):
-        return function(tree, *others)
-    return {name: _map_norms(function, tree[name], *(o[name] for o in others)) for name in tree}
-
-
-def _is_norm(tree: Collection) -> bool:
-    statistics = set(tree) - {"weight"} == {"mean", "var"}
-    return statistics and not any(isinstance(node, Mapping) for node in tree.values())

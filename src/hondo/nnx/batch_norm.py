@@ -17,7 +17,6 @@ from hondo._layers.batch import (
     batch_norm_inference,
     batch_norm_moments,
     batch_norm_step,
-    completed,
 )
 from hondo._layers.norms import Call
 from hondo._modes import is_training
@@ -29,6 +28,7 @@ from hondo.nnx.feature_params import (
     feature_param,
     promoted,
 )
+from hondo.normalization.held_moments import completed
 
 
 class BatchMoment(nnx.BatchStat):
@@ -150,10 +150,24 @@ class BatchNorm(nnx.Module):
         weight = jnp.ones_like(mean) if self.weight is None else self.weight[...]
         return completed(hondo.BatchStats(mean, var, weight))
 
-    def update(self, moments: hondo.Moments) -> None:
-        """Takes one step of the running statistics."""
+    def hold_moments(self) -> None:
+        """Begins to hold the moments of its batches, of which there are none yet."""
+        empty = {name: jnp.zeros_like(self.mean[...]) for name in hondo.Moments._fields}
+        self.held = nnx.Dict({name: BatchMoment(part) for name, part in empty.items()})
+
+    def commit_moments(self) -> None:
+        """Takes one step of the running statistics by what it has held.
+
+        Raises:
+            ValueError: it holds no moments.
+        """
+        if self.held is None:
+            raise ValueError(
+                "module must hold moments, got none. Call hold_moments before the first microbatch."
+            )
         options = {"decay": self.decay, "ddof": self.ddof}
-        self._write_stats(hondo.update_batch_stats(self.stats, moments, **options))
+        self._write_stats(hondo.update_batch_stats(self.stats, _read(self.held), **options))
+        self.held = nnx.data(None)
 
     def _write_stats(self, stats: hondo.BatchStats) -> None:
         self.mean[...], self.var[...] = stats.mean, stats.var
@@ -195,8 +209,7 @@ def hold_moments(module: nnx.Module) -> None:
         Slide 18; Chan, Golub & LeVeque 1983, equation 2.1.
     """
     for norm in _batch_norms(module):
-        empty = {name: jnp.zeros_like(norm.mean[...]) for name in hondo.Moments._fields}
-        norm.held = nnx.Dict({name: BatchMoment(part) for name, part in empty.items()})
+        norm.hold_moments()
 
 
 def commit_moments(module: nnx.Module) -> None:
@@ -225,12 +238,7 @@ def commit_moments(module: nnx.Module) -> None:
         Slide 18.
     """
     for norm in _batch_norms(module):
-        if norm.held is None:
-            raise ValueError(
-                "module must hold moments, got none. Call hold_moments before the first microbatch."
-            )
-        norm.update(_read(norm.held))
-        norm.held = nnx.data(None)
+        norm.commit_moments()
 
 
 def _batch_norms(module: nnx.Module) -> Iterator[BatchNorm]:

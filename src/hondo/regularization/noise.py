@@ -1,12 +1,14 @@
 """Noise on inputs, on outputs and on parameters (slide 2)."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from hondo._bind import bind
+from hondo._bind import bind, by_value
+from hondo._microbatched import microbatched
 from hondo._numerics.checks import (
     check_callable,
     check_floating,
@@ -18,12 +20,11 @@ from hondo._numerics.checks import (
 )
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._numerics.straight_through import replace_value
-from hondo._types import Batch, ModelState, Params, Tree
+from hondo._types import Batch, Loss, ModelState, Params, Tree
 from hondo.parameters.chosen import floating_mask
 from hondo.parameters.names import Where, check_where
 
 Scale = float | Float[Array, ""]
-Loss = Callable[[Params, ModelState, Batch, PRNGKeyArray], Tree]
 
 
 def gaussian_noise(
@@ -164,18 +165,21 @@ def noisy_parameters(loss: Loss, *, std: Scale, where: Where = None) -> Loss:
     check_range("std", std, 0.0, repair="It is σ, not σ².")
     check_callable("loss", loss)
     check_where(where)
-    return bind(_noisy_loss, loss, python_value(std), where)
+    return _NoisyLoss(by_value(loss), bind(parameter_noise, std=python_value(std), where=where))
 
 
-def _noisy_loss(
-    loss: Loss,
-    std: Scale,
-    where: Where,
-    params: Params,
-    model_state: ModelState,
-    batch: Batch,
-    key: PRNGKeyArray,
-) -> Tree:
-    noise_key, loss_key = jax.random.split(key)
-    noisy_params = parameter_noise(noise_key, params, std=std, where=where)
-    return loss(noisy_params, model_state, batch, loss_key)
+# No NamedTuple, to which jax.jit could not refer weakly.
+@dataclass(frozen=True)
+class _NoisyLoss:
+    loss: Loss
+    add_noise: Callable[[PRNGKeyArray, Params], Params]
+
+    def __call__(
+        self, params: Params, model_state: ModelState, batch: Batch, key: PRNGKeyArray
+    ) -> Tree:
+        noise_key, loss_key = jax.random.split(key)
+        return self.loss(self.add_noise(noise_key, params), model_state, batch, loss_key)
+
+    def microbatched(self, parts: int) -> Loss:
+        """The noise is drawn once."""
+        return replace(self, loss=microbatched(self.loss, parts))

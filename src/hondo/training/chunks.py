@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from typing import NamedTuple
 
@@ -24,7 +24,9 @@ from hondo.training.loop import (
     train_step,
     validate,
 )
+from hondo.training.pace import Pace
 from hondo.training.plan import Plan, steps_per_epoch
+from hondo.training.processes import ALONE, Team, on_this_process
 from hondo.training.progress_bar import show_progress
 from hondo.training.saving.due import Saved
 from hondo.training.saving.identity import Identity
@@ -44,6 +46,7 @@ class Observers(NamedTuple):
     show: Callable[[RecordedRun], None]
     tell: TellCaller
     keeper: Keeper | None
+    team: Team
 
 
 class Failure(NamedTuple):
@@ -55,27 +58,38 @@ class Failure(NamedTuple):
 
 def run_chunks(
     plan: Plan,
+    pace: Pace,
     run: RecordedRun,
     advance: Advance,
     observers: Observers,
     signals: list[int],
-) -> tuple[RecordedRun, Failure | None]:
-    """Runs to the end, a signal, or an error of the caller's own functions or of the disk."""
-    chunk, keeper, told = 1, observers.keeper, Told(int(run.state.epoch))
+) -> tuple[RecordedRun, Failure | None, bool]:
+    """Runs to the end, a signal, or an error of the caller's own functions or of the disk.
+
+    Whatever ends one process of a team ends all after the same step, which the last value tells.
+    """
+    chunk, keeper, told = 1, observers.keeper, Told(pace.count_rows(run.state))
     saved = None if keeper is None else keeper.begin(run)
-    failure = None
-    while failure is None and is_running(plan, run.state) and not signals:
+    failure, ended = None, bool(observers.team.gather([bool(signals)]).any())
+    while not ended and is_running(plan, run.state):
         began = time.perf_counter()
         count = min(chunk, (keeper and keeper.steps_until_due(run)) or chunk)
         run = advance(run, count)
-        observers.show(run)
-        told, failure = _tell(observers.tell, told, run, signals)
+        if observers.team.is_first:
+            seen = on_this_process(run)
+            observers.show(seen)
+            told, failure = _tell(observers.tell, told, seen, signals)
         elapsed = max(time.perf_counter() - began, 1e-6)
         chunk = max(1, int(min(8.0 * chunk, count * _SECONDS_PER_CHUNK / elapsed)))
-        saved, failure = _keep(keeper, saved, run, failure)
+        due = keeper is not None and saved is not None and keeper.is_due(saved, run)
+        # No clock of a process decides for others, but that of the first.
+        votes = observers.team.gather([chunk, due, failure is not None or bool(signals)])
+        chunk, due, ended = int(votes[0, 0]), bool(votes[0, 1]), bool(votes[:, 2].any())
+        saved, failure = _keep(keeper, saved, run, failure, due)
+        ended = ended or failure is not None
     if not (failure and failure.kind is SaveError):
-        _, failure = _keep(keeper, saved, run, failure, is_last=True)
-    return run, failure
+        _, failure = _keep(keeper, saved, run, failure, due=True)
+    return run, failure, ended
 
 
 class HostedRun(NamedTuple):
@@ -93,7 +107,12 @@ class HostedRun(NamedTuple):
 
 
 def run_on_host(
-    plan: Plan, steps: int, hosted: HostedRun, tell_caller: TellCaller, keeper: Keeper | None
+    plan: Plan,
+    pace: Pace,
+    hosted: HostedRun,
+    tell_caller: TellCaller,
+    keeper: Keeper | None,
+    team: Team = ALONE,
 ) -> FitResult:
     """The run, under a bar, from its start or from where its folder has it.
 
@@ -102,26 +121,33 @@ def run_on_host(
         SaveError: the folder could not be written.
     """
     numbers = (signal.SIGINT,) if keeper is None else (signal.SIGINT, signal.SIGTERM)
-    with (
-        interruptible(*numbers, most=2) as signals,
-        nullcontext() if keeper is None else locked(keeper.folder),
-    ):
+    with interruptible(*numbers, most=2) as signals, ExitStack() as opened:
+        if keeper is not None:
+            team.on_first(lambda: opened.enter_context(locked(keeper.folder)))
         run = hosted.init()
         if keeper is not None:
-            run = resume(keeper.folder, hosted.identify(run), run, plan.max_epochs)
-        with show_progress(plan, steps) as show:
-            observers = Observers(show, tell_caller, keeper)
-            run, failure = run_chunks(plan, run, hosted.advance(run), observers, signals)
+            run = resume(keeper.folder, hosted.identify(run), run, pace)
+        with show_progress(plan, pace) if team.is_first else nullcontext(_show_nothing) as show:
+            observers = Observers(show, tell_caller, keeper, team)
+            advance = hosted.advance(run)
+            run, failure, ended = run_chunks(plan, pace, run, advance, observers, signals)
             result = jax.block_until_ready(_make_result(run, plan.max_epochs))
-        if signals:
+        votes = team.gather([bool(signals), signal.SIGTERM in signals])
+        interrupted, terminated = (bool(votes[:, place].any()) for place in range(2))
+        if ended or interrupted:
             # Also where the run ended by itself in that chunk, so that its caller hears of it.
             reason = jnp.full_like(result.reason, int(StopReason.INTERRUPTED))
             result = result._replace(reason=reason)
     if failure is not None:
         raise failure.kind(result, failure.cause) from failure.cause
-    if keeper is not None and signal.SIGTERM in signals:
+    if keeper is not None and terminated:
+        team.leave()
         signal.raise_signal(signal.SIGTERM)
     return result
+
+
+def _show_nothing(run: RecordedRun) -> None:
+    """What a process shows that is not the first."""
 
 
 def _tell(
@@ -145,12 +171,12 @@ def _keep(
     saved: Saved | None,
     run: RecordedRun,
     failure: Failure | None,
-    is_last: bool = False,
+    due: bool,
 ) -> tuple[Saved | None, Failure | None]:
     if keeper is None or saved is None:
         return saved, failure
     try:
-        return keeper.keep(saved, run, is_last), failure
+        return keeper.keep(saved, run, due), failure
     except Exception as cause:
         return saved, Failure(SaveError, cause)
 

@@ -58,8 +58,13 @@ def _is_inexact(leaf: Leaf) -> bool:
     return jnp.issubdtype(leaf.dtype, jnp.inexact)
 
 
-def refuse_nonfinite_steps(result: FitResult, train: Data | None) -> None:
+def refuse_nonfinite_steps(result: FitResult, train: Data | None, period: str = "epoch") -> None:
     """Raises where a step was not finite, and names the rows of the data that are not, if given.
+
+    Args:
+        result: of the run.
+        train: the data, None if its rows are not to be looked at.
+        period: what a row of the history is about.
 
     Raises:
         FloatingPointError: such a step.
@@ -70,11 +75,11 @@ def refuse_nonfinite_steps(result: FitResult, train: Data | None) -> None:
         raise error("nonfinite", "raise", "'skip' inside jit, vmap and the like", repair)
     count = int(result.nonfinite_steps)
     if count:
-        # The run has ended in the first epoch with such a step; for people the first one is 1.
-        epoch = 1 + int(np.sum(np.asarray(result.history.train[COUNT]) == 0))
+        # The run has ended in the first period with such a step; for people the first one is 1.
+        number = 1 + int(np.sum(np.asarray(result.history.train[COUNT]) == 0))
         raise FloatingPointError(
             "loss and gradient must be finite at every step, got NaN or infinities in "
-            f"{count} step{'s' if count > 1 else ''} of epoch {epoch}. "
+            f"{count} step{'s' if count > 1 else ''} of {period} {number}. "
             f"{_describe_rows(train)} nonfinite='skip' leaves such steps out."
         )
 

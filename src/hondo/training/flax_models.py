@@ -12,6 +12,7 @@ from hondo._bind import bind
 from hondo._fast.threefry import fold_in, split_key
 from hondo._modes import call_in_mode
 from hondo._types import Inputs, Leaf, ModelState, Module, Outputs, Params
+from hondo.training.flax_microbatches import train_linen_in_parts, train_nnx_in_parts
 from hondo.training.hashable_leaves import HashableLeaves
 
 
@@ -22,11 +23,15 @@ class ModelFunctions(NamedTuple):
         init: `init(key, inputs)` → `(params, model_state)`.
         train: `train(params, model_state, inputs, key)` → `(outputs, new_model_state)`.
         infer: `infer(params, model_state, inputs)` → outputs; no key, no new state.
+        train_in_parts: `train` with a number of parts before, in which the batch is taken.
     """
 
     init: Callable[[PRNGKeyArray, Inputs], tuple[Params, ModelState]]
     train: Callable[[Params, ModelState, Inputs, PRNGKeyArray], tuple[Outputs, ModelState]]
     infer: Callable[[Params, ModelState, Inputs], Outputs]
+    train_in_parts: Callable[
+        [int, Params, ModelState, Inputs, PRNGKeyArray], tuple[Outputs, ModelState]
+    ]
 
 
 def as_functions(module: Module) -> ModelFunctions:
@@ -40,7 +45,7 @@ def as_functions(module: Module) -> ModelFunctions:
             key; or an `flax.nnx.Module`, whose own parameters are then the start for every key.
 
     Returns:
-        The functions `(init, train, infer)`.
+        The functions.
 
     Raises:
         TypeError: anything else.
@@ -49,7 +54,7 @@ def as_functions(module: Module) -> ModelFunctions:
         >>> import jax, jax.numpy as jnp
         >>> from flax import linen
         >>> from hondo.training.flax_models import as_functions
-        >>> init, train, infer = as_functions(linen.Dense(3))
+        >>> init, train, infer, _ = as_functions(linen.Dense(3))
         >>> params, state = init(jax.random.key(0), jnp.ones((2, 4)))
         >>> infer(params, state, jnp.ones((2, 4))).shape
         (2, 3)
@@ -76,8 +81,8 @@ def as_functions(module: Module) -> ModelFunctions:
 
 
 def _linen_functions(module: Module) -> ModelFunctions:
-    functions = _init_linen, _train_linen, _infer_linen
-    return ModelFunctions(*(bind(function, module) for function in functions))
+    init, train, infer = (bind(f, module) for f in (_init_linen, _train_linen, _infer_linen))
+    return ModelFunctions(init, train, infer, bind(train_linen_in_parts, train))
 
 
 def _call_in_training(module: Module, inputs: Inputs) -> Outputs:
@@ -112,7 +117,8 @@ def _nnx_functions(factory: Callable[[Any], Module], example: Module) -> ModelFu
     train_graph, _, _ = _split_module(example, True)
     infer_graph, _, _ = _split_module(example, False)
     init, train = bind(_init_nnx, factory), bind(_train_nnx, train_graph)
-    return ModelFunctions(init, train, bind(_infer_nnx, infer_graph))
+    in_parts = bind(train_nnx_in_parts, _train_nnx, train_graph)
+    return ModelFunctions(init, train, bind(_infer_nnx, infer_graph), in_parts)
 
 
 def _start_again(graph: Any, start: HashableLeaves, _: Any) -> Module:

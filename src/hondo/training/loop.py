@@ -18,8 +18,9 @@ from hondo.regularization.early_stopping import StopReason
 from hondo.training.batches import count_examples, take_examples
 from hondo.training.evaluation import evaluate
 from hondo.training.finite_steps import COUNT, all_finite, stays_finite
+from hondo.training.placement import Placement, placed_as
 from hondo.training.plan import Plan, steps_per_epoch
-from hondo.training.problem import init_model, loss_of
+from hondo.training.problem import init_model
 from hondo.training.randomness import (
     Drawn,
     augment_batch,
@@ -63,10 +64,12 @@ def init_state(plan: Plan, train: Data, key: PRNGKeyArray) -> TrainState:
         return _reserve_sums(plan, state, train)
 
 
-def init_run(plan: Plan, train: Data, valid: Data, key: PRNGKeyArray) -> RecordedRun:
-    """The state before the first step, and places for the metrics of all epochs."""
+def init_run(
+    plan: Plan, train: Data, valid: Data, key: PRNGKeyArray, rows: int | None = None
+) -> RecordedRun:
+    """The state before the first step, and places for the metrics of all epochs, or of so many."""
     state = init_state(plan, train, key)
-    return RecordedRun(state, _reserve_history(plan, state, valid))
+    return RecordedRun(state, _reserve_history(plan, state, valid, rows or plan.max_epochs))
 
 
 def _reserve_sums(plan: Plan, state: TrainState, train: Data) -> TrainState:
@@ -74,7 +77,7 @@ def _reserve_sums(plan: Plan, state: TrainState, train: Data) -> TrainState:
     order = jnp.arange(count_examples("train", train))
 
     def info_of(state: TrainState, train: Data) -> tuple[ModelState, dict[str, Any]]:
-        return loss_of(plan.problem, *state[:2], *next_batch(plan, state, order, train))[1]
+        return _loss_of(plan, *state[:2], *next_batch(plan, state, order, train))[1]
 
     model_state, info = jax.eval_shape(info_of, state, train)
     _check_loss_returns(state.model_state, model_state, info)
@@ -82,9 +85,9 @@ def _reserve_sums(plan: Plan, state: TrainState, train: Data) -> TrainState:
     return state._replace(sums=sums)
 
 
-def _reserve_history(plan: Plan, state: TrainState, valid: Data) -> History:
+def _reserve_history(plan: Plan, state: TrainState, valid: Data, rows: int) -> History:
     measured = jax.eval_shape(lambda s, v: validate(plan, s, v), state, valid)
-    empty = jnp.full((plan.max_epochs,), jnp.nan, jnp.float32)
+    empty = jnp.full((rows,), jnp.nan, jnp.float32)
     return History(dict.fromkeys(state.sums, empty), dict.fromkeys(measured, empty))
 
 
@@ -129,23 +132,28 @@ def validate(plan: Plan, state: TrainState, valid: Data) -> Metrics:
 
 def train_step(plan: Plan, state: TrainState, order: Order, train: Data) -> TrainState:
     """One step on the next batch of the epoch, which takes the examples in this order."""
-    return update(plan, state, *next_batch(plan, state, order, train), train)
+    return update(plan, state, *next_batch(plan, state, order, train), placed_as(train))
 
 
 def update(
-    plan: Plan, state: TrainState, batch: Batch, key: PRNGKeyArray, like: Data
+    plan: Plan, state: TrainState, batch: Batch, key: PRNGKeyArray, place: Placement
 ) -> TrainState:
-    """One step of the optimizer on this batch; if it is not finite, but a count.
-
-    What does not depend on an example is computed in shares where `like` is divided.
-    """
-    updated, values, is_finite = _update_params(plan, state, batch, key, like)
+    """One step of the optimizer on this batch; if it is not finite, but a count."""
+    updated, values, is_finite = _update_params(plan, state, batch, key, place)
     kept = jax.tree.map(partial(jnp.where, is_finite), updated, _Updated.of(state))
     added = {name: jnp.where(is_finite, value, 0) for name, value in values.items()}
     added[COUNT] = 1 - is_finite.astype(jnp.float32)
     sums = {name: state.sums[name] + value for name, value in added.items()}
     skipped = state.nonfinite_steps + 1 - is_finite.astype(jnp.int32)
     return state._replace(**kept._asdict(), sums=sums, step=state.step + 1, nonfinite_steps=skipped)
+
+
+# Jitted, so that asking what it returns and taking its gradient trace it once.
+@partial(jax.jit, static_argnums=0)
+def _loss_of(
+    plan: Plan, params: Params, model_state: ModelState, batch: Batch, key: PRNGKeyArray
+) -> tuple[Array, tuple[ModelState, dict[str, Any]]]:
+    return plan.loss(params, model_state, batch, key)
 
 
 class _Updated(NamedTuple):
@@ -161,25 +169,28 @@ class _Updated(NamedTuple):
 
 
 def _update_params(
-    plan: Plan, state: TrainState, batch: Batch, key: PRNGKeyArray, like: Data
+    plan: Plan, state: TrainState, batch: Batch, key: PRNGKeyArray, place: Placement
 ) -> tuple[_Updated, Metrics, Bool[Array, ""]]:
     """What the step makes, its metrics, and whether they are finite."""
 
+    def objective(params: Params) -> tuple[Array, tuple[ModelState, dict[str, Any]]]:
+        return _loss_of(plan, place.whole(params), state.model_state, batch, key)
+
     def value_of(params: Params) -> Array:
-        return loss_of(plan.problem, params, state.model_state, batch, key)[0]
+        return objective(params)[0]
 
     def gradient_of(params: Params, _: int = 0) -> Updates:
         return jax.grad(value_of)(params)
 
-    objective = jax.value_and_grad(partial(loss_of, plan.problem), has_aux=True)
-    (value, (model_state, info)), gradient = objective(*state[:2], batch, key)
+    found, gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
+    value, (model_state, info) = found
     optimizer = optax.with_extra_args_support(plan.optimizer)
     for_line_searches = {"value": value, "grad": gradient, "value_fn": value_of}
     extra = _accepted(optimizer.update, for_line_searches, for_sam={"grad_fn": gradient_of})
     is_finite = all_finite((value, gradient)) & stays_finite(state.model_state, model_state)
-    gradient, params = as_shares((gradient, state.params), like)
+    gradient, params = place.shares((gradient, state.params))
     updates, opt_state = optimizer.update(gradient, state.opt_state, params, **extra)
-    params = from_shares(optax.apply_updates(params, updates), like)
+    params = place.kept(optax.apply_updates(params, updates))
     values = {"objective": value, **info}
     metrics = {name: jnp.asarray(v).astype(jnp.float32) for name, v in values.items()}
     return _Updated(params, model_state, opt_state), metrics, is_finite
@@ -221,16 +232,27 @@ def draw_order(state: TrainState, train: Data) -> Order:
 def finish_epoch(
     plan: Plan, state: TrainState, steps: int | Float[Array, ""], measured: Metrics
 ) -> tuple[TrainState, EpochMetrics]:
+    """Ends the epoch, and the period between validations that it is."""
+    state, metrics = finish_period(plan, state, steps, measured)
+    return next_epoch(state), metrics
+
+
+def next_epoch(state: TrainState) -> TrainState:
+    """The state before the first step of the next epoch."""
+    return state._replace(epoch=state.epoch + 1, step=jnp.zeros_like(state.step))
+
+
+def finish_period(
+    plan: Plan, state: TrainState, steps: int | Float[Array, ""], measured: Metrics
+) -> tuple[TrainState, EpochMetrics]:
     """Shows the monitored metric, measured after so many steps, to the stopping rule."""
     metrics = EpochMetrics(_mean_sums(state, steps), measured)
-    # Without a finite step the model is that of the epoch before, or of the start.
+    # Without a finite step the model is that of the period before, or of the start.
     is_sound = (state.sums[COUNT] < steps) & _is_finite_model(plan, metrics.valid)
     value = jnp.where(is_sound, metrics.valid[plan.monitor], jnp.nan)
     payload = (state.params, state.model_state)
     state = state._replace(
         stopper=plan.stopper.update(state.stopper, value, payload),
-        epoch=state.epoch + 1,
-        step=jnp.zeros_like(state.step),
         sums={name: jnp.zeros_like(value) for name, value in state.sums.items()},
     )
     return state, metrics
@@ -239,11 +261,22 @@ def finish_epoch(
 def record_epoch(plan: Plan, run: RecordedRun, steps: int, measured: Metrics) -> RecordedRun:
     """Finishes the epoch and writes its metrics into the history."""
     state, metrics = finish_epoch(plan, run.state, steps, measured)
+    return RecordedRun(state, _write_row(run.history, run.state.epoch, metrics))
 
-    def record(values: Array, value: Array) -> Array:
-        return values.at[run.state.epoch].set(value)
 
-    return RecordedRun(state, History(*jax.tree.map(record, tuple(run.history), tuple(metrics))))
+def record_period(
+    plan: Plan, run: RecordedRun, row: int | Int[Array, ""], steps: int, measured: Metrics
+) -> RecordedRun:
+    """Finishes a period within an epoch and writes its metrics into this row of the history."""
+    state, metrics = finish_period(plan, run.state, steps, measured)
+    return RecordedRun(state, _write_row(run.history, row, metrics))
+
+
+def _write_row(history: History, row: int | Int[Array, ""], metrics: EpochMetrics) -> History:
+    def write(values: Array, value: Array) -> Array:
+        return values.at[row].set(value)
+
+    return History(*jax.tree.map(write, tuple(history), tuple(metrics)))
 
 
 def _is_finite_model(plan: Plan, metrics: Metrics) -> Bool[Array, ""]:

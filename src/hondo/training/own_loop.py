@@ -13,6 +13,7 @@ from hondo._types import Batch, Data, Tree
 from hondo.regularization.early_stopping import EarlyStopping, early_stopping
 from hondo.training import loop
 from hondo.training.batches import count_examples
+from hondo.training.placement import placed_as
 from hondo.training.plan import Plan, check_argument, make_plan
 from hondo.training.problem import Problem
 from hondo.training.randomness import run_keys, step_key
@@ -125,7 +126,7 @@ def step(
 @partial(jax.jit, static_argnums=0)
 def _step(plan: Plan, state: TrainState, batch: Batch) -> TrainState:
     key = step_key(run_keys(state.key), state.epoch, state.step)
-    return loop.update(plan, state, batch, key, batch)
+    return loop.update(plan, state, batch, key, placed_as(batch))
 
 
 def finish_epoch(

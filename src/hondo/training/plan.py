@@ -2,10 +2,14 @@
 
 from typing import NamedTuple, SupportsIndex, get_args
 
+import jax
 import optax
+from jax.extend.core import Primitive
 from jaxtyping import PRNGKeyArray
 
+from hondo._microbatched import microbatched
 from hondo._numerics.checks import (
+    check_bool,
     check_callable,
     check_choice,
     check_count,
@@ -14,7 +18,7 @@ from hondo._numerics.checks import (
     error,
     python_value,
 )
-from hondo._types import Augment, Data
+from hondo._types import Augment, Data, Loss
 from hondo.regularization.early_stopping import EarlyStopping
 from hondo.training.batches import count_examples
 from hondo.training.finite_steps import NonfinitePolicy
@@ -32,6 +36,23 @@ class Plan(NamedTuple):
     monitor: str
     augment: Augment | None
     nonfinite: NonfinitePolicy = "skip"
+    microbatches: int = 1
+    valid_every: int | None = None
+    remat: bool = False
+
+    @property
+    def loss(self) -> Loss:
+        """The problem's loss, whose model takes a batch in as many parts as is said."""
+        if self.microbatches > 1:
+            return microbatched(self.problem.loss, self.microbatches)
+        if self.remat:
+            return jax.checkpoint(self.problem.loss, policy=_is_product)
+        return self.problem.loss
+
+
+def _is_product(primitive: Primitive, *_: object, **__: object) -> bool:
+    """Whether it is worth its memory: all else is cheap to compute again."""
+    return primitive.name in ("dot_general", "conv_general_dilated")
 
 
 def make_plan(
@@ -43,10 +64,14 @@ def make_plan(
     monitor: str,
     augment: Augment | None,
     nonfinite: NonfinitePolicy = "skip",
+    microbatches: SupportsIndex = 1,
+    valid_every: SupportsIndex | None = None,
+    remat: bool = False,
 ) -> Plan:
     """The plan of these arguments, with Python's integers for NumPy's: those promote nothing."""
     sizes = python_value(batch_size), python_value(max_epochs)
-    return Plan(problem, optimizer, *sizes, stopper, monitor, augment, nonfinite)
+    rest = python_value(microbatches), python_value(valid_every)
+    return Plan(problem, optimizer, *sizes, stopper, monitor, augment, nonfinite, *rest, remat)
 
 
 def check_arguments(plan: Plan, train: Data, valid: Data, key: PRNGKeyArray) -> None:
@@ -73,6 +98,9 @@ def check_plan(plan: Plan, key: PRNGKeyArray) -> None:
         check_argument(name, value)
     check_key(key)
     check_choice("nonfinite", plan.nonfinite, get_args(NonfinitePolicy))
+    if plan.batch_size % plan.microbatches:
+        expected = f"a divisor of the batch size, {plan.batch_size}"
+        raise error("microbatches", plan.microbatches, expected)
 
 
 def check_batch_size(plan: Plan, count: int) -> None:
@@ -104,9 +132,13 @@ def check_argument(name: str, value: object) -> None:
                 check_callable(f"optimizer.{part}", function, "that of an optax transformation")
         case "stopper":
             check_type(name, value, EarlyStopping, "hondo.early_stopping makes one.")
+        case "remat":
+            check_bool(name, value)
         case "monitor":
             check_type(name, value, str)
-        case "batch_size" | "max_epochs":
+        case "batch_size" | "max_epochs" | "microbatches":
+            check_count(name, python_value(value))
+        case "valid_every" if value is not None:
             check_count(name, python_value(value))
         case "augment" if value is not None:
             check_callable(name, value, "a function (key, example, partner) → example, or None")

@@ -22,7 +22,10 @@ class Problem(NamedTuple):
         init: `init(key, batch)` → `(params, model_state)`; `params` is what gradients reach,
             `model_state` whatever else the model carries (running statistics, or `()`).
         loss: `loss(params, model_state, batch, key)` → `(scalar, (model_state, info))`, the
-            training objective on one batch; `info` is a dict of scalars to record.
+            training objective on one batch; `info` is a dict of scalars to record. An object that
+            is called, and whose `microbatched(parts)` gives the loss that takes its batch in parts,
+            can be streamed in microbatches; those of `supervised` can, and what `penalized` and
+            `noisy_parameters` make of them.
         metrics: `metrics(params, model_state, batch)` → a dict of per-example arrays (batch,), of
             which `evaluate` takes the mean, or `Pooled` values; inference: no key, no new state.
         prepare: the training data → the data that the run draws its batches from, such as with
@@ -52,16 +55,8 @@ class Problem(NamedTuple):
     prepare: Callable[[Data], Data] | None = None
 
 
-# Jitted, so that what a run asks more than once, of shapes and of values, is traced once.
+# Jitted, so that asking for its shapes and asking for its values trace it once.
 @partial(jax.jit, static_argnums=0)
 def init_model(problem: Problem, key: PRNGKeyArray, batch: Batch) -> tuple[Params, ModelState]:
     """The problem's start."""
     return problem.init(key, batch)
-
-
-@partial(jax.jit, static_argnums=0)
-def loss_of(
-    problem: Problem, params: Params, model_state: ModelState, batch: Batch, key: PRNGKeyArray
-) -> tuple[Array, tuple[ModelState, dict[str, Any]]]:
-    """The problem's loss."""
-    return problem.loss(params, model_state, batch, key)

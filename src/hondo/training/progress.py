@@ -17,8 +17,10 @@ from hondo.regularization.early_stopping import EarlyStopping
 from hondo.training.chunks import Advance, HostedRun, draw_order_of, run_on_host, run_steps
 from hondo.training.finite_steps import NonfinitePolicy, refuse_nonfinite_steps
 from hondo.training.loop import init_run
+from hondo.training.pace import make_pace
 from hondo.training.plan import Plan, check_arguments, make_plan, prepare_data, steps_per_epoch
 from hondo.training.problem import Problem
+from hondo.training.processes import team_of
 from hondo.training.saving.due import Every
 from hondo.training.saving.identity import Identity, describe, identify
 from hondo.training.saving.kept_run import Keeper
@@ -120,9 +122,10 @@ def fit_with_progress(
         partial(_identify, plan, data, key),
         partial(_start_advancing, plan, data),
     )
-    steps = steps_per_epoch(plan, train)
-    keeper = None if folder is None else Keeper(Path(folder), save_every, steps)
-    result = run_on_host(plan, steps, hosted, partial(tell, report, save), keeper)
+    pace = make_pace(plan, steps_per_epoch(plan, train))
+    keeper = None if folder is None else Keeper(Path(folder), save_every, pace)
+    caller = partial(tell, report, save, pace)
+    result = run_on_host(plan, pace, hosted, caller, keeper, team_of(data))
     if nonfinite == "raise":
         refuse_nonfinite_steps(result, train)
     return result

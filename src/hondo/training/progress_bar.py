@@ -10,6 +10,7 @@ import jax
 from hondo._extras import check_extra
 from hondo.training.lasting_stream import LastingStream
 from hondo.training.loop import is_running
+from hondo.training.pace import Pace
 from hondo.training.plan import Plan
 from hondo.training.state import History, RecordedRun
 from hondo.training.watching import epoch_metrics
@@ -40,27 +41,28 @@ def open_bar(left: str, *right: str) -> AbstractContextManager[Any]:
 
 
 @contextmanager
-def show_progress(plan: Plan, steps: int) -> Iterator[Callable[[RecordedRun], None]]:
-    """A bar over the epochs of so many steps, moved by a function of the run."""
+def show_progress(plan: Plan, pace: Pace) -> Iterator[Callable[[RecordedRun], None]]:
+    """A bar over all steps, moved by a function of the run."""
     texts = "epoch {task.fields[epoch]}/" + str(plan.max_epochs), "{task.fields[metrics]}"
     with open_bar(*texts) as bar:
-        task = bar.add_task("fit", total=plan.max_epochs * steps, epoch=1, metrics="")
+        task = bar.add_task("fit", total=plan.max_epochs * pace.steps, epoch=1, metrics="")
 
         def show(run: RecordedRun) -> None:
             state = run.state
             sums, history = jax.device_get((state.sums, run.history))
-            epoch, step = int(state.epoch), int(state.step)
+            taken = pace.count_steps(state)
             # The epoch in progress, or the last one of a run that has ended.
-            number = epoch + bool(is_running(plan, state))
+            number = int(state.epoch) + bool(is_running(plan, state))
             sums = {name: float(value) for name, value in sums.items()}
-            metrics = describe_metrics(epoch, step, sums, history)
-            bar.update(task, completed=epoch * steps + step, epoch=number, metrics=metrics)
+            rows, step = divmod(taken, pace.period)
+            metrics = describe_metrics(rows, step, sums, history)
+            bar.update(task, completed=taken, epoch=number, metrics=metrics)
 
         yield show
 
 
-def describe_metrics(epochs: int, step: int, sums: dict[str, float], history: History) -> str:
-    """Each metric of the training data, live, and of the validation data at the last epoch.
+def describe_metrics(rows: int, step: int, sums: dict[str, float], history: History) -> str:
+    """Each metric of the training data, live, and of the validation data at the last row.
 
     Where no metric is of both, the objective stands for those of the training data.
 
@@ -69,7 +71,7 @@ def describe_metrics(epochs: int, step: int, sums: dict[str, float], history: Hi
         >>> describe_metrics(1, 4, {"objective": 8.0, "loss": 6.0}, history)
         'train/valid loss 1.5/2.5'
     """
-    shown = epoch_metrics(history, epochs - 1) if epochs else {}
+    shown = epoch_metrics(history, rows - 1) if rows else {}
     shown |= {f"train/{name}": value / step for name, value in sums.items() if step}
     # The loss first: JAX orders names by the alphabet.
     names = sorted(history.valid, key=lambda name: name != "loss")

@@ -1,6 +1,7 @@
 """Supervised learning: a module and a loss make a `Problem`."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import jax
@@ -11,7 +12,7 @@ from jaxtyping import Array, PRNGKeyArray
 from hondo._bind import bind, by_value
 from hondo._numerics.checks import check_choice, check_probability, error, python_value
 from hondo._numerics.dtypes import accumulation_dtype
-from hondo._types import Batch, ModelState, Module, Outputs, Params, Targets
+from hondo._types import Batch, Loss, ModelState, Module, Outputs, Params, Targets
 from hondo.regularization.noise import label_smoothing as smooth_labels
 from hondo.training.example_weights import (
     append_balanced,
@@ -128,7 +129,7 @@ def supervised(
     rule = _Rule(by_value(reduce), smooth, weigh)
     return Problem(
         bind(_init, model),
-        bind(_loss, model, bind(_measure, measure, extra), measure, rule),
+        _SupervisedLoss(model, bind(_measure, measure, extra), measure, rule),
         bind(_metrics, model, bind(_measure, measure, extra)),
         bind(append_balanced, loss) if is_balanced else None,
     )
@@ -150,26 +151,32 @@ def _init(model: ModelFunctions, key: PRNGKeyArray, batch: Batch) -> tuple[Param
     return model.init(key, unpack_batch(batch)[0])
 
 
-def _loss(
-    model: ModelFunctions,
-    measure_all: Callable[[Outputs, Targets], dict[str, Value]],
-    measure: Measure,
-    rule: _Rule,
-    params: Params,
-    model_state: ModelState,
-    batch: Batch,
-    key: PRNGKeyArray,
-) -> tuple[Array, tuple[ModelState, dict[str, Array]]]:
-    inputs, targets, weights = unpack_batch(batch)
-    outputs, model_state = model.train(params, model_state, inputs, key)
-    values = measure_all(outputs, targets)
-    if rule.smooth is not None:
-        values["loss"] = measure(outputs, rule.smooth(targets, outputs))["loss"]
-    if rule.weigh is not None:
-        by_class = rule.weigh(targets, outputs)
-        weights = by_class if weights is None else by_class * weights.astype(by_class.dtype)
-    info = {name: summarize(with_weights(value, weights)) for name, value in values.items()}
-    return _reduce(rule.reduce, jnp.asarray(values["loss"]), weights), (model_state, info)
+# No NamedTuple, to which jax.jit could not refer weakly.
+@dataclass(frozen=True)
+class _SupervisedLoss:
+    model: ModelFunctions
+    measure_all: Callable[[Outputs, Targets], dict[str, Value]]
+    measure: Measure
+    rule: _Rule
+
+    def __call__(
+        self, params: Params, model_state: ModelState, batch: Batch, key: PRNGKeyArray
+    ) -> tuple[Array, tuple[ModelState, dict[str, Array]]]:
+        inputs, targets, weights = unpack_batch(batch)
+        outputs, model_state = self.model.train(params, model_state, inputs, key)
+        values, rule = self.measure_all(outputs, targets), self.rule
+        if rule.smooth is not None:
+            values["loss"] = self.measure(outputs, rule.smooth(targets, outputs))["loss"]
+        if rule.weigh is not None:
+            by_class = rule.weigh(targets, outputs)
+            weights = by_class if weights is None else by_class * weights.astype(by_class.dtype)
+        info = {name: summarize(with_weights(value, weights)) for name, value in values.items()}
+        return _reduce(rule.reduce, jnp.asarray(values["loss"]), weights), (model_state, info)
+
+    def microbatched(self, parts: int) -> Loss:
+        """The model takes the batch in parts; the losses become one value once."""
+        model = self.model._replace(train=bind(self.model.train_in_parts, parts))
+        return replace(self, model=model)
 
 
 def _reduce(reduce: Callable[[Array], Array], losses: Array, weights: Array | None) -> Array:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from hondo.training.pace import Pace
 from hondo.training.state import Best, FitResult, History, RecordedRun, TrainState
 
 # Called with the index of an epoch and its metrics.
@@ -65,44 +66,46 @@ class Told(NamedTuple):
     """What the caller has been told so far.
 
     Attributes:
-        epochs: how many epochs were reported.
-        best: the index of the last epoch that was saved, -1 before there is one.
+        rows: how many rows of the history were reported.
+        best: the index of the last row whose model was saved, -1 before there is one.
         time: when that was.
     """
 
-    epochs: int = 0
+    rows: int = 0
     best: int = -1
     time: float = float("-inf")
 
 
-def tell(report: Report | None, save: Save | None, told: Told, run: RecordedRun) -> Told:
-    """Saves the best where it is new and some time has passed; reports the epochs since."""
+def tell(
+    report: Report | None, save: Save | None, pace: Pace, told: Told, run: RecordedRun
+) -> Told:
+    """Saves the best where it is new and some time has passed; reports the rows since."""
     # First what would be lost, then what may fail.
     if save is not None:
         told = _tell_best(save, told, run.state)
-    epochs = int(run.state.epoch)
-    if report is not None and epochs > told.epochs:
+    rows = pace.count_rows(run.state)
+    if report is not None and rows > told.rows:
         history = jax.device_get(run.history)
-        for epoch in range(told.epochs, epochs):
-            report(epoch, epoch_metrics(history, epoch))
-    return told._replace(epochs=epochs)
+        for row in range(told.rows, rows):
+            report(row, epoch_metrics(history, row))
+    return told._replace(rows=rows)
 
 
 def _tell_best(save: Save, told: Told, state: TrainState) -> Told:
-    now, epoch = time.monotonic(), int(state.stopper.best_step)
-    if epoch == told.best or now < told.time + _SECONDS_BETWEEN_SAVES:
+    now, row = time.monotonic(), int(state.stopper.best_step)
+    if row == told.best or now < told.time + _SECONDS_BETWEEN_SAVES:
         return told
     # A copy, because the next chunk overwrites the state.
     params, model_state = state.stopper.best
     best = Best(params, model_state, state.stopper.best_value, state.stopper.best_step)
     save(jax.tree.map(jnp.copy, best))
-    return told._replace(best=epoch, time=time.monotonic())
+    return told._replace(best=row, time=time.monotonic())
 
 
-def epoch_metrics(history: History, epoch: int) -> dict[str, float]:
-    """The metrics of a complete epoch, named `train/…` and `valid/…`."""
+def epoch_metrics(history: History, row: int) -> dict[str, float]:
+    """The metrics of a complete epoch or period, named `train/…` and `valid/…`."""
     return {
-        f"{part}/{name}": float(values[epoch])
+        f"{part}/{name}": float(values[row])
         for part, metrics in history._asdict().items()
         for name, values in metrics.items()
     }

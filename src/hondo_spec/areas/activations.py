@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from hondo_spec import draws
-from hondo_spec.bounds import TINY, U32, exp_slack, gamma, ulps
+from hondo_spec.bounds import FLUSHED, TINY, U32, UNITS, exp_slack, gamma, in_dtype, ulps
 from hondo_spec.property import Area, formula, given
 from hondo_spec.results import Check, Exact, Holds, refused
 
@@ -13,7 +13,7 @@ SOURCE = "slide 12; Goodfellow et al. 2016, section 6.3"
 LOSS = "slide 3; Goodfellow et al. 2016, section 6.2.2.3"
 prop = Area("ACT", source=SOURCE, symbols="ACTIVATIONS")
 EDGES = (0.0, -0.0, 1.0, -1.0, 20.0, -20.0, 88.0, -88.0, 1e4, -1e4)
-CLASSES = draws.integers(6, low=0, high=3).map(lambda y: y.astype(np.int32))
+ENTRIES = draws.arrays(draws.ENTRIES, halves=True, scale=8.0)
 
 
 def _logistic(x: np.ndarray) -> np.ndarray:
@@ -29,27 +29,31 @@ def probabilities(z: np.ndarray) -> np.ndarray:
 
 @prop(1, "must", "bound")
 @formula(r"\sigma(x) = \frac{1}{1+e^{-x}}")
-@given(x=draws.floats(16, reach=30.0))
-def _sigmoid_is_logistic(sigmoid, sigmoid_gradient, *, x):
+@given(x=ENTRIES)
+def _sigmoid_is_logistic(sigmoid, sigmoid_gradient=None, *, x):
     """the sigmoid is 1/(1 + e⁻ˣ) everywhere, with a finite gradient"""
-    x = np.append(x, draws.single(EDGES))
-    want = _logistic(x)
-    yield Check("σ", sigmoid(x), want, exp_slack(x) * want + TINY)
-    slope = np.asarray(sigmoid_gradient(x))
-    yield Holds("finite gradient", np.isfinite(slope), slope)
+    far = draws.single(EDGES)
+    for what, z in (("σ", x), ("σ far out", far)):
+        want, dtype = _logistic(z), z.dtype.name
+        slack = in_dtype(exp_slack(z) * want, dtype) + FLUSHED[dtype]
+        yield Check(what, sigmoid(z), want, slack)
+    if sigmoid_gradient is not None:
+        slope = np.asarray(sigmoid_gradient(far))
+        yield Holds("finite gradient", np.isfinite(slope), slope)
 
 
 @prop(2, "must", "bound")
 @formula(r"\sigma(-x) = 1 - \sigma(x),\quad \tanh x = 2\sigma(2x) - 1")
-@given(x=draws.floats(16, reach=8.0))
+@given(x=ENTRIES)
 def _sigmoid_and_tanh_are_symmetric(sigmoid, tanh, *, x):
     """sigmoid and tanh have their symmetries"""
-    x = np.append(x, draws.single(EDGES))
-    y = np.float64(sigmoid(x))
-    yield Check("σ(−x)", sigmoid(-x), 1 - y, 2 * exp_slack(x))
-    yield Check("tanh", tanh(x), np.tanh(np.float64(x)), ulps(4), 1.0)
-    by_sigmoid = 2 * np.float64(sigmoid(2 * x)) - 1
-    yield Check("tanh by σ", tanh(x), by_sigmoid, 4 * exp_slack(2 * x), 1.0)
+    for z in (x, draws.single(EDGES)):
+        y, dtype = np.float64(sigmoid(z)), z.dtype.name
+        yield Check("σ(−x)", sigmoid(-z), 1 - y, in_dtype(2 * exp_slack(z), dtype), 2.0)
+        want = np.tanh(np.float64(z))
+        yield Check("tanh", tanh(z), want, in_dtype(ulps(4), dtype), 1.0)
+        by_sigmoid = 2 * np.float64(sigmoid(2 * z)) - 1
+        yield Check("tanh by σ", tanh(z), by_sigmoid, in_dtype(4 * exp_slack(2 * z), dtype), 4.0)
 
 
 @prop(3, "must", "bound", symbols="ACTIVATIONS saturated")
@@ -65,51 +69,59 @@ def _sigmoid_and_tanh_have_their_slopes(sigmoid_gradient, tanh_gradient, *, x):
     yield Exact("σ'(0)", np.asarray(sigmoid_gradient(x))[-1], np.float32(0.25))
 
 
-def _normal(x: np.ndarray) -> np.ndarray:
-    """Without what is flushed to 0, or would be as a product."""
-    return np.where(np.abs(x) < 2**10 * TINY, 0, x).astype(np.float32)
-
-
 @prop(4, "must", "exact")
 @formula(r"\max(0, x)")
-@given(x=draws.floats(16), power=(-3, 2, 10))
-def _relu_is_the_maximum_with_zero(relu, relu_gradient, *, x, power):
+@given(x=ENTRIES, power=(-3, 2, 10))
+def _relu_is_the_maximum_with_zero(relu, relu_gradient=None, *, x, power):
     """ReLU is max(0, x), with gradient 1 above and 0 below"""
-    x = np.append(_normal(x), draws.single([np.inf, -np.inf]))
-    y, a = np.asarray(relu(x)), np.float32(2.0**power)
+    y, a = np.asarray(relu(x)), x.dtype.type(2.0**power)
     yield Exact("max(0, x)", y, np.maximum(x, 0))
     yield Exact("relu(ax)", relu(a * x), a * y)
-    slope = np.asarray(relu_gradient(x))
-    yield Exact("gradient", slope[x != 0], (x[x != 0] > 0).astype(np.float32))
-    at_zero = np.asarray(relu_gradient(np.zeros(1, np.float32)))
-    yield Holds("gradient at 0 in [0, 1]", (at_zero >= 0) & (at_zero <= 1), at_zero)
+    far = draws.single([np.inf, -np.inf, *EDGES])
+    yield Exact("far out", relu(far), np.maximum(far, 0))
+    if relu_gradient is not None:
+        slope = np.asarray(relu_gradient(far))
+        yield Exact("gradient", slope[far != 0], (far[far != 0] > 0).astype(np.float32))
+        at_zero = slope[far == 0]
+        yield Holds("gradient at 0 in [0, 1]", (at_zero >= 0) & (at_zero <= 1), at_zero)
 
 
 @prop(5, "must", "exact", source="He et al. 2015, equation 1")
 @formula(r"x > 0\ ?\ x : a x")
-@given(x=draws.floats(16), slope=(0.0, 0.25, 1.0, 2.0, -0.5))
+@given(x=ENTRIES, slope=(0.0, 0.25, 1.0, 2.0, -0.5, 8.0, -32.0))
 def _leaky_relu_has_its_slope(leaky_relu, *, x, slope):
     """the leaky ReLU is x above 0 and a x below, for every a"""
-    x = _normal(x)
-    return Exact("y", leaky_relu(x, slope), np.where(x > 0, x, np.float32(slope) * x))
+    return Exact("y", leaky_relu(x, slope), np.where(x > 0, x, x.dtype.type(slope) * x))
 
 
 @prop(6, "must", "bound", source=LOSS, symbols="cross_entropy")
 @formula(r"\operatorname{softmax}(z + c) = \operatorname{softmax}(z)")
-@given(z=draws.integers(3, 5, low=-20, high=20), c=(0.0, 64.0, -4096.0), far=(1.0, 512.0))
+@given(
+    z=draws.whole((*draws.LOGITS, (7,), (33,), (2, 3, 2, 5)), -20, 20),
+    c=(0.0, 64.0, -4096.0),
+    far=(1.0, 512.0),
+)
 def _softmax_is_a_distribution(softmax, *, z, c, far):
-    """softmax sums to 1, ignores an offset, and is finite far out"""
-    z = (far * z).astype(np.float32)
+    """softmax sums to 1, ignores an offset, is finite far out, and 0 at −∞"""
+    for dtype in draws.HALVES if c == 0 else ():
+        # Equal ones, whose exponentials are exact.
+        want, slack = 1 / z.shape[-1] + 0 * z, gamma(z.shape[-1] + 4, UNITS[dtype])
+        yield Check(f"p of {dtype}", softmax((0 * z).astype(dtype)), want, slack * want, 1.0)
+    z, classes = (far * z).astype(np.float32), z.shape[-1]
     p = np.asarray(softmax(z))
     # As exp(z − log Σ exp z), the logarithm is rounded at the size of the logits.
     grain = gamma(2 * np.max(np.abs(z)))
-    yield Check("sum", np.sum(np.float64(p), axis=-1), np.ones(3), gamma(5 + 8) + grain)
+    total = np.sum(np.float64(p), axis=-1)
+    yield Check("sum", total, np.ones(z.shape[:-1]), gamma(classes + 8) + grain)
     moved = gamma(2 * np.max(np.abs(z + c))) + grain
     yield Check("softmax(z + c)", softmax(z + np.float32(c)), p, (ulps(4) + moved) * p + TINY)
-    want = probabilities(z)
-    yield Check("p", p, want, (gamma(5 + 8) + exp_slack(50) + grain) * want + TINY)
-    bound = (ulps(4) + 2 * grain) * p[None] + TINY
-    yield Check("over the last of three axes", softmax(z[None]), p[None], bound)
+    # The class of the smallest logit is ruled out, so that it must not be multiplied by 0.
+    lowest = np.arange(classes) == np.argmin(z, axis=-1)[..., None]
+    for what, logits in (("p", z), ("p with −∞", np.where(lowest, np.float32(-np.inf), z))):
+        if classes > 1 or logits is z:
+            want = probabilities(logits)
+            slack = (gamma(classes + 8) + exp_slack(50) + grain) * want + TINY
+            yield Check(what, softmax(logits), want, slack)
 
 
 def _losses(z: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -120,54 +132,62 @@ def _losses(z: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
 @prop(7, "must", "bound", source=LOSS, symbols="cross_entropy")
 @formula(r"E = \tfrac1m\sum_e\big(\log\sum_k e^{z_{ek}} - z_{e,y_e}\big)")
-@given(z=draws.floats(6, 4, reach=30.0), classes=CLASSES, level=(0.0, 100.0, 1e4))
-def _cross_entropy_is_log_sum_exp_less_the_logit(cross_entropy, *, z, classes, level):
+@given(z=draws.arrays(draws.LOGITS, scale=10.0), level=(0.0, 100.0, 1e4), ruled_out=(0, 1, 2))
+def _cross_entropy_is_log_sum_exp_less_the_logit(cross_entropy, *, z, level, ruled_out):
     """cross-entropy is log-sum-exp minus the logit of the class, averaged over the batch"""
-    bound = gamma(6 + 16) * (np.max(np.abs(z)) + math.log(4) + 1)
-    for m in (6, 4):
-        want = np.mean(_losses(z[:m], classes[:m]))
-        yield Check(f"E of {m}", cross_entropy(z[:m], classes[:m]), want, 2 * bound, 1.0)
-    equal = np.full((6, 4), level, np.float32)
+    (m, count), classes = z.shape, draws.classes_of(z)
+    bound = gamma(m + count + 12) * (np.max(np.abs(z)) + math.log(count) + 1)
+    z = _without(z, classes, ruled_out)
+    want = np.mean(_losses(z, classes))
+    yield Check("E", cross_entropy(z, classes), want, 2 * bound, 1.0)
+    equal = np.full(z.shape, level, np.float32)
     # Logits of this size resolve ln K no better than their own last place.
-    grain = gamma(24) * (math.log(4) + 1) + 2 * level * U32
-    yield Check("ln K", cross_entropy(equal, classes), math.log(4), grain)
+    grain = gamma(m + count + 20) * (math.log(count) + 1) + 2 * level * U32
+    yield Check("ln K", cross_entropy(equal, classes), math.log(count), grain)
+    for dtype in draws.HALVES if level == 0 else ():
+        slack = gamma(m + count + 8, UNITS[dtype]) * (math.log(count) + 1)
+        got = cross_entropy(equal.astype(dtype), classes)
+        yield Check(f"ln K of {dtype}", got, math.log(count), slack, math.log(count) + 1)
     # So far that the probability of the class is 0 in any precision, but not its logarithm.
-    far = -1e3 * np.eye(4, dtype=np.float32)[classes]
-    yield Check("far out", cross_entropy(far, classes), 1e3 + math.log(3), gamma(24) * 1e3)
-    # A class that is ruled out, so that it must not be multiplied by 0.
-    ruled_out = np.arange(4) == (classes[:, None] + 1) % 4
-    three = np.where(ruled_out, -np.float32(np.inf), z)
-    want = np.mean(_losses(three, classes))
-    yield Check("of three", cross_entropy(three, classes), want, 2 * bound, 1.0)
+    far = -1e3 * np.eye(count, dtype=np.float32)[classes]
+    want = 1e3 + math.log(count - 1)
+    yield Check("far out", cross_entropy(far, classes), want, gamma(m + count + 20) * 1e3)
+
+
+def _without(z: np.ndarray, classes: np.ndarray, count: int) -> np.ndarray:
+    """The logits with −∞ for so many classes before that of the example, if there are as many."""
+    gap = (classes[:, None] - np.arange(z.shape[1])) % z.shape[1]
+    return np.where((gap > 0) & (gap <= count), -np.float32(np.inf), z)
 
 
 @prop(8, "must", "bound", source=LOSS, symbols="cross_entropy")
 @formula(r"\partial E/\partial z = \tfrac1m(\operatorname{softmax}(z) - y)")
-@given(z=draws.floats(6, 4, reach=30.0), classes=CLASSES, far=(1.0, 64.0))
-def _cross_entropy_gradient_is_softmax_less_one_hot(cross_entropy_gradient, *, z, classes, far):
+@given(z=draws.arrays(draws.LOGITS, scale=10.0), far=(1.0, 64.0), ruled_out=(0, 1, 2))
+def _cross_entropy_gradient_is_softmax_less_one_hot(cross_entropy_gradient, *, z, far, ruled_out):
     """the gradient of cross-entropy is (softmax − one-hot)/m"""
-    z = np.float32(far) * z
-    slopes = probabilities(z) - np.eye(4)[classes]
+    z, classes, m = np.float32(far) * z, draws.classes_of(z), len(z)
     # Where a logarithm is subtracted from the logits, they round at their own size.
-    bound = gamma(60 + 16) + 2 * U32 * np.max(np.abs(z))
-    for m in (6, 4):
-        got = cross_entropy_gradient(z[:m], classes[:m])
-        yield Check(f"gradient of {m}", got, slopes[:m] / m, bound / m, 1 / m)
+    bound = gamma(z.size + 76) + 2 * U32 * np.max(np.abs(z))
+    z = _without(z, classes, ruled_out)
+    want = (probabilities(z) - np.eye(z.shape[1])[classes]) / m
+    yield Check("gradient", cross_entropy_gradient(z, classes), want, bound / m, 1 / m)
 
 
 @prop(9, "must", "bound", source="slide 4", symbols="supervised")
 @formula(r"\tfrac1m|\{e : \arg\max_k z_{ek} = y_e\}|,\quad \mathrm{NaN} \ne y_e")
-@given(classes=CLASSES, right=draws.integers(6, low=0, high=1), lost=(0, 1, 4, 6))
-def _prediction_of_nan_is_never_right(accuracy, *, classes, right, lost):
+@given(shape=draws.LOGITS, seed=draws.seeds, lost=(0, 1, 4, 99))
+def _prediction_of_nan_is_never_right(accuracy, *, shape, seed, lost):
     """accuracy is the share of the examples that are right, of which none is whose outputs are NaN,
     or it is NaN
     """
-    z = np.eye(4, dtype=np.float32)[(classes + 1 - right.astype(np.int32)) % 4]
+    (m, count), rng = shape, np.random.default_rng(seed)
+    classes, right = rng.integers(0, count, m).astype(np.int32), rng.integers(0, 2, m)
+    z = np.eye(count, dtype=np.float32)[(classes + 1 - right) % count]
     z[:lost] = np.nan
-    got, want = float(accuracy(z, classes)), float(np.sum(right[lost:])) / 6
-    yield Holds(f"at most {want}", not got > want * (1 + gamma(8)), got)
+    got, want = float(accuracy(z, classes)), float(np.sum(right[lost:])) / m
+    yield Holds(f"at most {want}", not got > want * (1 + gamma(m + 2)), got)
     if not lost:
-        yield Check("accuracy", got, want, gamma(8) * want, 1.0)
+        yield Check("accuracy", got, want, gamma(m + 2) * want, 1.0)
 
 
 @prop(10, "should", "structural", source=LOSS, symbols="cross_entropy")

@@ -5,12 +5,12 @@ import numpy as np
 from hondo_spec import draws, statistics
 from hondo_spec.bounds import gamma
 from hondo_spec.property import Area, formula, given
-from hondo_spec.randomness import OTHERS, apart, pairs_apart
+from hondo_spec.randomness import OTHERS, independent, unrelated, varied
 from hondo_spec.results import Check, Exact, Holds
 
 prop = Area("AUG", source="slide 2; Goodfellow et al. 2016, section 7.4")
 TRAINING_ONLY = "slide 2; Krizhevsky et al. 2012, section 4.1"
-IMAGES = draws.integers(4, 5, 6, 2)
+IMAGES = draws.whole(((4, 5, 6, 2), (1, 3, 3, 1), (3, 8, 5, 3), (2, 1, 9, 4), (5, 7, 16, 1)))
 
 
 @prop(1, "must", "exact", symbols="random_flip rotate random_quarter_turn")
@@ -24,10 +24,14 @@ def _flips_and_turns_are_undone(flip, quarter_turn=None, *, images):
     # Classes of pixels, which float32 does not tell apart.
     classes = images.astype(np.int32) + 2**25
     yield Exact("classes, mirrored", flip(classes), classes[:, :, ::-1])
+    for dtype in draws.HALVES:
+        half = images.astype(dtype)
+        yield Exact(f"{dtype}, mirrored", flip(half), half[:, :, ::-1])
     if quarter_turn is not None:
-        turned = quarter_turn(classes[:, :5, :5])
-        yield Exact("classes, turned", turned, np.rot90(classes[:, :5, :5], axes=(1, 2)))
-        turned = square = images[:, :5, :5]
+        side = min(images.shape[1:3])
+        turned = quarter_turn(classes[:, :side, :side])
+        yield Exact("classes, turned", turned, np.rot90(classes[:, :side, :side], axes=(1, 2)))
+        turned = square = images[:, :side, :side]
         for turns in range(1, 5):
             turned = np.asarray(quarter_turn(turned))
             yield Exact(f"{turns} quarter turns", turned, np.rot90(square, turns, axes=(1, 2)))
@@ -66,60 +70,70 @@ def _label_stays_with_its_image(augment, *, seed):
 
 @prop(3, "must", "statistical", source="slide 2", symbols="random_flip")
 @formula(r"\text{flipped}_e \sim \mathrm{Bernoulli}(\tfrac12)")
-@given(seed=(0, 1))
-def _flips_are_fair_coins(random_flip, samples, *, seed):
+@given(seed=(0, 1), height=(3, 4))
+def _flips_are_fair_coins(random_flip, samples, *, seed, height):
     """every example is flipped left to right by a coin of its own"""
-    images, _ = _images(samples // 16 // 6 * 6, 3, 4)
-    new = np.asarray(random_flip(seed, images))
-    first, want = _flipped(new, images)
-    yield Exact("image or mirror", new, want)
+    count = samples // 16 // 6 * 6 + seed
+    images, _ = _images(count, height, 4, 1 + seed)
+
+    def coins(seed: int) -> np.ndarray:
+        return _flipped(np.asarray(random_flip(seed, images)), images)[0]
+
+    first, want = _flipped(np.asarray(random_flip(seed, images)), images)
+    yield Exact("image or mirror", random_flip(seed, images), want)
     yield statistics.binomial("flipped", np.sum(first), first.size, 0.5, effect=0.05)
-    yield from apart("examples", first, 0, 0.5, effect=0.08)
+    yield independent("examples", first, 0.5, effect=0.1)
     for other in OTHERS:
-        second, _ = _flipped(np.asarray(random_flip(seed + other, images)), images)
-        yield statistics.agreement(f"seed {other} on", first, second, 0.5, effect=0.05)
+        yield unrelated(f"seed {other} on", first, coins(seed + other), 0.5, effect=0.1)
+    yield varied("several batches", [coins(k) for k in range(16)], 0.5)
 
 
 @prop(4, "must", "statistical", source="slide 2", symbols="random_crop")
 @formula(r"P(\text{offset} = k) = \frac{1}{H-h+1}")
-@given(seed=(0, 1))
-def _crops_come_at_every_offset(random_crop, samples, *, seed):
+@given(seed=(0, 1), size=((8, 10), (6, 6), (5, 5)))
+def _crops_come_at_every_offset(random_crop, samples, *, seed, size):
     """a crop is a window of the image, at every offset alike"""
-    # Four rows and six columns at which a window of 5 by 5 pixels may begin.
-    images, own = _images(samples // 16 // 6 * 6, 8, 10)
-    crops = np.asarray(random_crop(seed, images, 5))
-    corner = ((crops - own)[:, 0, 0, 0] // 2).astype(int)
-    row, column = corner // 10, corner % 10
+    # So many rows and columns at which a window of 5 by 5 pixels may begin.
+    (height, width), (rows, columns) = size, (size[0] - 4, size[1] - 4)
+    images, own = _images(samples // 16 // 6 * 6, height, width)
+
+    def corners(seed: int) -> tuple[np.ndarray, np.ndarray]:
+        crops = np.asarray(random_crop(seed, images, 5))
+        return crops, ((crops - own)[:, 0, 0, 0] // 2).astype(int)
+
+    crops, corner = corners(seed)
     yield Exact("window", crops, images[0, :5, :5] + 2 * corner[:, None, None, None] + own)
-    for axis, offset, places in (("rows", row, 4), ("columns", column, 6)):
+    row, column = corner // width, corner % width
+    if rows == 1:
+        return
+    for axis, offset, places in (("rows", row, rows), ("columns", column, columns)):
         for k in range(places):
             hits = np.sum(offset == k)
             yield statistics.binomial(f"{axis}, offset {k}", hits, corner.size, 1 / places, 0.05)
     # An offset of its own for each axis, each image and each seed.
-    pairs = {"rows and columns": (row, column, 1 / 6)}
-    for lag in (1, corner.size // 3, corner.size // 2):
-        pairs[f"{lag} apart"] = (*pairs_apart(corner, lag), 1 / 24)
-    for other in OTHERS:
-        anew = (random_crop(seed + other, images, 5) - own)[:, 0, 0, 0] // 2
-        pairs[f"seed {other} on"] = (corner, anew, 1 / 24)
-    for what, (one, two, chance) in pairs.items():
-        hits = np.sum(one == two)
-        yield statistics.binomial(what, hits, one.size, chance, effect=min(0.05, chance))
+    hits, chance = np.sum(row == column), 1 / max(rows, columns)
+    yield statistics.binomial("rows and columns", hits, row.size, chance, min(0.05, chance))
+    for what, place, places in (("rows", 0, rows), ("columns", 1, columns)):
+        coins = (row, column)[place] < places // 2
+        yield independent(what, coins, 0.5, effect=0.1)
+        for other in OTHERS:
+            anew = np.divmod(corners(seed + other)[1], width)[place] < places // 2
+            yield unrelated(f"{what}, seed {other} on", coins, anew, 0.5, effect=0.1)
 
 
 @prop(5, "must", "bound", source="slide 2; Zhang et al. 2018, equation 1", symbols="mixup")
 @formula(r"\tilde x = \lambda x + (1-\lambda)x',\ \tilde y = \lambda y + (1-\lambda)y'")
-@given(seed=(0, 1, 2))
-def _mixup_mixes_images_and_labels_alike(mixup, *, seed):
+@given(seed=(0, 1, 2), count=(4, 5, 7))
+def _mixup_mixes_images_and_labels_alike(mixup, *, seed, count):
     """mixup mixes images and labels by the same weight and partner, which the seed decides"""
-    labels = np.eye(4, dtype=np.float32)
+    labels = np.eye(count, dtype=np.float32)
     pixels = draws.single([[1, 2], [3, 4]])[..., None]
     images, largest, answers = pixels * labels[:, None, None, :], [], set()
     for k in range(16 * seed, 16 * seed + 16):
         mixed, mixed_labels = map(np.asarray, mixup(k, images, labels))
         want = np.float64(pixels) * mixed_labels[:, None, None, :]
         yield Check("image and label", mixed, want, gamma(6) * np.broadcast_to(pixels, want.shape))
-        yield Check("sum", np.sum(np.float64(mixed_labels), axis=-1), np.ones(4), gamma(6))
+        yield Check("sum", np.sum(np.float64(mixed_labels), axis=-1), np.ones(count), gamma(6))
         yield Holds("weights in [0, 1]", (mixed_labels >= 0) & (mixed_labels <= 1 + gamma(6)))
         largest.extend(np.max(mixed_labels, axis=-1))
         answers.add(mixed_labels.tobytes())

@@ -15,8 +15,8 @@ from hondo_spec.areas.batch_norm import (
     plain,
     through,
 )
-from hondo_spec.areas.population import MERGING, population, running
-from hondo_spec.bounds import gamma, moment_slack, standard
+from hondo_spec.areas.population import MERGING, population, running, statistics
+from hondo_spec.bounds import gamma, moment_slack, rounded, standard
 from hondo_spec.property import Area, formula, given
 from hondo_spec.results import Check, Holds
 
@@ -30,30 +30,34 @@ ROOT_OF_RANGE = 2.0**64
     r"\mu = \tfrac1{|V|}\sum_{i\in V} x_i,\ v = \tfrac1{|V|}\sum_{i\in V} (x_i - \mu)^2;\quad "
     r"V = \emptyset \Rightarrow r' = r"
 )
-@given(x=draws.normals(16, 3), kept=(0, 1, 5, 16), hole=(0.0, 1e4, math.nan, math.inf))
+@given(
+    x=draws.arrays(((16, 3), *draws.MATRICES[1:4], *draws.DEEP), halves=True),
+    kept=(0, 1, 5, 16),
+    hole=(0.0, 1e4, math.nan, math.inf),
+)
 def _what_is_left_out_counts_for_nothing(masked_batch_norm, conventions, *, x, kept, hole):
     """entries that are left out count for nothing; where none is left, the running statistics stay
     as they are
     """
-    old, (scale, bias) = draws.single([[1, -2, 0.5], [0.25, 4, 1]]), affine(3)
-    present = np.arange(16) * 5 % 16 < kept
-    filled = np.where(present[:, None], x, np.float32(hole))
-    weight = declared_weight(conventions, 0.75)
-    for what, shape in (("", (16,)), (" of words", (2, 8))):
-        batch = filled.reshape(*shape, 3), present.reshape(shape)
-        y, *new = masked_batch_norm(*batch, *old, scale, bias, weight, EPS)
-        if not kept:
-            yield Check(f"old statistics{what}", np.stack(new), old, gamma(4) * np.abs(old))
-            continue
-        s = standard(x[present], EPS)
-        yield Check(f"y{what}", np.asarray(y)[batch[1]], *s.affine(scale, bias))
-        # What a batch of one does to the statistics is BNT-09.
-        if kept > 1:
-            both = np.stack([s.mean[0], claimed(conventions, s.var[0], kept)])
-            shift, spread = moment_slack(x[present], kept)
-            slack = np.stack([shift, claimed(conventions, spread, kept)])
-            slack += gamma(12) * (np.abs(both) + np.abs(old))
-            yield Check(f"statistics{what}", np.stack(new), 0.75 * old + 0.25 * both, slack)
+    features, count = x.shape[-1], x.size // x.shape[-1]
+    old, (scale, bias) = np.stack(statistics(count, features)), affine(features)
+    present = (np.arange(count) * 5 % count < kept).reshape(x.shape[:-1])
+    filled = np.where(present[..., None], x, np.asarray(hole, x.dtype))
+    weight, dtype = declared_weight(conventions, 0.75), x.dtype.name
+    y, *new = masked_batch_norm(filled, present, *old, scale, bias, weight, EPS)
+    if not kept:
+        yield Check("old statistics", np.stack(new), old, gamma(4) * np.abs(old))
+        return
+    s, left = standard(x[present], EPS), int(np.sum(present))
+    want, bound = s.affine(scale, bias)
+    yield Check("y", np.asarray(y)[present], want, rounded(want, bound, dtype), 1.0)
+    # What a batch of one does to the statistics is BNT-09.
+    if left > 1:
+        both = np.stack([s.mean[0], claimed(conventions, s.var[0], left)])
+        shift, spread = moment_slack(x[present], left)
+        slack = np.stack([shift, claimed(conventions, spread, left)])
+        slack += gamma(12) * (np.abs(both) + np.abs(old))
+        yield Check("statistics", np.stack(new), 0.75 * old + 0.25 * both, slack, 1.0)
 
 
 @running(7, "should", "bound", symbols="batch_norm")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from hondo_spec import draws
+from hondo_spec.areas.norms import unit_lengths
 from hondo_spec.bounds import GRID, UNITS, gamma
 from hondo_spec.property import Area, formula, given
 from hondo_spec.results import Check, Exact, Holds, exact_leaves, refused
@@ -13,11 +14,13 @@ from hondo_spec.results import Check, Exact, Holds, exact_leaves, refused
 SOURCE = "slide 11; Pascanu, Mikolov and Bengio 2013, algorithm 1"
 BY_VALUE = "slide 11; Goodfellow et al. 2016, section 10.11.1"
 prop = Area("CLP", source=SOURCE, symbols="clip_by_global_norm")
-LIMITS = (0.25, 1.0, 1e10)
+LIMITS = (2.0**-10, 0.25, 1.0, 1e10)
 STEPS = "slide 11; Micikevicius et al. 2018, section 3.2"
 ADAPTIVE = "slide 11; Brock et al. 2021, equation 3"
 LEAST = 2.0**-6  # the ε of adaptive clipping
 NOT_FINITE = (math.inf, -math.inf, math.nan)
+# Of more than one axis, so that units have inputs; a square, and windows.
+UNITS_OF = ((8, 4), (3, 8), (7, 33), (7, 7), (3, 5, 9), (2, 3, 5, 5), (2, 3, 1, 2, 5))
 TINY = draws.TREE_SIZE * float(np.finfo(np.float32).tiny)
 BOUND = gamma(draws.TREE_SIZE + 5)
 
@@ -38,13 +41,17 @@ def _flat(tree: Mapping[str, np.ndarray]) -> np.ndarray:
 
 @prop(1, "must", "exact", source=BY_VALUE, symbols="clip_by_value")
 @formula(r"g' = \min(\max(g, -c), c)")
-@given(tree=draws.trees(), limit=(0.0, *LIMITS, math.inf))
+@given(tree=draws.trees(mixed=True), limit=draws.LIMITS)
 def _clipping_by_value_clamps_every_entry(clip_by_value, conventions, *, tree, limit):
     """clipping by value clamps every entry; it is idempotent and odd; what is not finite is clamped
     too, with NaN left as it is, or follows the declared policy
     """
     clipped, c = clip_by_value(tree, limit), np.float32(limit)
-    yield from exact_leaves(clipped, {name: np.clip(leaf, -c, c) for name, leaf in tree.items()})
+    want = {name: np.clip(draws.single(leaf), -c, c) for name, leaf in tree.items()}
+    yield from exact_leaves(clipped, want)
+    for name, leaf in tree.items():
+        found = str(np.asarray(clipped[name]).dtype)
+        yield Holds(f"dtype of {name}", found == str(leaf.dtype), found)
     yield from exact_leaves(clip_by_value(clipped, limit), clipped, "twice")
     negative = clip_by_value({name: -leaf for name, leaf in tree.items()}, limit)
     yield from exact_leaves(negative, {name: -leaf for name, leaf in clipped.items()}, "odd")
@@ -81,7 +88,7 @@ def _norm_ends_within_the_limit(clip_by_global_norm, *, tree, limit):
 def _small_gradient_is_untouched(clip_by_global_norm, *, tree, factor):
     """a gradient inside the limit comes back bit for bit, every one if there is none"""
     # What is added to the norm shows where the norm is small.
-    for scale in (1.0, 1.0 / 1024.0):
+    for scale in (1.0, math.ldexp(1.0, -13 - math.frexp(norm(tree))[1])):
         small = {name: leaf * np.float32(scale) for name, leaf in tree.items()}
         limit = max(norm(small), TINY) * factor
         yield from exact_leaves(clip_by_global_norm(small, limit), small)
@@ -152,12 +159,18 @@ def _direction_survives_any_magnitude(clip_by_global_norm, *, case):
     if dtype == "float16":
         # The factor of 1e-6 is below the normal numbers of float16, the norm beyond them.
         trees.append({"a": np.asarray([3e4, 4e4], dtype), "b": draws.single([1e6])})
+        trees.append(draws.uneven_tree(0))
     for tree in trees:
         clipped = clip_by_global_norm(tree, limit)
         for name, leaf in tree.items():
             want = draws.double(leaf) * (limit / norm(tree))
-            rounding = gamma(want.size + 6) + 2 * UNITS[leaf.dtype.name]
-            yield Check(f"{name}'", clipped[name], want, rounding * np.abs(want))
+            if want.size:
+                rounding = (
+                    gamma(draws.TREE_SIZE + 6) + gamma(want.size) + 2 * UNITS[leaf.dtype.name]
+                )
+                yield Check(f"{name}'", clipped[name], want, rounding * np.abs(want))
+            found = str(np.asarray(clipped[name]).dtype)
+            yield Holds(f"dtype of {name}", found == str(leaf.dtype), found)
 
 
 @prop(8, "should", "structural", symbols="clip_by_global_norm nonfinite_leaves")
@@ -193,45 +206,55 @@ def _clipping_is_homogeneous(clip_by_global_norm, *, values, power):
     whole = np.asarray(clip_by_global_norm({"a": values}, 1.0)["a"])
     scaled = clip_by_global_norm({"a": values * factor}, float(factor))["a"]
     yield Exact("a g'", scaled, whole * factor)
-    parts = {"a": values[:2], "b": values[2:5, None], "c": values[5], "d": values[:0, None]}
+    parts = {"a": values[:2], "b/c/d/e": values[2:5, None], "c": values[5], "d": values[:0, None]}
     cut = _flat(clip_by_global_norm(parts, 1.0))
     yield Check("cut", cut, whole, 2 * gamma(10) * np.abs(whole) + TINY)
 
 
 @prop(10, "must", "bound", source=ADAPTIVE, symbols="adaptive_clip")
 @formula(r"g_j' = g_j\min(1, \lambda\max(\lVert w_j\rVert, \varepsilon) / \lVert g_j\rVert)")
-@given(g=draws.normals(8, 4), w=draws.normals(8, 4), ratio=(0.01, 0.25, 2.0))
-def _adaptive_clipping_goes_by_units(adaptive_clip, *, g, w, ratio):
+@given(w=draws.arrays(UNITS_OF), seed=draws.seeds, ratio=(0.0, 0.01, 0.25, 2.0, math.inf))
+def _adaptive_clipping_goes_by_units(adaptive_clip, *, w, seed, ratio):
     """adaptive clipping holds each unit's gradient to a share of that unit's weights, window
     included, whose length counts as ε at least
     """
     # Units of unlike sizes, the first of weights that are 0, the third of gradients that are.
-    g, w = g * draws.single([1, 1, 0, 1]), w * draws.single([0, 0.25, 1, 4])
-    lengths = [np.sqrt(np.sum(np.float64(part) ** 2, axis=0)) for part in (g, w)]
+    g, units = draws.normal(seed, w.shape), np.arange(w.shape[-1])
+    g, w = (
+        g * draws.single(units != 2),
+        w * draws.single(np.where(units, 4.0 ** (units % 3 - 1), 0)),
+    )
+    lengths = [unit_lengths(part) for part in (g, w)]
     limits = ratio * np.maximum(lengths[1], LEAST)
     want = np.float64(g) * np.minimum(1, limits / np.where(lengths[0] > 0, lengths[0], 1))
-    inside = lengths[0] < limits * (1 - gamma(32))
-    for what, shape in (("matrix", (8, 4)), ("window", (2, 2, 2, 4))):
-        got = np.reshape(adaptive_clip(g.reshape(shape), w.reshape(shape), ratio, LEAST), g.shape)
-        yield Check(f"g' of a {what}", got, want, gamma(2 * 8 + 16) * np.abs(want))
-        yield Exact(f"inside, of a {what}", got[:, inside], g[:, inside])
+    count = w.size // w.shape[-1]
+    inside = lengths[0] < limits * (1 - gamma(4 * count))
+    got = np.asarray(adaptive_clip(g, w, ratio, LEAST))
+    yield Check("g'", got, want, gamma(2 * count + 16) * np.abs(want), 1.0)
+    yield Exact("inside", got[..., inside], g[..., inside])
 
 
 @prop(11, "must", "exact", source=STEPS, symbols="fit")
 @formula(r"g_t \notin \mathbb{R}^n \Rightarrow (w_{t+1}, v_{t+1}) = (w_t, v_t)")
 @given(
-    g=draws.integers(3),
+    seed=draws.seeds,
     bad=NOT_FINITE,
     holes=((), (0,), (2,), (1, 2), (0, 1, 2, 3)),
-    place=(0, 2),
+    steps=(4, 9),
+    width=(1, 3, 8),
+    momentum=(0.0, 0.5, 0.9375),
 )
-def _step_that_is_not_finite_changes_nothing(skipping_descent, *, g, bad, holes, place):
+def _step_that_is_not_finite_changes_nothing(
+    skipping_descent, *, seed, bad, holes, steps, width, momentum
+):
     """a step whose gradient is not finite changes neither the parameters nor the momentum"""
-    gradients = np.tile(g, (4, 1))
-    gradients[list(holes), place] = bad
-    w = v = np.zeros(3)
+    g = draws.lattice_of(seed, (width,), -8, 8)
+    gradients = np.tile(g, (steps, 1))
+    gradients[list(holes), seed % width] = bad
+    w = v = np.zeros(width)
     # All that are left are alike, so that their order does not matter.
-    for _ in range(4 - len(holes)):
-        v = v / 2 + g
+    for _ in range(steps - len(holes)):
+        v = momentum * v + g
         w = w - v / 4
-    return Exact("w", skipping_descent(gradients, 0.25, 0.5), w)
+    slack = gamma(8 * steps) * (steps**2 * 8.0 if momentum > 0.5 else 0) + np.zeros(width)
+    return Check("w", skipping_descent(gradients, 0.25, momentum), w, slack, 1.0)

@@ -9,7 +9,7 @@ from hondo_spec import draws, statistics
 from hondo_spec.areas.activations import probabilities
 from hondo_spec.bounds import U64, UNITS, gamma, ulps
 from hondo_spec.property import Area, formula, given
-from hondo_spec.randomness import apart, rows
+from hondo_spec.randomness import independent, rows, unrelated, varied
 from hondo_spec.results import Check, Exact
 from hondo_spec.target import Operation
 
@@ -19,11 +19,27 @@ GEOMETRIC = "slide 8; Goodfellow et al. 2016, equations 7.61 to 7.66"
 BOTH = "dropout inverted_dropout"
 prop = Area("DRP", source=TRAINING, symbols=BOTH)
 # 1/2 is not among them: there keeping and dropping look the same.
-PROBABILITIES = (0.1, 0.2, 0.37, 0.8, 0.9, 0.99)
+PROBABILITIES = draws.PROBABILITIES
 FEW = (0.2, 0.8)
-# Features, sequences and images of 96 units each.
-EXAMPLES = ((0.2, (96,)), (0.8, (12, 8)), (0.8, (4, 3, 8)))
-IN_EVERY_DTYPE = ((0.1, "float32"), (0.25, "float32"), *((0.8, dtype) for dtype in draws.HALVES))
+# Features, sequences and images of 96 units each; few of them, and many in one example or none.
+EXAMPLES = ((0.2, (96,)), (0.8, (12, 8)), (0.8, (4, 3, 8)), (0.37, (7, 5, 3)))
+# Every P comes with shapes of its own, each of which is compiled anew.
+CASES = tuple(
+    (keep_prob, shape, dtype)
+    for k, (shape, dtype) in enumerate(
+        [(shape, "float32") for shape in (*draws.VECTORS, *draws.MATRICES, *draws.DEEP, (32, 32))]
+        + [(shape, dtype) for shape in draws.IN_HALVES for dtype in draws.HALVES]
+    )
+    for keep_prob in (draws.PROBABILITIES[k % 8], 0.25)[: 1 + (k % 4 == 0)]
+)
+FEW_SHAPES = ((8, 8), (7,), (3, 8), (2, 3, 5, 8))
+# Both passes are compiled, so there are fewer shapes.
+BACKWARD = (
+    (0.1, (16, 16), "float32"), (0.25, (7, 33), "float32"), (0.001, (33, 3), "float32"),
+    (0.9995, (3, 5, 9), "float32"), (0.37, (1, 16), "float32"), (0.6, (2, 3, 1, 2, 5), "float32"),
+    (0.8, (7,), "float32"), *((0.8, (16, 16), dtype) for dtype in draws.HALVES),
+)  # fmt: skip
+SHAPES = ((1, 96), (96,), (7, 3), (3, 5, 7), (2, 3, 1, 4, 5))
 
 
 def _factor(conventions: Mapping[str, str], keep_prob: float) -> float:
@@ -49,32 +65,51 @@ def _slack(dtype: str) -> float:
 
 @prop(1, "must", "bound")
 @formula(r"y_i \in \{0, c x_i\},\ c = 1 \text{ or } 1/P")
-@given(x=draws.normals(32, 32), keep_prob=PROBABILITIES, seed=draws.seeds)
-def _units_are_dropped_or_scaled(dropout, conventions, *, x, keep_prob, seed):
+@given(case=CASES, seed=draws.seeds)
+def _units_are_dropped_or_scaled(dropout, conventions, *, case, seed):
     """a unit comes out as 0 or as itself times one number"""
+    keep_prob, shape, dtype = case
+    x = draws.normal(seed, shape, dtype=dtype)
     y = np.asarray(dropout(seed, x, keep_prob))
     want = _scaled(x, y, _factor(conventions, keep_prob))
-    return Check("y", y, want, _slack("float32") * np.abs(want))
+    return Check("y", y, want, _slack(dtype) * np.abs(want), 1.0)
 
 
 @prop(2, "must", "statistical")
 @formula(r"\#\{r_i = 1\} \sim \mathrm{Bin}(n, P)")
 @given(keep_prob=PROBABILITIES)
 def _kept_units_are_binomial(dropout, samples, *, keep_prob):
-    """the number of kept units is binomial"""
+    """the number of kept units is binomial, of one example too, and of several draws of any shape;
+    it is not as good as the same in each of them
+    """
     mask = _kept(dropout, 1, (rows(samples), 96), keep_prob)
-    return statistics.binomial("kept", mask.sum(), mask.size, keep_prob, effect=0.011)
+    least = min(keep_prob, 1 - keep_prob)
+    effect = min(0.011, least)
+    yield statistics.binomial("kept", mask.sum(), mask.size, keep_prob, effect)
+    if keep_prob == 0.37:
+        many = samples // 96
+        for shape in ((1, 96 * many), (96 * many,), (many | 1, 3), (many, 2, 3, 2, 8)):
+            kept = _kept(dropout, 1, shape, keep_prob)
+            yield statistics.binomial(f"kept of {shape}", kept.sum(), kept.size, keep_prob, 0.15)
+        yield varied("rows", mask, keep_prob)
+        yield varied(
+            "draws", [_kept(dropout, k, (32, 96), keep_prob) for k in range(16)], keep_prob
+        )
+        for shape in SHAPES:
+            small = np.stack([_kept(dropout, k, shape, keep_prob).ravel() for k in range(80)])
+            for end in (0, -1):
+                what, kept = f"unit {end} of {shape}", small[:, end]
+                yield statistics.binomial(what, kept.sum(), 80, keep_prob, effect=0.62)
 
 
 @prop(3, "must", "statistical")
 @formula(r"r_i \perp r_j")
 @given(case=EXAMPLES)
 def _units_are_independent(dropout, samples, *, case):
-    """the units of an example are independent, along every axis that it has"""
+    """the units of a batch are independent, along every axis, diagonal and in flat order"""
     keep_prob, example = case
     mask = _kept(dropout, 2, (rows(samples), *example), keep_prob)
-    for axis in range(1, mask.ndim):
-        yield from apart(f"units, axis {axis},", mask, axis, keep_prob, effect=0.03)
+    return independent("units", mask, keep_prob, effect=0.04)
 
 
 @prop(4, "must", "statistical")
@@ -84,19 +119,18 @@ def _examples_are_independent(dropout, samples, *, case):
     """the examples of a batch are independent"""
     keep_prob, example = case
     mask = _kept(dropout, 3, (rows(samples), *example), keep_prob)
-    yield from apart("examples", mask, 0, keep_prob, effect=0.02)
+    examples = mask.reshape(len(mask), -1)[:, :16]
+    return independent("examples", examples, keep_prob, effect=0.1)
 
 
 @prop(5, "must", "statistical")
 @formula(r"k \ne k' \Rightarrow r_k \perp r_{k'}")
 @given(keep_prob=FEW, other=(1, 2, 255, 2**30))
 def _seeds_are_independent(dropout, samples, *, keep_prob, other):
-    """different seeds give independent masks"""
+    """different seeds give independent masks, also some units or a row on"""
     shape = (rows(samples), 96)
     first, second = (_kept(dropout, seed, shape, keep_prob) for seed in (0, other))
-    yield statistics.agreement("two seeds", first, second, keep_prob, effect=0.02)
-    # As where each example has the seed plus its own index.
-    yield statistics.agreement("a row on", first[1:], second[:-1], keep_prob, effect=0.02)
+    return unrelated("two seeds", first, second, keep_prob, effect=0.03)
 
 
 @prop(6, "must", "exact")
@@ -115,18 +149,24 @@ def _mask_is_a_function_of_the_seed(dropout, *, seed, keep_prob):
 @given(keep_prob=PROBABILITIES)
 def _factor_gives_the_claimed_expectation(dropout, conventions, *, keep_prob):
     """the factor of kept units times P is the claimed expectation"""
-    y = np.float64(dropout(0, np.ones((32, 32), np.float32), keep_prob))
+    y = np.float64(dropout(0, np.ones((256, 128), np.float32), keep_prob))
     want = _factor(conventions, keep_prob) * keep_prob
     return Check("c P", np.max(y) * keep_prob, want, ulps(2) * want)
 
 
 @prop(8, "must", "exact", source=INFERENCE)
 @formula(r"\bar y = x \text{ or } Px")
-@given(x=draws.normals(8, 8), keep_prob=(0.25, 0.5, 1.0))
+@given(
+    x=draws.arrays((*draws.VECTORS, *draws.MATRICES, *draws.DEEP), halves=True),
+    keep_prob=(0.001, 0.25, 0.5, 0.9995, 1.0),
+)
 def _inference_is_deterministic(dropout_inference, conventions, *, x, keep_prob):
     """inference is deterministic: x (inverted) or P x (lecture)"""
-    lecture = conventions.get("dropout", "inverted") == "lecture"
-    return Exact("y", dropout_inference(x, keep_prob), x * np.float32(keep_prob if lecture else 1))
+    y = dropout_inference(x, keep_prob)
+    if conventions.get("dropout", "inverted") == "inverted":
+        return Exact("y", y, x)
+    want = np.float64(x) * keep_prob
+    return Check("y", y, want, _slack(x.dtype.name) * np.abs(want), 1.0)
 
 
 def _layer(seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -148,13 +188,17 @@ def _masks(size: int, keep_prob: float) -> tuple[np.ndarray, np.ndarray]:
 
 @prop(9, "must", "exhaustive", source=INFERENCE, symbols="scale_weights")
 @formula(r"\sum_m P^{|m|}(1-P)^{d-|m|}(W(m*x)+b) = (PW)x + b")
-@given(seed=draws.seeds, keep_prob=(0.25, 0.5, 0.8))
-def _scaled_weights_are_the_mean_over_masks(scale_weights, *, seed, keep_prob):
-    """for a linear layer, scaled weights are the mean over all masks"""
+@given(seed=draws.seeds, keep_prob=(0.0, 0.001, 0.25, 0.8, 0.9995), w=draws.arrays(draws.KERNELS))
+def _scaled_weights_are_the_mean_over_masks(scale_weights, *, seed, keep_prob, w):
+    """for a linear layer, scaled weights are the mean over all masks; for any they are P times"""
+    scaled = scale_weights({"kernel": w, "bias": w[0]}, keep_prob)
+    want = {"kernel": keep_prob * np.float64(w), "bias": np.float64(w[0])}
+    for name, leaf in want.items():
+        yield Check(name, scaled[name], leaf, gamma(2) * np.abs(leaf), 1.0)
     (tree, x), (masks, chances) = _layer(seed), _masks(6, keep_prob)
     size = np.abs(x) @ np.abs(tree["kernel"]) + np.abs(tree["bias"])
     got = _linear(scale_weights(tree, keep_prob), x)
-    return Check("mean", got, chances @ _linear(tree, masks * x), gamma(4) * size)
+    yield Check("mean", got, chances @ _linear(tree, masks * x), gamma(4) * size)
 
 
 @prop(10, "must", "exhaustive", source=GEOMETRIC, symbols="scale_weights")
@@ -171,31 +215,31 @@ def _scaled_weights_are_the_geometric_mean_over_masks(scale_weights, *, seed, ke
 
 @prop(11, "must", "exact")
 @formula(r"P = 1 \Rightarrow y = x;\quad P = 0 \Rightarrow y = 0")
-@given(x=draws.normals(8, 8), seed=draws.seeds)
-def _sure_probabilities_keep_or_drop_all(dropout_gradient, dropout=None, *, x, seed):
+@given(x=draws.arrays(FEW_SHAPES, halves=True), seed=draws.seeds)
+def _sure_probabilities_keep_or_drop_all(dropout, dropout_gradient=None, *, x, seed):
     """P = 1 is the identity, and P = 0 is zero with a finite gradient"""
     one = np.ones_like(x)
     for keep_prob in (1.0, 0.0):
-        y, gradient = dropout_gradient(seed, x, keep_prob, one)
-        yield Exact(f"P = {keep_prob:g}", y, keep_prob * x)
-        yield Exact(f"gradient at P = {keep_prob:g}", gradient, keep_prob * one)
-        if dropout is not None:
-            yield Exact(f"P = {keep_prob:g} by itself", dropout(seed, x, keep_prob), keep_prob * x)
+        yield Exact(f"P = {keep_prob:g}", dropout(seed, x, keep_prob), keep_prob * x)
+        if dropout_gradient is not None:
+            y, gradient = dropout_gradient(seed, x, keep_prob, one)
+            yield Exact(f"y at P = {keep_prob:g}", y, keep_prob * x)
+            yield Exact(f"gradient at P = {keep_prob:g}", gradient, keep_prob * one)
 
 
 @prop(12, "must", "exact")
 @formula(r"g_x = c\, r * g_y")
-@given(g=draws.integers(16, 16), seed=draws.seeds, case=IN_EVERY_DTYPE)
-def _backward_uses_the_forward_mask(dropout_gradient, conventions, dropout=None, *, g, seed, case):
+@given(seed=draws.seeds, case=BACKWARD)
+def _backward_uses_the_forward_mask(dropout_gradient, conventions, dropout=None, *, seed, case):
     """the backward pass uses the mask and the factor of the forward pass, in every dtype"""
-    keep_prob, dtype = case
-    g = g.astype(dtype)
+    keep_prob, shape, dtype = case
+    g = draws.lattice_of(seed, shape, -8, 8).astype(dtype)
     one = np.ones_like(g)
     y, gradient = map(np.asarray, dropout_gradient(seed, one, keep_prob, g))
     want = _scaled(g, y, _factor(conventions, keep_prob))
     # A power of two is exact.
     slack = 0 if keep_prob == 0.25 else _slack(dtype)
-    yield Check("gx", gradient, want, slack * np.abs(want))
+    yield Check("gx", gradient, want, slack * np.abs(want), 1.0)
     # There the output does not say which units are kept.
     yield Exact("gx at x = 0", dropout_gradient(seed, 0 * g, keep_prob, g)[1], gradient)
     if dropout is not None:

@@ -16,8 +16,13 @@ SOURCE = "slide 4; Goodfellow et al. 2016, algorithm 7.1"
 PARABOLA = "slide 4; Goodfellow et al. 2016, equations 7.40 to 7.45"
 prop = Area("EST", source=SOURCE, symbols="early_stopping")
 DELTAS = (0.0, 0.5, 1.0)
-CURVATURE = draws.floats(3).map(lambda h: np.float32(0.1) + np.abs(h) / np.float32(100))
+GAINS = (
+    *itertools.product((0.0, 0.5, 1.0, 2.0), repeat=4),
+    # Gains beside which the values are huge, and gains that are tiny.
+    (2e6, 2e6 - 1, 2e6 - 2, 2e6 - 3), (2.0**-23, 2.0**-24, 2.0**-26, 0.0), (-1e6, -2e6, -3e6),
+)  # fmt: skip
 # From far above, down to gains that are small beside the values.
+LONG = (1.0, *(3.0 - k / 100 for k in range(80)), 2.0)
 WIDE = (1e9, 1e8, 1e7, 1.0001, 1.0)
 
 
@@ -56,13 +61,16 @@ def _stops_when_patience_is_over(early_stopping, *, values, patience):
 
 @prop(2, "must", "exhaustive")
 @formula(r"v_t < b_t \Rightarrow w_{t+1} = 0")
-@given(patience=(2, 3, 40))
+@given(patience=draws.PATIENCES[1:])
 def _improvement_resets_the_counter(early_stopping, *, patience):
     """an improvement resets the counter to 0"""
     # Again and again one step short of the patience, then an improvement.
     values = [float(10 - k) for k in range(5) for _ in range(patience)]
     stopped, _ = early_stopping(values, patience, 0.0, "min")
-    return Holds("goes on", stopped is None, stopped)
+    yield Holds("goes on", stopped is None, stopped)
+    # Without a further one it stops in time, and one step short of that it does not.
+    for more in (patience, patience - 1):
+        yield _agrees(early_stopping, [*values[:2], *[values[0]] * more], patience)
 
 
 @prop(3, "must", "exhaustive")
@@ -76,7 +84,7 @@ def _best_is_the_first_smallest(early_stopping, *, values):
 
 @prop(4, "must", "exhaustive")
 @formula(r"b - v > \delta")
-@given(delta=DELTAS, values=tuple(itertools.product((0.0, 0.5, 1.0, 2.0), repeat=4)))
+@given(delta=(*DELTAS, 2.0**-24, math.inf), values=GAINS)
 def _improvement_exceeds_min_delta(early_stopping, *, delta, values):
     """an improvement is more than min_delta, strictly"""
     return _agrees(early_stopping, values, 2, delta)
@@ -102,25 +110,25 @@ def _infinity_is_no_improvement(early_stopping, *, patience):
 
 @prop(7, "must", "exhaustive")
 @formula(r"\operatorname{stop}_{\max}(v) = \operatorname{stop}_{\min}(-v)")
-@given(values=draws.sequences(), delta=DELTAS)
-def _maximum_is_minimum_of_the_negative(early_stopping, *, values, delta):
+@given(values=draws.sequences(), delta=(*DELTAS, math.inf), patience=(1, 2, 9))
+def _maximum_is_minimum_of_the_negative(early_stopping, *, values, delta, patience):
     """stopping on a maximum is stopping on the minimum of the negative"""
-    up = tuple(early_stopping(values, 2, delta, "max"))
-    down = tuple(early_stopping([-value for value in values], 2, delta, "min"))
+    up = tuple(early_stopping(values, patience, delta, "max"))
+    down = tuple(early_stopping([-value for value in values], patience, delta, "min"))
     return Holds("both modes", up == down, (up, down))
 
 
 @prop(8, "must", "exhaustive")
 @formula(r"b_t = \min_{s<t} v_s")
-@given(values=((3.0, 1.0, 2.0, 1.5, 1.2, 0.5), (5.0, 1.0, 4.0, 3.0, 2.0, 1.5), WIDE))
+@given(values=((3.0, 1.0, 2.0, 1.5, 1.2, 0.5), (5.0, 1.0, 4.0, 3.0, 2.0, 1.5), WIDE, LONG))
 def _values_are_compared_with_the_best(early_stopping, *, values):
     """values are compared with the best, not with the one before"""
-    return _agrees(early_stopping, values, 3)
+    return _agrees(early_stopping, values, 100 if values is LONG else 3)
 
 
 @prop(9, "must", "exhaustive")
 @formula(r"\tau(v_{0..t}) = \tau(v_{0..T}) \text{ for } \tau \le t")
-@given(values=draws.sequences(8), patience=(1, 2, 3))
+@given(values=draws.sequences(40), patience=(1, 2, 3, 9))
 def _decision_depends_on_the_past_only(early_stopping, stopped_after=None, *, values, patience):
     """the decision depends on the past only, and once stopped it stays stopped"""
     stopped, best = early_stopping(values, patience, 0.0, "min")
@@ -142,12 +150,13 @@ def _decision_depends_on_the_past_only(early_stopping, stopped_after=None, *, va
     r"w_\tau = (I - (I-\eta H)^\tau)w^* = \frac h{h+\lambda}w^*,\quad "
     r"(1-\eta h)^\tau = \frac\lambda{h+\lambda}"
 )
-@given(optimum=draws.integers(3), curvature=CURVATURE, steps=(1, 2, 20))
-def _stopping_early_is_an_l2_penalty(gradient_descent, *, optimum, curvature, steps):
+@given(width=(3, 1, 9), seed=draws.seeds, steps=(1, 2, 3, 20))
+def _stopping_early_is_an_l2_penalty(gradient_descent, *, width, seed, steps):
     """on a parabola, τ steps of gradient descent from 0 are the optimum under an L2 penalty whose
     strength is what τ steps leave undone
     """
-    rate, h = 0.5, np.float64(curvature)
+    curvature = np.float32(0.1) + np.abs(draws.normal(seed, (width,))) / 5
+    optimum, rate, h = draws.lattice_of(seed, (width,), -8, 8), 0.5, np.float64(curvature)
     left = (1 - rate * h) ** steps
     strength = h * left / (1 - left)
     want = h / (h + strength) * optimum
@@ -160,7 +169,15 @@ def _stopping_early_is_an_l2_penalty(gradient_descent, *, optimum, curvature, st
 @given(values=tuple(itertools.product((0.0, 1.0, 2.0, 3.0), repeat=4)), patience=(1, 2))
 def _waiting_goes_on_above_the_baseline(early_stopping_with_baseline, *, values, patience):
     """waiting goes on until the baseline is improved on too; the best is the best whatever it is"""
-    baseline = 1.0
+    # Above, at and below 0.
+    for baseline in (1.0, 0.0, -1.0):
+        moved = [value + baseline - 1 for value in values]
+        yield _waits(early_stopping_with_baseline, moved, patience, baseline)
+
+
+def _waits(
+    early_stopping_with_baseline: Operation, values: list[float], patience: int, baseline: float
+) -> Holds:
     best = [min(values[: step + 1]) for step in range(len(values))]
     last, stop = -1, None
     for step, value in enumerate(values):

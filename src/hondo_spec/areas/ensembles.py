@@ -7,9 +7,9 @@ import numpy as np
 
 from hondo_spec import draws, statistics
 from hondo_spec.areas.activations import probabilities
-from hondo_spec.bounds import TINY, U32, gamma
+from hondo_spec.bounds import TINY, U32, UNITS, gamma
 from hondo_spec.property import Area, formula, given
-from hondo_spec.randomness import OTHERS, apart
+from hondo_spec.randomness import OTHERS, independent, unrelated, varied
 from hondo_spec.results import Check, Exact
 
 multitask = Area("MTL", source="slide 5; Caruana 1997, section 1")
@@ -20,26 +20,38 @@ AVERAGES = "slide 2; Polyak & Juditsky 1992; Kingma & Ba 2015, section 3"
 BAGGING = "slide 2; Breiman 1996, section 2"
 # What all weights may be multiplied by.
 FACTORS = draws.single([1, 2**-40, 2**40])
-TRUNK = {
-    "x": draws.integers(4, 3, low=-2, high=2),
-    "trunk": draws.integers(3, 2, low=-2, high=2),
-    "heads": draws.integers(3, 2, 2, low=-2, high=2),
-    "targets": draws.integers(3, 4, 2, low=-4, high=4),
-}
-PRESENT = draws.integers(6, low=0, high=1).map(lambda r: r > 0)
-WEIGHTS = ((1.0, 1.0, 1.0, 1.0), (0.5, 0.25, 0.125, 0.125), (3.0, 0.0, 2.0, 1.0))
+COUNTS = (1, 2, 3, 5, 8, 9, 16, 33)
+# Examples, inputs, hidden units, outputs and tasks.
+TRUNKS = ((4, 3, 2, 2, 3), (1, 2, 3, 1, 2), (5, 1, 5, 5, 1), (3, 8, 9, 2, 7))
+# All weights alike, unlike ones, and one member alone.
+SHARES = ("equal", "unlike", "one")
+
+
+def _trunk(seed: int, sizes: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+    """Integers (x, trunk, heads, targets), on which gradients are exact."""
+    m, inputs, hidden, outputs, tasks = sizes
+    shapes = (m, inputs), (inputs, hidden), (tasks, hidden, outputs), (tasks, m, outputs)
+    return tuple(draws.lattice_of(seed + k, shape, -2, 2) for k, shape in enumerate(shapes))
+
+
+def _weights(count: int, kind: str) -> np.ndarray:
+    place = np.arange(count)
+    weights = {"equal": 1 + 0 * place, "unlike": 2.0 ** (place % 4 - 2), "one": place == count // 2}
+    return draws.single(weights[kind])
 
 
 @multitask(1, "must", "bound", source="slide 5; Caruana 1997", symbols="multitask_loss")
 @formula(r"J = \sum_t a_t J_t")
-@given(losses=draws.floats(3), weights=draws.floats(3, reach=4.0).map(np.abs))
-def _objective_is_the_weighted_sum(multitask_loss, *, losses, weights):
+@given(seed=draws.seeds, tasks=COUNTS)
+def _objective_is_the_weighted_sum(multitask_loss, *, seed, tasks):
     """the objective of several tasks is the weighted sum"""
+    losses, weights = draws.normal(seed, (tasks,)), np.abs(draws.normal(seed + 1, (tasks,)))
     terms = np.float64(losses) * np.float64(weights)
-    bound = gamma(6) * np.sum(np.abs(terms)) + TINY
+    bound = gamma(tasks + 3) * np.sum(np.abs(terms)) + TINY
     yield Check("J", multitask_loss(losses, weights), np.sum(terms), bound, 1.0)
-    only = draws.single([0, 1, 0])
-    yield Exact("one task", np.float32(multitask_loss(losses, only)), losses[1])
+    only = np.arange(tasks) == seed % tasks
+    alone = np.float32(multitask_loss(losses, draws.single(only)))
+    yield Exact("one task", alone, losses[seed % tasks])
 
 
 @multitask(2, "must", "exact", symbols="multitask MultitaskParams multitask_loss")
@@ -47,10 +59,12 @@ def _objective_is_the_weighted_sum(multitask_loss, *, losses, weights):
     r"\partial J/\partial\theta_s = \sum_t a_t\,\partial J_t/\partial\theta_s,\quad "
     r"\partial J/\partial\theta_t = a_t\,\partial J_t/\partial\theta_t"
 )
-@given(**TRUNK, weights=((1.0, 0.5, 2.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0)))
-def _each_head_gets_its_own_gradient(multitask_gradients, *, x, trunk, heads, targets, weights):
+@given(seed=draws.seeds, sizes=TRUNKS, share=(*SHARES, "none"))
+def _each_head_gets_its_own_gradient(multitask_gradients, *, seed, sizes, share):
     """the trunk gets the weighted sum of the tasks' gradients, a head that of its own task only"""
-    shared, own = multitask_gradients(x, trunk, heads, targets, draws.single(weights))
+    x, trunk, heads, targets = _trunk(seed, sizes)
+    weights = 0 * targets[:, 0, 0] if share == "none" else _weights(len(heads), share)
+    shared, own = multitask_gradients(x, trunk, heads, targets, weights)
     errors = x @ trunk @ heads - targets
     parts = [a * x.T @ (e @ head.T) for a, e, head in zip(weights, errors, heads, strict=True)]
     yield Exact("trunk", shared, sum(parts))
@@ -60,17 +74,19 @@ def _each_head_gets_its_own_gradient(multitask_gradients, *, x, trunk, heads, ta
 
 @multitask(3, "must", "bound", source="slide 5", symbols="labelled_mean masked_mean")
 @formula(r"\tfrac{1}{|\{i : r_i\}|}\sum_i r_i \ell_i")
-@given(losses=draws.floats(6), present=PRESENT, hole=(0.0, np.nan, np.inf))
-def _missing_labels_do_not_count(masked_loss, weighted_loss=None, *, losses, present, hole):
+@given(seed=draws.seeds, count=COUNTS, share=(0.0, 0.5, 1.0), hole=(0.0, np.nan, np.inf))
+def _missing_labels_do_not_count(masked_loss, weighted_loss=None, *, seed, count, share, hole):
     """missing labels count for nothing, and so does what has the weight 0; without any the loss is
     0, and weights mean the same times any number
     """
+    losses = draws.normal(seed, (count,), scale=10.0)
+    present = np.random.default_rng(seed + 1).random(count) < share
     filled = np.where(present, losses, np.float32(hole))
     want = np.mean(np.float64(losses[present])) if present.any() else 0.0
-    bound = gamma(6 + 2) * np.max(np.abs(losses)) + TINY
+    bound = gamma(count + 2) * np.max(np.abs(losses)) + TINY
     yield Check("mean", masked_loss(filled, present), want, bound, 1e3)
     if weighted_loss is not None:
-        weights = present * draws.single([1, 2, 0.5, 3, 1, 8])
+        weights = present * np.resize(draws.single([1, 2, 0.5, 3, 1, 8]), count)
         kept = np.float64(losses[present]) * weights[present]
         want = np.sum(kept) / np.sum(weights) if present.any() else 0.0
         for factor in FACTORS:
@@ -80,12 +96,13 @@ def _missing_labels_do_not_count(masked_loss, weighted_loss=None, *, losses, pre
 
 @multitask(4, "must", "exact", symbols="multitask_loss multitask MultitaskParams")
 @formula(r"J(\pi J_t, \pi a_t) = J(J_t, a_t)")
-@given(losses=draws.integers(3), **TRUNK, order=((1, 2, 0), (2, 1, 0)))
-def _tasks_can_be_permuted(
-    multitask_loss, multitask_gradients=None, *, losses, x, trunk, heads, targets, order
-):
+@given(seed=draws.seeds, sizes=TRUNKS)
+def _tasks_can_be_permuted(multitask_loss, multitask_gradients=None, *, seed, sizes):
     """tasks can be permuted together with their weights, and share one copy of the trunk"""
-    weights, order = draws.single([1, 0.5, 2]), list(order)
+    x, trunk, heads, targets = _trunk(seed, sizes)
+    weights = _weights(len(heads), "unlike")
+    losses = draws.lattice_of(seed, weights.shape, -8, 8)
+    order = np.random.default_rng(seed).permutation(len(heads))
     straight = np.float64(multitask_loss(losses, weights))
     yield Exact("J", np.float64(multitask_loss(losses[order], weights[order])), straight)
     if multitask_gradients is not None:
@@ -96,46 +113,61 @@ def _tasks_can_be_permuted(
         yield Exact("heads", turned[1], np.asarray(own)[order])
 
 
-def _logits_of(seed: int, members: int, level: float = 0.0) -> np.ndarray:
-    return draws.single(3 * np.random.default_rng(seed).normal(size=(members, 4, 3)) + level)
+# Members, examples and classes.
+ENSEMBLES = ((1, 4, 3), (2, 3, 2), (5, 1, 8), (8, 4, 3), (3, 2, 33), (9, 5, 5))
+
+
+def _logits_of(seed: int, shape: tuple[int, ...], level: float = 0.0) -> np.ndarray:
+    return draws.single(3 * np.random.default_rng(seed).normal(size=shape) + level)
 
 
 @ensemble(1, "must", "bound", source="slide 2; Goodfellow et al. 2016, section 7.11")
 @formula(r"\bar p = \tfrac1k\sum_j p_j")
-@given(seed=draws.seeds, members=(1, 2, 5), level=(0.0, 1024.0))
-def _ensemble_averages_probabilities(average_probabilities, *, seed, members, level):
-    """an ensemble predicts the mean of its members' probabilities"""
-    logits = _logits_of(seed, members, level)
+@given(seed=draws.seeds, shape=ENSEMBLES, level=(0.0, 1024.0))
+def _ensemble_averages_probabilities(average_probabilities, *, seed, shape, level):
+    """an ensemble predicts the mean of its members' probabilities, which may be 0 for a class"""
+    logits, (members, _, classes) = _logits_of(seed, shape, level), shape
     got = average_probabilities(logits)
     # Where a logarithm is subtracted from the logits, they round at their own size.
     grain = 4 * U32 * level
     # Arguments of the exponential are up to 30 in size, and so are its relative roundings.
-    yield Check("p̄", got, np.mean(probabilities(logits), axis=0), gamma(members + 3 + 40) + grain)
-    bound = gamma(members + 3 + 8) + 3 * grain
-    yield Check("sum", np.sum(np.float64(got), axis=-1), np.ones(4), bound)
+    slack = gamma(members + classes + 40) + grain
+    yield Check("p̄", got, np.mean(probabilities(logits), axis=0), slack)
+    bound = gamma(members + classes + 8) + 3 * grain
+    yield Check("sum", np.sum(np.float64(got), axis=-1), np.ones(shape[1]), bound)
     order = np.random.default_rng(seed).permutation(members)
     yield Check("permuted", average_probabilities(logits[order]), got, gamma(2 * members) + grain)
+    logits[0, :, 0] = -np.inf
+    want = np.mean(probabilities(logits), axis=0)
+    yield Check("p̄ with −∞", average_probabilities(logits), want, slack)
+    # Equal ones, whose exponentials are exact.
+    for dtype in draws.HALVES if level == 0 else ():
+        got, want = average_probabilities(np.zeros(shape, dtype)), np.full(shape[1:], 1 / classes)
+        slack = gamma(members + classes + 4, UNITS[dtype]) * want
+        yield Check(f"p̄ of {dtype}", got, want, slack, 1.0)
 
 
 @ensemble(2, "must", "bound", source=AMBIGUITY, symbols="ambiguity Ambiguity")
 @formula(r"(\bar f - t)^2 = \sum_j w_j(f_j - t)^2 - \sum_j w_j(f_j - \bar f)^2")
-@given(predictions=draws.floats(4, 3), targets=draws.floats(3), weights=WEIGHTS)
-def _disagreement_lowers_the_error(ambiguity, *, predictions, targets, weights):
+@given(seed=draws.seeds, shape=((4, 3), (1, 2), (2, 1), (7, 5), (9, 16), (33, 2)), kind=SHARES)
+def _disagreement_lowers_the_error(ambiguity, *, seed, shape, kind):
     """an ensemble's squared error is its members' less their disagreement"""
+    predictions, targets = draws.normal(seed, shape, 2.0, 10.0), draws.normal(seed + 1, shape[1:])
+    weights = 3 * _weights(shape[0], kind)
     share = draws.double(weights)[:, None] / np.sum(weights)
     f, t = np.float64(predictions), np.float64(targets)
     mean = np.sum(share * f, axis=0)
-    grain = gamma(12) * (np.max(np.abs(f), axis=0) + np.abs(t)) ** 2
-    whole, parts, spread = map(draws.double, ambiguity(predictions, targets, draws.single(weights)))
-    yield Check("ensemble", whole, (mean - t) ** 2, 4 * grain + TINY, 1.0)
-    yield Check("members", parts, np.sum(share * (f - t) ** 2, axis=0), 4 * grain + TINY, 1.0)
-    yield Check("ambiguity", spread, np.sum(share * (f - mean) ** 2, axis=0), 4 * grain + TINY, 1.0)
-    yield Check("identity", whole, parts - spread, 12 * grain + TINY, 1.0)
+    grain = gamma(shape[0] + 8) * (np.max(np.abs(f), axis=0) + np.abs(t)) ** 2 + TINY
+    whole, parts, spread = map(draws.double, ambiguity(predictions, targets, weights))
+    yield Check("ensemble", whole, (mean - t) ** 2, 4 * grain, 1.0)
+    yield Check("members", parts, np.sum(share * (f - t) ** 2, axis=0), 4 * grain, 1.0)
+    yield Check("ambiguity", spread, np.sum(share * (f - mean) ** 2, axis=0), 4 * grain, 1.0)
+    yield Check("identity", whole, parts - spread, 12 * grain, 1.0)
 
 
 @ensemble(3, "must", "exhaustive", source=COVARIANCE, symbols="error_covariance ErrorCovariance")
 @formula(r"\mathbb{E}\Big[\Big(\tfrac1k\sum_j\epsilon_j\Big)^2\Big] = \tfrac vk + \tfrac{k-1}k c")
-@given(shared=((0,), (-3, 0, 3), (1, 2, 6)), own=((0,), (-2, 2)), members=(1, 2, 3))
+@given(shared=((0,), (-3, 0, 3), (1, 2, 6)), own=((0,), (-2, 2)), members=(1, 2, 3, 5))
 def _covariance_limits_the_average(error_covariance, *, shared, own, members):
     """errors of variance v and covariance c average to a squared error of v/k + (k − 1)c/k"""
     # Every outcome of a finite distribution: a part that all share plus one of each member's.
@@ -155,7 +187,7 @@ def _covariance_limits_the_average(error_covariance, *, shared, own, members):
 @given(seed=draws.seeds)
 def _averaging_does_not_raise_cross_entropy(average_probabilities, *, seed):
     """the cross-entropy of the mean is at most the mean cross-entropy"""
-    logits = _logits_of(seed, 5)
+    logits = _logits_of(seed, (5, 4, 3))
     mean = np.float64(average_probabilities(logits))
     excess = np.maximum(np.mean(np.log(probabilities(logits)), axis=0) - np.log(mean), 0.0)
     return Check("excess", excess, np.zeros_like(excess), gamma(64), 1.0)
@@ -176,10 +208,12 @@ def _bootstrap_draws_with_replacement(bootstrap_indices, samples, *, seed):
     others = {k: _coins(bootstrap_indices(seed + k, count), count) for k in OTHERS}
     for what, coins in _coins(indices, count).items():
         yield statistics.binomial(what, np.sum(coins), count, 0.5, effect=0.05)
-        yield from apart(what, coins, 0, 0.5, effect=0.08)
+        yield independent(what, coins, 0.5, effect=0.1)
         for k, other in others.items():
             there = f"{what}, {k} seeds on"
-            yield statistics.agreement(there, coins, other[what], 0.5, effect=0.05)
+            yield unrelated(there, coins, other[what], 0.5, effect=0.1)
+        drawn = [_coins(bootstrap_indices(k, 4096), 4096)[what] for k in range(16)]
+        yield varied(f"{what} of several", drawn, 0.5)
     # All of four come in 512 draws of them, but once in 10^63; a stratum always has its two.
     few = np.array([bootstrap_indices(k, 4) for k in range(128 * seed, 128 * seed + 128)])
     yield Exact("every index comes", np.unique(few), np.arange(4))
@@ -189,17 +223,22 @@ def _bootstrap_draws_with_replacement(bootstrap_indices, samples, *, seed):
 
 @ensemble(6, "must", "bound", source=AVERAGES, symbols="ema averaged_params")
 @formula(r"\bar\theta_t = \sum_i d^{t-i}\theta_i / \sum_i d^{t-i}")
-@given(values=draws.floats(5, 3), decay=(0.0, 0.5, 0.9, 0.999))
-def _averaged_parameters_are_weighed_by_powers(average_parameters, *, values, decay):
+@given(
+    seed=draws.seeds,
+    count=(1, 2, 5, 9, 17),
+    width=(1, 3, 8),
+    decay=(0.0, 2.0**-10, 0.5, 0.9, 0.999, 0.9999),
+)
+def _averaged_parameters_are_weighed_by_powers(average_parameters, *, seed, count, width, decay):
     """an average of parameters weighs them by powers of the decay, whose sum it is divided by: it
     leans neither to 0 nor to what was first
     """
-    for t in (1, 2, 5):
-        weights = float(np.float32(decay)) ** np.arange(t)[::-1]
-        want = weights @ np.float64(values[:t]) / np.sum(weights)
-        # As sums that start at 0 and are divided by 1 − dᵗ, both known to u of 1.
-        bound = (gamma(8 * t) * np.max(np.abs(values[:t]), axis=0) + TINY) / (1 - decay)
-        yield Check(f"after {t}", average_parameters(values[:t], decay), want, bound, 1.0)
+    values = draws.normal(seed, (count, width), 1.0, 10.0)
+    weights = float(np.float32(decay)) ** np.arange(count)[::-1]
+    want = weights @ np.float64(values) / np.sum(weights)
+    # As sums that start at 0 and are divided by 1 − dᵗ, both known to u of 1.
+    bound = (gamma(8 * count) * np.max(np.abs(values), axis=0) + TINY) / (1 - decay)
+    yield Check("average", average_parameters(values, decay), want, bound, 1.0)
 
 
 def _coins(indices: np.ndarray, count: int) -> dict[str, np.ndarray]:

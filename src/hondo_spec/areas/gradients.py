@@ -1,12 +1,16 @@
 """GRD: what deep networks do to gradients (slides 9 to 13)."""
 
+import itertools
+from collections.abc import Iterator
+
 import numpy as np
 
 from hondo_spec import draws, statistics
-from hondo_spec.areas.clipping import HARD, norm
+from hondo_spec.areas.clipping import BOUND, HARD, norm
 from hondo_spec.bounds import TINY, UNITS, exp_slack, gamma, ulps
 from hondo_spec.property import Area, formula, given
 from hondo_spec.results import Check, Exact, Holds
+from hondo_spec.target import Operation
 
 prop = Area("GRD")
 CHAIN = "slide 9; Goodfellow et al. 2016, section 8.2.5"
@@ -15,7 +19,16 @@ BACKWARD = "slide 15; He et al. 2015, equation 14"
 ADJOINTS = "slide 9; Griewank & Walther 2008, section 3.2"
 NORM = "slide 10; Pascanu, Mikolov and Bengio 2013"
 SKIPS = "slide 13; He et al. 2016, equation 5"
-DEPTHS = (1, 5, 20)
+DEPTHS = (1, 3, 5, 20)
+# Widths of the layers that narrow and widen, and how many examples there are.
+CHAINS = (((4, 4, 4, 4), 2), ((5, 2, 7), 3), ((1, 8), 1), ((9, 3, 3, 1, 2), 5), ((16, 7), 7))
+CURVES = ("identity", "relu")
+# Images, window, outputs, and stride.
+WINDOWS = (
+    ((2, 4, 5, 2), (2, 2), 3, 1), ((2, 4, 5, 2), (2, 2), 3, 2), ((1, 7, 9, 1), (3, 1), 1, 3),
+    ((3, 3, 3, 8), (1, 1), 5, 1), ((2, 1, 8, 3), (1, 3), 9, 2), ((1, 5, 5, 16), (3, 3), 8, 1),
+    ((5, 3, 7, 2), (3, 7), 2, 1),
+)  # fmt: skip
 
 
 def _no_biases(weights: list[np.ndarray]) -> list[np.ndarray]:
@@ -59,6 +72,12 @@ def _sigmoids_shrink_the_gradient(chain_gradient, *, seed, depth):
     steepest = float(np.prod(draws.double(weights) / 4))
     got = abs(float(np.squeeze(chain_gradient(one, weights, biases, one, "sigmoid"))))
     yield Holds("at most ∏|w|/4", got <= steepest * (1 + gamma(8 * depth)), (got, steepest))
+    # Each example by itself.
+    x = draws.single(rng.normal(size=(3, 1)))
+    together = chain_gradient(x, weights, biases, np.ones_like(x), "sigmoid")
+    alone = [chain_gradient(x0[None], weights, biases, one, "sigmoid") for x0 in x]
+    size = gamma(16 * depth) * steepest + TINY
+    yield Check("of several", together, np.concatenate(alone), size + 0 * x, steepest)
     centered = [0 * biases[0], *(-w[0] / 2 for w in weights[1:])]
     at_zero = chain_gradient(0 * one, weights, centered, one, "sigmoid")
     yield Check("at 0", at_zero, [[steepest]], gamma(8 * depth) * steepest)
@@ -83,13 +102,33 @@ def _he_weights_keep_the_gradient(he_normal, chain_gradient, samples, *, seed):
     active = int(np.sum(draws.double(x) @ w > 0))
     got = chain_gradient(x, [w], _no_biases([w]), g, "relu")
     yield statistics.variance("gradient", got, 2 * active / outputs, ratio=1.2)
-    x, g, *weights = rng.integers(-2, 3, (4, 3, 3)).astype(np.float32)
-    # Halves and then quarters: all exact, and no pre-activation is 0.
-    biases = [draws.single(rng.integers(-3, 4, 3) + part) for part in (0.5, 0.25)]
-    first = x @ weights[0] + biases[0]
-    second = np.maximum(first, 0) @ weights[1] + biases[1]
-    want = ((g * (second > 0)) @ weights[1].T * (first > 0)) @ weights[0].T
-    yield Exact("with biases", chain_gradient(x, weights, biases, g, "relu"), want)
+    for widths, m in CHAINS:
+        yield from _exact_chains(chain_gradient, widths, m, rng)
+
+
+def _exact_chains(
+    chain_gradient: Operation, widths: tuple[int, ...], m: int, rng: np.random.Generator
+) -> Iterator[Exact]:
+    """Chains of integers and of biases that are odd quarters, so that no pre-activation is 0."""
+    pairs = itertools.pairwise(widths)
+    weights = [draws.single(rng.integers(-2, 3, pair)) for pair in pairs]
+    biases = [
+        rng.integers(-3, 4, n).astype(np.float32) + np.float32(0.5**k)
+        for k, n in enumerate(widths[1:], 1)
+    ]
+    x = draws.single(rng.integers(-2, 3, (m, widths[0])))
+    g = draws.single(rng.integers(-2, 3, (m, widths[-1])))
+    for activation in CURVES:
+        inner, slopes = x, []
+        for w, b in zip(weights, biases, strict=True):
+            z = inner @ w + b
+            slopes.append(np.float32(z > 0) if activation == "relu" else np.ones_like(z))
+            inner = z * slopes[-1]
+        want = g
+        for w, slope in zip(weights[::-1], slopes[::-1], strict=True):
+            want = (want * slope) @ w.T
+        got = chain_gradient(x, weights, biases, g, activation)
+        yield Exact(f"{activation} with biases", got, want)
 
 
 def _correlated(x: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
@@ -104,27 +143,30 @@ def _correlated(x: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
     r"\langle v, Ju\rangle = \langle J^Tv, u\rangle,\quad "
     r"\Big|\frac{f(x+h)-f(x-h)}{2h} - f'\Big| \le \frac{h^2}6M_3 + \frac{u|f|}h"
 )
-@given(stride=(1, 2), seed=draws.seeds)
+@given(case=WINDOWS, seed=draws.seeds)
 def _backward_passes_are_adjoints(
-    convolution, convolution_gradient, sigmoid, sigmoid_gradient, tanh, tanh_gradient,
-    *, stride, seed,
+    convolution, convolution_gradient=None, sigmoid=None, sigmoid_gradient=None, tanh=None,
+    tanh_gradient=None, *, case, seed,
 ):  # fmt: skip
     """a convolution is the sum over its window, backward passes are the adjoints of forward passes,
     and agree with central differences
     """
-    rng = np.random.default_rng(seed)
-    u, d = rng.integers(-3, 4, (2, 2, 4, 5, 2)).astype(np.float32)
-    kernel, e = rng.integers(-3, 4, (2, 3, 2, 2, 3)).astype(np.float32)
+    (shape, window, outputs, stride), rng = case, np.random.default_rng(seed)
+    u, d = draws.single(rng.integers(-3, 4, (2, *shape)))
+    kernel, e = draws.single(rng.integers(-3, 4, (2, *window, shape[-1], outputs)))
     # On integers all of these are exact; a convolution is linear in its input and in its kernel.
     want = _correlated(u, kernel, stride)
     yield Exact("y", convolution(u, kernel, stride), want)
-    v = rng.integers(-3, 4, want.shape).astype(np.float32)
-    gx, gkernel = map(draws.double, convolution_gradient(u, kernel, stride, v))
-    yield Exact("⟨Jᵀv, input⟩", np.sum(gx * d), np.sum(v * _correlated(d, kernel, stride)))
-    yield Exact("⟨Jᵀv, kernel⟩", np.sum(gkernel * e), np.sum(v * _correlated(u, e, stride)))
+    if convolution_gradient is not None:
+        v = rng.integers(-3, 4, want.shape).astype(np.float32)
+        gx, gkernel = map(draws.double, convolution_gradient(u, kernel, stride, v))
+        yield Exact("⟨Jᵀv, input⟩", np.sum(gx * d), np.sum(v * _correlated(d, kernel, stride)))
+        yield Exact("⟨Jᵀv, kernel⟩", np.sum(gkernel * e), np.sum(v * _correlated(u, e, stride)))
     x, h = rng.integers(-256, 257, 32).astype(np.float32) / 64, np.float32(1 / 64)
     curves = ((sigmoid, sigmoid_gradient, 1 / 8), (tanh, tanh_gradient, 2.0))
     for f, slope, third in curves:
+        if f is None or slope is None:
+            continue
         ends = draws.double(f(x + h)), draws.double(f(x - h))
         rounding = (exp_slack(8) + ulps(4)) / float(h)
         bound = float(h) ** 2 / 6 * third + rounding + ulps(32)
@@ -138,9 +180,12 @@ def _global_norm_is_over_all_leaves(global_norm, *, tree, case):
     """the global norm is the root of the sum of the leaves' squares, which may exceed the range of
     their dtype
     """
-    bound = gamma(draws.TREE_SIZE + 4) * norm(tree) + draws.TREE_SIZE * TINY
+    bound = BOUND * norm(tree) + draws.TREE_SIZE * TINY
     yield Check("norm", global_norm(tree), norm(tree), bound, 1.0)
     dtype, values, _ = case
+    uneven = draws.uneven_tree(0)
+    slack = (BOUND + 2 * UNITS[draws.HALVES[-1]]) * norm(uneven)
+    yield Check("norm of mixed dtypes", global_norm(uneven), norm(uneven), slack / 4)
     hard = {"a": np.asarray(values, dtype), "b": np.zeros((0, 2), np.float32)}
     rounding = gamma(len(values) + 4) + 2 * UNITS[dtype]
     yield Check(f"norm in {dtype}", global_norm(hard), norm(hard), rounding * norm(hard))

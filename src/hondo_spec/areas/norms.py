@@ -4,9 +4,9 @@ import numpy as np
 
 from hondo_spec import draws
 from hondo_spec.areas.batch_norm import EPS, affine
-from hondo_spec.bounds import U32, gamma, rounded, standard
+from hondo_spec.bounds import TINY, U32, UNITS, gamma, rounded, standard
 from hondo_spec.property import Area, formula, given
-from hondo_spec.results import Check, Exact, refused
+from hondo_spec.results import Check, Exact
 from hondo_spec.target import Operation
 
 prop = Area("NRM", symbols="layer_norm")
@@ -15,94 +15,95 @@ DIRECTIONS = "slide 18; Salimans & Kingma 2016, equation 2"
 KAPPAS = (0.0, 1e2, 1e4)
 # Another ε, and what makes the variances of normal data as small.
 SMALL, SHRINK = 2.0**-20, np.float32(2.0**-9)
+ANY = ((4, 64), *draws.MATRICES, *draws.DEEP, *draws.VECTORS)
+# Images, sequences, volumes, and what has no space; groups of one and of several channels.
+GROUPED = (
+    ((2, 4, 4, 6), 2, "float32"), ((3, 2, 5, 9), 3, "float32"), ((1, 5, 2, 8), 8, "float32"),
+    ((7, 3, 1, 16), 1, "float32"), ((2, 5, 12), 4, "float32"), ((2, 3, 1, 2, 10), 5, "float32"),
+    ((5, 6), 3, "float32"), ((9, 33), 11, "float32"), ((3, 5, 7, 1), 1, "float32"),
+    *(((2, 4, 4, 6), 2, dtype) for dtype in draws.HALVES),
+)  # fmt: skip
+
+
+def unit_lengths(w: np.ndarray) -> np.ndarray:
+    """‖w‖ of each unit, window included."""
+    return np.sqrt(np.sum(np.float64(w) ** 2, axis=tuple(range(w.ndim - 1))))
 
 
 @prop(1, "must", "bound", source="slide 17; Ba, Kiros & Hinton 2016, equation 3")
 @formula(r"y_j = \gamma_j\frac{x_j - \mu}{\sqrt{v+\varepsilon}} + \beta_j")
-@given(kappa=KAPPAS, seed=draws.seeds)
-def _layer_norm_standardizes_features(layer_norm, *, kappa, seed):
+@given(x=draws.arrays(ANY, halves=True), kappa=KAPPAS, epsilon=(EPS, SMALL))
+def _layer_norm_standardizes_features(layer_norm, *, x, kappa, epsilon):
     """layer norm standardizes the features of each example"""
-    x, (scale, bias) = draws.normal(seed, (4, 64), kappa), affine(64, seed)
-    x[-1] = kappa + 3  # whose variance is 0
-
-    def check(what: str, x: np.ndarray, dtype: str = "float32", epsilon: float = EPS) -> Check:
-        want, bound = standard(x, epsilon, axes=(-1,)).affine(scale, bias)
-        return Check(what, layer_norm(x, scale, bias, epsilon), want, rounded(want, bound, dtype))
-
-    yield check("y", x)
-    deep = SHRINK * np.stack([x, -2 * x])
-    if not refused(layer_norm, deep, scale, bias, SMALL):
-        yield check("y of three axes", deep, epsilon=SMALL)
-    for dtype in draws.HALVES if kappa == 0 else ():
-        yield check(f"y of {dtype}", (x + 8).astype(dtype), dtype)
-    changed = np.concatenate([x[:1], 2 * x[1:]])
-    firsts = [np.asarray(layer_norm(z, scale, bias, EPS))[0] for z in (changed, x)]
-    yield Exact("first example", *firsts)
+    scale, bias = affine(x.shape[-1])
+    kappa = kappa if x.dtype == np.float32 else 8.0
+    # Variances as small as the smaller ε, and one of 0.
+    x = ((1 if epsilon == EPS else SHRINK) * (x + np.float32(kappa))).astype(x.dtype)
+    x[-1:] = x[-1:] if x.ndim == 1 else x.ravel()[0]
+    want, bound = standard(x, epsilon, axes=(-1,)).affine(scale, bias)
+    y = np.asarray(layer_norm(x, scale, bias, epsilon))
+    yield Check("y", y, want, rounded(want, bound, x.dtype.name), 1.0)
+    if x.ndim > 1:
+        changed = np.concatenate([x[:1], (2 * x[1:]).astype(x.dtype)])
+        yield Exact("first example", layer_norm(changed, scale, bias, epsilon)[0], y[0])
 
 
 @prop(2, "must", "bound", source=GROUPS, symbols="group_norm instance_norm")
 @formula(r"y = \frac{x - \mu_G}{\sqrt{v_G+\varepsilon}}")
-@given(x=draws.normals(2, 4, 4, 6), groups=(1, 2, 3, 6), kappa=KAPPAS)
-def _group_norm_standardizes_groups(group_norm, instance_norm=None, *, x, groups, kappa):
+@given(seed=draws.seeds, case=GROUPED, kappa=KAPPAS)
+def _group_norm_standardizes_groups(group_norm, instance_norm=None, *, seed, case, kappa):
     """group norm standardizes neighboring channels, over space too; alone they are instances"""
-    x = x + np.float32(kappa)
-    x[1, ..., -1] = x[1, 0, 0, -1]  # whose variance is 0 where it is a group
+    shape, groups, dtype = case
+    offset, epsilon = kappa if dtype == "float32" else 8.0, SMALL if groups % 2 else EPS
+    # Variances as small as the smaller ε.
+    x = draws.normal(seed, shape, offset, SHRINK if groups % 2 else 1.0, dtype)
+    x[-1, ..., -1] = x[0].ravel()[0]  # whose variance is 0 where it is a group
 
-    def check(what: str, norm: Operation, x: np.ndarray, *options: float) -> Check:
-        s = standard(x.reshape(2, -1, groups, 6 // groups), options[-1], axes=(1, 3))
-        bound = s.bound + gamma(4) * np.abs(s.xhat)
-        return Check(what, norm(x, *options), s.xhat.reshape(x.shape), bound.reshape(x.shape))
+    def check(what: str, norm: Operation, x: np.ndarray, groups: int, *options: float) -> Check:
+        s = standard(x.reshape(len(x), -1, groups, x.shape[-1] // groups), options[-1], axes=(1, 3))
+        bound = (s.bound + gamma(4) * np.abs(s.xhat)).reshape(x.shape)
+        want = s.xhat.reshape(x.shape)
+        return Check(what, norm(x, *options), want, rounded(want, bound, dtype), 1.0)
 
-    yield check("y", group_norm, x, groups, EPS)
-    if instance_norm is not None and groups == 6:
-        yield check("instance norm", instance_norm, SHRINK * x, SMALL)
-    elif groups < 6:
-        # Without space; the second example is the same everywhere.
-        flat = SHRINK * np.stack([x[0, 0, 0], np.full(6, kappa + 3, np.float32)])
-        yield check("y without space", group_norm, flat, groups, SMALL)
+    yield check("y", group_norm, x, groups, groups, epsilon)
+    if instance_norm is not None and x.ndim == 4:
+        small = (SHRINK * x).astype(dtype)
+        yield check("instance norm", instance_norm, small, shape[-1], SMALL)
 
 
 @prop(3, "must", "bound", source="slide 17; Zhang & Sennrich 2019, equation 4", symbols="rms_norm")
 @formula(r"y_j = \gamma_j x_j / \sqrt{\overline{x^2} + \varepsilon}")
-@given(seed=draws.seeds, offset=(0.0, 3.0))
-def _rms_norm_divides_by_the_root_mean_square(rms_norm, *, seed, offset):
+@given(x=draws.arrays(ANY, halves=True), offset=(0.0, 3.0), epsilon=(EPS, SMALL))
+def _rms_norm_divides_by_the_root_mean_square(rms_norm, *, x, offset, epsilon):
     """RMS norm divides by the root mean square and centers nothing"""
-    x, (scale, _) = draws.normal(seed, (4, 64), offset), affine(64, seed)
-    x[-1] = 0
-
-    def check(what: str, x: np.ndarray, dtype: str = "float32", epsilon: float = EPS) -> Check:
-        root = np.sqrt(np.mean(np.float64(x) ** 2, axis=-1, keepdims=True) + epsilon)
-        want = scale * (np.float64(x) / root)
-        bound = rounded(want, gamma(64 + 8) * np.abs(want), dtype)
-        return Check(what, rms_norm(x, scale, epsilon), want, bound)
-
-    yield check("y", x)
-    deep = SHRINK * np.stack([x, 4 * x])
-    if not refused(rms_norm, deep, scale, SMALL):
-        yield check("y of three axes", deep, epsilon=SMALL)
-    for dtype in draws.HALVES:
-        # Squares of 300 are beyond float16.
-        yield check(f"y of {dtype}", (300 * x).astype(dtype), dtype)
+    scale, _ = affine(x.shape[-1])
+    # Squares of 300 are beyond float16.
+    size = 300 if x.dtype != np.float32 else 1 if epsilon == EPS else SHRINK
+    x = (size * (x + np.float32(offset))).astype(x.dtype)
+    x[-1:] = x[-1:] if x.ndim == 1 else 0
+    root = np.sqrt(np.mean(np.float64(x) ** 2, axis=-1, keepdims=True) + epsilon)
+    want = scale * (np.float64(x) / root)
+    bound = rounded(want, gamma(64 + 8) * np.abs(want), x.dtype.name)
+    return Check("y", rms_norm(x, scale, epsilon), want, bound, 1.0)
 
 
 @prop(4, "must", "bound", source=DIRECTIONS, symbols="weight_norm")
 @formula(r"w_k = g_k v_k/\lVert v_k\rVert,\quad w(av) = w(v)")
-@given(v=draws.normals(8, 3), a=(0.25, 4.0, 1024.0), seed=draws.seeds)
+@given(v=draws.arrays(draws.KERNELS, halves=True), a=(0.25, 4.0, 1024.0), seed=draws.seeds)
 def _weight_norm_sets_the_length(weight_norm, *, v, a, seed):
     """weight norm gives each unit's weights their length, whatever that of the direction; a window
     is a unit's own
     """
-    g, _ = affine(3, seed)
+    g, axes = affine(v.shape[-1], seed)[0], tuple(range(v.ndim - 1))
+    unit, count = np.float64(v) / unit_lengths(v), v.size // v.shape[-1] + 8
     w = np.float64(weight_norm(v, g))
-    yield Check("length", np.sqrt(np.sum(w**2, axis=0)), np.abs(g), gamma(8 + 8) * np.abs(g))
-    want = g * v / np.sqrt(np.sum(np.float64(v) ** 2, axis=0))
-    yield Check("w", w, want, gamma(8 + 8) * np.abs(want))
-    yield Check("w(av)", weight_norm(np.float32(a) * v, g), w, gamma(24) * np.abs(w))
-    # Those of a convolution have their units last too; what takes matrices only refuses them.
-    windows = v.reshape(2, 2, 2, 3)
-    if not refused(weight_norm, windows, g):
-        got = np.reshape(weight_norm(windows, g), v.shape)
-        yield Check("w of windows", got, want, gamma(8 + 8) * np.abs(want))
+    want = g * unit
+    rounding = gamma(count) + 2 * UNITS[v.dtype.name] * (v.dtype != np.float32)
+    yield Check("w", w, want, rounding * np.abs(want) + TINY)
+    if v.dtype == np.float32:
+        length = np.sqrt(np.sum(w**2, axis=axes))
+        yield Check("length", length, np.abs(g), gamma(count) * np.abs(g))
+        yield Check("w(av)", weight_norm(np.float32(a) * v, g), w, gamma(count + 16) * np.abs(w))
 
 
 @prop(
@@ -113,49 +114,61 @@ def _weight_norm_sets_the_length(weight_norm, *, v, a, seed):
     symbols="l2_normalize weight_norm max_norm",
 )
 @formula(r"y = x/\lVert x\rVert_2,\quad 0 \mapsto 0")
-@given(scale=(1.0, 2.0**-80, 2.0**80), seed=draws.seeds)
+@given(
+    seed=draws.seeds,
+    case=draws.cases((*draws.VECTORS, *draws.MATRICES, *draws.DEEP)),
+    power=(0, -80, 80),
+)
 def _unit_vectors_have_length_one(
-    l2_normalize, l2_normalize_gradient, weight_norm=None, max_norm=None, adaptive_clip=None,
-    *, scale, seed,
+    l2_normalize, l2_normalize_gradient=None, weight_norm=None, max_norm=None, adaptive_clip=None,
+    *, seed, case, power,
 ):  # fmt: skip
     """unit vectors have length 1 at any magnitude, as those of weight norm, of max-norm and of
     adaptive clipping have theirs; 0 stays 0, with a finite gradient
     """
-    x, g = draws.normal(seed, (3, 8), scale=scale), draws.normal(seed + 1, (3, 8))
+    (shape, dtype), scale = case, 2.0 ** (power if case[1] == "float32" else power // 16)
+    x, g = draws.normal(seed, shape, scale=scale, dtype=dtype), draws.normal(seed + 1, shape)
     norm = np.sqrt(np.sum(np.float64(x) ** 2, axis=-1, keepdims=True))
-    exact = np.float64(x) / norm
-    bound = gamma(8 + 8) * np.abs(exact) + 4 * U32
+    exact, count = np.float64(x) / norm, shape[-1] + 8
+    bound = rounded(exact, gamma(count) * np.abs(exact) + 4 * U32, dtype)
     yield Check("y", l2_normalize(x), exact, bound)
-    yield Check("y of three axes", l2_normalize(x[None]), exact[None], bound[None])
-    slope = (g - exact * np.sum(g * exact, axis=-1, keepdims=True)) / norm
-    terms = np.abs(g) + np.abs(exact) * np.sum(np.abs(g * exact), axis=-1, keepdims=True)
-    yield Check("gradient", l2_normalize_gradient(x, g), slope, gamma(64) * terms / norm)
+    zero = np.zeros_like(x)
+    yield Exact("y at 0", l2_normalize(zero), zero)
+    if dtype != "float32":
+        return
+    if l2_normalize_gradient is not None:
+        slope = (g - exact * np.sum(g * exact, axis=-1, keepdims=True)) / norm
+        terms = np.abs(g) + np.abs(exact) * np.sum(np.abs(g * exact), axis=-1, keepdims=True)
+        got = l2_normalize_gradient(x, g)
+        yield Check("gradient", got, slope, gamma(4 * count + 32) * terms / norm, 1 / scale)
+        yield Exact("finite", np.isfinite(l2_normalize_gradient(zero, zero + 1)), zero == 0)
+    if len(shape) != 2 or len(x) < 2:
+        return
     if weight_norm is not None:
-        got = weight_norm(x.T, np.ones(3, np.float32))
+        got = weight_norm(x.T, np.ones(len(x), np.float32))
         yield Check("weight norm", got, exact.T, bound.T)
     if max_norm is not None:
         want = (exact * np.minimum(norm, scale)).T
         # As an update it is w + (w' − w), which rounds at the size of w.
-        slack = gamma(8 + 10) * np.abs(want) + gamma(2) * np.abs(x.T)
+        slack = gamma(count + 10) * np.abs(want) + gamma(2) * np.abs(x.T)
         yield Check("max-norm", max_norm(x.T, scale), want, slack)
     if adaptive_clip is not None:
-        got, want = adaptive_clip(x.T, x.T, 0.5, EPS * scale), (exact * norm / 2).T
-        yield Check("adaptive clipping", got, want, gamma(2 * 8 + 16) * np.abs(want))
-    zero = np.zeros_like(x)
-    yield Exact("y at 0", l2_normalize(zero), zero)
-    yield Exact("finite", np.isfinite(l2_normalize_gradient(zero, zero + 1)), zero == 0)
+        got = adaptive_clip(x.T, x.T, 0.5, EPS * scale)
+        want = (exact * np.minimum(norm, np.maximum(norm, EPS * scale) / 2)).T
+        yield Check("adaptive clipping", got, want, gamma(2 * count + 16) * np.abs(want))
 
 
 @prop(6, "must", "bound", source="Ba, Kiros & Hinton 2016, equation 3")
 @formula(r"\operatorname{LN}(\pi x) = \pi\operatorname{LN}(x)")
-@given(x=draws.normals(4, 64), seed=draws.seeds)
+@given(x=draws.arrays(ANY[:-2]), seed=draws.seeds)
 def _layer_norm_follows_permutations(layer_norm, *, x, seed):
     """layer norm follows a permutation of the features"""
-    order, zero = np.random.default_rng(seed).permutation(64), np.zeros(64, np.float32)
-    straight = np.asarray(layer_norm(x, zero + 1, zero, EPS))[:, order]
-    s = standard(x[:, order], EPS, axes=(1,))
+    features = x.shape[-1]
+    order, zero = np.random.default_rng(seed).permutation(features), np.zeros(features, np.float32)
+    straight = np.asarray(layer_norm(x, zero + 1, zero, EPS))[..., order]
+    s = standard(x[..., order], EPS, axes=(-1,))
     bound = 2 * (s.bound + gamma(4) * np.abs(s.xhat))
-    return Check("permuted", layer_norm(x[:, order], zero + 1, zero, EPS), straight, bound)
+    return Check("permuted", layer_norm(x[..., order], zero + 1, zero, EPS), straight, bound, 1.0)
 
 
 @prop(

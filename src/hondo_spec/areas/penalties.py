@@ -1,9 +1,13 @@
 """PEN: penalties on norms, and what they do to a step (slide 3)."""
 
+import math
+from collections.abc import Iterator
+
 import numpy as np
 
 from hondo_spec import draws
-from hondo_spec.bounds import TINY, gamma
+from hondo_spec.areas.norms import unit_lengths
+from hondo_spec.bounds import TINY, UNITS, gamma
 from hondo_spec.property import Area, formula, given
 from hondo_spec.results import Check, Exact, Holds, exact_leaves, refused
 from hondo_spec.target import Operation
@@ -13,23 +17,25 @@ DECAY = "slide 3; Goodfellow et al. 2016, equation 7.5"
 MINIMA = "slide 3; Goodfellow et al. 2016, equations 7.13 and 7.23"
 ELASTIC_NET = "slide 3; Zou & Hastie 2005, equation 3"
 prop = Area("PEN", source=NORMS, symbols="l2_penalty")
-STRENGTHS = (0.0, 0.25, 0.5, 4.0)
-LAYER = draws.integers(3, 4)
+STRENGTHS = draws.strengths
+LAYER = draws.whole(draws.KERNELS)
+DENSE = draws.whole(((3, 4), *draws.MATRICES))
 # By a power of two: as exact as without it, and beyond the range of half precision.
 SIZES = draws.single([1, 2**14])
 
 
 def _kernels_of(w: np.ndarray) -> dict[str, np.ndarray]:
-    """The kernels of a dense layer and of a convolution, each with the entries of w."""
-    return {"dense/kernel": w, "conv/kernel": w[None, :, None]}
+    """Kernels of several layers, each with the entries of w; deep ones, and one without any."""
+    names = "dense/kernel", "conv/kernel", "deep/0/gate/kernel", "a/b/c/d/e/kernel", "last/kernel"
+    parts = w, w[None, :, None], w.ravel(), w.reshape(-1, 1), w
+    return {**dict(zip(names, parts, strict=True)), "none/kernel": w[:0]}
 
 
 def _tree_of(w: np.ndarray) -> dict[str, np.ndarray]:
-    """Three kernels among biases and scales that no penalty may see, whatever their shape."""
+    """The kernels among biases and scales that no penalty may see, whatever their shape."""
     far = np.full(4, 1e3, np.float32)
     names = ("dense/bias", "norm/scale", "norm/bias", "kernel_norm/scale", "deep/0/kernel/bias")
-    kernels = {**_kernels_of(w), "deep/0/gate/kernel": w.ravel()}
-    return {**kernels, **dict.fromkeys(names, far), "heads/bias": far.reshape(2, 2)}
+    return {**_kernels_of(w), **dict.fromkeys(names, far), "heads/bias": far.reshape(2, 2)}
 
 
 @prop(1, "must", "exact")
@@ -40,8 +46,18 @@ def _l2_penalty_is_half_the_sum_of_squares(l2_penalty, *, w, strength):
     integers give the exact result, and it may exceed the range of half precision
     """
     for big in SIZES:
-        got = float(l2_penalty({"dense/kernel": big * w}, strength))
-        yield Exact(f"R of {big} W", got, strength / 2 * np.sum(np.float64(big * w) ** 2))
+        tree = {"a/b/c/dense/kernel": big * w, "none/kernel": w[:0]}
+        square = np.sum(np.float64(big * w) ** 2)
+        yield Exact(f"R of {big} W", float(l2_penalty(tree, strength)), strength / 2 * square)
+    yield from _of_halves(l2_penalty, w, np.sum(w**2))
+
+
+def _of_halves(penalty: Operation, w: np.ndarray, norm: float) -> Iterator[Check]:
+    """What half precision may lose of the norm, whose squares it does not hold."""
+    for dtype in draws.HALVES if w.shape in draws.IN_HALVES[:1] else ():
+        got = float(penalty({"dense/kernel": (64 * w).astype(dtype)}, 0.5))
+        want = float(penalty({"dense/kernel": 64 * w}, 0.5))
+        yield Check(f"R of {dtype}", got, want, gamma(w.size + 4, UNITS[dtype]) * abs(want), norm)
 
 
 @prop(2, "must", "exact")
@@ -55,9 +71,10 @@ def _l2_gradient_is_proportional_to_the_weights(l2_penalty_gradient, *, w, stren
 
 @prop(3, "must", "bound", source=DECAY, symbols="l2_penalty penalized")
 @formula(r"W' = (1 - \eta\lambda)W - \eta\nabla L")
-@given(w=LAYER, gradient=LAYER, learning_rate=(0.125, 0.3), strength=STRENGTHS)
-def _penalized_step_shrinks_weights_once(sgd_step, *, w, gradient, learning_rate, strength):
+@given(w=DENSE, seed=draws.seeds, learning_rate=(0.0, 0.125, 0.3, 1.0), strength=STRENGTHS)
+def _penalized_step_shrinks_weights_once(sgd_step, *, w, seed, learning_rate, strength):
     """a step of gradient descent on the penalized loss shrinks the weights once, as they were"""
+    gradient = draws.lattice_of(seed, w.shape, -8, 8)
     new = sgd_step(w, gradient, learning_rate, strength)
     want = (1 - learning_rate * strength) * np.float64(w) - learning_rate * np.float64(gradient)
     sizes = (1 + learning_rate * strength) * np.abs(w) + learning_rate * np.abs(gradient)
@@ -67,15 +84,18 @@ def _penalized_step_shrinks_weights_once(sgd_step, *, w, gradient, learning_rate
 @prop(4, "must", "exact", symbols="l1_penalty")
 @formula(r"R = \tfrac\lambda2\sum|W|,\quad \tfrac\lambda2\operatorname{sgn}W")
 @given(w=LAYER, strength=STRENGTHS)
-def _l1_penalty_is_half_the_sum_of_moduli(l1_penalty, l1_penalty_gradient, *, w, strength):
+def _l1_penalty_is_half_the_sum_of_moduli(l1_penalty, l1_penalty_gradient=None, *, w, strength):
     """the L1 penalty is half of λ times the sum of moduli; its subgradient, for every kernel, is 0
     at 0
     """
     for big in SIZES:
-        got = float(l1_penalty({"dense/kernel": big * w}, strength))
-        yield Exact(f"R of {big} W", got, strength / 2 * np.sum(np.abs(np.float64(big * w))))
-    gradient = l1_penalty_gradient(_kernels_of(w), strength)
-    yield from exact_leaves(gradient, _kernels_of(np.float32(strength / 2) * np.sign(w)))
+        tree = {"a/b/c/dense/kernel": big * w, "none/kernel": w[:0]}
+        modulus = np.sum(np.abs(np.float64(big * w)))
+        yield Exact(f"R of {big} W", float(l1_penalty(tree, strength)), strength / 2 * modulus)
+    yield from _of_halves(l1_penalty, w, np.sum(np.abs(w)))
+    if l1_penalty_gradient is not None:
+        gradient = l1_penalty_gradient(_kernels_of(w), strength)
+        yield from exact_leaves(gradient, _kernels_of(np.float32(strength / 2) * np.sign(w)))
 
 
 @prop(5, "must", "exact", source=MINIMA, symbols="proximal_l1 l1_penalty l2_penalty")
@@ -84,7 +104,7 @@ def _l1_penalty_is_half_the_sum_of_moduli(l1_penalty, l1_penalty_gradient, *, w,
     r"\operatorname{sgn}(w^*)\max(|w^*| - \tfrac{\lambda}{2h}, 0)"
     r" \text{ or } \tfrac{h}{h+\lambda}w^*"
 )
-@given(w=LAYER, case=((1.0, 1.0), (2.0, 6.0), (0.5, 0.0), (4.0, 12.0)))
+@given(w=LAYER, case=((1.0, 1.0), (2.0, 6.0), (0.5, 0.0), (4.0, 12.0), (0.5, 64.0)))
 def _penalized_minima_are_known(proximal_l1, l1_penalty=None, l2_penalty=None, *, w, case):
     """the proximal step is the soft threshold, and a parabola's minimum
     under each penalty is known
@@ -93,6 +113,8 @@ def _penalized_minima_are_known(proximal_l1, l1_penalty=None, l2_penalty=None, *
     threshold = np.float32(strength / (2 * h))
     sparse = np.asarray(proximal_l1(w, float(threshold)))
     yield Exact("w'", sparse, np.sign(w) * np.maximum(np.abs(w) - threshold, 0))
+    if not refused(proximal_l1, w, math.inf):
+        yield Exact("w' at t = ∞", proximal_l1(w, math.inf), 0 * w)
     shrunk = np.float32(h / (h + strength)) * w
     for name, penalty, best in (("L1", l1_penalty, sparse), ("L2", l2_penalty, shrunk)):
         if penalty is not None:
@@ -122,7 +144,7 @@ def _biases_and_scales_are_not_penalized(
     """
     # No weight is 0: what the subgradient is there is PEN-04.
     w = 2 * w + 1
-    tree, square, modulus = _tree_of(w), 0.75 * np.sum(w**2), 0.75 * np.sum(np.abs(w))
+    tree, square, modulus = _tree_of(w), 1.25 * np.sum(w**2), 1.25 * np.sum(np.abs(w))
     yield Exact("L2", float(l2_penalty(tree, 0.5)), square)
     if l1_penalty is not None:
         yield Exact("L1", float(l1_penalty(tree, 0.5)), modulus)
@@ -133,39 +155,40 @@ def _biases_and_scales_are_not_penalized(
     for penalty, (slope, want) in slopes.items():
         if slope is not None:
             # What is left alone may be left out.
-            kernels = {**_kernels_of(want), "deep/0/gate/kernel": want.ravel()}
-            gradient, wants = zeros | slope(tree, 0.5), zeros | kernels
+            gradient, wants = zeros | slope(tree, 0.5), zeros | _kernels_of(want)
             yield from exact_leaves(gradient, wants, penalty + ", {}")
 
 
 @prop(7, "must", "bound", symbols="penalized l2_penalty cross_entropy")
 @formula(r"J = E + R,\quad R \text{ independent of } m")
-@given(w=LAYER, seed=draws.seeds, strength=(0.25, 4.0))
-def _objective_is_loss_plus_penalty(penalized_loss, *, w, seed, strength):
+@given(sizes=((5, 3, 4), (1, 2, 2), (9, 8, 7)), seed=draws.seeds, strength=(0.25, 4.0))
+def _objective_is_loss_plus_penalty(penalized_loss, *, sizes, seed, strength):
     """the objective is the loss plus the penalty: bit for bit the loss at λ = 0, and the penalty
     does not depend on the size of the batch
     """
-    rng = np.random.default_rng(seed)
-    x, classes = rng.integers(-2, 3, (5, 3)).astype(np.float32), rng.integers(0, 4, 5)
+    m, inputs, outputs = sizes
+    w, x = (draws.lattice_of(seed, s, -4, 4) for s in ((inputs, outputs), (m, inputs)))
+    classes = np.random.default_rng(seed).integers(0, outputs, m)
     (plain, slope), (zero, flat) = (penalized_loss(w, x, classes, s) for s in (None, 0.0))
     yield Exact("J at λ = 0", np.float64(zero), np.float64(plain))
     yield Exact("gradient at λ = 0", flat, slope)
     penalty = strength / 2 * float(np.sum(np.float64(w) ** 2))
     # Log-sum-exp rounds at the size of the logits.
     bound = gamma(16) * (penalty + float(np.max(np.sum(np.abs(x), axis=1))) * 8 + 1)
-    for batch in (slice(None), [0, 1, 2, 3, 4] * 3):
+    for batch in (slice(None), [*range(m)] * 3):
         with_penalty, gradient = penalized_loss(w, x[batch], classes[batch], strength)
         # The same examples three times over have the same mean loss, but for its rounding.
         yield Check("J − E", float(with_penalty) - float(plain), penalty, 2 * bound, 1.0)
         want = np.float64(slope) + strength * np.float64(w)
-        yield Check("gradient", gradient, want, gamma(64) * (np.abs(want) + 16 + strength), 16.0)
+        yield Check("gradient", gradient, want, gamma(256) * (np.abs(want) + 64 + strength), 64.0)
 
 
 @prop(8, "must", "exact", symbols="l1_penalty l2_penalty")
 @formula(r"R(\theta_1, \theta_2) = R(\theta_1) + R(\theta_2)")
-@given(w=LAYER, v=LAYER, strength=STRENGTHS)
-def _penalties_add_up_and_are_linear(l2_penalty, l1_penalty, *, w, v, strength):
+@given(w=LAYER, seed=draws.seeds, strength=STRENGTHS)
+def _penalties_add_up_and_are_linear(l2_penalty, l1_penalty, *, w, seed, strength):
     """penalties add up over leaves and are linear in λ"""
+    v = draws.lattice_of(seed, w.shape, -8, 8)
     for penalty in (l2_penalty, l1_penalty):
         both = float(penalty({"a/kernel": w, "b/kernel": v[None, :, None]}, strength))
         apart = [float(penalty({"a/kernel": leaf}, strength)) for leaf in (w, v)]
@@ -175,30 +198,35 @@ def _penalties_add_up_and_are_linear(l2_penalty, l1_penalty, *, w, v, strength):
 
 @prop(9, "must", "exact", source=ELASTIC_NET, symbols="elastic_net_penalty")
 @formula(r"R = \tfrac{\lambda_1}2\lVert W\rVert_1 + \tfrac{\lambda_2}2\lVert W\rVert_2^2")
-@given(w=LAYER, l1=STRENGTHS, l2=(0.0, 0.5))
+@given(w=LAYER, l1=STRENGTHS, l2=(0.0, 2.0**-16, 0.5, 128.0))
 def _elastic_net_is_the_sum_of_its_parts(elastic_net_penalty, *, w, l1, l2):
     """the elastic net is the sum of its parts"""
     # The second kernel is twice the first one: 1 + 2 times its modulus, 1 + 4 times its square.
     want = 3 * l1 / 2 * np.sum(np.abs(w)) + 5 * l2 / 2 * np.sum(w**2)
-    tree = {"a/kernel": w, "b/kernel": 2 * w[None, :, None]}
-    return Exact("R", float(elastic_net_penalty(tree, l1, l2)), want)
+    tree = {"a/kernel": w, "b/kernel": 2 * w[None, :, None], "none/kernel": w[:0]}
+    got = float(elastic_net_penalty(tree, l1, l2))
+    # Parts of unlike sizes do not fit one number of single precision.
+    yield Check("R", got, want, gamma(2) * want)
+    yield from _of_halves(
+        lambda tree, strength: elastic_net_penalty(tree, strength, strength), w, np.sum(w**2)
+    )
 
 
 @prop(10, "must", "bound", source="Srivastava et al. 2014, section 5.1", symbols="max_norm")
 @formula(r"\lVert w_j\rVert \le c")
-@given(w=draws.floats(8, 4), limit=(0.5, 2.0, 1e3))
+@given(w=draws.arrays(draws.KERNELS, halves=True), limit=(0.0, 0.5, 2.0, 1e3, math.inf))
 def _max_norm_projects_each_unit(max_norm, *, w, limit):
     """max-norm projects each unit's weights, window included, onto the ball, bit-exact inside it"""
-    norms = np.sqrt(np.sum(np.float64(w) ** 2, axis=0))
+    # Units of unlike lengths, one of them of 0.
+    w = (w * np.resize(draws.single([8, 1, 0, 0.25]), w.shape[-1])).astype(w.dtype)
+    norms, u = unit_lengths(w), UNITS[w.dtype.name]
     want = np.float64(w) * np.minimum(1, limit / np.where(norms > 0, norms, 1))
     # As an optimizer's update it is w + (w' − w), which rounds at the size of w.
     # What is scaled by the largest entry may be flushed below the smallest normal number.
-    flushed = TINY * (1 + limit + float(np.max(np.abs(w))))
-    bound = gamma(8 + 10) * np.abs(want) + gamma(2) * np.abs(w) + flushed
-    inside, windows = norms < limit * (1 - gamma(18)), w.reshape(2, 2, 2, 4)
-    # What takes matrices only refuses windows.
-    for what, v in {"w'": w, "w' of windows": windows}.items():
-        if v is w or not refused(max_norm, v, limit):
-            got = np.reshape(max_norm(v, limit), w.shape)
-            yield Check(what, got, want, bound, 1.0)
-            yield Exact(f"{what} inside", got[:, inside], w[:, inside])
+    flushed = TINY * (1 + min(limit, 1e9) + float(np.max(np.abs(w))))
+    count = w.size // w.shape[-1]
+    bound = gamma(count + 10) * np.abs(want) + gamma(4, u) * np.abs(np.float64(w)) + flushed
+    inside = norms < limit * (1 - gamma(count + 10) - 4 * u)
+    got = np.asarray(max_norm(w, limit))
+    yield Check("w'", got, want, bound, 10.0)
+    yield Exact("w' inside", got[..., inside], w[..., inside])

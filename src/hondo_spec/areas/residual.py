@@ -1,6 +1,7 @@
 """RES: residual connections (slide 13)."""
 
 import functools
+import itertools
 
 import numpy as np
 
@@ -11,40 +12,58 @@ from hondo_spec.results import Exact, Holds, refused
 prop = Area("RES", source="slide 13; He et al. 2015b, equation 1", symbols="residual repeat")
 PROJECTION = "slide 13; He et al. 2015b, equation 2"
 ZERO_LAST = "slide 13; Goyal et al. 2017, section 5.1"
-X, A = draws.integers(2, 3), draws.integers(3, 3, low=-3, high=3)
-WIDER = draws.integers(3, 5, low=-3, high=3)
+X = draws.whole(draws.MATRICES)
+FEW = ((2, 3), (1, 8), (5, 5), (3, 1))
+
+
+def _weights(seed: int, *shape: int) -> np.ndarray:
+    """Integers, so small that no product of them rounds."""
+    return draws.lattice_of(seed, shape, -2, 2)
+
+
 Block = tuple[np.ndarray, np.ndarray]
 
 
 @prop(1, "must", "exact")
 @formula(r"F = 0 \Rightarrow y = x")
-@given(x=draws.floats(2, 3), depth=(1, 3, 50))
+@given(x=draws.arrays(FEW, scale=10.0), depth=(1, 3, 50))
 def _zero_branch_is_the_identity(residual_stack, *, x, depth):
     """a branch of zeros makes the identity, at any depth and for negative x too"""
-    return Exact("y", residual_stack(x, [np.zeros((3, 3), np.float32)] * depth), x)
+    zero = np.zeros((x.shape[1],) * 2, np.float32)
+    return Exact("y", residual_stack(x, [zero] * depth), x)
 
 
 @prop(2, "must", "exact", symbols="residual")
 @formula(r"y = x + F(x)")
-@given(x=X, a=A)
-def _output_is_input_plus_branch(residual, *, x, a):
+@given(x=X, seed=draws.seeds, dtype=("float32", *draws.HALVES))
+def _output_is_input_plus_branch(residual, *, x, seed, dtype):
     """the output is x + F(x)"""
-    return Exact("y", residual(x, a), x + x @ a)
+    # Of halves three inputs at most, so that integers are exact.
+    x, width = (x, x.shape[1]) if dtype == "float32" else (x[:, :3], min(x.shape[1], 3))
+    a = _weights(seed, width, width)
+    y = residual(x.astype(dtype), a.astype(dtype))
+    return Exact("y", draws.single(y), x + x @ a)
 
 
 @prop(3, "must", "exact", source="slide 13; He et al. 2016, equation 5", symbols="residual")
 @formula(r"g_x = g + J_F^T g")
-@given(x=X, a=A, g=X)
-def _skip_passes_the_gradient(residual_gradient, *, x, a, g):
+@given(x=X, seed=draws.seeds)
+def _skip_passes_the_gradient(residual_gradient, *, x, seed):
     """the skip takes part in the gradient"""
+    a, g = _weights(seed, x.shape[1], x.shape[1]), draws.lattice_of(seed, x.shape, -8, 8)
     return Exact("gx", residual_gradient(x, a, g), g + g @ a.T)
 
 
-def _halves(seed: int) -> tuple[np.ndarray, ...]:
+# Of an odd width, and so few blocks that all is exact.
+BLOCKS = (((2, 3), 2), ((1, 1), 5), ((5, 3), 3), ((3, 9), 2), ((9, 5), 1), ((1, 7), 2))
+
+
+def _halves(seed: int, shape: tuple[int, int], depth: int) -> tuple[np.ndarray, ...]:
     """Odd halves through odd and then even weights: all exact, and no pre-activation is 0."""
-    rng = np.random.default_rng(seed)
-    x, g = (rng.integers(-3, 3, (2, 3)) + 0.5 for _ in range(2))
-    a, b = 2 * rng.integers(-2, 2, (2, 3, 3)) + 1, 2 * rng.integers(-1, 2, (2, 3, 3))
+    rng, (_, width) = np.random.default_rng(seed), shape
+    x, g = rng.integers(-3, 3, (2, *shape)) + 0.5
+    a = 2 * rng.integers(-1, 1, (depth, width, width)) + 1
+    b = 2 * rng.integers(-1, 2, (depth, width, width))
     return tuple(map(draws.single, (x, a, b, g)))
 
 
@@ -59,37 +78,46 @@ def _backward(x: np.ndarray, block: Block, g: np.ndarray) -> np.ndarray:
 
 @prop(4, "must", "exact", source=ZERO_LAST, symbols="residual repeat zero_last pre_activation")
 @formula(r"W_2 = 0 \Rightarrow x_L = x_0,\ g_0 = g_L")
-@given(x=draws.floats(2, 3), g=draws.floats(2, 3), depth=(1, 10, 100), seed=draws.seeds)
-def _zero_last_layers_pass_signal_and_gradient(residual_chain, *, x, g, depth, seed):
+@given(depth=(1, 10, 100), case=BLOCKS, seed=draws.seeds)
+def _zero_last_layers_pass_signal_and_gradient(residual_chain, *, depth, case, seed):
     """blocks whose last layer is zero pass signal and gradient unchanged, however many they are"""
+    x, g = draws.normal(seed, (2, 2, 3), scale=10.0)
     first = draws.normal(seed, (depth, 3, 3))
     y, gradient = residual_chain(x, first, 0 * first, g)
     yield Exact("y", y, x)
     yield Exact("gx", gradient, g)
-    x, a, b, g = _halves(seed)
-    one, two = zip(a, b, strict=True)
-    middle = _forward(x, one)
+    x, a, b, g = _halves(seed, *case)
+    inputs = list(itertools.accumulate(zip(a, b, strict=True), _forward, initial=x))
+    blocks = list(zip(inputs, a, b, strict=False))
+    want = functools.reduce(lambda g, at: _backward(at[0], at[1:], g), reversed(blocks), g)
     y, gradient = residual_chain(x, a, b, g)
-    yield Exact("y of two blocks", y, _forward(middle, two))
-    yield Exact("gx of two blocks", gradient, _backward(x, one, _backward(middle, two, g)))
+    yield Exact("y of blocks", y, inputs[-1])
+    yield Exact("gx of blocks", gradient, want)
 
 
 @prop(5, "must", "exact", source="slide 13; He et al. 2016, equation 4")
 @formula(r"x_L = x_0 + \sum_i F_i(x_i)")
-@given(x=X, a=draws.integers(3, 3, 3, low=-2, high=2))
-def _output_is_input_plus_all_branches(residual_stack, *, x, a):
+@given(x=draws.whole(FEW), seed=draws.seeds, depth=(1, 2, 3))
+def _output_is_input_plus_all_branches(residual_stack, *, x, seed, depth):
     """the output is the input plus all branches"""
+    a = _weights(seed, depth, x.shape[1], x.shape[1])
     want = functools.reduce(lambda y, matrix: y + y @ matrix, a, x)
-    return Exact("y", residual_stack(x, list(a)), want)
+    yield Exact("y", residual_stack(x, list(a)), want)
+    # So many that a few more do not matter to what is compiled.
+    many = np.zeros((100, 3, 3), np.float32)
+    many[[0, 63, 99], 0, 1] = 1
+    start = draws.lattice_of(seed, (2, 3), -8, 8)
+    want = functools.reduce(lambda y, matrix: y + y @ matrix, many, start)
+    yield Exact("y of a hundred", residual_stack(start, list(many)), want)
 
 
 @prop(6, "must", "exact", source=PROJECTION, symbols="residual projection")
 @formula(r"y = W_s x + F(x)")
-@given(x=X, w=WIDER, a=WIDER)
-def _changed_width_needs_a_projection(residual_projection, residual=None, *, x, w, a):
+@given(x=draws.whole(FEW), outputs=(1, 3, 5, 8), seed=draws.seeds)
+def _changed_width_needs_a_projection(residual_projection, residual=None, *, x, outputs, seed):
     """where the width changes, the skip is projected; without that it is an error"""
+    w, a = (_weights(seed + k, x.shape[1], outputs) for k in range(2))
     yield Exact("y", residual_projection(x, w, a), x @ w + x @ a)
-    if residual is not None:
-        for width in (1, 5):
-            wrong = refused(residual, x, a[:, :width])
-            yield Holds(f"3 + {width} channels are an error", wrong)
+    if residual is not None and outputs != x.shape[1]:
+        wrong = refused(residual, x, a)
+        yield Holds(f"{x.shape[1]} + {outputs} channels are an error", wrong)

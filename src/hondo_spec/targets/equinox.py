@@ -95,7 +95,7 @@ KNOWN = {
     ),
     "BNT-12": Known(
         "statistics in the dtype of the data",
-        {"seed": 0, "offset": 8.0, "dtype": "float16"},
+        {"seed": 0, "shape": (256, 3), "offset": 8.0, "dtype": "float16"},
         avoid="an input in float32",
     ),
     "XCT-02": Known(

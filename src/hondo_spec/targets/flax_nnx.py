@@ -72,7 +72,7 @@ KNOWN = {
     "ACT-09": NAN_IS_RIGHT,
     "BNT-12": Known(
         "the dtype of the module is that of γ and β too, which are rounded to it",
-        {"seed": 0, "offset": 0.0, "dtype": "float16"},
+        {"seed": 0, "shape": (256, 3), "offset": 0.0, "dtype": "float16"},
         DOCUMENTED,
     ),
 }

@@ -5,10 +5,11 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from hondo_spec.adapter import collect_operations
-from hondo_spec.draws import single
+from hondo_spec.draws import normal, single
 from hondo_spec.target import Known, since
 from hondo_spec.targets import _jax
 from hondo_spec.targets._jax import compiled
@@ -83,6 +84,17 @@ KNOWN = {
     "GRD-05": Known(
         "squares over- and underflow, in the dtype of the gradient",
         {"tree": {"a": single([1])}, "case": ("float32", (3e19, 4e19), 1.0)},
+        case=lambda what: what.startswith("norm in"),
+    ),
+    "PEN-10": Known(
+        "a limit of 0 makes a unit of zeros NaN, and one of infinity every unit: 0 / 0, ∞ / ∞",
+        {"w": np.zeros((2, 3), np.float32), "limit": 0.0},
+        case=lambda limit: limit == 0 or math.isinf(limit),
+    ),
+    "CLP-10": Known(
+        "of a kernel of three axes every place of the window is clipped by itself",
+        {"w": normal(0, (3, 5, 9)), "seed": 0, "ratio": 0.01},
+        case=lambda w: np.squeeze(w).ndim == 3,
     ),
 }
 

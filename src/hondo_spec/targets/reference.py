@@ -240,10 +240,15 @@ def _unit_norms(w):
     return np.sqrt(np.sum(np.float64(w) ** 2, axis=tuple(range(w.ndim - 1))))
 
 
+def _shrink(norm, limit):
+    """The factor c / ‖w‖, of units that are longer than c."""
+    return np.minimum(limit, norm) / np.where(norm > 0, norm, 1)
+
+
 def max_norm(w: Weights, limit: float) -> Weights:
     """Units longer than c become w c / ‖w‖, rounded to float32; the others stay bit for bit."""
     norm = _unit_norms(w)
-    return np.where(norm > limit, single(w * (limit / np.where(norm > 0, norm, 1))), w)
+    return np.where(norm > limit, (w * _shrink(norm, limit)).astype(w.dtype), w)
 
 
 def multitask_loss(losses: Array, weights: Array) -> float:
@@ -322,7 +327,7 @@ def clip_by_global_norm(tree: Tree, limit: float) -> Tree:
 def adaptive_clip(g: Weights, w: Weights, ratio: float, epsilon: float) -> Weights:
     """Units of g longer than c = λ max(‖w‖, ε) become g c / ‖g‖; the others stay bit for bit."""
     norm, limit = _unit_norms(g), ratio * np.maximum(_unit_norms(w), epsilon)
-    return np.where(norm > limit, single(g * (limit / np.where(norm > 0, norm, 1))), g)
+    return np.where(norm > limit, (g * _shrink(norm, limit)).astype(g.dtype), g)
 
 
 def clip_by_value(tree: Tree, limit: float) -> Tree:

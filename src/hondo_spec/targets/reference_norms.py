@@ -47,7 +47,10 @@ def masked_batch_norm(
         return x, mean, var
     mu, v = batch_moments(kept)
     y = np.float64(scale) * (np.float64(x) - mu) / np.sqrt(v + np.float32(epsilon)) + bias
-    return y.astype(x.dtype), *batch_norm(kept, mean, var, scale, bias, decay, epsilon)[1:]
+    # What is absent may be out of the range of halves.
+    with np.errstate(over="ignore"):
+        y = y.astype(x.dtype)
+    return y, *batch_norm(kept, mean, var, scale, bias, decay, epsilon)[1:]
 
 
 def batch_norm_gradient(x: Data, scale: Row, bias: Row, epsilon: float, g: Data) -> Data:

@@ -1,7 +1,8 @@
 """Norm penalties (slide 3), with λ/2 before both norms as the slide has them."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import jax.numpy as jnp
 from jax.core import Tracer
@@ -9,18 +10,17 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from hondo._bind import by_value
+from hondo._microbatched import microbatched
 from hondo._numerics.array_checks import check_real
 from hondo._numerics.checks import check_callable, check_range, python_value
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._numerics.tree_checks import check_tree
-from hondo._types import Leaf, Params
+from hondo._types import Leaf, Loss, Params
 from hondo.parameters.chosen import chosen
 from hondo.parameters.names import Where
 
 Strength = float | Float[Array, ""]
 Penalty: TypeAlias = Callable[[Params], ArrayLike]
-# `loss(params, *further)` → a scalar, or a tuple that begins with one.
-Loss: TypeAlias = Callable[..., Any]
 
 
 def l1_penalty(params: Params, strength: Strength, *, where: Where = None) -> Float[Array, ""]:
@@ -162,9 +162,15 @@ def penalized(loss: Loss, penalty: Penalty) -> Loss:
     return _Penalized(by_value(loss), by_value(penalty))
 
 
-class _Penalized(NamedTuple):
+# No NamedTuple, to which jax.jit could not refer weakly.
+@dataclass(frozen=True)
+class _Penalized:
     loss: Loss
     penalty: Penalty
+
+    def microbatched(self, parts: int) -> Loss:
+        """The penalty is added once."""
+        return replace(self, loss=microbatched(self.loss, parts))
 
     def __call__(self, params: Params, *args: Any, **kwargs: Any) -> Any:
         value = self.loss(params, *args, **kwargs)

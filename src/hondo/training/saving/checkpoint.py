@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -19,9 +20,11 @@ import jax.numpy as jnp
 from hondo._extras import check_extra
 from hondo._numerics.checks import is_key
 from hondo._types import Leaf, Tree
+from hondo.training.processes import team_of
 from hondo.training.saving.files import first_line, read_json
 
 _ARRAYS, _LEAVES = "arrays", "leaves.json"
+_PARTIAL = ".partial"
 _KEPT = 2
 # What Orbax writes beside the arrays, about, with the locks that it takes.
 _METADATA_FILES, _METADATA_SIZE = 16, 16_384
@@ -33,20 +36,33 @@ def save_newest(folder: Path, tree: Tree) -> Path:
     Raises:
         OSError: the disk is full; the checkpoints before are there still.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    numbers = [int(path.name) for path in _checkpoints(folder)]
-    target = folder / str(max(numbers, default=0) + 1)
-
-    def write(partial: Path) -> None:
-        named = dict(enumerate(map(_as_saved, jax.tree.leaves(tree))))
-        write_arrays(partial / _ARRAYS, {str(i): leaf for i, leaf in named.items() if leaf.size})
-        values = {"leaves": _describe(tree), "files": digest_files(partial / _ARRAYS)}
-        (partial / _LEAVES).write_text(json.dumps(values) + "\n", encoding="utf-8")
-
-    write_folder(target, write)
-    for old in _checkpoints(folder)[:-_KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+    team = team_of(tree)
+    newest = max((int(path.name) for path in _checkpoints(folder)), default=0)
+    target = folder / str(int(team.gather([newest])[0, 0]) + 1)
+    unfinished = target.with_name(f"{target.name}{_PARTIAL}")
+    named = dict(enumerate(map(_as_saved, jax.tree.leaves(tree))))
+    try:
+        team.on_first(partial(_begin, unfinished))
+        arrays = {str(i): leaf for i, leaf in named.items() if leaf.size}
+        write_arrays(unfinished / _ARRAYS, arrays)
+        team.on_first(partial(_finish, unfinished, target, _describe(tree)))
+    finally:
+        if team.is_first:
+            shutil.rmtree(unfinished, ignore_errors=True)
     return target
+
+
+def _begin(unfinished: Path) -> None:
+    unfinished.parent.mkdir(parents=True, exist_ok=True)
+    _make_partial(unfinished)
+
+
+def _finish(unfinished: Path, target: Path, leaves: list[str]) -> None:
+    values = {"leaves": leaves, "files": digest_files(unfinished / _ARRAYS)}
+    (unfinished / _LEAVES).write_text(json.dumps(values) + "\n", encoding="utf-8")
+    unfinished.rename(target)
+    for old in _checkpoints(target.parent)[:-_KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def restore_newest(folder: Path, like: Tree) -> Tree | None:
@@ -83,15 +99,19 @@ def write_folder(target: Path, write: Callable[[Path], None]) -> None:
     A process that is killed leaves the whole folder or none of this name; what it left half
     written, the next one deletes.
     """
-    for other in target.parent.glob("*.partial*"):
-        shutil.rmtree(other, ignore_errors=True)
-    partial = target.with_name(f"{target.name}.partial")
+    unfinished = target.with_name(f"{target.name}{_PARTIAL}")
     try:
-        partial.mkdir()
-        write(partial)
-        partial.rename(target)
+        _make_partial(unfinished)
+        write(unfinished)
+        unfinished.rename(target)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _make_partial(folder: Path) -> None:
+    for other in folder.parent.glob(f"*{_PARTIAL}*"):
+        shutil.rmtree(other, ignore_errors=True)
+    folder.mkdir()
 
 
 def write_arrays(folder: Path, arrays: Tree) -> None:
@@ -103,7 +123,8 @@ def write_arrays(folder: Path, arrays: Tree) -> None:
     check_extra("train", "orbax")
     import orbax.checkpoint as ocp
 
-    _reserve(folder, sum(leaf.nbytes for leaf in jax.tree.leaves(arrays)))
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(arrays))
+    team_of(arrays).on_first(partial(_reserve, folder, size))
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(folder.absolute(), arrays, force=True)
 

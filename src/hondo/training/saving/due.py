@@ -20,13 +20,13 @@ class Saved(NamedTuple):
     """The last save.
 
     Attributes:
-        epochs: how many epochs the file of metrics has.
+        rows: how many lines the file of metrics has.
         step: after how many steps of the run the state was saved, -1 before it was.
         time: when it was, or when the run began.
         seconds: how long it took.
     """
 
-    epochs: int
+    rows: int
     step: int
     time: float
     seconds: float = 0.0

@@ -15,6 +15,7 @@ from hondo.training.batches import count_examples
 from hondo.training.plan import Plan
 from hondo.training.saving.structure import structure_digest
 
+_COMPARED = ("batch_size", "monitor", "nonfinite", "microbatches", "valid_every")
 _PACKAGES = ("hondo", "jax", "jaxlib", "flax", "optax", "numpy")
 # Up to here every byte of the data counts; of more, that many rows, evenly spread.
 _WHOLE_BYTES, _ROWS = 2**26, 1024
@@ -61,10 +62,11 @@ def identify(
     valid: Described,
     key: PRNGKeyArray,
     *programs: jax.stages.Lowered,
+    layout: dict[str, str] | None = None,
 ) -> Identity:
     """The identity of a run of this plan on this data, all of which these programs compute."""
     arguments = {
-        **{name: str(getattr(plan, name)) for name in ("batch_size", "monitor", "nonfinite")},
+        **{name: str(getattr(plan, name)) for name in _COMPARED},
         "key": f"{jax.random.key_impl(key)} {np.asarray(jax.random.key_data(key)).tolist()}",
         "train": train.form,
         "valid": valid.form,
@@ -78,6 +80,7 @@ def identify(
         "devices": f"{len(devices)} {devices[0].device_kind}",
         "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
         "max_epochs": str(plan.max_epochs),
+        **(layout or {}),
     }
     versions = {"python": sys.version.split()[0], **{name: version(name) for name in _PACKAGES}}
     text = "\0".join(program.as_text() for program in programs)
@@ -144,9 +147,9 @@ def differences(old: Identity, new: Identity) -> list[str]:
 
 def changed_surroundings(old: Identity, new: Identity) -> list[str]:
     """The versions and devices that are others now, with which a run goes on to other bits."""
-    there = {**old.versions, **old.platform}
+    there, here = {**old.versions, **old.platform}, {**new.versions, **new.platform}
     return [
-        f"{name} {there.get(name)} → {value}"
-        for name, value in {**new.versions, **new.platform}.items()
-        if there.get(name) != value and name != "max_epochs"
+        f"{name} {there.get(name, 'none')} → {here.get(name, 'none')}"
+        for name in {**there, **here}
+        if there.get(name) != here.get(name) and name != "max_epochs"
     ]

@@ -1,7 +1,7 @@
 """The folder of a run that goes on where it was killed.
 
 run.json          which run it is
-metrics.jsonl     the metrics, a line for each epoch
+metrics.jsonl     the metrics, a line for each validation
 checkpoints/      the state, whole or absent
 """
 
@@ -10,18 +10,21 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
 
 import jax
 
 from hondo._numerics.checks import error
+from hondo.training.pace import Pace
+from hondo.training.processes import team_of
 from hondo.training.saving.checkpoint import restore_newest, save_newest
 from hondo.training.saving.due import Every, Saved, is_due, steps_until_due
 from hondo.training.saving.files import first_line, read_json, write_whole
 from hondo.training.saving.identity import Identity, changed_surroundings, differences
-from hondo.training.saving.metrics_file import append_metrics, keep_epochs, read_history
-from hondo.training.state import RecordedRun, TrainState
+from hondo.training.saving.metrics_file import append_metrics, keep_lines, read_history
+from hondo.training.state import History, RecordedRun
 from hondo.training.watching import epoch_metrics
 
 try:
@@ -38,51 +41,52 @@ class Keeper(NamedTuple):
     Attributes:
         folder: its folder.
         every: how often, None for every half a minute at most.
-        steps_per_epoch: of the run.
+        pace: how long its epochs are, and when it validates.
     """
 
     folder: Path
     every: Every | None
-    steps_per_epoch: int
+    pace: Pace
 
     def begin(self, run: RecordedRun) -> Saved:
         """What is on disk of a run that `resume` gave."""
-        epochs, step = int(run.state.epoch), self._count_steps(run.state)
-        return Saved(epochs, step or -1, time.monotonic())
+        rows, step = self.pace.count_rows(run.state), self.pace.count_steps(run.state)
+        return Saved(rows, step or -1, time.monotonic())
 
     def steps_until_due(self, run: RecordedRun) -> int | None:
         """How many steps there are until the next save, None if only time decides."""
-        step = self._count_steps(run.state)
-        return steps_until_due(self.every, step, self.steps_per_epoch)
+        return steps_until_due(self.every, self.pace.count_steps(run.state), self.pace.steps)
 
-    def keep(self, saved: Saved, run: RecordedRun, is_last: bool = False) -> Saved:
-        """Writes the metrics of new epochs and, if it is due or the last, the state.
+    def is_due(self, saved: Saved, run: RecordedRun) -> bool:
+        """Whether the state is to be saved now."""
+        return is_due(self.every, saved, self.pace.count_steps(run.state), self.pace.steps)
+
+    def keep(self, saved: Saved, run: RecordedRun, due: bool) -> Saved:
+        """Writes the metrics of new rows and, if it is due and not there yet, the state.
 
         Raises:
             OSError: it could not be written.
         """
-        saved = self._append_epochs(saved, run)
-        step = self._count_steps(run.state)
-        is_new = step != saved.step
-        due = is_last or is_due(self.every, saved, step, self.steps_per_epoch)
-        if not (is_new and due):
+        saved = self._append_rows(saved, run)
+        step = self.pace.count_steps(run.state)
+        if step == saved.step or not due:
             return saved
         began = time.monotonic()
         save_newest(self.folder / CHECKPOINTS, run.state)
         ended = time.monotonic()
-        return Saved(saved.epochs, step, ended, ended - began)
+        return Saved(saved.rows, step, ended, ended - began)
 
-    def _append_epochs(self, saved: Saved, run: RecordedRun) -> Saved:
-        epochs = int(run.state.epoch)
-        if epochs > saved.epochs:
+    def _append_rows(self, saved: Saved, run: RecordedRun) -> Saved:
+        rows = self.pace.count_rows(run.state)
+        if rows > saved.rows:
             history = jax.device_get(run.history)
-            for epoch in range(saved.epochs, epochs):
-                path = self.folder / METRICS
-                append_metrics(path, epoch + 1, epoch_metrics(history, epoch))
-        return saved._replace(epochs=epochs)
+            team_of(run).on_first(partial(self._append, history, range(saved.rows, rows)))
+        return saved._replace(rows=rows)
 
-    def _count_steps(self, state: TrainState) -> int:
-        return int(state.epoch) * self.steps_per_epoch + int(state.step)
+    def _append(self, history: History, rows: range) -> None:
+        for row in rows:
+            place = self.pace.name_row(row)
+            append_metrics(self.folder / METRICS, place, epoch_metrics(history, row))
 
 
 @contextmanager
@@ -109,25 +113,38 @@ def _lock(folder: Path, file: IO[str]) -> None:
         raise error("folder", str(folder), "one that no other process trains in", repair) from None
 
 
-def resume(folder: Path, identity: Identity, run: RecordedRun, max_epochs: int) -> RecordedRun:
+def resume(folder: Path, identity: Identity, run: RecordedRun, pace: Pace) -> RecordedRun:
     """The run as the folder has it, or the new run as it is where the folder has none.
 
     Raises:
         ValueError: a folder of another run, or one that is damaged.
         OSError: a folder that cannot be written.
     """
-    if not (folder / RUN).exists():
-        _refuse_foreign(folder)
-        _write_identity(folder, identity)
+    team = team_of(run)
+    # Asked by all before the first writes one.
+    is_old = team.gather([(folder / RUN).exists()])[0, 0]
+    if not is_old:
+        team.on_first(partial(_begin, folder, identity))
         return run
-    _compare(folder, identity)
+    team.on_first(partial(_compare, folder, identity))
     state = restore_newest(folder / CHECKPOINTS, run.state)
     epochs = 0 if state is None else int(state.epoch)
-    if epochs > max_epochs:
-        raise error("max_epochs", max_epochs, f"at least the {epochs} epochs that {folder} has")
-    keep_epochs(folder / METRICS, epochs)
-    _write_identity(folder, identity)
+    if epochs > pace.max_epochs:
+        expected = f"at least the {epochs} epochs that {folder} has"
+        raise error("max_epochs", pace.max_epochs, expected)
+    rows = 0 if state is None else pace.count_rows(state)
+    team.on_first(partial(_go_on, folder, identity, rows))
     return run if state is None else RecordedRun(state, read_history(folder / METRICS, run.history))
+
+
+def _begin(folder: Path, identity: Identity) -> None:
+    _refuse_foreign(folder)
+    _write_identity(folder, identity)
+
+
+def _go_on(folder: Path, identity: Identity, rows: int) -> None:
+    keep_lines(folder / METRICS, rows)
+    _write_identity(folder, identity)
 
 
 def _refuse_foreign(folder: Path) -> None:
@@ -149,7 +166,7 @@ def _compare(folder: Path, identity: Identity) -> None:
         warnings.warn(
             f"the run in {folder} goes on, but not to the bits of the uncut one: "
             f"{', '.join(changed)}.",
-            stacklevel=4,
+            stacklevel=6,
         )
 
 

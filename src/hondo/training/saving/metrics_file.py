@@ -1,4 +1,4 @@
-r"""The metrics of a run as lines of JSON, one an epoch, from which its history is read again."""
+r"""The metrics of a run as lines of JSON, one a validation; its history is read from them."""
 
 import json
 import math
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from hondo._numerics.checks import error
@@ -14,10 +13,10 @@ from hondo.training.saving.files import first_line, write_whole
 from hondo.training.state import History
 
 
-def append_metrics(path: Path, epoch: int, metrics: dict[str, float]) -> None:
-    """Adds one line; the first epoch is 1."""
+def append_metrics(path: Path, place: dict[str, int], metrics: dict[str, float]) -> None:
+    """Adds one line, which begins with its epoch or step."""
     with path.open("a", encoding="utf-8") as file:
-        file.write(json_line({"epoch": epoch, **metrics}))
+        file.write(json_line({**place, **metrics}))
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -36,8 +35,8 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         raise ValueError(f"{path} must hold lines of JSON: {first_line(reason)}") from None
 
 
-def keep_epochs(path: Path, count: int) -> None:
-    """Cuts the file back to so many epochs: what a process that was killed wrote after its save.
+def keep_lines(path: Path, count: int) -> None:
+    """Cuts the file back to so many lines: what a process that was killed wrote after its save.
 
     Raises:
         ValueError: fewer lines; the error names the file.
@@ -45,7 +44,7 @@ def keep_epochs(path: Path, count: int) -> None:
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
     whole = [line for line in lines if line.endswith("\n")]
     if len(whole) < count:
-        raise error(str(path), f"{len(whole)} lines", f"a line for each of the {count} epochs")
+        raise error(str(path), f"{len(whole)} lines", f"a line for each of the {count} validations")
     if len(lines) > count:
         write_whole(path, "".join(lines[:count]))
 
@@ -65,7 +64,10 @@ def read_history(path: Path, empty: History) -> History:
         except (KeyError, TypeError, ValueError) as reason:
             expected = f"{prefix}/{name} for each of at most {len(filled)} epochs"
             raise error(str(path), first_line(reason), expected) from None
-        return jax.device_put(jnp.asarray(filled), values.sharding)
+        # device_put would compare it among processes, and finds NaN unequal to itself.
+        return jax.make_array_from_callback(
+            filled.shape, values.sharding, lambda index: filled[index]
+        )
 
     return History(
         *(

@@ -37,10 +37,11 @@ def train_batches(
     steps: range,
     steps_per_epoch: int,
     batch_size: int,
+    rows: slice,
     has_partners: bool,
     threads: int,
 ) -> Iterator[Read]:
-    """The batches of these steps, counted from the beginning of the run."""
+    """These rows of the batches of these steps, counted from the beginning of the run."""
 
     @lru_cache(maxsize=2)
     def order_of(epoch: int) -> Indices:
@@ -49,7 +50,7 @@ def train_batches(
     def read(number: int) -> Read:
         epoch, step = divmod(int(number), steps_per_epoch)
         first = step * batch_size
-        indices = order_of(epoch)[first : first + batch_size]
+        indices = order_of(epoch)[first : first + batch_size][rows]
         examples = source.read(indices)
         if not has_partners:
             return Read(examples, indices, examples)
@@ -59,12 +60,11 @@ def train_batches(
     return _read_ahead(steps, read, threads)
 
 
-def valid_batches(source: Source, threads: int) -> Iterator[Batch]:
-    """All examples in order; the last batch is filled up by the last example."""
-    size = min(VALID_BATCH, source.size)
+def valid_batches(source: Source, size: int, rows: slice, threads: int) -> Iterator[Batch]:
+    """These rows of batches of all examples in order; the last is filled up by the last example."""
 
     def read(number: int) -> Batch:
-        positions = int(number) * size + np.arange(size)
+        positions = int(number) * size + np.arange(size)[rows]
         return source.read(np.minimum(positions, source.size - 1))
 
     return _read_ahead(range(-(-source.size // size)), read, threads)

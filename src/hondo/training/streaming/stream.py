@@ -1,57 +1,33 @@
 """The run of `fit` on data that need not fit into memory."""
 
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, SupportsIndex
+from typing import SupportsIndex
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 import optax
-from jaxtyping import Array, Int, PRNGKeyArray
+from jax.sharding import Mesh
+from jaxtyping import PRNGKeyArray
 
 from hondo._numerics.checks import check_count, error
-from hondo._types import Augment, Batch, Data, Metrics
+from hondo._types import Augment, Data
 from hondo.regularization.early_stopping import EarlyStopping
-from hondo.training.chunks import Advance, HostedRun, run_on_host
-from hondo.training.evaluation import evaluate_batches
+from hondo.training.chunks import run_on_host
 from hondo.training.finite_steps import NonfinitePolicy, refuse_nonfinite_steps
-from hondo.training.loop import (
-    augmented,
-    init_run,
-    is_running,
-    record_epoch,
-    update,
-    validate,
-)
-from hondo.training.plan import Plan, check_batch_size, check_plan, make_plan
+from hondo.training.pace import make_pace
+from hondo.training.plan import check_batch_size, check_plan, make_plan
 from hondo.training.problem import Problem
 from hondo.training.progress import check_observers
-from hondo.training.randomness import Drawn, draw_partners, run_keys
 from hondo.training.saving.due import Every
-from hondo.training.saving.identity import (
-    Described,
-    Identity,
-    describe_data,
-    fingerprint,
-    identify,
-)
 from hondo.training.saving.kept_run import Keeper
-from hondo.training.state import FitResult, RecordedRun, TrainState
-from hondo.training.streaming.feed import (
-    VALID_BATCH,
-    Read,
-    check_grain,
-    train_batches,
-    uses_partner,
-    valid_batches,
-)
-from hondo.training.streaming.source import RandomAccess, Source, open_source
-from hondo.training.value_checks import check_values
+from hondo.training.state import FitResult
+from hondo.training.streaming.feed import check_grain
+from hondo.training.streaming.hosted import Streamed, hosted
+from hondo.training.streaming.layout import ShardRule, make_layout, replicated
+from hondo.training.streaming.source import RandomAccess, open_source
 from hondo.training.watching import Report, Save, tell
 
-_ROWS_COMPARED = 16
+# An order is of int32.
+_MOST_EXAMPLES = 2**31
 
 
 def stream(
@@ -71,6 +47,11 @@ def stream(
     save: Save | None = None,
     folder: Path | str | None = None,
     save_every: Every | None = None,
+    valid_every: SupportsIndex | None = None,
+    microbatches: SupportsIndex = 1,
+    mesh: Mesh | None = None,
+    shard: ShardRule = replicated,
+    remat: bool = False,
     steps_per_call: int = 1,
     threads: int = 4,
 ) -> FitResult:
@@ -93,7 +74,8 @@ def stream(
             datasets of PyTorch and Hugging Face are. It is read by several threads at a time.
         valid: the validation data, in one of the same forms.
         key: the typed PRNG key of the whole run.
-        batch_size: examples in a batch, an integer in [1, n].
+        batch_size: examples in a batch, an integer in [1, n], which devices and microbatches share
+            evenly.
         max_epochs: the budget, an integer ≥ 1.
         stopper: the stopping rule.
         monitor: the metric that the stopping rule sees.
@@ -103,6 +85,24 @@ def stream(
         save: as in `fit_with_progress`.
         folder: as in `fit_with_progress`; of the data, the rows that are compared are sixteen.
         save_every: as in `fit_with_progress`.
+        valid_every: after how many steps it validates, an integer ≥ 1, instead of after each epoch.
+            A row of the history, a line of `metrics.jsonl`, a call of `report`, the patience
+            of `stopper` and the `epoch` of the best are then about these periods, not epochs; the
+            steps that are left over when the budget ends are taken, but not validated.
+        microbatches: in how many parts the model takes each batch, a divisor of `batch_size`: one
+            gradient, one update, one step of the running statistics, as without, and the
+            activations of one part in memory. Batch normalization, which must be hondo's,
+            normalizes each part by itself; dropout draws other masks. See `Problem.loss` for
+            losses of one's own.
+        mesh: the devices, which share each batch along the mesh's axis "data"; None for all devices
+            of all processes, of which each reads its rows of every batch. The batch, its
+            augmentation and the masks of dropout are those of one device, bit for bit; all values
+            that are sums are up to rounding.
+        shard: how a parameter lies on the mesh, and with it all that is kept of it: a function of
+            the names along its path and of its shape → `PartitionSpec`, such as `replicated` or
+            `fully_sharded()`.
+        remat: whether the step keeps only products of matrices and convolutions for its way back,
+            and computes the rest again; microbatches are computed again anyway.
         steps_per_call: batches that are sent to the device at once, an integer ≥ 1; more are faster
             where a step takes less than a millisecond.
         threads: how many read, an integer ≥ 1; it changes no value.
@@ -111,7 +111,8 @@ def stream(
         The best state, the last, the history and the reason.
 
     Raises:
-        ValueError: as `fit_with_progress`; data that gives nothing by index.
+        ValueError: as `fit_with_progress`; data that gives nothing by index; microbatches of a
+            problem that has none, or whose model changes its state with each.
         TypeError: as `fit`.
         FloatingPointError: as `fit`.
         CallbackError: as `fit_with_progress`.
@@ -135,7 +136,8 @@ def stream(
         Slide 4; Goodfellow et al. 2016, algorithm 8.1.
     """
     plan = make_plan(
-        problem, optimizer, batch_size, max_epochs, stopper, monitor, augment, nonfinite
+        *(problem, optimizer, batch_size, max_epochs, stopper, monitor, augment, nonfinite),
+        *(microbatches, valid_every, remat),
     )
     check_grain()
     check_observers(report, save, folder, save_every)
@@ -147,139 +149,14 @@ def stream(
         raise error("problem", "one that prepares the whole data", "without prepare", repair)
     sources = open_source("train", train), open_source("valid", valid)
     check_batch_size(plan, sources[0].size)
-    streamed = _Streamed(plan, *sources, key, steps_per_call, threads)
-    hosted = HostedRun(
-        partial(_init, streamed), partial(_identify, streamed), partial(_start_advancing, streamed)
-    )
-    keeper = None if folder is None else Keeper(Path(folder), save_every, streamed.steps)
-    result = run_on_host(plan, streamed.steps, hosted, partial(tell, report, save), keeper)
+    if sources[0].size >= _MOST_EXAMPLES:
+        raise error("train", f"{sources[0].size} examples", f"fewer than {_MOST_EXAMPLES}")
+    pace = make_pace(plan, sources[0].size // plan.batch_size)
+    layout = make_layout(mesh, shard, plan.batch_size, plan.microbatches)
+    streamed = Streamed(plan, pace, *sources, key, layout, steps_per_call, threads)
+    keeper = None if folder is None else Keeper(Path(folder), save_every, pace)
+    caller = partial(tell, report, save, pace)
+    result = run_on_host(plan, pace, hosted(streamed), caller, keeper, layout.team)
     if nonfinite == "raise":
-        refuse_nonfinite_steps(result, None)
+        refuse_nonfinite_steps(result, None, "epoch" if pace.is_by_epoch else "period")
     return result
-
-
-class _Streamed(NamedTuple):
-    """What stays the same while a run goes on."""
-
-    plan: Plan
-    train: Source
-    valid: Source
-    key: PRNGKeyArray
-    steps_per_call: int
-    threads: int
-
-    @property
-    def steps(self) -> int:
-        """The steps of an epoch."""
-        return self.train.size // self.plan.batch_size
-
-    def first_batches(self) -> tuple[Batch, Batch]:
-        """Examples of the training and of the validation data."""
-        size = min(VALID_BATCH, self.valid.size)
-        return self.train.read(np.arange(self.plan.batch_size)), self.valid.read(np.arange(size))
-
-
-def _init(streamed: _Streamed) -> RecordedRun:
-    train, valid = streamed.first_batches()
-    check_values(streamed.plan.problem, streamed.plan.batch_size, train, valid)
-    return _init_run(streamed.plan, train, valid, streamed.key)
-
-
-_init_run = jax.jit(init_run, static_argnums=0)
-
-
-def _identify(streamed: _Streamed, run: RecordedRun) -> Identity:
-    plan, (batch, valid_batch) = streamed.plan, streamed.first_batches()
-    reads = [
-        Read(batch, np.arange(plan.batch_size, dtype=np.int32), batch)
-    ] * streamed.steps_per_call
-    programs = (
-        _init_run.lower(plan, batch, valid_batch, streamed.key),
-        _step.lower(plan, streamed.train.size, run.state, _stack(reads), 1),
-        _validate_and_record.lower(plan, run, streamed.steps, valid_batch),
-    )
-    train, valid = map(_describe, (streamed.train, streamed.valid))
-    return identify(plan, train, valid, streamed.key, *programs)
-
-
-@partial(jax.jit, static_argnums=(0, 2))
-def _validate_and_record(plan: Plan, run: RecordedRun, steps: int, valid: Batch) -> RecordedRun:
-    """The end of an epoch as one program, which only tells what it depends on."""
-    return record_epoch(plan, run, steps, validate(plan, run.state, valid))
-
-
-def _describe(source: Source) -> Described:
-    rows = np.unique(np.linspace(0, source.size - 1, _ROWS_COMPARED).astype(np.int64))
-    some = source.read(rows)
-    return Described(f"{source.size} examples, some are {describe_data(some)}", fingerprint(some))
-
-
-def _start_advancing(streamed: _Streamed, run: RecordedRun) -> Advance:
-    plan, steps = streamed.plan, streamed.steps
-    first = int(run.state.epoch) * steps + int(run.state.step)
-    example = jax.tree.map(lambda leaf: leaf[0], streamed.train.read(np.arange(1)))
-    batches = train_batches(
-        streamed.train,
-        # A copy, because the next step overwrites the state.
-        jnp.copy(run.state.key),
-        range(first, plan.max_epochs * steps),
-        steps,
-        plan.batch_size,
-        uses_partner(plan.augment, example),
-        streamed.threads,
-    )
-
-    def advance(run: RecordedRun, count: int) -> RecordedRun:
-        step, left = int(run.state.step), count
-        while left and is_running(plan, run.state):
-            todo = min(left, steps - step)
-            run = run._replace(state=_take_steps(streamed, run.state, batches, todo))
-            step, left = step + todo, left - todo
-            if step == steps:
-                run, step = _end_epoch(plan, run, steps, _validate(streamed, run.state)), 0
-        return run
-
-    return advance
-
-
-def _take_steps(
-    streamed: _Streamed, state: TrainState, batches: Iterator[Read], count: int
-) -> TrainState:
-    """So many steps, a few batches at a time; what is missing to those is filled up."""
-    most = streamed.steps_per_call
-    while count:
-        todo = min(most, count)
-        reads = [next(batches) for _ in range(todo)]
-        filled = _stack(reads + reads[-1:] * (most - todo))
-        state = _step(streamed.plan, streamed.train.size, state, filled, todo)
-        count -= todo
-    return state
-
-
-def _stack(reads: list[Read]) -> Read:
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *reads)
-
-
-@partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
-def _step(
-    plan: Plan, examples: int, state: TrainState, reads: Read, count: int | Int[Array, ""]
-) -> TrainState:
-    """A step on each of the first `count` batches of data that has so many examples."""
-
-    def take(index: Int[Array, ""], state: TrainState) -> TrainState:
-        read = jax.tree.map(lambda leaf: leaf[index], reads)
-        indices = read.indices.astype(jnp.int32)
-        keys, _ = draw_partners(run_keys(state.key), state.epoch, indices, examples)
-        drawn = Drawn(read.examples, keys, read.partners)
-        return update(plan, state, *augmented(plan, state, drawn), read.examples)
-
-    return jax.lax.fori_loop(0, count, take, state)
-
-
-def _validate(streamed: _Streamed, state: TrainState) -> Metrics:
-    batches, count = valid_batches(streamed.valid, streamed.threads), streamed.valid.size
-    problem = streamed.plan.problem
-    return evaluate_batches(problem, state.params, state.model_state, batches, count)
-
-
-_end_epoch = jax.jit(record_epoch, static_argnums=(0, 2), donate_argnums=1)

@@ -1,0 +1,43 @@
+"""The lecture's twelve experiments: each a claim, a measure, a picture and a verdict.
+
+`experiments[7].run(seeds=30)` runs one, `.figure(lang="es")` draws it.
+"""
+
+from hondo.lecture.experiment import Case, Experiment
+from hondo.lecture.measures import (
+    batch_norm,
+    benefits,
+    clipping,
+    dropout,
+    early_stopping,
+    ensembles,
+    initialization,
+    league,
+    multitask,
+    penalties,
+    residual,
+    vanishing,
+)
+from hondo.lecture.outcome import Finding, Outcome
+from hondo.lecture.plan import Criterion, Plan
+from hondo.lecture.plans import PLANS
+
+experiments: dict[int, Experiment] = {
+    module.EXPERIMENT.plan.number: module.EXPERIMENT
+    for module in (
+        penalties,
+        early_stopping,
+        multitask,
+        ensembles,
+        dropout,
+        league,
+        vanishing,
+        initialization,
+        residual,
+        clipping,
+        batch_norm,
+        benefits,
+    )
+}
+
+__all__ = ["PLANS", "Case", "Criterion", "Experiment", "Finding", "Outcome", "Plan", "experiments"]

@@ -1,0 +1,1 @@
+"""What each experiment measures and draws, one file each."""

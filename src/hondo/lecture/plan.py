@@ -1,0 +1,49 @@
+"""What an experiment is to show, written down before it runs."""
+
+from typing import Literal, NamedTuple
+
+from hondo.lecture.rules import Rule
+from hondo.lecture.words import Text
+
+Reading = Literal["claim", "slide"]
+
+
+class Criterion(NamedTuple):
+    """One statement, and how it is decided.
+
+    Attributes:
+        name: of the value that each seed measures for it.
+        says: the statement.
+        rule: how it is decided.
+        reading: "slide" for the letter of a slide that the literature corrects; the experiment's
+            verdict is that of the others.
+    """
+
+    name: str
+    says: Text
+    rule: Rule
+    reading: Reading = "claim"
+
+
+class Plan(NamedTuple):
+    """One of the twelve experiments.
+
+    Attributes:
+        number: 1 to 12.
+        name: for files.
+        slides: whose claims they are.
+        title: a few words.
+        claim: what is put to the test.
+        protocol: data, model and what is measured.
+        seeds: how many a full run has.
+        criteria: all of them.
+    """
+
+    number: int
+    name: str
+    slides: tuple[int, ...]
+    title: Text
+    claim: Text
+    protocol: Text
+    seeds: int
+    criteria: tuple[Criterion, ...]

@@ -1,0 +1,261 @@
+"""The run that a stream is, in the parts that the host drives."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, PRNGKeyArray
+
+from hondo._types import Batch, Metrics
+from hondo.training.chunks import Advance, HostedRun
+from hondo.training.evaluation import evaluate_batches
+from hondo.training.loop import (
+    augmented,
+    init_run,
+    is_running,
+    next_epoch,
+    record_epoch,
+    record_period,
+    update,
+    validate,
+)
+from hondo.training.pace import Pace
+from hondo.training.plan import Plan
+from hondo.training.randomness import Drawn, draw_partners, run_keys
+from hondo.training.saving.identity import (
+    Described,
+    Identity,
+    describe_data,
+    fingerprint,
+    identify,
+)
+from hondo.training.saving.structure import structure_digest
+from hondo.training.state import RecordedRun, TrainState
+from hondo.training.streaming.feed import (
+    VALID_BATCH,
+    Read,
+    train_batches,
+    uses_partner,
+    valid_batches,
+)
+from hondo.training.streaming.layout import Layout
+from hondo.training.streaming.source import Source
+from hondo.training.value_checks import check_values
+
+_ROWS_COMPARED = 16
+
+
+class Streamed(NamedTuple):
+    """What stays the same while a run goes on."""
+
+    plan: Plan
+    pace: Pace
+    train: Source
+    valid: Source
+    key: PRNGKeyArray
+    layout: Layout
+    steps_per_call: int
+    threads: int
+
+    @property
+    def valid_size(self) -> int:
+        """The examples of a batch of validation data, which the devices share evenly."""
+        share = -(-min(VALID_BATCH, self.valid.size) // self.layout.devices)
+        return share * self.layout.devices
+
+    def first_batches(self) -> tuple[Batch, Batch]:
+        """This process' examples of a batch of the training and of the validation data."""
+        rows = self.layout.own_rows(self.plan.batch_size)
+        valid = next(valid_batches(self.valid, self.valid_size, self._valid_rows, 1))
+        return self.train.read(np.arange(self.plan.batch_size)[rows]), valid
+
+    def put_first_batches(self) -> tuple[Batch, Batch]:
+        """The same on the devices."""
+        train, valid = self.first_batches()
+        put = self.layout.put
+        return put(train, self.plan.batch_size), put(valid, self.valid_size)
+
+    def read_valid(self) -> Iterator[Batch]:
+        """The batches of the validation data on the devices."""
+        batches = valid_batches(self.valid, self.valid_size, self._valid_rows, self.threads)
+        return (self.layout.put(batch, self.valid_size) for batch in batches)
+
+    @property
+    def _valid_rows(self) -> slice:
+        return self.layout.own_rows(self.valid_size)
+
+
+def hosted(streamed: Streamed) -> HostedRun:
+    """How this run starts, which it is, and how it goes on."""
+    identify, advance = partial(_identify, streamed), partial(_start_advancing, streamed)
+    return HostedRun(partial(_init, streamed), identify, advance)
+
+
+def _init(streamed: Streamed) -> RecordedRun:
+    train, valid = streamed.first_batches()
+    check_values(streamed.plan.problem, len(jax.tree.leaves(train)[0]), train, valid)
+    return _init_run(*_init_arguments(streamed))
+
+
+def _init_arguments(streamed: Streamed) -> tuple[Plan, Layout, int, Batch, Batch, PRNGKeyArray]:
+    batches = streamed.put_first_batches()
+    return streamed.plan, streamed.layout, streamed.pace.rows, *batches, streamed.key
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _init_run(
+    plan: Plan, layout: Layout, rows: int, train: Batch, valid: Batch, key: PRNGKeyArray
+) -> RecordedRun:
+    run = init_run(plan, train, valid, key, rows)
+    return layout.place(run, run.state.params)
+
+
+def _identify(streamed: Streamed, run: RecordedRun) -> Identity:
+    plan, (batch, _) = streamed.plan, streamed.first_batches()
+    indices = np.arange(len(jax.tree.leaves(batch)[0]), dtype=np.int32)
+    reads = [Read(batch, indices, batch)] * streamed.steps_per_call
+    valid_batch = streamed.put_first_batches()[1]
+    programs = (
+        _init_run.lower(*_init_arguments(streamed)),
+        _step.lower(
+            plan, streamed.layout, streamed.train.size, run.state, _put(streamed, reads), 1
+        ),
+        _validate_and_record.lower(plan, run, streamed.pace.period, valid_batch),
+    )
+    train, valid = map(_describe, (streamed.train, streamed.valid))
+    return identify(plan, train, valid, streamed.key, *programs, layout=_describe_layout(streamed))
+
+
+def _describe_layout(streamed: Streamed) -> dict[str, str]:
+    mesh, rule = streamed.layout
+    if mesh is None:
+        return {}
+    return {"mesh": str(dict(mesh.shape)), "shard": structure_digest(rule)}
+
+
+@partial(jax.jit, static_argnums=(0, 2))
+def _validate_and_record(plan: Plan, run: RecordedRun, steps: int, valid: Batch) -> RecordedRun:
+    """The end of a period as one program, which only tells what it depends on."""
+    return record_epoch(plan, run, steps, validate(plan, run.state, valid))
+
+
+def _describe(source: Source) -> Described:
+    rows = np.unique(np.linspace(0, source.size - 1, _ROWS_COMPARED).astype(np.int64))
+    some = source.read(rows)
+    return Described(f"{source.size} examples, some are {describe_data(some)}", fingerprint(some))
+
+
+def _start_advancing(streamed: Streamed, run: RecordedRun) -> Advance:
+    plan, pace = streamed.plan, streamed.pace
+    example = jax.tree.map(lambda leaf: leaf[0], streamed.train.read(np.arange(1)))
+    batches = train_batches(
+        streamed.train,
+        _copy_to_host(run.state.key),
+        range(pace.count_steps(run.state), plan.max_epochs * pace.steps),
+        pace.steps,
+        plan.batch_size,
+        streamed.layout.own_rows(plan.batch_size),
+        uses_partner(plan.augment, example),
+        streamed.threads,
+    )
+
+    def advance(run: RecordedRun, count: int) -> RecordedRun:
+        taken, left = pace.count_steps(run.state), count
+        while left and is_running(plan, run.state):
+            todo = min(left, pace.steps_left(taken))
+            run = run._replace(state=_take_steps(streamed, run.state, batches, todo))
+            taken, left = taken + todo, left - todo
+            run = _end_what_is_complete(streamed, run, taken)
+        return run
+
+    return advance
+
+
+def _end_what_is_complete(streamed: Streamed, run: RecordedRun, taken: int) -> RecordedRun:
+    """Validates if a period is complete after so many steps, and ends an epoch that is."""
+    plan, layout, pace = streamed.plan, streamed.layout, streamed.pace
+    row, rest = divmod(taken, pace.period)
+    if not rest:
+        measured = _validate(streamed, run.state)
+        if pace.is_by_epoch:
+            return _end_epoch(plan, layout, pace.steps, run, measured)
+        run = _end_period(plan, layout, pace.period, run, row - 1, measured)
+    return run if taken % pace.steps else run._replace(state=_next_epoch(run.state))
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=3)
+def _end_epoch(
+    plan: Plan, layout: Layout, steps: int, run: RecordedRun, measured: Metrics
+) -> RecordedRun:
+    return layout.place(record_epoch(plan, run, steps, measured), run.state.params)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=3)
+def _end_period(
+    plan: Plan,
+    layout: Layout,
+    steps: int,
+    run: RecordedRun,
+    row: int | Int[Array, ""],
+    measured: Metrics,
+) -> RecordedRun:
+    return layout.place(record_period(plan, run, row, steps, measured), run.state.params)
+
+
+_next_epoch = jax.jit(next_epoch, donate_argnums=0)
+
+
+def _take_steps(
+    streamed: Streamed, state: TrainState, batches: Iterator[Read], count: int
+) -> TrainState:
+    """So many steps, a few batches at a time; what is missing to those is filled up."""
+    most = streamed.steps_per_call
+    while count:
+        todo = min(most, count)
+        reads = [next(batches) for _ in range(todo)]
+        filled = _put(streamed, reads + reads[-1:] * (most - todo))
+        state = _step(streamed.plan, streamed.layout, streamed.train.size, state, filled, todo)
+        count -= todo
+    return state
+
+
+def _put(streamed: Streamed, reads: list[Read]) -> Read:
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *reads)
+    return streamed.layout.put(stacked, streamed.plan.batch_size, axis=1)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=3)
+def _step(
+    plan: Plan,
+    layout: Layout,
+    examples: int,
+    state: TrainState,
+    reads: Read,
+    count: int | Int[Array, ""],
+) -> TrainState:
+    """A step on each of the first `count` batches of data that has so many examples."""
+
+    def take(index: Int[Array, ""], state: TrainState) -> TrainState:
+        read = jax.tree.map(lambda leaf: leaf[index], reads)
+        indices = read.indices.astype(jnp.int32)
+        keys, _ = draw_partners(run_keys(state.key), state.epoch, indices, examples)
+        drawn = Drawn(read.examples, keys, read.partners)
+        place = layout.placement(state.params)
+        new = update(plan, state, *augmented(plan, state, drawn), place)
+        return layout.place(new, state.params)
+
+    return jax.lax.fori_loop(0, count, take, state)
+
+
+def _validate(streamed: Streamed, state: TrainState) -> Metrics:
+    problem, count = streamed.plan.problem, streamed.valid.size
+    return evaluate_batches(problem, state.params, state.model_state, streamed.read_valid(), count)
+
+
+def _copy_to_host(key: PRNGKeyArray) -> PRNGKeyArray:
+    """The key on one device of this process; the next step overwrites the state."""
+    data = jnp.asarray(np.asarray(jax.random.key_data(key)))
+    return jax.random.wrap_key_data(data, impl=jax.random.key_impl(key))

@@ -1,0 +1,79 @@
+"""Lightning's callback that stops early."""
+
+import math
+from importlib import import_module
+from importlib.metadata import version
+from types import SimpleNamespace
+from typing import Any
+
+from hondo_spec.adapter import collect_operations, operation
+from hondo_spec.target import Known, Target, since
+
+torch: Any = import_module("torch")
+callbacks: Any = import_module("pytorch_lightning.callbacks")
+
+
+class _Trainer(SimpleNamespace):
+    """As much of a trainer as the callback looks at, after an epoch of validation."""
+
+    def __init__(self) -> None:
+        reduce = SimpleNamespace(reduce_boolean_decision=lambda decision, all: decision)
+        state = SimpleNamespace(fn="fit")
+        super().__init__(
+            callback_metrics={}, fast_dev_run=False, should_stop=False, current_epoch=0,
+            strategy=reduce, state=state, sanity_checking=False,
+        )  # fmt: skip
+
+
+def _after_each(values: Any, patience: int, min_delta: float, mode: str) -> Any:
+    """(whether it is stopped, the best so far) after each value; it goes on after the stop."""
+    options = {"mode": mode, "check_on_train_epoch_end": False}
+    stopper = callbacks.EarlyStopping("loss", min_delta, patience, **options)
+    trainer = _Trainer()
+    for trainer.current_epoch, value in enumerate(values):
+        trainer.callback_metrics = {"loss": torch.tensor(value)}
+        before = stopper.best_score
+        stopper.on_validation_end(trainer, None)
+        yield trainer.should_stop, stopper.best_score is not before
+
+
+@operation
+def _early_stopping(values, patience, min_delta, mode):
+    best = None
+    for step, (stopped, improved) in enumerate(_after_each(values, patience, min_delta, mode)):
+        best = step if improved else best
+        if stopped:
+            return step, best
+    return None, best
+
+
+@operation
+def _stopped_after(values, patience):
+    return [stopped for stopped, _ in _after_each(values, patience, 0.0, "min")]
+
+
+DOCUMENTED = (
+    "https://lightning.ai/docs/pytorch/stable/api/lightning.pytorch.callbacks.EarlyStopping.html"
+)
+STOPS = "a value that is not finite stops at once, whatever the patience is"
+
+KNOWN = {
+    "EST-05": Known(
+        STOPS,
+        {"values": (math.nan,) * 4, "delta": 0.0},
+        DOCUMENTED,
+        "check_finite=False",
+        case=lambda values: any(map(math.isnan, values)),
+    ),
+    "EST-06": Known(
+        STOPS, {"patience": 2}, DOCUMENTED, "check_finite=False", case=lambda patience: patience > 0
+    ),
+}
+
+TARGET = Target(
+    name="lightning",
+    operations=collect_operations(globals()),
+    version=version("pytorch-lightning"),
+    known=since("2.6.6", KNOWN),
+    mode="float32",
+)
