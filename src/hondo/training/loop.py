@@ -77,7 +77,7 @@ def _reserve_sums(plan: Plan, state: TrainState, train: Data) -> TrainState:
     order = jnp.arange(count_examples("train", train))
 
     def info_of(state: TrainState, train: Data) -> tuple[ModelState, dict[str, Any]]:
-        return plan.loss(*state[:2], *next_batch(plan, state, order, train))[1]
+        return _loss_of(plan, *state[:2], *next_batch(plan, state, order, train))[1]
 
     model_state, info = jax.eval_shape(info_of, state, train)
     _check_loss_returns(state.model_state, model_state, info)
@@ -148,6 +148,14 @@ def update(
     return state._replace(**kept._asdict(), sums=sums, step=state.step + 1, nonfinite_steps=skipped)
 
 
+# Jitted, so that asking what it returns and taking its gradient trace it once.
+@partial(jax.jit, static_argnums=0)
+def _loss_of(
+    plan: Plan, params: Params, model_state: ModelState, batch: Batch, key: PRNGKeyArray
+) -> tuple[Array, tuple[ModelState, dict[str, Any]]]:
+    return plan.loss(params, model_state, batch, key)
+
+
 class _Updated(NamedTuple):
     """What a step updates."""
 
@@ -166,7 +174,7 @@ def _update_params(
     """What the step makes, its metrics, and whether they are finite."""
 
     def objective(params: Params) -> tuple[Array, tuple[ModelState, dict[str, Any]]]:
-        return plan.loss(place.whole(params), state.model_state, batch, key)
+        return _loss_of(plan, place.whole(params), state.model_state, batch, key)
 
     def value_of(params: Params) -> Array:
         return objective(params)[0]

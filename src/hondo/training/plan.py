@@ -1,6 +1,5 @@
 """What is known of a run before it is traced, and the checks that need no trace."""
 
-from functools import partial
 from typing import NamedTuple, SupportsIndex, get_args
 
 import jax
@@ -23,7 +22,7 @@ from hondo._types import Augment, Data, Loss
 from hondo.regularization.early_stopping import EarlyStopping
 from hondo.training.batches import count_examples
 from hondo.training.finite_steps import NonfinitePolicy
-from hondo.training.problem import Problem, loss_of
+from hondo.training.problem import Problem
 
 
 class Plan(NamedTuple):
@@ -48,7 +47,7 @@ class Plan(NamedTuple):
             return microbatched(self.problem.loss, self.microbatches)
         if self.remat:
             return jax.checkpoint(self.problem.loss, policy=_is_product)
-        return partial(loss_of, self.problem)
+        return self.problem.loss
 
 
 def _is_product(primitive: Primitive, *_: object, **__: object) -> bool:

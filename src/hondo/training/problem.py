@@ -55,16 +55,8 @@ class Problem(NamedTuple):
     prepare: Callable[[Data], Data] | None = None
 
 
-# Jitted, so that what a run asks more than once, of shapes and of values, is traced once.
+# Jitted, so that asking for its shapes and asking for its values trace it once.
 @partial(jax.jit, static_argnums=0)
 def init_model(problem: Problem, key: PRNGKeyArray, batch: Batch) -> tuple[Params, ModelState]:
     """The problem's start."""
     return problem.init(key, batch)
-
-
-@partial(jax.jit, static_argnums=0)
-def loss_of(
-    problem: Problem, params: Params, model_state: ModelState, batch: Batch, key: PRNGKeyArray
-) -> tuple[Array, tuple[ModelState, dict[str, Any]]]:
-    """The problem's loss."""
-    return problem.loss(params, model_state, batch, key)
