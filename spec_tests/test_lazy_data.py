@@ -171,3 +171,10 @@ def test_streamed_classes_are_balanced_as_those_in_memory_are() -> None:
         weights[targets], hondo.balanced_weights(jnp.asarray(targets)), rtol=1e-6
     )
     np.testing.assert_array_equal(weights[[1, 3]], [0.0, 0.0])
+
+
+def test_batches_of_pairs_are_of_one_size() -> None:
+    pairs = Pairs(np.arange(10.0).reshape(5, 2), np.arange(5))
+    got = [targets.tolist() for _, targets in pairs.batches(3)]
+    assert got == [[0, 1, 2], [3, 4, 4]]
+    assert [len(targets) for _, targets in pairs.batches(512)] == [5]

@@ -27,12 +27,10 @@ from hondo.training.interrupt import interruptible
 from hondo.training.saving.files import first_line, write_whole
 from hondo.training.saving.kept_run import CHECKPOINTS, METRICS
 from hondo.training.saving.metrics_file import json_line
-from hondo.training.streaming.feed import valid_batches
-from hondo.training.streaming.source import open_source
 from hondo.training.watching import epoch_metrics
 
-# Examples that say what the network takes, and threads that read.
-_SOME, _THREADS = 2, 4
+# Examples that say what the network takes, and those of a batch that is tested.
+_SOME, _TEST_BATCH = 2, 512
 
 
 class TrainJob(NamedTuple):
@@ -255,8 +253,8 @@ def _test_metrics(job: TrainJob, best: hondo.Best) -> dict[str, float]:
     dataset = job.dataset
     test, model = (dataset.test_inputs, dataset.test_targets), (best.params, best.model_state)
     if job.config.stream:
-        batches = valid_batches(open_source("test", Pairs(*test)), _THREADS)
-        metrics = evaluate_batches(job.problem, *model, batches, len(test[1]))
+        pairs = Pairs(*test)
+        metrics = evaluate_batches(job.problem, *model, pairs.batches(_TEST_BATCH), len(pairs))
     else:
         metrics = hondo.evaluate(job.problem, *model, build.as_arrays(test))
     named = {f"test {name}": float(value) for name, value in metrics.items()}

@@ -130,3 +130,9 @@ class Pairs:
     def read_batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The pairs at these positions, as two arrays."""
         return self.inputs[indices], self.targets[indices]
+
+    def batches(self, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """All pairs in order; the last batch is filled up by the last pair."""
+        size = min(size, len(self))
+        for first in range(0, len(self), size):
+            yield self.read_batch(np.minimum(first + np.arange(size), len(self) - 1))
