@@ -226,7 +226,7 @@ def _next_place(indices, seed, count):
 
 def _third_leaf(seed, tree, std):
     """The third leaf has the noise of the first where their shapes agree."""
-    noisy = right.parameter_noise(seed, tree, std)
+    noisy = dict(right.parameter_noise(seed, tree, std))
     names = list(tree)
     if len(names) > 2 and tree[names[0]].shape == tree[names[2]].shape:
         noisy[names[2]] = tree[names[2]] + (noisy[names[0]] - tree[names[0]])
