@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hondo_spec.draws import hard_columns, normal, single
+from hondo_spec.draws import hard_columns, lattice_of, normal, single
 from hondo_spec.target import Known
 
 ONE_PASS = "the variance is computed as E[x²] − E[x]², which cancels where the mean is large"
@@ -14,6 +14,7 @@ _INPUTS = {
     "BNT-03": {"x": _COLUMN, "epsilon": 1e-5},
     "BNT-04": {"x": _COLUMN, "seed": 0},
     "BNT-08": {"kappa": 1e3, "spread": 1.0, "seed": 0},
+    "BNT-10": {"x": _COLUMN, "seed": 0},
     "BNT-11": {"x": normal(0, (64, 4)), "seed": 1, "kappa": 1e4},
     "BNR-01": {"x": _OFFSETS, "seed": 0, "decay": 0.5},
     "NRM-01": {"x": normal(0, (4, 64)), "kappa": 1e4, "epsilon": 2.0**-10},
@@ -59,7 +60,21 @@ def one_pass(ids: str, link: str = "", avoid: str = "") -> dict[str, Known]:
 def fast_variance(link: str) -> dict[str, Known]:
     """What Flax's norms fail; the rest of it whatever the option is."""
     option = "use_fast_variance=False"
-    avoidable = one_pass("BNT-02 BNT-03 BNT-04 BNT-08 BNR-01 NRM-01", link, option)
+    avoidable = one_pass("BNT-02 BNT-03 BNT-04 BNT-08 BNT-10 BNR-01 NRM-01", link, option)
+    avoidable["BNT-12"] = Known(
+        ONE_PASS,
+        {"seed": 0, "shape": (3, 8), "offset": 8.0, "dtype": "float16"},
+        link,
+        option,
+        case=lambda offset: offset > 0,
+    )
+    avoidable["BNF-02"] = Known(
+        ONE_PASS,
+        {"x": lattice_of(0, (3, 8), -16, 16), "shift": 64.0},
+        link,
+        option,
+        case=lambda shift: abs(shift) > 8,
+    )
     empty = {"x": normal(0, (16, 3)), "kept": 0, "hole": 0.0}
     nothing = "where the mask leaves nothing, the statistics become 0/0: NaN"
     masked = Known(nothing, empty, link, case=lambda kept: kept == 0)

@@ -87,8 +87,15 @@ def _weight_norm(direction, magnitude):
     return jax.vmap(_with(layer, g=magnitude[:, None]))(jnp.eye(len(direction)))
 
 
+CANCELS = "P is 1 − (1 − P), of which the last digits are lost where it is small"
 KNOWN = {
     **OVERFLOWS,
+    "DRP-01": Known(
+        CANCELS,
+        {"case": (0.001, (32, 32), "float32"), "seed": 0},
+        case=lambda case: case[0] < 0.2,
+    ),
+    "DRP-07": Known(CANCELS, {"keep_prob": 0.001}, case=lambda keep_prob: keep_prob < 0.2),
     "DRP-11": Known(
         "the gradient at P = 0 is NaN: x / 0 is computed and then left out",
         {"x": np.ones((1, 1), np.float32), "seed": 0},

@@ -78,20 +78,29 @@ def _early_stopping(values, patience, min_delta, mode):
     return None, best
 
 
+def _stops(what: str) -> bool:
+    """Of what a value, and which comes first, nothing else is excused."""
+    return what.startswith("stop")
+
+
 def _late(**inputs: Any) -> Known:
-    return Known(LATE, inputs, STOPPING, avoid="patience - 1")
+    return Known(LATE, inputs, STOPPING, avoid="patience - 1", case=_stops)
 
 
 KNOWN = {
     **fast_variance(DOCUMENTED),
     "EST-01": _late(values=(0.0, 0.0), patience=1),
+    "EST-02": _late(patience=2),
     "EST-04": _late(values=(0.0, 0.0, 0.0), delta=0.0),
     "EST-05": Known(
         "a NaN that comes first becomes the best, which nothing improves on",
         {"values": (math.nan, 1.0), "delta": 0.0},
         STOPPING,
+        case=_stops,
     ),
-    "EST-06": Known("after an infinity everything is an improvement", {"patience": 1}, STOPPING),
+    "EST-06": Known(
+        "after an infinity everything is an improvement", {"patience": 1}, STOPPING, case=_stops
+    ),
     "EST-08": _late(values=(3.0, 1.0, 2.0, 1.5, 1.2, 0.5)),
 }
 

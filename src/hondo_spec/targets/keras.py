@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hondo_spec.adapter import Operation, collect_operations, operation
-from hondo_spec.draws import single
+from hondo_spec.draws import normal, single
 from hondo_spec.operations.shapes import Tree
 from hondo_spec.target import Known, Target, since
 from hondo_spec.targets import _jax
@@ -200,6 +200,10 @@ FIRST = "the first value is the best, whatever it is"
 STOPPING = "https://keras.io/api/callbacks/early_stopping/"
 
 
+def _begins(what: str) -> bool:
+    return what.startswith("stop")
+
+
 def _no_limit(limit: float) -> bool:
     return limit == 0
 
@@ -217,7 +221,25 @@ KNOWN = {
         case=lambda std: std > 1,
     ),
     "NRM-05": Known(
-        "the gradient at 0 is NaN", {"seed": 0, "case": ((3, 8), "float32"), "power": 0}
+        "the gradient at 0 is NaN, and squares of lengths below 1e-12 count as 1e-12",
+        {"seed": 0, "case": ((3, 8), "float32"), "power": -80},
+        case=lambda what, power: power != 0 or what != "y",
+    ),
+    "PEN-01": Known(
+        "squares of halves are summed in halves",
+        {"w": np.full((3, 8), 8, np.float32), "strength": 0.0},
+        case=lambda what: "float16" in what,
+    ),
+    "PEN-09": Known(
+        "squares of halves are summed in halves",
+        {"w": np.full((3, 8), 8, np.float32), "l1": 0.0, "l2": 0.0},
+        case=lambda what: "float16" in what,
+    ),
+    "PEN-10": Known(
+        "1e-7 is added to the length",
+        {"w": normal(0, (1, 16)), "limit": 0.5},
+        "https://keras.io/api/layers/constraints/",
+        case=lambda what: what.startswith("w'"),
     ),
     "PEN-04": Known(
         "the gradient of |w| at 0 is 1", {"w": np.zeros((1, 1), np.float32), "strength": 0.5}
@@ -240,8 +262,8 @@ KNOWN = {
         "squares overflow, and the gradient is NaN", {"case": ("float16", (300.0, 400.0), 1.0)}
     ),
     "CLP-08": Known("with an infinite entry all become NaN", {"bad": math.inf, "limit": 1.0}),
-    "EST-05": Known(FIRST, {"values": (math.nan, 1.0), "delta": 0.0}, STOPPING),
-    "EST-06": Known(FIRST, {"patience": 1}, STOPPING),
+    "EST-05": Known(FIRST, {"values": (math.nan, 1.0), "delta": 0.0}, STOPPING, case=_begins),
+    "EST-06": Known(FIRST, {"patience": 1}, STOPPING, case=_begins),
     "AUG-04": Known(
         "all images of a batch are cropped at the same place", {"seed": 0, "size": (8, 10)}
     ),

@@ -131,11 +131,11 @@ def _batch_moments(x):
 
 @operation
 def _fold_batch_norm(kernel, bias, mean, var, scale, offset, epsilon):
-    """Its kernel is (outputs, inputs)."""
-    fuse = torch.nn.utils.fusion.fuse_linear_bn_weights
-    arrays = map(_tensor, (kernel.T, bias, mean, var))
+    """Its kernel is (outputs, inputs, *window)."""
+    fuse = torch.nn.utils.fusion.fuse_conv_bn_weights
+    arrays = map(_tensor, (np.moveaxis(kernel, (-1, -2), (0, 1)), bias, mean, var))
     weight, shift = fuse(*arrays, epsilon, _tensor(scale), _tensor(offset))
-    return _numpy(weight).T, _numpy(shift)
+    return np.moveaxis(_numpy(weight), (0, 1), (-1, -2)), _numpy(shift)
 
 
 @operation
