@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import hondo
 import hondo.data
+import hondo.lecture
 import hondo.linen
 import hondo.nnx
 
@@ -35,6 +36,7 @@ MODULES = {
     "linen": ("Modules for flax.linen", hondo.linen),
     "nnx": ("Modules for flax.nnx", hondo.nnx),
     "data": ("Data", hondo.data),
+    "lecture": ("The lecture's experiments", hondo.lecture),
 }
 
 
