@@ -88,6 +88,7 @@ MAKERS = {
     "depth_scaled": lambda c: hondo.depth_scaled(hondo.gaussian(c), 4),
     "zero_last": lambda c: hondo.zero_last() if c == 0.5 else hondo.gaussian(c),
 }
+MAKERS["fully_sharded"] = lambda c: hondo.fully_sharded(min_size=int(64 * c))
 MAKERS |= {
     name: lambda c, name=name: getattr(hondo, name)(in_axis=[int(4 * c)])
     for name in hondo.__all__

@@ -124,6 +124,7 @@ def _typed(name, function):
     return jaxtyped(typechecker=beartype(conf=BeartypeConf(is_pep484_tower=True)))(copy)
 
 
+@pytest.mark.slow
 def test_the_types_of_the_stubs_are_those_that_go_in_and_come_out():
     reference = find_target("reference")
     # These take the arguments of any other.

@@ -111,6 +111,7 @@ def test_a_stream_is_saved_as_often_as_it_is_told(tmp_path) -> None:
     assert names == {"2", "3"}
 
 
+@pytest.mark.slow
 def test_partners_are_read_only_where_the_augmentation_looks_at_them() -> None:
     def ignore(key, example, partner):
         return example

@@ -94,6 +94,7 @@ def test_the_best_state_is_that_of_the_best_epoch() -> None:
     assert equal((short.last.params, short.last.model_state), result.best[:2])
 
 
+@pytest.mark.slow
 def test_the_history_has_every_epoch_and_nothing_after() -> None:
     result = run(key=KEY)
     epochs = int(result.last.epoch)
@@ -171,6 +172,7 @@ def test_ctrl_c_returns_the_best_so_far() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.slow
 def test_progress_works_off_the_main_thread() -> None:
     results = []
 
@@ -500,6 +502,7 @@ class NnxKeyUser(NnxNet):
         return super().__call__(x * self.scale + use_key(self.dropout.rngs()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", [LinenKeyUser(), NnxKeyUser])
 def test_keys_that_modules_receive_are_those_of_jax(module) -> None:
     problem = hondo.supervised(module, loss="cross_entropy")
