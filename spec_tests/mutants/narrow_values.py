@@ -173,11 +173,6 @@ EDGES = (
     Mutant("a patience modulo 256", "EST-02", _stop(lambda v, p, d, m: (v, p % 256 or 256, d, m))),
     Mutant("the best of sixteen values", "EST-04", {"early_stopping": _window}),
     Mutant(
-        "an infinite gain that is none",
-        "EST-04",
-        _stop(lambda v, p, d, m: (v, p, 0.0 if math.isinf(d) else d, m)),
-    ),
-    Mutant(
         "gains above 1e6 that are relative",
         "EST-04",
         _stopper(lambda b, v, d, at: b - v > (d if abs(v) < 1e6 else d * abs(v))),
