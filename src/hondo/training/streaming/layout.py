@@ -36,8 +36,8 @@ def replicated(path: Path, shape: tuple[int, ...]) -> PartitionSpec:
 
     Example:
         >>> import hondo
-        >>> hondo.replicated(("dense", "kernel"), (8, 4))
-        PartitionSpec()
+        >>> tuple(hondo.replicated(("dense", "kernel"), (8, 4)))
+        ()
 
     References:
         The `shard` of `stream`.
@@ -64,8 +64,8 @@ def fully_sharded(*, min_size: int = 2**14, devices: int | None = None) -> Shard
     Example:
         >>> import hondo
         >>> rule = hondo.fully_sharded(min_size=16, devices=4)
-        >>> rule(("dense", "kernel"), (3, 8)), rule(("dense", "bias"), (8,))
-        (PartitionSpec(None, 'data'), PartitionSpec())
+        >>> tuple(rule(("dense", "kernel"), (3, 8))), tuple(rule(("dense", "bias"), (8,)))
+        ((None, 'data'), ())
 
     References:
         Rajbhandari et al. 2020, ZeRO stage 3; the `shard` of `stream`.
