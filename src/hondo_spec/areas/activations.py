@@ -48,11 +48,11 @@ def _sigmoid_is_logistic(sigmoid, sigmoid_gradient=None, *, x):
 def _sigmoid_and_tanh_are_symmetric(sigmoid, tanh, *, x):
     """sigmoid and tanh have their symmetries"""
     for z in (x, draws.single(EDGES)):
-        y, dtype = np.float64(sigmoid(z)), z.dtype.name
+        y, dtype = draws.double(sigmoid(z)), z.dtype.name
         yield Check("σ(−x)", sigmoid(-z), 1 - y, in_dtype(2 * exp_slack(z), dtype), 2.0)
-        want = np.tanh(np.float64(z))
+        want = np.tanh(draws.double(z))
         yield Check("tanh", tanh(z), want, in_dtype(ulps(4), dtype), 1.0)
-        by_sigmoid = 2 * np.float64(sigmoid(2 * z)) - 1
+        by_sigmoid = 2 * draws.double(sigmoid(2 * z)) - 1
         yield Check("tanh by σ", tanh(z), by_sigmoid, in_dtype(4 * exp_slack(2 * z), dtype), 4.0)
 
 
