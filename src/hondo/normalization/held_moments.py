@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from hondo._types import Leaf
 from hondo.normalization.moments import Moments
 from hondo.normalization.running import BatchStats, update_batch_stats
 
@@ -52,15 +53,15 @@ def empty_moments(stats: Node) -> Node:
 
 
 def update_held(
-    stats: Mapping[str, Array],
-    held: Mapping[str, Array],
+    stats: Mapping[str, Leaf],
+    held: Mapping[str, Leaf],
     *,
     decay: Any,
     ddof: int,
 ) -> dict[str, Array]:
     """One norm's statistics after one update by the moments that it has held.
 
-    Averages without a weight count as complete, and get none.
+    Averages without a weight count as complete, and get none. All may be NumPy's.
     """
     filled = jnp.ones_like(stats["mean"])
     old = BatchStats(stats["mean"], stats["var"], stats.get("weight", filled))
