@@ -1,5 +1,6 @@
 """The seven commands: what the user gave, checked, and the work that is left."""
 
+import importlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -69,6 +70,17 @@ Config = (
 )
 
 
+_MODULES = {
+    TrainConfig: "hondo.cli.train",
+    SweepConfig: "hondo.cli.sweep",
+    PredictConfig: "hondo.cli.predict",
+    ReportConfig: "hondo.cli.report",
+    DiagnoseConfig: "hondo.cli.diagnose",
+    LectureConfig: "hondo.cli.lecture",
+    ListConfig: "hondo.cli.techniques",
+}
+
+
 def run_command() -> int:
     """Reads the command line and does what it says; returns the exit code.
 
@@ -103,30 +115,5 @@ def prepare(config: Config) -> Job:
         from hondo.cli.train import prepare_resumed
 
         return prepare_resumed(config.folder)
-    if isinstance(config, TrainConfig):
-        from hondo.cli.train import prepare as prepare_train
-
-        return prepare_train(config)
-    if isinstance(config, SweepConfig):
-        from hondo.cli.sweep import prepare as prepare_sweep
-
-        return prepare_sweep(config)
-    if isinstance(config, ReportConfig):
-        from hondo.cli.report import prepare as prepare_report
-
-        return prepare_report(config)
-    if isinstance(config, DiagnoseConfig):
-        from hondo.cli.diagnose import prepare as prepare_diagnose
-
-        return prepare_diagnose(config)
-    if isinstance(config, LectureConfig):
-        from hondo.cli.lecture import prepare as prepare_lecture
-
-        return prepare_lecture(config)
-    if isinstance(config, ListConfig):
-        from hondo.cli.techniques import prepare as prepare_list
-
-        return prepare_list(config)
-    from hondo.cli.predict import prepare as prepare_predict
-
-    return prepare_predict(config)
+    # A command's module is imported where it runs, because most of them load much.
+    return importlib.import_module(_MODULES[type(config)]).prepare(config)
