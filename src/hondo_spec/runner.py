@@ -78,38 +78,52 @@ def run_property(property: Property, target: Target, profile: Profile) -> Record
     if known and known.inputs and set(known.inputs) != set(property.draws):
         wanted = f"the stored inputs must be {', '.join(property.draws)}"
         return Record(target.name, property.id, "ERROR", message=wanted)
-    fails = False
-    try:
-        with _time_limit(profile.seconds):
-            fails = known is not None and _fails(trial, known)
-            _explore(trial)
-        status = trial.worst.status if trial.worst.status == "UNPOWERED" else "PASS"
-        if not (trial.found or known):
-            status, trial.worst = "N/A", _error("it refuses all that is drawn")
-    except _RefutedError:
-        status = trial.worst.status
-    except Flaky as reason:
-        status, trial.worst = "ERROR", _error(f"not a function of its inputs: {reason}")
-    except _TimeUpError as reason:
-        status, trial.worst = "ERROR", _error(str(reason))
-    except Exception as reason:
-        status, trial.worst = "ERROR", _error(_explain(reason))
+    status = _attempt(trial)
     message, inputs = trial.worst.message, trial.inputs
-    if known and (status == "PASS" or (trial.excused and status == "UNPOWERED")):
-        status = "XFAIL" if fails or trial.excused else "XPASS"
-        message = f"{known.reason} · {trial.excused or message}"
-        inputs = known.inputs or trial.inputs
-    elif known and status == "UNPOWERED":
-        message = f"{known.reason} · {message}"
-    elif known and known.inputs is None and known.case is None:
-        status, message = "XFAIL", f"{known.reason} · {message}"
-    elif known:
-        message = f"beside what is known ({known.reason}): {message}"
+    if known:
+        status, message, inputs = _beside_known(trial, known, status)
     inputs = inputs if status not in ("PASS", "UNPOWERED", "N/A") else None
     return Record(
         target.name, property.id, status, trial.worst.headroom, message, inputs,
         trial.examples, trial.assertions, time.perf_counter() - began,
     )  # fmt: skip
+
+
+def _attempt(trial: "_Trial") -> str:
+    """Explores, and notes the worst verdict and whether the known failure shows; the status."""
+    try:
+        with _time_limit(trial.profile.seconds):
+            trial.fails = trial.known is not None and _fails(trial, trial.known)
+            _explore(trial)
+    except _RefutedError:
+        return trial.worst.status
+    except Flaky as reason:
+        trial.worst = _error(f"not a function of its inputs: {reason}")
+    except _TimeUpError as reason:
+        trial.worst = _error(str(reason))
+    except Exception as reason:
+        trial.worst = _error(_explain(reason))
+    else:
+        if trial.found or trial.known:
+            return trial.worst.status if trial.worst.status == "UNPOWERED" else "PASS"
+        trial.worst = _error("it refuses all that is drawn")
+        return "N/A"
+    return "ERROR"
+
+
+def _beside_known(
+    trial: "_Trial", known: Known, status: str
+) -> tuple[str, str, Mapping[str, Any] | None]:
+    """The status, message and inputs of a property of which a failure is known."""
+    message, inputs = trial.worst.message, trial.inputs
+    if status == "PASS" or (trial.excused and status == "UNPOWERED"):
+        status = "XFAIL" if trial.fails or trial.excused else "XPASS"
+        return status, f"{known.reason} · {trial.excused or message}", known.inputs or inputs
+    if status == "UNPOWERED":
+        return status, f"{known.reason} · {message}", inputs
+    if known.inputs is None and known.case is None:
+        return "XFAIL", f"{known.reason} · {message}", inputs
+    return status, f"beside what is known ({known.reason}): {message}", inputs
 
 
 class _Trial:
@@ -120,6 +134,8 @@ class _Trial:
         self.worst = Verdict("PASS", -1.0, "")
         self.inputs: Mapping[str, Any] | None = None
         self.known: Known | None = None
+        # Whether it shows at its stored inputs.
+        self.fails = False
         # The results that fail where the failure is known, and the first that was excused.
         self.seen: frozenset[str] = frozenset()
         self.excused = ""
