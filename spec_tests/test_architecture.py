@@ -13,7 +13,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 # From the ground up; a room imports from the floors below it and from itself.
 FLOORS = (
     {"_types", "_extras"},
-    {"_pictures"},
+    {"_pictures", "_intervals"},
     {"_bind"},
     {"_numerics"},
     {"_fast", "_microbatched", "_modes", "parameters"},

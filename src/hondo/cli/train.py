@@ -12,11 +12,11 @@ import optax
 from rich.table import Table
 
 import hondo
+from hondo._intervals import wilson_interval
 from hondo.cli import build, plot_run, run_folder, watching
 from hondo.cli.config import TrainConfig
 from hondo.cli.model_folder import save_model
 from hondo.cli.outcome import Failures, attempt, finish, open_terminal
-from hondo.cli.reporting.intervals import wilson_interval
 from hondo.cli.signals import SIGNALS
 from hondo.cli.sources import open_data
 from hondo.data import Dataset, Divided, Parts

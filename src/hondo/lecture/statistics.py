@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hondo._intervals import wilson_interval
 from hondo._numerics.checks import error
 
 Values = Sequence[float] | np.ndarray
@@ -92,16 +93,9 @@ def share_interval(hits: Sequence[bool], level: float = 0.95) -> Estimate:
         >>> [round(x, 3) for x in share_interval([True] * 10)[:3]]
         [1.0, 0.722, 1.0]
 
-    References:
-        Wilson 1927; Brown, Cai and DasGupta 2001.
     """
-    from scipy import stats
-
-    n, k = len(hits), sum(map(bool, hits))
-    z = float(stats.norm.ppf((1 + level) / 2))
-    center = (k + z * z / 2) / (n + z * z)
-    half = z * math.sqrt(k * (n - k) / n + z * z / 4) / (n + z * z)
-    return Estimate(k / n, max(center - half, 0.0), min(center + half, 1.0))
+    share = sum(map(bool, hits)) / len(hits)
+    return Estimate(share, *wilson_interval(share, len(hits), level))
 
 
 def fisher(first: Sequence[bool], second: Sequence[bool], level: float = 0.95) -> Estimate:

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hondo._intervals import wilson_interval
+
 WILSON = "Wilson"
 BOOTSTRAP = "bootstrap"
-# Of the standard normal distribution, for 95 %.
-_Z = 1.959964
 _SEED = 20240501
 _MOST_DRAWS = 1000
 # Examples times resamples, which take about a second for each score.
@@ -36,23 +36,6 @@ def proportion(hits: int, count: int) -> Score:
     if not count:
         return Score(np.nan, np.nan, np.nan, WILSON)
     return Score(hits / count, *wilson_interval(hits / count, count), WILSON)
-
-
-def wilson_interval(share: float, count: int) -> tuple[float, float]:
-    """The 95 % interval of a proportion.
-
-    Example:
-        >>> [round(bound, 3) for bound in wilson_interval(0.5, 100)]
-        [0.404, 0.596]
-
-    References:
-        Wilson 1927.
-    """
-    center = share + _Z * _Z / (2 * count)
-    half = _Z * (share * (1 - share) / count + _Z * _Z / (4 * count * count)) ** 0.5
-    scale = 1 + _Z * _Z / count
-    # Rounding aside, no end is outside [0, 1].
-    return max((center - half) / scale, 0.0), min((center + half) / scale, 1.0)
 
 
 def bootstrap(measure: Callable[[np.ndarray], float], count: int) -> Score:
