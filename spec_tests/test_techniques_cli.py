@@ -1,6 +1,9 @@
 """`hondo list` names what there is."""
 
 import dataclasses
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -32,3 +35,12 @@ def test_the_list_is_that_of_a_slide(capsys) -> None:
 def test_a_slide_without_a_technique_is_refused() -> None:
     with pytest.raises(ValueError, match=r"slide must be one of 2, 3, 4, .*, got 99"):
         prepare(ListConfig(slide=99))
+
+
+def test_a_reader_that_has_seen_enough_is_told_nothing() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-c", "from hondo.cli import main; main()", "list"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False, timeout=120)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")

@@ -19,7 +19,7 @@ def main() -> None:
 
     Bad input ends in one line on stderr and exit code 2. What could not be written ends in one
     line and exit code 1, after everything else was. Ctrl-C, SIGTERM and SIGHUP end in exit code
-    128 + n, after the best so far was written.
+    128 + n, after the best so far was written. A reader such as head that ends first is told nothing.
     """
     end_at_signals()
     code = _run()
@@ -33,6 +33,9 @@ def _run() -> int:
         from hondo.cli.command import run_command
 
         return run_command()
+    except BrokenPipeError:
+        # Whoever reads, such as head, has seen enough.
+        return 1
     except (ImportError, ValueError, TypeError, OSError) as reason:
         print(f"hondo: {' '.join(str(reason).split())}", file=sys.stderr)
         return _REFUSED
