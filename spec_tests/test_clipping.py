@@ -273,3 +273,14 @@ def test_the_gradient_of_the_norm_is_finite_at_any_size(form, size) -> None:
     slope = jax.jit(jax.grad(lambda tree: form(tree).norm.value))(tree)
     np.testing.assert_allclose(slope["a"], [0.6, 0.0], rtol=1e-6)
     np.testing.assert_allclose(slope["b"], [-0.8], rtol=1e-6)
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_each_leaf_is_told_from_the_others_that_it_is_summed_with(place) -> None:
+    """Small leaves of one dtype are one array, whatever stands between them."""
+    dtypes = (jnp.float32, jnp.bfloat16, jnp.float32, jnp.float16, jnp.bfloat16)
+    gradient = [jnp.ones(2 + i, dtype) for i, dtype in enumerate(dtypes)]
+    gradient[place] = gradient[place].at[-1].set(jnp.nan)
+    clip = hondo.clip_by_global_norm(1.0, nonfinite="zero")
+    _, state = clip.update(gradient, clip.init(gradient))
+    assert hondo.nonfinite_leaves(state, gradient) == [f"[{place}]"]

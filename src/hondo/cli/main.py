@@ -19,7 +19,8 @@ def main() -> None:
 
     Bad input ends in one line on stderr and exit code 2. What could not be written ends in one
     line and exit code 1, after everything else was. Ctrl-C, SIGTERM and SIGHUP end in exit code
-    128 + n, after the best so far was written. A reader such as head that ends first is told nothing.
+    128 + n, after the best so far was written. A reader that ends first, as head does, is told
+    nothing.
     """
     end_at_signals()
     code = _run()
