@@ -51,6 +51,7 @@ def test_a_module_is_diagnosed_on_random_data(folder: Path, name: str, code: int
     assert (folder / "diagnosis.png").read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.slow
 def test_a_problem_with_its_batch_is_diagnosed(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -387,6 +387,7 @@ def test_updates_are_measured_beside_the_weights() -> None:
         np.testing.assert_allclose(layer.update_ratio, expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_report_is_read_by_name_and_says_what_it_knows() -> None:
     report = diagnose(scanned_problem(depth=5, width=16), batch_of(32))
     stack = report["PlainLayer_1/Dense_0"]

@@ -187,6 +187,7 @@ def test_another_run_is_refused_by_what_differs(kept, name) -> None:
     assert before == {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_what_the_run_starts_from_counts_too(tmp_path) -> None:
     """No step knows it: an initialization, parameters that are given, rates within the state."""
 

@@ -72,10 +72,9 @@ class Streamed(NamedTuple):
         valid = next(valid_batches(self.valid, self.valid_size, self._valid_rows, 1))
         return self.train.read(np.arange(self.plan.batch_size)[rows]), valid
 
-    def put_first_batches(self) -> tuple[Batch, Batch]:
-        """The same on the devices."""
-        train, valid = self.first_batches()
-        put = self.layout.put
+    def put_first(self, first: tuple[Batch, Batch]) -> tuple[Batch, Batch]:
+        """The first batches on the devices."""
+        (train, valid), put = first, self.layout.put
         return put(train, self.plan.batch_size), put(valid, self.valid_size)
 
     def read_valid(self) -> Iterator[Batch]:
@@ -97,12 +96,8 @@ def hosted(streamed: Streamed) -> HostedRun:
 def _init(streamed: Streamed) -> RecordedRun:
     train, valid = streamed.first_batches()
     check_values(streamed.plan.problem, len(jax.tree.leaves(train)[0]), train, valid)
-    return _init_run(*_init_arguments(streamed))
-
-
-def _init_arguments(streamed: Streamed) -> tuple[Plan, Layout, int, Batch, Batch, PRNGKeyArray]:
-    batches = streamed.put_first_batches()
-    return streamed.plan, streamed.layout, streamed.pace.rows, *batches, streamed.key
+    batches = streamed.put_first((train, valid))
+    return _init_run(streamed.plan, streamed.layout, streamed.pace.rows, *batches, streamed.key)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
@@ -114,16 +109,15 @@ def _init_run(
 
 
 def _identify(streamed: Streamed, run: RecordedRun) -> Identity:
-    plan, (batch, _) = streamed.plan, streamed.first_batches()
+    plan, layout, pace = streamed.plan, streamed.layout, streamed.pace
+    first = streamed.first_batches()
+    batch, batches = first[0], streamed.put_first(first)
     indices = np.arange(len(jax.tree.leaves(batch)[0]), dtype=np.int32)
-    reads = [Read(batch, indices, batch)] * streamed.steps_per_call
-    valid_batch = streamed.put_first_batches()[1]
+    reads = _put(streamed, [Read(batch, indices, batch)] * streamed.steps_per_call)
     programs = (
-        _init_run.lower(*_init_arguments(streamed)),
-        _step.lower(
-            plan, streamed.layout, streamed.train.size, run.state, _put(streamed, reads), 1
-        ),
-        _validate_and_record.lower(plan, run, streamed.pace.period, valid_batch),
+        _init_run.lower(plan, layout, pace.rows, *batches, streamed.key),
+        _step.lower(plan, layout, streamed.train.size, run.state, reads, 1),
+        _validate_and_record.lower(plan, run, pace.period, batches[1]),
     )
     train, valid = map(_describe, (streamed.train, streamed.valid))
     return identify(plan, train, valid, streamed.key, *programs, layout=_describe_layout(streamed))
