@@ -1,7 +1,7 @@
 """Calls whose bits are hashed beside the cases of the generic laws: shapes with special paths.
 
-Batch statistics have one from 2^17 entries on, layer normalization from 4096 rows, masks for rows
-shorter than 8 and longer than 2^16.
+Batch statistics have one from 2^17 entries on, layer normalization from 4096 rows and 2^21 entries,
+masks for rows shorter than 8 and longer than 2^16.
 """
 
 from collections.abc import Callable
@@ -113,7 +113,7 @@ def batch_norms() -> list[Call]:
 
 
 def layer_norms() -> list[Call]:
-    shapes = {"rows": (4099, 16), "few": (37, 16), "images": (3, 5, 5, 8)}
+    shapes = {"rows": (4099, 512), "few": (37, 16), "images": (3, 5, 5, 8)}
     norms = {
         "layer_norm": _layer(hondo.layer_norm),
         "group_norm": _layer(hondo.group_norm, groups=4),
@@ -128,7 +128,7 @@ def layer_norms() -> list[Call]:
         Call("rms_norm", _layer(hondo.rms_norm), {"x": shape, "scale": shape[-1:]}, label)
         for label, shape in shapes.items()
     ]
-    bare = {"bare": shapes["rows"], "below": (4095, 16)}
+    bare = {"bare": shapes["rows"], "below": (4095, 512)}
     return calls + [Call("layer_norm", _bare_layer, shape, label) for label, shape in bare.items()]
 
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import tempfile
+from collections.abc import Iterator
 
 import hypothesis
 import pytest
@@ -45,3 +46,12 @@ def _forget_programs():
     """Compiled programs of many modules together take gigabytes."""
     yield
     jax.clear_caches()
+
+
+@pytest.fixture(scope="module")
+def rows_of_any_length() -> Iterator[None]:
+    """Layer normalization takes its form for many rows however short they are."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("_FEWEST_FEATURES", "_FEWEST_ENTRIES"):
+            patch.setattr(f"hondo._fast.layer_norm_rows.{name}", 1)
+        yield

@@ -27,7 +27,7 @@ CASES = [case for name in MODULES for case in importlib.import_module(name).CASE
 SHAPES = {
     "batch_moments": ((16, 4), (8, 8), (8, 3, 8), (4096, 32)),
     "batch_normalize": ((16, 4), (8, 8), (8, 3, 8), (4096, 32)),
-    "layer_norm": ((4096, 16), (2, 64), (8, 2048)),
+    "layer_norm": ((4096, 512), (2, 64), (8, 2048)),
     "rms_norm": ((8, 2048),),
     "group_norm": ((8, 3, 16), (2, 3, 64), (8, 64, 16), (2, 64, 256)),
     "rotate": ((8, 8, 8),),

@@ -13,6 +13,8 @@ from normalization_oracle import columns, gradient, standard
 
 import hondo
 
+pytestmark = pytest.mark.usefixtures("rows_of_any_length")
+
 EPS = 1e-5
 U = unit_roundoff(np.float32)
 SEEDS = st.integers(0, 2**32 - 1)

@@ -24,6 +24,8 @@ from hondo._fast.squares_in_range import in_one_kernel
 from hondo._numerics.over import Over
 from hondo._numerics.powers import scaled_epsilon
 
+pytestmark = pytest.mark.usefixtures("rows_of_any_length")
+
 MOST, TINY = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
 SEEDS = st.integers(0, 2**32 - 1)
 # Powers of two: the ends of float32, where squares leave it, and where they only begin to.
