@@ -40,6 +40,21 @@ OVERFLOWS = {
         case=lambda scale: scale > 1,
     ),
 }
+ADDED = "1e-6 is added to the norm, which shows where the limit is small"
+# Of clipping by a norm of plain squares, to which something is added.
+PLAIN_CLIPPING = {
+    "CLP-03": Known(
+        ADDED, {"tree": {"a": single([1e-6])}, "factor": 1.001}, case=lambda factor: factor < 1.5
+    ),
+    "CLP-07": Known(
+        "squares overflow, and the gradient is 0", {"case": ("float32", (3e19, 4e19), 1.0)}
+    ),
+    "CLP-09": Known(ADDED, {"values": single([1, 0, 0, 0, 0, 0]), "power": -8}),
+    "GRD-05": Known(
+        "squares over- and underflow",
+        {"tree": {"a": single([1])}, "case": ("float32", (3e19, 4e19), 1.0)},
+    ),
+}
 NAN_IS_RIGHT = Known(
     "the largest of NaN is the first: outputs of NaN are right where the class is 0",
     {"shape": (16, 33), "seed": 0, "lost": 99},

@@ -51,6 +51,14 @@ def _accuracy(z, classes):
     return metric.compute()
 
 
+@operation
+def _batched_mean(values, batch_size):
+    metric = nnx.metrics.Average()
+    for first in range(0, len(values), batch_size):
+        metric.update(values=jnp.asarray(values[first : first + batch_size]))
+    return metric.compute()
+
+
 @compiled(static="epsilon")
 def _batch_norm_inference(x, mean, var, scale, bias, epsilon):
     module = nnx.BatchNorm(mean.size, epsilon=epsilon, rngs=nnx.Rngs(0))
