@@ -38,14 +38,6 @@ def _in_one_pass(x, h, epsilon):
     return _through(x, h, -1, epsilon) * _root(x, epsilon) / np.sqrt(mean_of_squares)
 
 
-def _coarse(x, h, epsilon):
-    """Statistics in the dtype of the data."""
-    mean, v = np.mean(x, -1, x.dtype, keepdims=True), np.var(x, -1, x.dtype, keepdims=True)
-    root = np.sqrt(np.float64(v) + epsilon)
-    xhat = np.float64(x - mean) / root
-    return (_centered(h) - xhat * np.mean(h * xhat, axis=-1, keepdims=True)) / root
-
-
 def _group(name, gradient):
     return Mutant(name, "NRM-09", {"group_norm_gradient": gradient})
 
@@ -98,10 +90,6 @@ MUTANTS = (
         "the gradient of layer norm without ε", lambda x, h, e: _through(x, h, -1, e / 2**20)
     ),
     _input_of_layer("the gradient of layer norm in one pass", _in_one_pass),
-    _input_of_layer(
-        "the gradient of layer norm with sums in the dtype of the data",
-        lambda x, h, e: _through(x, h, -1, e) if x.dtype == np.float32 else _coarse(x, h, e),
-    ),
     _input_of_layer(
         "the gradient of layer norm with 0/0",
         lambda x, h, e: _undefined(lambda x: _through(x, h, -1, e), -1)(x),

@@ -113,6 +113,10 @@ OPERATIONS = {
 TARGET = _jax.target("flax.nnx", "flax", OPERATIONS, _jax.TRUNCATED, since("0.12.8", KNOWN))
 STABLE = TARGET.with_operations(
     "flax.nnx, use_fast_variance=False",
-    batch_norm=partial(_batch_norm, fast=False),
-    layer_norm=_norms(fast=False)["layer_norm"],
+    **_jax.with_gradients(
+        {
+            "batch_norm": partial(_batch_norm, fast=False),
+            "layer_norm": _norms(fast=False)["layer_norm"],
+        }
+    ),
 )
