@@ -159,6 +159,8 @@ def _sweep_run(job: Job) -> Any:
     problem = hondo.supervised(hondo_network(job), loss="cross_entropy")
     penalty = partial(hondo.l2_penalty, strength=L2)
     problem = problem._replace(loss=hondo.penalized(problem.loss, penalty))
+    # Once: Optax's optimizers are functions, and a new one is another program.
+    optimizer = optax.chain(hondo.clip_by_global_norm(CLIP), optax.adam(LEARNING_RATE))
 
     def build(hyper: Any) -> Any:
         return {"key": jax.random.key(hyper["seed"])}
@@ -167,7 +169,7 @@ def _sweep_run(job: Job) -> Any:
         found = hondo.sweep(
             *(build, {"seed": jnp.arange(runs)}, train, valid),
             problem=problem,
-            optimizer=optax.chain(hondo.clip_by_global_norm(CLIP), optax.adam(LEARNING_RATE)),
+            optimizer=optimizer,
             batch_size=job.batch,
             max_epochs=epochs,
             stopper=hondo.early_stopping(epochs + 1, mode="min", target=loss),
