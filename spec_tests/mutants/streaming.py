@@ -78,9 +78,12 @@ def _filled_up(values, batch_size):
 
 def _parts(name, combine):
     def gradient(w, x, targets, weights, parts):
-        cut = zip(*(np.split(part, parts) for part in (x, targets, weights)), strict=True)
+        cut = [np.split(part, parts) for part in (x, targets, weights)]
         with np.errstate(all="ignore"):
-            each = [(right.microbatch_gradient(w, *part, 1), np.sum(part[2])) for part in cut]
+            each = [
+                (right.microbatch_gradient(w, inputs, wanted, a, 1), np.sum(a))
+                for inputs, wanted, a in zip(*cut, strict=True)
+            ]
         return combine(each, weights)
 
     return Mutant(name, "STR-07", {"microbatch_gradient": gradient})
