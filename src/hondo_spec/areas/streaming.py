@@ -54,7 +54,7 @@ def _an_epoch_takes_each_example_once(epoch_order, *, count, seed):
 
 @prop(7, "must", "bound", source="Goodfellow et al. 2016, section 8.1.3")
 @formula(r"\nabla\frac{\sum_e a_e l_e}{\sum_e a_e},\quad \{1, \dots, m\} = \bigcup_k B_k")
-@given(x=draws.whole(((12, 3), (12, 1), (12, 8)), -4, 4), seed=draws.seeds, parts=(1, 2, 3, 12))
+@given(x=draws.whole(((12, 3), (12, 1)), -4, 4), seed=draws.seeds, parts=(1, 2, 3, 12))
 def _a_batch_in_parts_is_the_batch(microbatch_gradient, *, x, seed, parts):
     """the gradient of a batch in parts is that of the batch, however unevenly its examples weigh"""
     w, targets = (draws.lattice_of(seed, (n, 2), -4, 4) for n in reversed(x.shape))
@@ -69,7 +69,7 @@ def _a_batch_in_parts_is_the_batch(microbatch_gradient, *, x, seed, parts):
 
 @prop(8, "must", "bound", symbols="stream evaluate")
 @formula(r"M = \tfrac1n\sum_e m_e")
-@given(count=(1, 2, 7, 16, 33), batch_size=(1, 2, 5, 16, 100), seed=SEEDS)
+@given(count=(1, 7, 33), batch_size=(1, 5, 16, 100), seed=SEEDS)
 def _validation_counts_each_example_once(batched_mean, *, count, batch_size, seed):
     """a metric over all examples counts each of them once, however many are evaluated at a time"""
     # Integers, whose sums are exact.
