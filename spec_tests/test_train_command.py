@@ -126,8 +126,7 @@ def test_hondo_alone_says_what_there_is(capsys, monkeypatch) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("quiet", [False, True])
 def test_json_is_the_one_line_on_stdout(tmp_path, capsys, quiet) -> None:
-    small = {**SMALL, "model": "plain", "depth": 3, "max_epochs": 1}
-    options = {**small, "dataset": "breast-cancer", "out": tmp_path / "run"}
+    options = {**SMALL, "dataset": "breast-cancer", "out": tmp_path / "run"}
     assert prepare(TrainConfig(**options), Output(json=True, quiet=quiet))() == 0
     out, err = capsys.readouterr()
     (line,) = out.splitlines()
