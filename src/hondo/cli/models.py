@@ -99,7 +99,7 @@ def _answer(
     network: nn.Module, task: Task, members: int, variables: Tree, inputs: Inputs
 ) -> Outputs:
     def of_one(variables: Tree) -> Outputs:
-        return network.apply(variables, inputs, train=False).astype(jnp.float32)
+        return jnp.asarray(network.apply(variables, inputs, train=False), jnp.float32)
 
     if members == 1:
         return of_one(variables)
