@@ -101,6 +101,11 @@ def test_files_that_say_nothing_are_refused(tmp_path, name, text, words) -> None
         read_options(tmp_path / name)
 
 
+def test_several_targets_are_refused() -> None:
+    with pytest.raises(ValueError, match="--target must be one column, got 'several'. A table has"):
+        read("x.csv", "--target", "a", "--target=b")
+
+
 def test_a_file_that_is_not_there_is_refused(tmp_path) -> None:
     with pytest.raises(ValueError, match="No such file"):
         read_options(tmp_path / "none.yaml")

@@ -107,10 +107,14 @@ def defaults_of(arguments: list[str]) -> TrainCommand | None:
     """The command that a file of options makes of none, if the command line names one.
 
     Raises:
-        ValueError: a file that cannot be read, or options that there are not.
+        ValueError: a file that cannot be read, or options that there are not; several targets.
     """
     if arguments[:1] != ["train"]:
         return None
+    if sum(each.partition("=")[0] == "--target" for each in arguments) > 1:
+        # The last of them alone would be taken.
+        repair = "A table has one target here; hondo.multitask trains on several in Python."
+        raise error("--target", "several", "one column", repair)
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--config", type=Path)
     try:
