@@ -50,11 +50,5 @@ def normalize(norm: Norm | None, x: Float[Array, "..."], train: bool) -> Float[A
 
 
 def drop_branch(rate: Rate, branch: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
-    """Applies stochastic depth: drops the whole branch of an example with this probability.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> drop_branch(0.0, jnp.ones(2), train=True).tolist()
-        [1.0, 1.0]
-    """
+    """Stochastic depth, inside a module: drops the whole branch of an example at this rate."""
     return Dropout(rate, broadcast_dims=tuple(range(1, branch.ndim)))(branch, train=train)
