@@ -102,7 +102,9 @@ def test_the_readme_leads_to_the_lecture() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["coming_from", "restarts", "streaming"])
+@pytest.mark.parametrize(
+    "name", ["coming_from", "ensembles", "mixed_precision", "restarts", "streaming"]
+)
 def test_the_recipes_run(name: str) -> None:
     page, flags = str(ROOT / f"docs/{name}.md"), doctest.ELLIPSIS
     failed, tried = doctest.testfile(page, module_relative=False, optionflags=flags)

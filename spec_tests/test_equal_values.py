@@ -101,6 +101,7 @@ LINEN = {
     "InstanceNorm": lambda c: hl.InstanceNorm(c, feature_axes=[-1]),
     "RMSNorm": lambda c: hl.RMSNorm(c, reduction_axes=[-1]),
     "Dropout": lambda c: hl.Dropout(c, broadcast_dims=[0]),
+    "GaussianDropout": lambda c: hl.GaussianDropout(c),
     "WeightNorm": lambda c: hl.WeightNorm(linen.Dense(int(8 * c)), variable_filter={"kernel"}),
     "Residual": lambda c: hl.Residual(partial(hondo.rms_norm, scale=None, epsilon=c)),
     "Repeat": lambda c: hl.Repeat(hl.Residual(linen.Dense(int(8 * c))), 2),

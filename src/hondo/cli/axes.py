@@ -9,7 +9,8 @@ import numpy as np
 
 import hondo
 from hondo._numerics.checks import error
-from hondo.cli import build
+from hondo.cli import build, models
+from hondo.cli.augmenting import augmentation
 from hondo.cli.config import TrainConfig
 from hondo.data import Dataset, Parts
 from hondo.training.sweeping.members import Build, FitArguments
@@ -104,11 +105,11 @@ def _build_member(
 ) -> FitArguments:
     config = dataclasses.replace(base, **hyper)
     return {
-        "problem": build.problem(config, dataset),
-        "optimizer": build.optimizer(config, examples // config.batch_size * config.max_epochs),
+        "problem": models.training_problem(config, dataset, examples),
+        "optimizer": models.optimizer(config, examples // config.batch_size * config.max_epochs),
         "key": jax.random.key(config.seed),
         "batch_size": config.batch_size,
         "max_epochs": config.max_epochs,
         "stopper": build.stopper(config),
-        "augment": build.augmentation(config, dataset),
+        "augment": augmentation(config, dataset),
     }

@@ -9,16 +9,26 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
-from jax.core import Tracer
-from jaxtyping import PRNGKeyArray
 
 import hondo
 from hondo._numerics.checks import check_choice, check_count, check_probability, check_range, error
-from hondo._types import Augment, Example
+from hondo._types import Module
+from hondo.cli.augmenting import is_on
 from hondo.cli.config import TrainConfig
+from hondo.cli.drop_connecting import DropConnectLoss
+from hondo.cli.technique_checks import check_techniques
 from hondo.data import FASHION_MNIST, Dataset
 from hondo.data.dataset import Inputs
-from hondo.linen import BatchNorm, DeepMLP, LayerNorm, PlainMLP, PreActResNet, RMSNorm
+from hondo.linen import (
+    BatchNorm,
+    DeepMLP,
+    Dropout,
+    GaussianDropout,
+    LayerNorm,
+    PlainMLP,
+    PreActResNet,
+    RMSNorm,
+)
 
 _LOSSES: dict[str, Any] = {
     "classification": "cross_entropy",
@@ -66,6 +76,7 @@ def check_config(config: TrainConfig) -> TrainConfig:
         seed = getattr(config, name)
         if seed is not None and not 0 <= seed < 2**63:
             raise error(name, seed, "an integer in [0, 2^63)")
+    check_techniques(config)
     return config
 
 
@@ -94,11 +105,6 @@ def split_seed(config: TrainConfig) -> int:
     return config.seed if config.split_seed is None else config.split_seed
 
 
-def is_on(amount: float | jax.Array) -> bool:
-    """Whether a technique takes part: its amount is not 0, or is traced by a sweep."""
-    return isinstance(amount, Tracer) or bool(amount)
-
-
 def network(config: TrainConfig, dataset: Dataset) -> nn.Module:
     """The network, with the remedies that are switched on.
 
@@ -115,11 +121,18 @@ def network(config: TrainConfig, dataset: Dataset) -> nn.Module:
         "width": config.width,
         "activation": hondo.find_activation(config.activation).function,
         "kernel_init": _INITS[config.init](),
+        "dtype": None if config.dtype == "float32" else jnp.dtype(config.dtype),
     }
     if config.model == "plain":
         return PlainMLP(**common)
     norm = {"batch": BatchNorm, "layer": LayerNorm, "rms": RMSNorm, "none": None}[config.norm]
-    remedies = {"norm": norm, "rate": 1 - config.keep_prob, "residual": config.residual}
+    remedies = {
+        "norm": norm,
+        "rate": 1 - config.keep_prob,
+        "residual": config.residual,
+        "branch_rate": 1 - config.stochastic_depth,
+        "dropout": GaussianDropout if config.gaussian_dropout else Dropout,
+    }
     resnet = partial(PreActResNet, conv_general_dilated=hondo.conv_general_dilated)
     build = resnet if config.model == "resnet" else DeepMLP
     return build(**common, **remedies)
@@ -135,19 +148,27 @@ def problem(
         dataset: what it is trained on.
         train_targets: all of the training part, if the data is streamed, because no step sees them.
     """
-    # The slide sums the binary cross-entropy over the examples.
-    reduce = jnp.sum if dataset.task == "binary" else jnp.mean
-    loss = _LOSSES[dataset.task]
     weights = None if config.class_weights == "none" else config.class_weights
     if weights is not None and train_targets is not None and dataset.task != "regression":
         weights = balanced_by_class(train_targets, max(dataset.outputs, 2))
-    net = network(config, dataset)
-    made = hondo.supervised(net, loss=loss, reduce=reduce, class_weights=weights)
+    made = supervise(network(config, dataset), dataset, weights)
+    if is_on(1 - config.drop_connect):
+        made = made._replace(loss=DropConnectLoss(made.loss, config.drop_connect))
     for penalty, strength in ((hondo.l1_penalty, config.l1), (hondo.l2_penalty, config.l2)):
         if is_on(strength):
             penalty = partial(penalty, strength=strength)
             made = made._replace(loss=hondo.penalized(made.loss, penalty))
     return made
+
+
+def supervise(
+    network: Module, dataset: Dataset, weights: list[float] | str | None = None
+) -> hondo.Problem:
+    """The network and the data set's loss, with the weights of its classes."""
+    # The slide sums the binary cross-entropy over the examples.
+    reduce = jnp.sum if dataset.task == "binary" else jnp.mean
+    loss = _LOSSES[dataset.task]
+    return hondo.supervised(network, loss=loss, reduce=reduce, class_weights=weights)
 
 
 def balanced_by_class(targets: np.ndarray, classes: int) -> list[float]:
@@ -172,36 +193,6 @@ def optimizer(config: TrainConfig, steps: int) -> optax.GradientTransformation:
 def stopper(config: TrainConfig) -> hondo.EarlyStopping:
     """Early stopping on the validation loss; without it, the best is kept all the same."""
     return hondo.early_stopping(config.patience or config.max_epochs, mode="min")
-
-
-def augmentation(config: TrainConfig, dataset: Dataset) -> Augment | None:
-    """The `augment` of `fit` for noise, smoothing and image augmentation; None if all are off.
-
-    Raises:
-        ValueError: label smoothing without classes.
-    """
-    images = dataset.inputs.ndim == 4 and config.augment
-    if is_on(config.label_smoothing) and dataset.task != "classification":
-        raise error("label_smoothing", config.label_smoothing, "0 without classes")
-    noise, smoothing = is_on(config.input_noise), is_on(config.label_smoothing)
-    if not (images or noise or smoothing):
-        return None
-
-    def augment(key: PRNGKeyArray, example: Example, partner: Example) -> Example:
-        inputs, target = example
-        crop_key, flip_key, noise_key = jax.random.split(key, 3)
-        if images:
-            inputs = hondo.random_crop(crop_key, inputs, padding=inputs.shape[0] // 8)
-            if dataset.name == "fashion-mnist":
-                inputs = hondo.random_flip(flip_key, inputs)
-        if noise:
-            inputs = hondo.gaussian_noise(noise_key, inputs, std=config.input_noise)
-        if smoothing:
-            one_hot = jax.nn.one_hot(target, dataset.outputs)
-            target = hondo.label_smoothing(one_hot, amount=config.label_smoothing)
-        return inputs, target
-
-    return augment
 
 
 def as_arrays(

@@ -3,44 +3,20 @@
 import importlib
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import tyro
 
-from hondo._numerics.checks import error
 from hondo.cli.compiled_programs import keep_compiled_programs
-from hondo.cli.config import PredictConfig, SweepConfig, TrainConfig
+from hondo.cli.config import PredictConfig, SweepConfig
 from hondo.cli.diagnose import DiagnoseConfig
 from hondo.cli.lecture import LectureConfig
 from hondo.cli.report import ReportConfig
 from hondo.cli.techniques import ListConfig
-
-
-@dataclass(frozen=True)
-class TrainCommand:
-    """Trains a deep network and writes a folder with all that came of it.
-
-    For example `hondo train churn.csv --target label`, `hondo train photos/ --size 64`, or `hondo
-    train --dataset digits`.
-
-    Attributes:
-        path: own data: a table, a folder with one folder of images a class, or an array (.npy).
-        config: everything else.
-        resume: the folder of a run that was killed or interrupted, which goes on; nothing else is
-            to be given.
-        cache: keep what is compiled in your cache folder, for the next command.
-    """
-
-    config: Annotated[TrainConfig, tyro.conf.arg(name="")]
-    path: tyro.conf.Positional[Path | None] = None
-    resume: Path | None = None
-    cache: bool = True
-
+from hondo.cli.train_command import TrainCommand, defaults_of
 
 Command = (
-    Annotated[TrainCommand, tyro.conf.subcommand("train")]
+    Annotated[TrainCommand, tyro.conf.subcommand("train"), tyro.conf.OmitArgPrefixes]
     | Annotated[SweepConfig, tyro.conf.subcommand("sweep")]
     | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
     | Annotated[ReportConfig, tyro.conf.subcommand("report")]
@@ -51,27 +27,7 @@ Command = (
 # Returns the exit code.
 Job = Callable[[], int]
 
-
-class ResumeConfig(NamedTuple):
-    """A run that goes on."""
-
-    folder: Path
-
-
-Config = (
-    TrainConfig
-    | ResumeConfig
-    | SweepConfig
-    | PredictConfig
-    | ReportConfig
-    | DiagnoseConfig
-    | LectureConfig
-    | ListConfig
-)
-
-
 _MODULES = {
-    TrainConfig: "hondo.cli.train",
     SweepConfig: "hondo.cli.sweep",
     PredictConfig: "hondo.cli.predict",
     ReportConfig: "hondo.cli.report",
@@ -89,31 +45,26 @@ def run_command() -> int:
     Raises:
         ValueError: arguments beside --resume; whatever is wrong with what the user gave.
     """
-    command = tyro.cli(Command, prog="hondo")
+    command = _read_command(sys.argv[1:])
     news = keep_compiled_programs() if command.cache else ""
-    job = prepare(_read_config(command))
-    if news:
+    job = prepare(command)
+    if news and not (isinstance(command, TrainCommand) and command.quiet):
         print(news, file=sys.stderr)
     return job()
 
 
-def _read_config(command: Command) -> Config:
-    if not isinstance(command, TrainCommand):
-        return command
-    config = replace(command.config, data=command.path or command.config.data)
-    if command.resume is None:
-        return config
-    if config != TrainConfig():
-        repair = f"The run has its own: hondo train --resume {command.resume}."
-        raise error("--resume", "other arguments beside it", "given alone", repair)
-    return ResumeConfig(command.resume)
+def _read_command(arguments: list[str]) -> Command:
+    """The command line; what a file of --config says stands for the defaults."""
+    defaults = defaults_of(arguments)
+    if defaults is None:
+        return tyro.cli(Command, prog="hondo", args=arguments)
+    train = Annotated[TrainCommand, tyro.conf.OmitArgPrefixes]
+    return tyro.cli(train, prog="hondo train", args=arguments[1:], default=defaults)
 
 
-def prepare(config: Config) -> Job:
+def prepare(command: Command) -> Job:
     """Checks everything that the user gave; returns the work that is left."""
-    if isinstance(config, ResumeConfig):
-        from hondo.cli.train import prepare_resumed
-
-        return prepare_resumed(config.folder)
+    if isinstance(command, TrainCommand):
+        return command.prepare()
     # A command's module is imported where it runs, because most of them load much.
-    return importlib.import_module(_MODULES[type(config)]).prepare(config)
+    return importlib.import_module(_MODULES[type(command)]).prepare(command)

@@ -29,9 +29,9 @@ class DiagnoseConfig:
     a healthy network, 1 for a verdict, 2 for bad input.
 
     Attributes:
-        of: the folder that `hondo train` wrote; or module:attribute, a Flax module, a function
-            that makes an nnx module, or a function without arguments that returns a
-            hondo.Problem and a batch.
+        of: the folder that `hondo train` wrote, of an ensemble its first member; or
+            module:attribute, a Flax module, a function that makes an nnx module, or a function
+            without arguments that returns a hondo.Problem and a batch.
         at: the run's best model, or its network as it was initialized.
         batch: how many training examples to measure.
         input_shape: for module:attribute, the inputs' shape with the batch, as 32,784; they are
@@ -117,7 +117,7 @@ def _of_run(config: DiagnoseConfig) -> "Patient":
     import jax
     import jax.numpy as jnp
 
-    from hondo.cli import build, run_folder
+    from hondo.cli import build, models, run_folder
     from hondo.cli.model_folder import load_model
     from hondo.cli.sources import open_data
 
@@ -128,8 +128,8 @@ def _of_run(config: DiagnoseConfig) -> "Patient":
     problem = build.problem(trained, dataset)
     params, model_state = initialize(trained, problem, batch)
     if config.at == "best":
-        shapes = jax.eval_shape(lambda: {"params": params, **model_state})
-        variables = dict(load_model(folder, trained, shapes))
+        shapes = models.variable_shapes(trained, dataset)
+        variables = models.first_member(trained, dict(load_model(folder, trained, shapes)))
         params, model_state = variables.pop("params"), variables
     return problem, params, jax.tree.map(jnp.asarray, model_state), batch
 
@@ -137,10 +137,13 @@ def _of_run(config: DiagnoseConfig) -> "Patient":
 def initialize(
     trained: "TrainConfig", problem: "hondo.Problem", batch: "Batch"
 ) -> "tuple[Params, ModelState]":
-    """The network that a run starts from, by the key of its own initialization."""
+    """The network that a run starts from, by the key of its own, or its first member's, start."""
     import jax
 
-    return jax.jit(problem.init)(jax.random.split(jax.random.key(trained.seed))[0], batch)
+    key = jax.random.split(jax.random.key(trained.seed))[0]
+    if trained.ensemble > 1:
+        key = jax.random.split(key, trained.ensemble)[0]
+    return jax.jit(problem.init)(key, batch)
 
 
 def _of_attribute(config: DiagnoseConfig) -> "Patient":

@@ -1,6 +1,5 @@
 """A finished run, to predict with and to give away."""
 
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ from jaxtyping import Array, Float
 import hondo
 from hondo._numerics.checks import error
 from hondo._types import ModelState, Outputs, Params, Tree
-from hondo.cli import build, run_folder
+from hondo.cli import models, run_folder
 from hondo.cli.config import TrainConfig
 from hondo.cli.model_folder import find_model, load_model
 from hondo.data import Dataset, Encoder
@@ -32,8 +31,8 @@ class LoadedRun(NamedTuple):
         config: what was configured.
         dataset: the form of the data, without examples.
         problem: what was trained.
-        params: the best parameters.
-        model_state: the model state of the same epoch.
+        params: the best parameters; of an ensemble, those of its members, stacked.
+        model_state: the model state of the same epoch, in the same form.
     """
 
     config: TrainConfig
@@ -100,8 +99,8 @@ class LoadedRun(NamedTuple):
         write_whole(Path(path), bytes(exported.serialize()))
 
     def _apply(self, inputs: Float[Array, "n ..."]) -> Outputs:
-        network = build.network(self.config, self.dataset)
-        return network.apply({"params": self.params, **self.model_state}, inputs, train=False)
+        variables = {"params": self.params, **self.model_state}
+        return models.infer(self.config, self.dataset, variables, inputs)
 
 
 def read_run(folder: Path | str) -> LoadedRun:
@@ -115,11 +114,8 @@ def read_run(folder: Path | str) -> LoadedRun:
     find_model(folder, config)
     dataset = run_folder.read_data(folder)
     try:
-        problem = build.problem(config, dataset)
-        example = jax.ShapeDtypeStruct((1, *dataset.inputs.shape[1:]), jnp.float32)
-        network = build.network(config, dataset)
-        init = partial(network.init, jax.random.key(0), train=False)
-        shapes = jax.eval_shape(init, example)
+        problem = models.kept_problem(config, dataset)
+        shapes = models.variable_shapes(config, dataset)
     except (TypeError, ValueError) as reason:
         raise ValueError(
             f"run must be of one network, got {folder}: {first_line(reason)}"

@@ -7,9 +7,21 @@ so that a signal soon finds its handler.
 import os
 import sys
 
+import hondo
 from hondo._extras import check_extra
 from hondo.cli.signals import end_at_signals
 
+_WELCOME = """hondo {version}: the techniques that make deep networks trainable.
+
+  hondo train                               a deep network on handwritten digits, in a minute
+  hondo train churn.csv --target label      one on your own table
+  hondo predict runs/digits-1               what it says of examples that it has not seen
+  hondo report runs/digits-1                how good it is, and where it is wrong
+  hondo diagnose runs/digits-1              which layer is sick, and what cures it
+  hondo sweep l2=0,1e-4 seed=0,1,2          many runs at once, and the best of them
+  hondo list                                every technique, and the option that sets it
+
+Each takes --help."""
 _MODULES = ("filelock", "matplotlib", "orbax", "platformdirs", "rich", "sklearn", "tyro")
 _REFUSED = 2
 
@@ -23,9 +35,19 @@ def main() -> None:
     nothing.
     """
     end_at_signals()
-    code = _run()
+    code = _introduce(sys.argv[1:]) if sys.argv[1:] in ([], ["--version"]) else _run()
     _flush_streams()
     sys.exit(code)
+
+
+def _introduce(arguments: list[str]) -> int:
+    """Says what there is, or which version it is, which needs no extra."""
+    text = "hondo {version}" if arguments else _WELCOME
+    try:
+        print(text.format(version=hondo.__version__))
+    except BrokenPipeError:
+        return 1
+    return 0
 
 
 def _run() -> int:

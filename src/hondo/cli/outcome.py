@@ -15,6 +15,18 @@ from hondo.training.saving.files import first_line
 Failures = dict[str, str]
 
 
+class Output(NamedTuple):
+    """What is said.
+
+    Attributes:
+        json: stdout has the result alone, as one line of JSON.
+        quiet: there is no text for people.
+    """
+
+    json: bool = False
+    quiet: bool = False
+
+
 def attempt(failures: Failures, name: str, action: Callable[[], object]) -> None:
     """Does one thing of several, of which each is worth having without the others.
 
@@ -33,7 +45,7 @@ def attempt(failures: Failures, name: str, action: Callable[[], object]) -> None
 
 
 class Terminal(NamedTuple):
-    """stdout as rich prints to it; what cannot be printed ends nothing.
+    """Where rich prints text for people; what cannot be printed ends nothing.
 
     Attributes:
         console: prints.
@@ -44,9 +56,13 @@ class Terminal(NamedTuple):
     lost: list[str]
 
 
-def open_terminal() -> Terminal:
-    """The terminal of this process."""
-    stream: Any = LastingStream(sys.stdout, [])
+TEXT = Output()
+
+
+def open_terminal(output: Output = TEXT) -> Terminal:
+    """The terminal of this process; stderr where stdout has JSON."""
+    where = sys.stderr if output.json else sys.stdout
+    stream: Any = LastingStream(None if output.quiet else where, [])
     return Terminal(Console(file=stream), stream.lost)
 
 

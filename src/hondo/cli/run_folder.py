@@ -29,6 +29,8 @@ CONFIG, DATA, CURVES, MODEL, RESULT = (
 # Of a table that is streamed, while it is trained on.
 PACKED = "inputs.npy"
 SWEEP, TABLE, ROWS, PATH, BEST = "sweep.json", "table.csv", "table.jsonl", "path.png", "best"
+# What the configuration of a run says of where it came from.
+ORIGIN = ("versions", "command", "date")
 _PACKAGES = ("hondo", "jax", "jaxlib", "flax", "optax", "numpy")
 # Where things lie does not change what a run is.
 _PLACES = ("data", "data_dir", "out", "targets")
@@ -112,7 +114,7 @@ def read_config(folder: Path) -> TrainConfig:
         unknown = [name for name in hints if name not in values]
         if unknown:
             raise error("the fields", "no " + ", no ".join(unknown), "complete")
-        return TrainConfig(**{name: _as_hinted(name, values[name], hints[name]) for name in hints})
+        return TrainConfig(**{name: as_hinted(name, values[name], hints[name]) for name in hints})
     except (ValueError, TypeError, OverflowError) as reason:
         raise ValueError(
             f"run must be a folder that `hondo train` wrote, got {folder}, whose {CONFIG} is not "
@@ -134,8 +136,17 @@ def read_data(folder: Path) -> Dataset:
         ) from None
 
 
-def _as_hinted(name: str, value: object, hint: Any) -> Any:
-    """The value if it is of this type; JSON has no paths, and integers may stand for floats."""
+def as_hinted(name: str, value: object, hint: Any) -> Any:
+    """The value if it is of this type; JSON has no paths, and integers may stand for floats.
+
+    Raises:
+        ValueError: it is of another type.
+        OverflowError: an integer that no float is near.
+
+    Example:
+        >>> as_hinted("l2", 1, float)
+        1.0
+    """
     if get_origin(hint) is tuple:
         if not (isinstance(value, list) and all(isinstance(one, str) for one in value)):
             raise error(name, value, "a list of text")

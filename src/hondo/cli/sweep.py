@@ -15,7 +15,8 @@ from rich.table import Table
 
 import hondo
 from hondo._numerics.checks import error
-from hondo.cli import build, plot_sweep, run_folder
+from hondo.cli import build, models, plot_sweep, run_folder
+from hondo.cli.augmenting import augmentation
 from hondo.cli.axes import SweepAxes, member_builder, parse_axes
 from hondo.cli.choices import SEED, Choice, best_row, rank
 from hondo.cli.config import SweepConfig, TrainConfig
@@ -56,7 +57,7 @@ def prepare(config: SweepConfig) -> Callable[[], int]:
     dataset, parts = open_data(base, build.split_seed(base))
     for member in axes.configs:
         check_batch(member, parts)
-        build.augmentation(member, dataset)
+        augmentation(member, dataset)
     for network in {_network_fields(member): member for member in axes.configs}.values():
         problem = build.problem(network, dataset)
         jax.eval_shape(problem.init, jax.random.key(0), build.as_arrays(parts.valid))
@@ -163,7 +164,8 @@ def _write_best(
     except OSError as reason:
         failures[run_folder.BEST] = first_line(reason)
         out = job.out / run_folder.BEST
-    best = TrainJob(config, job.dataset, job.parts, build.problem(config, job.dataset), out)
+    problem = models.training_problem(config, job.dataset, len(job.parts.train[0]))
+    best = TrainJob(config, job.dataset, job.parts, problem, out)
     own_failures: Failures = {}
     summary = write_results(best, result, seconds, own_failures)
     failures |= {f"{run_folder.BEST}/{name}": why for name, why in own_failures.items()}

@@ -1,8 +1,11 @@
 """`hondo train`: the run from data to folder."""
 
+import io
 import shlex
+import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext, redirect_stderr
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -13,10 +16,12 @@ from rich.table import Table
 
 import hondo
 from hondo._intervals import wilson_interval
-from hondo.cli import build, plot_run, run_folder, watching
+from hondo.cli import build, models, plot_run, run_folder, watching
+from hondo.cli.augmenting import augmentation
 from hondo.cli.config import TrainConfig
+from hondo.cli.describing import describe
 from hondo.cli.model_folder import save_model
-from hondo.cli.outcome import Failures, attempt, finish, open_terminal
+from hondo.cli.outcome import TEXT, Failures, Output, attempt, finish, open_terminal
 from hondo.cli.signals import SIGNALS
 from hondo.cli.sources import open_data
 from hondo.data import Dataset, Divided, Parts
@@ -24,6 +29,7 @@ from hondo.data.packing import pack
 from hondo.data.views import Pairs
 from hondo.training.evaluation import evaluate_batches
 from hondo.training.interrupt import interruptible
+from hondo.training.lasting_stream import LastingStream
 from hondo.training.saving.files import first_line, write_whole
 from hondo.training.saving.kept_run import CHECKPOINTS, METRICS
 from hondo.training.saving.metrics_file import json_line
@@ -41,9 +47,10 @@ class TrainJob(NamedTuple):
     parts: Parts
     problem: hondo.Problem
     out: Path
+    output: Output = TEXT
 
 
-def prepare(config: TrainConfig) -> Callable[[], int]:
+def prepare(config: TrainConfig, output: Output = TEXT) -> Callable[[], int]:
     """Checks the configuration and the data, makes the folder, returns the work that is left.
 
     Raises:
@@ -54,15 +61,15 @@ def prepare(config: TrainConfig) -> Callable[[], int]:
     dataset, parts = divided
     check_batch(config, parts)
     config = build.resolve(config, dataset)
-    job = _make_job(config, divided, Path())
-    build.augmentation(config, dataset)
+    job = _make_job(config, divided, Path())._replace(output=output)
+    augmentation(config, dataset)
     # What the network itself refuses is refused before anything is written.
     some = build.as_arrays(parts.valid, _SOME)
     jax.eval_shape(job.problem.init, jax.random.key(0), some)
     return partial(_pack_and_run, job._replace(out=run_folder.create(config, dataset)))
 
 
-def prepare_resumed(folder: Path) -> Callable[[], int]:
+def prepare_resumed(folder: Path, output: Output = TEXT) -> Callable[[], int]:
     """Reads what a run was configured with; returns the work that is left of it.
 
     Raises:
@@ -71,12 +78,14 @@ def prepare_resumed(folder: Path) -> Callable[[], int]:
     config = run_folder.read_config(folder)
     divided = open_data(config, build.split_seed(config))
     check_batch(config, divided.parts)
-    return partial(_pack_and_run, _make_job(config, divided, folder))
+    return partial(_pack_and_run, _make_job(config, divided, folder)._replace(output=output))
 
 
 def _make_job(config: TrainConfig, divided: Divided, out: Path) -> TrainJob:
-    targets = divided.parts.train[1] if config.stream else None
-    return TrainJob(config, *divided, build.problem(config, divided.dataset, targets), out)
+    train_targets = divided.parts.train[1]
+    targets = train_targets if config.stream else None
+    problem = models.training_problem(config, divided.dataset, len(train_targets), targets)
+    return TrainJob(config, *divided, problem, out)
 
 
 def _pack_and_run(job: TrainJob) -> int:
@@ -100,15 +109,18 @@ def run(job: TrainJob) -> int:
     Raises:
         ValueError: no epoch had a finite value, so there is no model.
     """
-    console, lost = open_terminal()
+    console, lost = open_terminal(job.output)
     failures: Failures = {}
     with interruptible(*SIGNALS) as signals:
-        console.print(describe(job), markup=False)
+        console.print(describe(job.config, job.dataset, job.parts), markup=False)
         began = time.perf_counter()
         result = _fit(job, failures)
         seconds = time.perf_counter() - began
-        console.print(summary_table(write_results(job, result, seconds, failures)))
+        summary = write_results(job, result, seconds, failures)
+        console.print(summary_table(summary))
         console.print(f"written to {job.out}", markup=False)
+        if job.output.json:
+            print_json(summary, job.out, lost)
         if signals:
             resume = shlex.join(("hondo", "train", "--resume", str(job.out)))
             console.print(f"it goes on by: {resume}", markup=False, soft_wrap=True)
@@ -135,55 +147,24 @@ def check_batch(config: TrainConfig, parts: Parts) -> None:
         )
 
 
-def describe(job: TrainJob) -> str:
-    """One line on the data, one on the network, one on the remedies that are on."""
-    config, dataset, parts = job.config, job.dataset, job.parts
-    network = build.network(config, dataset)
-    on = {
-        f"{config.norm} norm": config.norm != "none",
-        "residual": config.residual,
-        f"dropout P = {config.keep_prob:g}": config.keep_prob < 1,
-    }
-    on |= {
-        f"L1 {config.l1:g}": config.l1 > 0,
-        f"L2 {config.l2:g}": config.l2 > 0,
-        f"max-norm {config.max_norm:g}": config.max_norm > 0,
-        f"clip {config.clip:g}": config.clip > 0,
-        f"input noise {config.input_noise:g}": config.input_noise > 0,
-        f"label smoothing {config.label_smoothing:g}": config.label_smoothing > 0,
-        "balanced classes": config.class_weights == "balanced",
-        "augmentation": config.augment,
-        f"early stopping after {config.patience}": config.patience > 0,
-    }
-    return (
-        f"{dataset.name}: {_describe_task(dataset)}, {len(parts.train[0])} train, "
-        f"{len(parts.valid[0])} validation, {len(dataset.test_inputs)} test\n"
-        f"{config.model}: {network.depth} layers of width {network.width}, {config.activation}, "
-        f"{config.init}, {config.optimizer} {config.learning_rate:g}\n"
-        f"with {', '.join(name for name, is_on in on.items() if is_on) or 'no remedy'}"
-    )
-
-
-def _describe_task(dataset: Dataset) -> str:
-    names = ", ".join(dataset.classes[:6]) + (", …" if len(dataset.classes) > 6 else "")
-    return f"{dataset.task} ({names})" if names else dataset.task
-
-
 def _fit(job: TrainJob, failures: Failures) -> hondo.FitResult:
     config, parts = job.config, job.parts
     steps = len(parts.train[0]) // config.batch_size * config.max_epochs
     watch = watching.begin(job)
+    # A quiet run shows no bar either.
+    silence = redirect_stderr(io.StringIO()) if job.output.quiet else nullcontext()
     try:
-        result = _trainer(job, build.optimizer(config, steps))(
-            key=jax.random.key(config.seed),
-            batch_size=config.batch_size,
-            max_epochs=config.max_epochs,
-            stopper=build.stopper(config),
-            augment=build.augmentation(config, job.dataset),
-            report=watch.hear,
-            save=partial(_save_best, job, failures),
-            folder=job.out,
-        )
+        with silence:
+            result = _trainer(job, models.optimizer(config, steps))(
+                key=jax.random.key(config.seed),
+                batch_size=config.batch_size,
+                max_epochs=config.max_epochs,
+                stopper=build.stopper(config),
+                augment=augmentation(config, job.dataset),
+                report=watch.hear,
+                save=partial(_save_best, job, failures),
+                folder=job.out,
+            )
     except hondo.SaveError as reason:
         failures[CHECKPOINTS] = first_line(reason.__cause__ or reason)
         result = reason.result
@@ -206,7 +187,7 @@ def _trainer(
 
 
 def _save_best(job: TrainJob, failures: Failures, best: hondo.Best) -> None:
-    variables = {"params": best.params, **best.model_state}
+    variables = models.kept_variables(job.config, best.params, best.model_state)
     save = partial(save_model, job.out, job.config, int(best.epoch) + 1, variables)
     attempt(failures, run_folder.MODEL, save)
 
@@ -266,6 +247,13 @@ def _r_squared(dataset: Dataset, loss: float) -> dict[str, float]:
     if dataset.task != "regression":
         return {}
     return {"test R²": 1 - loss / float(dataset.test_targets.var())}
+
+
+def print_json(summary: dict[str, Any], out: Path, lost: list[str]) -> None:
+    """The summary as the one line on stdout, with the folder that has more."""
+    stream = LastingStream(sys.stdout, lost)
+    stream.write(json_line({**summary, "folder": str(out)}))
+    stream.flush()
 
 
 def summary_table(summary: dict[str, Any]) -> Table:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 import hondo
-from hondo.cli import build
+from hondo.cli import build, models
 from hondo.cli.config import TrainConfig
 from hondo.cli.diagnose import initialize, quick_diagnosis
 from hondo.cli.outcome import complain
@@ -30,6 +30,7 @@ class Watch(NamedTuple):
     Attributes:
         job: the run.
         chance: the loss of the best constant answer.
+        problem: of one network, without its average.
         diagnose: of parameters, model state and batch; compiled when it is first called.
         looked: the epochs after which the start was diagnosed.
         said: what was said.
@@ -37,6 +38,7 @@ class Watch(NamedTuple):
 
     job: "TrainJob"
     chance: float
+    problem: hondo.Problem
     diagnose: Callable[..., hondo.Diagnosis]
     looked: list[int]
     said: list[str]
@@ -48,7 +50,7 @@ class Watch(NamedTuple):
         self.looked.append(epoch)
         job = self.job
         command = f" See `hondo diagnose {job.out} --at init`."
-        self._say(command, lambda batch: initialize(job.config, job.problem, batch))
+        self._say(command, lambda batch: initialize(job.config, self.problem, batch))
 
     def finish(self, result: hondo.FitResult) -> None:
         """Says what the last network suffers from, if it has learned nothing from a healthy start.
@@ -60,7 +62,8 @@ class Watch(NamedTuple):
             return
         # Without a best model there is none to look at again.
         command = f" See `hondo diagnose {self.job.out}`." if int(result.best.epoch) >= 0 else ""
-        self._say(command, lambda _: (last.params, last.model_state))
+        config, trained = self.job.config, (last.params, last.model_state)
+        self._say(command, lambda _: models.first_trained(config, *trained))
 
     def is_stuck(self, epoch: int, metrics: dict[str, float]) -> bool:
         """Whether it is watched, and the loss is no number or, after a while, that of chance."""
@@ -86,7 +89,8 @@ class Watch(NamedTuple):
 def begin(job: "TrainJob") -> Watch:
     """The watch of a run that is about to begin."""
     chance = chance_loss(job.config, job.dataset, job.parts.train[1])
-    return Watch(job, chance, quick_diagnosis(job.problem), [], [])
+    problem = build.problem(job.config, job.dataset)
+    return Watch(job, chance, problem, quick_diagnosis(problem), [], [])
 
 
 def chance_loss(config: TrainConfig, dataset: Dataset, targets: np.ndarray) -> float:

@@ -7,7 +7,7 @@ Every one is called `module(x, train)`, with the mode by position or by name. `B
 
 from hondo.linen.batch_norm import BatchNorm
 from hondo.linen.deep_mlp import DeepMLP
-from hondo.linen.layers import Dropout, Repeat, Residual
+from hondo.linen.layers import Dropout, GaussianDropout, Repeat, Residual
 from hondo.linen.microbatches import commit_moments, hold_moments
 from hondo.linen.norms import GroupNorm, InstanceNorm, LayerNorm, RMSNorm
 from hondo.linen.plain_mlp import PlainMLP
@@ -18,6 +18,7 @@ __all__ = [
     "BatchNorm",
     "DeepMLP",
     "Dropout",
+    "GaussianDropout",
     "GroupNorm",
     "InstanceNorm",
     "LayerNorm",

@@ -14,8 +14,15 @@ from hondo._layers.dropout import Rate
 from hondo._modes import check_train
 from hondo._numerics.checks import error
 from hondo.linen.batch_norm import BatchNorm
-from hondo.linen.layers import Repeat
-from hondo.linen.pre_activation import Activation, Norm, PreActivation, normalize
+from hondo.linen.layers import Dropout, Repeat
+from hondo.linen.pre_activation import (
+    Activation,
+    MakeDropout,
+    Norm,
+    PreActivation,
+    drop_branch,
+    normalize,
+)
 from hondo.linen.value_module import ValueModule
 
 
@@ -33,6 +40,9 @@ class DeepMLP(ValueModule):
         residual: whether the blocks have their residual connections.
         dtype: of the computation, as in Flax: None promotes those of input and parameters.
             Parameters and statistics are float32 whatever it is.
+        branch_rate: of stochastic depth, the probability that training drops the whole branch of a
+            block for an example, in [0, 1]; the same for all blocks.
+        dropout: makes the dropout of a rate: `Dropout` or `GaussianDropout`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -53,6 +63,8 @@ class DeepMLP(ValueModule):
     rate: Rate = 0.1
     residual: bool = True
     dtype: DTypeLike | None = None
+    branch_rate: Rate = 0.0
+    dropout: MakeDropout = Dropout
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch ..."], train: bool) -> Float[Array, "batch outputs"]:
@@ -61,7 +73,8 @@ class DeepMLP(ValueModule):
             raise error("depth", self.depth, "even and at least 4", "A block has two layers.")
         dense = partial(nn.Dense, self.width, dtype=self.dtype, kernel_init=self.kernel_init)
         x = dense()(x.reshape(x.shape[0], -1))
-        block = DenseBlock(dense, self.activation, self.norm, self.rate, self.residual)
+        common = (self.activation, self.norm, self.rate, self.residual)
+        block = DenseBlock(dense, *common, self.branch_rate, self.dropout)
         x = Repeat(block, self.depth // 2 - 1)(x, train=train)
         x = self.activation(normalize(self.norm, x, train))
         return nn.Dense(self.outputs, dtype=self.dtype)(x)
@@ -75,13 +88,18 @@ class DenseBlock(ValueModule):
     norm: Norm | None
     rate: Rate
     residual: bool
+    branch_rate: Rate
+    dropout: MakeDropout
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
         first = PreActivation(self.dense(), self.activation, self.norm, 0.0)
-        second = PreActivation(self.dense(), self.activation, self.norm, self.rate)
+        second = PreActivation(self.dense(), self.activation, self.norm, self.rate, self.dropout)
 
-        def branch(x: Array) -> Array:
+        def layers(x: Array) -> Array:
             return second(first(x, train=train), train=train)
 
-        return hondo.residual(branch)(x) if self.residual else branch(x)
+        def branch(x: Array) -> Array:
+            return drop_branch(self.branch_rate, layers(x), train)
+
+        return hondo.residual(branch)(x) if self.residual else layers(x)

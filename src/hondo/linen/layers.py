@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 import hondo
 from hondo._layers.dropout import Rate, as_typed_key, drops_nothing
-from hondo._modes import Module, call_in_mode, is_training
+from hondo._modes import Module, call_in_mode, check_train, is_training
 from hondo._numerics.checks import check_count, check_probability
 from hondo.linen.value_module import ValueModule
 
@@ -59,6 +59,33 @@ class Dropout(ValueModule):
         key = as_typed_key("rng", self.make_rng(self.rng_collection) if rng is None else rng)
         dims = tuple(self.broadcast_dims)
         return hondo.inverted_dropout(key, x, keep_prob=1 - self.rate, broadcast_dims=dims)
+
+
+class GaussianDropout(ValueModule):
+    """Dropout by a Gaussian factor of mean 1, with the variance of `Dropout` of this rate.
+
+    Attributes:
+        rate: the probability of dropping of the dropout that it stands for, in [0, 1].
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from hondo.linen import GaussianDropout
+        >>> rngs = {"dropout": jax.random.key(0)}
+        >>> y = GaussianDropout(0.5).apply({}, jnp.ones(9999), train=True, rngs=rngs)
+        >>> print(f"{y.mean():.1f} {y.std():.1f}")
+        1.0 1.0
+    """
+
+    rate: Rate
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
+        check_train(train)
+        check_probability("rate", self.rate, "It is the probability of dropping.")
+        if not train or drops_nothing(self.rate):
+            return x
+        key = as_typed_key("rng", self.make_rng("dropout"))
+        return hondo.gaussian_dropout(key, x, keep_prob=1 - self.rate)
 
 
 class Residual(ValueModule):

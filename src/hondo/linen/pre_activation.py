@@ -12,6 +12,7 @@ from hondo.linen.value_module import ValueModule
 
 Activation = Callable[[Array], Array]
 Norm = Callable[[], nn.Module]
+MakeDropout = Callable[[Rate], nn.Module]
 
 
 class PreActivation(ValueModule):
@@ -22,17 +23,19 @@ class PreActivation(ValueModule):
         activation: φ.
         norm: makes the normalization, or None.
         rate: of the dropout, in [0, 1].
+        dropout: makes the dropout of a rate.
     """
 
     layer: nn.Module
     activation: Activation
     norm: Norm | None
     rate: Rate
+    dropout: MakeDropout = Dropout
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
         x = self.activation(normalize(self.norm, x, train))
-        return self.layer(Dropout(self.rate)(x, train=train))
+        return self.layer(self.dropout(self.rate)(x, train=train))
 
 
 def normalize(norm: Norm | None, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
@@ -44,3 +47,8 @@ def normalize(norm: Norm | None, x: Float[Array, "..."], train: bool) -> Float[A
         [1.0, 1.0]
     """
     return x if norm is None else call_in_mode(norm(), train)(x)
+
+
+def drop_branch(rate: Rate, branch: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
+    """Stochastic depth, inside a module: drops the whole branch of an example at this rate."""
+    return Dropout(rate, broadcast_dims=tuple(range(1, branch.ndim)))(branch, train=train)

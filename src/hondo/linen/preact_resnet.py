@@ -15,8 +15,15 @@ from hondo._layers.dropout import Rate
 from hondo._modes import check_train
 from hondo._numerics.checks import error
 from hondo.linen.batch_norm import BatchNorm
-from hondo.linen.layers import Repeat
-from hondo.linen.pre_activation import Activation, Norm, PreActivation, normalize
+from hondo.linen.layers import Dropout, Repeat
+from hondo.linen.pre_activation import (
+    Activation,
+    MakeDropout,
+    Norm,
+    PreActivation,
+    drop_branch,
+    normalize,
+)
 from hondo.linen.value_module import ValueModule
 
 
@@ -39,6 +46,9 @@ class PreActResNet(ValueModule):
             Parameters and statistics are float32 whatever it is.
         conv_general_dilated: the convolution, as in Flax's `Conv`. `hondo.conv_general_dilated`
             trains many times faster inside `fit` on CPU, but has no forward-mode derivative.
+        branch_rate: of stochastic depth, the probability that training drops the whole branch of a
+            block for an example, in [0, 1]; the same for all blocks.
+        dropout: makes the dropout of a rate: `Dropout` or `GaussianDropout`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -60,6 +70,8 @@ class PreActResNet(ValueModule):
     residual: bool = True
     dtype: DTypeLike | None = None
     conv_general_dilated: Callable[..., Array] = jax.lax.conv_general_dilated
+    branch_rate: Rate = 0.0
+    dropout: MakeDropout = Dropout
 
     @nn.compact
     def __call__(
@@ -82,7 +94,8 @@ class PreActResNet(ValueModule):
         return nn.Dense(self.outputs, dtype=self.dtype)(x)
 
     def _stage(self, x: Array, stage: int, conv: Callable[..., nn.Conv], train: bool) -> Array:
-        common = (conv, self.activation, self.norm, self.rate, self.residual)
+        remedies = (self.norm, self.rate, self.residual, self.branch_rate, self.dropout)
+        common = (conv, self.activation, *remedies)
         width, blocks = self.width * 2**stage, (self.depth - 2) // 6
         x = ConvBlock(width, 1 if stage == 0 else 2, *common)(x, train=train)
         if blocks == 1:
@@ -100,6 +113,8 @@ class ConvBlock(ValueModule):
     norm: Norm | None
     rate: Rate
     residual: bool
+    branch_rate: Rate
+    dropout: MakeDropout
 
     @nn.compact
     def __call__(
@@ -107,15 +122,18 @@ class ConvBlock(ValueModule):
     ) -> Float[Array, "batch newheight newwidth newchannels"]:
         def layer(stride: int, rate: Rate) -> nn.Module:
             conv = self.conv(self.width, (3, 3), strides=stride)
-            return PreActivation(conv, self.activation, self.norm, rate)
+            return PreActivation(conv, self.activation, self.norm, rate, self.dropout)
 
         first, second = layer(self.stride, 0.0), layer(1, self.rate)
 
-        def branch(x: Array) -> Array:
+        def layers(x: Array) -> Array:
             return second(first(x, train=train), train=train)
 
+        def branch(x: Array) -> Array:
+            return drop_branch(self.branch_rate, layers(x), train)
+
         if not self.residual:
-            return branch(x)
+            return layers(x)
         if self.stride == 1 and x.shape[-1] == self.width:
             return hondo.residual(branch)(x)
         projection = self.conv(self.width, (1, 1), strides=self.stride)
