@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from hondo_spec.targets import reference as right
 from spec_tests.mutants.benign import _rows, _unit_norms
 from spec_tests.mutants.mutant import Mutant
 
@@ -50,7 +51,65 @@ def _adaptive(g, w, ratio, epsilon):
     return np.where(norm > limit, g * (limit / norm), g)
 
 
+def _refusing(is_refused, *names):
+    """The operations of the reference, but for arguments that they refuse."""
+
+    def made(operation):
+        def call(*arguments):
+            if is_refused(*arguments):
+                raise ValueError("not here")
+            return operation(*arguments)
+
+        return call
+
+    return {name: made(right.TARGET.operations[name]) for name in names}
+
+
+def _finite(values, patience, min_delta, mode):
+    """Ends at the first value that is not finite."""
+    finite = np.isfinite([*values, np.nan])
+    end = int(np.argmin(finite))
+    stop, best = right.early_stopping(values[:end], patience, min_delta, mode)
+    return (end if stop is None and end < len(values) else stop), best
+
+
+def _finite_flags(values, patience):
+    stop, _ = _finite(values, patience, 0.0, "min")
+    return [stop is not None and step >= stop for step in range(len(values))]
+
+
+BATCH_NORM = ("batch_norm", "batch_norm_gradient")
 BENIGN = (
+    Mutant(
+        "a batch of one is refused, as declared",
+        "",
+        _refusing(lambda x, *_: len(x) == 1, *BATCH_NORM),
+        {"batch_of_one": "refused"},
+    ),
+    Mutant(
+        "half precision is refused by batch norm, as declared",
+        "",
+        _refusing(lambda x, *_: x.dtype.itemsize == 2, *BATCH_NORM, "batch_moments"),
+        {"half_precision": "refused"},
+    ),
+    Mutant(
+        "P = 0 is refused, as declared",
+        "",
+        _refusing(lambda seed, x, keep_prob, *_: keep_prob == 0, "dropout", "dropout_gradient"),
+        {"dropping_all": "refused"},
+    ),
+    Mutant(
+        "NaN is refused by accuracy, as declared",
+        "",
+        _refusing(lambda z, _: np.isnan(z).any(), "accuracy"),
+        {"nan_scores": "refused"},
+    ),
+    Mutant(
+        "a value that is not finite stops, as declared",
+        "",
+        {"early_stopping": _finite, "stopped_after": _finite_flags},
+        {"nonfinite_metric": "stops"},
+    ),
     Mutant("masked batch norm by sums in float32", "", {"masked_batch_norm": _masked}),
     Mutant("an average by steps in float32", "", {"average_parameters": _steadily}),
     Mutant("an average by a correction in float32", "", {"average_parameters": _corrected}),

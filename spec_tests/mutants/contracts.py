@@ -79,7 +79,27 @@ def _statistics_of_the_data(x, *arguments):
     return y, *(np.asarray(s).astype(x.dtype) for s in new)
 
 
+def _refused(*arguments):
+    raise NotImplementedError("not here")
+
+
+# Declared and not done, and done and not declared.
+REFUSALS = (
+    Mutant("a batch of one that is taken", "BNT-09", {}, {"batch_of_one": "refused"}),
+    Mutant("P = 0 that is taken", "DRP-11", {}, {"dropping_all": "refused"}),
+    Mutant("scores of NaN that are taken", "ACT-09", {}, {"nan_scores": "refused"}),
+    Mutant(
+        "waiting on where infinities are to stop",
+        "EST-05 EST-06",
+        {},
+        {"nonfinite_metric": "stops"},
+    ),
+    Mutant("no image is ever turned", "AUG-01", {"quarter_turn": _refused}),
+    Mutant("moments of half precision are refused", "BNT-12", {"batch_moments": _refused}),
+)
+
 MUTANTS = (
+    *REFUSALS,
     Mutant(
         "float32 out of half precision",
         "XCT-02",

@@ -1,4 +1,4 @@
-"""The command line: mutants, power, matrix, pages."""
+"""The command line: mutants, corpus, power, matrix, pages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +17,11 @@ from hondo_spec.console import (
     run_command,
     write_new,
 )
+from hondo_spec.corpus import CORPUS, Row
 from hondo_spec.runner import UNEXPECTED, Record
 from hondo_spec.target import BUILT_IN, Target
 from spec_tests.mutants import BENIGN, MUTANTS
-from spec_tests.specification import power
+from spec_tests.specification import corpus, power
 from spec_tests.specification.kills import affected, false_alarms, kill_matrix
 from spec_tests.specification.matrix import killed, matrix, present
 from spec_tests.specification.pages import write_pages
@@ -38,6 +39,17 @@ class Mutants:
 
     seeds: int = 20
     json: Path | None = None
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Adds to the corpus what falsifies the mutants that it does not falsify, and known failures.
+
+    Attributes:
+        fresh: whether what it holds is left out first.
+    """
+
+    fresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,6 +95,7 @@ class Pages:
 
 Command = (
     Annotated[Mutants, tyro.conf.subcommand("mutants")]
+    | Annotated[Corpus, tyro.conf.subcommand("corpus")]
     | Annotated[Power, tyro.conf.subcommand("power")]
     | Annotated[Matrix, tyro.conf.subcommand("matrix")]
     | Annotated[Pages, tyro.conf.subcommand("pages")]
@@ -95,10 +108,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run_command(lambda: _prepare(command))
 
 
-def _prepare(command: Mutants | Power | Matrix | Pages) -> Job:
+def _prepare(command: Mutants | Corpus | Power | Matrix | Pages) -> Job:
     match command:
         case Mutants():
             return _mutants(command)
+        case Corpus():
+            return lambda: _complete(() if command.fresh else CORPUS)
         case Power():
             return _power(command)
         case Matrix():
@@ -132,6 +147,15 @@ def _mutants(command: Mutants) -> Job:
         return int(bool(survivors or alarms))
 
     return job
+
+
+def _complete(rows: tuple[Row, ...]) -> int:
+    known = corpus.known_failures(t for t in present().values() if isinstance(t, Target))
+    with progress("mutants", sum(len(mutant.kills.split()) for mutant in MUTANTS)) as advance:
+        found = corpus.completed([*rows, *known], MUTANTS, callback=advance)
+    corpus.PATH.write_text(corpus.as_csv(found), encoding="utf-8")
+    print(f"{len(found)} inputs, {len(rows)} before")
+    return 0
 
 
 def _power(command: Power) -> Job:

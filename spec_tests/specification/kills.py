@@ -42,6 +42,8 @@ def kill_matrix(
 ) -> list[Kill]:
     """Runs each mutant past the properties that it names, in `dev` first and then in the profile.
 
+    What is drawn has to notice it; the corpus holds inputs that do.
+
     Args:
         mutants: whose `kills` are to be shown.
         profile: the largest to try.
@@ -59,7 +61,7 @@ def kill_matrix(
         >>> [kill.killed for kill in kill_matrix(MUTANTS[:1])]
         [True]
     """
-    largest = _swift(find_profile(profile))
+    largest = _drawn(find_profile(profile))
     kills = []
     for mutant in mutants:
         for id in mutant.kills.split():
@@ -74,8 +76,13 @@ def _swift(profile: Profile) -> Profile:
     return profile._replace(shrink=False)
 
 
+def _drawn(profile: Profile) -> Profile:
+    """Without the counterexamples of these very mutants."""
+    return _swift(profile)._replace(corpus=())
+
+
 def _kill(mutant: Mutant, property: Property, largest: Profile) -> Kill:
-    record = _judge(property, mutant.target, _swift(PROFILES["dev"]))
+    record = _judge(property, mutant.target, _drawn(PROFILES["dev"]))
     if record.status not in NOTICED:
         record = _judge(property, mutant.target, largest)
     return Kill(mutant, property.id, record.status in NOTICED, record)

@@ -95,20 +95,25 @@ def classes_of(logits: np.ndarray) -> np.ndarray:
     return ((count - 1 - np.arange(m) * 5) % count).astype(np.int32)
 
 
-def is_optional(drawn: object) -> bool:
-    """Whether not everybody takes what was drawn: another rank than 2, one example, or halves."""
+# What may be refused, by the convention that declares it: not everybody takes it.
+REFUSABLE: Mapping[str, Callable[[np.ndarray], bool]] = {
+    "half_precision": lambda x: x.dtype.itemsize == 2,
+    "batch_of_one": lambda x: x.ndim > 1 and len(x) == 1,
+    "other_ranks": lambda x: x.ndim != 2,
+}
+
+
+def refusable(drawn: object) -> set[str]:
+    """The conventions by which a target may refuse what was drawn."""
     if isinstance(drawn, Made):
         made = drawn()
         arrays = made if isinstance(made, list) else [made]
-        return any(x.ndim != 2 or _is_half(x) or len(x) == 1 for x in arrays)
-    if isinstance(drawn, Mapping):
-        return any(_is_half(leaf) for leaf in drawn.values())
+        return {name for name, is_such in REFUSABLE.items() if any(map(is_such, arrays))}
+    leaves = drawn.values() if isinstance(drawn, Mapping) else ()
     parts = drawn if isinstance(drawn, tuple) else (drawn,)
-    return any(part in HALVES for part in parts if isinstance(part, str))
-
-
-def _is_half(leaf: object) -> bool:
-    return isinstance(leaf, np.ndarray) and leaf.dtype.itemsize == 2
+    dtypes = [part for part in parts if isinstance(part, str)]
+    dtypes += [leaf.dtype.name for leaf in leaves if isinstance(leaf, np.ndarray)]
+    return {"half_precision"} if set(dtypes) & set(HALVES) else set()
 
 
 def integers(*shape: int, low: int = -8, high: int = 8) -> st.SearchStrategy[np.ndarray]:
@@ -157,6 +162,12 @@ def normal(
 def lattice_of(seed: int, shape: tuple[int, ...], low: int, high: int) -> np.ndarray:
     """Integers from low to high, in float32."""
     return single(np.random.default_rng(seed).integers(low, high + 1, shape))
+
+
+def batches(seed: int, sizes: tuple[int, ...], images: bool, width: int) -> list[np.ndarray]:
+    """Integers, on which means and squares are exact in float64; images are of unlike sizes."""
+    shapes = [(m, *((2, 1 + k % 3) if images else ()), width) for k, m in enumerate(sizes)]
+    return [lattice_of(seed + k, shape, -16, 16) for k, shape in enumerate(shapes)]
 
 
 def normals(*shape: int) -> st.SearchStrategy[Made]:

@@ -21,8 +21,9 @@ def literal(value: Any) -> str:
     if isinstance(value, Made):
         arguments = ", ".join(f"{k}={literal(v)}" for k, v in value.arguments.items())
         return f"{value.recipe.__name__}({arguments})"
-    if isinstance(value, np.ndarray):
-        return _array(value)
+    # NumPy has no scalars of the dtypes of ml_dtypes.
+    if isinstance(value, np.ndarray) or (isinstance(value, np.generic) and value.dtype.kind == "V"):
+        return _array(np.asarray(value))
     if isinstance(value, np.generic):
         return f"np.{value.dtype}({literal(value.item())})"
     if isinstance(value, Mapping):

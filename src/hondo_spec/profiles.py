@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from hondo_spec.corpus import CORPUS, Row
+
 
 class Profile(NamedTuple):
     """The size of a run.
@@ -14,6 +16,7 @@ class Profile(NamedTuple):
         seconds: how long one property may take before it counts as hanging.
         shrink: whether the inputs of a failure are made as small as possible; it takes longer.
         seed: of the drawn inputs; None for the same in all runs, or new ones if `fresh`.
+        corpus: what is tried before anything is drawn.
     """
 
     examples: int
@@ -23,6 +26,7 @@ class Profile(NamedTuple):
     seconds: float = 120.0
     shrink: bool = True
     seed: int | None = None
+    corpus: tuple[Row, ...] = CORPUS
 
 
 # False alarms of a whole run, which the sum over all statistical assertions must not exceed.

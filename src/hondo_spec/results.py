@@ -74,12 +74,12 @@ class OperationError(Exception):
     """An operation of the target raised; properties of what must be refused catch it.
 
     Attributes:
-        refused: whether it did nothing but raise.
+        refused_by: its name if it did nothing but raise.
     """
 
-    def __init__(self, message: str, *, refused: bool = False):
+    def __init__(self, message: str, *, refused_by: str = ""):
         super().__init__(message)
-        self.refused = refused
+        self.refused_by = refused_by
 
 
 def refused(operation: Any, *arguments: Any) -> bool:

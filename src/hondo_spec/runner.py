@@ -2,12 +2,9 @@
 
 import copy
 import itertools
-import signal
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,11 +14,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 
-from hondo_spec.draws import Made, is_optional
+from hondo_spec.corpus import stored_inputs
+from hondo_spec.draws import Made, refusable
 from hondo_spec.profiles import Profile
 from hondo_spec.property import RESERVED, Property
 from hondo_spec.results import OperationError, Result, Stat, Verdict, judge
 from hondo_spec.target import Known, Target
+from hondo_spec.time_limit import TimeUpError, time_limit
 
 STATUSES = (
     "PASS", "FAIL", "XFAIL", "XPASS", "N/A", "UNPOWERED", "VACUOUS", "ERROR",
@@ -62,10 +61,6 @@ class _RefutedError(Exception):
     """A verdict other than PASS; hypothesis shrinks the inputs that lead to it."""
 
 
-class _TimeUpError(BaseException):
-    """Not an Exception, so that neither an adapter nor hypothesis takes it for a finding."""
-
-
 def run_property(property: Property, target: Target, profile: Profile) -> Record:
     """Judges one property; whatever the target does, there is a record."""
     began = time.perf_counter()
@@ -92,23 +87,33 @@ def run_property(property: Property, target: Target, profile: Profile) -> Record
 def _attempt(trial: "_Trial") -> str:
     """Explores, and notes the worst verdict and whether the known failure shows; the status."""
     try:
-        with _time_limit(trial.profile.seconds):
+        with time_limit(trial.profile.seconds):
             trial.fails = trial.known is not None and _fails(trial, trial.known)
             _explore(trial)
     except _RefutedError:
         return trial.worst.status
     except Flaky as reason:
         trial.worst = _error(f"not a function of its inputs: {reason}")
-    except _TimeUpError as reason:
+    except TimeUpError as reason:
         trial.worst = _error(str(reason))
     except Exception as reason:
         trial.worst = _error(_explain(reason))
     else:
-        if trial.found or trial.known:
-            return trial.worst.status if trial.worst.status == "UNPOWERED" else "PASS"
-        trial.worst = _error("it refuses all that is drawn")
-        return "N/A"
+        return _unrefuted(trial)
     return "ERROR"
+
+
+def _unrefuted(trial: "_Trial") -> str:
+    """The status where nothing fails: an operation must not refuse everything unless it says so."""
+    for name, (reason, inputs) in trial.refused.items():
+        if name not in trial.answered:
+            trial.worst = _error(f"it refuses all that is drawn, and does not declare it: {reason}")
+            trial.inputs = inputs
+            return "ERROR"
+    if trial.found or trial.known:
+        return trial.worst.status if trial.worst.status == "UNPOWERED" else "PASS"
+    trial.worst = _error("it refuses all that is drawn, as it declares")
+    return "N/A"
 
 
 def _beside_known(
@@ -139,6 +144,9 @@ class _Trial:
         # The results that fail where the failure is known, and the first that was excused.
         self.seen: frozenset[str] = frozenset()
         self.excused = ""
+        # The operations that answer, and those that refuse undeclared: first error and inputs.
+        self.answered: set[str] = set()
+        self.refused: dict[str, tuple[str, Mapping[str, Any] | None]] = {}
         self.examples = self.assertions = self.found = 0
 
     def __call__(self, **drawn: Any) -> None:
@@ -147,22 +155,30 @@ class _Trial:
         # As drawn, whatever the target writes there.
         self.inputs = copy.deepcopy(drawn)
         try:
-            found = results(self.property, self.target, self.profile, drawn)
+            for result in results(self.property, self.target, self.profile, drawn, self.answered):
+                self.judge(result)
         except OperationError as reason:
-            if not self.is_known(RAISES, str(reason)):
+            if not (self.is_known(RAISES, str(reason)) or self.may_refuse(reason, drawn)):
                 raise
-            return
-        self.found += len(found)
-        for result in found:
-            self.assertions += isinstance(result, Stat)
-            verdict = judge(result, self.profile.level)
-            if verdict.status in ("FAIL", "VACUOUS"):
-                if self.is_known(result.what, verdict.message):
-                    continue
+
+    def judge(self, result: Result) -> None:
+        """Raises `_RefutedError` unless it is right, unpowered, or known to fail."""
+        self.found += 1
+        self.assertions += isinstance(result, Stat)
+        verdict = judge(result, self.profile.level)
+        if verdict.status in ("FAIL", "VACUOUS"):
+            if not self.is_known(result.what, verdict.message):
                 self.worst = verdict
                 raise _RefutedError(verdict.message)
-            if _rank(verdict) > _rank(self.worst):
-                self.worst = verdict
+        elif _rank(verdict) > _rank(self.worst):
+            self.worst = verdict
+
+    def may_refuse(self, reason: OperationError, drawn: Mapping[str, Any]) -> bool:
+        """Whether not everybody takes what was drawn; notes who refuses it undeclared."""
+        kinds = set().union(*map(refusable, drawn.values())) if reason.refused_by else set()
+        if not any(self.target.conventions.get(kind) == "refused" for kind in kinds):
+            self.refused.setdefault(reason.refused_by, (str(reason), self.inputs))
+        return bool(kinds)
 
     def is_known(self, what: str, message: str) -> bool:
         """Whether a failure at the present inputs is the known one, and notes that it was met."""
@@ -173,26 +189,21 @@ class _Trial:
 
 
 def results(
-    property: Property, target: Target, profile: Profile, drawn: Mapping[str, Any]
-) -> list[Result]:
-    """What a property finds on a target at these inputs."""
+    property: Property,
+    target: Target,
+    profile: Profile,
+    drawn: Mapping[str, Any],
+    answered: set[str] | None = None,
+) -> Iterator[Result]:
+    """What a property finds on a target at these inputs; the names of what answers are added."""
     reserved = {"samples": profile.samples, "conventions": target.conventions}
+    names = set() if answered is None else answered
     arguments = [
-        reserved[name] if name in RESERVED else _guarded(name, target.operations.get(name))
+        reserved[name] if name in RESERVED else _guarded(name, target.operations.get(name), names)
         for name in property.arguments
     ]
-    given = {name: _given(value) for name, value in drawn.items()}
-    optional = any(map(is_optional, drawn.values()))
-    found: list[Result] = []
-    try:
-        answer = property.body(*arguments, **given)
-        for result in [answer] if isinstance(answer, Result) else answer:
-            found.append(result)
-    except OperationError as reason:
-        # What not everybody takes may be refused, not answered wrongly.
-        if not (optional and reason.refused):
-            raise
-    return found
+    answer = property.body(*arguments, **{name: _given(value) for name, value in drawn.items()})
+    yield from [answer] if isinstance(answer, Result) else answer
 
 
 def _given(drawn: Any) -> Any:
@@ -208,6 +219,8 @@ def _rank(verdict: Verdict) -> tuple[bool, float]:
 
 
 def _explore(trial: _Trial) -> None:
+    for inputs in stored_inputs(trial.property, trial.profile.corpus):
+        trial(**inputs)
     draws = trial.property.draws
     tuples = [values for values in draws.values() if isinstance(values, tuple)]
     if len(tuples) == len(draws):
@@ -249,17 +262,23 @@ def _fails(trial: _Trial, known: Known) -> bool:
     """Whether the known failure shows at its stored inputs; notes by which results."""
     if not known.inputs:
         return False
+    failed = {}
     try:
-        found = results(trial.property, trial.target, trial.profile, copy.deepcopy(known.inputs))
-        verdicts = [(result.what, judge(result, trial.profile.level)) for result in found]
+        for result in results(
+            trial.property, trial.target, trial.profile, copy.deepcopy(known.inputs)
+        ):
+            verdict = judge(result, trial.profile.level)
+            if verdict.status in ("FAIL", "VACUOUS"):
+                failed[result.what] = verdict.message
     except Exception as reason:
-        verdicts = [(RAISES, _error(_explain(reason)))]
-    failed = {what: v.message for what, v in verdicts if v.status in ("FAIL", "VACUOUS", "ERROR")}
+        failed[RAISES] = _explain(reason)
     trial.seen, trial.excused = frozenset(failed), next(iter(failed.values()), "")
     return bool(failed)
 
 
-def _guarded(name: str, operation: Callable[..., Any] | None) -> Callable[..., Any] | None:
+def _guarded(
+    name: str, operation: Callable[..., Any] | None, answered: set[str]
+) -> Callable[..., Any] | None:
     if operation is None:
         return None
 
@@ -267,16 +286,17 @@ def _guarded(name: str, operation: Callable[..., Any] | None) -> Callable[..., A
         before = _bytes(arguments)
         try:
             answer = as_arrays(operation(*arguments))
-        except _TimeUpError as reason:
-            raise _TimeUpError(f"{name}: {reason}{_line(reason)}") from None
+        except TimeUpError as reason:
+            raise TimeUpError(f"{name}: {reason}{_line(reason)}") from None
         except KeyboardInterrupt:
             raise
         # Exits and the outcomes of test frameworks too, which are no Exceptions.
         except BaseException as reason:
-            raise OperationError(f"{name} raised {_explain(reason)}", refused=True) from reason
+            raise OperationError(f"{name} raised {_explain(reason)}", refused_by=name) from reason
         if _bytes(arguments) != before:
             # What is drawn is also what the answer is compared with.
             raise OperationError(f"{name} wrote to its arguments")
+        answered.add(name)
         return answer
 
     return call
@@ -313,9 +333,6 @@ def _explain(reason: BaseException) -> str:
 def _line(reason: BaseException) -> str:
     frames = traceback.extract_tb(reason.__traceback__)
     ours = [number for number, frame in enumerate(frames) if frame.filename == __file__]
-    # The handler of the timer, which comes last, is ours as well.
-    if ours and ours[-1] == len(frames) - 1:
-        ours.pop()
     # We call hypothesis, which calls us again.
     inner = frames[ours[-1] + 1 if ours else 0 :]
     return f" ({_place(inner[0].filename)}:{inner[0].lineno}: {inner[0].line})" if inner else ""
@@ -325,29 +342,3 @@ def _place(filename: str) -> str:
     """Our own files by their place in the package, others where they are."""
     path, package = Path(filename), Path(__file__).parent
     return str(path.relative_to(package.parent)) if path.is_relative_to(package) else filename
-
-
-@contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    """Interrupts Python code after so many seconds; signals reach the main thread only.
-
-    A timer that runs already goes on afterwards. Where there is no such signal, nothing is limited.
-    """
-    in_main = threading.current_thread() is threading.main_thread()
-    if not (in_main and hasattr(signal, "SIGALRM")):
-        yield
-        return
-
-    def expire(number: int, frame: Any) -> None:
-        raise _TimeUpError(f"no answer within {seconds:g} seconds")
-
-    previous, began = signal.signal(signal.SIGALRM, expire), time.monotonic()
-    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
-        if left:
-            rest = max(left - (time.monotonic() - began), 1e-3)
-            signal.setitimer(signal.ITIMER_REAL, rest, interval)

@@ -176,7 +176,7 @@ def _cross_entropy_gradient_is_softmax_less_one_hot(cross_entropy_gradient, *, z
 @prop(9, "must", "bound", source="slide 4", symbols="supervised")
 @formula(r"\tfrac1m|\{e : \arg\max_k z_{ek} = y_e\}|,\quad \mathrm{NaN} \ne y_e")
 @given(shape=draws.LOGITS, seed=draws.seeds, lost=(0, 1, 4, 99))
-def _prediction_of_nan_is_never_right(accuracy, *, shape, seed, lost):
+def _prediction_of_nan_is_never_right(accuracy, conventions, *, shape, seed, lost):
     """accuracy is the share of the examples that are right, of which none is whose outputs are NaN,
     or it is NaN
     """
@@ -184,6 +184,9 @@ def _prediction_of_nan_is_never_right(accuracy, *, shape, seed, lost):
     classes, right = rng.integers(0, count, m).astype(np.int32), rng.integers(0, 2, m)
     z = np.eye(count, dtype=np.float32)[(classes + 1 - right) % count]
     z[:lost] = np.nan
+    if lost and conventions.get("nan_scores") == "refused":
+        yield Holds("refused", refused(accuracy, z, classes))
+        return
     got, want = float(accuracy(z, classes)), float(np.sum(right[lost:])) / m
     yield Holds(f"at most {want}", not got > want * (1 + gamma(m + 2)), got)
     if not lost:

@@ -10,7 +10,7 @@ from hondo_spec.areas.activations import probabilities
 from hondo_spec.bounds import U64, UNITS, gamma, ulps
 from hondo_spec.property import Area, formula, given
 from hondo_spec.randomness import independent, rows, unrelated, varied
-from hondo_spec.results import Check, Exact
+from hondo_spec.results import Check, Exact, Holds, refused
 from hondo_spec.target import Operation
 
 TRAINING = "slide 7; Srivastava et al. 2014, section 4"
@@ -216,10 +216,13 @@ def _scaled_weights_are_the_geometric_mean_over_masks(scale_weights, *, seed, ke
 @prop(11, "must", "exact")
 @formula(r"P = 1 \Rightarrow y = x;\quad P = 0 \Rightarrow y = 0")
 @given(x=draws.arrays(FEW_SHAPES, halves=True), seed=draws.seeds)
-def _sure_probabilities_keep_or_drop_all(dropout, dropout_gradient=None, *, x, seed):
+def _sure_probabilities_keep_or_drop_all(dropout, conventions, dropout_gradient=None, *, x, seed):
     """P = 1 is the identity, and P = 0 is zero with a finite gradient"""
     one = np.ones_like(x)
-    for keep_prob in (1.0, 0.0):
+    drops_all = conventions.get("dropping_all") != "refused"
+    if not drops_all:
+        yield Holds("P = 0 is refused", refused(dropout, seed, x, 0.0))
+    for keep_prob in (1.0, 0.0) if drops_all else (1.0,):
         yield Exact(f"P = {keep_prob:g}", dropout(seed, x, keep_prob), keep_prob * x)
         if dropout_gradient is not None:
             y, gradient = dropout_gradient(seed, x, keep_prob, one)

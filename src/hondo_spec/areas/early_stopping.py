@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -27,11 +27,16 @@ WIDE = (1e9, 1e8, 1e7, 1.0001, 1.0)
 
 
 def _automaton(
-    values: Sequence[float], patience: int, min_delta: float = 0.0
+    values: Sequence[float], patience: int, min_delta: float = 0.0, finite: bool = False
 ) -> tuple[int | None, int | None]:
-    """The definition: an improvement is strict, NaN is none, patience counts from the best."""
+    """The definition: an improvement is strict, NaN is none, patience counts from the best.
+
+    Where all values have to be `finite`, the first that is not ends it.
+    """
     best, best_at, wait = math.inf, None, 0
     for step, value in enumerate(values):
+        if finite and not math.isfinite(value):
+            return step, best_at
         improves, wait = best - value > min_delta, wait + 1
         if improves:
             best, best_at, wait = value, step, 0
@@ -41,11 +46,16 @@ def _automaton(
 
 
 def _agrees(
-    early_stopping: Operation, values: Sequence[float], patience: int, min_delta: float = 0.0
+    early_stopping: Operation,
+    values: Sequence[float],
+    patience: int,
+    min_delta: float = 0.0,
+    conventions: Mapping[str, str] = {},
 ) -> Holds:
     """The step at which it stops and the best one are those of the definition."""
     got = tuple(early_stopping(list(values), patience, min_delta, "min"))
-    want = _automaton(values, patience, min_delta)
+    finite = conventions.get("nonfinite_metric") == "stops"
+    want = _automaton(values, patience, min_delta, finite)
     return Holds(f"stop and best {want}", got == want, got)
 
 
@@ -93,19 +103,20 @@ def _improvement_exceeds_min_delta(early_stopping, *, delta, values):
 @prop(5, "must", "exhaustive")
 @formula(r"v_t = \mathrm{NaN} \Rightarrow b_{t+1} = b_t")
 @given(values=tuple(itertools.product((math.nan, 1.0, 2.0), repeat=4)), delta=(0.0, 0.5))
-def _nan_never_improves(early_stopping, *, values, delta):
+def _nan_never_improves(early_stopping, conventions, *, values, delta):
     """NaN never improves, not as the first value either, nor where a gain is asked for"""
-    return _agrees(early_stopping, values, 3, delta)
+    return _agrees(early_stopping, values, 3, delta, conventions)
 
 
 @prop(6, "must", "exhaustive")
 @formula(r"v_t = \infty \Rightarrow \tau = p - 1")
 @given(patience=(1, 2, 5))
-def _infinity_is_no_improvement(early_stopping, *, patience):
+def _infinity_is_no_improvement(early_stopping, conventions, *, patience):
     """infinities from the start are no improvement; −∞ is one, on which nothing improves"""
     stopped, _ = early_stopping([math.inf] * 8, patience, 0.0, "min")
-    yield Holds(f"stops at {patience - 1}", stopped == patience - 1, stopped)
-    yield _agrees(early_stopping, [1.0, *[-math.inf] * 8], patience)
+    want = 0 if conventions.get("nonfinite_metric") == "stops" else patience - 1
+    yield Holds(f"stops at {want}", stopped == want, stopped)
+    yield _agrees(early_stopping, [1.0, *[-math.inf] * 8], patience, 0.0, conventions)
 
 
 @prop(7, "must", "exhaustive")

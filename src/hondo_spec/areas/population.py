@@ -165,19 +165,14 @@ def _inference_is_affine(batch_norm, batch_norm_inference, *, x):
     yield Check("affine", got, want, 2 * gamma(12) * np.broadcast_to(sizes, x.shape))
 
 
-def batches(seed: int, sizes: tuple[int, ...], images: bool, width: int) -> list[np.ndarray]:
-    """Integers, on which means and squares are exact in float64; images are of unlike sizes."""
-    shapes = [(m, *((2, 1 + k % 3) if images else ()), width) for k, m in enumerate(sizes)]
-    return [draws.lattice_of(seed + k, shape, -16, 16) for k, shape in enumerate(shapes)]
-
-
 PARTS = (
     ((2, 6, 16), False, 2), ((5, 7), True, 9), ((24,), False, 1), ((1, 1, 2), False, 16),
     ((2, 2, 5, 8, 7), False, 3), ((1, 3, 2), True, 8), ((3, 1, 1, 2, 1, 2, 5), False, 5),
 )  # fmt: skip
 parts = st.tuples(draws.seeds, st.sampled_from(PARTS)).map(
     lambda both: draws.Made(
-        batches, {"seed": both[0], **dict(zip(("sizes", "images", "width"), both[1], strict=True))}
+        draws.batches,
+        {"seed": both[0], **dict(zip(("sizes", "images", "width"), both[1], strict=True))},
     )
 )
 

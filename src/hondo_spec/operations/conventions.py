@@ -24,4 +24,28 @@ CONVENTIONS = {
         "skip": "every entry becomes 0",
         "error": "clipping raises",
     },
+    "nonfinite_metric": {
+        "waits": "a NaN or an infinite value is no improvement, and early stopping waits as usual",
+        "stops": "early stopping ends at the first value that is not finite",
+    },
+    "batch_of_one": {
+        "taken": "a batch of one example is like any other",
+        "refused": "batch norm raises for it, and so may all else",
+    },
+    "dropping_all": {
+        "taken": "P = 0 drops every unit",
+        "refused": "dropout raises for P = 0",
+    },
+    "nan_scores": {
+        "taken": "accuracy counts outputs of NaN as wrong, or is NaN",
+        "refused": "it raises for them",
+    },
+    "half_precision": {
+        "taken": "data is of float16 and bfloat16 too, as far as they are installed",
+        "refused": "an operation raises for them",
+    },
+    "other_ranks": {
+        "taken": "data has as many axes as it happens to have",
+        "refused": "an operation raises for data of another rank than 2",
+    },
 }

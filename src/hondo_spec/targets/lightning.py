@@ -1,13 +1,12 @@
 """Lightning's callback that stops early."""
 
-import math
 from importlib import import_module
 from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any
 
 from hondo_spec.adapter import collect_operations, operation
-from hondo_spec.target import Known, Target, since
+from hondo_spec.target import Target
 
 torch: Any = import_module("torch")
 callbacks: Any = import_module("pytorch_lightning.callbacks")
@@ -52,28 +51,11 @@ def _stopped_after(values, patience):
     return [stopped for stopped, _ in _after_each(values, patience, 0.0, "min")]
 
 
-DOCUMENTED = (
-    "https://lightning.ai/docs/pytorch/stable/api/lightning.pytorch.callbacks.EarlyStopping.html"
-)
-STOPS = "a value that is not finite stops at once, whatever the patience is"
-
-KNOWN = {
-    "EST-05": Known(
-        STOPS,
-        {"values": (math.nan,) * 4, "delta": 0.0},
-        DOCUMENTED,
-        "check_finite=False",
-        case=lambda values: any(map(math.isnan, values)),
-    ),
-    "EST-06": Known(
-        STOPS, {"patience": 2}, DOCUMENTED, "check_finite=False", case=lambda patience: patience > 0
-    ),
-}
-
 TARGET = Target(
     name="lightning",
     operations=collect_operations(globals()),
     version=version("pytorch-lightning"),
-    known=since("2.6.6", KNOWN),
+    # Whatever the patience is: `check_finite`, its default.
+    conventions={"nonfinite_metric": "stops"},
     mode="float32",
 )

@@ -163,12 +163,6 @@ def _global_norm(tree):
     return _numpy(optimizers.clip_grad_norm(gradients, 1.0)[1])
 
 
-def _is_one(x: np.ndarray) -> bool:
-    return x.size == x.shape[-1]
-
-
-REFUSED = "Dropout refuses to drop everything"
-
 KNOWN = {
     "ACT-05": Known(
         "it is max(x, a x), which is another function where a is above 1",
@@ -180,24 +174,11 @@ KNOWN = {
         "class 10⁷ ends the process",
         {"bad": -1, "place": 0},
     ),
-    "DRP-11": Known(REFUSED, {"x": np.ones((8, 8), np.float32), "seed": 0}),
     "DRP-13": Known(
         "x is multiplied by the mask: 0 · ∞ is NaN",
         {"bad": math.inf, "dtype": "float16"},
         case=lambda what: what.startswith("dropped"),
     ),
-    "ACT-01": Known(
-        "in half precision e⁻ˣ overflows and σ is 0",
-        {"x": np.full(16, -12.0, np.float16)},
-        case=lambda x: x.dtype != np.float32,
-    ),
-    **{
-        id: Known(
-            "a batch of one is refused", {"x": np.ones((1, 16), np.float32), **more}, case=_is_one
-        )
-        for id, more in (("BNT-10", {"seed": 0}), ("BNT-11", {"seed": 0, "kappa": 0.0}))
-    },
-    "BNT-09": Known("a batch of one is refused", {"x": np.ones((1, 3), np.float32)}),
     "BNT-12": Known(
         "moments of half-precision data are summed in its dtype",
         {"seed": 0, "shape": (256, 3), "offset": 0.0, "dtype": "float16"},
@@ -256,6 +237,8 @@ TARGET = Target(
         "decay": "new",
         "running_variance": "unbiased",
         "normal": "full",
+        "batch_of_one": "refused",
+        "dropping_all": "refused",
     },
     known=since("0.32.4", KNOWN),
     mode="eager-float32",

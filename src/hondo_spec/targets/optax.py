@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 from hondo_spec.adapter import collect_operations
-from hondo_spec.draws import normal, single
+from hondo_spec.draws import Made, normal, single
 from hondo_spec.target import Known, since
 from hondo_spec.targets import _jax
 from hondo_spec.targets._jax import compiled
@@ -93,7 +93,7 @@ KNOWN = {
     ),
     "CLP-10": Known(
         "of a kernel of three axes every place of the window is clipped by itself",
-        {"w": normal(0, (3, 5, 9)), "seed": 0, "ratio": 0.01},
+        {"w": Made(normal, {"seed": 0, "shape": (3, 5, 9)}), "seed": 0, "ratio": 0.01},
         case=lambda w: np.squeeze(w).ndim == 3,
     ),
 }

@@ -89,9 +89,6 @@ KNOWN = {
         "https://scikit-learn.org/stable/modules/generated/sklearn.metrics.log_loss.html",
         case=lambda z, what: what == "far out" or bool(np.any(np.ptp(z, axis=-1) > 15)),
     ),
-    "ACT-09": Known(
-        "NaN is refused", {"shape": (6, 4), "seed": 0, "lost": 1}, case=lambda lost: lost > 0
-    ),
     "PEN-03": Known(
         "a learning rate of 0 is refused, and 1 − ηλ is 0 where it would be below",
         {"w": np.ones((3, 4), np.float32), "seed": 0, "learning_rate": 0.3, "strength": 4.0},
@@ -108,6 +105,7 @@ TARGET = Target(
     name="scikit-learn",
     operations=collect_operations(globals()),
     version=version("scikit-learn"),
+    conventions={"nan_scores": "refused"},
     known=since("1.9.1", KNOWN),
     mode="float64",
 )

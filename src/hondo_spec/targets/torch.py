@@ -1,7 +1,6 @@
 """PyTorch's functions, on the CPU."""
 
 import math
-from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from importlib.metadata import version
@@ -226,11 +225,7 @@ KNOWN = {
     ),
     **OVERFLOWS,
     **PLAIN_CLIPPING,
-    **one_pass("NRM-09"),
-    # Halves are far from zero too.
-    "NRM-02": replace(
-        one_pass("NRM-02")["NRM-02"], case=lambda case, kappa: kappa > 0 or case[2] != "float32"
-    ),
+    **one_pass("NRM-02 NRM-09"),
     "NRM-05": Known(
         "squares under- and overflow, and lengths below 1e-12 count as 1e-12, which is 0 in "
         "float16: 0/0",
@@ -296,6 +291,7 @@ TARGET = Target(
         "decay": "new",
         "running_variance": "unbiased",
         "normal": "full",
+        "batch_of_one": "refused",
     },
     known=since("2.13.0", KNOWN),
     mode="eager-float32",
