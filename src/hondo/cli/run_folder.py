@@ -29,6 +29,7 @@ CONFIG, DATA, CURVES, MODEL, RESULT = (
 # Of a table that is streamed, while it is trained on.
 PACKED = "inputs.npy"
 SWEEP, TABLE, ROWS, PATH, BEST = "sweep.json", "table.csv", "table.jsonl", "path.png", "best"
+COMPARISON = "comparison.csv"
 _PACKAGES = ("hondo", "jax", "jaxlib", "flax", "optax", "numpy")
 # Where things lie does not change what a run is.
 _PLACES = ("data", "data_dir", "out", "targets")
