@@ -138,12 +138,12 @@ def metrics_of(arm: Arm) -> list[str]:
 def as_table(rows: list[dict[str, Any]]) -> Table:
     """Median (quartiles) of each arm, for the terminal."""
     names = [name.removesuffix(" 25 %") for name in rows[0] if name.endswith(" 25 %")]
-    table = Table(caption="validation: median (quartiles) over the seeds")
+    table = Table(caption="validation: median and quartiles over the seeds", show_lines=True)
     for name in ("configuration", *names, "seeds"):
         table.add_column(name)
     for row in rows:
         cells = [
-            f"{row[name]:.4g} ({row[f'{name} 25 %']:.4g}–{row[f'{name} 75 %']:.4g})"
+            f"{row[name]:.3g}\n{row[f'{name} 25 %']:.3g}–{row[f'{name} 75 %']:.3g}"
             for name in names
         ]
         failed = f", {row['failed']} failed" if row["failed"] else ""

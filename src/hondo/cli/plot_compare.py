@@ -57,3 +57,4 @@ def _draw_metric(axes: "Axes", metric: str, arms: Curves) -> None:
         shown += middle.tolist()
     if metric == "loss":
         scale_by_decades(axes, shown)
+    axes.margins(y=0.12)

@@ -65,7 +65,7 @@ def draw_report(figure: "Figure", report: Diagnosis) -> str:
     above.set_ylabel("RMS of the response z")
     below.set_ylabel("RMS of the gradient by z")
     below.set_xlabel("layer, in the order of execution")
-    above.legend(fontsize="small")
+    above.legend(frameon=True)
     return _headline(report.verdicts)
 
 

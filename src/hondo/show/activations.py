@@ -42,10 +42,10 @@ def _draw_activation(axes: "Axes", activation: hondo.Activation) -> None:
     value = np.asarray(activation.function(z))
     flat = np.asarray(hondo.saturated(z, activation=activation))
     axes.plot(z, value, color=BLUE, linewidth=1, label="φ(z)")
-    slope = jax.vmap(jax.grad(activation.function))(z)
+    slope = jax.jit(jax.vmap(jax.grad(activation.function)))(z)
     axes.plot(z, slope, color=RED, linestyle="--", linewidth=1, label="φ′(z)")
     axes.plot(z, np.where(flat, value, np.nan), color=BLUE, linewidth=3, label="flat")
-    axes.set(title=f"{activation.name}, gain {activation.gain:.2f}", ylim=(-1.3, 2.2))
+    axes.set(title=f"{activation.name}, gain {activation.gain:.2f}", ylim=(-2, 2.2))
     axes.set_xlabel("z")
 
 
@@ -64,7 +64,7 @@ def draw_saturated(
     name_axes(left, f"{flat.mean():.0%} of the units are flat", "z ~ N(0, σ²)", "units")
     left.legend()
     deviations = jnp.linspace(0, 6, 61)
-    shares = jax.vmap(lambda s: jnp.mean(hondo.saturated(s * standard, activation=found)))
+    shares = jax.jit(jax.vmap(lambda s: jnp.mean(hondo.saturated(s * standard, activation=found))))
     right.plot(deviations, shares(deviations), color=BLUE)
     right.axvline(std, color=GRAY, linestyle="--", label=f"σ = {std:g}")
     right.set_ylim(0, 1)

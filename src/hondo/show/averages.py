@@ -9,7 +9,7 @@ from jaxtyping import Array
 
 import hondo
 from hondo._numerics.checks import check_count
-from hondo._pictures import BLACK, BLUE, GRAY, RED, chance_line, log_axis
+from hondo._pictures import BLACK, BLUE, GRAY, RED, chance_line
 from hondo.show.drawing import FAINT, apply_1d, name_axes, network_1d, panels, split_keys
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def draw_init_ensemble(figure: "Figure", seed: int, *, members: int = 10) -> str
     """The functions that the members are at first."""
     params = hondo.init_ensemble(jax.random.key(seed), network_1d, members=members)
     x = jnp.linspace(-3, 3, 121)[:, None]
-    outputs = np.asarray(jax.vmap(apply_1d, (0, None))(params, x))
+    outputs = np.asarray(jax.jit(jax.vmap(apply_1d, (0, None)))(params, x))
     (axes,) = panels(figure, 1)
     axes.plot(x, outputs.T, color=FAINT, linewidth=1)
     axes.plot([], [], color=FAINT, label="a member")
@@ -85,13 +85,13 @@ def draw_ema(figure: "Figure", seed: int, *, decay: float = 0.9) -> str:
     """A moving average beside noisy steps."""
     average = hondo.ema(decay)
     _draw_path(figure, seed, average, 0)
-    return f"moving average of the parameters, decay {decay:g}: the noise of the steps averages out"
+    return f"an average that forgets, decay {decay:g}: the noise of the steps averages out"
 
 
 def draw_swa(figure: "Figure", seed: int) -> str:
     """An average of the late half of noisy steps."""
     _draw_path(figure, seed, hondo.swa(), 60)
-    return "stochastic weight averaging: the mean of the late parameters"
+    return "the mean of the late parameters"
 
 
 def _draw_path(figure: "Figure", seed: int, average: hondo.ParameterAverage, start: int) -> None:
@@ -114,7 +114,6 @@ def _draw_path(figure: "Figure", seed: int, average: hondo.ParameterAverage, sta
     steps = np.arange(len(path))
     right.plot(steps, np.linalg.norm(path, axis=1), color=GRAY, label="parameters")
     right.plot(steps[start:], np.linalg.norm(averaged, axis=1), color=RED, label="their average")
-    log_axis(right)
     name_axes(right, "how far from the minimum", "step", "distance")
     right.legend()
 

@@ -1,5 +1,6 @@
 """Gradient clipping."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import jax
@@ -36,7 +37,7 @@ def _draw_clipped(
     figure: "Figure", seed: int, rule: optax.GradientTransformation, region: np.ndarray
 ) -> None:
     before = 1.3 * np.asarray(jax.random.normal(jax.random.key(seed), (9, 2)))
-    after = np.asarray(jax.vmap(lambda g: _apply(rule, g))(jnp.asarray(before)))
+    after = np.asarray(_apply_each(rule, before))
     left, right = panels(figure, 2)
     draw_arrows(left, before, FAINT, "before")
     draw_arrows(left, after, BLUE, "after")
@@ -50,16 +51,21 @@ def _draw_norms(axes: "Axes", rule: optax.GradientTransformation) -> None:
     """The norm after against that before, in one direction."""
     direction = np.array([0.96, 0.28], np.float32)
     norms = np.logspace(-2, 2, 81).astype(np.float32)
-    clipped = jax.vmap(lambda g: _apply(rule, g))(jnp.asarray(norms[:, None] * direction))
+    clipped = _apply_each(rule, norms[:, None] * direction)
     length = np.linalg.norm(np.asarray(clipped), axis=1)
-    angle = np.degrees(np.arccos(np.clip(np.asarray(clipped) @ direction / length, -1, 1)))
+    along = np.asarray(clipped) @ direction / np.where(length > 0, length, 1.0)
+    angle = np.degrees(np.arccos(np.clip(along[length > 0], -1, 1)))
     axes.plot(norms, norms, color=GRAY, linestyle=":", label="without clipping")
     axes.plot(norms, length, color=BLUE, label="with clipping")
     log_axis(axes, "x")
     log_axis(axes)
-    name_axes(axes, f"in one direction: turned by up to {angle.max():.0f}°", "norm before")
+    name_axes(axes, f"in one direction: turned by up to {angle.max(initial=0):.0f}°", "norm before")
     axes.set_ylabel("norm after")
     axes.legend()
+
+
+def _apply_each(rule: optax.GradientTransformation, gradients: np.ndarray) -> jax.Array:
+    return jax.jit(jax.vmap(partial(_apply, rule)))(jnp.asarray(gradients))
 
 
 def _apply(rule: optax.GradientTransformation, gradient: Params) -> Params:
@@ -79,7 +85,7 @@ def draw_layer(figure: "Figure", seed: int, *, limit: float = 1.0) -> str:
         "by layer": hondo.clip_by_layer(limit),
         "by global norm": hondo.clip_by_global_norm(limit),
     }
-    clipped = {name: _apply(rule, gradient) for name, rule in rules.items()}
+    clipped = {name: jax.jit(partial(_apply, rule))(gradient) for name, rule in rules.items()}
     (axes,) = panels(figure, 1)
     lengths = {
         name: [float(jnp.linalg.norm(leaf)) for leaf in tree.values()]
@@ -109,5 +115,5 @@ def draw_adaptive(figure: "Figure", seed: int, *, ratio: float = 0.1) -> str:
     axes.hlines(ratio * own, np.arange(8) - 0.45, np.arange(8) + 0.45, **marks)
     log_axis(axes)
     name_axes(axes, f"λ = {ratio:g}, eight units of growing weights", "unit", "norm")
-    axes.legend()
-    return "adaptive clipping: a bound for each unit, in proportion to its own weights"
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return "a bound for each unit, in proportion to its own weights"

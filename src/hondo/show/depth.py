@@ -25,6 +25,7 @@ _INITS = {
     "glorot_uniform": hondo.glorot_uniform(),
     "orthogonal": hondo.orthogonal(),
 }
+_COLORS = dict(zip(("gaussian", *_INITS), LINES, strict=False))
 _EXAMPLES = 100
 
 
@@ -60,7 +61,7 @@ def _flow(seed: int, block: Block, init: Callable[..., Array], depth: int, width
     check_count("width", width)
     weights_key, inputs, gradients = split_keys(seed, 3)
     keys = jax.random.split(weights_key, depth)
-    weights = jax.vmap(lambda key: init(key, (width, width)))(keys)
+    weights = jax.jit(jax.vmap(lambda key: init(key, (width, width))))(keys)
     normal = partial(jax.random.normal, shape=(_EXAMPLES, width))
     return measure_flow(block, weights, normal(inputs), normal(gradients))
 
@@ -113,16 +114,16 @@ def _draw_init(
 ) -> None:
     hondo.find_activation(activation)
     left, middle, right = panels(figure, 3)
-    colors = dict(zip(inits, LINES, strict=False))
     depth, width = size
     # The one that is shown is drawn last, over the others.
     for each in sorted(inits, key=lambda each: each == name):
         flow = _flow(seed, _LAYERS[activation], inits[each], depth, width)
-        look = {"color": colors[each], "linewidth": 2.5 if each == name else 0.8}
+        look = {"color": _COLORS[each], "linewidth": 2.5 if each == name else 0.8}
         for axes, values in ((middle, flow.responses), (right, flow.gradients)):
             axes.plot(range(1, depth + 1), values, label=each, **look)
-    weights = np.asarray(inits[name](jax.random.key(seed), (width, width))).ravel()
-    left.hist(weights, bins=60, density=True, color=colors[name], alpha=0.7)
+    first = jax.random.split(split_keys(seed, 3)[0], depth)[0]
+    weights = np.asarray(inits[name](first, (width, width))).ravel()
+    left.hist(weights, bins=60, density=True, color=_COLORS[name], alpha=0.7)
     name_axes(left, f"weights: deviation {weights.std():.3g}", "weight", "density")
     name_axes(middle, "forwards", "layer", "RMS of the response")
     name_axes(right, "backwards", "layer", "RMS of the gradient")

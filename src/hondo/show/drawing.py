@@ -42,6 +42,8 @@ def draw_image(axes: "Axes", image: Numbers, title: str) -> None:
     axes.imshow(np.asarray(image)[..., 0], cmap="gray_r", vmin=0, vmax=1)
     axes.set_title(title)
     hide_marks(axes)
+    axes.spines[:].set_visible(True)
+    axes.spines[:].set_color(FAINT)
 
 
 def hide_marks(axes: "Axes") -> None:

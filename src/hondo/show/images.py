@@ -35,6 +35,7 @@ def _digits(seed: int) -> tuple[Pair, Pair]:
 
 
 def _draw_samples(figure: "Figure", seed: int, transform: Transform) -> None:
+    figure.set_size_inches(9.6, 2.2)
     image = _digits(seed)[0][0]
     first, *others = panels(figure, 1 + _DRAWS)
     draw_image(first, image, "original")
@@ -52,7 +53,7 @@ def draw_flip(figure: "Figure", seed: int, *, probability: float = 0.5) -> str:
 def draw_crop(figure: "Figure", seed: int, *, padding: int = 1) -> str:
     """Cropped images."""
     _draw_samples(figure, seed, partial(hondo.random_crop, padding=padding))
-    return f"each step cuts the image out of one with {padding} pixels around it"
+    return f"each step cuts the image out of one with a border of {padding}"
 
 
 def draw_shift(figure: "Figure", seed: int, *, max_shift: int = 2) -> str:
@@ -94,6 +95,7 @@ def draw_cutmix(figure: "Figure", seed: int, *, alpha: float = 1.0) -> str:
 def _draw_mixed(
     figure: "Figure", seed: int, mix: Callable[[PRNGKeyArray, Pair, Pair], Pair]
 ) -> None:
+    figure.set_size_inches(9.6, 2.2)
     first, second = _digits(seed)
     axes = panels(figure, 2 + _DRAWS)
     for place, (image, label) in zip(axes, (first, second), strict=False):

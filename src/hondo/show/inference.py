@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 import hondo
 from hondo._numerics.checks import check_probability
-from hondo._pictures import BLACK, BLUE, RED
+from hondo._pictures import BLACK, BLUE, GREEN, RED
 from hondo.show.drawing import apply_1d, draw_bars, name_axes, network_1d, panels, split_keys
 
 if TYPE_CHECKING:
@@ -47,11 +47,11 @@ def _draw_scaling(figure: "Figure", seed: int, keep_prob: float) -> None:
         "P·W": _softmax(hondo.scale_weights(theta, keep_prob), x),
         "P·{W, b}": _softmax(hondo.scale_parameters(theta, keep_prob), x),
     }
-    left, right = panels(figure, 2, (2, 1))
+    left, right = panels(figure, 2, (2.0, 1.0))
     draw_bars(left, ways)
     name_axes(left, "a softmax layer of 8 units that dropout thins", "class", "probability")
     errors = {name: float(jnp.abs(p - exact).max()) for name, p in list(ways.items())[1:]}
-    bars = right.bar(list(errors), list(errors.values()), color=[RED, "#009E73"])
+    bars = right.bar(list(errors), list(errors.values()), color=[RED, GREEN])
     right.bar_label(bars, fmt="%.1g")
     name_axes(right, "largest error", "", "probability")
 
@@ -89,4 +89,4 @@ def draw_monte_carlo(
     axes.plot(x, apply_1d(params, x), color=BLACK, linestyle="--", label="without dropout")
     name_axes(axes, f"P = {keep_prob:g}", "input", "output")
     axes.legend()
-    return "Monte-Carlo dropout: the mean predicts, the spread says how masks disagree"
+    return "the mean predicts, the spread says how masks disagree"

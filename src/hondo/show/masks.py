@@ -41,7 +41,7 @@ def draw_inverted_dropout(figure: "Figure", seed: int, *, keep_prob: float = 0.5
 
 def _draw_thinned(figure: "Figure", seed: int, drop: Draw, name: str, keep_prob: float) -> None:
     keys = split_keys(seed, 3)
-    *nets, bars = panels(figure, 4, (1, 1, 1, 2))
+    *nets, bars = panels(figure, 4, (1.0, 1.0, 1.0, 2.0))
     for step, (axes, key) in enumerate(zip(nets, keys, strict=True)):
         layers = zip(jax.random.split(key), _HIDDEN, strict=True)
         masks = [hondo.dropout_mask(k, (units,), keep_prob=keep_prob) for k, units in layers]
@@ -65,7 +65,7 @@ def draw_gaussian_dropout(figure: "Figure", seed: int, *, keep_prob: float = 0.5
         axes.vlines(places, 0, chances, color=RED, label=f"0 or 1/P: 1 ± {spread:.2f}")
     name_axes(axes, f"P = {keep_prob:g}", "factor of a unit", "density, probability")
     axes.legend()
-    return "Gaussian dropout: a factor of the same mean and variance as r/P"
+    return "a factor of the same mean and variance as r/P"
 
 
 def draw_drop_connect(figure: "Figure", seed: int, *, keep_prob: float = 0.5) -> str:
@@ -92,7 +92,7 @@ def draw_stochastic_depth(
 ) -> str:
     """Which example passes through which branch."""
     check_count("depth", depth)
-    drop = jax.vmap(partial(hondo.stochastic_depth, keep_prob=keep_prob), (0, None))
+    drop = jax.jit(jax.vmap(partial(hondo.stochastic_depth, keep_prob=keep_prob), (0, None)))
     kept = np.asarray(drop(jnp.stack(split_keys(seed, depth)), jnp.ones((400, 1))))[:, :, 0] > 0
     left, right = panels(figure, 2)
     left.imshow(kept[:, :40], cmap="Blues", vmin=0, vmax=1.4, aspect="auto")

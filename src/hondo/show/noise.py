@@ -28,18 +28,18 @@ def draw_label_smoothing(figure: "Figure", seed: int, *, amount: float = 0.1) ->
         right.plot(margins, losses, color=BLUE if target is label else RED, label=name)
     name_axes(right, "no reward for more and more confidence", "logit of the class", "loss")
     right.legend()
-    return "noise on outputs: the label keeps 1 − ε, and all classes share ε"
+    return "the label keeps 1 − ε, and all classes share ε"
 
 
 def draw_parameter_noise(figure: "Figure", seed: int, *, std: float = 0.1) -> str:
     """The functions that a network becomes by noise on its weights."""
     first, *keys = split_keys(seed, 31)
     params, x = network_1d(first), jnp.linspace(-3, 3, 121)[:, None]
-    noisy = jax.vmap(lambda key: apply_1d(hondo.parameter_noise(key, params, std=std), x))
+    noisy = jax.jit(jax.vmap(lambda key: apply_1d(hondo.parameter_noise(key, params, std=std), x)))
     (axes,) = panels(figure, 1)
     axes.plot(x, np.asarray(noisy(jnp.stack(keys))).T, color=FAINT, linewidth=1)
     axes.plot([], [], color=FAINT, label="with the noise of a step")
     axes.plot(x, apply_1d(params, x), color=BLUE, linewidth=2, label="without")
     name_axes(axes, f"30 steps, N(0, {std:g}²) on every weight", "input", "output")
     axes.legend()
-    return "noise on parameters: training looks for weights whose neighbors do as well"
+    return "training looks for weights whose neighbors do as well"

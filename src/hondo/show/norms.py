@@ -55,7 +55,7 @@ def draw_group_norm(figure: "Figure", seed: int, *, groups: int = 3, epsilon: fl
     x = _activations(seed)
     y = hondo.group_norm(x, None, None, groups=groups, epsilon=epsilon)
     shape = (-1, _FEATURES // groups)
-    _draw_norm(figure, x, y, x.reshape(shape), y.reshape(shape), "group of an example")
+    _draw_norm(figure, x, y, x.reshape(shape), y.reshape(shape), "group of features")
     return f"(x − μ)/√(σ² + ε) of every example's {groups} groups of features"
 
 
@@ -63,16 +63,16 @@ def _draw_norm(
     figure: "Figure", x: Array, y: Array, before: Array, after: Array, unit: str
 ) -> None:
     """Data and result as they are, then means and deviations of what is normalized (units, …)."""
-    left, middle, right = panels(figure, 3, (1, 1, 1.6))
+    left, middle, right = panels(figure, 3, (1.0, 1.0, 1.6))
     for axes, values, name in ((left, x, "x"), (middle, y, "y")):
         image = axes.imshow(values, cmap="RdBu", vmin=-4, vmax=4, aspect="auto")
         name_axes(axes, name, "feature", "example")
-    figure.colorbar(image, ax=middle)
+    figure.colorbar(image, ax=middle, label="value")
     for values, name, color in ((before, "x", GRAY), (after, "y", BLUE)):
         means, deviations = np.mean(np.asarray(values), 1), np.std(np.asarray(values), 1)
         right.plot(means, deviations, "o", color=color, alpha=0.7, label=name)
     chance_line(right, 1.0, "deviation 1")
-    name_axes(right, f"a point is a {unit}", "its mean", "its deviation")
+    name_axes(right, f"each {unit} is a point", "its mean", "its deviation")
     right.legend()
 
 
@@ -87,11 +87,11 @@ def draw_weight_norm(figure: "Figure", seed: int, *, magnitude: float = 1.5) -> 
     name_axes(left, "the weights of eight units", "from input 1", "from input 2")
     left.legend()
     scales = jnp.logspace(-1, 1, 21)
-    each = jax.vmap(lambda a: hondo.weight_norm(a * direction, lengths, in_axis=0))(scales)
+    each = jax.jit(jax.vmap(lambda a: hondo.weight_norm(a * direction, lengths, in_axis=0)))(scales)
     longest = float(jnp.abs(each - kernel[None]).max())
     right.plot(scales, scales, color=GRAY, linestyle=":", label="‖av‖/‖v‖")
     right.plot(scales, jnp.linalg.norm(each[:, :, 0], axis=1), color=BLUE, label="‖w‖")
     chance_line(right, magnitude, f"g = {magnitude:g}")
     name_axes(right, f"w moves by at most {longest:.0e}", "a, the factor of v", "length")
     right.legend()
-    return "weight norm: v says the direction alone, g the length"
+    return "v says the direction alone, g the length"

@@ -44,7 +44,7 @@ def draw_elastic_net(
     """Both penalties."""
     del seed
     _draw_penalty(figure, lambda p: hondo.elastic_net_penalty(p, l1_strength, l2_strength))
-    return f"elastic net, λ₁ = {l1_strength:g}, λ₂ = {l2_strength:g}: threshold and shrinkage"
+    return f"λ₁ = {l1_strength:g}, λ₂ = {l2_strength:g}: threshold and shrinkage"
 
 
 def _draw_penalty(figure: "Figure", penalty: Penalty) -> None:
@@ -143,4 +143,4 @@ def draw_max_norm(figure: "Figure", seed: int, *, limit: float = 1.0) -> str:
     right.axhline(limit, color=RED, linestyle="--", label=f"limit {limit:g}")
     name_axes(right, "their norms", "before", "after")
     right.legend()
-    return "max-norm: a unit whose weights are longer than the limit is scaled down to it"
+    return "a unit whose weights are longer than the limit is scaled down to it"

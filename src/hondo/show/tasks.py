@@ -1,5 +1,6 @@
 """Several tasks with one trunk."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import jax
@@ -50,7 +51,7 @@ def draw_multitask_loss(figure: "Figure", seed: int, *, weight: float = 1.0) -> 
     w = jnp.linspace(-3, 4, 281)
     losses = {"first": (w + 1) ** 2, "second": (w - 2) ** 2 / 2 + 0.5}
     weights = {"first": 1.0, "second": weight}
-    total = jax.vmap(lambda losses: hondo.multitask_loss(losses, weights=weights))(losses)
+    total = jax.jit(jax.vmap(partial(hondo.multitask_loss, weights=weights)))(losses)
     (axes,) = panels(figure, 1)
     named = {"first task": losses["first"], "second task": losses["second"]}
     for color, (name, values) in zip(LINES, named.items(), strict=False):
@@ -68,10 +69,11 @@ def draw_uncertainty_weighting(figure: "Figure", seed: int) -> str:
     """The objective against the log-variance that is learned."""
     del seed
     s = jnp.linspace(-5, 3, 161)
+    each = jax.vmap(lambda loss, s: hondo.uncertainty_weighting({"t": loss}, {"t": s}), (None, 0))
+    weigh = jax.jit(each)
     left, right = panels(figure, 2)
     for color, loss in zip(LINES, (0.05, 0.3, 2.0), strict=False):
-        each = jax.vmap(lambda s, loss=loss: hondo.uncertainty_weighting({"t": loss}, {"t": s}))
-        values = each(s)
+        values = weigh(loss, s)
         left.plot(s, values, color=color, label=f"squared error {loss:g}")
         least = int(jnp.argmin(values))
         left.plot(s[least], values[least], "o", color=color)
@@ -96,7 +98,7 @@ def draw_pcgrad(figure: "Figure", seed: int, *, angle: float = 140.0) -> str:
     left.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     angles = np.linspace(0, 179, 90)
     pairs = np.stack([_pair(each) for each in angles])
-    without = np.asarray(jax.vmap(lambda g: hondo.pcgrad(key, g))(jnp.asarray(pairs)))
+    without = np.asarray(jax.jit(jax.vmap(partial(hondo.pcgrad, key)))(jnp.asarray(pairs)))
     sums = {"sum": (pairs.sum(axis=1), RED), "pcgrad": (without, BLUE)}
     for name, (update, color) in sums.items():
         right.plot(angles, np.sum(update * pairs[:, 1], axis=1), color=color, label=name)
