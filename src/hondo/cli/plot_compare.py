@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hondo._pictures import LINES, chance_line, new_figure, style, write_number
+from hondo._pictures import LINES, chance_line, integer_marks, new_figure, style, write_number
 from hondo.cli.plot_run import save, scale_by_decades
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def draw(path: Path, curves: Mapping[str, Curves], chance: Mapping[str, float], 
             if metric in chance:
                 chance_line(axes, chance[metric], "chance")
             axes.set(xlabel="epoch", ylabel=f"validation {metric}")
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            integer_marks(axes)
         panels[0].legend()
         figure.suptitle(title)
         save(figure, path)

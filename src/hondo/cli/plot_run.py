@@ -10,6 +10,7 @@ from hondo._pictures import (
     RED,
     as_bytes,
     chance_line,
+    integer_marks,
     log_axis,
     new_figure,
     style,
@@ -62,7 +63,7 @@ def _draw_metric(
         axes.axvline(best_epoch, color=RED, linestyle=":", label=f"best: {best}")
     if name == "loss":
         scale_by_decades(axes, [row[f"{part}/loss"] for row in rows for part in ("train", "valid")])
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    integer_marks(axes)
     axes.set_xlabel("epoch")
     axes.set_ylabel(name)
 

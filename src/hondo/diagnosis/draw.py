@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hondo._pictures import BLUE, GRAY, RED, log_axis, new_figure, style
+from hondo._pictures import BLUE, GRAY, RED, integer_marks, log_axis, new_figure, style
 from hondo.diagnosis.report import Diagnosis, LayerReport, Verdict
 
 if TYPE_CHECKING:
@@ -93,8 +93,6 @@ def _predictions(layers: tuple[LayerReport, ...]) -> tuple[np.ndarray, np.ndarra
 def _panel(
     axes: "Axes", measured: np.ndarray, predicted: np.ndarray, report: Diagnosis, kind: str
 ) -> None:
-    from matplotlib.ticker import MaxNLocator
-
     depth = np.arange(1, len(measured) + 1)
     usable = np.isfinite(measured) & (measured > 0)
     shown = np.where(usable, measured, np.nan)
@@ -112,7 +110,7 @@ def _panel(
         if usable[place]:
             axes.plot(depth[place], shown[place], "o", color=_CULPRIT, markersize=7)
     log_axis(axes)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    integer_marks(axes)
 
 
 def _culprits(report: Diagnosis, kind: str) -> list[int]:

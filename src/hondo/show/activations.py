@@ -58,7 +58,7 @@ def draw_saturated(
     z = std * standard
     flat = np.asarray(hondo.saturated(z, activation=found))
     left, right = panels(figure, 2)
-    bins = np.linspace(-4 * std, 4 * std, 81) if std else np.linspace(-1, 1, 81)
+    bins = np.linspace(-4 * (std or 1), 4 * (std or 1), 81).tolist()
     left.hist(np.asarray(z)[~flat], bins=bins, color=BLUE, alpha=0.7, label="has a slope")
     left.hist(np.asarray(z)[flat], bins=bins, color=RED, alpha=0.7, label="flat")
     name_axes(left, f"{flat.mean():.0%} of the units are flat", "z ~ N(0, σ²)", "units")

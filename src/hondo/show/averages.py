@@ -9,7 +9,7 @@ from jaxtyping import Array
 
 import hondo
 from hondo._numerics.checks import check_count
-from hondo._pictures import BLACK, BLUE, GRAY, RED, chance_line
+from hondo._pictures import BLACK, BLUE, GRAY, RED, chance_line, integer_marks
 from hondo.show.drawing import FAINT, apply_1d, name_axes, network_1d, panels, split_keys
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def draw_error_covariance(figure: "Figure", seed: int, *, members: int = 20) -> 
     axes.plot(k, v / k + (k - 1) / k * c, color=BLUE, label="v/k + (k−1)c/k")
     axes.plot(k, measured, "o", color=RED, label="measured")
     chance_line(axes, c, f"c = {c:.2f}, what members share")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    integer_marks(axes)
     name_axes(axes, f"members of error v = {v:.2f}", "members k", "squared error")
     axes.legend()
     return "an ensemble divides by k what its members' errors do not share"
@@ -58,7 +58,7 @@ def draw_bootstrap(figure: "Figure", seed: int, *, members: int = 8) -> str:
     (axes,) = panels(figure, 1)
     image = axes.imshow(counts, cmap="Blues", aspect="auto", interpolation="nearest")
     bar = figure.colorbar(image, ax=axes, label="times in the sample")
-    bar.ax.yaxis.get_major_locator().set_params(integer=True)
+    integer_marks(bar.ax, "y")
     name_axes(axes, f"{(counts > 0).mean():.0%} are in a sample; expected 63 %", "example")
     axes.set_ylabel("member")
     return "bagging: each member trains on n examples drawn with replacement"

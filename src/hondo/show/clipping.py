@@ -106,13 +106,13 @@ def draw_adaptive(figure: "Figure", seed: int, *, ratio: float = 0.1) -> str:
     gradient = {"kernel": 0.1 * jax.random.normal(gradients, (16, 8))}
     rule = hondo.adaptive_clip(ratio)
     updates, _ = rule.update(gradient, rule.init(params), params)
-    before, after, own = (
-        np.linalg.norm(np.asarray(tree["kernel"]), axis=0) for tree in (gradient, updates, params)
-    )
+    kernels = jax.tree.leaves((gradient, updates, params))
+    before, after, own = (np.linalg.norm(np.asarray(kernel), axis=0) for kernel in kernels)
     (axes,) = panels(figure, 1)
     draw_bars(axes, {"gradient before": before, "after": after})
-    marks = {"color": BLACK, "linestyles": "--", "label": "λ‖w‖, the unit's bound"}
-    axes.hlines(ratio * own, np.arange(8) - 0.45, np.arange(8) + 0.45, **marks)
+    places, bound = np.arange(8), ratio * own
+    name = "λ‖w‖, the unit's bound"
+    axes.hlines(bound, places - 0.45, places + 0.45, color=BLACK, linestyles="dashed", label=name)
     log_axis(axes)
     name_axes(axes, f"λ = {ratio:g}, eight units of growing weights", "unit", "norm")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 import hondo
 from hondo._numerics.checks import check_count
-from hondo._pictures import BLACK, BLUE, GRAY, GREEN, LINES, RED, log_axis
+from hondo._pictures import BLACK, BLUE, GRAY, GREEN, LINES, RED, integer_marks, log_axis
 from hondo.show.drawing import hide_marks, name_axes, panels, split_keys
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _draw_init(
     name_axes(right, "backwards", "layer", "RMS of the gradient")
     for axes in (middle, right):
         log_axis(axes)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        integer_marks(axes)
     right.legend()
 
 
@@ -145,7 +145,7 @@ def draw_residual(
         flow = _flow(seed, block, _INITS["glorot_normal"], depth, width)
         right.plot(range(1, depth + 1), flow.gradients, "o-", color=color, label=name)
     log_axis(right)
-    right.xaxis.get_major_locator().set_params(integer=True)
+    integer_marks(right)
     name_axes(right, f"{depth} blocks at their start", "block", "RMS of the gradient")
     right.legend()
     return "y = x + F(x): signal and gradient have a way past every block"
@@ -192,7 +192,7 @@ def draw_zero_last(figure: "Figure", seed: int, *, depth: int = 16, width: int =
             axes.plot(range(1, depth + 1), values, "o-", color=color, label=name)
     for axes, name in ((left, "RMS of the response"), (right, "RMS of the gradient")):
         log_axis(axes)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        integer_marks(axes)
         name_axes(axes, f"{depth} blocks at their start", "block", name)
     left.legend(title="last layer of a block")
     return "blocks whose last layer is 0 are the identity at first, however deep the network"

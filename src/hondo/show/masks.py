@@ -1,17 +1,18 @@
 """Dropout of units, weights and branches in training."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 import hondo
 from hondo._numerics.checks import check_count
 from hondo._pictures import BLACK, BLUE, RED
 from hondo.show.drawing import (
-    Draw,
     draw_bars,
     draw_network,
     hide_marks,
@@ -23,6 +24,7 @@ from hondo.show.drawing import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Drop = Callable[..., Array]
 _HIDDEN = (8, 8)
 _UNITS = 8
 
@@ -39,7 +41,7 @@ def draw_inverted_dropout(figure: "Figure", seed: int, *, keep_prob: float = 0.5
     return f"r ∗ y / P with P = {keep_prob:g}: the mean stays y, so inference needs no scaling"
 
 
-def _draw_thinned(figure: "Figure", seed: int, drop: Draw, name: str, keep_prob: float) -> None:
+def _draw_thinned(figure: "Figure", seed: int, drop: Drop, name: str, keep_prob: float) -> None:
     keys = split_keys(seed, 3)
     *nets, bars = panels(figure, 4, (1.0, 1.0, 1.0, 2.0))
     for step, (axes, key) in enumerate(zip(nets, keys, strict=True)):
@@ -98,7 +100,9 @@ def draw_stochastic_depth(
     left.imshow(kept[:, :40], cmap="Blues", vmin=0, vmax=1.4, aspect="auto")
     name_axes(left, "blue: the branch is there", "example", "block")
     counts = kept.sum(axis=0)
-    right.hist(counts, bins=np.arange(depth + 2) - 0.5, density=True, color=BLUE, alpha=0.6)
+    right.hist(
+        counts, bins=(np.arange(depth + 2) - 0.5).tolist(), density=True, color=BLUE, alpha=0.6
+    )
     label = f"P · {depth} = {keep_prob * depth:.1f}"
     right.axvline(keep_prob * depth, color=BLACK, linestyle="--", label=label)
     name_axes(right, "how deep the network is for an example", "branches kept", "share")

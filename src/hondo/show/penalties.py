@@ -116,7 +116,7 @@ def _train(
     ) -> tuple[tuple[Params, optax.OptState], Array]:
         params, state = carry
         updates, state = optimizer.update(jax.grad(loss)(params), state, params)
-        params = {"kernel": params["kernel"] + updates["kernel"]}
+        params = jax.tree.map(jnp.add, params, updates)
         return (params, state), params["kernel"]
 
     params = {"kernel": jnp.linspace(-1.5, 1.5, 12)}
@@ -130,7 +130,7 @@ def draw_max_norm(figure: "Figure", seed: int, *, limit: float = 1.0) -> str:
     rule = hondo.max_norm(limit)
     params = {"kernel": kernel}
     updates, _ = rule.update({"kernel": jnp.zeros_like(kernel)}, rule.init(params), params)
-    after = np.asarray(kernel + updates["kernel"]).T
+    after = np.asarray(jax.tree.map(jnp.add, params, updates)["kernel"]).T
     left, right = panels(figure, 2)
     draw_arrows(left, kernel.T, FAINT, "before")
     draw_arrows(left, after, BLUE, "after")
