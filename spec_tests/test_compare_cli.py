@@ -6,13 +6,14 @@ import json
 
 import numpy as np
 import pytest
+from test_cli import hondo
 
 from hondo.cli.compare import Arm, as_table, prepare, summarize
 from hondo.cli.config import CompareConfig, TrainConfig
 from hondo.cli.plot_compare import draw
 from hondo.training.state import Best, FitResult, History
 
-QUICK = TrainConfig(dataset="diabetes", depth=2, width=4, max_epochs=3, patience=0, watch=False)
+QUICK = TrainConfig(dataset="diabetes", depth=4, width=4, max_epochs=3, patience=0, watch=False)
 
 
 def result(losses, best) -> FitResult:
@@ -85,13 +86,14 @@ def test_the_picture_shows_medians_to_the_first_end(tmp_path, monkeypatch) -> No
 
 
 @pytest.mark.slow
-def test_a_comparison_writes_table_runs_and_picture(tmp_path, capsys) -> None:
+def test_a_comparison_writes_table_runs_and_picture(tmp_path) -> None:
+    quick = ("--dataset", "diabetes", "--depth", "4", "--width", "4", "--max-epochs", "3")
+    pairs = ("l2=0,0.1", "clip=1")
+    done = hondo(tmp_path, "compare", *pairs, *quick, "--seeds", "2", "--seed", "4", "--out", "new")
+    assert done.returncode == 0, done.stderr
+    assert "2 configurations, each with 2 seeds" in done.stdout
+    assert "written to new" in done.stdout
     out = tmp_path / "new"
-    config = dataclasses.replace(QUICK, out=out, seed=4)
-    assert prepare(CompareConfig(("l2=0,0.1", "clip=1"), config, seeds=2))() == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "2 configurations, each with 2 seeds" in said
-    assert f"written to {out}" in said
     with (out / "comparison.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["configuration"] for row in rows] == ["l2 0, clip 1", "l2 0.1, clip 1"]
