@@ -21,6 +21,7 @@ extensions = [
     "sphinx-mathjax-offline",
     "markdown_docstrings",
     "api_pages",
+    "gallery",
 ]
 exclude_patterns = ["_build", "_extensions"]
 html_theme = "furo"

@@ -23,7 +23,7 @@ FLOORS = (
     {"the face"},
     {"_layers"},
     {"linen", "nnx", "data"},
-    {"lecture"},
+    {"lecture", "show"},
     {"cli"},
 )
 HEIGHT = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}

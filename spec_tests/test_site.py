@@ -114,3 +114,23 @@ def test_docstrings_become_restructured_text() -> None:
         "",
         r"\|x\| *and* 2\*n",
     ]
+
+
+def test_the_gallery_has_each_picture_once_with_its_page() -> None:
+    gallery = extension("gallery")
+    images = {
+        "a.png": ({"lecture/slide-02", "lecture/diapositiva-02"}, "a1.png"),
+        "b.png": ({"lecture/diapositiva-02"}, "b1.png"),
+        "c.svg": ({"lecture/results/07-x", "index"}, "c.svg"),
+        "d.svg": ({"lecture/results/07-x.es"}, "d.svg"),
+        "e.png": ({"lecture/slide-02"}, "e.png"),
+    }
+    pictures = gallery.pictures_by_page(images)
+    assert pictures == {"index": ["c.svg"], "lecture/slide-02": ["a1.png", "e.png"]}
+    titles = {"index": "hondo", "lecture/slide-02": "2 < 3"}
+    html = gallery.as_html(pictures, titles, lambda page: f"{page}.html")
+    assert html.count("<figure>") == html.count("<img ") == 3
+    assert html.count("<h2>") == 2
+    assert '<a href="lecture/slide-02.html"><img loading="lazy" src="_images/e.png"' in html
+    assert "2 &lt; 3" in html
+    assert html.index("The lecture") < html.index("Techniques, guides") < html.index("c.svg")

@@ -226,7 +226,7 @@ def test_pictures_are_drawn_of_whatever_a_run_may_leave(tmp_path) -> None:
     nan, inf = float("nan"), float("inf")
     for index, values in enumerate(([1.0], [nan, nan], [inf, 1.0], [0.0, 0.0], [1e-30, 1e30])):
         rows = [{"epoch": 1 + i, "train/loss": v, "valid/loss": v} for i, v in enumerate(values)]
-        plot_run.draw(tmp_path / f"{index}.png", rows, None, "a title")
+        plot_run.draw(tmp_path / f"{index}.png", rows, None, "a title", {"loss": 2.3})
     rows = [row("batch", 0, 1.0), row("none", 0, 2.0), row("none", 1, nan, None)]
     plot_sweep.draw(tmp_path / "p.png", rows, {"l2": ["batch", "none"], "seed": [0, 1]}, "a title")
     assert len(list(tmp_path.iterdir())) == 6

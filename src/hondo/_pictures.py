@@ -72,6 +72,13 @@ def log_axis(axes: "Axes", axis: Axis = "y") -> None:
     of.set_minor_locator(NullLocator())
 
 
+def integer_marks(axes: "Axes", axis: Axis = "x") -> None:
+    """Marks at integers only, for what is counted."""
+    from matplotlib.ticker import MaxNLocator
+
+    (axes.xaxis if axis == "x" else axes.yaxis).set_major_locator(MaxNLocator(integer=True))
+
+
 def write_number(value: float | int) -> str:
     """A number as people write it.
 

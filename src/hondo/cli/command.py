@@ -1,4 +1,4 @@
-"""The seven commands: what the user gave, checked, and the work that is left."""
+"""The commands: what the user gave, checked, and the work that is left."""
 
 import importlib
 import sys
@@ -8,32 +8,37 @@ from typing import Annotated
 import tyro
 
 from hondo.cli.compiled_programs import keep_compiled_programs
-from hondo.cli.config import PredictConfig, SweepConfig
+from hondo.cli.config import CompareConfig, PredictConfig, SweepConfig
 from hondo.cli.diagnose import DiagnoseConfig
 from hondo.cli.lecture import LectureConfig
 from hondo.cli.report import ReportConfig
+from hondo.cli.show import ShowConfig
 from hondo.cli.techniques import ListConfig
 from hondo.cli.train_command import TrainCommand, defaults_of
 
 Command = (
     Annotated[TrainCommand, tyro.conf.subcommand("train"), tyro.conf.OmitArgPrefixes]
     | Annotated[SweepConfig, tyro.conf.subcommand("sweep")]
+    | Annotated[CompareConfig, tyro.conf.subcommand("compare")]
     | Annotated[PredictConfig, tyro.conf.subcommand("predict")]
     | Annotated[ReportConfig, tyro.conf.subcommand("report")]
     | Annotated[DiagnoseConfig, tyro.conf.subcommand("diagnose")]
     | Annotated[LectureConfig, tyro.conf.subcommand("lecture")]
     | Annotated[ListConfig, tyro.conf.subcommand("list")]
+    | Annotated[ShowConfig, tyro.conf.subcommand("show")]
 )
 # Returns the exit code.
 Job = Callable[[], int]
 
 _MODULES = {
     SweepConfig: "hondo.cli.sweep",
+    CompareConfig: "hondo.cli.compare",
     PredictConfig: "hondo.cli.predict",
     ReportConfig: "hondo.cli.report",
     DiagnoseConfig: "hondo.cli.diagnose",
     LectureConfig: "hondo.cli.lecture",
     ListConfig: "hondo.cli.techniques",
+    ShowConfig: "hondo.cli.show",
 }
 
 

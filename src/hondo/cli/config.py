@@ -53,6 +53,28 @@ class SweepConfig:
 
 
 @dataclass(frozen=True)
+class CompareConfig:
+    """Trains several configurations with the same seeds and draws their curves side by side.
+
+    For example `hondo compare model=plain,deep-mlp --activation sigmoid --init gaussian`. The table
+    has the median and quartiles over the seeds of the validation loss and accuracy, at the best
+    and at the last epoch; the folder has it, every run, and the picture of the curves.
+
+    Attributes:
+        over: what to compare, field=value,value; of several fields, every combination. The fields
+            are those of `hondo sweep` but the seed.
+        train: what all the runs share.
+        seeds: how many runs of each, with the seeds that follow --seed.
+        cache: keep what is compiled in your cache folder, for the next command.
+    """
+
+    over: tyro.conf.Positional[tuple[str, ...]]
+    train: Annotated[TrainConfig, tyro.conf.arg(name="")] = TrainConfig(max_epochs=20, patience=0)
+    seeds: int = 5
+    cache: bool = True
+
+
+@dataclass(frozen=True)
 class PredictConfig:
     """Predicts with the best model of a run's folder.
 

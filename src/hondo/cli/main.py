@@ -19,7 +19,9 @@ _WELCOME = """hondo {version}: the techniques that make deep networks trainable.
   hondo report runs/digits-1                how good it is, and where it is wrong
   hondo diagnose runs/digits-1              which layer is sick, and what cures it
   hondo sweep l2=0,1e-4 seed=0,1,2          many runs at once, and the best of them
+  hondo compare model=plain,deep-mlp        their curves side by side
   hondo list                                every technique, and the option that sets it
+  hondo show dropout                        a picture that explains it
 
 Each takes --help."""
 _MODULES = ("filelock", "matplotlib", "orbax", "platformdirs", "rich", "sklearn", "tyro")

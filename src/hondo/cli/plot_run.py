@@ -1,9 +1,21 @@
 """Learning curves as a picture."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hondo._pictures import BLUE, GRAY, RED, as_bytes, log_axis, new_figure
+from hondo._pictures import (
+    BLUE,
+    ORANGE,
+    RED,
+    as_bytes,
+    chance_line,
+    integer_marks,
+    log_axis,
+    new_figure,
+    style,
+    write_number,
+)
 from hondo.training.saving.files import write_whole
 
 METRICS = ("loss", "accuracy")
@@ -12,15 +24,24 @@ _LOG_FROM = 10.0
 
 
 def draw(
-    path: Path, rows: list[dict[str, float | int]], best_epoch: int | None, title: str
+    path: Path,
+    rows: list[dict[str, float | int]],
+    best_epoch: int | None,
+    title: str,
+    chance: Mapping[str, float],
 ) -> None:
-    """Draws training and validation metrics against the epoch, with the best epoch marked."""
+    """Draws training and validation metrics against the epoch, with the best epoch and chance."""
     names = [name for name in METRICS if f"valid/{name}" in rows[0]]
-    figure = new_figure(4.6 * len(names), 3.4)
-    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        _draw_metric(axes, rows, name, best_epoch)
-    figure.suptitle(title)
-    save(figure, path)
+    with style():
+        figure = new_figure(4.6 * len(names), 3.4)
+        panels = figure.subplots(1, len(names), squeeze=False)[0]
+        for axes, name in zip(panels, names, strict=True):
+            _draw_metric(axes, rows, name, best_epoch)
+            if name in chance:
+                chance_line(axes, chance[name], "chance")
+            axes.legend()
+        figure.suptitle(title)
+        save(figure, path)
 
 
 def save(figure: Any, path: Path) -> None:
@@ -34,23 +55,20 @@ def _draw_metric(
     epochs = [row["epoch"] for row in rows]
     # One epoch alone is a point, which a line does not show.
     marker = "o" if len(rows) == 1 else ""
-    for part, color in (("train", GRAY), ("valid", BLUE)):
+    for part, color in (("train", ORANGE), ("valid", BLUE)):
         values = [row[f"{part}/{name}"] for row in rows]
         axes.plot(epochs, values, color=color, label=part, marker=marker)
     if best_epoch is not None:
-        axes.axvline(best_epoch, color=RED, linestyle=":", label="best")
+        best = write_number(float(f"{rows[best_epoch - 1][f'valid/{name}']:.3g}"))
+        axes.axvline(best_epoch, color=RED, linestyle=":", label=f"best: {best}")
     if name == "loss":
-        _scale_by_decades(
-            axes, [row[f"{part}/loss"] for row in rows for part in ("train", "valid")]
-        )
-    axes.xaxis.get_major_locator().set_params(integer=True)
+        scale_by_decades(axes, [row[f"{part}/loss"] for row in rows for part in ("train", "valid")])
+    integer_marks(axes)
     axes.set_xlabel("epoch")
     axes.set_ylabel(name)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
 
 
-def _scale_by_decades(axes: Any, values: list[float]) -> None:
+def scale_by_decades(axes: Any, values: list[float]) -> None:
     """A logarithmic axis where the values need it."""
     positive = [value for value in values if 0 < value < float("inf")]
     if not positive or max(positive) < _LOG_FROM * min(positive):

@@ -4,7 +4,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from hondo._pictures import LINES, new_figure
+from hondo._pictures import LINES, new_figure, style
 from hondo.cli.choices import SEED, rank
 from hondo.cli.plot_run import save
 
@@ -20,16 +20,17 @@ def draw(path: Path, rows: list[dict[str, Any]], axes: dict[str, list[Any]], tit
     swept = next((name for name in axes if name != SEED), SEED)
     others = [name for name in axes if name not in (swept, SEED)]
     metrics = [name for name in ("loss", "accuracy") if f"valid/{name}" in rows[0]]
-    figure = new_figure(4.6 * len(metrics), 3.6)
     lines = _group_lines(rows, swept, others)
-    for panel, metric in zip(
-        figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True
-    ):
-        for color, (label, members) in zip(LINES, lines.items(), strict=False):
-            _draw_line(panel, members, swept, list(axes[swept]), f"valid/{metric}", color, label)
-        _format_panel(panel, swept, list(axes[swept]), f"validation {metric}", bool(others))
-    figure.suptitle(title)
-    save(figure, path)
+    values = list(axes[swept])
+    with style():
+        figure = new_figure(4.6 * len(metrics), 3.6)
+        panels = figure.subplots(1, len(metrics), squeeze=False)[0]
+        for panel, metric in zip(panels, metrics, strict=True):
+            for color, (label, members) in zip(LINES, lines.items(), strict=False):
+                _draw_line(panel, members, swept, values, f"valid/{metric}", color, label)
+            _format_panel(panel, swept, values, f"validation {metric}", bool(others))
+        figure.suptitle(title)
+        save(figure, path)
 
 
 def _group_lines(
@@ -85,9 +86,8 @@ def _format_panel(panel: Any, swept: str, values: list[Any], metric: str, legend
         panel.minorticks_off()
     panel.set_xlabel(swept)
     panel.set_ylabel(metric)
-    panel.spines[["top", "right"]].set_visible(False)
     if legend:
-        panel.legend(frameon=False, fontsize="small", ncols=2)
+        panel.legend(ncols=2)
 
 
 def _format_value(value: object) -> str:

@@ -31,6 +31,7 @@ PACKED = "inputs.npy"
 SWEEP, TABLE, ROWS, PATH, BEST = "sweep.json", "table.csv", "table.jsonl", "path.png", "best"
 # What the configuration of a run says of where it came from.
 ORIGIN = ("versions", "command", "date")
+COMPARISON = "comparison.csv"
 _PACKAGES = ("hondo", "jax", "jaxlib", "flax", "optax", "numpy")
 # Where things lie does not change what a run is.
 _PLACES = ("data", "data_dir", "out", "targets")

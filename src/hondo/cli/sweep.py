@@ -43,7 +43,12 @@ class SweepJob(NamedTuple):
 
 
 def prepare(config: SweepConfig) -> Callable[[], int]:
-    """Checks every member and the data, makes the folder, returns the work that is left.
+    """What `prepare_job` checks, and the work that is left."""
+    return partial(run, prepare_job(config))
+
+
+def prepare_job(config: SweepConfig) -> SweepJob:
+    """Checks every member and the data, and makes the folder.
 
     Raises:
         ValueError: a configuration or data that cannot work; nothing is written then.
@@ -62,7 +67,7 @@ def prepare(config: SweepConfig) -> Callable[[], int]:
         problem = build.problem(network, dataset)
         jax.eval_shape(problem.init, jax.random.key(0), build.as_arrays(parts.valid))
     out = run_folder.create_sweep(base, config.over, _shared_fields(axes, base, dataset))
-    return partial(run, SweepJob(base, axes, dataset, parts, out))
+    return SweepJob(base, axes, dataset, parts, out)
 
 
 def _shared_fields(axes: SweepAxes, base: TrainConfig, dataset: Dataset) -> dict[str, Any]:
@@ -108,7 +113,7 @@ def run(job: SweepJob) -> int:
     with interruptible(*SIGNALS) as signals:
         console.print(_describe(job), markup=False)
         began = time.perf_counter()
-        runs = _sweep(job)
+        runs = train_members(job)
         if not runs.members:
             return exit_code(signals[0])
         seconds = time.perf_counter() - began
@@ -132,7 +137,8 @@ def run(job: SweepJob) -> int:
     return code
 
 
-def _sweep(job: SweepJob) -> hondo.SweepResult:
+def train_members(job: SweepJob) -> hondo.SweepResult:
+    """Trains every member, with a progress bar."""
     parts = job.parts
     train, valid = build.as_arrays(parts.train), build.as_arrays(parts.valid)
     build_member = member_builder(job.config, job.dataset, parts)
@@ -174,7 +180,7 @@ def _write_best(
 
 def _write_tables(job: SweepJob, rows: list[dict[str, Any]], failures: Failures) -> None:
     texts = {
-        run_folder.TABLE: _as_csv(rows),
+        run_folder.TABLE: as_csv(rows),
         run_folder.ROWS: "".join(map(json_line, rows)),
     }
     for name, text in texts.items():
@@ -186,7 +192,8 @@ def _write_tables(job: SweepJob, rows: list[dict[str, Any]], failures: Failures)
     attempt(failures, run_folder.PATH, draw)
 
 
-def _as_csv(rows: list[dict[str, Any]]) -> str:
+def as_csv(rows: list[dict[str, Any]]) -> str:
+    """The rows as CSV, with the names of the first one's columns as head."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, rows[0])
     writer.writeheader()

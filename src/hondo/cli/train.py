@@ -217,7 +217,8 @@ def write_results(
     attempt(failures, run_folder.RESULT, partial(write_whole, out / run_folder.RESULT, text))
     if rows:
         title = f"{job.dataset.name}, {job.config.model}"
-        draw = partial(plot_run.draw, out / run_folder.CURVES, rows, best_epoch, title)
+        chance = watching.chance_metrics(job.config, job.dataset, job.parts.train[1])
+        draw = partial(plot_run.draw, out / run_folder.CURVES, rows, best_epoch, title, chance)
         attempt(failures, run_folder.CURVES, draw)
     return summary
 

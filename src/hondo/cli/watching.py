@@ -105,3 +105,11 @@ def chance_loss(config: TrainConfig, dataset: Dataset, targets: np.ndarray) -> f
         shares = np.full_like(shares, 1 / len(shares))
     shares = (1 - config.label_smoothing) * shares + config.label_smoothing / len(shares)
     return float(-np.sum(shares * np.log(shares)))
+
+
+def chance_metrics(config: TrainConfig, dataset: Dataset, targets: np.ndarray) -> dict[str, float]:
+    """What the best constant answer scores: its loss, and of classes its accuracy."""
+    metrics = {"loss": chance_loss(config, dataset, targets)}
+    if dataset.task != "regression":
+        metrics["accuracy"] = float(np.unique(targets, return_counts=True)[1].max() / len(targets))
+    return metrics

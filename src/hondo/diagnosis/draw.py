@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hondo._pictures import BLUE, GRAY, RED, log_axis, new_figure
+from hondo._pictures import BLUE, GRAY, RED, integer_marks, log_axis, new_figure, style
 from hondo.diagnosis.report import Diagnosis, LayerReport, Verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _MEASURED, _CULPRIT, _THEORY, _BAND = BLUE, RED, GRAY, "#e8e8e8"
 
@@ -43,10 +44,18 @@ def draw(path: str | Path, report: Diagnosis, *, title: str = "") -> None:
     References:
         Slides 9, 10 and 14; Glorot and Bengio 2010, figures 6 and 7.
     """
-    layers = report.layers
-    if not layers:
+    if not report.layers:
         raise ValueError("report must have a layer to draw, got none: nothing was recognized.")
-    figure = new_figure(7.2, 5.6)
+    with style():
+        figure = new_figure(7.2, 5.6)
+        headline = draw_report(figure, report)
+        figure.suptitle(title or headline, fontsize="medium")
+        figure.savefig(path, dpi=150)
+
+
+def draw_report(figure: "Figure", report: Diagnosis) -> str:
+    """Draws the panels of `draw` into a figure; returns what they show in a few words."""
+    layers = report.layers
     above, below = figure.subplots(2, 1, sharex=True)
     forward, backward = _predictions(layers)
     responses = np.array([layer.response_rms for layer in layers])
@@ -56,9 +65,8 @@ def draw(path: str | Path, report: Diagnosis, *, title: str = "") -> None:
     above.set_ylabel("RMS of the response z")
     below.set_ylabel("RMS of the gradient by z")
     below.set_xlabel("layer, in the order of execution")
-    above.legend(fontsize="small")
-    figure.suptitle(title or _headline(report.verdicts), fontsize="medium")
-    figure.savefig(path, dpi=150)
+    above.legend(frameon=True)
+    return _headline(report.verdicts)
 
 
 def _headline(verdicts: tuple[Verdict, ...]) -> str:
@@ -85,8 +93,6 @@ def _predictions(layers: tuple[LayerReport, ...]) -> tuple[np.ndarray, np.ndarra
 def _panel(
     axes: "Axes", measured: np.ndarray, predicted: np.ndarray, report: Diagnosis, kind: str
 ) -> None:
-    from matplotlib.ticker import MaxNLocator
-
     depth = np.arange(1, len(measured) + 1)
     usable = np.isfinite(measured) & (measured > 0)
     shown = np.where(usable, measured, np.nan)
@@ -104,8 +110,7 @@ def _panel(
         if usable[place]:
             axes.plot(depth[place], shown[place], "o", color=_CULPRIT, markersize=7)
     log_axis(axes)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.spines[["top", "right"]].set_visible(False)
+    integer_marks(axes)
 
 
 def _culprits(report: Diagnosis, kind: str) -> list[int]:

@@ -9,16 +9,17 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
+from hondo._pictures import BLUE, GRAY, LINES, RED
 from hondo.cli.reporting.findings import Findings
 from hondo.cli.reporting.scores import roc_area
 
 # More cells have no room for their numbers, more curves none for their colors.
 _MOST_NUMBERS = 20
 _MOST_CURVES = 10
+_DASHES = ("-", "--")
 _GRID = (4, 6)
 # Of a title in 8 points.
 _LETTERS_PER_INCH = 14
-_BLUE, _RED, _GRAY = "#1f5fa8", "#c44e28", "#9a9a9a"
 
 
 def pictures(findings: Findings) -> dict[str, Callable[[], Figure]]:
@@ -84,8 +85,15 @@ def draw_roc(findings: Findings) -> Figure:
         false, true, _ = roc_curve(targets == each, chances[:, each])
         area = _area(chances, targets, each)
         label = f"{_plain(findings.classes[each])}, area {area:.4f}"
-        axes.plot(false, true, label=label, color=f"C{place}", linewidth=1.3)
-    axes.plot([0, 1], [0, 1], color=_GRAY, linestyle=":")
+        axes.plot(
+            false,
+            true,
+            label=label,
+            color=LINES[place % len(LINES)],
+            linestyle=_DASHES[place // len(LINES)],
+            linewidth=1.3,
+        )
+    axes.plot([0, 1], [0, 1], color=GRAY, linestyle=":")
     axes.set_xlabel("share of the others taken for the class")
     axes.set_ylabel("share of the class found")
     axes.set_aspect("equal")
@@ -114,10 +122,10 @@ def draw_residuals(findings: Findings) -> Figure:
     figure = Figure(figsize=(9.2, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     ends = [float(min(targets.min(), predicted.min())), float(max(targets.max(), predicted.max()))]
-    left.plot(ends, ends, color=_GRAY, linestyle=":")
+    left.plot(ends, ends, color=GRAY, linestyle=":")
     left.set_xlabel("target")
     left.set_ylabel("prediction")
-    right.axhline(0.0, color=_GRAY, linestyle=":")
+    right.axhline(0.0, color=GRAY, linestyle=":")
     right.set_xlabel("prediction")
     right.set_ylabel("prediction − target")
     worst = findings.mistakes[:8]
@@ -125,8 +133,8 @@ def draw_residuals(findings: Findings) -> Figure:
         (left, targets, predicted),
         (right, predicted, predicted - targets),
     ):
-        axes.scatter(x, y, s=12, color=_BLUE, alpha=0.5, linewidths=0)
-        axes.scatter(x[worst], y[worst], s=12, color=_RED, label="worst 8", linewidths=0)
+        axes.scatter(x, y, s=12, color=BLUE, alpha=0.5, linewidths=0)
+        axes.scatter(x[worst], y[worst], s=12, color=RED, label="worst 8", linewidths=0)
         axes.spines[["top", "right"]].set_visible(False)
     left.legend(frameon=False, fontsize=8)
     return figure
