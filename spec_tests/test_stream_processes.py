@@ -1,5 +1,6 @@
 """Real processes on the loopback that run one stream together; each wait has a deadline."""
 
+import json
 import os
 import random
 import shutil
@@ -38,18 +39,16 @@ def start(
     started: list, folder: Path | str, target: Path, count: int = PROCESSES
 ) -> list[subprocess.Popen]:
     """Processes with two devices each, which share their parameters; or one with one device."""
+    own = (str(folder), str(target), "5", "sharded")
+    return launch(started, [sys.executable, streamed_processes.__file__, *own], target, count)
+
+
+def launch(started: list, command: list[str], target: Path, count: int) -> list[subprocess.Popen]:
+    """The same command on every process of a cluster, each with so many devices."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     target.mkdir(exist_ok=True)
-    command = [
-        sys.executable,
-        streamed_processes.__file__,
-        str(folder),
-        str(target),
-        "5",
-        "sharded",
-    ]
     environment = {
         **os.environ,
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={count}",
@@ -129,6 +128,24 @@ def test_two_processes_are_one_and_outlive_each_other(started, tmp_path) -> None
     log = (tmp_path / "elsewhere" / "0.log").read_text()
     assert "goes on, but not to the bits of the uncut one: devices 4 cpu → 1 cpu" in log
     assert_near(read(tmp_path / "elsewhere"), alone)
+
+
+def test_the_command_runs_on_two_processes(started, tmp_path) -> None:
+    """The first alone speaks and writes; what it writes is a run as any other."""
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(96, 2)))
+    np.save(tmp_path / "y.npy", np.load(tmp_path / "x.npy")[:, 0])
+    program = [sys.executable, "-c", "from hondo.cli import main; main()", "train"]
+    options = ("--stream", "--valid-every", "3", "--depth", "4", "--width", "4", "--distributed")
+    places = (tmp_path / "x.npy", "--targets", tmp_path / "y.npy", "--out", tmp_path / "run")
+    rest = ("--max-epochs", "4", "--batch-size", "16", *options)
+    assert end(launch(started, [*program, *map(str, places), *rest], tmp_path, 2)) == [0, 0]
+    first, second = ((tmp_path / f"{index}.log").read_text() for index in range(2))
+    assert "test R²" in first
+    assert not [line for line in second.splitlines() if "gloo" not in line.lower()]
+    assert [row["step"] for row in read_metrics(tmp_path / "run" / METRICS)] == [3, 6, 9, 12]
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert (result["best step"] in (3, 6, 9, 12), result["steps"]) == (True, 16)
+    assert hondo.load_run(tmp_path / "run").predict(np.zeros((3, 2))).shape == (3,)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import tyro
 
 from hondo._numerics.checks import error
 from hondo.cli.compiled_programs import keep_compiled_programs
-from hondo.cli.config import PredictConfig, SweepConfig, TrainConfig
+from hondo.cli.config import PredictConfig, RunOptions, SweepConfig, TrainConfig
 from hondo.cli.diagnose import DiagnoseConfig
 from hondo.cli.lecture import LectureConfig
 from hondo.cli.report import ReportConfig
@@ -27,13 +27,15 @@ class TrainCommand:
 
     Attributes:
         path: own data: a table, a folder with one folder of images a class, or an array (.npy).
-        config: everything else.
-        resume: the folder of a run that was killed or interrupted, which goes on; nothing else is
-            to be given.
+        config: everything else that decides on the run.
+        options: how it is carried out.
+        resume: the folder of a run that was killed or interrupted, which goes on; beside it are
+            only --save-every, --tensorboard, --devices, --distributed and --no-cache.
         cache: keep what is compiled in your cache folder, for the next command.
     """
 
     config: Annotated[TrainConfig, tyro.conf.arg(name="")]
+    options: Annotated[RunOptions, tyro.conf.arg(name="")]
     path: tyro.conf.Positional[Path | None] = None
     resume: Path | None = None
     cache: bool = True
@@ -52,15 +54,23 @@ Command = (
 Job = Callable[[], int]
 
 
-class ResumeConfig(NamedTuple):
+class StartedRun(NamedTuple):
+    """A new run."""
+
+    config: TrainConfig
+    options: RunOptions
+
+
+class ResumedRun(NamedTuple):
     """A run that goes on."""
 
     folder: Path
+    options: RunOptions
 
 
 Config = (
-    TrainConfig
-    | ResumeConfig
+    StartedRun
+    | ResumedRun
     | SweepConfig
     | PredictConfig
     | ReportConfig
@@ -71,7 +81,6 @@ Config = (
 
 
 _MODULES = {
-    TrainConfig: "hondo.cli.train",
     SweepConfig: "hondo.cli.sweep",
     PredictConfig: "hondo.cli.predict",
     ReportConfig: "hondo.cli.report",
@@ -102,18 +111,19 @@ def _read_config(command: Command) -> Config:
         return command
     config = replace(command.config, data=command.path or command.config.data)
     if command.resume is None:
-        return config
+        return StartedRun(config, command.options)
     if config != TrainConfig():
         repair = f"The run has its own: hondo train --resume {command.resume}."
         raise error("--resume", "other arguments beside it", "given alone", repair)
-    return ResumeConfig(command.resume)
+    return ResumedRun(command.resume, command.options)
 
 
 def prepare(config: Config) -> Job:
     """Checks everything that the user gave; returns the work that is left."""
-    if isinstance(config, ResumeConfig):
-        from hondo.cli.train import prepare_resumed
-
-        return prepare_resumed(config.folder)
     # A command's module is imported where it runs, because most of them load much.
+    if isinstance(config, StartedRun | ResumedRun):
+        from hondo.cli import train
+
+        is_new = isinstance(config, StartedRun)
+        return train.prepare(*config) if is_new else train.prepare_resumed(*config)
     return importlib.import_module(_MODULES[type(config)]).prepare(config)

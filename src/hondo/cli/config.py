@@ -26,6 +26,10 @@ class TrainConfig:
         stream: own data that does not fit into memory: read it while the run goes on. Images and
             .npy files stay where they are; a table is encoded once, into a file in the run's folder
             that is deleted at the end.
+        valid_every: with stream, after how many steps it validates, instead of after each epoch.
+            What is counted as epochs elsewhere, by patience too, are then these validations.
+        microbatches: with stream, in how many parts, one after another, the model takes each batch;
+            for batches whose activations do not fit into memory. Batch norm normalizes each part.
         test_fraction: the part of own data to test on.
         dataset: digits, breast-cancer, diabetes or fashion-mnist.
         data_dir: the folder of the IDX files, where they are not in their usual place.
@@ -58,8 +62,8 @@ class TrainConfig:
         schedule: cosine to zero over all epochs, or constant.
         batch_size: examples of a step.
         max_epochs: the budget.
-        patience: epochs in a row without improvement that stop the run; 0 is without early
-            stopping.
+        patience: validations in a row without improvement that stop the run, one an epoch unless
+            valid-every says otherwise; 0 is without early stopping.
         valid_fraction: the part of the training data to validate on.
         watch: one line says which layer is sick, where the network of a single run does not learn.
         seed: of everything random, an integer in [0, 2^63).
@@ -74,6 +78,8 @@ class TrainConfig:
     drop: tuple[str, ...] = ()
     size: int | None = None
     stream: bool = False
+    valid_every: int | None = None
+    microbatches: int = 1
     test_fraction: float = 0.15
     dataset: str = "digits"
     data_dir: Path | None = None
@@ -107,6 +113,29 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class RunOptions:
+    """How a run is carried out, which may be another way when it goes on.
+
+    Attributes:
+        save_every: seconds between two saves of the run, from which --resume goes on; by default
+            half a minute, or as long as makes them a hundredth of the time.
+        tensorboard: write the metrics for TensorBoard too, into the run's folder tensorboard.
+        devices: with stream, how many devices share each batch; by default all that there are.
+        distributed: with stream, this is one of several processes that train together, each
+            started by the same command with the same --out. Which it is, Slurm's and other
+            variables say, or JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID.
+    """
+
+    save_every: float | None = None
+    tensorboard: bool = False
+    devices: int | None = None
+    distributed: bool = False
+
+
+AS_USUAL = RunOptions()
+
+
+@dataclass(frozen=True)
 class SweepConfig:
     """Trains every combination of the values and writes a folder with all that came of it.
 
@@ -117,8 +146,8 @@ class SweepConfig:
 
     Attributes:
         over: for each swept field its values, name=value,value,…; any option but those of the
-            data, out, valid-fraction, split-seed and watch. The data is split by --split-seed
-            or else --seed, the same for all.
+            data, of streams, out, valid-fraction, split-seed and watch. The data is split by
+            --split-seed or else --seed, the same for all.
         train: what all the runs share.
         cache: keep what is compiled in your cache folder, for the next command.
     """

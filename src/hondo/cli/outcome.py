@@ -44,9 +44,9 @@ class Terminal(NamedTuple):
     lost: list[str]
 
 
-def open_terminal() -> Terminal:
-    """The terminal of this process."""
-    stream: Any = LastingStream(sys.stdout, [])
+def open_terminal(*, is_shown: bool = True) -> Terminal:
+    """The terminal of this process, or one that shows nothing."""
+    stream: Any = LastingStream(sys.stdout if is_shown else None, [])
     return Terminal(Console(file=stream), stream.lost)
 
 

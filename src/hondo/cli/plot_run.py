@@ -11,14 +11,12 @@ METRICS = ("loss", "accuracy")
 _LOG_FROM = 10.0
 
 
-def draw(
-    path: Path, rows: list[dict[str, float | int]], best_epoch: int | None, title: str
-) -> None:
-    """Draws training and validation metrics against the epoch, with the best epoch marked."""
+def draw(path: Path, rows: list[dict[str, float | int]], best: int | None, title: str) -> None:
+    """Draws training and validation metrics against the epoch or step, with the best one marked."""
     names = [name for name in METRICS if f"valid/{name}" in rows[0]]
     figure = new_figure(4.6 * len(names), 3.4)
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        _draw_metric(axes, rows, name, best_epoch)
+        _draw_metric(axes, rows, name, best)
     figure.suptitle(title)
     save(figure, path)
 
@@ -29,22 +27,23 @@ def save(figure: Any, path: Path) -> None:
 
 
 def _draw_metric(
-    axes: Any, rows: list[dict[str, float | int]], name: str, best_epoch: int | None
+    axes: Any, rows: list[dict[str, float | int]], name: str, best: int | None
 ) -> None:
-    epochs = [row["epoch"] for row in rows]
-    # One epoch alone is a point, which a line does not show.
+    unit = "epoch" if "epoch" in rows[0] else "step"
+    places = [row[unit] for row in rows]
+    # One place alone is a point, which a line does not show.
     marker = "o" if len(rows) == 1 else ""
     for part, color in (("train", GRAY), ("valid", BLUE)):
         values = [row[f"{part}/{name}"] for row in rows]
-        axes.plot(epochs, values, color=color, label=part, marker=marker)
-    if best_epoch is not None:
-        axes.axvline(best_epoch, color=RED, linestyle=":", label="best")
+        axes.plot(places, values, color=color, label=part, marker=marker)
+    if best is not None:
+        axes.axvline(best, color=RED, linestyle=":", label="best")
     if name == "loss":
         _scale_by_decades(
             axes, [row[f"{part}/loss"] for row in rows for part in ("train", "valid")]
         )
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.set_xlabel("epoch")
+    axes.set_xlabel(unit)
     axes.set_ylabel(name)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)

@@ -13,8 +13,8 @@ from rich.table import Table
 
 import hondo
 from hondo._intervals import wilson_interval
-from hondo.cli import build, plot_run, run_folder, watching
-from hondo.cli.config import TrainConfig
+from hondo.cli import build, devices, plot_run, run_folder, watching
+from hondo.cli.config import AS_USUAL, RunOptions, TrainConfig
 from hondo.cli.model_folder import save_model
 from hondo.cli.outcome import Failures, attempt, finish, open_terminal
 from hondo.cli.signals import SIGNALS
@@ -24,6 +24,8 @@ from hondo.data.packing import pack
 from hondo.data.views import Pairs
 from hondo.training.evaluation import evaluate_batches
 from hondo.training.interrupt import interruptible
+from hondo.training.pace import Pace, make_pace
+from hondo.training.processes import on_this_process
 from hondo.training.saving.files import first_line, write_whole
 from hondo.training.saving.kept_run import CHECKPOINTS, METRICS
 from hondo.training.saving.metrics_file import json_line
@@ -41,48 +43,66 @@ class TrainJob(NamedTuple):
     parts: Parts
     problem: hondo.Problem
     out: Path
+    options: RunOptions = AS_USUAL
+
+    @property
+    def pace(self) -> Pace:
+        """How long its epochs are, and when it validates."""
+        return pace_of(self.config, self.parts)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process is the one that writes and speaks."""
+        return devices.team_of(self.options).is_first
 
 
-def prepare(config: TrainConfig) -> Callable[[], int]:
+def prepare(config: TrainConfig, options: RunOptions = AS_USUAL) -> Callable[[], int]:
     """Checks the configuration and the data, makes the folder, returns the work that is left.
 
     Raises:
         ValueError: a configuration or data that cannot work; nothing is written then.
     """
     build.check_config(config)
+    devices.begin_processes(options, config.stream)
     divided = open_data(config, build.split_seed(config))
     dataset, parts = divided
     check_batch(config, parts)
     config = build.resolve(config, dataset)
-    job = _make_job(config, divided, Path())
+    job = _make_job(config, divided, Path(), options)
     build.augmentation(config, dataset)
     # What the network itself refuses is refused before anything is written.
     some = build.as_arrays(parts.valid, _SOME)
     jax.eval_shape(job.problem.init, jax.random.key(0), some)
-    return partial(_pack_and_run, job._replace(out=run_folder.create(config, dataset)))
+    out = devices.make_folder(config, options, dataset)
+    return partial(_pack_and_run, job._replace(out=out))
 
 
-def prepare_resumed(folder: Path) -> Callable[[], int]:
+def prepare_resumed(folder: Path, options: RunOptions = AS_USUAL) -> Callable[[], int]:
     """Reads what a run was configured with; returns the work that is left of it.
 
     Raises:
         ValueError: not a run's folder, or data that is not there any more.
     """
     config = run_folder.read_config(folder)
+    devices.begin_processes(options, config.stream)
     divided = open_data(config, build.split_seed(config))
     check_batch(config, divided.parts)
-    return partial(_pack_and_run, _make_job(config, divided, folder))
+    return partial(_pack_and_run, _make_job(config, divided, folder, options))
 
 
-def _make_job(config: TrainConfig, divided: Divided, out: Path) -> TrainJob:
+def _make_job(config: TrainConfig, divided: Divided, out: Path, options: RunOptions) -> TrainJob:
+    devices.check_shares(config, options)
     targets = divided.parts.train[1] if config.stream else None
-    return TrainJob(config, *divided, build.problem(config, divided.dataset, targets), out)
+    problem = build.problem(config, divided.dataset, targets)
+    return TrainJob(config, *divided, problem, out, options)
 
 
 def _pack_and_run(job: TrainJob) -> int:
     """Trains on a table that is streamed from a file of its encoded rows, which is deleted then."""
-    packed = job.out / run_folder.PACKED
-    dataset, parts = pack(Divided(job.dataset, job.parts), packed)
+    packed, divided = job.out / run_folder.PACKED, Divided(job.dataset, job.parts)
+    # Where it is there already, it is only opened.
+    devices.team_of(job.options).on_first(partial(pack, divided, packed))
+    dataset, parts = pack(divided, packed)
     code = run(job._replace(dataset=dataset, parts=parts))
     if not code:
         packed.unlink(missing_ok=True)
@@ -100,14 +120,15 @@ def run(job: TrainJob) -> int:
     Raises:
         ValueError: no epoch had a finite value, so there is no model.
     """
-    console, lost = open_terminal()
+    console, lost = open_terminal(is_shown=job.is_first)
     failures: Failures = {}
     with interruptible(*SIGNALS) as signals:
         console.print(describe(job), markup=False)
         began = time.perf_counter()
         result = _fit(job, failures)
         seconds = time.perf_counter() - began
-        console.print(summary_table(write_results(job, result, seconds, failures)))
+        if job.is_first:
+            console.print(summary_table(write_results(job, result, seconds, failures)))
         console.print(f"written to {job.out}", markup=False)
         if signals:
             resume = shlex.join(("hondo", "train", "--resume", str(job.out)))
@@ -121,18 +142,26 @@ def run(job: TrainJob) -> int:
 def _refuse_model(job: TrainJob, result: hondo.FitResult) -> NoReturn:
     """Ends a run that has no best model: what it started from is none."""
     raise ValueError(
-        "the validation loss must be finite after some epoch, got none in "
-        f"{int(result.last.epoch)}; no model in {job.out}. A smaller --learning-rate may help."
+        f"the validation loss must be finite after some {job.pace.unit}, got none in "
+        f"{job.pace.count_rows(result.last)}; no model in {job.out}. A smaller --learning-rate may "
+        "help."
     )
 
 
 def check_batch(config: TrainConfig, parts: Parts) -> None:
-    """Raises where a batch would need more examples than there are."""
+    """Raises where a batch would need more examples than there are, or no period fits."""
     count = len(parts.train[0])
     if config.batch_size > count:
         raise ValueError(
             f"batch_size must be at most the {count} training examples, got {config.batch_size}."
         )
+    pace_of(config, parts)
+
+
+def pace_of(config: TrainConfig, parts: Parts) -> Pace:
+    """How long the epochs of a run are, and when it validates."""
+    steps = len(parts.train[0]) // config.batch_size
+    return make_pace(steps, config.max_epochs, config.valid_every)
 
 
 def describe(job: TrainJob) -> str:
@@ -170,8 +199,8 @@ def _describe_task(dataset: Dataset) -> str:
 
 
 def _fit(job: TrainJob, failures: Failures) -> hondo.FitResult:
-    config, parts = job.config, job.parts
-    steps = len(parts.train[0]) // config.batch_size * config.max_epochs
+    config, seconds = job.config, job.options.save_every
+    steps = job.pace.steps * config.max_epochs
     watch = watching.begin(job)
     try:
         result = _trainer(job, build.optimizer(config, steps))(
@@ -183,11 +212,15 @@ def _fit(job: TrainJob, failures: Failures) -> hondo.FitResult:
             report=watch.hear,
             save=partial(_save_best, job, failures),
             folder=job.out,
+            save_every=None if seconds is None else hondo.every(seconds=seconds),
+            tensorboard=job.options.tensorboard,
         )
     except hondo.SaveError as reason:
         failures[CHECKPOINTS] = first_line(reason.__cause__ or reason)
         result = reason.result
-    watch.finish(result)
+    result = on_this_process(result)
+    if job.is_first:
+        watch.finish(result)
     return result
 
 
@@ -201,13 +234,19 @@ def _trainer(
         return partial(hondo.fit_with_progress, job.problem, optimizer, *pairs)
     # A step on a batch of rows takes less time than sending it alone.
     steps_per_call = 8 if train[0].ndim == 2 else 1
-    pairs = Pairs(*train), Pairs(*valid)
-    return partial(hondo.stream, job.problem, optimizer, *pairs, steps_per_call=steps_per_call)
+    return partial(
+        hondo.stream,
+        *(job.problem, optimizer, Pairs(*train), Pairs(*valid)),
+        valid_every=job.config.valid_every,
+        microbatches=job.config.microbatches,
+        mesh=devices.mesh_of(job.options),
+        steps_per_call=steps_per_call,
+    )
 
 
 def _save_best(job: TrainJob, failures: Failures, best: hondo.Best) -> None:
-    variables = {"params": best.params, **best.model_state}
-    save = partial(save_model, job.out, job.config, int(best.epoch) + 1, variables)
+    variables, place = {"params": best.params, **best.model_state}, job.pace.place(int(best.epoch))
+    save = partial(save_model, job.out, job.config, place, variables)
     attempt(failures, run_folder.MODEL, save)
 
 
@@ -215,19 +254,20 @@ def write_results(
     job: TrainJob, result: hondo.FitResult, seconds: float, failures: Failures
 ) -> dict[str, Any]:
     """Fills the folder with the best model, its test score and the curves; returns the summary."""
-    out, best_epoch = job.out, int(result.best.epoch) + 1 or None
-    if best_epoch is not None:
+    out, pace, best = job.out, job.pace, None
+    if int(result.best.epoch) >= 0:
+        best = pace.place(int(result.best.epoch))
         _save_best(job, failures, result.best)
-    epochs = range(int(result.last.epoch))
-    rows = [{"epoch": i + 1, **epoch_metrics(result.history, i)} for i in epochs]
+    count = range(pace.count_rows(result.last))
+    rows = [{**pace.name_row(row), **epoch_metrics(result.history, row)} for row in count]
     if CHECKPOINTS in failures or not (out / METRICS).exists():
         lines = "".join(map(json_line, rows))
         attempt(failures, METRICS, partial(write_whole, out / METRICS, lines))
     summary = {
         **_test_metrics(job, result.best),
         "test examples": len(job.dataset.test_inputs),
-        "best epoch": best_epoch,
-        "epochs": len(rows),
+        f"best {pace.unit}": best,
+        f"{pace.unit}s": len(rows) if pace.is_by_epoch else pace.count_steps(result.last),
         **_nonfinite_steps(result),
         "stopped by": hondo.StopReason(int(result.reason)).name.lower(),
         "seconds": round(seconds, 1),
@@ -236,7 +276,7 @@ def write_results(
     attempt(failures, run_folder.RESULT, partial(write_whole, out / run_folder.RESULT, text))
     if rows:
         title = f"{job.dataset.name}, {job.config.model}"
-        draw = partial(plot_run.draw, out / run_folder.CURVES, rows, best_epoch, title)
+        draw = partial(plot_run.draw, out / run_folder.CURVES, rows, best, title)
         attempt(failures, run_folder.CURVES, draw)
     return summary
 
