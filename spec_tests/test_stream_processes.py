@@ -142,9 +142,10 @@ def test_the_command_runs_on_two_processes(started, tmp_path) -> None:
     first, second = ((tmp_path / f"{index}.log").read_text() for index in range(2))
     assert "test R²" in first
     assert not [line for line in second.splitlines() if "gloo" not in line.lower()]
-    assert [row["step"] for row in read_metrics(tmp_path / "run" / METRICS)] == [3, 6, 9, 12]
+    assert [row["step"] for row in read_metrics(tmp_path / "run" / METRICS)] == [*range(3, 16, 3)]
     result = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert (result["best step"] in (3, 6, 9, 12), result["steps"]) == (True, 16)
+    assert result["best step"] in range(3, 16, 3)
+    assert result["steps"] == 16
     assert hondo.load_run(tmp_path / "run").predict(np.zeros((3, 2))).shape == (3,)
 
 
