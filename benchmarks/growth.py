@@ -19,6 +19,7 @@ from benchmarks.first_run import CONTENDERS
 from benchmarks.job import Job, data_of
 from benchmarks.measure import Row, Rows, Settings, quartiles
 from benchmarks.peers import only_installed
+from hondo._pictures import LINES, as_bytes, log_axis, new_figure, style
 
 NAME = "growth"
 MEASURES = {"step": "seconds a step", "compile": "seconds of compilation", "peak": "bytes at most"}
@@ -159,6 +160,8 @@ def _sweep_run(job: Job) -> Any:
     problem = hondo.supervised(hondo_network(job), loss="cross_entropy")
     penalty = partial(hondo.l2_penalty, strength=L2)
     problem = problem._replace(loss=hondo.penalized(problem.loss, penalty))
+    # Once: Optax's optimizers are functions, and a new one is another program.
+    optimizer = optax.chain(hondo.clip_by_global_norm(CLIP), optax.adam(LEARNING_RATE))
 
     def build(hyper: Any) -> Any:
         return {"key": jax.random.key(hyper["seed"])}
@@ -167,7 +170,7 @@ def _sweep_run(job: Job) -> Any:
         found = hondo.sweep(
             *(build, {"seed": jnp.arange(runs)}, train, valid),
             problem=problem,
-            optimizer=optax.chain(hondo.clip_by_global_norm(CLIP), optax.adam(LEARNING_RATE)),
+            optimizer=optimizer,
             batch_size=job.batch,
             max_epochs=epochs,
             stopper=hondo.early_stopping(epochs + 1, mode="min", target=loss),
@@ -178,25 +181,35 @@ def _sweep_run(job: Job) -> Any:
 
 
 def draw(path: Path, rows: list[Row]) -> None:
-    """A panel for each measure and axis, a line for each contender."""
-    from matplotlib.figure import Figure
-
+    """A panel for each measure and axis, a line for each contender, one scale to a measure."""
     lines: dict[tuple[str, str, str], list[tuple[int, float]]] = defaultdict(list)
     for row in rows:
         if found := re.fullmatch(r"(.*), (\w+)=(\d+)", row.case):
             who, axis, value = found.groups()
             lines[row.what, axis, who].append((int(value), row.median))
+    with style():
+        figure = _panels(lines)
+        path.write_bytes(as_bytes(figure, "png"))
+
+
+def _panels(lines: dict[tuple[str, str, str], list[tuple[int, float]]]) -> Any:
     axes_of, units = list(dict.fromkeys(key[1] for key in lines)), list(MEASURES.values())
-    figure = Figure(figsize=(1 + 3 * len(axes_of), 8))
-    panels = figure.subplots(len(units), len(axes_of), squeeze=False)
+    figure = new_figure(1 + 2.4 * len(axes_of), 7.2)
+    panels = figure.subplots(len(units), len(axes_of), squeeze=False, sharey="row", sharex="col")
+    colors = dict(zip(ALL, LINES, strict=False))
     for (unit, axis, who), points in lines.items():
         panel = panels[units.index(unit), axes_of.index(axis)]
-        panel.loglog(*zip(*points, strict=True), "o-", label=who, markersize=3)
+        panel.plot(*zip(*points, strict=True), "o-", label=who, color=colors[who], markersize=3)
+    for panel in panels.flat:
+        log_axis(panel)
+        log_axis(panel, "x")
+    for panel, axis in zip(panels[-1], axes_of, strict=True):
         panel.set_xlabel(axis)
+    for panel, unit in zip(panels[:, 0], units, strict=True):
         panel.set_ylabel(unit)
-    panels[0, 0].legend(fontsize=7)
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
+    named = {line.get_label(): line for panel in panels.flat for line in panel.get_lines()}
+    figure.legend(named.values(), named.keys(), loc="outside upper center", ncols=len(named))
+    return figure
 
 
 if __name__ == "__main__":

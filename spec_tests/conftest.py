@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import hypothesis
 import pytest
+from compile_quickly import COMPILE_QUICKLY
 from jaxtyping import install_import_hook
 
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
@@ -39,6 +40,16 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "spec(*ids): the properties of the specification it checks")
     config.addinivalue_line("markers", "promise(*numbers): the promises of the design it checks")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _children_compile_quickly() -> None:
+    """The processes that tests start are asked what they do, not how fast they do it.
+
+    Most of their time is LLVM's. This process has read its own flags when it has a device.
+    """
+    jax.devices()
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {COMPILE_QUICKLY}".strip()
 
 
 @pytest.fixture(scope="module", autouse=True)

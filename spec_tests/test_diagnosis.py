@@ -27,6 +27,7 @@ from cases_diagnosis import (
     scanned_problem,
     unrolled,
 )
+from compile_quickly import with_devices
 from flax import linen as nn
 from healthy_networks import FITTING, Kind, count_verdicts
 from jax.typing import DTypeLike
@@ -496,7 +497,7 @@ print("done")
 def test_in_a_process_of_its_own(script: str, devices: int) -> None:
     environment = {
         **os.environ,
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        **with_devices(devices),
         "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
     }
     done = subprocess.run(

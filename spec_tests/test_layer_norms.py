@@ -12,6 +12,7 @@ from jax.test_util import check_grads
 from normalization_oracle import columns, gradient, standard
 
 import hondo
+from hondo_spec import check_target
 
 pytestmark = pytest.mark.usefixtures("rows_of_any_length")
 
@@ -309,3 +310,16 @@ def test_every_normal_vector_has_a_direction(size, dtype) -> None:
     assert bool(jnp.isfinite(gradient).all())
     kernel = hondo.weight_norm(jnp.full((3, 1), size, dtype), jnp.ones(1))
     np.testing.assert_allclose(np.float64(kernel), 3**-0.5, rtol=2.0**-8)
+
+
+@pytest.mark.slow
+@pytest.mark.spec("NRM-08")
+def test_the_form_for_many_rows_has_the_gradients_that_the_specification_asks_for(monkeypatch):
+    """Which draws so many rows nowhere."""
+    functions = pytest.importorskip("hondo_spec.targets.functions")
+    monkeypatch.setattr("hondo._fast.layer_norm_rows._FEWEST_ROWS", 1)
+    jax.clear_caches()
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        records = check_target(functions.TARGET, areas=["NRM-08"], profile="dev")
+    jax.clear_caches()
+    assert [record.status for record in records] == ["PASS"], records

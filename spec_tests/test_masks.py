@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compile_quickly import with_devices
 from exact import ALPHA, assert_binomial, assert_independent
 from hypothesis import given
 from hypothesis import strategies as st
@@ -311,10 +312,9 @@ SHARDED = """
 
 @pytest.mark.spec("DRP-06")
 def test_any_number_of_shards_gives_the_same_mask_without_communication() -> None:
-    env = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
     run = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(SHARDED)],
-        env={**os.environ, **env},
+        env={**os.environ, **with_devices(4)},
         capture_output=True,
         text=True,
         check=False,

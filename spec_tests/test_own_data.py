@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -15,6 +16,8 @@ import pytest
 from PIL import Image
 
 import hondo
+from hondo.cli.config import TrainConfig
+from hondo.cli.sources import read_raw
 
 pytestmark = pytest.mark.slow
 
@@ -259,3 +262,9 @@ def test_wrong_options_are_refused_before_anything_is_written(tmp_path, argument
     assert message in err
     assert len(err.splitlines()) == 1
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("name", ["digits", "fashion-mnist"])
+def test_a_data_set_by_name_is_told_from_a_file(name: str) -> None:
+    with pytest.raises(ValueError, match=f"that is here.* --dataset {name}"):
+        read_raw(TrainConfig(), Path(name))

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compile_quickly import with_devices
 from exact import gamma
 from normalization_oracle import standard
 
@@ -71,8 +72,7 @@ print("sharded as whole")
 @pytest.mark.slow
 @pytest.mark.promise(6)
 def test_shards_with_uneven_masks_are_one_batch():
-    flags = "--xla_force_host_platform_device_count=4"
-    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    environment = {**os.environ, **with_devices(4)}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         env=environment,

@@ -9,16 +9,15 @@ import subprocess
 import sys
 
 import pytest
+from compile_quickly import with_devices
 
 HERE = pathlib.Path(__file__).parent
 
 
 def run(program: str, *arguments: str) -> str:
-    # Most of the time is compilation, of which XLA's partitioning is the part that counts here.
-    flags = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
     done = subprocess.run(
         [sys.executable, HERE / program, *arguments],
-        env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+        env={**os.environ, **with_devices(8)},
         capture_output=True,
         text=True,
         check=False,

@@ -26,7 +26,7 @@ from hondo_spec.operations import CONVENTIONS, OPERATIONS
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-OPTIONAL = ("equinox", "haiku", "keras", "torch", "mlx", "lightning", "scikit-learn")
+OPTIONAL = ("equinox", "haiku", "keras", "torch", "mlx", "lightning", "scikit-learn", "grain")
 # Each with how many properties it must pass at least, so that operations do not vanish unseen.
 PASSES = {
     "reference": 113,
@@ -42,6 +42,7 @@ PASSES = {
     "mlx": 50,
     "lightning": 7,
     "scikit-learn": 7,
+    "grain": 3,
 }
 
 

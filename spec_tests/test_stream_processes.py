@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import streamed_processes
+from compile_quickly import with_devices
 from exact import gamma
 
 import hondo
@@ -49,11 +50,7 @@ def launch(started: list, command: list[str], target: Path, count: int) -> list[
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     target.mkdir(exist_ok=True)
-    environment = {
-        **os.environ,
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={count}",
-        "JAX_PLATFORMS": "cpu",
-    }
+    environment = {**os.environ, **with_devices(count)}
     cluster = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": str(count)}
     for index in range(count):
         own = environment | (cluster | {"JAX_PROCESS_ID": str(index)} if count > 1 else {})

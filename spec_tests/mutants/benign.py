@@ -311,6 +311,10 @@ BENIGN = (
     Mutant("folding in float32", "", {"fold_batch_norm": _single(norms.fold_batch_norm)}),
     Mutant("layer norm rounded to float32", "", {"layer_norm": _single(norms.layer_norm)}),
     Mutant("RMS norm rounded to float32", "", {"rms_norm": _single(norms.rms_norm)}),
+    *(
+        Mutant(f"{name} in float32", "", {name: _single(vars(norms)[name])})
+        for name in ("layer_norm_gradient", "group_norm_gradient", "rms_norm_gradient")
+    ),
     Mutant("group norm rounded to float32", "", {"group_norm": _single(norms.group_norm)}),
     Mutant(
         "another generator",

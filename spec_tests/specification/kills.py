@@ -157,6 +157,7 @@ SEEDED = (
     "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_normal",
     "truncated_normal", "initial_parameters", "dropout", "dropout_gradient", "gaussian_noise",
     "parameter_noise", "bootstrap_indices", "random_flip", "random_crop", "mixup", "augment",
+    "epoch_order", "resumed_batches",
 )  # fmt: skip
 
 

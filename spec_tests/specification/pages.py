@@ -25,7 +25,8 @@ def conformance(matrix: dict[str, Any]) -> str:
         "# Conformance",
         "Every property of the specification on every implementation: ✓ it holds, – there is no "
         "such operation, XFAIL it does not hold, for the reason given below with the input that "
-        f"shows it. Profile `{matrix['profile']}`, jax {matrix['jax']}.",
+        "shows it; where there is nothing it is newer than the records. "
+        f"Profile `{matrix['profile']}`, jax {matrix['jax']}.",
         "",
         _row(["target", "version", "mode", "conventions", "✓", "XFAIL", "–"]),
         _row(["---"] * 7),
@@ -33,7 +34,7 @@ def conformance(matrix: dict[str, Any]) -> str:
         "",
         _row(["id", *names]),
         _row(["---", *[":-:"] * len(names)]),
-        *(_row([id, *(_sign(status[n].get(id, "N/A")) for n in names)]) for id in BY_ID),
+        *(_row([id, *(_sign(status[n].get(id, "")) for n in names)]) for id in BY_ID),
         "",
     ]
     return "\n".join([*lines, *(line for target in targets for line in _explained(target))])
@@ -66,8 +67,8 @@ def library(target: dict[str, Any], profile: str) -> str:
     """All of one target, dated, with an anchor for each id."""
     status = statuses(target)
     odd = {cell["id"]: cell for cell in target["odd"]}
-    absent = [id for id in BY_ID if status.get(id, "N/A") == "N/A"]
-    judged = [id for id in BY_ID if id not in absent]
+    absent = [id for id in BY_ID if status.get(id) == "N/A"]
+    judged = [id for id in BY_ID if id in status and id not in absent]
     lines = [
         HEAD,
         f"# {target['name']} {target['version']}",
@@ -133,7 +134,7 @@ def traceability(matrix: dict[str, Any]) -> str:
     for p in PROPERTIES:
         symbols = " ".join(f"`{symbol}`" for symbol in p.symbols)
         cells = p.id, p.statement, f"${p.formula}$", p.source, "; ".join(killers[p.id]), symbols
-        lines.append(_row([*cells, _sign(status.get(p.id, "N/A"))]))
+        lines.append(_row([*cells, _sign(status.get(p.id, ""))]))
     lines += ["", "## From the name to its properties", "", _row(["name", "properties"])]
     lines += [_row(["---"] * 2)]
     lines += [_row([f"`{symbol}`", " ".join(ids)]) for symbol, ids in sorted(back.items())]

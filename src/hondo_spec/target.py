@@ -109,6 +109,7 @@ BUILT_IN = {
     "mlx": "hondo_spec.targets.mlx",
     "lightning": "hondo_spec.targets.lightning",
     "scikit-learn": "hondo_spec.targets.sklearn",
+    "grain": "hondo_spec.targets.grain",
 }
 
 

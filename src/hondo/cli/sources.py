@@ -5,6 +5,7 @@ from pathlib import Path
 from hondo._numerics.checks import error
 from hondo.cli.config import TrainConfig
 from hondo.data import Divided, Raw, arrays, divide, images, load, split, table
+from hondo.data.builtin import DATASETS
 from hondo.data.table_files import table_suffix
 from hondo.data.tables import read_table
 from hondo.training.streaming.feed import check_grain
@@ -36,6 +37,9 @@ def read_raw(config: TrainConfig, path: Path) -> Raw:
         FileNotFoundError: no such data.
         ModuleNotFoundError: an extra that it needs.
     """
+    if str(path) in DATASETS and not path.exists():
+        repair = f"The data set of that name is --dataset {path}."
+        raise error("data", str(path), "a file, a folder or a pattern that is here", repair)
     if path.is_dir():
         _refuse_options(config, "target", "targets", "task", "keep", "drop")
         return images(path, size=config.size, stream=config.stream)

@@ -42,8 +42,7 @@ def load(name: str, folder: Path | str | None = None) -> Dataset:
     if name == "fashion-mnist":
         return validate(_fashion_mnist(Path(folder or FASHION_MNIST)))
     if name not in _TABLES:
-        choices = ", ".join([*_TABLES, "fashion-mnist"])
-        raise ValueError(f"dataset must be one of {choices}, got {name!r}.")
+        raise ValueError(f"dataset must be one of {', '.join(DATASETS)}, got {name!r}.")
     return validate(_scikit_learn(name))
 
 
@@ -52,6 +51,7 @@ _TABLES: dict[str, tuple[str, Task]] = {
     "breast-cancer": ("load_breast_cancer", "binary"),
     "diabetes": ("load_diabetes", "regression"),
 }
+DATASETS = (*_TABLES, "fashion-mnist")
 _TEST_SEED = 20240501
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -207,21 +208,37 @@ def _channels_do_not_see_each_other(batch_norm, *, x, seed):
 
 
 def through(
-    x: np.ndarray, g: np.ndarray, scale: np.ndarray
+    x: np.ndarray,
+    g: np.ndarray,
+    scale: np.ndarray | float = 1.0,
+    axes: tuple[int, ...] | None = None,
+    epsilon: float = EPS,
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """The gradient in x, what it may be off by, and its size."""
-    s, g = standard(x, EPS), draws.double(g)
+    """The gradient in x of Σ g · (scale x̂), what it may be off by, and its size."""
+    s, g, axes = standard(x, epsilon, axes), draws.double(g) * scale, axes or batch_axes(x)
+    m = math.prod(x.shape[axis] for axis in axes)
 
     def mean(values: np.ndarray) -> np.ndarray:
-        return np.mean(values, axis=batch_axes(x), keepdims=True)
+        return np.mean(values, axis=axes, keepdims=True)
 
     sizes = np.abs(g) + mean(np.abs(g)) + np.abs(s.xhat) * mean(np.abs(g * s.xhat))
-    slack = (s.inverse + gamma(x.size // x.shape[-1] + 9)) * sizes
-    # (x̂ + δ) mean(g (x̂ + δ)); line by line, an error goes through the mean and the variance: twice.
-    slack += s.bound * mean(np.abs(g * s.xhat))
-    slack += (np.abs(s.xhat) + s.bound) * mean(np.abs(g) * s.bound)
-    want = scale / s.root * (g - mean(g) - s.xhat * mean(g * s.xhat))
-    return want, 2 * np.abs(scale) / s.root * slack, float(np.max(np.abs(g * scale / s.root)))
+    with np.errstate(invalid="ignore"):
+        slack = (s.inverse + gamma(m + 9)) * sizes
+        # (x̂ + δ) mean(g (x̂ + δ)); an error goes through the mean and the variance: twice.
+        slack += s.bound * mean(np.abs(g * s.xhat))
+        slack += (np.abs(s.xhat) + s.bound) * mean(np.abs(g) * s.bound)
+    want = (g - mean(g) - s.xhat * mean(g * s.xhat)) / s.root
+    slack = np.where(np.isnan(slack), np.inf, slack)
+    return want, 2 * slack / s.root, float(np.max(np.abs(g / s.root)))
+
+
+def check_gradient(
+    what: str, got: Any, exact: tuple[Any, Any, float], dtype: str = "float32"
+) -> Check:
+    """That the gradient is the exact one; what is multiplied by g is of its dtype, or single."""
+    want, bound, size = exact
+    grain = 4 * UNITS[dtype] * size if dtype != "float32" else 0.0
+    return Check(what, got, want, rounded(want, bound, dtype) + grain, size)
 
 
 @prop(11, "must", "bound", source="slide 18; Ioffe & Szegedy 2015, section 3")
@@ -231,18 +248,13 @@ def _gradient_goes_through_the_statistics(batch_norm_gradient, *, x, seed, kappa
     """the gradient goes through mean and variance"""
     (scale, bias), g = affine(x.shape[-1]), draws.normal(seed, x.shape)
     x = x + np.float32(kappa)
-    want, bound, size = through(x, g, scale)
-    return Check("gx", batch_norm_gradient(x, scale, bias, EPS, g), want, bound, size)
+    got = batch_norm_gradient(x, scale, bias, EPS, g)
+    return check_gradient("gx", got, through(x, g, scale))
 
 
 @prop(12, "should", "bound")
 @formula(r"|y' - y| \le \text{bound}(u_{32}) + u_{16}|y|")
-@given(
-    seed=draws.seeds,
-    shape=((256, 3), *draws.IN_HALVES),
-    offset=(0.0, 8.0),
-    dtype=draws.HALVES,
-)
+@given(seed=draws.seeds, shape=((256, 3), *draws.IN_HALVES), offset=(0.0, 8.0), dtype=draws.HALVES)
 def _half_precision_is_summed_in_single(
     batch_norm,
     conventions,
@@ -270,8 +282,5 @@ def _half_precision_is_summed_in_single(
         slack = np.stack([shift, 2 * spread])
         yield Check("μ and v", both, exact, rounded(exact, slack, dtype), 1.0)
     if batch_norm_gradient is not None:
-        want, bound, size = through(x, g, scale)
         got = batch_norm_gradient(x, scale, bias, EPS, g)
-        # What is multiplied by g is of its dtype, or of float32.
-        slack = rounded(want, bound, dtype) + 4 * UNITS[dtype] * size
-        yield Check("gx", got, want, slack, size)
+        yield check_gradient("gx", got, through(x, g, scale), dtype)

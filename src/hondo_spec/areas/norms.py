@@ -3,19 +3,25 @@
 import numpy as np
 
 from hondo_spec import draws
-from hondo_spec.areas.batch_norm import EPS, affine
+from hondo_spec.areas.batch_norm import EPS, affine, batch_axes, check_gradient, through
 from hondo_spec.bounds import TINY, U32, UNITS, gamma, rounded, standard
 from hondo_spec.property import Area, formula, given
 from hondo_spec.results import Check, Exact
 from hondo_spec.target import Operation
 
 prop = Area("NRM", symbols="layer_norm")
+LAYERS = "slide 17; Ba, Kiros & Hinton 2016, equation 3"
+ROOTS = "slide 17; Zhang & Sennrich 2019, equation 4"
+LENGTHS = "Goodfellow et al. 2016, section 2.5"
+ALL = "layer_norm rms_norm group_norm instance_norm"
 GROUPS = "slide 17; Wu & He 2018, equation 7"
 DIRECTIONS = "slide 18; Salimans & Kingma 2016, equation 2"
 KAPPAS = (0.0, 1e2, 1e4)
 # Another ε, and what makes the variances of normal data as small.
 SMALL, SHRINK = 2.0**-20, np.float32(2.0**-9)
 ANY = ((4, 64), *draws.MATRICES, *draws.DEEP, *draws.VECTORS)
+# Both passes are compiled, so there are fewer shapes.
+BACKWARD = ((4, 64), (7, 33), (3, 8), (8, 1), (16,), (2, 3, 5, 8))
 # Images, sequences, volumes, and what has no space; groups of one and of several channels.
 GROUPED = (
     ((2, 4, 4, 6), 2, "float32"), ((3, 2, 5, 9), 3, "float32"), ((1, 5, 2, 8), 8, "float32"),
@@ -25,21 +31,42 @@ GROUPED = (
 )  # fmt: skip
 
 
+BACKWARD_GROUPED = (*GROUPED[:2], GROUPED[3], GROUPED[6], GROUPED[9])
+
+
 def unit_lengths(w: np.ndarray) -> np.ndarray:
     """‖w‖ of each unit, window included."""
     return np.sqrt(np.sum(np.float64(w) ** 2, axis=tuple(range(w.ndim - 1))))
 
 
-@prop(1, "must", "bound", source="slide 17; Ba, Kiros & Hinton 2016, equation 3")
+def _examples(
+    x: np.ndarray, offset: float, epsilon: float, last: float | None = None
+) -> np.ndarray:
+    """Data off zero, with variances as small as the smaller ε, and one of 0."""
+    offset = offset if x.dtype == np.float32 else 8.0
+    x = ((1 if epsilon == EPS else SHRINK) * (x + np.float32(offset))).astype(x.dtype)
+    x[-1:] = x[-1:] if x.ndim == 1 else x.ravel()[0] if last is None else last
+    return x
+
+
+def _epsilon(x: np.ndarray) -> float:
+    """By the width, for each of which gradients are compiled once."""
+    return SMALL if x.shape[-1] % 2 else EPS
+
+
+def _total(parts: np.ndarray, slack: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """The sum over the examples, what it may be off by, and its size."""
+    sums = [np.sum(part, axis=batch_axes(parts)) for part in (parts, slack, np.abs(parts))]
+    return sums[0], sums[1] + gamma(parts.size + 16) * sums[2], float(np.max(sums[2]))
+
+
+@prop(1, "must", "bound", source=LAYERS)
 @formula(r"y_j = \gamma_j\frac{x_j - \mu}{\sqrt{v+\varepsilon}} + \beta_j")
 @given(x=draws.arrays(ANY, halves=True), kappa=KAPPAS, epsilon=(EPS, SMALL))
 def _layer_norm_standardizes_features(layer_norm, *, x, kappa, epsilon):
     """layer norm standardizes the features of each example"""
     scale, bias = affine(x.shape[-1])
-    kappa = kappa if x.dtype == np.float32 else 8.0
-    # Variances as small as the smaller ε, and one of 0.
-    x = ((1 if epsilon == EPS else SHRINK) * (x + np.float32(kappa))).astype(x.dtype)
-    x[-1:] = x[-1:] if x.ndim == 1 else x.ravel()[0]
+    x = _examples(x, kappa, epsilon)
     want, bound = standard(x, epsilon, axes=(-1,)).affine(scale, bias)
     y = np.asarray(layer_norm(x, scale, bias, epsilon))
     yield Check("y", y, want, rounded(want, bound, x.dtype.name), 1.0)
@@ -48,16 +75,23 @@ def _layer_norm_standardizes_features(layer_norm, *, x, kappa, epsilon):
         yield Exact("first example", layer_norm(changed, scale, bias, epsilon)[0], y[0])
 
 
+def _in_groups(
+    seed: int, case: tuple[tuple[int, ...], int, str], kappa: float
+) -> tuple[np.ndarray, float]:
+    """Data whose variances are as small as the smaller ε, or that of a channel 0; and its ε."""
+    shape, groups, dtype = case
+    offset, is_small = kappa if dtype == "float32" else 8.0, groups % 2 == 1
+    x = draws.normal(seed, shape, offset, float(SHRINK) if is_small else 1.0, dtype)
+    x[-1, ..., -1] = x[0].ravel()[0]
+    return x, SMALL if is_small else EPS
+
+
 @prop(2, "must", "bound", source=GROUPS, symbols="group_norm instance_norm")
 @formula(r"y = \frac{x - \mu_G}{\sqrt{v_G+\varepsilon}}")
 @given(seed=draws.seeds, case=GROUPED, kappa=KAPPAS)
 def _group_norm_standardizes_groups(group_norm, instance_norm=None, *, seed, case, kappa):
     """group norm standardizes neighboring channels, over space too; alone they are instances"""
-    shape, groups, dtype = case
-    offset, epsilon = kappa if dtype == "float32" else 8.0, SMALL if groups % 2 else EPS
-    # Variances as small as the smaller ε.
-    x = draws.normal(seed, shape, offset, float(SHRINK) if groups % 2 else 1.0, dtype)
-    x[-1, ..., -1] = x[0].ravel()[0]  # whose variance is 0 where it is a group
+    (shape, groups, dtype), (x, epsilon) = case, _in_groups(seed, case, kappa)
 
     def check(what: str, norm: Operation, x: np.ndarray, groups: int, *options: float) -> Check:
         s = standard(x.reshape(len(x), -1, groups, x.shape[-1] // groups), options[-1], axes=(1, 3))
@@ -71,7 +105,7 @@ def _group_norm_standardizes_groups(group_norm, instance_norm=None, *, seed, cas
         yield check("instance norm", instance_norm, small, shape[-1], SMALL)
 
 
-@prop(3, "must", "bound", source="slide 17; Zhang & Sennrich 2019, equation 4", symbols="rms_norm")
+@prop(3, "must", "bound", source=ROOTS, symbols="rms_norm")
 @formula(r"y_j = \gamma_j x_j / \sqrt{\overline{x^2} + \varepsilon}")
 @given(x=draws.arrays(ANY, halves=True), offset=(0.0, 3.0), epsilon=(EPS, SMALL))
 def _rms_norm_divides_by_the_root_mean_square(rms_norm, *, x, offset, epsilon):
@@ -106,13 +140,7 @@ def _weight_norm_sets_the_length(weight_norm, *, v, a, seed):
         yield Check("w(av)", weight_norm(np.float32(a) * v, g), w, gamma(count + 16) * np.abs(w))
 
 
-@prop(
-    5,
-    "should",
-    "bound",
-    source="Goodfellow et al. 2016, section 2.5",
-    symbols="l2_normalize weight_norm max_norm",
-)
+@prop(5, "should", "bound", source=LENGTHS, symbols="l2_normalize weight_norm max_norm")
 @formula(r"y = x/\lVert x\rVert_2,\quad 0 \mapsto 0")
 @given(
     seed=draws.seeds,
@@ -171,13 +199,7 @@ def _layer_norm_follows_permutations(layer_norm, *, x, seed):
     return Check("permuted", layer_norm(x[..., order], zero + 1, zero, EPS), straight, bound, 1.0)
 
 
-@prop(
-    7,
-    "should",
-    "bound",
-    source="Blue 1978",
-    symbols="layer_norm rms_norm group_norm instance_norm",
-)
+@prop(7, "should", "bound", source="Blue 1978", symbols=ALL)
 @formula(r"\operatorname{LN}_\varepsilon(ax) = \operatorname{LN}_{\varepsilon/a^2}(x)")
 @given(scale=(2.0**63, 2.0**80, 2.0**122), seed=draws.seeds)
 def _norms_of_huge_data_are_those_of_its_shape(
@@ -201,3 +223,63 @@ def _norms_of_huge_data_are_those_of_its_shape(
             s = standard(pixels.reshape(4, 16, *(options or [4]), -1), EPS, axes=(1, 3))
             want, bound = (part.reshape(pixels.shape) for part in (s.xhat, s.slack))
             yield Check(f"{what} norm", norm(pixels, *options, EPS), want, 2 * bound)
+
+
+@prop(8, "must", "bound", source=LAYERS)
+@formula(
+    r"g_x = \tfrac1s(h - \overline{h} - \hat x\,\overline{h\hat x}),\ h = \gamma g;\quad "
+    r"g_\gamma = \sum g\hat x,\ g_\beta = \sum g"
+)
+@given(x=draws.arrays(BACKWARD, halves=True), seed=draws.seeds, kappa=KAPPAS)
+def _layer_norm_gradient_goes_through_the_statistics(layer_norm_gradient, *, x, seed, kappa):
+    """the gradient of layer norm goes through the mean and variance of each example; those of scale
+    and bias are sums over all examples
+    """
+    (scale, bias), dtype, epsilon = affine(x.shape[-1], seed), x.dtype.name, _epsilon(x)
+    x, g = _examples(x, kappa, epsilon, 1.0), draws.normal(seed, x.shape, dtype=dtype)
+    s, size = standard(x, epsilon, axes=(-1,)), np.abs(draws.double(g))
+    gx, gain, shift = layer_norm_gradient(x, scale, bias, epsilon, g)
+    yield check_gradient("gx", gx, through(x, g, scale, (-1,), epsilon), dtype)
+    yield check_gradient("gγ", gain, _total(g * s.xhat, size * s.slack), dtype)
+    yield check_gradient("gβ", shift, _total(draws.double(g), 0 * size), dtype)
+
+
+@prop(9, "must", "bound", source=GROUPS, symbols="group_norm instance_norm")
+@formula(r"g_x = \tfrac1s(g - \overline{g}_G - \hat x\,\overline{g\hat x}_G)")
+@given(seed=draws.seeds, case=BACKWARD_GROUPED, kappa=KAPPAS)
+def _group_norm_gradient_goes_through_the_statistics(
+    group_norm_gradient, instance_norm_gradient=None, *, seed, case, kappa
+):
+    """the gradients of group and instance norm go through the mean and variance of each group"""
+    (shape, groups, dtype), (x, epsilon) = case, _in_groups(seed, case, kappa)
+    g, x[-1, ..., -1] = draws.normal(seed + 1, shape, dtype=dtype), 0
+
+    def check(what: str, gradient: Operation, groups: int, *options: float) -> Check:
+        cut = len(x), -1, groups, shape[-1] // groups
+        want, bound, size = through(x.reshape(cut), g.reshape(cut), 1.0, (1, 3), epsilon)
+        exact = want.reshape(shape), bound.reshape(shape), size
+        return check_gradient(what, gradient(x, *options, epsilon, g), exact, dtype)
+
+    yield check("gx", group_norm_gradient, groups, groups)
+    if instance_norm_gradient is not None and x.ndim == 4:
+        yield check("gx of instance norm", instance_norm_gradient, shape[-1])
+
+
+@prop(10, "must", "bound", source=ROOTS, symbols="rms_norm")
+@formula(r"g_x = \tfrac1r(h - y\,\overline{hy}),\ y = x/r,\ h = \gamma g;\quad g_\gamma = \sum g y")
+@given(x=draws.arrays(BACKWARD, halves=True), seed=draws.seeds, offset=(0.0, 3.0))
+def _rms_norm_gradient_goes_through_the_root_mean_square(rms_norm_gradient, *, x, seed, offset):
+    """the gradient of RMS norm goes through the root mean square, and nothing is centered"""
+    (scale, _), dtype, epsilon = affine(x.shape[-1], seed), x.dtype.name, _epsilon(x)
+    x, g = _examples(x, offset, epsilon, 0.0), draws.normal(seed, x.shape, dtype=dtype)
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return np.mean(values, axis=-1, keepdims=True)
+
+    root = np.sqrt(mean(draws.double(x) ** 2) + epsilon)
+    y, h = x / root, draws.double(g) * scale
+    sizes = (np.abs(h) + np.abs(y) * mean(np.abs(h * y))) / root
+    gx, gain = rms_norm_gradient(x, scale, epsilon, g)
+    exact = (h - y * mean(h * y)) / root, gamma(2 * x.shape[-1] + 24) * sizes, float(np.max(sizes))
+    yield check_gradient("gx", gx, exact, dtype)
+    yield check_gradient("gγ", gain, _total(g * y, 0 * y), dtype)

@@ -135,9 +135,8 @@ def _objectives(
 @formula(r"R = \sum_{W}R(W),\quad \partial R/\partial b = 0")
 @given(w=LAYER)
 def _biases_and_scales_are_not_penalized(
-    l2_penalty, l2_penalty_gradient,
-    l1_penalty=None, l1_penalty_gradient=None, elastic_net_penalty=None,
-    *, w,
+    l2_penalty, l2_penalty_gradient=None, l1_penalty=None, l1_penalty_gradient=None,
+    elastic_net_penalty=None, *, w,
 ):  # fmt: skip
     """kernels of every shape and depth count; biases and the scales of norms are left alone, in
     value and gradient

@@ -6,39 +6,23 @@ shows one. `seed` is an int, the same seed meaning the same randomness.
 
 import inspect
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
-from hondo_spec.operations import (
-    activations,
-    augmentation,
-    diagnosis,
-    dropout,
-    ensembles,
-    initialization,
-    normalization,
-    penalties,
-    residual,
-    training,
-)
 from hondo_spec.operations.conventions import CONVENTIONS
 
 __all__ = ["CONVENTIONS", "OPERATIONS", "describe"]
 
 _AREAS = (
-    initialization,
-    activations,
-    dropout,
-    normalization,
-    residual,
-    penalties,
-    ensembles,
-    augmentation,
-    training,
-    diagnosis,
-)
+    "initialization", "activations", "dropout", "normalization", "residual", "penalties",
+    "ensembles", "augmentation", "training", "diagnosis", "streaming",
+)  # fmt: skip
 # Each stub by its name.
 OPERATIONS: dict[str, Callable[..., Any]] = {
-    name: stub for area in _AREAS for name, stub in vars(area).items() if inspect.isfunction(stub)
+    name: stub
+    for area in _AREAS
+    for name, stub in vars(import_module(f"hondo_spec.operations.{area}")).items()
+    if inspect.isfunction(stub)
 }
 
 

@@ -12,13 +12,7 @@ Rows = Float[np.ndarray, "layers width"]
 
 
 def diagnose_chain(
-    x: Batch,
-    weights: Squares,
-    biases: Rows,
-    activation: str,
-    g: Batch,
-    stop: int,
-    scanned: bool,
+    x: Batch, weights: Squares, biases: Rows, activation: str, g: Batch, stop: int, scanned: bool
 ) -> Mapping[str, Any]:
     """What is measured in the layers z = h w + b, h of the next being φ(z), of the loss Σ g · z.
 

@@ -94,6 +94,13 @@ def layer_norm(x: Data, scale: Row, bias: Row, epsilon: float) -> Data:
     ...
 
 
+def layer_norm_gradient(
+    x: Data, scale: Row, bias: Row, epsilon: float, g: Data
+) -> tuple[Data, Row, Row]:
+    """The gradients of Σ g · y in x, γ and β, y being that of `layer_norm`."""
+    ...
+
+
 def group_norm(x: Data, groups: int, epsilon: float) -> Data:
     """(x − μ) / √(v + ε) for each example of (batch, …, features) and group of neighbors.
 
@@ -102,13 +109,28 @@ def group_norm(x: Data, groups: int, epsilon: float) -> Data:
     ...
 
 
+def group_norm_gradient(x: Data, groups: int, epsilon: float, g: Data) -> Data:
+    """The gradient of Σ g · y in x, y being that of `group_norm`."""
+    ...
+
+
 def instance_norm(x: Images, epsilon: float) -> Images:
     """`group_norm` with a group for each channel."""
     ...
 
 
+def instance_norm_gradient(x: Images, epsilon: float, g: Images) -> Images:
+    """The gradient of Σ g · y in x, y being that of `instance_norm`."""
+    ...
+
+
 def rms_norm(x: Data, scale: Row, epsilon: float) -> Data:
     """γ x / √(mean x² + ε) over the last axis."""
+    ...
+
+
+def rms_norm_gradient(x: Data, scale: Row, epsilon: float, g: Data) -> tuple[Data, Row]:
+    """The gradients of Σ g · y in x and γ, y being that of `rms_norm`."""
     ...
 
 

@@ -138,24 +138,33 @@ def dropout_gradient(dropout: Any) -> Any:
     return both
 
 
-def batch_norm_gradient(batch_norm: Any) -> Any:
-    """The operation of that name, of a batch normalization."""
+def pulled_back(arrays: int = 1, static: Sequence[int] = ()) -> Callable[[Operation], Operation]:
+    """Makes (…, g) → the gradients of Σ g · y in the first arguments, which are arrays, of a y(…).
 
-    @partial(jax.jit, static_argnames="epsilon")
-    def gradient(x: Any, scale: Any, bias: Any, epsilon: float, g: Any) -> Any:
-        zero, one = jnp.zeros_like(bias), jnp.ones_like(bias)
+    Args:
+        arrays: how many gradients there are, of one by itself.
+        static: the places of the arguments that are not traced.
+    """
 
-        def train(x: Any) -> Any:
-            return batch_norm(x, zero, one, scale, bias, 0.9, epsilon)[0]
+    def gradient(function: Operation) -> Operation:
+        def pull(*given: Any) -> Any:
+            rest = given[arrays:-1]
+            y, back = jax.vjp(lambda *first: function(*first, *rest), *given[:arrays])
+            found = back(jnp.asarray(given[-1], y.dtype))
+            return found if arrays > 1 else found[0]
 
-        return jax.vjp(train, x)[1](g)[0]
+        return jax.jit(pull, static_argnums=static)
 
     return gradient
 
 
-def product(function: Any) -> Any:
-    """(x, …, g) → the gradient of g · function(x, …) in x."""
-    return jax.jit(lambda x, *rest: jax.vjp(lambda x: function(x, *rest[:-1]), x)[1](rest[-1])[0])
+def batch_norm_gradient(batch_norm: Operation) -> Operation:
+    """The operation of that name, of a batch normalization."""
+
+    def train(x: Any, scale: Any, bias: Any, epsilon: float) -> Any:
+        return batch_norm(x, 0 * bias, 0 * bias + 1, scale, bias, 0.9, epsilon)[0]
+
+    return pulled_back(static=(3,))(train)
 
 
 def of_number(function: Any) -> Any:
@@ -169,8 +178,12 @@ GRADIENTS = {
     "relu": slope,
     "dropout": dropout_gradient,
     "batch_norm": batch_norm_gradient,
-    "residual": product,
-    "l2_normalize": product,
+    "layer_norm": pulled_back(3, static=(3,)),
+    "group_norm": pulled_back(static=(1, 2)),
+    "instance_norm": pulled_back(static=(1,)),
+    "rms_norm": pulled_back(2, static=(2,)),
+    "residual": pulled_back(),
+    "l2_normalize": pulled_back(),
     "cross_entropy": of_number,
     "l1_penalty": of_number,
     "l2_penalty": of_number,

@@ -19,6 +19,8 @@ _INPUTS = {
     "BNR-01": {"x": _OFFSETS, "seed": 0, "decay": 0.5},
     "NRM-01": {"x": normal(0, (4, 64)), "kappa": 1e4, "epsilon": 2.0**-10},
     "NRM-02": {"seed": 0, "case": ((2, 4, 4, 6), 2, "float32"), "kappa": 1e4},
+    "NRM-08": {"x": normal(0, (4, 64)), "seed": 0, "kappa": 1e4},
+    "NRM-09": {"seed": 0, "case": ((2, 4, 4, 6), 2, "float32"), "kappa": 1e4},
 }
 
 
@@ -38,6 +40,21 @@ OVERFLOWS = {
         "the sum of squares of float32 overflows where the variance does not: the output is 0",
         {"seed": 0, "scale": 2.0**62, "decay": 0.0},
         case=lambda scale: scale > 1,
+    ),
+}
+ADDED = "1e-6 is added to the norm, which shows where the limit is small"
+# Of clipping by a norm of plain squares, to which something is added.
+PLAIN_CLIPPING = {
+    "CLP-03": Known(
+        ADDED, {"tree": {"a": single([1e-6])}, "factor": 1.001}, case=lambda factor: factor < 1.5
+    ),
+    "CLP-07": Known(
+        "squares overflow, and the gradient is 0", {"case": ("float32", (3e19, 4e19), 1.0)}
+    ),
+    "CLP-09": Known(ADDED, {"values": single([1, 0, 0, 0, 0, 0]), "power": -8}),
+    "GRD-05": Known(
+        "squares over- and underflow",
+        {"tree": {"a": single([1])}, "case": ("float32", (3e19, 4e19), 1.0)},
     ),
 }
 NAN_IS_RIGHT = Known(
@@ -60,7 +77,8 @@ def one_pass(ids: str, link: str = "", avoid: str = "") -> dict[str, Known]:
 def fast_variance(link: str) -> dict[str, Known]:
     """What Flax's norms fail; the rest of it whatever the option is."""
     option = "use_fast_variance=False"
-    avoidable = one_pass("BNT-02 BNT-03 BNT-04 BNT-08 BNT-10 BNR-01 NRM-01", link, option)
+    ids = "BNT-02 BNT-03 BNT-04 BNT-08 BNT-10 BNR-01 NRM-01 NRM-08"
+    avoidable = one_pass(ids, link, option)
     avoidable["BNT-12"] = Known(
         ONE_PASS,
         {"seed": 0, "shape": (3, 8), "offset": 8.0, "dtype": "float16"},
@@ -78,4 +96,4 @@ def fast_variance(link: str) -> dict[str, Known]:
     empty = {"x": normal(0, (16, 3)), "kept": 0, "hole": 0.0}
     nothing = "where the mask leaves nothing, the statistics become 0/0: NaN"
     masked = Known(nothing, empty, link, case=lambda kept: kept == 0)
-    return avoidable | one_pass("BNT-11 NRM-02", link) | {"BNT-13": masked} | OVERFLOWS
+    return avoidable | one_pass("BNT-11 NRM-02 NRM-09", link) | {"BNT-13": masked} | OVERFLOWS

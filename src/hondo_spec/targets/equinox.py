@@ -91,9 +91,7 @@ CANCELS = "P is 1 − (1 − P), of which the last digits are lost where it is s
 KNOWN = {
     **OVERFLOWS,
     "DRP-01": Known(
-        CANCELS,
-        {"case": (0.001, (32, 32), "float32"), "seed": 0},
-        case=lambda case: case[0] < 0.2,
+        CANCELS, {"case": (0.001, (32, 32), "float32"), "seed": 0}, case=lambda case: case[0] < 0.2
     ),
     "DRP-07": Known(CANCELS, {"keep_prob": 0.001}, case=lambda keep_prob: keep_prob < 0.2),
     "DRP-11": Known(

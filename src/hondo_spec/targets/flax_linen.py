@@ -125,6 +125,10 @@ OPERATIONS = {
 TARGET = _jax.target("flax.linen", "flax", OPERATIONS, _jax.TRUNCATED, since("0.12.8", KNOWN))
 STABLE = TARGET.with_operations(
     "flax.linen, use_fast_variance=False",
-    batch_norm=partial(_batch_norm, fast=False),
-    layer_norm=_norms(fast=False)["layer_norm"],
+    **_jax.with_gradients(
+        {
+            "batch_norm": partial(_batch_norm, fast=False),
+            "layer_norm": _norms(fast=False)["layer_norm"],
+        }
+    ),
 )

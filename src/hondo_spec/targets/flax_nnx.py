@@ -51,6 +51,14 @@ def _accuracy(z, classes):
     return metric.compute()
 
 
+@operation
+def _batched_mean(values, batch_size):
+    metric = nnx.metrics.Average()
+    for first in range(0, len(values), batch_size):
+        metric.update(values=jnp.asarray(values[first : first + batch_size]))
+    return metric.compute()
+
+
 @compiled(static="epsilon")
 def _batch_norm_inference(x, mean, var, scale, bias, epsilon):
     module = nnx.BatchNorm(mean.size, epsilon=epsilon, rngs=nnx.Rngs(0))
@@ -105,6 +113,10 @@ OPERATIONS = {
 TARGET = _jax.target("flax.nnx", "flax", OPERATIONS, _jax.TRUNCATED, since("0.12.8", KNOWN))
 STABLE = TARGET.with_operations(
     "flax.nnx, use_fast_variance=False",
-    batch_norm=partial(_batch_norm, fast=False),
-    layer_norm=_norms(fast=False)["layer_norm"],
+    **_jax.with_gradients(
+        {
+            "batch_norm": partial(_batch_norm, fast=False),
+            "layer_norm": _norms(fast=False)["layer_norm"],
+        }
+    ),
 )

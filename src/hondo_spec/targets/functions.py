@@ -15,7 +15,7 @@ import hondo
 from hondo_spec.adapter import Operation, collect_operations, operation
 from hondo_spec.operations.shapes import Tree
 from hondo_spec.target import Target
-from hondo_spec.targets import _jax, functions_chains, functions_diagnosis
+from hondo_spec.targets import _jax, functions_chains, functions_diagnosis, functions_streaming
 from hondo_spec.targets._jax import compiled
 
 
@@ -325,6 +325,7 @@ OPERATIONS = _jax.with_gradients(
         **collect_operations(globals()),
         **collect_operations(vars(functions_chains)),
         **collect_operations(vars(functions_diagnosis)),
+        **collect_operations(vars(functions_streaming)),
         **_jax.initializers(hondo),
         "fans": lambda shape: tuple(hondo.fans(shape)[:2]),
         "sigmoid": _activation("sigmoid"),

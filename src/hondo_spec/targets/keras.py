@@ -42,6 +42,14 @@ def _accuracy(z, classes):
 
 
 @operation
+def _batched_mean(values, batch_size):
+    metric = keras.metrics.Mean()
+    for first in range(0, len(values), batch_size):
+        metric.update_state(values[first : first + batch_size])
+    return metric.result()
+
+
+@operation
 def _leaky_relu(x, slope):
     return keras.activations.leaky_relu(jnp.asarray(x), negative_slope=slope)
 

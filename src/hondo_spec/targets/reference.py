@@ -19,7 +19,12 @@ from hondo_spec.operations.shapes import (
     Weights,
 )
 from hondo_spec.target import Target
-from hondo_spec.targets import reference_chains, reference_diagnosis, reference_norms
+from hondo_spec.targets import (
+    reference_chains,
+    reference_diagnosis,
+    reference_norms,
+    reference_streaming,
+)
 
 
 def _tree(function: Callable[[Array], Array], tree: Tree) -> Tree:
@@ -376,7 +381,7 @@ def ways_of(operations: Mapping[str, Operation]) -> Operation:
     return ways
 
 
-_PARTS = (reference_chains, reference_norms, reference_diagnosis)
+_PARTS = (reference_chains, reference_norms, reference_diagnosis, reference_streaming)
 _FUNCTIONS = {name: value for part in _PARTS for name, value in vars(part).items()} | globals()
 OPERATIONS: dict[str, Operation] = {
     name: operation(_FUNCTIONS[name]) for name in operations.OPERATIONS if name in _FUNCTIONS

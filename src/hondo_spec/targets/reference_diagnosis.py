@@ -64,13 +64,7 @@ def run_chain(
 
 
 def diagnose_chain(
-    x: Batch,
-    weights: Squares,
-    biases: Rows,
-    activation: str,
-    g: Batch,
-    stop: int,
-    scanned: bool,
+    x: Batch, weights: Squares, biases: Rows, activation: str, g: Batch, stop: int, scanned: bool
 ) -> dict[str, Any]:
     """Root mean squares in float64; there is one program, scanned or not."""
     with np.errstate(all="ignore"):

@@ -24,10 +24,7 @@ def batch_norm(
     m = _count(x)
     y = np.float64(scale) * (np.float64(x) - mu) / np.sqrt(v + np.float32(epsilon)) + bias
     unbiased = v * m / (m - 1) if m > 1 else double(var)
-    new = (
-        decay * double(mean) + (1 - decay) * mu,
-        decay * double(var) + (1 - decay) * unbiased,
-    )
+    new = (decay * double(mean) + (1 - decay) * mu, decay * double(var) + (1 - decay) * unbiased)
     return y.astype(x.dtype), *new
 
 
@@ -55,10 +52,7 @@ def masked_batch_norm(
 
 def batch_norm_gradient(x: Data, scale: Row, bias: Row, epsilon: float, g: Data) -> Data:
     """γ/s · (g − mean g − x̂ mean(g x̂)), s = √(v + ε); means over every axis but the last."""
-    mu, v = batch_moments(x)
-    s = np.sqrt(v + epsilon)
-    xhat = (np.float64(x) - mu) / s
-    return scale / s * (g - batch_moments(g)[0] - xhat * batch_moments(g * xhat)[0])
+    return scale * _through(x, g, tuple(range(x.ndim - 1)), epsilon)
 
 
 def batch_norm_inference(
@@ -100,15 +94,44 @@ def _standardize(x, axes, epsilon):
     return (x - mu) / np.sqrt(v + epsilon)
 
 
+def _through(x, g, axes, epsilon):
+    """(g − mean g − x̂ mean(g x̂)) / s, what g is in the x of `_standardize`."""
+    xhat, g = _standardize(x, axes, epsilon), double(g)
+    s = np.sqrt(np.var(np.float64(x), axis=axes, keepdims=True) + epsilon)
+    means = (np.mean(part, axis=axes, keepdims=True) for part in (g, g * xhat))
+    return (g - next(means) - xhat * next(means)) / s
+
+
 def layer_norm(x: Data, scale: Row | float, bias: Row | float, epsilon: float) -> Data:
     """γ (x − μ) / √(v + ε) + β, μ and the biased v over the last axis."""
     return scale * _standardize(x, -1, epsilon) + bias
 
 
+def _summed(x):
+    """Σ over every axis but the last."""
+    return np.sum(np.float64(x), axis=tuple(range(x.ndim - 1)))
+
+
+def layer_norm_gradient(
+    x: Data, scale: Row, bias: Row, epsilon: float, g: Data
+) -> tuple[Data, Row, Row]:
+    """(h − mean h − x̂ mean(h x̂)) / s for h = γ g; Σ g x̂ and Σ g over the examples."""
+    gx = _through(x, double(scale) * g, -1, epsilon)
+    return gx, _summed(g * _standardize(x, -1, epsilon)), _summed(g)
+
+
+def _grouped(x, groups):
+    return x.reshape(x.shape[0], -1, groups, x.shape[-1] // groups)
+
+
 def group_norm(x: Data, groups: int, epsilon: float) -> Data:
     """(x − μ) / √(v + ε) by example and group of neighboring channels; no scale, no bias."""
-    cut = x.reshape(x.shape[0], -1, groups, x.shape[-1] // groups)
-    return _standardize(cut, (1, 3), epsilon).reshape(x.shape)
+    return _standardize(_grouped(x, groups), (1, 3), epsilon).reshape(x.shape)
+
+
+def group_norm_gradient(x: Data, groups: int, epsilon: float, g: Data) -> Data:
+    """(g − mean g − x̂ mean(g x̂)) / s by example and group."""
+    return _through(_grouped(x, groups), _grouped(g, groups), (1, 3), epsilon).reshape(x.shape)
 
 
 def instance_norm(x: Images, epsilon: float) -> Images:
@@ -116,9 +139,25 @@ def instance_norm(x: Images, epsilon: float) -> Images:
     return group_norm(x, x.shape[-1], epsilon)
 
 
+def instance_norm_gradient(x: Images, epsilon: float, g: Images) -> Images:
+    """That of group norm with a group for each channel."""
+    return group_norm_gradient(x, x.shape[-1], epsilon, g)
+
+
+def _root_mean_square(x, epsilon):
+    return np.sqrt(np.mean(np.float64(x) ** 2, axis=-1, keepdims=True) + epsilon)
+
+
 def rms_norm(x: Data, scale: Row, epsilon: float) -> Data:
     """γ x / √(mean x² + ε) over the last axis, ε under the root and no mean taken out."""
-    return scale * x / np.sqrt(np.mean(np.float64(x) ** 2, axis=-1, keepdims=True) + epsilon)
+    return scale * x / _root_mean_square(x, epsilon)
+
+
+def rms_norm_gradient(x: Data, scale: Row, epsilon: float, g: Data) -> tuple[Data, Row]:
+    """(h − y mean(h y)) / r for y = x / r and h = γ g, r = √(mean x² + ε); Σ g y."""
+    r, h = _root_mean_square(x, epsilon), double(scale) * g
+    y = x / r
+    return (h - y * np.mean(h * y, axis=-1, keepdims=True)) / r, _summed(g * y)
 
 
 def weight_norm(direction: Weights, magnitude: Row) -> Weights:

@@ -1,0 +1,112 @@
+"""STR: training on what does not fit into memory, or not into one run.
+
+The ids are those of the promises; the others are of one implementation, whose tests keep them.
+"""
+
+import itertools
+import math
+
+import numpy as np
+
+from hondo_spec import draws
+from hondo_spec.bounds import gamma
+from hondo_spec.property import Area, formula, given
+from hondo_spec.results import Check, Exact, Holds, Stat
+
+prop = Area("STR", source="slide 4; Goodfellow et al. 2016, algorithm 8.1", symbols="stream")
+BOTTOU = "Bottou 2012, section 4.1"
+# Examples, how many make a batch, and epochs; some do not fill one, and all may fit into one.
+RUNS = ((12, 4, 3), (7, 2, 3), (5, 5, 2), (1, 1, 4), (33, 8, 2))
+SEEDS = (0, 1, 2**31 - 9)
+COUNTS = (1, 2, 3, 7, 16, 100)
+# So many examples that a quarter of them in the same places is no chance.
+MANY = 128
+
+
+@prop(1, "must", "exhaustive")
+@formula(r"B_t \mid \text{cut at } c = B_t")
+@given(run=RUNS, seed=SEEDS[:2])
+def _a_run_that_is_cut_goes_on_where_it_was(resumed_batches, *, run, seed):
+    """a run that ends after any of its steps, or after several, and goes on by what was saved takes
+    the batches of the run that does not end
+    """
+    steps = run[0] // run[1] * run[2]
+    whole = np.asarray(resumed_batches(seed, *run, []))
+    for cuts in (*([cut] for cut in range(steps + 1)), [1, 1], [*range(steps)]):
+        yield Exact(f"batches, cut after {cuts}", resumed_batches(seed, *run, cuts), whole)
+
+
+@prop(2, "must", "exhaustive", source=BOTTOU)
+@formula(r"\pi_{k,e} \in S_n,\quad \pi = \pi(k, e)")
+@given(count=COUNTS, seed=SEEDS)
+def _an_epoch_takes_each_example_once(epoch_order, *, count, seed):
+    """the order of an epoch takes each example once, and is a function of seed and epoch, another
+    one in another epoch
+    """
+    orders = [np.asarray(epoch_order(seed, epoch, count)) for epoch in (0, 1, 5, 0)]
+    for order in orders:
+        yield Exact("each once", np.sort(order), np.arange(count))
+    yield Exact("again", orders[3], orders[0])
+    if count > 50:
+        same = [np.array_equal(*pair) for pair in itertools.combinations(orders[:3], 2)]
+        yield Holds("another order in another epoch", not any(same), same)
+
+
+@prop(7, "must", "bound", source="Goodfellow et al. 2016, section 8.1.3")
+@formula(r"\nabla\frac{\sum_e a_e l_e}{\sum_e a_e},\quad \{1, \dots, m\} = \bigcup_k B_k")
+@given(x=draws.whole(((12, 3), (12, 1)), -4, 4), seed=draws.seeds, parts=(1, 2, 3, 12))
+def _a_batch_in_parts_is_the_batch(microbatch_gradient, *, x, seed, parts):
+    """the gradient of a batch in parts is that of the batch, however unevenly its examples weigh"""
+    w, targets = (draws.lattice_of(seed, (n, 2), -4, 4) for n in reversed(x.shape))
+    # The first of the parts may weigh nothing.
+    for what, a in (("equal", [1] * 12), ("uneven", [0, 0, 0, 0, 1, 0, 2, 3, 0, 4, 5, 0.5])):
+        weights = draws.single(a)
+        shares = weights[:, None] * (draws.double(x) @ w - targets) / sum(a)
+        got = microbatch_gradient(w, x, targets, weights, parts)
+        bound = gamma(64) * (np.abs(x).T @ np.abs(shares))
+        yield Check(f"gradient, {what} weights", got, x.T @ shares, bound, 1.0)
+
+
+@prop(8, "must", "bound", symbols="stream evaluate")
+@formula(r"M = \tfrac1n\sum_e m_e")
+@given(count=(1, 7, 33), batch_size=(1, 5, 16, 100), seed=SEEDS)
+def _validation_counts_each_example_once(batched_mean, *, count, batch_size, seed):
+    """a metric over all examples counts each of them once, however many are evaluated at a time"""
+    # Integers, whose sums are exact.
+    values = draws.single(np.random.default_rng(seed).permutation(count) + 1) ** 2
+    want = float(np.mean(np.float64(values)))
+    return Check("mean", batched_mean(values, batch_size), want, gamma(count + 4) * want)
+
+
+def _alike(first: np.ndarray, second: np.ndarray) -> int:
+    """In how many places two orders agree, wherever the second one begins."""
+    return int(np.max(np.bincount((np.argsort(first) - np.argsort(second)) % len(first))))
+
+
+@prop(11, "must", "statistical", source=BOTTOU)
+@formula(r"(k, e) \ne (k', e') \Rightarrow \pi_{k,e} \perp \pi_{k',e'}")
+@given(other=((0, 1), (1, 0), (1, -1), (2, -1), (255, 0), (256, -2)), seed=SEEDS[:2])
+def _epochs_are_unrelated(epoch_order, *, other, seed):
+    """no epoch takes the examples in the order of another one, of this seed or of another, nor
+    turned, nor in part, nor in that of the data
+    """
+    base = np.asarray(epoch_order(seed, 2, MANY))
+    order = np.asarray(epoch_order(seed + other[0], 2 + other[1], MANY))
+    others = {"another": base, "another turned": base[::-1], "the data": np.arange(MANY)}
+    for what, one in others.items():
+        hits = _alike(order, one)
+        # Of MANY rotations; k fixed points of a random permutation are at least as rare as 1/k!.
+        p_value = min(1.0, MANY / math.factorial(hits))
+        yield Stat(f"order of {what}", p_value, MANY, MANY, f"{hits} in the same places")
+
+
+@prop(12, "must", "exhaustive", source=BOTTOU)
+@formula(r"\bigcup_{t \in e} B_t = \{1, \dots, n\}")
+@given(run=RUNS, seed=SEEDS[:1])
+def _each_epoch_is_whole_after_any_cut(resumed_batches, *, run, seed):
+    """after any cut each epoch still has its number of steps, and no example twice"""
+    taken = run[0] // run[1] * run[1]
+    for cut in range(1, taken * run[2] // run[1]):
+        epochs = np.reshape(resumed_batches(seed, *run, [cut]), (run[2], -1))
+        got = [len(set(epoch)) for epoch in epochs.tolist()]
+        yield Exact(f"different examples of each epoch, cut after {cut}", got, [taken] * run[2])
