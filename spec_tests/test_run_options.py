@@ -53,7 +53,7 @@ def test_options_out_of_their_range_are_refused(words) -> None:
         check(STREAMED, RunOptions(**OPTIONS[words]))
 
 
-@pytest.mark.parametrize("name", ["devices", "distributed"])
+@pytest.mark.parametrize("name", ["devices"])
 def test_what_only_a_stream_has_is_refused_elsewhere(name) -> None:
     with pytest.raises(ValueError, match=f"{name} must be left out without --stream"):
         check(replace(STREAMED, stream=False), RunOptions(**{name: True}))

@@ -1,6 +1,5 @@
 """Real processes on the loopback that run one stream together; each wait has a deadline."""
 
-import json
 import os
 import random
 import shutil
@@ -125,25 +124,6 @@ def test_two_processes_are_one_and_outlive_each_other(started, tmp_path) -> None
     log = (tmp_path / "elsewhere" / "0.log").read_text()
     assert "goes on, but not to the bits of the uncut one: devices 4 cpu → 1 cpu" in log
     assert_near(read(tmp_path / "elsewhere"), alone)
-
-
-def test_the_command_runs_on_two_processes(started, tmp_path) -> None:
-    """The first alone speaks and writes; what it writes is a run as any other."""
-    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(96, 2)))
-    np.save(tmp_path / "y.npy", np.load(tmp_path / "x.npy")[:, 0])
-    program = [sys.executable, "-c", "from hondo.cli import main; main()", "train"]
-    options = ("--stream", "--valid-every", "3", "--depth", "4", "--width", "4", "--distributed")
-    places = (tmp_path / "x.npy", "--targets", tmp_path / "y.npy", "--out", tmp_path / "run")
-    rest = ("--max-epochs", "4", "--batch-size", "16", *options)
-    assert end(launch(started, [*program, *map(str, places), *rest], tmp_path, 2)) == [0, 0]
-    first, second = ((tmp_path / f"{index}.log").read_text() for index in range(2))
-    assert "test R²" in first
-    assert not [line for line in second.splitlines() if "gloo" not in line.lower()]
-    assert [row["step"] for row in read_metrics(tmp_path / "run" / METRICS)] == [*range(3, 16, 3)]
-    result = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert result["best step"] in range(3, 16, 3)
-    assert result["steps"] == 16
-    assert hondo.load_run(tmp_path / "run").predict(np.zeros((3, 2))).shape == (3,)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ class TrainCommand:
         config: everything else that decides on the run.
         options: how it is carried out.
         resume: the folder of a run that was killed or interrupted, which goes on; beside it are
-            only --save-every, --tensorboard, --devices, --distributed and --no-cache.
+            only --save-every, --tensorboard, --devices and --no-cache.
         cache: keep what is compiled in your cache folder, for the next command.
     """
 

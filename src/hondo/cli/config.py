@@ -121,15 +121,11 @@ class RunOptions:
             half a minute, or as long as makes them a hundredth of the time.
         tensorboard: write the metrics for TensorBoard too, into the run's folder tensorboard.
         devices: with stream, how many devices share each batch; by default all that there are.
-        distributed: with stream, this is one of several processes that train together, each
-            started by the same command with the same --out. Which it is, Slurm's and other
-            variables say, or JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID.
     """
 
     save_every: float | None = None
     tensorboard: bool = False
     devices: int | None = None
-    distributed: bool = False
 
 
 AS_USUAL = RunOptions()

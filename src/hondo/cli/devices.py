@@ -18,30 +18,25 @@ from hondo.training.streaming.layout import AXIS, make_layout
 
 
 def begin_processes(options: RunOptions, is_streamed: bool) -> None:
-    """Checks how a run is to be carried out, and lets its processes find each other.
+    """Checks how a run is to be carried out, before anything is written.
 
     Raises:
         ValueError: options that no run has, or only one that is streamed.
         ModuleNotFoundError: TensorBoard's extra is missing.
     """
-    for name in ("devices", "distributed"):
-        if getattr(options, name) and not is_streamed:
-            raise error(name, getattr(options, name), "left out without --stream")
+    if options.devices and not is_streamed:
+        raise error("devices", options.devices, "left out without --stream")
     if options.devices is not None:
         check_count("devices", options.devices)
     if options.save_every is not None:
         check_range("save_every", options.save_every, 0.0, open_low=True)
     if options.tensorboard:
         check_tensorboard()
-    if options.distributed:
-        hondo.distributed()
 
 
 def team_of(options: RunOptions) -> Team:
     """The processes that train together."""
-    if not options.distributed:
-        return ALONE
-    return Team(jax.process_count(), jax.process_index())
+    return ALONE
 
 
 def mesh_of(options: RunOptions) -> Mesh | None:
