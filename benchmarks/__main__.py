@@ -29,6 +29,7 @@ Name = Literal[
     "first_run",
     "growth",
     "end_to_end",
+    "stream",
 ]
 MODULES = {
     "repeat": "repeated",
@@ -36,6 +37,7 @@ MODULES = {
     "sweep": "sweeps",
     "import": "imports",
     "progress": "progress_bar",
+    "stream": "streaming",
 }
 
 

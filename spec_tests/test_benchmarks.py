@@ -8,7 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import child, end_to_end, first_run, growth, measure, randomness, report
+from benchmarks import (
+    child,
+    end_to_end,
+    first_run,
+    growth,
+    measure,
+    randomness,
+    report,
+    streaming,
+)
 
 ROOT = Path(__file__).parents[1]
 
@@ -172,6 +181,15 @@ def test_the_peak_is_of_this_process(tmp_path) -> None:
     before = child.peak_bytes()
     block = np.ones(2**24)
     assert child.peak_bytes() >= max(before, block.nbytes)
+
+
+def test_a_stream_is_held_beside_the_run_in_memory() -> None:
+    times = {"hondo": [1.1, 1.3, 1.2], "hondo.fit": [1.0, 1.0, 1.0], "keras.fit": [2.4, 2.4, 2.4]}
+    found = {row.what: row for row in streaming.rows_of(streaming.CASES[0], times)}
+    assert found["hondo / hondo.fit"].median == 1.2
+    assert found["hondo / hondo.fit"].goal == 1.3
+    assert found["hondo / keras.fit"].median == 0.5
+    assert found["keras.fit / hondo.fit"].median == 2.4
 
 
 def test_first_runs_tell_seconds_and_ratios(monkeypatch) -> None:

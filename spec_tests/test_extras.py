@@ -71,6 +71,11 @@ def test_each_package_of_spec_is_asked_for_before_anything_runs(name, block) -> 
             "from hondo.training.streaming.feed import check_grain\ncheck_grain()",
             "[stream]",
         ),
+        (
+            ("tensorboardX",),
+            "from hondo.training.saving.event_file import check_tensorboard\ncheck_tensorboard()",
+            "[tensorboard]",
+        ),
         (("rich",), "from hondo.training.progress_bar import open_bar\nopen_bar('')", "[train]"),
     ],
 )

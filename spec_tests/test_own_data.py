@@ -161,6 +161,7 @@ def test_a_table_in_shards_is_streamed_killed_and_resumed(tmp_path) -> None:
             tmp_path / f"{shard}.parquet"
         )
     arguments = ("train", "*.parquet", "--target", "way", "--stream", *SHORT, "--out", "run")
+    arguments += ("--valid-every", "4", "--microbatches", "2", "--save-every", "0.1")
     program = "from hondo.cli import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", program, *arguments, "--max-epochs", "200", "--patience", "0"],
@@ -188,6 +189,12 @@ def test_a_table_in_shards_is_streamed_killed_and_resumed(tmp_path) -> None:
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert f"accuracy {result['test accuracy']:.4f}" in " ".join(out.split())
     assert result["test accuracy"] > 0.9
+    # Epochs of six steps.
+    steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
+    assert steps == [*range(4, 1201, 4)]
+    assert result["steps"] == 1200
+    assert (tmp_path / "run" / "model" / str(result["best step"])).is_dir()
+    assert result["best step"] in steps
 
 
 def test_a_folder_of_images_is_trained_on(tmp_path) -> None:

@@ -240,6 +240,13 @@ def test_other_versions_go_on_with_a_warning(copied) -> None:
         killed_run.run(copied)
 
 
+def test_another_major_version_is_refused(copied) -> None:
+    path = copied / RUN
+    path.write_text(path.read_text().replace(f'"hondo": "{hondo.__version__}"', '"hondo": "9.0"'))
+    with pytest.raises(ValueError, match=r"hondo is 9\.0 there and"):
+        killed_run.run(copied)
+
+
 @pytest.mark.parametrize("left", [METRICS, CHECKPOINTS])
 def test_a_folder_that_is_no_run_is_refused(tmp_path, left) -> None:
     (tmp_path / left).mkdir()

@@ -7,6 +7,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import grain
 import jax
 import killed_run
 import numpy as np
@@ -145,6 +146,7 @@ def linear(scale: float = 1.0, measure: float = 1.0) -> hondo.Problem:
 
 
 ANOTHER = {
+    "microbatches": {"microbatches": 2},
     "start": {"problem": linear(scale=2.0)},
     "metrics": {"problem": linear(measure=2.0)},
     "patience": {"stopper": hondo.early_stopping(2, mode="min")},
@@ -163,7 +165,8 @@ def kept(tmp_path_factory) -> Path:
 def test_what_is_outside_the_steps_counts_too(name, kept) -> None:
     """The start of the run, and what is measured and decided at the end of an epoch."""
     changed = {"problem": linear()} | ANOTHER[name]
-    with pytest.raises(ValueError, match=f"{next(iter(ANOTHER[name]))} is another function"):
+    what = "1 there and 2 here" if name == "microbatches" else "another function"
+    with pytest.raises(ValueError, match=f"{next(iter(ANOTHER[name]))} is {what}"):
         run(kept, max_epochs=1, save_every=None, **changed)
 
 
@@ -238,6 +241,8 @@ def test_each_validation_example_counts_once(size) -> None:
 
 REFUSED = {
     "train must be arrays with one leading axis, or have": {"train": 3},
+    "has no place to go on from: write it once to files": {"train": iter(examples(0, 32))},
+    "with one leading axis, or have __len__ and __getitem__, got 'str'": {"train": "x.npy"},
     "train must be at least one example, got '0 examples'": {"train": []},
     "valid must be arrays with one common leading axis": {"valid": (X[:3], Y[:2])},
     "train must be fewer than 2147483648, got '2147483648 examples'": {"train": Batches(0, 2**31)},
@@ -288,6 +293,18 @@ def test_an_example_of_another_form_is_named(other) -> None:
     rows[7] = other
     with pytest.raises(ValueError, match=r"train\[7\] must be of the form of train\[4\], .*, got"):
         open_source("train", rows).read(np.array([2, 4, 7, 8]))
+
+
+def test_what_grain_gives_one_after_another_is_refused_with_a_way_out() -> None:
+    sequence = grain.MapDataset.source(examples(0, 32)).shuffle(seed=0)
+    open_source("train", sequence)
+    with pytest.raises(ValueError, match=r"got '\w+IterDataset'\. What comes one after another"):
+        run(train=sequence.to_iter_dataset())
+    with pytest.raises(ValueError, match=r"got '9223372036854775807 examples'.*, max_epochs says"):
+        run(train=sequence.repeat())
+    gaps = sequence.filter(lambda example: False)
+    with pytest.raises(ValueError, match=r"train\[3\] must be an example, got None\. A filter"):
+        open_source("train", gaps).read(np.array([3, 1]))
 
 
 def test_an_error_of_the_source_is_raised_as_it_is() -> None:

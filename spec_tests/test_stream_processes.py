@@ -39,18 +39,16 @@ def start(
     started: list, folder: Path | str, target: Path, count: int = PROCESSES
 ) -> list[subprocess.Popen]:
     """Processes with two devices each, which share their parameters; or one with one device."""
+    own = (str(folder), str(target), "5", "sharded")
+    return launch(started, [sys.executable, streamed_processes.__file__, *own], target, count)
+
+
+def launch(started: list, command: list[str], target: Path, count: int) -> list[subprocess.Popen]:
+    """The same command on every process of a cluster, each with so many devices."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     target.mkdir(exist_ok=True)
-    command = [
-        sys.executable,
-        streamed_processes.__file__,
-        str(folder),
-        str(target),
-        "5",
-        "sharded",
-    ]
     environment = {**os.environ, **with_devices(count)}
     cluster = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": str(count)}
     for index in range(count):

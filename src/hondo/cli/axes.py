@@ -17,6 +17,7 @@ from hondo.training.sweeping.members import Build, FitArguments
 
 _FIXED = (
     *("data", "target", "targets", "task", "keep", "drop", "size", "stream"),
+    *("valid_every", "microbatches"),
     *("test_fraction", "dataset", "data_dir", "out", "valid_fraction", "split_seed", "watch"),
 )
 _TRACED = ("l1", "l2", "keep_prob", "input_noise", "label_smoothing", "learning_rate", "seed")

@@ -72,12 +72,22 @@ def check_config(config: TrainConfig) -> TrainConfig:
         if getattr(config, name) is not None:
             check_count(name, getattr(config, name))
     check_count("patience", config.patience, least=0)
+    _check_streaming(config)
     for name in ("seed", "split_seed"):
         seed = getattr(config, name)
         if seed is not None and not 0 <= seed < 2**63:
             raise error(name, seed, "an integer in [0, 2^63)")
     check_techniques(config)
     return config
+
+
+def _check_streaming(config: TrainConfig) -> None:
+    for name, default in (("valid_every", None), ("microbatches", 1)):
+        value = getattr(config, name)
+        if value != default:
+            check_count(name, value)
+            if not config.stream:
+                raise error(name, value, "left out without --stream")
 
 
 def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:

@@ -26,17 +26,17 @@ _LOG_FROM = 10.0
 def draw(
     path: Path,
     rows: list[dict[str, float | int]],
-    best_epoch: int | None,
+    best: int | None,
     title: str,
     chance: Mapping[str, float],
 ) -> None:
-    """Draws training and validation metrics against the epoch, with the best epoch and chance."""
+    """Draws training and validation metrics against the epoch or step, the best one and chance."""
     names = [name for name in METRICS if f"valid/{name}" in rows[0]]
     with style():
         figure = new_figure(4.6 * len(names), 3.4)
         panels = figure.subplots(1, len(names), squeeze=False)[0]
         for axes, name in zip(panels, names, strict=True):
-            _draw_metric(axes, rows, name, best_epoch)
+            _draw_metric(axes, rows, name, best)
             if name in chance:
                 chance_line(axes, chance[name], "chance")
             axes.legend()
@@ -50,21 +50,22 @@ def save(figure: Any, path: Path) -> None:
 
 
 def _draw_metric(
-    axes: Any, rows: list[dict[str, float | int]], name: str, best_epoch: int | None
+    axes: Any, rows: list[dict[str, float | int]], name: str, best: int | None
 ) -> None:
-    epochs = [row["epoch"] for row in rows]
-    # One epoch alone is a point, which a line does not show.
+    unit = "epoch" if "epoch" in rows[0] else "step"
+    places = [row[unit] for row in rows]
+    # One place alone is a point, which a line does not show.
     marker = "o" if len(rows) == 1 else ""
     for part, color in (("train", ORANGE), ("valid", BLUE)):
         values = [row[f"{part}/{name}"] for row in rows]
-        axes.plot(epochs, values, color=color, label=part, marker=marker)
-    if best_epoch is not None:
-        best = write_number(float(f"{rows[best_epoch - 1][f'valid/{name}']:.3g}"))
-        axes.axvline(best_epoch, color=RED, linestyle=":", label=f"best: {best}")
+        axes.plot(places, values, color=color, label=part, marker=marker)
+    if best is not None:
+        value = write_number(float(f"{rows[places.index(best)][f'valid/{name}']:.3g}"))
+        axes.axvline(best, color=RED, linestyle=":", label=f"best: {value}")
     if name == "loss":
         scale_by_decades(axes, [row[f"{part}/loss"] for row in rows for part in ("train", "valid")])
     integer_marks(axes)
-    axes.set_xlabel("epoch")
+    axes.set_xlabel(unit)
     axes.set_ylabel(name)
 
 

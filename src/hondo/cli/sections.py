@@ -49,6 +49,10 @@ class DataOptions:
         stream: own data that does not fit into memory: read it while the run goes on. Images and
             .npy files stay where they are; a table is encoded once, into a file in the run's folder
             that is deleted at the end.
+        valid_every: with stream, after how many steps it validates, instead of after each epoch.
+            What is counted as epochs elsewhere, by patience too, are then these validations.
+        microbatches: with stream, in how many parts, one after another, the model takes each batch;
+            for batches whose activations do not fit into memory. Batch norm normalizes each part.
         test_fraction: the part of own data to test on.
         dataset: digits, breast-cancer, diabetes or fashion-mnist.
         data_dir: the folder of the IDX files, where they are not in their usual place.
@@ -64,6 +68,8 @@ class DataOptions:
     drop: tuple[str, ...] = ()
     size: int | None = None
     stream: bool = False
+    valid_every: int | None = None
+    microbatches: int = 1
     test_fraction: float = 0.15
     dataset: Literal["digits", "breast-cancer", "diabetes", "fashion-mnist"] = "digits"
     data_dir: Path | None = None
@@ -204,3 +210,22 @@ class RunOptions:
     max_epochs: int = 100
     watch: bool = True
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class ExecutionOptions:
+    """How a run is carried out, which may be another way when it goes on.
+
+    Attributes:
+        save_every: seconds between two saves of the run, from which --resume goes on; by default
+            half a minute, or as long as makes them a hundredth of the time.
+        tensorboard: write the metrics for TensorBoard too, into the run's folder tensorboard.
+        devices: with stream, how many devices share each batch; by default all that there are.
+    """
+
+    save_every: float | None = None
+    tensorboard: bool = False
+    devices: int | None = None
+
+
+AS_USUAL = ExecutionOptions()

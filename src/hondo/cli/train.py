@@ -16,12 +16,13 @@ from rich.table import Table
 
 import hondo
 from hondo._intervals import wilson_interval
-from hondo.cli import build, models, plot_run, run_folder, watching
+from hondo.cli import build, devices, models, plot_run, run_folder, watching
 from hondo.cli.augmenting import augmentation
 from hondo.cli.config import TrainConfig
 from hondo.cli.describing import describe
 from hondo.cli.model_folder import save_model
 from hondo.cli.outcome import TEXT, Failures, Output, attempt, finish, open_terminal
+from hondo.cli.sections import AS_USUAL, ExecutionOptions
 from hondo.cli.signals import SIGNALS
 from hondo.cli.sources import open_data
 from hondo.data import Dataset, Divided, Parts
@@ -30,6 +31,7 @@ from hondo.data.views import Pairs
 from hondo.training.evaluation import evaluate_batches
 from hondo.training.interrupt import interruptible
 from hondo.training.lasting_stream import LastingStream
+from hondo.training.pace import Pace, make_pace
 from hondo.training.saving.files import first_line, write_whole
 from hondo.training.saving.kept_run import CHECKPOINTS, METRICS
 from hondo.training.saving.metrics_file import json_line
@@ -47,21 +49,30 @@ class TrainJob(NamedTuple):
     parts: Parts
     problem: hondo.Problem
     out: Path
+    options: ExecutionOptions = AS_USUAL
     output: Output = TEXT
 
+    @property
+    def pace(self) -> Pace:
+        """How long its epochs are, and when it validates."""
+        return pace_of(self.config, self.parts)
 
-def prepare(config: TrainConfig, output: Output = TEXT) -> Callable[[], int]:
+
+def prepare(
+    config: TrainConfig, options: ExecutionOptions = AS_USUAL, output: Output = TEXT
+) -> Callable[[], int]:
     """Checks the configuration and the data, makes the folder, returns the work that is left.
 
     Raises:
         ValueError: a configuration or data that cannot work; nothing is written then.
     """
     build.check_config(config)
+    devices.check_execution(options, config.stream)
     divided = open_data(config, build.split_seed(config))
     dataset, parts = divided
     check_batch(config, parts)
     config = build.resolve(config, dataset)
-    job = _make_job(config, divided, Path())._replace(output=output)
+    job = _make_job(config, divided, Path(), options)._replace(output=output)
     augmentation(config, dataset)
     # What the network itself refuses is refused before anything is written.
     some = build.as_arrays(parts.valid, _SOME)
@@ -69,23 +80,30 @@ def prepare(config: TrainConfig, output: Output = TEXT) -> Callable[[], int]:
     return partial(_pack_and_run, job._replace(out=run_folder.create(config, dataset)))
 
 
-def prepare_resumed(folder: Path, output: Output = TEXT) -> Callable[[], int]:
+def prepare_resumed(
+    folder: Path, options: ExecutionOptions = AS_USUAL, output: Output = TEXT
+) -> Callable[[], int]:
     """Reads what a run was configured with; returns the work that is left of it.
 
     Raises:
         ValueError: not a run's folder, or data that is not there any more.
     """
     config = run_folder.read_config(folder)
+    devices.check_execution(options, config.stream)
     divided = open_data(config, build.split_seed(config))
     check_batch(config, divided.parts)
-    return partial(_pack_and_run, _make_job(config, divided, folder)._replace(output=output))
+    job = _make_job(config, divided, folder, options)
+    return partial(_pack_and_run, job._replace(output=output))
 
 
-def _make_job(config: TrainConfig, divided: Divided, out: Path) -> TrainJob:
+def _make_job(
+    config: TrainConfig, divided: Divided, out: Path, options: ExecutionOptions
+) -> TrainJob:
+    devices.check_shares(config, options)
     train_targets = divided.parts.train[1]
     targets = train_targets if config.stream else None
     problem = models.training_problem(config, divided.dataset, len(train_targets), targets)
-    return TrainJob(config, *divided, problem, out)
+    return TrainJob(config, *divided, problem, out, options)
 
 
 def _pack_and_run(job: TrainJob) -> int:
@@ -133,23 +151,31 @@ def run(job: TrainJob) -> int:
 def _refuse_model(job: TrainJob, result: hondo.FitResult) -> NoReturn:
     """Ends a run that has no best model: what it started from is none."""
     raise ValueError(
-        "the validation loss must be finite after some epoch, got none in "
-        f"{int(result.last.epoch)}; no model in {job.out}. A smaller --learning-rate may help."
+        f"the validation loss must be finite after some {job.pace.unit}, got none in "
+        f"{job.pace.count_rows(result.last)}; no model in {job.out}. A smaller --learning-rate may "
+        "help."
     )
 
 
 def check_batch(config: TrainConfig, parts: Parts) -> None:
-    """Raises where a batch would need more examples than there are."""
+    """Raises where a batch would need more examples than there are, or no period fits."""
     count = len(parts.train[0])
     if config.batch_size > count:
         raise ValueError(
             f"batch_size must be at most the {count} training examples, got {config.batch_size}."
         )
+    pace_of(config, parts)
+
+
+def pace_of(config: TrainConfig, parts: Parts) -> Pace:
+    """How long the epochs of a run are, and when it validates."""
+    steps = len(parts.train[0]) // config.batch_size
+    return make_pace(steps, config.max_epochs, config.valid_every)
 
 
 def _fit(job: TrainJob, failures: Failures) -> hondo.FitResult:
-    config, parts = job.config, job.parts
-    steps = len(parts.train[0]) // config.batch_size * config.max_epochs
+    config, seconds = job.config, job.options.save_every
+    steps = job.pace.steps * config.max_epochs
     watch = watching.begin(job)
     # A quiet run shows no bar either.
     silence = redirect_stderr(io.StringIO()) if job.output.quiet else nullcontext()
@@ -164,6 +190,8 @@ def _fit(job: TrainJob, failures: Failures) -> hondo.FitResult:
                 report=watch.hear,
                 save=partial(_save_best, job, failures),
                 folder=job.out,
+                save_every=None if seconds is None else hondo.every(seconds=seconds),
+                tensorboard=job.options.tensorboard,
             )
     except hondo.SaveError as reason:
         failures[CHECKPOINTS] = first_line(reason.__cause__ or reason)
@@ -182,13 +210,20 @@ def _trainer(
         return partial(hondo.fit_with_progress, job.problem, optimizer, *pairs)
     # A step on a batch of rows takes less time than sending it alone.
     steps_per_call = 8 if train[0].ndim == 2 else 1
-    pairs = Pairs(*train), Pairs(*valid)
-    return partial(hondo.stream, job.problem, optimizer, *pairs, steps_per_call=steps_per_call)
+    return partial(
+        hondo.stream,
+        *(job.problem, optimizer, Pairs(*train), Pairs(*valid)),
+        valid_every=job.config.valid_every,
+        microbatches=job.config.microbatches,
+        mesh=devices.mesh_of(job.options),
+        steps_per_call=steps_per_call,
+    )
 
 
 def _save_best(job: TrainJob, failures: Failures, best: hondo.Best) -> None:
     variables = models.kept_variables(job.config, best.params, best.model_state)
-    save = partial(save_model, job.out, job.config, int(best.epoch) + 1, variables)
+    place = job.pace.place(int(best.epoch))
+    save = partial(save_model, job.out, job.config, place, variables)
     attempt(failures, run_folder.MODEL, save)
 
 
@@ -196,19 +231,20 @@ def write_results(
     job: TrainJob, result: hondo.FitResult, seconds: float, failures: Failures
 ) -> dict[str, Any]:
     """Fills the folder with the best model, its test score and the curves; returns the summary."""
-    out, best_epoch = job.out, int(result.best.epoch) + 1 or None
-    if best_epoch is not None:
+    out, pace, best = job.out, job.pace, None
+    if int(result.best.epoch) >= 0:
+        best = pace.place(int(result.best.epoch))
         _save_best(job, failures, result.best)
-    epochs = range(int(result.last.epoch))
-    rows = [{"epoch": i + 1, **epoch_metrics(result.history, i)} for i in epochs]
+    count = range(pace.count_rows(result.last))
+    rows = [{**pace.name_row(row), **epoch_metrics(result.history, row)} for row in count]
     if CHECKPOINTS in failures or not (out / METRICS).exists():
         lines = "".join(map(json_line, rows))
         attempt(failures, METRICS, partial(write_whole, out / METRICS, lines))
     summary = {
         **_test_metrics(job, result.best),
         "test examples": len(job.dataset.test_inputs),
-        "best epoch": best_epoch,
-        "epochs": len(rows),
+        f"best {pace.unit}": best,
+        f"{pace.unit}s": len(rows) if pace.is_by_epoch else pace.count_steps(result.last),
         **_nonfinite_steps(result),
         "stopped by": hondo.StopReason(int(result.reason)).name.lower(),
         "seconds": round(seconds, 1),
@@ -218,7 +254,7 @@ def write_results(
     if rows:
         title = f"{job.dataset.name}, {job.config.model}"
         chance = watching.chance_metrics(job.config, job.dataset, job.parts.train[1])
-        draw = partial(plot_run.draw, out / run_folder.CURVES, rows, best_epoch, title, chance)
+        draw = partial(plot_run.draw, out / run_folder.CURVES, rows, best, title, chance)
         attempt(failures, run_folder.CURVES, draw)
     return summary
 

@@ -13,7 +13,9 @@ from hondo.cli.config import TrainConfig
 from hondo.cli.config_file import read_options
 from hondo.cli.outcome import Output
 from hondo.cli.sections import (
+    AS_USUAL,
     DataOptions,
+    ExecutionOptions,
     GradientOptions,
     InitializationOptions,
     NetworkOptions,
@@ -39,10 +41,11 @@ class TrainCommand:
         initialization: Slides 14 and 15.
         normalization: Slides 16 to 18.
         run: How long, from which seed, and where to.
+        execution: How it is carried out.
         path: own data: a table, a folder with one folder of images a class, or an array (.npy).
         config: a file of options, .yaml, .toml or .json, as `l2: 0.001`; the command line wins.
-        resume: the folder of a run that was killed or interrupted, which goes on; nothing else is
-            to be given.
+        resume: the folder of a run that was killed or interrupted, which goes on; beside it are
+            only the options of how it is carried out.
         json: the result as the one line on stdout; what else there is to say goes to stderr.
         quiet: say nothing but errors, and the result where --json asks for it.
         cache: keep what is compiled in your cache folder, for the next command.
@@ -55,6 +58,7 @@ class TrainCommand:
     initialization: InitializationOptions
     normalization: NormalizationOptions
     run: RunOptions
+    execution: ExecutionOptions
     path: tyro.conf.Positional[Path | None] = None
     config: Path | None = None
     resume: Path | None = None
@@ -85,11 +89,11 @@ class TrainCommand:
         from hondo.cli import train
 
         if self.resume is None:
-            return train.prepare(self.options, self.output)
+            return train.prepare(self.options, self.execution, self.output)
         if self.options != TrainConfig() or self.config is not None:
             repair = f"The run has its own: hondo train --resume {self.resume}."
             raise error("--resume", "other arguments beside it", "given alone", repair)
-        return train.prepare_resumed(self.resume, self.output)
+        return train.prepare_resumed(self.resume, self.execution, self.output)
 
 
 _SECTIONS = {
@@ -136,4 +140,4 @@ def command_of(options: TrainConfig) -> TrainCommand:
         name: kind(**{field.name: getattr(options, field.name) for field in fields(kind)})
         for name, kind in _SECTIONS.items()
     }
-    return TrainCommand(**sections)
+    return TrainCommand(**sections, execution=AS_USUAL)

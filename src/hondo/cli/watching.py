@@ -32,7 +32,7 @@ class Watch(NamedTuple):
         chance: the loss of the best constant answer.
         problem: of one network, without its average.
         diagnose: of parameters, model state and batch; compiled when it is first called.
-        looked: the epochs after which the start was diagnosed.
+        looked: the rows of the history at which the start was diagnosed.
         said: what was said.
     """
 
@@ -43,11 +43,11 @@ class Watch(NamedTuple):
     looked: list[int]
     said: list[str]
 
-    def hear(self, epoch: int, metrics: dict[str, float]) -> None:
+    def hear(self, row: int, metrics: dict[str, float]) -> None:
         """Once, where the network does not learn, says what its start suffers from."""
-        if self.looked or not self.is_stuck(epoch, metrics):
+        if self.looked or not self.is_stuck(row, metrics):
             return
-        self.looked.append(epoch)
+        self.looked.append(row)
         job = self.job
         command = f" See `hondo diagnose {job.out} --at init`."
         self._say(command, lambda batch: initialize(job.config, self.problem, batch))
@@ -57,19 +57,18 @@ class Watch(NamedTuple):
 
         A step that was too large kills units and makes weights infinite.
         """
-        last, epoch = result.last, int(result.last.epoch) - 1
-        if self.said or epoch < 0 or not self.is_stuck(epoch, epoch_metrics(result.history, epoch)):
+        last, row = result.last, self.job.pace.count_rows(result.last) - 1
+        if self.said or row < 0 or not self.is_stuck(row, epoch_metrics(result.history, row)):
             return
         # Without a best model there is none to look at again.
         command = f" See `hondo diagnose {self.job.out}`." if int(result.best.epoch) >= 0 else ""
         config, trained = self.job.config, (last.params, last.model_state)
         self._say(command, lambda _: models.first_trained(config, *trained))
 
-    def is_stuck(self, epoch: int, metrics: dict[str, float]) -> bool:
+    def is_stuck(self, row: int, metrics: dict[str, float]) -> bool:
         """Whether it is watched, and the loss is no number or, after a while, that of chance."""
-        config, loss = self.job.config, metrics["train/loss"]
-        steps = (epoch + 1) * (len(self.job.parts.train[0]) // config.batch_size)
-        is_trained = epoch + 1 >= _EPOCHS and steps >= _STEPS
+        config, pace, loss = self.job.config, self.job.pace, metrics["train/loss"]
+        is_trained = (row + 1) * pace.period >= max(_EPOCHS * pace.steps, _STEPS)
         least = _SHARE * self.chance if is_trained else np.inf
         return config.watch and not loss < least
 

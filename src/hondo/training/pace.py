@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 from hondo._numerics.checks import error
-from hondo.training.plan import Plan
 from hondo.training.state import TrainState
 
 
@@ -41,19 +40,28 @@ class Pace(NamedTuple):
         """How many steps there are to the end of the epoch or of the period."""
         return min(self.steps - taken % self.steps, self.period - taken % self.period)
 
+    @property
+    def unit(self) -> str:
+        """What tells a row from others: its epoch, or its step."""
+        return "epoch" if self.is_by_epoch else "step"
+
+    def place(self, row: int) -> int:
+        """The epoch of a row, from 1 on, or after how many steps it was."""
+        return row + 1 if self.is_by_epoch else (row + 1) * self.period
+
     def name_row(self, row: int) -> dict[str, int]:
-        """What tells a row from others: its epoch from 1 on, or after how many steps it was."""
-        return {"epoch": row + 1} if self.is_by_epoch else {"step": (row + 1) * self.period}
+        """The place of a row by its unit."""
+        return {self.unit: self.place(row)}
 
 
-def make_pace(plan: Plan, steps: int) -> Pace:
+def make_pace(steps: int, max_epochs: int, valid_every: int | None = None) -> Pace:
     """The pace of a run whose epochs have so many steps.
 
     Raises:
         ValueError: a budget without any validation.
     """
-    pace = Pace(steps, plan.valid_every or steps, plan.max_epochs, plan.valid_every is None)
+    pace = Pace(steps, valid_every or steps, max_epochs, valid_every is None)
     if not pace.rows:
-        expected = f"at most the {plan.max_epochs * steps} steps of all epochs"
-        raise error("valid_every", plan.valid_every, expected)
+        expected = f"at most the {max_epochs * steps} steps of all epochs"
+        raise error("valid_every", valid_every, expected)
     return pace

@@ -10,7 +10,7 @@ import optax
 from jaxtyping import PRNGKeyArray
 
 from hondo._extras import check_extra
-from hondo._numerics.checks import check_callable, check_type, error
+from hondo._numerics.checks import check_bool, check_callable, check_type, error
 from hondo._numerics.sharding import from_shares
 from hondo._types import Augment, Data
 from hondo.regularization.early_stopping import EarlyStopping
@@ -22,6 +22,7 @@ from hondo.training.plan import Plan, check_arguments, make_plan, prepare_data, 
 from hondo.training.problem import Problem
 from hondo.training.processes import team_of
 from hondo.training.saving.due import Every
+from hondo.training.saving.event_file import check_tensorboard
 from hondo.training.saving.identity import Identity, describe, identify
 from hondo.training.saving.kept_run import Keeper
 from hondo.training.state import FitResult, RecordedRun
@@ -46,6 +47,7 @@ def fit_with_progress(
     save: Save | None = None,
     folder: Path | str | None = None,
     save_every: Every | None = None,
+    tensorboard: bool = False,
 ) -> FitResult:
     r"""Runs `fit` in chunks of steps, under a progress bar with the live metrics.
 
@@ -82,6 +84,9 @@ def fit_with_progress(
             line for each epoch, `run.json` the arguments, versions and digests of the data.
         save_every: how often the state is saved, from `every`; by default after half a minute, and
             so that it takes at most a hundredth of the time.
+        tensorboard: whether TensorBoard's folder `tensorboard` in it holds the metrics too, at
+            their steps, with the numbers that `optax.inject_hyperparams` keeps, such as the
+            learning rate. It needs the extra `tensorboard`.
 
     Returns:
         The best state, the last, the history and the reason.
@@ -114,7 +119,7 @@ def fit_with_progress(
     )
     check_arguments(plan, train, valid, key)
     check_values(problem, plan.batch_size, train, valid)
-    check_observers(report, save, folder, save_every)
+    check_observers(report, save, folder, save_every, tensorboard)
     # NumPy's arrays are sent to the device once, not with every chunk.
     data = jax.tree.map(jnp.asarray, (prepare_data(problem, train), valid))
     hosted = HostedRun(
@@ -122,8 +127,8 @@ def fit_with_progress(
         partial(_identify, plan, data, key),
         partial(_start_advancing, plan, data),
     )
-    pace = make_pace(plan, steps_per_epoch(plan, train))
-    keeper = None if folder is None else Keeper(Path(folder), save_every, pace)
+    pace = make_pace(steps_per_epoch(plan, train), plan.max_epochs)
+    keeper = None if folder is None else Keeper(Path(folder), save_every, pace, tensorboard)
     caller = partial(tell, report, save, pace)
     result = run_on_host(plan, pace, hosted, caller, keeper, team_of(data))
     if nonfinite == "raise":
@@ -136,12 +141,13 @@ def check_observers(
     save: Save | None,
     folder: Path | str | None,
     save_every: Every | None,
+    tensorboard: bool,
 ) -> None:
     """Raises for what is not what `fit_with_progress` takes by these names.
 
     Raises:
         ValueError: any other value.
-        ModuleNotFoundError: a folder, without the extra `train`.
+        ModuleNotFoundError: a folder, without the extra `train`; TensorBoard's, without its own.
     """
     if report is not None:
         check_callable("report", report, "a function of an epoch and its metrics, or None")
@@ -153,6 +159,11 @@ def check_observers(
         check_type("save_every", save_every, Every, "hondo.every makes one.")
         if folder is None:
             raise error("save_every", save_every, "None without a folder")
+    check_bool("tensorboard", tensorboard)
+    if tensorboard:
+        if folder is None:
+            raise error("tensorboard", tensorboard, "False without a folder")
+        check_tensorboard()
     if folder is not None:
         check_extra("train", "orbax")
 

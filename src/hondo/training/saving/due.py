@@ -1,6 +1,7 @@
 """How often a run is saved."""
 
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 from hondo._numerics.checks import check_count, check_range, error
@@ -24,12 +25,14 @@ class Saved(NamedTuple):
         step: after how many steps of the run the state was saved, -1 before it was.
         time: when it was, or when the run began.
         seconds: how long it took.
+        events: the file that TensorBoard reads, None where it is to read none.
     """
 
     rows: int
     step: int
     time: float
     seconds: float = 0.0
+    events: Path | None = None
 
 
 def every(

@@ -130,6 +130,9 @@ def differences(old: Identity, new: Identity) -> list[str]:
         for name, value in new.arguments.items()
         if old.arguments.get(name) != value
     ]
+    there, here = (identity.versions.get("hondo", "") for identity in (old, new))
+    if _major(there) != _major(here):
+        found.append(f"hondo is {there} there and {here} here")
     if old.versions != new.versions:
         return found
     is_comparable = old.platform == new.platform
@@ -143,6 +146,11 @@ def differences(old: Identity, new: Identity) -> list[str]:
     if is_comparable and not (found or functions):
         return ["problem, optimizer, stopper or augment calls code that has changed"]
     return found + functions
+
+
+def _major(version: str) -> str:
+    """The part of a version with which the meaning of a run may change."""
+    return version.partition(".")[0]
 
 
 def changed_surroundings(old: Identity, new: Identity) -> list[str]:

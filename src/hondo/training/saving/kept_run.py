@@ -3,6 +3,7 @@
 run.json          which run it is
 metrics.jsonl     the metrics, a line for each validation
 checkpoints/      the state, whole or absent
+tensorboard/      the metrics once more, where it was asked for
 """
 
 import json
@@ -21,6 +22,12 @@ from hondo.training.pace import Pace
 from hondo.training.processes import team_of
 from hondo.training.saving.checkpoint import restore_newest, save_newest
 from hondo.training.saving.due import Every, Saved, is_due, steps_until_due
+from hondo.training.saving.event_file import (
+    append_scalars,
+    event_path,
+    hyperparameters,
+    start_events,
+)
 from hondo.training.saving.files import first_line, read_json, write_whole
 from hondo.training.saving.identity import Identity, changed_surroundings, differences
 from hondo.training.saving.metrics_file import append_metrics, keep_lines, read_history
@@ -42,16 +49,36 @@ class Keeper(NamedTuple):
         folder: its folder.
         every: how often, None for every half a minute at most.
         pace: how long its epochs are, and when it validates.
+        tensorboard: whether the metrics are written for TensorBoard too.
     """
 
     folder: Path
     every: Every | None
     pace: Pace
+    tensorboard: bool = False
 
     def begin(self, run: RecordedRun) -> Saved:
-        """What is on disk of a run that `resume` gave."""
+        """What is on disk of a run that `resume` gave.
+
+        Raises:
+            OSError: what TensorBoard is to read cannot be written.
+        """
         rows, step = self.pace.count_rows(run.state), self.pace.count_steps(run.state)
-        return Saved(rows, step or -1, time.monotonic())
+        saved = Saved(rows, step or -1, time.monotonic())
+        if not self.tensorboard:
+            return saved
+        events, history = event_path(self.folder, step), jax.device_get(run.history)
+        team_of(run).on_first(partial(self._begin_events, events, history, rows, step))
+        return saved._replace(events=events)
+
+    def _begin_events(self, events: Path, history: History, rows: int, step: int) -> None:
+        # A run that did not write them from its beginning has rows that are missing there.
+        missing = 0 if start_events(events, step) else rows
+        for row in range(missing):
+            self._append_events(events, history, row)
+
+    def _append_events(self, events: Path, history: History, row: int) -> None:
+        append_scalars(events, (row + 1) * self.pace.period, epoch_metrics(history, row))
 
     def steps_until_due(self, run: RecordedRun) -> int | None:
         """How many steps there are until the next save, None if only time decides."""
@@ -74,19 +101,24 @@ class Keeper(NamedTuple):
         began = time.monotonic()
         save_newest(self.folder / CHECKPOINTS, run.state)
         ended = time.monotonic()
-        return Saved(saved.rows, step, ended, ended - began)
+        return saved._replace(step=step, time=ended, seconds=ended - began)
 
     def _append_rows(self, saved: Saved, run: RecordedRun) -> Saved:
         rows = self.pace.count_rows(run.state)
         if rows > saved.rows:
             history = jax.device_get(run.history)
-            team_of(run).on_first(partial(self._append, history, range(saved.rows, rows)))
+            team_of(run).on_first(partial(self._append, saved, run, history, rows))
         return saved._replace(rows=rows)
 
-    def _append(self, history: History, rows: range) -> None:
-        for row in rows:
+    def _append(self, saved: Saved, run: RecordedRun, history: History, rows: int) -> None:
+        for row in range(saved.rows, rows):
             place = self.pace.name_row(row)
             append_metrics(self.folder / METRICS, place, epoch_metrics(history, row))
+            if saved.events is not None:
+                self._append_events(saved.events, history, row)
+        rates = hyperparameters(run.state.opt_state)
+        if saved.events is not None and rates:
+            append_scalars(saved.events, self.pace.count_steps(run.state), rates)
 
 
 @contextmanager

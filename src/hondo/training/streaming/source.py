@@ -1,7 +1,7 @@
 """Where examples come from: arrays, or anything that gives one, or several, by index."""
 
 import mmap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
@@ -13,6 +13,11 @@ from hondo._types import Batch, Data, Example
 from hondo.training.batches import count_examples
 
 Indices: TypeAlias = np.ndarray
+_SEQUENTIAL = (
+    "What comes one after another is not in the order of this run, and has no place to go on from: "
+    "write it once to files (.npy, ArrayRecord), or bring its batches to hondo.step in a loop of "
+    "your own."
+)
 
 
 @runtime_checkable
@@ -37,7 +42,8 @@ def open_source(name: str, data: Data | RandomAccess) -> Source:
     Raises:
         ValueError: data that gives nothing by index, or has no example.
     """
-    if not _is_arrays(data) and isinstance(data, RandomAccess):
+    is_text = isinstance(data, str | bytes)
+    if not _is_arrays(data) and isinstance(data, RandomAccess) and not is_text:
         count = len(data)
         if count == 0:
             raise error(name, "0 examples", "at least one example")
@@ -48,7 +54,8 @@ def open_source(name: str, data: Data | RandomAccess) -> Source:
         return Source(count, partial(_read_each, name, data))
     if not _is_arrays(data):
         expected = "arrays with one leading axis, or have __len__ and __getitem__"
-        raise error(name, type(data).__name__, expected)
+        is_sequence = isinstance(data, Iterable) and not is_text
+        raise error(name, type(data).__name__, expected, _SEQUENTIAL if is_sequence else "")
     size = count_examples(name, data)
     for leaf in jax.tree.leaves(data):
         _expect_random_access(leaf)
@@ -57,9 +64,10 @@ def open_source(name: str, data: Data | RandomAccess) -> Source:
 
 def _is_arrays(data: Any) -> bool:
     """Whether it is arrays, or a tuple or dict of some; a list is one of examples."""
-    leaves = jax.tree.leaves(data)
-    is_container = isinstance(data, np.ndarray | jax.Array | tuple | dict)
-    return is_container and all(isinstance(leaf, np.ndarray | jax.Array) for leaf in leaves)
+    # JAX warns of an iterator that it takes for a leaf.
+    if not isinstance(data, np.ndarray | jax.Array | tuple | dict):
+        return False
+    return all(isinstance(leaf, np.ndarray | jax.Array) for leaf in jax.tree.leaves(data))
 
 
 def _expect_random_access(leaf: np.ndarray | jax.Array) -> None:
@@ -76,6 +84,9 @@ def _take(data: Data, indices: Indices) -> Batch:
 
 def _read_each(name: str, data: RandomAccess, indices: Indices) -> Batch:
     examples = [data[int(index)] for index in indices]
+    if all(example is None for example in examples):
+        repair = "A filter leaves such gaps; leave the examples out instead."
+        raise error(f"{name}[{indices[0]}]", None, "an example", repair)
     try:
         return jax.tree.map(lambda *each: np.stack([*map(np.asarray, each)]), *examples)
     except ValueError:

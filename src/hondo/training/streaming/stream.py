@@ -47,6 +47,7 @@ def stream(
     save: Save | None = None,
     folder: Path | str | None = None,
     save_every: Every | None = None,
+    tensorboard: bool = False,
     valid_every: SupportsIndex | None = None,
     microbatches: SupportsIndex = 1,
     mesh: Mesh | None = None,
@@ -71,7 +72,8 @@ def stream(
         optimizer: any optax transformation.
         train: arrays, also files mapped into memory (`numpy.load(…, mmap_mode="r")`), or anything
             with `__len__` and `__getitem__(index)` → an example, as lists, Grain's data sources and
-            datasets of PyTorch and Hugging Face are. It is read by several threads at a time.
+            datasets of PyTorch and Hugging Face are; not what gives its examples one after another
+            only, as iterators and Grain's `IterDataset` do. Several threads read at a time.
         valid: the validation data, in one of the same forms.
         key: the typed PRNG key of the whole run.
         batch_size: examples in a batch, an integer in [1, n], which devices and microbatches share
@@ -85,6 +87,7 @@ def stream(
         save: as in `fit_with_progress`.
         folder: as in `fit_with_progress`; of the data, the rows that are compared are sixteen.
         save_every: as in `fit_with_progress`.
+        tensorboard: as in `fit_with_progress`.
         valid_every: after how many steps it validates, an integer ≥ 1, instead of after each epoch.
             A row of the history, a line of `metrics.jsonl`, a call of `report`, the patience
             of `stopper` and the `epoch` of the best are then about these periods, not epochs; the
@@ -140,7 +143,7 @@ def stream(
         *(microbatches, valid_every, remat),
     )
     check_grain()
-    check_observers(report, save, folder, save_every)
+    check_observers(report, save, folder, save_every, tensorboard)
     for name, value in (("steps_per_call", steps_per_call), ("threads", threads)):
         check_count(name, value)
     check_plan(plan, key)
@@ -150,11 +153,13 @@ def stream(
     sources = open_source("train", train), open_source("valid", valid)
     check_batch_size(plan, sources[0].size)
     if sources[0].size >= _MOST_EXAMPLES:
-        raise error("train", f"{sources[0].size} examples", f"fewer than {_MOST_EXAMPLES}")
-    pace = make_pace(plan, sources[0].size // plan.batch_size)
+        repair = "How often they are taken, max_epochs says."
+        raise error("train", f"{sources[0].size} examples", f"fewer than {_MOST_EXAMPLES}", repair)
+    steps = sources[0].size // plan.batch_size
+    pace = make_pace(steps, plan.max_epochs, plan.valid_every)
     layout = make_layout(mesh, shard, plan.batch_size, plan.microbatches)
     streamed = Streamed(plan, pace, *sources, key, layout, steps_per_call, threads)
-    keeper = None if folder is None else Keeper(Path(folder), save_every, pace)
+    keeper = None if folder is None else Keeper(Path(folder), save_every, pace, tensorboard)
     caller = partial(tell, report, save, pace)
     result = run_on_host(plan, pace, hosted(streamed), caller, keeper, layout.team)
     if nonfinite == "raise":
