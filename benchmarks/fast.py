@@ -294,7 +294,7 @@ PAIRS = [
         name="layer_norm_rows: layer norm",
         fast=_layer_norm,
         plain=_normalize(-1),
-        shapes=((4096, 12), (12,), (12,)),
+        shapes=((4096, 512), (512,), (512,)),
         large=((8192, 1024), (1024,), (1024,)),
         roundings=4096 + 16,
     ),

@@ -108,6 +108,7 @@ def _tangent(
     u = jnp.asarray(dx, gain.dtype) * inverse
     r = jnp.mean(xhats[0] * u, axis=-1, keepdims=True) / 16.0
     r += 0.5 * (0.25 * inverse) * (0.25 * inverse) * depsilon
+    # It stands second below, as the gain does in `tangent` of batch normalization.
     quarter = 0.25 * again[2]
-    dy = sum_unshared(x, (0.25 * gain) * u, -xhats[1] * (quarter * r), xhats[2] * (0.25 * dgain))
+    dy = sum_unshared(x, (0.25 * gain) * u, -xhats[1] * (r * quarter), xhats[2] * (0.25 * dgain))
     return _Normalized(dy, -inverse * r)
