@@ -22,6 +22,7 @@ from hondo.lecture.outcome import Finding, Outcome
 from hondo.lecture.plan import Criterion, Plan
 from hondo.lecture.plans import PLANS
 
+#: The lecture's twelve experiments, by number.
 experiments: dict[int, Experiment] = {
     module.EXPERIMENT.plan.number: module.EXPERIMENT
     for module in (
