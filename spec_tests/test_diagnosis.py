@@ -99,6 +99,7 @@ FRAMEWORKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FRAMEWORKS)
 def test_layers_of_every_framework_have_their_parameters_names(name: str) -> None:
     problem, names = FRAMEWORKS[name][0](), FRAMEWORKS[name][1]
@@ -148,6 +149,7 @@ def test_sizes_beyond_the_range_of_their_squares_are_measured() -> None:
     np.testing.assert_allclose(layer.response_rms, usual.response_rms * 1e-28, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", [0, 2, 4])
 def test_a_stopped_gradient_names_the_last_layer_before_it(layer: int) -> None:
     report = diagnose(linen_problem(depth=6, width=32, stop=layer), batch_of(32))
@@ -156,6 +158,7 @@ def test_a_stopped_gradient_names_the_last_layer_before_it(layer: int) -> None:
     assert report["Dense_5"].gradient_rms > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", [0, 2])
 def test_a_gradient_stopped_in_nnx_names_the_last_layer_before_it(layer: int) -> None:
     report = diagnose(nnx_problem(4, 16, stop=layer), batch_of(32))

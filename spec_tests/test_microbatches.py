@@ -53,6 +53,7 @@ def value_and_gradient(loss, problem: hondo.Problem, batch):
     return jax.jit(jax.value_and_grad(loss, has_aux=True))(params, state, batch, KEY)
 
 
+@pytest.mark.slow
 @pytest.mark.promise(7)
 @pytest.mark.parametrize("name", PROBLEMS)
 @pytest.mark.parametrize("parts", [3, 12])
@@ -125,6 +126,7 @@ MODULES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.promise(7)
 @pytest.mark.parametrize("name", MODULES)
 def test_the_running_statistics_take_one_step_by_the_pooled_moments(name) -> None:

@@ -134,6 +134,7 @@ def test_what_was_never_finite_does_not_stop_a_run() -> None:
     assert int(result.best.epoch) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.promise(16)
 @RUNNERS
 @pytest.mark.parametrize("where", ["targets", "inputs", "start", "values", "rate"])

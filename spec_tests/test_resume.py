@@ -116,6 +116,7 @@ def copied(kept, tmp_path) -> Path:
     return Path(shutil.copytree(kept, tmp_path / "run"))
 
 
+@pytest.mark.slow
 @pytest.mark.promise(3, 17)
 def test_a_run_that_ctrl_c_ended_goes_on_and_gives_its_result_at_once_when_it_is_done(
     copied, uncut

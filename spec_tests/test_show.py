@@ -53,6 +53,7 @@ def check(figure) -> None:
     figure.draw_without_rendering()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "technique", [pytest.param(t, marks=[pytest.mark.slow] * (t in SLOW)) for t in PICTURES]
 )

@@ -458,6 +458,7 @@ KEY_RUN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runner", [hondo.fit, hondo.fit_with_progress])
 def test_keys_that_users_receive_are_those_of_jax(runner) -> None:
     points = jnp.arange(8.0)

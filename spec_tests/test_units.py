@@ -84,6 +84,7 @@ STACKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", STACKS)
 @pytest.mark.parametrize("step", [hondo.max_norm(1.0), hondo.adaptive_clip(0.1)])
 def test_a_stack_is_bounded_as_each_of_its_layers(step, layer) -> None:
