@@ -132,7 +132,7 @@ def test_hondo_alone_says_what_there_is(capsys, monkeypatch) -> None:
 @pytest.mark.parametrize("quiet", [False, True])
 def test_json_is_the_one_line_on_stdout(tmp_path, capsys, quiet) -> None:
     options = {**SMALL, "dataset": "breast-cancer", "out": tmp_path / "run"}
-    assert prepare(TrainConfig(**options), Output(json=True, quiet=quiet))() == 0
+    assert prepare(TrainConfig(**options), output=Output(json=True, quiet=quiet))() == 0
     out, err = capsys.readouterr()
     (line,) = out.splitlines()
     result = json.loads((tmp_path / "run" / "result.json").read_text())
