@@ -134,3 +134,21 @@ def test_the_gallery_has_each_picture_once_with_its_page() -> None:
     assert '<a href="lecture/slide-02.html"><img loading="lazy" src="_images/e.png"' in html
     assert "2 &lt; 3" in html
     assert html.index("The lecture") < html.index("Techniques, guides") < html.index("c.svg")
+
+
+@pytest.mark.parametrize(
+    ("table", "pages", "word"),
+    [
+        ("experiments.md", "slide-*.md", "Experiment"),
+        ("experimentos.md", "diapositiva-*.md", "Experimento"),
+    ],
+)
+def test_the_verdict_of_a_slide_is_that_of_its_experiment(table: str, pages: str, word: str):
+    row = re.compile(r"^\| (\d+) \|.*\((results/.*?)\) \| (\*\*.*?\*\*) ", re.MULTILINE)
+    verdicts = {
+        n: (path, told) for n, path, told in row.findall((DOCS / "lecture" / table).read_text())
+    }
+    said = re.compile(rf"\*\*{word} (\d+)\*\* .*?: \[(\*\*.*?\*\*)\]\((results/.*?)\)")
+    found = [m for path in (DOCS / "lecture").glob(pages) for m in said.findall(path.read_text())]
+    assert len(found) >= 19
+    assert [(path, told) for _, told, path in found] == [verdicts[n] for n, _, _ in found]
