@@ -23,7 +23,9 @@ QUICK = ("--max-epochs", "3", "--depth", "4", "--width", "8", "--dataset", "brea
 
 
 @pytest.mark.slow
-def test_sweep_writes_a_table_a_path_and_a_run_that_predict_reads(tmp_path) -> None:
+def test_sweep_writes_a_table_a_path_and_a_run_that_predict_reads(tmp_path, monkeypatch) -> None:
+    # As users compile: two programs that are little optimized differ more than these.
+    monkeypatch.setenv("XLA_FLAGS", "")
     done = hondo(tmp_path, "sweep", "l2=0,1e-1", "seed=1,2", *QUICK, "--out", "many")
     assert done.returncode == 0, done.stderr
     assert "4 runs over l2 (2), seed (2)" in done.stdout
@@ -58,8 +60,7 @@ def test_sweep_writes_a_table_a_path_and_a_run_that_predict_reads(tmp_path) -> N
     paths = (tmp_path / "one", many / "best")
     once, best_of_many = ((path / "metrics.jsonl").read_text().splitlines() for path in paths)
     for one, other in zip(map(json.loads, once), map(json.loads, best_of_many), strict=True):
-        # Two programs, whose roundings grow with the steps.
-        np.testing.assert_allclose(list(one.values()), list(other.values()), rtol=1e-3)
+        np.testing.assert_allclose(list(one.values()), list(other.values()), rtol=1e-4)
     result = json.loads((many / "best" / "result.json").read_text())
     assert result["best epoch"] == best["best_epoch"]
     predicted = hondo(tmp_path, "predict", "many/best")
