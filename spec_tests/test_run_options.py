@@ -43,7 +43,7 @@ def test_runs_that_cannot_be_are_refused(words) -> None:
 
 OPTIONS = {
     "devices must be an integer of at least 1": {"devices": -1},
-    "devices must be at most the .* that there are, got 1000": {"devices": 1000},
+    "devices must be at most the .* that there are": {"devices": len(jax.devices()) + 1},
     "save_every must be a finite number greater than 0": {"save_every": 0.0},
 }
 

@@ -241,3 +241,20 @@ def test_what_is_validated_is_what_is_kept_and_predicts(tmp_path: Path, capsys) 
     assert prepare_resumed(out)() == 0
     again = json.loads((out / "result.json").read_text())
     assert {**again, "seconds": 0} == {**result, "seconds": 0}
+
+
+def test_each_part_of_an_augmentation_has_a_key_of_its_own(monkeypatch) -> None:
+    seen = []
+
+    def listen(key, value, *rest, **options):
+        seen.append(tuple(jax.random.key_data(key).tolist()))
+        return value
+
+    for name in ("random_crop", "random_rotation", "gaussian_noise", "cutout", "mixup"):
+        monkeypatch.setattr(hondo, name, listen)
+    amounts = {"rotation": 10.0, "cutout": 2, "input_noise": 0.1, "mixup": 1.0}
+    augment = augmentation(TrainConfig(**amounts), DIGITS)
+    example = jnp.asarray(DIGITS.inputs[0]), jnp.asarray(DIGITS.targets[0])
+    augment(KEY, example, example)
+    # Four of the example, four of its partner, and that of the mixture.
+    assert len(seen) == len(set(seen)) == 9

@@ -13,7 +13,7 @@ import pytest
 from flax import linen
 
 import hondo
-from hondo.training.saving.event_file import append_scalars
+from hondo.training.saving.event_file import append_scalars, start_events
 
 event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2")
 record_writer = pytest.importorskip("tensorboardX.record_writer")
@@ -109,3 +109,14 @@ def test_a_run_that_did_not_write_them_from_the_beginning_catches_up(tmp_path) -
 def test_they_need_a_folder() -> None:
     with pytest.raises(ValueError, match="tensorboard must be False without a folder, got True"):
         run(None)
+
+
+def test_a_start_forgets_what_is_done_again_and_nothing_before(tmp_path) -> None:
+    first, second = (tmp_path / "tensorboard" / f"events.out.tfevents.{n}" for n in (1, 2))
+    start_events(first, 0)
+    for step in (3, 4, 5):
+        append_scalars(first, step, {"valid/loss": float(step)})
+    for _ in range(2):
+        start_events(second, 4)
+        assert read(tmp_path)["valid/loss"] == [(3, 3.0), (4, 4.0)]
+        append_scalars(second, 5, {"valid/loss": -5.0})
