@@ -13,7 +13,7 @@ from hondo_spec.areas import BY_ID
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 LECTURE, PROMISES = ROOT / "docs/lecture.md", ROOT / "docs/promises.md"
-STREAMING = ROOT / "docs/streaming.md"
+STREAMING, DEVELOPMENT = ROOT / "docs/streaming.md", ROOT / "docs/development.md"
 FOLDERS = (ROOT, ROOT / "docs", ROOT / "docs/design", ROOT / "docs/lecture")
 PAGES = [page for folder in FOLDERS for page in sorted(folder.glob("*.md"))]
 
@@ -53,7 +53,9 @@ def test_ids_are_those_of_properties(page: Path) -> None:
     assert set(re.findall(r"\b[A-Z]{3}-\d\d\b", page.read_text())) - set(BY_ID) == set()
 
 
-@pytest.mark.parametrize("page", [LECTURE, PROMISES, STREAMING], ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", [LECTURE, PROMISES, STREAMING, DEVELOPMENT], ids=lambda page: page.stem
+)
 def test_tests_exist(page: Path) -> None:
     named = set(re.findall(r"`(test_\w+)`", page.read_text()))
     assert named - names_of_tests("test_*.py") == set()
