@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,6 +39,11 @@ def new_figure(width: float = 9.6, height: float = 3.6) -> "Figure":
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def panels(figure: "Figure", count: int, widths: Sequence[float] | None = None) -> "list[Axes]":
+    """A row of panels."""
+    return list(figure.subplots(1, count, squeeze=False, width_ratios=widths)[0])
 
 
 def style() -> AbstractContextManager[None]:

@@ -3,6 +3,8 @@
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
+import numpy as np
+
 Row = dict[str, Any]
 SEED = "seed"
 
@@ -55,3 +57,17 @@ def best_row(choices: list[Choice]) -> Row | None:
     """The best run of the best choice, None where no run has a best epoch."""
     rows = [row for row in choices[0].rows if row["best_epoch"] is not None]
     return min(rows, key=lambda row: row["best_value"], default=None)
+
+
+def write_value(value: object) -> str:
+    """A value as tables and pictures show it; a dash where there is none.
+
+    Example:
+        >>> write_value(True), write_value(1e-5), write_value(None)
+        ('true', '1e-05', '–')
+    """
+    if value is None:
+        return "–"
+    if isinstance(value, bool | np.bool_):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -4,25 +4,23 @@ import dataclasses
 from collections.abc import Callable
 from functools import partial
 from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from rich.table import Table
 
 import hondo
 from hondo._numerics.checks import check_count, error
-from hondo.cli import plot_compare, run_folder
+from hondo.cli import build, plot_compare, run_folder
 from hondo.cli.axes import parse_axes
-from hondo.cli.choices import SEED
+from hondo.cli.choices import SEED, Row, write_value
 from hondo.cli.config import CompareConfig, SweepConfig
-from hondo.cli.outcome import Failures, attempt, finish, open_terminal
+from hondo.cli.outcome import Failures, attempt, finish, open_terminal, write_texts
+from hondo.cli.plot_run import METRICS
 from hondo.cli.signals import SIGNALS, exit_code
 from hondo.cli.sweep import SweepJob, as_csv, prepare_job, train_members
 from hondo.cli.watching import chance_metrics
 from hondo.training.interrupt import interruptible
-from hondo.training.saving.files import write_whole
-
-METRICS = ("loss", "accuracy")
 
 
 class Arm(NamedTuple):
@@ -51,13 +49,8 @@ def prepare(config: CompareConfig) -> Callable[[], int]:
     first = config.train.seed
     seeds = ",".join(map(str, range(first, first + config.seeds)))
     # The cut of the data is no seed's own: all runs see the same.
-    train = dataclasses.replace(config.train, split_seed=_split_seed(config))
+    train = dataclasses.replace(config.train, split_seed=build.split_seed(config.train))
     return partial(run, prepare_job(SweepConfig((*config.over, f"{SEED}={seeds}"), train)))
-
-
-def _split_seed(config: CompareConfig) -> int:
-    given = config.train.split_seed
-    return config.train.seed if given is None else given
 
 
 def run(job: SweepJob) -> int:
@@ -97,25 +90,19 @@ def gather(job: SweepJob, runs: hondo.SweepResult) -> list[Arm]:
     names = [name for name in job.axes.axes if name != SEED]
     found: dict[str, list[hondo.FitResult]] = {}
     for hyper, result in zip(runs.hyperparameters, runs.results, strict=True):
-        name = ", ".join(f"{name} {_format(hyper[name])}" for name in names)
+        name = ", ".join(f"{name} {write_value(hyper[name])}" for name in names)
         found.setdefault(name, []).append(result)
     return [Arm(name, tuple(results)) for name, results in found.items()]
 
 
-def _format(value: object) -> str:
-    if isinstance(value, bool | np.bool_):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def summarize(arm: Arm) -> dict[str, Any]:
+def summarize(arm: Arm) -> Row:
     """Median and quartiles over the seeds of the validation metrics, at the best and last epoch.
 
     Runs without a finite epoch count as failed, and have no numbers.
     """
     ends = {"best": [int(run.best.epoch) for run in arm.runs]}
     ends["last"] = [int(run.last.epoch) - 1 for run in arm.runs]
-    row: dict[str, Any] = {"configuration": arm.name, "seeds": len(arm.runs)}
+    row: Row = {"configuration": arm.name, "seeds": len(arm.runs)}
     row["failed"] = sum(epoch < 0 for epoch in ends["best"])
     for end, epochs in ends.items():
         for metric in metrics_of(arm):
@@ -135,7 +122,7 @@ def metrics_of(arm: Arm) -> list[str]:
     return [name for name in METRICS if name in arm.runs[0].history.valid]
 
 
-def as_table(rows: list[dict[str, Any]]) -> Table:
+def as_table(rows: list[Row]) -> Table:
     """Median (quartiles) of each arm, for the terminal."""
     names = [name.removesuffix(" 25 %") for name in rows[0] if name.endswith(" 25 %")]
     table = Table(caption="validation: median and quartiles over the seeds", show_lines=True)
@@ -152,15 +139,10 @@ def as_table(rows: list[dict[str, Any]]) -> Table:
 
 
 def _write(
-    job: SweepJob,
-    runs: hondo.SweepResult,
-    arms: list[Arm],
-    rows: list[dict[str, Any]],
-    failures: Failures,
+    job: SweepJob, runs: hondo.SweepResult, arms: list[Arm], rows: list[Row], failures: Failures
 ) -> None:
     texts = {run_folder.TABLE: as_csv(runs.table()), run_folder.COMPARISON: as_csv(rows)}
-    for name, text in texts.items():
-        attempt(failures, name, partial(write_whole, job.out / name, text))
+    write_texts(failures, job.out, texts)
     curves = {
         metric: {
             arm.name: [np.asarray(run.history.valid[metric]) for run in arm.runs] for arm in arms

@@ -1,15 +1,17 @@
 """How a command ends: what it could not write, which signal came, its exit code."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from rich.console import Console
 
 from hondo.cli.signals import exit_code
 from hondo.training.lasting_stream import LastingStream
-from hondo.training.saving.files import first_line
+from hondo.training.saving.files import first_line, write_whole
 
 # What could not be written, and why.
 Failures = dict[str, str]
@@ -42,6 +44,12 @@ def attempt(failures: Failures, name: str, action: Callable[[], object]) -> None
         failures[name] = first_line(reason)
     else:
         failures.pop(name, None)
+
+
+def write_texts(failures: Failures, folder: Path, texts: Mapping[str, str]) -> None:
+    """Writes each file of a folder by its name, whole or not at all."""
+    for name, text in texts.items():
+        attempt(failures, name, partial(write_whole, folder / name, text))
 
 
 class Terminal(NamedTuple):

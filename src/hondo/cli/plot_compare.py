@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hondo._pictures import LINES, chance_line, integer_marks, new_figure, style, write_number
+from hondo._pictures import (
+    LINES,
+    chance_line,
+    integer_marks,
+    new_figure,
+    panels,
+    style,
+    write_number,
+)
 from hondo.cli.plot_run import save, scale_by_decades
 
 if TYPE_CHECKING:
@@ -24,14 +32,14 @@ def draw(path: Path, curves: Mapping[str, Curves], chance: Mapping[str, float], 
     """
     with style():
         figure = new_figure(4.8 * len(curves), 3.8)
-        panels = figure.subplots(1, len(curves), squeeze=False)[0]
-        for axes, (metric, arms) in zip(panels, curves.items(), strict=True):
+        every = panels(figure, len(curves))
+        for axes, (metric, arms) in zip(every, curves.items(), strict=True):
             _draw_metric(axes, metric, arms)
             if metric in chance:
                 chance_line(axes, chance[metric], "chance")
             axes.set(xlabel="epoch", ylabel=f"validation {metric}")
             integer_marks(axes)
-        panels[0].legend()
+        every[0].legend()
         figure.suptitle(title)
         save(figure, path)
 

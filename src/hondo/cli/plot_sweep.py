@@ -2,16 +2,19 @@
 
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hondo._pictures import LINES, new_figure, style
-from hondo.cli.choices import SEED, rank
-from hondo.cli.plot_run import save
+from hondo._pictures import LINES, new_figure, panels, style
+from hondo.cli.choices import SEED, Row, rank, write_value
+from hondo.cli.plot_run import METRICS, save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _LINES = 6
 
 
-def draw(path: Path, rows: list[dict[str, Any]], axes: dict[str, list[Any]], title: str) -> None:
+def draw(path: Path, rows: list[Row], axes: dict[str, list[Any]], title: str) -> None:
     """Draws the best epoch's validation metrics against the first axis that is no seed.
 
     A point is the mean over the seeds, the band their range; each combination of the other axes
@@ -19,13 +22,12 @@ def draw(path: Path, rows: list[dict[str, Any]], axes: dict[str, list[Any]], tit
     """
     swept = next((name for name in axes if name != SEED), SEED)
     others = [name for name in axes if name not in (swept, SEED)]
-    metrics = [name for name in ("loss", "accuracy") if f"valid/{name}" in rows[0]]
+    metrics = [name for name in METRICS if f"valid/{name}" in rows[0]]
     lines = _group_lines(rows, swept, others)
     values = list(axes[swept])
     with style():
         figure = new_figure(4.6 * len(metrics), 3.6)
-        panels = figure.subplots(1, len(metrics), squeeze=False)[0]
-        for panel, metric in zip(panels, metrics, strict=True):
+        for panel, metric in zip(panels(figure, len(metrics)), metrics, strict=True):
             for color, (label, members) in zip(LINES, lines.items(), strict=False):
                 _draw_line(panel, members, swept, values, f"valid/{metric}", color, label)
             _format_panel(panel, swept, values, f"validation {metric}", bool(others))
@@ -33,20 +35,18 @@ def draw(path: Path, rows: list[dict[str, Any]], axes: dict[str, list[Any]], tit
         save(figure, path)
 
 
-def _group_lines(
-    rows: list[dict[str, Any]], swept: str, others: list[str]
-) -> dict[str, list[dict[str, Any]]]:
+def _group_lines(rows: list[Row], swept: str, others: list[str]) -> dict[str, list[Row]]:
     """The rows by the combination of the other axes; those of the best combinations, best first."""
-    lines: dict[str, list[dict[str, Any]]] = {}
+    lines: dict[str, list[Row]] = {}
     for choice in rank(rows, [swept, *others]):
-        label = ", ".join(f"{name} {_format_value(choice.values[name])}" for name in others)
+        label = ", ".join(f"{name} {write_value(choice.values[name])}" for name in others)
         lines.setdefault(label, []).extend(choice.rows)
     return dict(list(lines.items())[:_LINES])
 
 
 def _draw_line(
-    panel: Any,
-    rows: list[dict[str, Any]],
+    panel: "Axes",
+    rows: list[Row],
     swept: str,
     values: list[Any],
     metric: str,
@@ -75,22 +75,15 @@ def _are_numbers(values: list[Any]) -> bool:
     return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
-def _format_panel(panel: Any, swept: str, values: list[Any], metric: str, legend: bool) -> None:
+def _format_panel(panel: "Axes", swept: str, values: list[Any], metric: str, legend: bool) -> None:
     positive = [value for value in values if _are_numbers(values) and value > 0]
     if not _are_numbers(values):
-        panel.set_xticks(range(len(values)), [_format_value(value) for value in values])
+        panel.set_xticks(range(len(values)), [write_value(value) for value in values])
     elif positive and min(values) >= 0 and max(positive) >= 30 * min(positive):
         # Linear from zero to the smallest value, so that zero has its place; then by decades.
         panel.set_xscale("symlog", linthresh=min(positive), linscale=0.5)
-        panel.set_xticks(values, [_format_value(value) for value in values])
+        panel.set_xticks(values, [write_value(value) for value in values])
         panel.minorticks_off()
-    panel.set_xlabel(swept)
-    panel.set_ylabel(metric)
+    panel.set(xlabel=swept, ylabel=metric)
     if legend:
         panel.legend(ncols=2)
-
-
-def _format_value(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)

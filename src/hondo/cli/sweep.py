@@ -18,15 +18,15 @@ from hondo._numerics.checks import error
 from hondo.cli import build, models, plot_sweep, run_folder
 from hondo.cli.augmenting import augmentation
 from hondo.cli.axes import SweepAxes, member_builder, parse_axes
-from hondo.cli.choices import SEED, Choice, best_row, rank
+from hondo.cli.choices import SEED, Choice, Row, best_row, rank, write_value
 from hondo.cli.config import SweepConfig, TrainConfig
-from hondo.cli.outcome import Failures, attempt, finish, open_terminal
+from hondo.cli.outcome import Failures, attempt, finish, open_terminal, write_texts
 from hondo.cli.signals import SIGNALS, exit_code
 from hondo.cli.sources import open_data
 from hondo.cli.train import TrainJob, check_batch, summary_table, write_results
 from hondo.data import Dataset, Parts
 from hondo.training.interrupt import interruptible
-from hondo.training.saving.files import first_line, write_whole
+from hondo.training.saving.files import first_line
 from hondo.training.saving.metrics_file import json_line
 
 _ROWS_SHOWN = 30
@@ -178,13 +178,9 @@ def _write_best(
     return {**{name: str(value) for name, value in hyper.items()}, **summary}
 
 
-def _write_tables(job: SweepJob, rows: list[dict[str, Any]], failures: Failures) -> None:
-    texts = {
-        run_folder.TABLE: as_csv(rows),
-        run_folder.ROWS: "".join(map(json_line, rows)),
-    }
-    for name, text in texts.items():
-        attempt(failures, name, partial(write_whole, job.out / name, text))
+def _write_tables(job: SweepJob, rows: list[Row], failures: Failures) -> None:
+    texts = {run_folder.TABLE: as_csv(rows), run_folder.ROWS: "".join(map(json_line, rows))}
+    write_texts(failures, job.out, texts)
     seeds = len(job.axes.axes.get(SEED, []))
     band = f": mean and range of {seeds} seeds" if seeds > 1 and len(job.axes.axes) > 1 else ""
     title = f"{job.dataset.name}, {job.config.model}{band}"
@@ -192,7 +188,7 @@ def _write_tables(job: SweepJob, rows: list[dict[str, Any]], failures: Failures)
     attempt(failures, run_folder.PATH, draw)
 
 
-def as_csv(rows: list[dict[str, Any]]) -> str:
+def as_csv(rows: list[Row]) -> str:
     """The rows as CSV, with the names of the first one's columns as head."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, rows[0])
@@ -211,25 +207,17 @@ def _choices_table(choices: list[Choice], axes: SweepAxes) -> Table:
     for choice in choices[:_ROWS_SHOWN]:
         values = [*(choice.values[name] for name in names), choice.mean, choice.spread]
         epochs = (_join(choice, column) for column in ("best_epoch", "epochs", "reason"))
-        table.add_row(*map(_format, values), *epochs)
+        table.add_row(*map(write_value, values), *epochs)
     return table
 
 
 def _join(choice: Choice, column: str) -> str:
     """The values of all its runs, one of equals."""
-    return ", ".join(dict.fromkeys(_format(row[column]) for row in choice.rows))
-
-
-def _format(value: object) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
+    return ", ".join(dict.fromkeys(write_value(row[column]) for row in choice.rows))
 
 
 def _describe_best(job: SweepJob, choice: Choice) -> str:
-    values = ", ".join(f"{name} {_format(value)}" for name, value in choice.values.items())
+    values = ", ".join(f"{name} {write_value(value)}" for name, value in choice.values.items())
     by = f"validation loss {choice.mean:.4g}"
     if choice.spread is not None:
         by += f" ± {choice.spread:.2g}, the mean and deviation of {len(choice.rows)} seeds"

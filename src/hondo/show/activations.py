@@ -8,11 +8,11 @@ import numpy as np
 
 import hondo
 from hondo._numerics.checks import check_count
-from hondo._pictures import BLUE, GRAY, RED
+from hondo._pictures import BLUE, GRAY, RED, panels
 from hondo.data import load
 from hondo.diagnosis.draw import draw_report
 from hondo.linen import PlainMLP
-from hondo.show.drawing import name_axes, panels
+from hondo.show.drawing import name_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

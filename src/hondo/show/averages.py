@@ -9,8 +9,8 @@ from jaxtyping import Array
 
 import hondo
 from hondo._numerics.checks import check_count
-from hondo._pictures import BLACK, BLUE, GRAY, RED, chance_line, integer_marks
-from hondo.show.drawing import FAINT, apply_1d, name_axes, network_1d, panels, split_keys
+from hondo._pictures import BLACK, BLUE, GRAY, RED, chance_line, integer_marks, panels
+from hondo.show.drawing import FAINT, apply_1d, name_axes, network_1d, split_keys
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,9 +9,9 @@ import numpy as np
 import optax
 
 import hondo
-from hondo._pictures import BLACK, BLUE, GRAY, RED, log_axis
+from hondo._pictures import BLACK, BLUE, GRAY, RED, log_axis, panels
 from hondo._types import Params
-from hondo.show.drawing import FAINT, draw_arrows, draw_bars, name_axes, panels
+from hondo.show.drawing import FAINT, draw_arrows, draw_bars, name_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

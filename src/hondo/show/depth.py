@@ -11,8 +11,8 @@ from jaxtyping import Array, Float
 
 import hondo
 from hondo._numerics.checks import check_count
-from hondo._pictures import BLACK, BLUE, GRAY, GREEN, LINES, RED, integer_marks, log_axis
-from hondo.show.drawing import hide_marks, name_axes, panels, split_keys
+from hondo._pictures import BLACK, BLUE, GRAY, GREEN, LINES, RED, integer_marks, log_axis, panels
+from hondo.show.drawing import hide_marks, name_axes, split_keys
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

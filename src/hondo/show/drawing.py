@@ -13,7 +13,6 @@ from hondo._pictures import BLACK, BLUE, GRAY, LINES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # What draws one technique: a figure and a seed, then its options → the picture's title.
 Draw = Callable[..., str]
@@ -25,11 +24,6 @@ FAINT = "#cccccc"
 def split_keys(seed: int, count: int) -> list[PRNGKeyArray]:
     """The keys of a picture, in the order in which it draws."""
     return list(jax.random.split(jax.random.key(seed), count))
-
-
-def panels(figure: "Figure", count: int, widths: Sequence[float] | None = None) -> "list[Axes]":
-    """A row of panels."""
-    return list(figure.subplots(1, count, squeeze=False, width_ratios=widths)[0])
 
 
 def name_axes(axes: "Axes", title: str, x: str = "", y: str = "") -> None:

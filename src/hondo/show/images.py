@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 import hondo
+from hondo._pictures import panels
 from hondo.data import load
-from hondo.show.drawing import draw_image, panels, split_keys
+from hondo.show.drawing import draw_image, split_keys
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

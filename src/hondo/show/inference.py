@@ -11,8 +11,8 @@ from jaxtyping import Array
 
 import hondo
 from hondo._numerics.checks import check_probability
-from hondo._pictures import BLACK, BLUE, GREEN, RED
-from hondo.show.drawing import apply_1d, draw_bars, name_axes, network_1d, panels, split_keys
+from hondo._pictures import BLACK, BLUE, GREEN, RED, panels
+from hondo.show.drawing import apply_1d, draw_bars, name_axes, network_1d, split_keys
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,15 +11,8 @@ from jaxtyping import Array
 
 import hondo
 from hondo._numerics.checks import check_count
-from hondo._pictures import BLACK, BLUE, RED
-from hondo.show.drawing import (
-    draw_bars,
-    draw_network,
-    hide_marks,
-    name_axes,
-    panels,
-    split_keys,
-)
+from hondo._pictures import BLACK, BLUE, RED, panels
+from hondo.show.drawing import draw_bars, draw_network, hide_marks, name_axes, split_keys
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import hondo
-from hondo._pictures import BLUE, RED
-from hondo.show.drawing import FAINT, apply_1d, draw_bars, name_axes, network_1d, panels, split_keys
+from hondo._pictures import BLUE, RED, panels
+from hondo.show.drawing import FAINT, apply_1d, draw_bars, name_axes, network_1d, split_keys
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import hondo
-from hondo._pictures import BLUE, GRAY, chance_line
-from hondo.show.drawing import FAINT, draw_arrows, name_axes, panels, split_keys
+from hondo._pictures import BLUE, GRAY, chance_line, panels
+from hondo.show.drawing import FAINT, draw_arrows, name_axes, split_keys
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,8 +11,8 @@ import optax
 from jaxtyping import Array, Float
 
 import hondo
-from hondo._pictures import BLACK, BLUE, GRAY, RED, chance_line
-from hondo.show.drawing import FAINT, draw_arrows, name_axes, panels
+from hondo._pictures import BLACK, BLUE, GRAY, RED, chance_line, panels
+from hondo.show.drawing import FAINT, draw_arrows, name_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import hondo
-from hondo._pictures import BLUE, GRAY, RED, chance_line, log_axis
-from hondo.show.drawing import name_axes, panels, split_keys
+from hondo._pictures import BLUE, GRAY, RED, chance_line, log_axis, panels
+from hondo.show.drawing import name_axes, split_keys
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

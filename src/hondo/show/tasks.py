@@ -10,8 +10,8 @@ from jaxtyping import Array
 
 import hondo
 from hondo._numerics.checks import check_range
-from hondo._pictures import BLUE, GRAY, LINES, RED, chance_line
-from hondo.show.drawing import FAINT, draw_arrows, name_axes, panels, split_keys
+from hondo._pictures import BLUE, GRAY, LINES, RED, chance_line, panels
+from hondo.show.drawing import FAINT, draw_arrows, name_axes, split_keys
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
