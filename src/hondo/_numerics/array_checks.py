@@ -92,7 +92,7 @@ def check_axis(name: str, axis: object, rank: int, repair: str = "") -> None:
         raise error(name, axis, f"one of the {rank} axes", repair)
 
 
-def check_axes(name: str, axes: int | Sequence[int], rank: int, repair: str = "") -> None:
+def check_axes(name: str, axes: int | Sequence[int], rank: int) -> None:
     """Raises unless axes are one axis or several of an array of this rank.
 
     Raises:
@@ -102,7 +102,7 @@ def check_axes(name: str, axes: int | Sequence[int], rank: int, repair: str = ""
         >>> check_axes("axis", (0, -1), 2)
     """
     for axis in as_integers(name, axes):
-        check_axis(name, axis, rank, repair)
+        check_axis(name, axis, rank)
 
 
 def as_integers(name: str, values: int | Sequence[int]) -> tuple[int, ...]:

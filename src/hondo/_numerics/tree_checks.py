@@ -116,7 +116,7 @@ def _forms(tree: Tree, dtypes: bool) -> dict[str, str]:
     }
 
 
-def check_fields(name: str, state: Tree, kind: type, repair: str = "") -> None:
+def check_fields(name: str, state: Tree, kind: type) -> None:
     """Raises unless a state is of the type, and its fields are floating arrays of one shape.
 
     Raises:
@@ -126,7 +126,7 @@ def check_fields(name: str, state: Tree, kind: type, repair: str = "") -> None:
         >>> from hondo.normalization.moments import Moments
         >>> check_fields("moments", Moments(*jnp.ones((3, 2))), Moments)
     """
-    check_type(name, state, kind, repair)
+    check_type(name, state, kind)
     for field, value in state._asdict().items():
         check_floating(f"{name}.{field}", value)
         check_same_shape(f"{name}.{field}", value, f"{name}.{state._fields[0]}", state[0])
