@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from test_site import extension
 
 from hondo.lecture import PLANS, Criterion, Experiment, Plan, experiments
 from hondo.lecture.outcome import combine, find
-from hondo.lecture.pages import pages
 from hondo.lecture.record import Record, as_kept, read_record
 from hondo.lecture.rules import (
     Above,
@@ -306,8 +306,8 @@ def test_there_are_twelve_and_each_has_words_in_both_languages() -> None:
 
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_the_pages_are_those_of_the_plans_and_the_measures(lang) -> None:
-    for name, page in pages(DOCS, lang).items():
-        assert (DOCS / name).read_text() == page, "run python -m hondo.lecture.pages docs/lecture"
+    for name, page in extension("experiment_pages").pages(DOCS, lang).items():
+        assert (DOCS / name).read_text() == page, "run docs/_extensions/experiment_pages.py"
 
 
 @pytest.mark.parametrize("record", sorted(DOCS.glob("results/*.jsonl")), ids=lambda p: p.stem[:2])

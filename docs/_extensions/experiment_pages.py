@@ -1,4 +1,4 @@
-"""The pages of the experiments: `python -m hondo.lecture.pages docs/lecture` writes them.
+"""The pages of the experiments: `python docs/_extensions/experiment_pages.py docs/lecture`.
 
 The folder's own folder `results` has what `hondo lecture` wrote of those that ran in full.
 """
@@ -6,10 +6,9 @@ The folder's own folder `results` has what `hondo lecture` wrote of those that r
 import sys
 from pathlib import Path
 
-from hondo.lecture import experiments, words
-from hondo.lecture.outcome import file_stem
+from hondo.lecture import PLANS, experiments, words
+from hondo.lecture.outcome import file_stem, write_statement
 from hondo.lecture.plan import Plan
-from hondo.lecture.plans import PLANS
 from hondo.lecture.words import Lang, Text
 
 _HEAD = Text(
@@ -46,19 +45,15 @@ def _section(plan: Plan, lang: Lang) -> str:
     lines = [
         f"## {plan.number} · {plan.title.to(lang)} ({slides})",
         f"**{plan.claim.to(lang)}**\n",
-        f"{plan.protocol.to(lang)} {plan.seeds} {_seeds(plan.seeds, lang)}.\n",
+        f"{plan.protocol.to(lang)} {words.name_seeds(plan.seeds, lang)}.\n",
         f"| {head[0]} | {head[1]} |",
         "|---|---|",
     ]
-    for criterion in plan.criteria:
-        says = criterion.says.to(lang).replace("|", "\\|")
-        printed = f" ({words.AS_PRINTED.to(lang)})" if criterion.reading == "slide" else ""
-        lines.append(f"| {says}{printed} | {criterion.rule.says().to(lang)} |")
+    lines += [
+        f"| {write_statement(criterion, lang)} | {criterion.rule.says().to(lang)} |"
+        for criterion in plan.criteria
+    ]
     return "\n".join([*lines, ""])
-
-
-def _seeds(count: int, lang: Lang) -> str:
-    return (words.SEED if count == 1 else words.SEEDS).to(lang)
 
 
 _RESULTS = Text(
@@ -116,12 +111,14 @@ def write_pages(folder: Path) -> None:
 
 def pages(folder: Path, lang: Lang) -> dict[str, str]:
     """The two pages of a language by their files' names."""
-    names = (
-        ("criterios.md", "experimentos.md") if lang == "es" else ("criteria.md", "experiments.md")
-    )
-    return dict(
-        zip(names, (criteria_page(lang), results_page(folder / "results", lang)), strict=True)
-    )
+    criteria, results = _NAMES[lang]
+    return {criteria: criteria_page(lang), results: results_page(folder / "results", lang)}
+
+
+_NAMES: dict[Lang, tuple[str, str]] = {
+    "en": ("criteria.md", "experiments.md"),
+    "es": ("criterios.md", "experimentos.md"),
+}
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 from statistics import NormalDist
 
 
-def wilson_interval(share: float, count: int, level: float = 0.95) -> tuple[float, float]:
-    r"""Wilson's interval of a proportion.
+def wilson_interval(share: float, count: int) -> tuple[float, float]:
+    r"""Wilson's 95 % interval of a proportion.
 
     $$ \frac{\hat p + z^2/2n \pm z\sqrt{\hat p(1-\hat p)/n + z^2/4n^2}}{1 + z^2/n} $$
 
@@ -15,7 +15,7 @@ def wilson_interval(share: float, count: int, level: float = 0.95) -> tuple[floa
     References:
         Wilson 1927; Brown, Cai and DasGupta 2001.
     """
-    z = NormalDist().inv_cdf((1 + level) / 2)
+    z = NormalDist().inv_cdf(0.975)
     center = share + z * z / (2 * count)
     half = z * (share * (1 - share) / count + z * z / (4 * count * count)) ** 0.5
     scale = 1 + z * z / count

@@ -71,7 +71,7 @@ def show_list(config: LectureConfig) -> int:
 
     for number, experiment in experiments.items():
         plan = experiment.plan
-        seeds = f"{plan.seeds} {(words.SEED if plan.seeds == 1 else words.SEEDS).to(config.lang)}"
+        seeds = words.name_seeds(plan.seeds, config.lang)
         where = f"{words.name_slides(plan.slides, config.lang)}; {seeds}"
         print(f"{number:>2}  {plan.title.to(config.lang)} ({where})")
         print(f"    {plan.claim.to(config.lang)}")

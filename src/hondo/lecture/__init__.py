@@ -20,7 +20,6 @@ from hondo.lecture.measures import (
 )
 from hondo.lecture.outcome import Finding, Outcome
 from hondo.lecture.plan import Criterion, Plan
-from hondo.lecture.plans import PLANS
 
 #: The lecture's twelve experiments, by number.
 experiments: dict[int, Experiment] = {
@@ -40,5 +39,7 @@ experiments: dict[int, Experiment] = {
         benefits,
     )
 }
+#: Their plans, with every criterion, as they were written before anything ran in full.
+PLANS: tuple[Plan, ...] = tuple(experiment.plan for experiment in experiments.values())
 
 __all__ = ["PLANS", "Case", "Criterion", "Experiment", "Finding", "Outcome", "Plan", "experiments"]

@@ -82,9 +82,8 @@ class Outcome(NamedTuple):
 
     def page(self, lang: Lang = "en") -> str:
         """Claim, protocol, verdict and table in Markdown."""
-        plan, count = self.plan, len(self.rows)
-        remark = REMARKS.get(plan.number)
-        seeds = words.SEED if count == 1 else words.SEEDS
+        plan, remark = self.plan, REMARKS.get(self.plan.number)
+        seeds = words.name_seeds(len(self.rows), lang)
         verdict = f"{words.VERDICT.to(lang)}: {words.VERDICTS[self.verdict].to(lang)}"
         printed = f"{words.AS_PRINTED.to(lang)}: " if self.slide_verdict else ""
         printed += words.VERDICTS[self.slide_verdict].to(lang) if self.slide_verdict else ""
@@ -97,7 +96,7 @@ class Outcome(NamedTuple):
             f"![{plan.title.to(lang)}]({self.stem(lang)}.svg)",
             self.table(lang),
             remark.to(lang) if remark and self.is_full else "",
-            f"{count} {seeds.to(lang)}, {self.seconds:.0f} s. {_describe(self.design)}",
+            f"{seeds}, {self.seconds:.0f} s. {_describe(self.design)}",
         )
         return "\n\n".join(filter(None, parts)) + "\n"
 
@@ -137,7 +136,7 @@ def file_stem(plan: Plan, *, quick: bool, lang: Lang = "en") -> str:
     """The name of an experiment's files in this language, without a suffix.
 
     Example:
-        >>> from hondo.lecture.plans import PLANS
+        >>> from hondo.lecture import PLANS
         >>> file_stem(PLANS[6], quick=True)
         '07-vanishing-quick'
     """
@@ -178,14 +177,18 @@ def combine(verdicts: Sequence[Verdict]) -> Verdict:
 
 def _row(finding: Finding, lang: Lang) -> str:
     criterion, found, verdict = finding
-    says = criterion.says.to(lang).replace("|", "\\|")
-    if criterion.reading == "slide":
-        says += f" ({words.AS_PRINTED.to(lang)})"
     interval = f"{_short(found.low)} … {_short(found.high)}"
     rule = criterion.rule.says().to(lang)
-    p = "" if found.p is None else f" (p = {found.p:.2g})"
-    cells = (says, _short(found.effect), interval, rule + p, words.VERDICTS[verdict].to(lang))
+    rule += "" if found.p is None else f" (p = {found.p:.2g})"
+    said, decided = write_statement(criterion, lang), words.VERDICTS[verdict].to(lang)
+    cells = (said, _short(found.effect), interval, rule, decided)
     return f"| {' | '.join(cells)} |"
+
+
+def write_statement(criterion: Criterion, lang: Lang) -> str:
+    """The statement of a criterion as a cell of a table, and whether it is the slide's letter."""
+    printed = f" ({words.AS_PRINTED.to(lang)})" if criterion.reading == "slide" else ""
+    return criterion.says.to(lang).replace("|", "\\|") + printed
 
 
 def _short(value: float | int) -> str:

@@ -10,6 +10,8 @@ from hondo._intervals import wilson_interval
 from hondo._numerics.checks import error
 
 Values = Sequence[float] | np.ndarray
+# On either side of an interval of 95 %.
+_TAIL = 0.025
 
 
 class Estimate(NamedTuple):
@@ -46,7 +48,7 @@ def mean_interval(values: Values, level: float = 0.95) -> Estimate:
     return Estimate(mean, mean - half, mean + half)
 
 
-def signed_rank(differences: Values, level: float = 0.95) -> Estimate:
+def signed_rank(differences: Values) -> Estimate:
     """Wilcoxon's signed-rank test that paired differences are symmetric about 0.
 
     The effect is Hodges and Lehmann's: the median of the means of all pairs. The interval is
@@ -64,8 +66,8 @@ def signed_rank(differences: Values, level: float = 0.95) -> Estimate:
     values = _finite(differences)
     first, second = np.triu_indices(len(values))
     walsh = np.sort((values[first] + values[second]) / 2)
-    cut = _signed_rank_cut(len(values), (1 - level) / 2)
-    # Too few values for this level: nothing can be ruled out.
+    cut = _signed_rank_cut(len(values))
+    # Too few values: nothing can be ruled out.
     low, high = (walsh[cut], walsh[-1 - cut]) if cut >= 0 else (-math.inf, math.inf)
     p = _p_value(stats.wilcoxon(values)) if values.any() else 1.0
     return Estimate(float(np.median(walsh)), float(low), float(high), p)
@@ -76,17 +78,17 @@ def _p_value(result: object) -> float:
     return float(np.asarray(result)[1])
 
 
-def _signed_rank_cut(count: int, tail: float) -> int:
+def _signed_rank_cut(count: int) -> int:
     """How many of the least means may be left out: -1 for none, where even the least is needed."""
     ways = np.zeros(count * (count + 1) // 2 + 1)
     ways[0] = 1.0
     for rank in range(1, count + 1):
         ways[rank:] = ways[rank:] + ways[:-rank]
     below = np.cumsum(ways) / 2.0**count
-    return int(np.sum(below <= tail)) - 1
+    return int(np.sum(below <= _TAIL)) - 1
 
 
-def share_interval(hits: Sequence[bool], level: float = 0.95) -> Estimate:
+def share_interval(hits: Sequence[bool]) -> Estimate:
     """A share and Wilson's interval.
 
     Example:
@@ -95,10 +97,10 @@ def share_interval(hits: Sequence[bool], level: float = 0.95) -> Estimate:
 
     """
     share = sum(map(bool, hits)) / len(hits)
-    return Estimate(share, *wilson_interval(share, len(hits), level))
+    return Estimate(share, *wilson_interval(share, len(hits)))
 
 
-def fisher(first: Sequence[bool], second: Sequence[bool], level: float = 0.95) -> Estimate:
+def fisher(first: Sequence[bool], second: Sequence[bool]) -> Estimate:
     """Fisher's exact test that two shares are equal, with Newcombe's interval of the difference.
 
     Example:
@@ -112,15 +114,15 @@ def fisher(first: Sequence[bool], second: Sequence[bool], level: float = 0.95) -
     from scipy import stats
 
     counts = [[sum(map(bool, part)), len(part) - sum(map(bool, part))] for part in (first, second)]
-    a, b = share_interval(first, level), share_interval(second, level)
+    a, b = share_interval(first), share_interval(second)
     effect = a.effect - b.effect
     low = effect - math.hypot(a.effect - a.low, b.high - b.effect)
     high = effect + math.hypot(a.high - a.effect, b.effect - b.low)
     return Estimate(effect, low, high, _p_value(stats.fisher_exact(counts)))
 
 
-def median_interval(values: Values, level: float = 0.95) -> Estimate:
-    """The median, and the two order statistics between which it lies with this probability.
+def median_interval(values: Values) -> Estimate:
+    """The median, and the two order statistics between which it lies with probability 0.95.
 
     Example:
         >>> median_interval([float(i) for i in range(1, 11)])
@@ -129,11 +131,22 @@ def median_interval(values: Values, level: float = 0.95) -> Estimate:
     from scipy import stats
 
     values = np.sort(_finite(values))
-    cut = int(stats.binom.ppf((1 - level) / 2, len(values), 0.5)) - 1
+    cut = int(stats.binom.ppf(_TAIL, len(values), 0.5)) - 1
     median = float(np.median(values))
     if cut < 0:
         return Estimate(median, -math.inf, math.inf)
     return Estimate(median, float(values[cut]), float(values[-1 - cut]))
+
+
+def factor_backwards(sizes: Values) -> float:
+    """By which factor sizes grow from a place to the one before: least squares of logarithms.
+
+    Example:
+        >>> round(factor_backwards([8.0, 4.0, 2.0]), 6)
+        2.0
+    """
+    logs = np.log(np.asarray(sizes))
+    return float(np.exp(-np.polyfit(np.arange(len(logs)), logs, 1)[0]))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

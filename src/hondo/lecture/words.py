@@ -47,6 +47,16 @@ QUICK = Text(
 )
 
 
+def name_seeds(count: int, lang: Lang) -> str:
+    """So many seeds.
+
+    Example:
+        >>> name_seeds(1, "en"), name_seeds(30, "es")
+        ('1 seed', '30 semillas')
+    """
+    return f"{count} {(SEED if count == 1 else SEEDS).to(lang)}"
+
+
 def name_slides(slides: tuple[int, ...], lang: Lang) -> str:
     """The slides by their numbers.
 

@@ -17,6 +17,7 @@ from hondo.lecture.experiment import Case, Experiment
 from hondo.lecture.panels import band, differences
 from hondo.lecture.plans.normalization import BATCH_NORM
 from hondo.lecture.record import Row
+from hondo.lecture.statistics import factor_backwards
 from hondo.lecture.words import Lang, Text
 
 if TYPE_CHECKING:
@@ -119,8 +120,8 @@ def squared_gradients(
 
 def _growth(squares: Array) -> float:
     """The factor a layer, backwards, from the slope away from both ends."""
-    logs = np.log(np.asarray(squares))[len(squares) // 8 : len(squares) * 9 // 10]
-    return float(np.exp(-np.polyfit(np.arange(len(logs)), logs, 1)[0]))
+    middle = slice(len(squares) // 8, len(squares) * 9 // 10)
+    return factor_backwards(np.asarray(squares)[middle])
 
 
 LAYER = Text("layer", "capa")
@@ -142,14 +143,12 @@ def draw(figure: "Figure", rows: Sequence[Row], lang: Lang) -> None:
     theory = batch_norm_growth() ** (layers[-1] - layers)
     left.plot(layers, theory, ":", color=LINES[1], label="(π/(π−1))$^{L−l}$")
     log_axis(left)
-    left.set_xlabel(LAYER.to(lang))
-    left.set_title(SQUARE.to(lang))
+    left.set(xlabel=LAYER.to(lang), title=SQUARE.to(lang))
     left.legend()
     middle.plot(SCALES, np.median([row["learning"] for row in rows], axis=0), "o-", color=LINES[0])
     log_axis(middle)
     log_axis(middle, "x")
-    middle.set_xlabel("a")
-    middle.set_title(LEARN.to(lang))
+    middle.set(xlabel="a", title=LEARN.to(lang))
     growth = {
         LINEAR.to(lang): [row["growth_linear"] - 1 for row in rows],
         "ReLU": [row["growth_relu"] - 1 for row in rows],

@@ -136,13 +136,13 @@ def _epochs_until(accuracy: np.ndarray, goal: float) -> int:
     return int(reached[0]) + 1 if reached.size else len(accuracy) + 1
 
 
-def _drift(state: hondo.TrainState, net: SigmoidMLP, train: Batch, steps: int = 10) -> float:
-    """How far the mean of a unit of the last hidden layer moves from one step to the next."""
+def _drift(state: hondo.TrainState, net: SigmoidMLP, train: Batch) -> float:
+    """How far the mean of a unit of the last hidden layer moves in a step, over ten steps."""
     problem = hondo.supervised(net, loss="cross_entropy")
     optimizer = optax.sgd(RATE * NOISY_FACTOR)
     state = jax.tree.map(jnp.asarray, state)._replace(opt_state=optimizer.init(state.params))
     batch, means = jax.tree.map(lambda part: part[:500], train), []
-    for step in range(steps):
+    for step in range(10):
         means.append(_unit_means(net, state, batch[0], jax.random.fold_in(state.key, step)))
         state = hondo.step(problem, optimizer, state, batch)
     return float(jnp.mean(jnp.abs(jnp.diff(jnp.stack(means), axis=0))))
@@ -189,8 +189,7 @@ def draw(figure: "Figure", rows: Sequence[Row], lang: Lang) -> None:
         band(middle, epochs, curves, colors[name], LABELS[name].to(lang))
     for axes, title in ((left, ACCURACY), (middle, DEEP)):
         chance_line(axes, 10.0, CHANCE.to(lang))
-        axes.set_xlabel(EPOCH.to(lang))
-        axes.set_title(title.to(lang))
+        axes.set(xlabel=EPOCH.to(lang), title=title.to(lang))
         axes.legend(fontsize=7)
     for place, name in enumerate(("noisy", "norm")):
         values = [row["drifts"][place] for row in rows]

@@ -174,14 +174,12 @@ def draw(figure: "Figure", rows: Sequence[Row], lang: Lang) -> None:
             left.plot(epochs, losses, color=color, alpha=0.6, label="" if place else label.to(lang))
     log_axis(left)
     chance_line(left, CONSTANT, CONSTANT_WORD.to(lang))
-    left.set_xlabel(EPOCH.to(lang))
-    left.set_title(LOSS.to(lang))
+    left.set(xlabel=EPOCH.to(lang), title=LOSS.to(lang))
     left.legend()
     norms = np.array([row["norms"] for row in rows])
     band(right, np.arange(1, norms.shape[1] + 1), norms, LINES[0], "")
     log_axis(right)
-    right.set_xlabel(TIME.to(lang))
-    right.set_title(CLIPPED_NORM.to(lang))
+    right.set(xlabel=TIME.to(lang), title=CLIPPED_NORM.to(lang))
 
 
 EXPERIMENT = Experiment(CLIPPING, measure, draw, Sizes(), Sizes(30, 500, 5), quick_seeds=3)

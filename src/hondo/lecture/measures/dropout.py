@@ -175,8 +175,7 @@ def draw(figure: "Figure", rows: Sequence[Row], lang: Lang) -> None:
     band(right, np.arange(1, averaged.shape[1] + 1), averaged, BLUE, MEAN.to(lang))
     right.axhline(0.0, color=RED, linestyle="--", label=SCALED.to(lang))
     log_axis(right, "x")
-    right.set_xlabel(MASKS.to(lang))
-    right.set_title(ACCURACY.to(lang))
+    right.set(xlabel=MASKS.to(lang), title=ACCURACY.to(lang))
     right.legend()
 
 

@@ -21,6 +21,7 @@ from hondo.lecture.images import draw_images
 from hondo.lecture.panels import band
 from hondo.lecture.plans.gradients import FACTORS, INITIALIZATION
 from hondo.lecture.record import Row
+from hondo.lecture.statistics import factor_backwards
 from hondo.lecture.words import Lang, Text
 from hondo.linen import PlainMLP
 
@@ -106,8 +107,7 @@ def _tanh(key: Array) -> Row:
 
 def growth_of(rms: Array) -> float:
     """The factor a layer backwards, without the two layers at each end."""
-    logs = np.log(np.asarray(rms))[2:-2]
-    return float(np.exp(-np.polyfit(np.arange(len(logs)), logs, 1)[0]))
+    return factor_backwards(np.asarray(rms)[2:-2])
 
 
 @jax.jit
@@ -184,15 +184,13 @@ def draw(figure: "Figure", rows: Sequence[Row], lang: Lang) -> None:
         losses = np.array([row[name] for row in rows])
         band(right, np.arange(1, losses.shape[1] + 1), losses, color, label)
     chance_line(right, math.log(10), f"{CHANCE.to(lang)}, ln 10")
-    right.set_title(LOSS.to(lang))
-    right.set_xlabel(EPOCH.to(lang))
+    right.set(xlabel=EPOCH.to(lang), title=LOSS.to(lang))
     right.legend()
 
 
 def _finish(axes: "Axes", title: str, label: str) -> None:
     log_axis(axes)
-    axes.set_title(title)
-    axes.set_xlabel(label)
+    axes.set(xlabel=label, title=title)
     axes.legend()
 
 

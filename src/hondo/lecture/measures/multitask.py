@@ -130,8 +130,7 @@ def draw(figure: "Figure", rows: Sequence[Row], lang: Lang) -> None:
     """The accuracies of the arms, and the gains seed by seed."""
     left, right = figure.subplots(1, 2)
     strips(left, {label.to(lang): [row[arm] for row in rows] for arm, label in ARMS.items()})
-    left.set_xlabel(SECOND.to(lang))
-    left.set_title(ACCURACY.to(lang))
+    left.set(xlabel=SECOND.to(lang), title=ACCURACY.to(lang))
     gains = {
         f"{OVER.to(lang)} {ARMS[arm].to(lang)}": [row[f"beats_{arm}"] for row in rows]
         for arm in ("single", "shuffled")

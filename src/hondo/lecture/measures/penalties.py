@@ -163,8 +163,7 @@ def draw(figure: "Figure", rows: Sequence[Row], lang: Lang) -> None:
             LOGISTIC_STRENGTHS, found, "o-", color=color, markersize=size, label=label.to(lang)
         )
     log_axis(right, "x")
-    right.set_title(ZEROS.to(lang))
-    right.set_xlabel("λ")
+    right.set(xlabel="λ", title=ZEROS.to(lang))
     right.legend()
 
 
@@ -173,8 +172,7 @@ def _draw_path(axes: "Axes", x: np.ndarray, lines: np.ndarray, dots: list, title
         axes.plot(x, line, color=color, linewidth=1)
         axes.plot(STRENGTHS, found, "o", color=color, markersize=4)
     log_axis(axes, "x")
-    axes.set_xlabel("λ")
-    axes.set_title(title)
+    axes.set(xlabel="λ", title=title)
 
 
 EXPERIMENT = Experiment(PENALTIES, measure, draw, Sizes(), Sizes(), quick_seeds=1)

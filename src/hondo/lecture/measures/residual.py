@@ -122,15 +122,13 @@ def draw(figure: "Figure", rows: Sequence[Row], lang: Lang) -> None:
     left.plot(blocks, 2.0**blocks, ":", color=LINES[0], label="$2^l$")
     left.plot(blocks, blocks + 1.0, ":", color=LINES[1], label="$l+1$")
     log_axis(left)
-    left.set_xlabel(BLOCK.to(lang))
-    left.set_title(VARIANCE.to(lang))
+    left.set(xlabel=BLOCK.to(lang), title=VARIANCE.to(lang))
     left.legend()
     for axes, name, label in ((middle, "plain", PLAIN), (right, "skip", SKIP)):
         losses = np.array([row[name] for row in rows])
         depths = DEPTHS if losses.shape[1] == len(DEPTHS) else (DEPTHS[0], DEPTHS[-1])
         strips(axes, {str(depth): losses[:, i] for i, depth in enumerate(depths)})
-        axes.set_xlabel(f"{LAYERS.to(lang)}, {label.to(lang)}")
-        axes.set_title(LOSS.to(lang))
+        axes.set(xlabel=f"{LAYERS.to(lang)}, {label.to(lang)}", title=LOSS.to(lang))
     right.sharey(middle)
 
 

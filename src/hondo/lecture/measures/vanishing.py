@@ -96,8 +96,7 @@ def draw(figure: "Figure", rows: Sequence[Row], lang: Lang) -> None:
         _draw_norms(norms, rows, depth, color, lang)
     log_axis(norms)
     norms.set_xticks(range(1, 5))
-    norms.set_xlabel(LAYER.to(lang))
-    norms.set_title(NORM.to(lang))
+    norms.set(xlabel=LAYER.to(lang), title=NORM.to(lang))
     norms.legend()
     _draw_ratios(ratios, rows, lang)
 
@@ -122,8 +121,7 @@ def _draw_ratios(axes: "Axes", rows: Sequence[Row], lang: Lang) -> None:
     axes.plot(DEPTHS, closed, "--", color=RED, label="4.88$^{k-1}$")
     log_axis(axes)
     axes.set_xticks(DEPTHS)
-    axes.set_xlabel(HIDDEN.to(lang))
-    axes.set_title(RATIO.to(lang))
+    axes.set(xlabel=HIDDEN.to(lang), title=RATIO.to(lang))
     axes.legend()
 
 
