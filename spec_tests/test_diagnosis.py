@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from functools import partial
 from pathlib import Path
 
@@ -401,6 +401,9 @@ def test_a_report_is_read_by_name_and_says_what_it_knows() -> None:
     assert next(row["layer"] for row in report.table()) == "PlainLayer_0/Dense_0"
     with pytest.raises(KeyError, match="one of PlainLayer_0/Dense_0"):
         report["Dense_9"]
+    nested = replace(report.rows[0], index=(2, 0))
+    verdict = hondo.diagnosis.Verdict("dead", nested.layer, nested.index, 1.0, 0.5, "")
+    assert verdict.name == nested.name == "PlainLayer_0/Dense_0[2,0]"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from jax.extend.core import JaxprEqn, Literal, Var
 
-from hondo.diagnosis.draft import Draft, Site, is_floating, signal_shapes, tap
+from hondo.diagnosis.draft import Draft, Site, add_site, is_floating, signal_shapes, tap
 from hondo.diagnosis.flow import flow_of
 from hondo.diagnosis.jaxprs import array_type
 from hondo.diagnosis.regions import Region, Slopes, is_elementwise, slopes
@@ -17,24 +17,15 @@ def add_activations(draft: Draft, known: Known) -> None:
     shapes = signal_shapes(draft)
     for number, region in _regions(draft):
         flow = draft.flows[region.root]
-        shape = array_type(region.sink).shape
-        if shape not in shapes:
+        if array_type(region.sink).shape not in shapes:
             continue
         if region.key not in known:
             known[region.key] = slopes(region)
-        if not known[region.key].is_activation:
-            continue
-        site = Site(
-            "activation",
-            flow.layer,
-            (tap(draft, region.root, flow), None, tap(draft, region.sink, flow)),
-            region=region,
-            slopes=known[region.key],
-            axis=flow.axis,
-            shape=shape,
-            dtype=array_type(region.sink).dtype.name,
-        )
-        draft.sites.append((number, site))
+        found = known[region.key]
+        if found.is_activation:
+            taps = tap(draft, region.root, flow), None, tap(draft, region.sink, flow)
+            shown = {"region": region, "slopes": found, "axis": flow.axis}
+            add_site(draft, number, Site("activation", flow.layer, taps, **shown), region.sink)
 
 
 def _regions(draft: Draft) -> Iterator[tuple[int, Region]]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,18 +19,10 @@ from hondo.diagnosis.instrument import Measured, evaluate, probes
 from hondo.diagnosis.jaxprs import flatten
 from hondo.diagnosis.plan import make_plan
 from hondo.diagnosis.report import Diagnosis
-from hondo.diagnosis.rows import Row, between_layers, collect, describe, row_leaves
+from hondo.diagnosis.rows import between_layers, collect, describe, row_leaves
 from hondo.diagnosis.updates import update_sizes
 from hondo.diagnosis.verdicts import Tolerance
 from hondo.training.problem import Problem
-
-
-class _Capture(NamedTuple):
-    """The loss as a program with taps, on flattened arguments."""
-
-    plan: Plan
-    rows: tuple[Row, ...]
-    leaves: list[Leaf]
 
 
 def diagnose(
@@ -127,29 +118,8 @@ def _diagnose(
     batch: Batch,
     key: PRNGKeyArray,
 ) -> Diagnosis:
-    capture = _capture(problem, params, model_state, batch, key)
-    return _run(capture, params, optimizer, tolerance)
-
-
-def _capture(
-    problem: Problem, params: Params, model_state: ModelState, batch: Batch, key: PRNGKeyArray
-) -> _Capture:
-    arguments = params, model_state, batch, key
-    closed = flatten(jax.make_jaxpr(problem.loss)(*arguments))
-    parameters, states, examples = (jax.tree.leaves(tree) for tree in arguments[:3])
-    flows = [Flow(leaves=frozenset({place})) for place in range(len(parameters))]
-    flows += [Flow()] * len(states) + [Flow(data=True)] * len(examples) + [Flow()]
-    plan = make_plan(closed, flows, {})
-    return _Capture(plan, describe(plan, params), jax.tree.leaves(arguments))
-
-
-def _run(
-    capture: _Capture,
-    params: Params,
-    optimizer: optax.GradientTransformation | None,
-    tolerance: Tolerance,
-) -> Diagnosis:
-    plan, rows, leaves = capture
+    plan = _plan(problem, params, model_state, batch, key)
+    rows, leaves = describe(plan, params), jax.tree.leaves((params, model_state, batch, key))
     count = len(jax.tree.leaves(params))
 
     def loss(own: Sequence[Leaf], given: Measured) -> tuple[Array, Measured]:
@@ -170,3 +140,14 @@ def _run(
         sizes = [owned[place] for place in kept]
         updates = update_sizes(rows, sizes, params, gradient[0], optimizer)
     return Diagnosis(rows, tolerance, value, values, updates)
+
+
+def _plan(
+    problem: Problem, params: Params, model_state: ModelState, batch: Batch, key: PRNGKeyArray
+) -> Plan:
+    """Where the loss is tapped, as a program of flattened arguments."""
+    closed = flatten(jax.make_jaxpr(problem.loss)(params, model_state, batch, key))
+    parameters, states, examples = map(jax.tree.leaves, (params, model_state, batch))
+    flows = [Flow(leaves=frozenset({place})) for place in range(len(parameters))]
+    flows += [Flow()] * len(states) + [Flow(data=True)] * len(examples) + [Flow()]
+    return make_plan(closed, flows, {})

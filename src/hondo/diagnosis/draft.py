@@ -113,6 +113,12 @@ def _users(closed: ClosedJaxpr) -> dict[Var, list[int]]:
     return users
 
 
+def add_site(draft: Draft, number: int, site: Site, out: Var) -> None:
+    """Adds a site, with the shape and the dtype of its output."""
+    kind = array_type(out)
+    draft.sites.append((number, site._replace(shape=kind.shape, dtype=kind.dtype.name)))
+
+
 def tap(draft: Draft, place: Place, flow: Flow, detailed: bool = False) -> int:
     """The index of the tap at a place, a new one if there is none yet."""
     places = [tap.place for tap in draft.taps]

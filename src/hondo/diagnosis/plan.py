@@ -6,7 +6,16 @@ from jax.extend.core import ClosedJaxpr, JaxprEqn, Var
 
 from hondo.diagnosis.activations import Known, add_activations
 from hondo.diagnosis.bodies import trace_flows
-from hondo.diagnosis.draft import Draft, Plan, Site, signal_shapes, start_draft, tap, tap_operand
+from hondo.diagnosis.draft import (
+    Draft,
+    Plan,
+    Site,
+    add_site,
+    signal_shapes,
+    start_draft,
+    tap,
+    tap_operand,
+)
 from hondo.diagnosis.flow import Flow, Layer, find_layer, flow_of
 from hondo.diagnosis.jaxprs import array_type
 
@@ -49,23 +58,14 @@ def _add_layer(
 ) -> None:
     out, bias = _behind_bias(draft, equation.outvars[0])
     draft.roots[out] = out
+    flow = draft.flows[out]
     taps = (
         None if layer.data is None else tap_operand(draft, number, layer.data),
         tap_operand(draft, number, layer.weight),
-        tap(draft, out, draft.flows[out], True),
+        tap(draft, out, flow, True),
     )
-    flow = draft.flows[out]
-    site = Site(
-        "layer",
-        tuple(sorted(operands[layer.weight].leaves)),
-        taps,
-        bias=bias,
-        layer=layer,
-        axis=flow.axis,
-        shape=array_type(out).shape,
-        dtype=array_type(out).dtype.name,
-    )
-    draft.sites.append((number, site))
+    leaves = tuple(sorted(operands[layer.weight].leaves))
+    add_site(draft, number, Site("layer", leaves, taps, bias, layer, axis=flow.axis), out)
 
 
 def _behind_bias(draft: Draft, var: Var) -> tuple[Var, Var | None]:
@@ -97,12 +97,4 @@ def _add_sum(draft: Draft, number: int, equation: JaxprEqn) -> None:
     out = equation.outvars[0]
     flow = draft.flows[out]
     taps = None, None, tap(draft, out, flow, True)
-    site = Site(
-        "sum",
-        flow.layer,
-        taps,
-        axis=flow.axis,
-        shape=array_type(out).shape,
-        dtype=array_type(out).dtype.name,
-    )
-    draft.sites.append((number, site))
+    add_site(draft, number, Site("sum", flow.layer, taps, axis=flow.axis), out)

@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 from hondo._numerics.checks import error
 from hondo._types import Leaf
 from hondo.diagnosis.remedies import remedy
-from hondo.diagnosis.rows import Index, Row, Values
+from hondo.diagnosis.rows import Index, Row, Values, name_of
 from hondo.diagnosis.theory import activation_gains
 from hondo.diagnosis.verdicts import KINDS, Finding, Tolerance, judge
 
@@ -45,7 +45,7 @@ class Verdict:
     @property
     def name(self) -> str:
         """The layer with its place in the stack."""
-        return self.layer if self.index is None else f"{self.layer}[{self.index}]"
+        return name_of(self.layer, self.index)
 
 
 # A float; of several rows an array.

@@ -18,6 +18,16 @@ from hondo.diagnosis.tap import COUNT, Statistics, as_statistics
 Index = int | tuple[int, ...] | None
 
 
+def name_of(layer: str, index: Index) -> str:
+    """A layer with its place in the stack, by which a report finds it.
+
+    Example:
+        >>> name_of("blocks", None), name_of("blocks", 2), name_of("blocks", (2, 0))
+        ('blocks', 'blocks[2]', 'blocks[2,0]')
+    """
+    return layer if index is None else f"{layer}[{','.join(map(str, np.atleast_1d(index)))}]"
+
+
 @dataclass(frozen=True)
 class Row:
     """What a row is about; static.
@@ -53,10 +63,7 @@ class Row:
     @property
     def name(self) -> str:
         """The layer with its place in the stack."""
-        if self.index is None:
-            return self.layer
-        place = ",".join(map(str, np.atleast_1d(self.index)))
-        return f"{self.layer}[{place}]"
+        return name_of(self.layer, self.index)
 
 
 class Values(NamedTuple):

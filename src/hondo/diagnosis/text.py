@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hondo.diagnosis.rows import name_of
+
 if TYPE_CHECKING:
     from hondo.diagnosis.report import Diagnosis, LayerReport
 
@@ -27,8 +29,7 @@ def write(report: "Diagnosis") -> str:
 
 
 def _cells(row: "LayerReport", sick: bool) -> tuple[str, ...]:
-    index = "" if row.index is None else f"[{row.index}]"
-    name = f"{row.layer}{index}" if row.kind == "layer" else f"  {row.kind}"
+    name = name_of(row.layer, row.index) if row.kind == "layer" else f"  {row.kind}"
     sizes = (row.response_rms, row.forward_gain, row.predicted_forward_gain, row.gradient_rms)
     gains = (row.backward_gain, row.predicted_backward_gain)
     mark = "! " if sick and row.kind == "layer" else "  "
