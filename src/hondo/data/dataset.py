@@ -47,7 +47,14 @@ class Inputs(Protocol):
 
 
 class Units(NamedTuple):
-    """How values were standardized: (raw - offset) / scale, of the training part alone."""
+    """How values were standardized: (raw - offset) / scale, of the training part alone.
+
+    Example:
+        >>> import numpy as np
+        >>> from hondo.data import Units, standardize
+        >>> standardize(np.array([2.0, 6.0]), Units(offset=2.0, scale=4.0)).tolist()
+        [0.0, 1.0]
+    """
 
     offset: float | np.ndarray = 0.0
     scale: float | np.ndarray = 1.0
@@ -68,6 +75,12 @@ class Dataset(NamedTuple):
         target_units: how a regression's targets were.
         classes: the names of the classes by number; none where they have no other names.
         encoder: makes inputs of the source's examples; None where `input_units` say it all.
+
+    Example:
+        >>> from hondo.data import load
+        >>> digits = load("digits")
+        >>> digits.task, digits.outputs, digits.test_inputs.shape
+        ('classification', 10, (359, 8, 8, 1))
     """
 
     name: str
@@ -88,6 +101,14 @@ def validate(dataset: Dataset) -> Dataset:
 
     Raises:
         ValueError: otherwise, saying what was found where.
+
+    Example:
+        >>> from hondo.data import load, validate
+        >>> digits = load("digits")
+        >>> validate(digits._replace(targets=digits.targets + 1))
+        Traceback (most recent call last):
+            ...
+        ValueError: digits targets must be classes 0 to 9, got 10 at 8.
     """
     for part in ("inputs", "targets", "test_inputs", "test_targets"):
         values = getattr(dataset, part)

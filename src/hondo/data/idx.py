@@ -64,6 +64,14 @@ def read_idx(path: Path, sha256: str | None = None, *, largest: int = _LARGEST) 
     Raises:
         FileNotFoundError: no such file.
         ValueError: a file that is truncated, not IDX, of another content, or larger than `largest`.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from hondo.data import read_idx
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "three"
+        >>> _ = path.write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 3, 5, 6, 7]))
+        >>> read_idx(path).tolist()
+        [5, 6, 7]
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: expected an IDX file there.")

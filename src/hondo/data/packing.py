@@ -27,6 +27,16 @@ def pack(divided: Divided, path: Path) -> Divided:
 
     Raises:
         OSError: no room on the disk.
+
+    Example:
+        >>> import pathlib
+        >>> import numpy as np
+        >>> from hondo.data import arrays, divide, pack
+        >>> raw = arrays(np.arange(100.0)[:, None], np.arange(100) % 2)
+        >>> divided = divide(raw, valid=0.2, test=0.1, seed=0)
+        >>> # Rows of an array have their places already.
+        >>> pack(divided, pathlib.Path("unused.npy")) is divided
+        True
     """
     dataset, parts = divided
     train = parts.train[0]

@@ -34,6 +34,12 @@ class Part(NamedTuple):
         examples: in the source's own form.
         targets: int32 numbers of classes, or float numbers.
         name_of: what the example at a position is called in the source: its row, or its file.
+
+    Example:
+        >>> import numpy as np
+        >>> from hondo.data import Part
+        >>> Part(np.zeros((2, 3)), np.array([0, 1])).name_of(1)
+        '2'
     """
 
     examples: Examples
@@ -42,7 +48,15 @@ class Part(NamedTuple):
 
 
 class RawParts(NamedTuple):
-    """A source divided, before anything is fitted."""
+    """A source divided, before anything is fitted.
+
+    Example:
+        >>> import numpy as np
+        >>> from hondo.data import arrays, divide_raw
+        >>> raw = arrays(np.arange(100.0)[:, None], np.arange(100) % 2)
+        >>> [len(part.targets) for part in divide_raw(raw, valid=0.2, test=0.1, seed=0)]
+        [72, 18, 10]
+    """
 
     train: Part
     valid: Part
@@ -62,6 +76,13 @@ class Raw(NamedTuple):
         test: examples and targets of a test part that the source has, or None.
         valid: likewise a validation part.
         name_of: what the example at a position is called: its row, or its file.
+
+    Example:
+        >>> import numpy as np
+        >>> from hondo.data import arrays
+        >>> raw = arrays(np.arange(4.0)[:, None], np.array(["no", "yes", "no", "no"]))
+        >>> raw.task, raw.classes, raw.targets.tolist()
+        ('binary', ('no', 'yes'), [0, 1, 0, 0])
     """
 
     name: str
@@ -76,7 +97,16 @@ class Raw(NamedTuple):
 
 
 class Divided(NamedTuple):
-    """A data set with the encoder that made it, and its training part cut in two."""
+    """A data set with the encoder that made it, and its training part cut in two.
+
+    Example:
+        >>> import numpy as np
+        >>> from hondo.data import arrays, divide
+        >>> raw = arrays(np.arange(100.0)[:, None], np.arange(100) % 2)
+        >>> divided = divide(raw, valid=0.2, test=0.1, seed=0)
+        >>> divided.dataset.task, len(divided.parts.valid[1])
+        ('binary', 18)
+    """
 
     dataset: Dataset
     parts: Parts
@@ -136,6 +166,14 @@ def divide_raw(raw: Raw, *, valid: float, test: float, seed: int) -> RawParts:
 
     Raises:
         ValueError: fractions that leave a part empty.
+
+    Example:
+        >>> import numpy as np
+        >>> from hondo.data import arrays, divide_raw
+        >>> raw = arrays(np.arange(100.0)[:, None], np.arange(100) % 2)
+        >>> cut = divide_raw(raw, valid=0.2, test=0.1, seed=0)
+        >>> cut.test.examples[0].tolist(), cut.test.name_of(0)
+        ([9.0], '10')
     """
     everything = np.arange(len(raw.targets))
     rest, test_rows = _cut(raw, everything, None if raw.test else test, _TEST_SEED, "test")

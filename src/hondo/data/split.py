@@ -8,7 +8,14 @@ from hondo.data.dataset import Dataset, Inputs
 
 
 class Parts(NamedTuple):
-    """The training data cut in two: `(inputs, targets)` to train on, and to validate on."""
+    """The training data cut in two: `(inputs, targets)` to train on, and to validate on.
+
+    Example:
+        >>> from hondo.data import load, split
+        >>> parts = split(load("digits"), 0.1, seed=0)
+        >>> len(parts.train[1]), len(parts.valid[1])
+        (1294, 144)
+    """
 
     train: tuple[Inputs, np.ndarray]
     valid: tuple[Inputs, np.ndarray]

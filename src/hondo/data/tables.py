@@ -174,12 +174,20 @@ class TableStore:
 
 
 def read_table(path: Path | str) -> Frame:
-    """The rows of one file, or of all that match a pattern, one after another.
+    r"""The rows of one file, or of all that match a pattern, one after another.
 
     Raises:
         ValueError: a file that cannot be read, that has no rows, or other columns than the first.
         FileNotFoundError: no such file.
         ModuleNotFoundError: without pandas.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from hondo.data import read_table
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "ages.csv"
+        >>> _ = path.write_text("age;city\n31,5;a\n40,0;b\n")
+        >>> read_table(path)["age"].tolist()
+        [31.5, 40.0]
     """
     files = matching_files(path)
     return _joined(path, [read_file(file) for file in files], files)

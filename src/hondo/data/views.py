@@ -116,6 +116,13 @@ class Pairs:
     Attributes:
         inputs: all of them.
         targets: likewise.
+
+    Example:
+        >>> import numpy as np
+        >>> from hondo.data import Pairs
+        >>> pairs = Pairs(np.array([[1.0], [2.0]]), np.array([0, 1]))
+        >>> len(pairs), pairs[1][0].tolist(), int(pairs[1][1])
+        (2, [2.0], 1)
     """
 
     inputs: Inputs

@@ -28,6 +28,11 @@ class Verdict:
         value: what was measured.
         limit: what is still healthy.
         remedy: in words.
+
+    Example:
+        >>> import hondo
+        >>> str(hondo.Verdict("dead", "Dense_3", None, 1.0, 0.9, "Take smaller biases."))
+        'dead at Dense_3: 1, healthy to 0.9. Take smaller biases.'
     """
 
     kind: str

@@ -87,6 +87,12 @@ class MeanField(NamedTuple):
         correlation: $c^*$, where two different inputs end.
         correlation_depth: $\xi_c = -1/\ln\chi_c$ with the slope $\chi_c$ of the map of
             correlations there.
+
+    Example:
+        >>> from hondo.diagnosis import mean_field
+        >>> chaos = mean_field("tanh", weight_variance=4.0)
+        >>> chaos.chi > 1, chaos.correlation < 1
+        (True, True)
     """
 
     variance: float

@@ -28,6 +28,12 @@ class Activation(NamedTuple):
         gain: $g = 1/\sqrt{\mathrm{E}[\varphi(z)^2]}$ for $z \sim N(0, 1)$.
         flat_below: the end of the flat region on the left, -inf where there is none.
         flat_above: the start of the flat region on the right, +inf where there is none.
+
+    Example:
+        >>> import hondo
+        >>> relu = hondo.find_activation("relu")
+        >>> relu.name, round(relu.gain, 4), relu.flat_below, relu.flat_above
+        ('relu', 1.4142, 0.0, inf)
     """
 
     name: str

@@ -73,6 +73,11 @@ class ClippedSum(NamedTuple):
     Attributes:
         gradient: the sum over the examples.
         clipped: how many of them were beyond the limit.
+
+    Example:
+        >>> import hondo, jax.numpy as jnp
+        >>> int(hondo.clip_per_example(jnp.array([[3.0, 4.0], [0.0, 0.5]]), limit=1.0).clipped)
+        1
     """
 
     gradient: Updates

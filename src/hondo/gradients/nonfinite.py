@@ -34,6 +34,14 @@ class ClippingState(NamedTuple):
         nonfinite: for each leaf of the updates, in the order of `jax.tree.leaves`, whether it had a
             NaN or an infinity; `nonfinite_leaves` names them.
         nonfinite_steps: how many updates had any.
+
+    Example:
+        >>> import hondo, jax.numpy as jnp
+        >>> gradient = {"w": jnp.array([3.0, 4.0])}
+        >>> rule = hondo.clip_by_global_norm(1.0)
+        >>> _, state = rule.update(gradient, rule.init(gradient))
+        >>> float(state.norm), int(state.nonfinite_steps)
+        (5.0, 0)
     """
 
     norm: Float[Array, ""]

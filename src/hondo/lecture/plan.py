@@ -17,6 +17,11 @@ class Criterion(NamedTuple):
         rule: how it is decided.
         reading: "slide" for the letter of a slide that the literature corrects; the experiment's
             verdict is that of the others.
+
+    Example:
+        >>> from hondo.lecture import PLANS
+        >>> PLANS[6].criteria[0].name, PLANS[6].criteria[0].rule
+        ('monotone', Share(least=0.95, by_chance=True))
     """
 
     name: str
@@ -37,6 +42,11 @@ class Plan(NamedTuple):
         protocol: data, model and what is measured.
         seeds: how many a full run has.
         criteria: all of them.
+
+    Example:
+        >>> from hondo.lecture import PLANS
+        >>> PLANS[0].number, PLANS[0].name, PLANS[0].slides
+        (1, 'penalties', (3,))
     """
 
     number: int

@@ -27,6 +27,12 @@ class Moments(NamedTuple):
         mean: their mean, 0 where there are none.
         m2: the sum of their squared deviations from the mean, so that m2 / n is the biased
             variance and m2 / (n - 1) the unbiased one; at most the largest number of the dtype.
+
+    Example:
+        >>> import hondo, jax.numpy as jnp
+        >>> moments = hondo.batch_moments(jnp.array([[1.0], [3.0]]))
+        >>> [field.item() for field in moments]
+        [2.0, 2.0, 2.0]
     """
 
     n: Float[Array, "*stack features"]

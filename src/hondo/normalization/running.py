@@ -24,6 +24,13 @@ class BatchStats(NamedTuple):
         var: the same of batch variances.
         weight: how much of an average it is, 1 - (the product of the decays): 0 before any data,
             towards 1 with every update. Statistics from elsewhere come in with weight 1.
+
+    Example:
+        >>> import hondo, jax.numpy as jnp
+        >>> stats = hondo.BatchStats(jnp.array([5.0]), jnp.array([4.0]), weight=jnp.ones(1))
+        >>> x = jnp.array([[7.0]])
+        >>> hondo.batch_norm_inference(x, stats, None, None, epsilon=1e-12).tolist()
+        [[1.0]]
     """
 
     mean: Float[Array, "*stack features"]

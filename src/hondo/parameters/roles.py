@@ -34,6 +34,12 @@ class ParameterRole(NamedTuple):
             other.
         unit_axes: the axes of one unit's weights; all others number the units and the layers of a
             stack. None where names and shapes do not tell them: `in_axis` or `out_axis` must.
+
+    Example:
+        >>> import hondo, jax.numpy as jnp
+        >>> row = hondo.roles({"dense": {"kernel": jnp.ones((4, 2)), "bias": jnp.ones(2)}})[1]
+        >>> row.path, row.role, row.unit_axes
+        (('dense', 'kernel'), 'weight', (0,))
     """
 
     path: Path
@@ -44,7 +50,14 @@ class ParameterRole(NamedTuple):
 
 @dataclass(frozen=True)
 class Roles:
-    """A row for each parameter, in the tree's order, and a table when it is printed."""
+    """A row for each parameter, in the tree's order, and a table when it is printed.
+
+    Example:
+        >>> import hondo, jax.numpy as jnp
+        >>> found = hondo.roles({"kernel": jnp.ones((4, 2)), "bias": jnp.ones(2)})
+        >>> [row.role for row in found]
+        ['bias', 'weight']
+    """
 
     rows: tuple[ParameterRole, ...]
 

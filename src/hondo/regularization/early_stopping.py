@@ -31,7 +31,13 @@ Payload: TypeAlias = Tree
 
 
 class StopReason(IntEnum):
-    """Why a run ended, or RUNNING while it has not; the rule itself gives the first three."""
+    """Why a run ended, or RUNNING while it has not; the rule itself gives the first three.
+
+    Example:
+        >>> import hondo
+        >>> hondo.StopReason(1).name, int(hondo.StopReason.BUDGET)
+        ('PATIENCE', 3)
+    """
 
     RUNNING = 0
     PATIENCE = 1
@@ -52,6 +58,15 @@ class EarlyStoppingState(NamedTuple):
         wait: how many updates in a row have brought no improvement.
         step: how many updates there have been.
         reason: a `StopReason`.
+
+    Example:
+        >>> import hondo
+        >>> stopper = hondo.early_stopping(patience=9, mode="max")
+        >>> state = stopper.init(0)
+        >>> for accuracy in (0.7, 0.9, 0.8):
+        ...     state = stopper.update(state, accuracy, 0)
+        >>> int(state.best_step), int(state.wait), bool(state.stopped)
+        (1, 1, False)
     """
 
     stopped: Bool[Array, ""]
@@ -64,7 +79,14 @@ class EarlyStoppingState(NamedTuple):
 
 
 class EarlyStopping(NamedTuple):
-    """A stopping rule: `init(payload)` → state, `update(state, value, payload)` → state."""
+    """A stopping rule: `init(payload)` → state, `update(state, value, payload)` → state.
+
+    Example:
+        >>> import hondo
+        >>> stopper = hondo.early_stopping(patience=1, mode="min")
+        >>> bool(stopper.update(stopper.init("weights"), 0.5, "weights").stopped)
+        False
+    """
 
     init: Callable[[Payload], EarlyStoppingState]
     update: Callable[[EarlyStoppingState, ArrayLike, Payload], EarlyStoppingState]

@@ -16,6 +16,11 @@ class Fans(NamedTuple):
     Attributes:
         fan_in: $n_e$, the inputs that one output sums over.
         fan_out: $n_s$, the outputs that one input reaches.
+
+    Example:
+        >>> import hondo
+        >>> hondo.fans((3, 3, 8, 16))
+        Fans(fan_in=72.0, fan_out=144.0)
     """
 
     fan_in: float

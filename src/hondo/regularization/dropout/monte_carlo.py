@@ -19,6 +19,12 @@ class MonteCarloMoments(NamedTuple):
     Attributes:
         mean: the average of the samples.
         variance: the average squared distance of the samples from it (divided by n, not n - 1).
+
+    Example:
+        >>> import hondo, jax
+        >>> found = hondo.monte_carlo(jax.random.key(0), lambda key: 2.0, n_samples=8)
+        >>> float(found.mean), float(found.variance)
+        (2.0, 0.0)
     """
 
     mean: Tree

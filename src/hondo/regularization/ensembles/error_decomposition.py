@@ -19,6 +19,12 @@ class Ambiguity(NamedTuple):
         ensemble_error: the squared error of the weighted mean prediction.
         mean_error: the weighted mean of the members' squared errors.
         ambiguity: the weighted variance of the members about their mean, never negative.
+
+    Example:
+        >>> import hondo, jax.numpy as jnp
+        >>> found = hondo.ambiguity(jnp.array([[1.0], [3.0]]), jnp.array([1.0]))
+        >>> bool((found.ensemble_error == found.mean_error - found.ambiguity).all())
+        True
     """
 
     ensemble_error: Float[Array, "*shape"]
@@ -33,6 +39,12 @@ class BiasVariance(NamedTuple):
         bias_squared: the squared error of the mean prediction, averaged over examples.
         variance: the variance of the predictions over members, averaged over examples.
         error: the squared error, averaged over members and examples.
+
+    Example:
+        >>> import hondo, jax.numpy as jnp
+        >>> found = hondo.bias_variance(jnp.array([[1.0], [3.0]]), jnp.array([1.0]))
+        >>> float(found.bias_squared), float(found.variance), float(found.error)
+        (1.0, 1.0, 2.0)
     """
 
     bias_squared: Float[Array, ""]
@@ -47,6 +59,12 @@ class ErrorCovariance(NamedTuple):
         variance: $v$, the mean square of a member's error.
         covariance: $c$, the mean product of two different members' errors; 0 for one member.
         ensemble_error: the mean square of the error of the mean prediction.
+
+    Example:
+        >>> import hondo, jax.numpy as jnp
+        >>> found = hondo.error_covariance(jnp.array([[1.0, -1.0], [1.0, 1.0]]), jnp.zeros(2))
+        >>> float(found.variance), float(found.covariance), float(found.ensemble_error)
+        (1.0, 0.0, 0.5)
     """
 
     variance: Float[Array, ""]

@@ -32,6 +32,12 @@ class ParameterAverageState(NamedTuple):
         average: the average so far, of the parameters' structure, float leaves in at least
             float32; the parameters of `init` before the first update.
         weight: the sum of the weights of the updates so far.
+
+    Example:
+        >>> import hondo, jax.numpy as jnp
+        >>> average = hondo.ema(0.75)
+        >>> float(average.update(average.init(jnp.zeros(())), jnp.ones(())).weight)
+        0.25
     """
 
     average: Params
@@ -39,7 +45,15 @@ class ParameterAverageState(NamedTuple):
 
 
 class ParameterAverage(NamedTuple):
-    """An average of parameters: `init(params)` → state, `update(state, params)` → state."""
+    """An average of parameters: `init(params)` → state, `update(state, params)` → state.
+
+    Example:
+        >>> import hondo, jax.numpy as jnp
+        >>> average = hondo.swa()
+        >>> state = average.update(average.init(jnp.zeros(2)), jnp.ones(2))
+        >>> hondo.averaged_params(state, jnp.zeros(2)).tolist()
+        [1.0, 1.0]
+    """
 
     init: Callable[[Params], ParameterAverageState]
     update: Callable[[ParameterAverageState, Params], ParameterAverageState]

@@ -26,6 +26,11 @@ class Labels(NamedTuple):
     Attributes:
         targets: the targets; a harmless value where they were missing.
         mask: True where there was a label.
+
+    Example:
+        >>> import hondo, jax.numpy as jnp
+        >>> hondo.fill_missing(jnp.array([1.0, jnp.nan])).mask.tolist()
+        [True, False]
     """
 
     targets: Num[Array, "*shape"]

@@ -32,6 +32,13 @@ class MultitaskParams(NamedTuple):
     Attributes:
         trunk: the parameters that all tasks share, once.
         heads: each task's own parameters, by task.
+
+    Example:
+        >>> import hondo, jax.numpy as jnp
+        >>> model = hondo.multitask(lambda w, x: w * x, {"sum": lambda b, h: h.sum() + b})
+        >>> params = hondo.MultitaskParams(trunk=jnp.array(2.0), heads={"sum": jnp.array(1.0)})
+        >>> float(model(params, jnp.array([1.0, 3.0]))["sum"])
+        9.0
     """
 
     trunk: Params

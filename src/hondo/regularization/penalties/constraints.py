@@ -33,7 +33,14 @@ OptimizerState: TypeAlias = Any
 
 
 class ProximalState(NamedTuple):
-    """How many steps there have been, for a schedule of the learning rate."""
+    """How many steps there have been, for a schedule of the learning rate.
+
+    Example:
+        >>> import hondo, jax.numpy as jnp
+        >>> rule, params = hondo.proximal_l1(0.1, learning_rate=0.5), {"kernel": jnp.ones(2)}
+        >>> int(rule.init(params).step)
+        0
+    """
 
     step: Int[Array, ""]
 

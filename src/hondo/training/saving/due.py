@@ -10,7 +10,13 @@ _SECONDS, _LEAST_RATIO = 30.0, 100.0
 
 
 class Every(NamedTuple):
-    """How often a run is saved: one of these is a number, the others are None."""
+    """How often a run is saved: one of these is a number, the others are None.
+
+    Example:
+        >>> import hondo
+        >>> hondo.every(seconds=30.0)
+        Every(epochs=None, steps=None, seconds=30.0)
+    """
 
     epochs: int | None = None
     steps: int | None = None
