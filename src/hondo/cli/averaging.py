@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Int, PRNGKeyArray
 
 import hondo
@@ -58,11 +59,7 @@ def read_average(params: Params, state: AveragedState) -> tuple[Params, ModelSta
     """The model to predict with: the average, or the parameters before it has any."""
     has_any = state.average.weight > 0
     average = hondo.averaged_params(state.average, params)
-    return _select(has_any, (average, state.of_average), (params, state.own))
-
-
-def _select(is_first: Array, first: Tree, second: Tree) -> Tree:
-    return jax.tree.map(lambda one, other: jnp.where(is_first, one, other), first, second)
+    return optax.tree.where(has_any, (average, state.of_average), (params, state.own))
 
 
 def _init(
@@ -102,7 +99,8 @@ class _AveragedLoss:
         """The average with these parameters in it, where it is their turn."""
         since = state.step - self.schedule.first
         is_due = (since >= 0) & (since % self.schedule.every == 0)
-        return _select(is_due, self.schedule.average.update(state.average, params), state.average)
+        joined = self.schedule.average.update(state.average, params)
+        return optax.tree.where(is_due, joined, state.average)
 
     def _state_after(
         self,

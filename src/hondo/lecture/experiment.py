@@ -15,6 +15,7 @@ from hondo._numerics.checks import check_count, error
 from hondo.lecture.outcome import Draw, Outcome, file_stem, find
 from hondo.lecture.plan import Plan
 from hondo.lecture.record import Record, Row, as_kept, read_record
+from hondo.training.progress_bar import open_bar
 
 
 @runtime_checkable
@@ -162,9 +163,6 @@ def _bar(label: str, count: int, progress: bool) -> Iterator[Callable[[], None]]
     if not progress:
         yield lambda: None
         return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), refresh_per_second=2) as bar:
+    with open_bar(label) as bar:
         task = bar.add_task(label, total=count)
         yield lambda: bar.advance(task)

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
@@ -215,12 +216,12 @@ def _update(
         stopped=reason != StopReason.RUNNING,
         best_value=jnp.where(improved, value, state.best_value),
         best_step=jnp.where(improved, state.step, state.best_step),
-        best=_select(improved, payload, state.best),
+        best=optax.tree.where(improved, payload, state.best),
         wait=wait,
         step=state.step + 1,
         reason=reason,
     )
-    return _select(state.stopped, state, new)
+    return optax.tree.where(state.stopped, state, new)
 
 
 def _improves(rule: _Rule, best: Array, value: Array) -> Array:
@@ -239,7 +240,3 @@ def _reason(rule: _Rule, wait: Array, value: Array) -> Array:
     goal = None if rule.goal is None else jnp.asarray(rule.goal, jnp.float32)
     reached = jnp.zeros((), bool) if goal is None else value <= goal
     return jnp.where(reached, int(StopReason.TARGET), waited).astype(jnp.int32)
-
-
-def _select(condition: Array, on_true: Tree, on_false: Tree) -> Tree:
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), on_true, on_false)

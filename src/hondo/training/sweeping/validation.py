@@ -11,6 +11,7 @@ from hondo._numerics.checks import is_key
 from hondo._types import Data, Leaf, TreeDef
 from hondo.training.loop import draw_order, init_run, next_batch
 from hondo.training.plan import Plan, check_arguments
+from hondo.training.saving.files import first_line
 from hondo.training.state import RecordedRun
 from hondo.training.sweeping.members import (
     MemberGroup,
@@ -92,12 +93,8 @@ def _trace_init(
         raise ValueError(
             "hyperparameters that are traced must only be computed with, but build needs the "
             "value of one, for a shape, a number of steps or a decision. Name it in static=(…): "
-            f"each of its values is then compiled by itself. The error was: {_first_line(reason)}"
+            f"each of its values is then compiled by itself. The error was: {first_line(reason)}"
         ) from reason
-
-
-def _first_line(reason: Exception) -> str:
-    return str(reason).splitlines()[0]
 
 
 def _concrete_leaves(leaves: MemberLeaves, member: int) -> MemberLeaves:
