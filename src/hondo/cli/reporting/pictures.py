@@ -1,17 +1,17 @@
 """The pictures of a report."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from textwrap import wrap
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sklearn.metrics import roc_curve
+from sklearn.metrics import auc, roc_curve
 
 from hondo._pictures import BLUE, GRAY, LINES, RED
 from hondo.cli.reporting.findings import Findings
-from hondo.cli.reporting.scores import roc_area
 
 # More cells have no room for their numbers, more curves none for their colors.
 _MOST_NUMBERS = 20
@@ -24,31 +24,29 @@ _LETTERS_PER_INCH = 14
 
 def pictures(findings: Findings) -> dict[str, Callable[[], Figure]]:
     """What there is to draw, by the name of its file."""
-    is_regression = findings.confusion is None
-    drawn: dict[str, Callable[[Findings], Figure]] = (
-        {"residuals.png": draw_residuals}
-        if is_regression
-        else {"confusion.png": draw_confusion, "roc.png": draw_roc}
-    )
-    if findings.measured.inputs.ndim == 4 and findings.mistakes.size:
-        drawn["mistakes.png"] = draw_mistakes
-    return {name: partial(_titled, draw, findings) for name, draw in drawn.items()}
+    measured, classes = findings.measured, findings.classes
+    drawn: dict[str, Callable[[], Figure]] = {}
+    if findings.confusion is not None:
+        drawn["confusion.png"] = partial(draw_confusion, findings.confusion, classes)
+    if findings.probabilities is None:
+        drawn["residuals.png"] = partial(draw_residuals, findings)
+    else:
+        drawn["roc.png"] = partial(draw_roc, findings.probabilities, measured.targets, classes)
+    if measured.inputs.ndim == 4 and findings.mistakes.size:
+        drawn["mistakes.png"] = partial(draw_mistakes, findings)
+    return {name: partial(_titled, draw, measured.description) for name, draw in drawn.items()}
 
 
-def _titled(draw: Callable[[Findings], Figure], findings: Findings) -> Figure:
+def _titled(draw: Callable[[], Figure], description: str) -> Figure:
     """The picture, which says what it was drawn of."""
-    figure = draw(findings)
+    figure = draw()
     width = int(figure.get_figwidth() * _LETTERS_PER_INCH)
-    description = _drawable(findings.measured.description)
-    figure.suptitle("\n".join(wrap(description, width)), fontsize=8)
+    figure.suptitle("\n".join(wrap(_drawable(description), width)), fontsize=8)
     return figure
 
 
-def draw_confusion(findings: Findings) -> Figure:
+def draw_confusion(counts: np.ndarray, classes: Sequence[str]) -> Figure:
     """The confusion matrix; a color is the share of its row."""
-    counts = findings.confusion
-    if counts is None:
-        raise ValueError("findings must be of classes, got numbers.")
     side = float(np.clip(2.2 + 0.55 * len(counts), 3.6, 12.0))
     figure = Figure(figsize=(side + 0.8, side), layout="constrained")
     axes = figure.subplots()
@@ -60,60 +58,57 @@ def draw_confusion(findings: Findings) -> Figure:
             color = "white" if shares[row, column] > 0.6 else "black"
             text = f"{count}" if count else ""
             axes.text(column, row, text, ha="center", va="center", color=color, fontsize=8)
-    ticks = range(0, len(counts), max(1, len(counts) // 40))
-    names = [_plain(findings.classes[tick]) for tick in ticks]
+    _name_classes(axes, classes)
+    return figure
+
+
+def _name_classes(axes: Axes, classes: Sequence[str]) -> None:
+    ticks = range(0, len(classes), max(1, len(classes) // 40))
+    names = [_plain(classes[tick]) for tick in ticks]
     turn = 60 if max(map(len, names)) > 3 else 0
     side = "right" if turn else "center"
     axes.set_xticks(ticks, names, rotation=turn, ha=side, rotation_mode="anchor", fontsize=8)
     axes.set_yticks(ticks, names, fontsize=8)
-    axes.set_xlabel("taken for")
-    axes.set_ylabel("is")
-    return figure
+    axes.set(xlabel="taken for", ylabel="is")
 
 
-def draw_roc(findings: Findings) -> Figure:
+def draw_roc(chances: np.ndarray, targets: np.ndarray, classes: Sequence[str]) -> Figure:
     """The ROC curve of the second of two classes, or those of each class against the others."""
-    chances = findings.probabilities
-    if chances is None:
-        raise ValueError("findings must be of classes, got numbers.")
     figure = Figure(figsize=(5.2, 4.8), layout="constrained")
-    axes = figure.subplots()
-    targets = findings.measured.targets
-    chosen = [1] if chances.shape[1] == 2 else range(chances.shape[1])
-    drawn = [each for each in chosen if 0 < np.sum(targets == each) < len(targets)]
-    for place, each in enumerate(_hardest(chances, targets, drawn)):
-        false, true, _ = roc_curve(targets == each, chances[:, each])
-        area = _area(chances, targets, each)
-        label = f"{_plain(findings.classes[each])}, area {area:.4f}"
-        axes.plot(
-            false,
-            true,
-            label=label,
-            color=LINES[place % len(LINES)],
-            linestyle=_DASHES[place // len(LINES)],
-            linewidth=1.3,
-        )
+    axes, curves = figure.subplots(), _curves(chances, targets)
+    hardest = sorted(curves, key=lambda each: curves[each].area)[:_MOST_CURVES]
+    for place, each in enumerate(sorted(hardest)):
+        false, true, area = curves[each]
+        color, dash = LINES[place % len(LINES)], _DASHES[place // len(LINES)]
+        label = f"{_plain(classes[each])}, area {area:.4f}"
+        axes.plot(false, true, dash, color=color, linewidth=1.3, label=label)
     axes.plot([0, 1], [0, 1], color=GRAY, linestyle=":")
-    axes.set_xlabel("share of the others taken for the class")
-    axes.set_ylabel("share of the class found")
+    axes.set(xlabel="share of the others taken for the class", ylabel="share of the class found")
     axes.set_aspect("equal")
     axes.spines[["top", "right"]].set_visible(False)
-    if drawn:
-        more = f"the {_MOST_CURVES} hardest classes" if len(drawn) > _MOST_CURVES else None
+    if curves:
+        more = f"the {_MOST_CURVES} hardest classes" if len(curves) > _MOST_CURVES else None
         axes.legend(frameon=False, fontsize=8, loc="lower right", title=more)
     return figure
 
 
-def _hardest(chances: np.ndarray, targets: np.ndarray, classes: list[int]) -> list[int]:
-    """The classes in order; where they are too many, those of the smallest areas."""
-    areas = {each: _area(chances, targets, each) for each in classes}
-    return sorted(sorted(classes, key=areas.__getitem__)[:_MOST_CURVES])
+class _Curve(NamedTuple):
+    """The shares of the others and of the class by the threshold, and the area under them."""
+
+    false: np.ndarray
+    true: np.ndarray
+    area: float
 
 
-def _area(chances: np.ndarray, targets: np.ndarray, number: int) -> float:
-    of_class = chances[:, number]
-    pair = np.stack([1 - of_class, of_class], axis=1)
-    return roc_area(pair, (targets == number).astype(np.int32))(np.ones(len(targets)))
+def _curves(chances: np.ndarray, targets: np.ndarray) -> dict[int, _Curve]:
+    """The curve of each class that some examples are of, and some are not."""
+    found = {}
+    for each in [1] if chances.shape[1] == 2 else range(chances.shape[1]):
+        is_own = targets == each
+        if is_own.any() and not is_own.all():
+            false, true, _ = roc_curve(is_own, chances[:, each])
+            found[each] = _Curve(false, true, float(auc(false, true)))
+    return found
 
 
 def draw_residuals(findings: Findings) -> Figure:
@@ -123,11 +118,9 @@ def draw_residuals(findings: Findings) -> Figure:
     left, right = figure.subplots(1, 2)
     ends = [float(min(targets.min(), predicted.min())), float(max(targets.max(), predicted.max()))]
     left.plot(ends, ends, color=GRAY, linestyle=":")
-    left.set_xlabel("target")
-    left.set_ylabel("prediction")
+    left.set(xlabel="target", ylabel="prediction")
     right.axhline(0.0, color=GRAY, linestyle=":")
-    right.set_xlabel("prediction")
-    right.set_ylabel("prediction − target")
+    right.set(xlabel="prediction", ylabel="prediction − target")
     worst = findings.mistakes[:8]
     for axes, x, y in (
         (left, targets, predicted),
