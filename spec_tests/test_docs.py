@@ -88,6 +88,8 @@ def test_every_test_of_the_lecture_stands_under_its_slide() -> None:
     there = {(int(name[11:13]), name) for name in names_of_tests("test_lecture.py")}
     named = {(n, row[3].strip("`")) for n, text in slides().items() for row in rows(text)}
     assert named == there
+    order = re.findall(r"^def test_slide_(\d\d)", (HERE / "test_lecture.py").read_text(), re.M)
+    assert order == sorted(order)
 
 
 def test_every_promise_is_kept_by_a_test_or_planned() -> None:

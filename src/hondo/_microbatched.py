@@ -1,6 +1,6 @@
 """Losses that can take their batch in parts, and how one asks them to."""
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from hondo._numerics.checks import error
 from hondo._types import Loss
@@ -15,7 +15,7 @@ class Divisible(Protocol):
         ...
 
 
-def microbatched(loss: Any, parts: int) -> Loss:
+def microbatched(loss: Loss, parts: int) -> Loss:
     """The loss whose model is applied to so many parts of the batch, one after another.
 
     What is made of the outputs, a mean, a sum, weights, a penalty, is made once, of all of them.

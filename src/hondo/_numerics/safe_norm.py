@@ -1,11 +1,10 @@
 """Norms over chosen axes that neither overflow nor underflow in between."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
-from jax.typing import DTypeLike
+from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float, Int
 
 from hondo._numerics.dtypes import accumulation_dtype
@@ -19,7 +18,7 @@ def unit_norm(w: Float[Array, "..."], axes: Axes) -> Float[Array, "..."]:
     return times_power_of_two(norm, exponent)
 
 
-def project(w: Float[Array, "..."], axes: Axes, radius: Any) -> Float[Array, "..."]:
+def project(w: Float[Array, "..."], axes: Axes, radius: ArrayLike) -> Float[Array, "..."]:
     """The nearest point whose norm over the axes is at most radius; inside, the same bits."""
     exponent, scaled, norm = _scaled(w, axes)
     radius = jnp.asarray(radius, scaled.dtype)
@@ -44,7 +43,7 @@ def near_one(x: Float[Array, "..."], axes: Axes) -> tuple[Float[Array, "..."], I
     return times_power_of_two(x, -exponent), exponent
 
 
-def times_power_of_two(x: Float[Array, "..."], exponent: Any) -> Float[Array, "..."]:
+def times_power_of_two(x: Float[Array, "..."], exponent: ArrayLike) -> Float[Array, "..."]:
     """x·2^e in two products, because 2^e alone may be out of range, as no half of it is.
 
     An exponent beyond the range of x, as of a tree that holds wider leaves, is cut.
@@ -57,7 +56,7 @@ def times_power_of_two(x: Float[Array, "..."], exponent: Any) -> Float[Array, ".
     return x * first * second
 
 
-def halves_of_power(exponent: Any, dtype: DTypeLike) -> tuple[Array, Array]:
+def halves_of_power(exponent: ArrayLike, dtype: DTypeLike) -> tuple[Array, Array]:
     """Two numbers in range whose product is 2^e, e cut to the range of products.
 
     Example:

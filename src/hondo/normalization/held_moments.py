@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array
 
 from hondo._types import Leaf
@@ -56,7 +57,7 @@ def update_held(
     stats: Mapping[str, Leaf],
     held: Mapping[str, Leaf],
     *,
-    decay: Any,
+    decay: ArrayLike,
     ddof: int,
 ) -> dict[str, Array]:
     """One norm's statistics after one update by the moments that it has held.

@@ -1,10 +1,11 @@
 """Numbers, means and squared deviations that merge, per channel (slides 17 and 18)."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from hondo._fast.pivoted_sums import Statistics, statistics
@@ -40,7 +41,7 @@ class Moments(NamedTuple):
     m2: Float[Array, "*stack features"]
 
 
-def init_moments(features: int, dtype: Any = jnp.float32) -> Moments:
+def init_moments(features: int, dtype: DTypeLike = jnp.float32) -> Moments:
     """The moments of no data: what merging starts from.
 
     Args:

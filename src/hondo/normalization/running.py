@@ -1,9 +1,10 @@
 """The running statistics of batch normalization (slide 18)."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array, Float
 
 from hondo._numerics.array_checks import check_same_shape
@@ -38,7 +39,7 @@ class BatchStats(NamedTuple):
     weight: Float[Array, "*stack features"]
 
 
-def init_batch_stats(features: int, dtype: Any = jnp.float32) -> BatchStats:
+def init_batch_stats(features: int, dtype: DTypeLike = jnp.float32) -> BatchStats:
     """Running statistics before any data: mean 0, variance 1, weight 0.
 
     The first update replaces them whatever they are; inference before it is the identity but for
@@ -64,7 +65,7 @@ def init_batch_stats(features: int, dtype: Any = jnp.float32) -> BatchStats:
 
 @refuse_names("momentum")
 def update_batch_stats(
-    stats: BatchStats, moments: Moments, *, decay: Any, ddof: int = 1
+    stats: BatchStats, moments: Moments, *, decay: ArrayLike, ddof: int = 1
 ) -> BatchStats:
     r"""One step of the running average, which is right from the first step on.
 
@@ -108,7 +109,7 @@ def update_batch_stats(
 
 
 def average_in(
-    stats: BatchStats, knows: Array, mean: Array, var: Array, *, decay: Any
+    stats: BatchStats, knows: Array, mean: Array, var: Array, *, decay: ArrayLike
 ) -> BatchStats:
     """One step of the running average in the channels that a batch knows a variance of."""
     stats = BatchStats(*(divide_as(leaf, mean) for leaf in stats))
