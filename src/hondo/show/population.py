@@ -55,28 +55,35 @@ def _variances(batches: Float[Array, "batches m 1"]) -> tuple[Array, Array, Arra
 
 def draw_inference(figure: "Figure", seed: int, *, decay: float = 0.9, batch: int = 16) -> str:
     """The running statistics over the steps, and one batch normalized in both ways."""
-    keys = jnp.stack(split_keys(seed, 60))
-
-    def step(stats: hondo.BatchStats, key: Array) -> tuple[hondo.BatchStats, tuple[Array, ...]]:
-        x = 2 + 3 * jax.random.normal(key, (batch, 1))
-        y, stats = hondo.batch_norm(x, stats, None, None, decay=decay, epsilon=_EPSILON)
-        known = hondo.batch_norm_inference(x, stats, None, None, epsilon=_EPSILON)
-        return stats, (stats.mean[0], stats.var[0], y[:, 0], known[:, 0])
-
-    _, (mean, var, y, known) = jax.lax.scan(step, hondo.init_batch_stats(1), keys)
+    stats, y, known = _normalize_steps(split_keys(seed, 60), decay, batch)
     left, right = panels(figure, 2)
-    left.plot(mean, color=BLUE, label="running mean; population 2")
-    left.plot(var, color=RED, label="running variance; population 9")
+    left.plot(stats.mean[:, 0], color=BLUE, label="running mean; population 2")
+    left.plot(stats.var[:, 0], color=RED, label="running variance; population 9")
     chance_line(left, 2.0, "")
     chance_line(left, 9.0, "")
     name_axes(left, f"decay {decay:g}, batches of {batch}", "step", "statistic")
     left.legend()
-    ends = [float(jnp.minimum(y[-1], known[-1]).min()), float(jnp.maximum(y[-1], known[-1]).max())]
+    ends = [float(jnp.minimum(y, known).min()), float(jnp.maximum(y, known).max())]
     right.plot(ends, ends, color=GRAY, linestyle=":", label="equal")
-    right.plot(y[-1], known[-1], "o", color=BLUE, label="an example of the last batch")
+    right.plot(y, known, "o", color=BLUE, label="an example of the last batch")
     name_axes(right, "the same example", "by its batch", "by known statistics")
     right.legend()
     return "at inference an example is normalized by known statistics, not by its neighbors"
+
+
+def _normalize_steps(
+    keys: list[Array], decay: float, batch: int
+) -> tuple[hondo.BatchStats, Array, Array]:
+    """The statistics after each step, and the last batch by its own and by known statistics."""
+
+    def step(stats: hondo.BatchStats, key: Array) -> tuple[hondo.BatchStats, tuple]:
+        x = 2 + 3 * jax.random.normal(key, (batch, 1))
+        y, stats = hondo.batch_norm(x, stats, None, None, decay=decay, epsilon=_EPSILON)
+        known = hondo.batch_norm_inference(x, stats, None, None, epsilon=_EPSILON)
+        return stats, (stats, y[:, 0], known[:, 0])
+
+    _, (stats, y, known) = jax.lax.scan(step, hondo.init_batch_stats(1), jnp.stack(keys))
+    return stats, y[-1], known[-1]
 
 
 def draw_folding(figure: "Figure", seed: int) -> str:

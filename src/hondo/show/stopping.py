@@ -23,25 +23,29 @@ def draw_early_stopping(
     epochs = np.arange(1, _EPOCHS + 1)
     noise = np.random.default_rng(seed).normal(size=_EPOCHS, scale=0.02)
     losses = np.exp(-epochs / 8) + 0.01 * epochs + noise
-    stopper = hondo.early_stopping(patience, mode="min", min_delta=min_delta)
-
-    def step(
-        state: hondo.EarlyStoppingState, loss: jax.Array
-    ) -> tuple[hondo.EarlyStoppingState, tuple[jax.Array, ...]]:
-        state = stopper.update(state, loss, jnp.zeros(()))
-        return state, (state.stopped, state.best_step, state.best_value, state.wait)
-
-    values = jnp.asarray(losses, jnp.float32)
-    _, found = jax.lax.scan(step, stopper.init(jnp.zeros(())), values)
-    stopped, best, value, wait = map(np.asarray, found)
-    end = int(np.argmax(stopped)) if stopped.any() else _EPOCHS - 1
+    seen = _watch(hondo.early_stopping(patience, mode="min", min_delta=min_delta), losses)
+    end = int(np.argmax(seen.stopped)) if seen.stopped.any() else _EPOCHS - 1
+    best, value = int(seen.best_step[end]) + 1, float(seen.best_value[end])
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     above.plot(epochs, losses, color=GRAY, linewidth=0.8, label="what would follow")
     above.plot(epochs[: end + 1], losses[: end + 1], color=BLUE, label="validation loss")
-    above.plot(best[end] + 1, value[end], "o", color=RED, label=f"best: {value[end]:.3f}")
+    above.plot(best, value, "o", color=RED, label=f"best: {value:.3f}")
     above.legend()
-    name_axes(above, f"best after epoch {best[end] + 1}, the end after {end + 1}", "", "loss")
-    below.bar(epochs[: end + 1], wait[: end + 1], color=BLUE)
+    name_axes(above, f"best after epoch {best}, the end after {end + 1}", "", "loss")
+    below.bar(epochs[: end + 1], seen.wait[: end + 1], color=BLUE)
     below.axhline(patience, color=RED, linestyle="--")
     name_axes(below, "", "epoch", "waited")
     return f"patience {patience}: training ends, and the best of the validation data is kept"
+
+
+def _watch(stopper: hondo.EarlyStopping, losses: np.ndarray) -> hondo.EarlyStoppingState:
+    """The stopper's memory after each loss; there is no model to keep."""
+
+    def step(
+        state: hondo.EarlyStoppingState, loss: jax.Array
+    ) -> tuple[hondo.EarlyStoppingState, hondo.EarlyStoppingState]:
+        state = stopper.update(state, loss, ())
+        return state, state
+
+    values = jnp.asarray(losses, jnp.float32)
+    return jax.device_get(jax.lax.scan(step, stopper.init(()), values)[1])

@@ -21,21 +21,12 @@ def draw_multitask(figure: "Figure", seed: int) -> str:
     """Shared features, and what two heads make of them."""
     features_key, noise_key = split_keys(seed, 2)
     x = jnp.linspace(-3, 3, 40)[:, None]
-    trunk = 2 * jax.random.normal(features_key, (2, 10))
-    targets = {"head “sine”": jnp.sin(2 * x[:, 0]), "head “bump”": jnp.exp(-(x[:, 0] ** 2))}
-    noisy = {
-        name: y + 0.1 * jax.random.normal(key, y.shape)
-        for (name, y), key in zip(targets.items(), jax.random.split(noise_key), strict=True)
-    }
-
-    def features(trunk: Array, x: Array) -> Array:
-        return jnp.tanh(x * trunk[0][None] + trunk[1][None])
-
-    heads = {name: jnp.linalg.lstsq(features(trunk, x), y)[0] for name, y in noisy.items()}
-    model = hondo.multitask(features, dict.fromkeys(heads, lambda head, h: h @ head))
+    trunk, noisy = 2 * jax.random.normal(features_key, (2, 10)), _noisy_targets(noise_key, x[:, 0])
+    heads = {name: jnp.linalg.lstsq(_features(trunk, x), y)[0] for name, y in noisy.items()}
+    model = hondo.multitask(_features, dict.fromkeys(heads, lambda head, h: h @ head))
     outputs = model(hondo.MultitaskParams(trunk, heads), x)
     first, *others = panels(figure, 3)
-    first.plot(x, features(trunk, x), color=FAINT)
+    first.plot(x, _features(trunk, x), color=FAINT)
     name_axes(first, "trunk: ten features", "input", "feature")
     for axes, color, (name, output) in zip(others, LINES, outputs.items(), strict=False):
         axes.plot(x, noisy[name], ".", color=GRAY, label="its data")
@@ -43,6 +34,18 @@ def draw_multitask(figure: "Figure", seed: int) -> str:
         name_axes(axes, name, "input", "")
         axes.legend()
     return "one trunk is trained by every task, each head by its own"
+
+
+def _features(trunk: Array, x: Array) -> Array:
+    return jnp.tanh(x * trunk[0][None] + trunk[1][None])
+
+
+def _noisy_targets(key: Array, x: Array) -> dict[str, Array]:
+    targets = {"head “sine”": jnp.sin(2 * x), "head “bump”": jnp.exp(-(x**2))}
+    return {
+        name: y + 0.1 * jax.random.normal(own, y.shape)
+        for (name, y), own in zip(targets.items(), jax.random.split(key), strict=True)
+    }
 
 
 def draw_multitask_loss(figure: "Figure", seed: int, *, weight: float = 1.0) -> str:
@@ -89,16 +92,15 @@ def draw_pcgrad(figure: "Figure", seed: int, *, angle: float = 140.0) -> str:
     """Two gradients in conflict, their sum, and the sum without the conflict."""
     check_range("angle", angle, 0.0, 180.0)
     left, right = panels(figure, 2)
-    key = jax.random.key(seed)
-    pair = _pair(angle)
+    surgery = partial(hondo.pcgrad, jax.random.key(seed))
+    pair, angles = _pair(angle), np.linspace(0, 179, 90)
     draw_arrows(left, pair, GRAY, "the tasks' gradients")
     draw_arrows(left, pair.sum(axis=0, keepdims=True), RED, "their sum")
-    draw_arrows(left, np.asarray(hondo.pcgrad(key, jnp.asarray(pair)))[None], BLUE, "pcgrad")
+    draw_arrows(left, np.asarray(surgery(jnp.asarray(pair)))[None], BLUE, "pcgrad")
     name_axes(left, f"an angle of {angle:g}°", "", "")
     left.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    angles = np.linspace(0, 179, 90)
     pairs = np.stack([_pair(each) for each in angles])
-    without = np.asarray(jax.jit(jax.vmap(partial(hondo.pcgrad, key)))(jnp.asarray(pairs)))
+    without = np.asarray(jax.jit(jax.vmap(surgery))(jnp.asarray(pairs)))
     sums = {"sum": (pairs.sum(axis=1), RED), "pcgrad": (without, BLUE)}
     for name, (update, color) in sums.items():
         right.plot(angles, np.sum(update * pairs[:, 1], axis=1), color=color, label=name)
