@@ -108,7 +108,7 @@ def validate(dataset: Dataset) -> Dataset:
         >>> validate(digits._replace(targets=digits.targets + 1))
         Traceback (most recent call last):
             ...
-        ValueError: digits targets must be classes 0 to 9, got 10 at 8.
+        ValueError: digits targets must be classes 0 to 9, got 10 at 7.
     """
     for part in ("inputs", "targets", "test_inputs", "test_targets"):
         values = getattr(dataset, part)

@@ -173,7 +173,7 @@ def divide_raw(raw: Raw, *, valid: float, test: float, seed: int) -> RawParts:
         >>> raw = arrays(np.arange(100.0)[:, None], np.arange(100) % 2)
         >>> cut = divide_raw(raw, valid=0.2, test=0.1, seed=0)
         >>> cut.test.examples[0].tolist(), cut.test.name_of(0)
-        ([9.0], '10')
+        ([4.0], '5')
     """
     everything = np.arange(len(raw.targets))
     rest, test_rows = _cut(raw, everything, None if raw.test else test, _TEST_SEED, "test")

@@ -85,7 +85,7 @@ class EarlyStopping(NamedTuple):
     Example:
         >>> import hondo
         >>> stopper = hondo.early_stopping(patience=1, mode="min")
-        >>> bool(stopper.update(stopper.init("weights"), 0.5, "weights").stopped)
+        >>> bool(stopper.update(stopper.init(0), 0.5, 0).stopped)
         False
     """
 

@@ -35,9 +35,10 @@ class ParameterAverageState(NamedTuple):
 
     Example:
         >>> import hondo, jax.numpy as jnp
-        >>> average = hondo.ema(0.75)
-        >>> float(average.update(average.init(jnp.zeros(())), jnp.ones(())).weight)
-        0.25
+        >>> average = hondo.swa()
+        >>> state = average.update(average.init(jnp.zeros(())), jnp.ones(()))
+        >>> float(average.update(state, jnp.full((), 3.0)).average)
+        2.0
     """
 
     average: Params
