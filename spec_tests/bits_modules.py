@@ -116,6 +116,7 @@ MODULES = {
     "Dropout": Pair(
         lambda: hondo.linen.Dropout(0.3), lambda rngs: hondo.nnx.Dropout(0.3, rngs=rngs)
     ),
+    "GaussianDropout": Pair(lambda: hondo.linen.GaussianDropout(0.3), None),
     "Residual": Pair(
         lambda: hondo.linen.Residual(linen.Dense(6)),
         lambda rngs: hondo.nnx.Residual(dense(rngs)),

@@ -151,8 +151,13 @@ def machine() -> Line:
     return "machine - - jax", f"{jax.__version__}-{jax.default_backend()}-{os.cpu_count()}"
 
 
-def assert_complete(covered: set[str]) -> None:
+def all_calls() -> list[Call]:
+    return [*generic_calls(), *CALLS, *GRADIENT_CALLS]
+
+
+def assert_complete() -> None:
     """Every public function and every module has a line."""
+    covered = {call.name for call in all_calls()} | {name.split(":")[0] for name in RUNS}
     public = {name for name in hondo.__all__ if inspect.isfunction(getattr(hondo, name))}
     for front, face in {"linen": hondo.linen, "nnx": hondo.nnx}.items():
         public |= {f"{front}.{name}" for name in face.__all__}
@@ -172,9 +177,8 @@ def main() -> int:
     parser.add_argument("--against", type=pathlib.Path, help="the lines of another tree")
     parser.add_argument("--only", default="", help="a part of the names")
     options = parser.parse_args()
-    calls = [*generic_calls(), *CALLS, *GRADIENT_CALLS]
-    assert_complete({call.name for call in calls} | {name.split(":")[0] for name in RUNS})
-    calls = [call for call in calls if options.only in call.id]
+    assert_complete()
+    calls = [call for call in all_calls() if options.only in call.id]
     runs = {name: run for name, run in RUNS.items() if options.only in name}
     lines = sorted(f"{place} {value}" for place, value in [machine(), *hash_all(calls, runs)])
     if options.out:

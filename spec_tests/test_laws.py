@@ -31,6 +31,11 @@ def test_no_exemption_is_also_a_case() -> None:
 
 
 @pytest.mark.slow
+def test_every_public_name_has_bits_to_compare() -> None:
+    importlib.import_module("hash_bits").assert_complete()
+
+
+@pytest.mark.slow
 @every
 @pytest.mark.spec("XCT-01")
 def test_jit_equals_eager(case: Case) -> None:

@@ -18,14 +18,17 @@ from hondo.diagnosis.tap import COUNT, Statistics, as_statistics
 Index = int | tuple[int, ...] | None
 
 
-def name_of(layer: str, index: Index) -> str:
+def name_of(layer: str, index: Index | tuple[object, ...]) -> str:
     """A layer with its place in the stack, by which a report finds it.
 
     Example:
         >>> name_of("blocks", None), name_of("blocks", 2), name_of("blocks", (2, 0))
         ('blocks', 'blocks[2]', 'blocks[2,0]')
     """
-    return layer if index is None else f"{layer}[{','.join(map(str, np.atleast_1d(index)))}]"
+    if index is None:
+        return layer
+    places = index if isinstance(index, tuple) else (index,)
+    return f"{layer}[{','.join(map(str, places))}]"
 
 
 @dataclass(frozen=True)
