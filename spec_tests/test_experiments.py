@@ -183,9 +183,9 @@ def plan_of(*criteria: Criterion, seeds: int = 6) -> Plan:
     return Plan(1, "tiny", (1,), words, words, words, seeds, criteria)
 
 
-PAIRED = Criterion("gain", Text("gain", "ganancia"), PairedTest(0.05))
-EXACT = Criterion("error", Text("error", "error"), Below(0.1))
-PRINTED = Criterion("gain", Text("letter", "letra"), Below(0.0), "slide")
+PAIRED = Criterion("gain", PairedTest(0.05), "gain", "ganancia")
+EXACT = Criterion("error", Below(0.1), "error", "error")
+PRINTED = Criterion("gain", Below(0.0), "letter", "letra", "slide")
 
 
 def test_holm_covers_the_tests_of_an_experiment() -> None:

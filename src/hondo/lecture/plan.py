@@ -13,8 +13,9 @@ class Criterion(NamedTuple):
 
     Attributes:
         name: of the value that each seed measures for it.
-        says: the statement.
         rule: how it is decided.
+        en: the statement in English.
+        es: the statement in Spanish.
         reading: "slide" for the letter of a slide that the literature corrects; the experiment's
             verdict is that of the others.
 
@@ -25,9 +26,15 @@ class Criterion(NamedTuple):
     """
 
     name: str
-    says: Text
     rule: Rule
+    en: str
+    es: str
     reading: Reading = "claim"
+
+    @property
+    def says(self) -> Text:
+        """The statement."""
+        return Text(self.en, self.es)
 
 
 class Plan(NamedTuple):

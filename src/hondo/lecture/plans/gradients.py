@@ -24,19 +24,15 @@ def _ratio(depth: int) -> tuple[Criterion, ...]:
     return (
         Criterion(
             f"ratio_{depth}",
-            Text(
-                f"{depth} hidden layers: last over first norm, as published",
-                f"{depth} capas ocultas: norma última / primera, como se publicó",
-            ),
             Covers(PUBLISHED_RATIOS[depth]),
+            f"{depth} hidden layers: last over first norm, as published",
+            f"{depth} capas ocultas: norma última / primera, como se publicó",
         ),
         Criterion(
             f"closed_form_{depth}",
-            Text(
-                f"{depth} hidden layers: within 15 % of 4.88^{depth - 1}",
-                f"{depth} capas ocultas: a menos del 15 % de 4.88^{depth - 1}",
-            ),
             MedianWithin(round(0.85 * expected, 2), round(1.15 * expected, 2)),
+            f"{depth} hidden layers: within 15 % of 4.88^{depth - 1}",
+            f"{depth} capas ocultas: a menos del 15 % de 4.88^{depth - 1}",
         ),
     )
 
@@ -62,11 +58,9 @@ VANISHING = Plan(
     criteria=(
         Criterion(
             "monotone",
-            Text(
-                "each layer's norm is above that of the layer before, at all three depths",
-                "la norma de cada capa supera la de la anterior, en las tres profundidades",
-            ),
             Share(0.95),
+            "each layer's norm is above that of the layer before, at all three depths",
+            "la norma de cada capa supera la de la anterior, en las tres profundidades",
         ),
         *(criterion for depth in PUBLISHED_RATIOS for criterion in _ratio(depth)),
     ),
@@ -103,73 +97,61 @@ INITIALIZATION = Plan(
         *(
             Criterion(
                 f"{kind}_{width}",
-                Text(
-                    f"forward factor over theory, {_NAMES[kind].en}, width {width}",
-                    f"factor hacia adelante / teoría, {_NAMES[kind].es}, ancho {width}",
-                ),
                 Within(0.97, 1.03),
+                f"forward factor over theory, {_NAMES[kind].en}, width {width}",
+                f"factor hacia adelante / teoría, {_NAMES[kind].es}, ancho {width}",
             )
             for kind, width in FACTORS
         ),
         Criterion(
             "deviation_001_vanishes",
-            Text(
-                "tanh, standard deviation 0.01: RMS of layer 10",
-                "tanh, desviación estándar 0.01: RMS de la capa 10",
-            ),
             Below(0.01, by_chance=True),
+            "tanh, standard deviation 0.01: RMS of layer 10",
+            "tanh, desviación estándar 0.01: RMS de la capa 10",
         ),
         Criterion(
             "variance_001_vanishes",
-            Text("tanh, variance 0.01: RMS of layer 10", "tanh, varianza 0.01: RMS de la capa 10"),
             Below(0.01, by_chance=True),
+            "tanh, variance 0.01: RMS of layer 10",
+            "tanh, varianza 0.01: RMS de la capa 10",
             "slide",
         ),
         Criterion(
             "variance_1_saturates",
-            Text(
-                "tanh, variance 1: share of saturated units",
-                "tanh, varianza 1: proporción de unidades saturadas",
-            ),
             Above(0.9, by_chance=True),
+            "tanh, variance 1: share of saturated units",
+            "tanh, varianza 1: proporción de unidades saturadas",
         ),
         Criterion(
             "median_gradient",
-            Text(
-                "tanh, variance 1: median over RMS of the first layer's gradient",
-                "tanh, varianza 1: mediana entre RMS del gradiente de la primera capa",
-            ),
             Below(1e-6, by_chance=True),
+            "tanh, variance 1: median over RMS of the first layer's gradient",
+            "tanh, varianza 1: mediana entre RMS del gradiente de la primera capa",
         ),
         Criterion(
             "rms_gradient_grows",
-            Text(
-                "tanh, variance 1: growth of the RMS gradient a layer, near 3.48",
-                "tanh, varianza 1: crecimiento del gradiente RMS por capa, cerca de 3.48",
-            ),
             Within(3.31, 3.65),
+            "tanh, variance 1: growth of the RMS gradient a layer, near 3.48",
+            "tanh, varianza 1: crecimiento del gradiente RMS por capa, cerca de 3.48",
         ),
         Criterion(
             "rms_gradient_vanishes",
-            Text(
-                "tanh, variance 1: the RMS gradient shrinks from layer to layer",
-                "tanh, varianza 1: el gradiente RMS disminuye de capa en capa",
-            ),
             Within(0, 1),
+            "tanh, variance 1: the RMS gradient shrinks from layer to layer",
+            "tanh, varianza 1: el gradiente RMS disminuye de capa en capa",
             "slide",
         ),
         Criterion(
             "he_trains",
-            Text("30 ReLU layers trained: He, Glorot", "30 capas ReLU entrenadas: He, Glorot"),
             CountTest(0.001),
+            "30 ReLU layers trained: He, Glorot",
+            "30 capas ReLU entrenadas: He, Glorot",
         ),
         Criterion(
             "glorot_at_chance",
-            Text(
-                "30 ReLU layers, Glorot: training loss stays above ln 10 − 0.05",
-                "30 capas ReLU, Glorot: la pérdida se queda sobre ln 10 − 0.05",
-            ),
             Share(0.9),
+            "30 ReLU layers, Glorot: training loss stays above ln 10 − 0.05",
+            "30 capas ReLU, Glorot: la pérdida se queda sobre ln 10 − 0.05",
         ),
     ),
 )
@@ -198,43 +180,33 @@ RESIDUAL = Plan(
     criteria=(
         Criterion(
             "doubles",
-            Text(
-                "variance, factor a block without norm: 2",
-                "varianza, factor por bloque sin normalizar: 2",
-            ),
             Within(1.94, 2.06),
+            "variance, factor a block without norm: 2",
+            "varianza, factor por bloque sin normalizar: 2",
         ),
         Criterion(
             "adds_one",
-            Text(
-                "variance, added by each block with batch norm on the branch: 1",
-                "varianza que añade cada bloque con normalización en la rama: 1",
-            ),
             Within(0.97, 1.03),
+            "variance, added by each block with batch norm on the branch: 1",
+            "varianza que añade cada bloque con normalización en la rama: 1",
         ),
         Criterion(
             "plain_degrades",
-            Text(
-                "training loss without skips: 44 layers − 8 layers",
-                "pérdida de entrenamiento sin conexiones: 44 capas − 8 capas",
-            ),
             PairedTest(0.01),
+            "training loss without skips: 44 layers − 8 layers",
+            "pérdida de entrenamiento sin conexiones: 44 capas − 8 capas",
         ),
         Criterion(
             "residual_does_not",
-            Text(
-                "training loss with skips: 44 layers − 8 layers",
-                "pérdida de entrenamiento con conexiones: 44 capas − 8 capas",
-            ),
             Within(-math.inf, 0.05),
+            "training loss with skips: 44 layers − 8 layers",
+            "pérdida de entrenamiento con conexiones: 44 capas − 8 capas",
         ),
         Criterion(
             "contrast",
-            Text(
-                "depth × skip: loss added by depth without skips − with them",
-                "profundidad × conexión: pérdida que añade la profundidad sin − con conexiones",
-            ),
             PairedTest(0.01),
+            "depth × skip: loss added by depth without skips − with them",
+            "profundidad × conexión: pérdida que añade la profundidad sin − con conexiones",
         ),
     ),
 )
@@ -263,30 +235,31 @@ CLIPPING = Plan(
     ),
     seeds=20,
     criteria=(
-        Criterion("bounded", Text("‖g'‖/c − 1", "‖g'‖/c − 1"), Below(1e-12)),
-        Criterion("direction", Text("1 − cos(g', g)", "1 − cos(g', g)"), Below(1e-12)),
+        Criterion("bounded", Below(1e-12), "‖g'‖/c − 1", "‖g'‖/c − 1"),
+        Criterion("direction", Below(1e-12), "1 − cos(g', g)", "1 − cos(g', g)"),
         Criterion(
             "x4_clipped",
-            Text("x⁴ with clipping: |x| at the end", "x⁴ con recorte: |x| al final"),
             Below(0.1),
+            "x⁴ with clipping: |x| at the end",
+            "x⁴ con recorte: |x| al final",
         ),
         Criterion(
             "x4_free",
-            Text("x⁴ without clipping: |x| at the end", "x⁴ sin recorte: |x| al final"),
             Above(1e6),
+            "x⁴ without clipping: |x| at the end",
+            "x⁴ sin recorte: |x| al final",
         ),
         Criterion(
             "fewer_diverge",
-            Text("runs that diverge: free, clipped", "ejecuciones que divergen: libre, recortada"),
             CountTest(0.01),
+            "runs that diverge: free, clipped",
+            "ejecuciones que divergen: libre, recortada",
         ),
         Criterion(
             "still_vanishes",
-            Text(
-                "W ~ N(0, 0.5²/n): first over last gradient in time, after clipping",
-                "W ~ N(0, 0.5²/n): gradiente primero / último en el tiempo, tras recortar",
-            ),
             Below(1e-6, by_chance=True),
+            "W ~ N(0, 0.5²/n): first over last gradient in time, after clipping",
+            "W ~ N(0, 0.5²/n): gradiente primero / último en el tiempo, tras recortar",
         ),
     ),
 )

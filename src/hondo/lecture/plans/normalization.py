@@ -29,29 +29,30 @@ BATCH_NORM = Plan(
     ),
     seeds=10,
     criteria=(
-        Criterion("scale", Text("BN((aW)u) = BN(Wu)", "BN((aW)u) = BN(Wu)"), Below(1e-8)),
+        Criterion("scale", Below(1e-8), "BN((aW)u) = BN(Wu)", "BN((aW)u) = BN(Wu)"),
         Criterion(
             "gradient",
-            Text("∂BN/∂(aW) = (1/a)·∂BN/∂W, relative", "∂BN/∂(aW) = (1/a)·∂BN/∂W, relativo"),
             Below(1e-8),
+            "∂BN/∂(aW) = (1/a)·∂BN/∂W, relative",
+            "∂BN/∂(aW) = (1/a)·∂BN/∂W, relativo",
         ),
         Criterion(
             "population",
-            Text(
-                "m/(m−1)·E[σ²_B] = the population's σ², relative",
-                "m/(m−1)·E[σ²_B] = la σ² de la población, relativo",
-            ),
             Below(1e-8),
+            "m/(m−1)·E[σ²_B] = the population's σ², relative",
+            "m/(m−1)·E[σ²_B] = la σ² de la población, relativo",
         ),
         Criterion(
             "growth_linear",
-            Text("growth, linear, over (B−2)/(B−3)", "crecimiento, lineal, entre (B−2)/(B−3)"),
             Within(0.99, 1.01),
+            "growth, linear, over (B−2)/(B−3)",
+            "crecimiento, lineal, entre (B−2)/(B−3)",
         ),
         Criterion(
             "growth_relu",
-            Text("growth, ReLU, over π/(π−1)", "crecimiento, ReLU, entre π/(π−1)"),
             Within(0.97, 1.03),
+            "growth, ReLU, over π/(π−1)",
+            "crecimiento, ReLU, entre π/(π−1)",
         ),
     ),
 )
@@ -87,51 +88,39 @@ BENEFITS = Plan(
     criteria=(
         Criterion(
             "fewer_steps",
-            Text(
-                "3 layers, best rate each: log(steps without norm / with)",
-                "3 capas, la mejor tasa de cada una: log(pasos sin normalizar / con)",
-            ),
             Within(0, math.inf),
+            "3 layers, best rate each: log(steps without norm / with)",
+            "3 capas, la mejor tasa de cada una: log(pasos sin normalizar / con)",
         ),
         Criterion(
             "larger_rates",
-            Text(
-                "3 layers, rate ×30 trained: with norm, without",
-                "3 capas, tasa ×30, entrenadas: con normalización, sin ella",
-            ),
             CountTest(0.01),
+            "3 layers, rate ×30 trained: with norm, without",
+            "3 capas, tasa ×30, entrenadas: con normalización, sin ella",
         ),
         Criterion(
             "deep_sigmoid",
-            Text(
-                "8 layers, rate ×1 trained: with norm, without",
-                "8 capas, tasa ×1, entrenadas: con normalización, sin ella",
-            ),
             CountTest(0.01),
+            "8 layers, rate ×1 trained: with norm, without",
+            "8 capas, tasa ×1, entrenadas: con normalización, sin ella",
         ),
         Criterion(
             "noisy_as_good",
-            Text(
-                "3 layers, accuracy, pp: norm with shifting noise − norm",
-                "3 capas, exactitud, pp: con ruido desplazado − normalización",
-            ),
             Within(-1, 1, level=0.9),
+            "3 layers, accuracy, pp: norm with shifting noise − norm",
+            "3 capas, exactitud, pp: con ruido desplazado − normalización",
         ),
         Criterion(
             "noisy_shifts_more",
-            Text(
-                "3 layers: log of how far activations shift a step, with noise − without",
-                "3 capas: log del desplazamiento de las activaciones por paso, con ruido − sin él",
-            ),
             PairedTest(0.01),
+            "3 layers: log of how far activations shift a step, with noise − without",
+            "3 capas: log del desplazamiento de las activaciones por paso, con ruido − sin él",
         ),
         Criterion(
             "shift_slows",
-            Text(
-                "shift slows learning: log(steps of the noisy one / of the other)",
-                "el desplazamiento retrasa: log(pasos de la ruidosa / de la otra)",
-            ),
             Within(0, math.inf),
+            "shift slows learning: log(steps of the noisy one / of the other)",
+            "el desplazamiento retrasa: log(pasos de la ruidosa / de la otra)",
             "slide",
         ),
     ),

@@ -36,38 +36,39 @@ PENALTIES = Plan(
     criteria=(
         Criterion(
             "shrinkage",
-            Text("ℓ2 gives ŵ·h/(h+λ)", "ℓ2 da ŵ·h/(h+λ)"),
             Below(1e-8),
+            "ℓ2 gives ŵ·h/(h+λ)",
+            "ℓ2 da ŵ·h/(h+λ)",
         ),
         Criterion(
             "soft_threshold",
-            Text("ℓ1 gives the soft threshold at λ/(2h)", "ℓ1 da el umbral suave en λ/(2h)"),
             Below(1e-8),
+            "ℓ1 gives the soft threshold at λ/(2h)",
+            "ℓ1 da el umbral suave en λ/(2h)",
         ),
         Criterion(
             "logistic",
-            Text(
-                "logistic: the conditions of a minimum hold, relative to λ",
-                "logística: se cumplen las condiciones de mínimo, relativas a λ",
-            ),
             Below(1e-8),
+            "logistic: the conditions of a minimum hold, relative to λ",
+            "logística: se cumplen las condiciones de mínimo, relativas a λ",
         ),
         Criterion(
             "zeros_l1",
-            Text("exact zeros under ℓ1, proximal", "ceros exactos con ℓ1, proximal"),
             Above(1),
+            "exact zeros under ℓ1, proximal",
+            "ceros exactos con ℓ1, proximal",
         ),
         Criterion(
             "zeros_l2",
-            Text("exact zeros under ℓ2", "ceros exactos con ℓ2"),
             Below(0),
+            "exact zeros under ℓ2",
+            "ceros exactos con ℓ2",
         ),
         Criterion(
             "zeros_subgradient",
-            Text(
-                "exact zeros under ℓ1, by subgradients", "ceros exactos con ℓ1, por subgradientes"
-            ),
             Below(0),
+            "exact zeros under ℓ1, by subgradients",
+            "ceros exactos con ℓ1, por subgradientes",
         ),
     ),
 )
@@ -97,35 +98,27 @@ EARLY_STOPPING = Plan(
     criteria=(
         Criterion(
             "filter",
-            Text(
-                "(I−εΛ)^τ = (Λ+αI)⁻¹α, with one α for each eigenvalue",
-                "(I−εΛ)^τ = (Λ+αI)⁻¹α, con una α por valor propio",
-            ),
             Below(1e-8),
+            "(I−εΛ)^τ = (Λ+αI)⁻¹α, with one α for each eigenvalue",
+            "(I−εΛ)^τ = (Λ+αI)⁻¹α, con una α por valor propio",
         ),
         Criterion(
             "gap",
-            Text(
-                "with the single α = 1/(ετ) the two filters differ by no more",
-                "con una sola α = 1/(ετ) los dos filtros no difieren más",
-            ),
             Below(0.2037),
+            "with the single α = 1/(ετ) the two filters differ by no more",
+            "con una sola α = 1/(ετ) los dos filtros no difieren más",
         ),
         Criterion(
             "best_beats_last",
-            Text(
-                "test loss of the last epoch − of the best on validation",
-                "pérdida de prueba de la última época − de la mejor en validación",
-            ),
             PairedTest(0.01),
+            "test loss of the last epoch − of the best on validation",
+            "pérdida de prueba de la última época − de la mejor en validación",
         ),
         Criterion(
             "optimism",
-            Text(
-                "the half that chose the epoch scores it too well: loss on the other half − on it",
-                "la mitad que eligió la época la evalúa de más: pérdida en la otra mitad − en ella",
-            ),
             Within(0, math.inf),
+            "the half that chose the epoch scores it too well: loss on the other half − on it",
+            "la mitad que eligió la época la evalúa de más: pérdida en la otra mitad − en ella",
         ),
     ),
 )
@@ -153,19 +146,15 @@ MULTITASK = Plan(
     criteria=(
         Criterion(
             "beats_single",
-            Text(
-                "accuracy, pp: related second task − none",
-                "exactitud, pp: segunda tarea relacionada − ninguna",
-            ),
             PairedTest(0.01),
+            "accuracy, pp: related second task − none",
+            "exactitud, pp: segunda tarea relacionada − ninguna",
         ),
         Criterion(
             "beats_shuffled",
-            Text(
-                "accuracy, pp: related second task − shuffled",
-                "exactitud, pp: segunda tarea relacionada − barajada",
-            ),
             PairedTest(0.01),
+            "accuracy, pp: related second task − shuffled",
+            "exactitud, pp: segunda tarea relacionada − barajada",
         ),
     ),
 )
@@ -193,24 +182,21 @@ ENSEMBLES = Plan(
     criteria=(
         Criterion(
             "decomposition",
-            Text(
-                "ensemble error = v/k + (k−1)c/k, relative",
-                "error del ensamble = v/k + (k−1)c/k, relativo",
-            ),
             Below(1e-10),
+            "ensemble error = v/k + (k−1)c/k, relative",
+            "error del ensamble = v/k + (k−1)c/k, relativo",
         ),
         Criterion(
             "correlation",
-            Text("c/v, the share of error that all have", "c/v, la parte del error que es común"),
             Within(-math.inf, 1),
+            "c/v, the share of error that all have",
+            "c/v, la parte del error que es común",
         ),
         Criterion(
             "input_noise",
-            Text(
-                "added squared error / (Nσ²‖w‖²) − 1",
-                "error cuadrático añadido / (Nσ²‖w‖²) − 1",
-            ),
             StandardErrors(3),
+            "added squared error / (Nσ²‖w‖²) − 1",
+            "error cuadrático añadido / (Nσ²‖w‖²) − 1",
         ),
     ),
 )
@@ -240,49 +226,40 @@ DROPOUT = Plan(
     criteria=(
         Criterion(
             "weights_scaled",
-            Text(
-                "P·W against the renormalized geometric mean of all masks: largest difference",
-                "P·W contra la media geométrica renormalizada: diferencia máxima",
-            ),
             Below(1e-12),
+            "P·W against the renormalized geometric mean of all masks: largest difference",
+            "P·W contra la media geométrica renormalizada: diferencia máxima",
         ),
         Criterion(
             "both_scaled_is_off",
-            Text(
-                "P·{W, b} against the same mean: largest difference",
-                "P·{W, b} contra la misma media: diferencia máxima",
-            ),
             Above(1e-2),
+            "P·{W, b} against the same mean: largest difference",
+            "P·{W, b} contra la misma media: diferencia máxima",
         ),
         Criterion(
             "both_scaled",
-            Text("θ_inference = P·θ with θ = {W, b}", "θ_inferencia = P·θ con θ = {W, b}"),
             Below(1e-12),
+            "θ_inference = P·θ with θ = {W, b}",
+            "θ_inferencia = P·θ con θ = {W, b}",
             "slide",
         ),
         Criterion(
             "ridge",
-            Text(
-                "E‖y−(R∗X)w‖² / (‖y−PXw‖² + P(1−P)‖Γw‖²) − 1",
-                "E‖y−(R∗X)w‖² / (‖y−PXw‖² + P(1−P)‖Γw‖²) − 1",
-            ),
             StandardErrors(3),
+            "E‖y−(R∗X)w‖² / (‖y−PXw‖² + P(1−P)‖Γw‖²) − 1",
+            "E‖y−(R∗X)w‖² / (‖y−PXw‖² + P(1−P)‖Γw‖²) − 1",
         ),
         Criterion(
             "scaled_against_200",
-            Text(
-                "accuracy, pp: scaled weights − mean of 200 masks",
-                "exactitud, pp: pesos escalados − promedio de 200 máscaras",
-            ),
             Within(-0.3, 0.3, level=0.9),
+            "accuracy, pp: scaled weights − mean of 200 masks",
+            "exactitud, pp: pesos escalados − promedio de 200 máscaras",
         ),
         Criterion(
             "masks_needed",
-            Text(
-                "k*: masks until the mean is within 0.1 pp of scaled weights",
-                "k*: máscaras hasta que el promedio queda a 0.1 pp de los pesos escalados",
-            ),
             Reported(),
+            "k*: masks until the mean is within 0.1 pp of scaled weights",
+            "k*: máscaras hasta que el promedio queda a 0.1 pp de los pesos escalados",
         ),
     ),
 )
@@ -297,11 +274,9 @@ def _league(examples: int) -> tuple[Criterion, ...]:
     return tuple(
         Criterion(
             f"{worse}_{better}_{examples}",
-            Text(
-                f"n = {examples}, test error, pp: {first} − {second}",
-                f"n = {examples}, error de prueba, pp: {first} − {second}",
-            ),
             PairedTest(0.05),
+            f"n = {examples}, test error, pp: {first} − {second}",
+            f"n = {examples}, error de prueba, pp: {first} − {second}",
         )
         for worse, better, first, second in pairs
     )
@@ -334,11 +309,9 @@ LEAGUE = Plan(
         *_league(5000),
         Criterion(
             "augmentation_1000",
-            Text(
-                "n = 1000, test error, pp: plain − shifted images",
-                "n = 1000, error de prueba, pp: sin nada − imágenes desplazadas",
-            ),
             PairedTest(0.05),
+            "n = 1000, test error, pp: plain − shifted images",
+            "n = 1000, error de prueba, pp: sin nada − imágenes desplazadas",
         ),
     ),
 )
