@@ -42,8 +42,8 @@ def train(
     valid: Data,
     *,
     seed: int,
-    batch_size: SupportsIndex,
     epochs: int,
+    batch_size: SupportsIndex = 100,
 ) -> hondo.FitResult:
     """Fits for all the epochs, whatever validation says; the best of them is kept.
 
@@ -54,8 +54,8 @@ def train(
         train: the training data.
         valid: the validation data.
         seed: of the run's key.
-        batch_size: examples of a step.
         epochs: how many.
+        batch_size: examples of a step.
     """
     return hondo.fit(
         problem,

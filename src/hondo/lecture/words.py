@@ -22,15 +22,11 @@ class Text(NamedTuple):
         return self.es if lang == "es" else self.en
 
 
-REPRODUCED = Text("reproduced", "reproducido")
-CONTRADICTED = Text("contradicted", "contradicho")
-INCONCLUSIVE = Text("inconclusive", "no concluyente")
-REPORTED = Text("reported", "informado")
 VERDICTS = {
-    "reproduced": REPRODUCED,
-    "contradicted": CONTRADICTED,
-    "inconclusive": INCONCLUSIVE,
-    "reported": REPORTED,
+    "reproduced": Text("reproduced", "reproducido"),
+    "contradicted": Text("contradicted", "contradicho"),
+    "inconclusive": Text("inconclusive", "no concluyente"),
+    "reported": Text("reported", "informado"),
 }
 SEED, SEEDS = Text("seed", "semilla"), Text("seeds", "semillas")
 SLIDE, SLIDES = Text("slide", "diapositiva"), Text("slides", "diapositivas")
@@ -38,6 +34,8 @@ CRITERION = Text("criterion", "criterio")
 EFFECT = Text("effect", "efecto")
 INTERVAL = Text("interval", "intervalo")
 VERDICT = Text("verdict", "veredicto")
+# In several pictures.
+CHANCE, EPOCH, LAYER = Text("chance", "azar"), Text("epoch", "época"), Text("layer", "capa")
 RULE = Text("decided by", "se decide por")
 AS_PRINTED = Text("the slide as printed", "la diapositiva tal como está impresa")
 QUICK = Text(

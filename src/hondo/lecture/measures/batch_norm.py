@@ -18,7 +18,7 @@ from hondo.lecture.panels import band, differences
 from hondo.lecture.plans.normalization import BATCH_NORM
 from hondo.lecture.record import Row
 from hondo.lecture.statistics import factor_backwards
-from hondo.lecture.words import Lang, Text
+from hondo.lecture.words import LAYER, Lang, Text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -124,7 +124,6 @@ def _growth(squares: Array) -> float:
     return factor_backwards(np.asarray(squares)[middle])
 
 
-LAYER = Text("layer", "capa")
 SQUARE = Text("squared gradient, over the last layer's", "gradiente al cuadrado / el de la última")
 LINEAR, THEORY = Text("linear", "lineal"), Text("theory", "teoría")
 RATIO = Text("growth over theory", "crecimiento / teoría")

@@ -20,7 +20,7 @@ from hondo.lecture.images import draw_images
 from hondo.lecture.panels import band
 from hondo.lecture.plans.normalization import BENEFITS
 from hondo.lecture.record import Row
-from hondo.lecture.words import Lang, Text
+from hondo.lecture.words import CHANCE, EPOCH, Lang, Text
 from hondo.linen import BatchNorm
 from hondo.training.sweeping.members import FitArguments
 
@@ -166,11 +166,9 @@ LABELS = {
     "norm": Text("batch norm", "normalización por lotes"),
     "noisy": Text("with noise", "con ruido"),
 }
-EPOCH = Text("epoch", "época")
 ACCURACY = Text("3 layers: validation accuracy, %", "3 capas: exactitud de validación, %")
 DEEP = Text("8 layers: validation accuracy, %", "8 capas: exactitud de validación, %")
 DRIFT = Text("shift of a unit's mean a step", "cambio de la media por paso")
-CHANCE = Text("chance", "azar")
 NOISY, QUIET = Text("with noise", "con ruido"), Text("without", "sin ruido")
 STYLES = {1: ":", 5: "-", 30: "--"}
 

@@ -18,7 +18,7 @@ from hondo.lecture.experiment import Case, Experiment
 from hondo.lecture.panels import band
 from hondo.lecture.plans.gradients import CLIPPING
 from hondo.lecture.record import Row
-from hondo.lecture.words import Lang, Text
+from hondo.lecture.words import EPOCH, Lang, Text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -155,7 +155,7 @@ def _look_back(case: Case[Sizes]) -> Row:
     return {"still_vanishes": norms[0] / norms[-1], "norms": norms}
 
 
-EPOCH, LOSS = Text("epoch", "época"), Text("adding task, loss", "tarea de suma, pérdida")
+LOSS = Text("adding task, loss", "tarea de suma, pérdida")
 FREE_WORD, CLIPPED_WORD = Text("free", "libre"), Text("clipped", "recortado")
 CONSTANT_WORD = Text("constant answer", "respuesta constante")
 TIME = Text("time of the input", "tiempo de la entrada")

@@ -115,15 +115,8 @@ def _ridge(case: Case[Sizes]) -> Array:
 def _masks(case: Case[Sizes]) -> Row:
     sizes = case.sizes
     images = draw_images(case.seed, sizes.images, 1000, case.folder, sizes.test)
-    params = train(
-        PROBLEM,
-        OPTIMIZER,
-        images.train,
-        images.valid,
-        seed=case.seed,
-        batch_size=100,
-        epochs=sizes.epochs,
-    ).last.params
+    data, options = (images.train, images.valid), {"seed": case.seed, "epochs": sizes.epochs}
+    params = train(PROBLEM, OPTIMIZER, *data, **options).last.params
     scaled = 100 * float(hondo.evaluate(PROBLEM, params, {}, images.test)["accuracy"])
     key = jax.random.fold_in(jax.random.key(case.seed), 1)
     averaged = 100 * np.asarray(_accuracy_of_means(sizes.masks, params, images.test, key))

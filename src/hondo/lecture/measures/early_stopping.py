@@ -21,7 +21,7 @@ from hondo.lecture.measures.penalties import quadratic
 from hondo.lecture.panels import band, strips
 from hondo.lecture.plans.regularization import EARLY_STOPPING
 from hondo.lecture.record import Row
-from hondo.lecture.words import Lang, Text
+from hondo.lecture.words import EPOCH, Lang, Text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -93,9 +93,7 @@ def _run(case: Case[Sizes]) -> Row:
     sizes = case.sizes
     images = draw_images(case.seed, sizes.train, sizes.valid, case.folder, sizes.test)
     first, second = ((*part, jnp.arange(len(part[1])) % 2) for part in (images.train, images.valid))
-    result = train(
-        PROBLEM, OPTIMIZER, first, second, seed=case.seed, batch_size=100, epochs=sizes.epochs
-    )
+    result = train(PROBLEM, OPTIMIZER, first, second, seed=case.seed, epochs=sizes.epochs)
     score = partial(_test_loss, images.test)
     a, b = (np.asarray(result.history.valid[name]) for name in "ab")
     best, last = score(result.best.params), score(result.last.params)
@@ -117,7 +115,7 @@ def _test_loss(test: Batch, params: Params) -> float:
 REACH = Text("ελτ", "ελτ")
 KEPT = Text("share of ŵ that is there", "parte de ŵ alcanzada")
 EARLY = Text("gradient descent", "descenso por gradiente")
-EPOCH, LOSS = Text("epoch", "época"), Text("loss", "pérdida")
+LOSS = Text("loss", "pérdida")
 TRAIN, VALID = Text("training", "entrenamiento"), Text("validation", "validación")
 BEST, LAST = Text("best on validation", "mejor en validación"), Text("last epoch", "última época")
 TEST = Text("test loss", "pérdida de prueba")

@@ -110,9 +110,9 @@ def _noise(case: Case[Sizes]) -> Row:
     return {"input_noise": (found.mean - error(inputs)) / penalty - 1}
 
 
+MEASURED = Text("measured", "medido")
 MEMBERS = Text("members k", "miembros k")
 ERROR = Text("test error of the mean of k", "error de prueba del promedio de k")
-MEASURED = Text("measured", "medido")
 ADDED = Text("error added by noise / Nσ²‖w‖² − 1", "error añadido por ruido / Nσ²‖w‖² − 1")
 SHARED = Text("c/v: the error that all share", "c/v: el error que todos comparten")
 NO_GAIN = Text("no gain from averaging", "promediar no ayuda")

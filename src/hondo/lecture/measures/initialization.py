@@ -22,7 +22,7 @@ from hondo.lecture.panels import band
 from hondo.lecture.plans.gradients import FACTORS, INITIALIZATION
 from hondo.lecture.record import Row
 from hondo.lecture.statistics import factor_backwards
-from hondo.lecture.words import Lang, Text
+from hondo.lecture.words import CHANCE, EPOCH, LAYER, Lang, Text
 from hondo.linen import PlainMLP
 
 if TYPE_CHECKING:
@@ -149,7 +149,6 @@ def _training(case: Case[Sizes]) -> Row:
             images.train,
             images.valid,
             seed=case.seed,
-            batch_size=100,
             epochs=sizes.epochs,
         ).history.train
     losses = {name: np.asarray(history["loss"]) for name, history in found.items()}
@@ -161,12 +160,11 @@ def _training(case: Case[Sizes]) -> Row:
     }
 
 
-LAYER, EPOCH = Text("layer", "capa"), Text("epoch", "época")
 RESPONSE = Text("tanh: RMS of the response", "tanh: RMS de la respuesta")
 GRADIENT = Text("tanh, variance 1: gradient", "tanh, varianza 1: gradiente")
 MEDIAN = Text("median size", "mediana del valor absoluto")
 LOSS = Text("30 ReLU layers: training loss", "30 capas ReLU: pérdida de entrenamiento")
-VARIANCE, CHANCE = Text("variance", "varianza"), Text("chance", "azar")
+VARIANCE = Text("variance", "varianza")
 
 
 def draw(figure: "Figure", rows: Sequence[Row], lang: Lang) -> None:

@@ -106,15 +106,8 @@ def _accuracy(case: Case[Sizes], arm: str) -> float:
     fine = [part[again] for part in images.valid]
     data = (*fine, images.train[0], superclasses)
     few = tuple(part[: sizes.fine] for part in data)
-    result = train(
-        PROBLEMS[float(arm != "single")],
-        OPTIMIZER,
-        data,
-        few,
-        seed=case.seed,
-        batch_size=100,
-        epochs=sizes.epochs,
-    )
+    problem = PROBLEMS[float(arm != "single")]
+    result = train(problem, OPTIMIZER, data, few, seed=case.seed, epochs=sizes.epochs)
     score = hondo.evaluate(PROBLEMS[0.0], result.last.params, (), images.test)
     return 100 * float(score["accuracy"])
 

@@ -137,7 +137,6 @@ def _distance_from_minimum(
     return float(worst / strength)
 
 
-MEASURED = Text("measured", "medido")
 ZEROS = Text("breast cancer: weights of exactly 0", "cáncer de mama: pesos exactamente 0")
 LABELS = {
     "l2": Text("ℓ2", "ℓ2"),

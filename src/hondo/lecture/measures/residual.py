@@ -92,17 +92,9 @@ PROBLEMS = {
 def _final_loss(case: Case[Sizes], depth: int, skip: bool) -> float:
     """The training loss in inference, whose statistics do not depend on the batch."""
     images = draw_images(case.seed, case.sizes.images, 500, case.folder)
-    problem = PROBLEMS[depth, skip]
-    last = train(
-        problem,
-        OPTIMIZER,
-        images.train,
-        images.valid,
-        seed=case.seed,
-        batch_size=100,
-        epochs=case.sizes.epochs,
-    )
-    return float(last.history.train["loss"][-1])
+    data, epochs = (images.train, images.valid), case.sizes.epochs
+    result = train(PROBLEMS[depth, skip], OPTIMIZER, *data, seed=case.seed, epochs=epochs)
+    return float(result.history.train["loss"][-1])
 
 
 BLOCK = Text("block", "bloque")
