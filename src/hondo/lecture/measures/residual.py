@@ -119,7 +119,7 @@ def draw(figure: "Figure", rows: Sequence[Row], lang: Lang) -> None:
     for axes, name, label in ((middle, "plain", PLAIN), (right, "skip", SKIP)):
         losses = np.array([row[name] for row in rows])
         depths = DEPTHS if losses.shape[1] == len(DEPTHS) else (DEPTHS[0], DEPTHS[-1])
-        strips(axes, {str(depth): losses[:, i] for i, depth in enumerate(depths)})
+        strips(axes, dict(zip(map(str, depths), losses.T, strict=False)))
         axes.set(xlabel=f"{LAYERS.to(lang)}, {label.to(lang)}", title=LOSS.to(lang))
     right.sharey(middle)
 
