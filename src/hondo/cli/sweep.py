@@ -116,20 +116,17 @@ def run(job: SweepJob) -> int:
         runs = train_members(job)
         if not runs.members:
             return exit_code(signals[0])
-        seconds = time.perf_counter() - began
-        rows = runs.table()
+        seconds, rows = time.perf_counter() - began, runs.table()
         choices = rank(rows, list(job.axes.axes))
-        best = best_row(choices)
-        summary = None
-        if best is not None:
-            summary = _write_best(job, runs, best["member"], seconds, failures)
         _write_tables(job, rows, failures)
         console.print(_choices_table(choices, job.axes))
-        if summary is not None:
+        best = best_row(choices)
+        if best is not None:
+            summary = _write_best(job, runs, best["member"], seconds, failures)
             console.print(_describe_best(job, choices[0]), markup=False, soft_wrap=True)
             console.print(summary_table(summary))
         code = finish(failures, lost, signals)
-    if summary is None and not code:
+    if best is None and not code:
         raise ValueError(
             "the validation loss of some run must be finite after some epoch, got none; the table "
             f"is in {job.out}, without a best run. A smaller learning_rate may help."

@@ -65,24 +65,31 @@ def judge(rows: Sequence[Row], values: Values, tolerance: Tolerance) -> Finding:
     zero = _zero_weights(chain, len(rows)).only(finite)
     dead = _dead(rows, values).only(finite & ~xp.any(zero.found))
     alive = finite & ~xp.any(zero.found) & ~xp.any(dead.found)
-    saturated = _saturated(rows, values)
-    one = _one_layer(chain, len(rows), math.log(tolerance.local)).only(alive)
-    many = xp.sum(_is_saturated(rows, values)) != 1
-    spread = _whole_depth(chain, len(rows), math.log(tolerance.total))
-    spread = spread.only(alive & many & ~xp.any(one.found))
-    # A stem out of scale reaches the others by the residual stream, past the norm of its neighbor.
-    blamed = _one_layer(chain, len(rows), math.log(tolerance.local), by_neighbor=False)
-    blamed = blamed.only(xp.any(spread.found))
-    spread = spread.only(~xp.any(blamed.found))
-    by_size = _first_of(_first_of(_first_of(zero, one), blamed), spread)
+    saturated = _first(_saturated(rows, values).only(alive))
+    widely = alive & (xp.sum(_is_saturated(rows, values)) != 1)
+    by_size = _first_of(zero, _out_of_scale(chain, len(rows), tolerance, alive, widely))
     lost = _lost(chain, rows, values).only(alive & ~xp.any(by_size.found))
-    by_size = _first_of(by_size, lost)
     # Where no gradient comes, its size is not a verdict of its own.
     attached = ~xp.any(detached.found) | np.array([[True], [True], [False], [False]])
-    return _stack(
-        [response, gradient, detached, dead, _first(saturated.only(alive))],
-        by_size.only(attached),
-    )
+    single = [response, gradient, detached, dead, saturated]
+    return _stack(single, _first_of(by_size, lost).only(attached))
+
+
+def _out_of_scale(
+    chain: Chain,
+    rows: int,
+    tolerance: Tolerance,
+    alive: AnyArray | np.generic,
+    widely: AnyArray | np.generic,
+) -> Finding:
+    """A layer that is out of scale, where that may be; else the whole depth, likewise."""
+    xp, local = namespace(chain.response), math.log(tolerance.local)
+    one = _one_layer(chain, rows, local).only(alive)
+    spread = _whole_depth(chain, rows, math.log(tolerance.total))
+    spread = spread.only(widely & ~xp.any(one.found))
+    # A stem out of scale reaches the others by the residual stream, past the norm of its neighbor.
+    blamed = _one_layer(chain, rows, local, by_neighbor=False).only(xp.any(spread.found))
+    return _first_of(_first_of(one, blamed), spread.only(~xp.any(blamed.found)))
 
 
 def _stack(single: list[Finding], by_size: Finding) -> Finding:
