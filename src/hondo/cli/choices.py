@@ -7,6 +7,8 @@ import numpy as np
 
 Row = dict[str, Any]
 SEED = "seed"
+# Of those that are validated, the ones that choices are compared by, the loss first.
+METRICS = ("loss", "accuracy")
 
 
 class Choice(NamedTuple):

@@ -13,10 +13,9 @@ import hondo
 from hondo._numerics.checks import check_count, error
 from hondo.cli import build, plot_compare, run_folder
 from hondo.cli.axes import parse_axes
-from hondo.cli.choices import SEED, Row, write_value
+from hondo.cli.choices import METRICS, SEED, Row, write_value
 from hondo.cli.config import CompareConfig, SweepConfig
 from hondo.cli.outcome import Failures, attempt, finish, open_terminal, write_texts
-from hondo.cli.plot_run import METRICS
 from hondo.cli.signals import SIGNALS, exit_code
 from hondo.cli.sweep import SweepJob, as_csv, prepare_job, train_members
 from hondo.cli.watching import chance_metrics

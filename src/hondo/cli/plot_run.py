@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from hondo._pictures import (
     BLUE,
@@ -13,15 +13,10 @@ from hondo._pictures import (
     integer_marks,
     log_axis,
     new_figure,
-    panels,
     style,
     write_number,
 )
 from hondo.training.saving.files import write_whole
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 METRICS = ("loss", "accuracy")
 # Below this ratio a logarithmic axis would have fewer than two of its marks 1, 2 and 5.
@@ -39,7 +34,8 @@ def draw(
     names = [name for name in METRICS if f"valid/{name}" in rows[0]]
     with style():
         figure = new_figure(4.6 * len(names), 3.4)
-        for axes, name in zip(panels(figure, len(names)), names, strict=True):
+        panels = figure.subplots(1, len(names), squeeze=False)[0]
+        for axes, name in zip(panels, names, strict=True):
             _draw_metric(axes, rows, name, best)
             if name in chance:
                 chance_line(axes, chance[name], "chance")
@@ -48,13 +44,13 @@ def draw(
         save(figure, path)
 
 
-def save(figure: "Figure", path: Path) -> None:
+def save(figure: Any, path: Path) -> None:
     """Writes the figure as PNG, whole or not at all."""
     write_whole(path, as_bytes(figure, "png"))
 
 
 def _draw_metric(
-    axes: "Axes", rows: list[dict[str, float | int]], name: str, best: int | None
+    axes: Any, rows: list[dict[str, float | int]], name: str, best: int | None
 ) -> None:
     unit = "epoch" if "epoch" in rows[0] else "step"
     places = [row[unit] for row in rows]
@@ -69,11 +65,13 @@ def _draw_metric(
     if name == "loss":
         scale_by_decades(axes, [row[f"{part}/loss"] for row in rows for part in ("train", "valid")])
     integer_marks(axes)
-    axes.set(xlabel=unit, ylabel=name)
+    axes.set_xlabel(unit)
+    axes.set_ylabel(name)
 
 
-def scale_by_decades(axes: "Axes", values: list[float]) -> None:
+def scale_by_decades(axes: Any, values: list[float]) -> None:
     """A logarithmic axis where the values need it."""
     positive = [value for value in values if 0 < value < float("inf")]
-    if positive and max(positive) >= _LOG_FROM * min(positive):
-        log_axis(axes)
+    if not positive or max(positive) < _LOG_FROM * min(positive):
+        return
+    log_axis(axes)

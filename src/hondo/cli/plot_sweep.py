@@ -5,8 +5,8 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from hondo._pictures import LINES, new_figure, panels, style
-from hondo.cli.choices import SEED, Row, rank, write_value
-from hondo.cli.plot_run import METRICS, save
+from hondo.cli.choices import METRICS, SEED, Row, rank, write_value
+from hondo.cli.plot_run import save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -170,15 +170,5 @@ def as_hinted(name: str, value: object, hint: Any) -> Any:
 
 def config_digest(config: TrainConfig) -> str:
     """The SHA-256 of everything that a configuration says, but for places."""
-    values = dataclasses.asdict(config).items()
-    return digest_of({name: value for name, value in values if name not in _PLACES})
-
-
-def digest_of(values: dict[str, Any]) -> str:
-    """The SHA-256 of what can be written as JSON, whatever its order.
-
-    Example:
-        >>> digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1})
-        True
-    """
+    values = {k: v for k, v in dataclasses.asdict(config).items() if k not in _PLACES}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

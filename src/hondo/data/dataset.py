@@ -75,12 +75,6 @@ class Dataset(NamedTuple):
         target_units: how a regression's targets were.
         classes: the names of the classes by number; none where they have no other names.
         encoder: makes inputs of the source's examples; None where `input_units` say it all.
-
-    Example:
-        >>> from hondo.data import load
-        >>> digits = load("digits")
-        >>> digits.task, digits.outputs, digits.test_inputs.shape
-        ('classification', 10, (359, 8, 8, 1))
     """
 
     name: str

@@ -76,13 +76,6 @@ class Raw(NamedTuple):
         test: examples and targets of a test part that the source has, or None.
         valid: likewise a validation part.
         name_of: what the example at a position is called: its row, or its file.
-
-    Example:
-        >>> import numpy as np
-        >>> from hondo.data import arrays
-        >>> raw = arrays(np.arange(4.0)[:, None], np.array(["no", "yes", "no", "no"]))
-        >>> raw.task, raw.classes, raw.targets.tolist()
-        ('binary', ('no', 'yes'), [0, 1, 0, 0])
     """
 
     name: str
