@@ -131,7 +131,7 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray | np.generic]:
         return self.inputs[index], self.targets[index]
 
     def read_batch(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
