@@ -101,9 +101,16 @@ def test_files_that_say_nothing_are_refused(tmp_path, name, text, words) -> None
         read_options(tmp_path / name)
 
 
-def test_several_targets_are_refused() -> None:
-    with pytest.raises(ValueError, match="--target must be one column, got 'several'"):
-        read("x.csv", "--target", "a", "--target=b")
+def test_several_targets_are_named_one_after_another(tmp_path) -> None:
+    (tmp_path / "o.yaml").write_text("target: label\ntask-weights: [1, 1e-1]")
+    command = read("--target", "a", "x.csv", "--target=b", "--task", "binary", "--depth", "None")
+    expected = TrainConfig(data=Path("x.csv"), target=("a", "b"), task=("binary",))
+    assert command.options == expected
+    told = ("x.csv", "--config", str(tmp_path / "o.yaml"))
+    assert read(*told).options.target == ("label",)
+    assert read(*told).options.task_weights == (1.0, 0.1)
+    # The file's target is no third.
+    assert read(*told, "--target", "a", "--target", "b").options.target == ("a", "b")
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path) -> None:
