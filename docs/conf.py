@@ -1,14 +1,23 @@
 """The site: `sphinx-build -W --keep-going docs docs/_build/site`, with hondo's extra `docs`.
 
 Pages whose header says `file_format: mystnb` are run; what they gave is kept in
-`docs/_build/.jupyter_cache` until their code changes.
+`docs/_build/.jupyter_cache` until their code changes; delete it where the style of pictures has.
 """
 
+import os
 import sys
 from pathlib import Path
 
+from hondo._pictures import matplotlibrc
+
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_extensions"))
+
+# What the pages draw looks as what hondo draws; their kernels read matplotlib's settings here.
+settings = HERE / "_build" / "matplotlibrc"
+settings.parent.mkdir(exist_ok=True)
+settings.write_text(matplotlibrc())
+os.environ["MATPLOTLIBRC"] = str(settings)
 
 project = "hondo"
 copyright = "the hondo authors"
