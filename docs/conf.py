@@ -43,10 +43,16 @@ nb_execution_cache_path = str(HERE / "_build" / ".jupyter_cache")
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_merge_streams = True
+# The place of somebody's own repository.
+linkcheck_ignore = [r"https://github\.com/OWNER/.*"]
+linkcheck_retries = 3
 
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 autodoc_typehints = "signature"
+# A reference that a page or a docstring makes must be there; types of signatures may be elsewhere.
+nitpicky = True
+nitpick_ignore_regex = [("py:class", ".*")]
 python_display_short_literal_types = True
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 80

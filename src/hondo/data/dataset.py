@@ -87,7 +87,7 @@ class Dataset(NamedTuple):
 
     @property
     def each_task(self) -> tuple["Dataset", ...]:
-        """The data sets of its tasks: itself where it has one."""
+        """The data sets of its tasks, which is itself where it has one."""
         return self.tasks or (self,)
 
 

@@ -79,7 +79,7 @@ class Raw(NamedTuple):
 
     @property
     def each_task(self) -> tuple["Raw", ...]:
-        """The sources of its tasks: itself where it has one."""
+        """The sources of its tasks, which is itself where it has one."""
         return self.tasks or (self,)
 
 
