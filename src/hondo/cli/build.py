@@ -160,7 +160,8 @@ def problem(
     heads = heads_of(dataset, config.task_weights)
     weights = None if config.class_weights == "none" else config.class_weights
     if weights is not None and len(heads) > 1:
-        raise error("class_weights", weights, "none beside several targets")
+        repair = "--task-weights weighs the targets themselves."
+        raise error("class_weights", weights, "none beside several targets", repair)
     if weights is not None and train_targets is not None and dataset.task != "regression":
         weights = balanced_by_class(train_targets, max(dataset.outputs, 2))
     made = supervise(network(config, dataset), heads, weights)
