@@ -241,7 +241,7 @@ def test_each_task_has_its_own_columns_and_its_own_report(run, path, tmp_path, c
 def test_a_streamed_run_that_was_interrupted_ends_in_the_same_bits(
     path, tmp_path, monkeypatch
 ) -> None:
-    config = {**SMALL, "data": path, "stream": True, "max_epochs": 4, "ensemble": 1, "mixup": 0.0}
+    config = {**SMALL, "data": path, "stream": True, "max_epochs": 12, "ensemble": 1, "mixup": 0.0}
     assert prepare(TrainConfig(**config, out=tmp_path / "whole"))() == 0
     with monkeypatch.context() as patch:
         hear = watching.Watch.hear
@@ -253,7 +253,8 @@ def test_a_streamed_run_that_was_interrupted_ends_in_the_same_bits(
         patch.setattr(watching.Watch, "hear", end)
         assert prepare(TrainConfig(**config, out=tmp_path / "cut"))() == 128 + signal.SIGTERM
     lines = (tmp_path / "cut" / "metrics.jsonl").read_text()
-    assert lines.count("\n") < 4
+    # The host hears of an epoch of six steps after at most 46, because chunks grow eightfold.
+    assert lines.count("\n") < 12
     assert prepare_resumed(tmp_path / "cut")() == 0
     texts = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("whole", "cut")]
     assert texts[0] == texts[1]
