@@ -104,7 +104,7 @@ def _leaves_are_scaled_by_one_number(clip_by_global_norm, *, tree, limit):
     scale = after[largest] / before[largest] if before[largest] else 1.0
     yield Holds("0 < s ≤ 1", 0 < scale <= 1 + BOUND, scale)
     # Where all of it may be flushed there is nothing to compare.
-    if np.max(np.abs(before)) * scale > _flushed(limit):
+    if np.max(np.abs(before)) * scale > 2 * _flushed(limit):
         bound = 2 * BOUND * np.abs(scale * before) + _flushed(limit)
         yield Check("g'", after, scale * before, bound)
 

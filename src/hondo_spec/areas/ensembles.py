@@ -233,7 +233,8 @@ def _averaged_parameters_are_weighed_by_powers(average_parameters, *, seed, coun
     """an average of parameters weighs them by powers of the decay, whose sum it is divided by: it
     leans neither to 0 nor to what was first
     """
-    values = draws.normal(seed, (count, width), 1.0, 10.0)
+    # Off 0, so that no average is as small as what a decay near 1 rounds.
+    values = draws.normal(seed, (count, width), 4.0, 10.0)
     weights = float(np.float32(decay)) ** np.arange(count)[::-1]
     want = weights @ np.float64(values) / np.sum(weights)
     # As sums that start at 0 and are divided by 1 − dᵗ, both known to u of 1.

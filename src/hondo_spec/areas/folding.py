@@ -25,7 +25,8 @@ def _folded_layer_does_the_same(fold_batch_norm, *, w, seed, epsilon):
     want = np.float64(w) * factor
     yield Check("kernel", kernel, want, gamma(10) * np.abs(want))
     sizes = (np.abs(bias) + np.abs(mean)) * np.abs(factor) + np.abs(offset)
-    yield Check("bias", shift, (np.float64(bias) - mean) * factor + offset, gamma(10) * sizes)
+    want = (np.float64(bias) - mean) * factor + offset
+    yield Check("bias", shift, want, gamma(10) * sizes, 1.0)
 
 
 @prop(2, "must", "bound", source="slide 18; Ioffe & Szegedy 2015, section 3.2")
