@@ -9,7 +9,7 @@ import numpy as np
 from hondo_spec import draws
 from hondo_spec.areas.batch_norm import EPS
 from hondo_spec.bounds import TINY, gamma, standard, ulps
-from hondo_spec.property import Area, formula, given
+from hondo_spec.property import Area, given
 from hondo_spec.results import Check, Exact, Holds
 
 prop = Area("XCT", source="the contract of every function")
@@ -35,14 +35,15 @@ RANGES = {
     "bound",
     symbols="layer_norm clip_by_global_norm inverted_dropout glorot_uniform max_norm",
 )
-@formula(r"f = \operatorname{jit}f = \operatorname{vmap}f")
 @given(limit=(0.5, 100.0), seed=(0, 255, 2**30))
 def _compiled_and_mapped_mean_the_same(
     ways, layer_norm=None, clip_by_global_norm=None, dropout=None, glorot_uniform=None,
     max_norm=None, rms_norm=None, group_norm=None, softmax=None, he_normal=None,
     cross_entropy=None, batch_norm=None, weight_norm=None, l2_normalize=None, *, limit, seed,
 ):  # fmt: skip
-    """an operation means the same run eagerly, compiled and mapped over a batch of problems"""
+    r"""an operation means the same run eagerly, compiled and mapped over a batch of problems
+    $f = \operatorname{jit}f = \operatorname{vmap}f$
+    """
     x = draws.normal(seed, (4, 8))
     one, zero = np.ones(8, np.float32), np.zeros(8, np.float32)
     if seed == 0 and limit < 1:
@@ -94,14 +95,14 @@ def _alike(name: str, direct: Any, answers: Mapping[str, Any]) -> Iterator[Check
 
 
 @prop(2, "must", "structural", symbols=OF_DATA)
-@formula(r"\operatorname{dtype}(y) = \operatorname{dtype}(x)")
 @given(dtype=("float32", *draws.HALVES), shape=((4, 3), (2, 5, 3), (2, 3, 3, 3)))
 def _dtype_and_shape_are_kept(
     batch_norm, dropout=None, clip_by_global_norm=None, clip_by_value=None, gaussian_noise=None,
     *, dtype, shape,
 ):  # fmt: skip
-    """the dtype and the shape of the data are kept, in a tree those of each leaf, and no input is
+    r"""the dtype and the shape of the data are kept, in a tree those of each leaf, and no input is
     written to
+    $\operatorname{dtype}(y) = \operatorname{dtype}(x)$
     """
     x = np.random.default_rng(0).normal(size=shape).astype(dtype)
     kept, zero, one = x.copy(), np.zeros(3, np.float32), np.ones(3, np.float32)
@@ -129,11 +130,11 @@ def _is_like(data: np.ndarray, name: str, y: np.ndarray) -> Holds:
 
 
 @prop(3, "should", "structural", symbols="gaussian_noise clip_by_global_norm")
-@formula(r"\#\text{traces} = 1")
 @given(seed=(0, 1))
 def _one_shape_is_compiled_once(traces, *, seed):
-    """an operation is compiled once for all values of one shape and dtype,
+    r"""an operation is compiled once for all values of one shape and dtype,
     Python numbers included
+    $\#\text{traces} = 1$
     """
     x = draws.normal(seed, (3, 4, 5))
     noise = [(k, part, 0.25 + k) for k, part in enumerate(x)]
@@ -143,10 +144,11 @@ def _one_shape_is_compiled_once(traces, *, seed):
 
 
 @prop(4, "must", "structural", symbols=WITH_RANGES)
-@formula(r"P \notin [0, 1],\ \lambda < 0,\ \varepsilon \le 0,\ p < 1,\ c < 0")
 @given(hyperparameter=tuple(RANGES))
 def _hyperparameters_out_of_range_are_refused(refusal, *, hyperparameter):
-    """a hyperparameter out of its range is refused by name, one inside it is taken"""
+    r"""a hyperparameter out of its range is refused by name, one inside it is taken
+    $P \notin [0, 1],\ \lambda < 0,\ \varepsilon \le 0,\ p < 1,\ c < 0$
+    """
     good, bad = RANGES[hyperparameter]
     for value in good:
         name, message = refusal(hyperparameter, value)
