@@ -269,16 +269,9 @@ def _gradient_goes_through_the_statistics(batch_norm_gradient, *, x, seed, kappa
 @prop(12, "should", "bound")
 @given(seed=draws.seeds, shape=((256, 3), *draws.IN_HALVES), offset=(0.0, 8.0), dtype=draws.HALVES)
 def _half_precision_is_summed_in_single(
-    batch_norm,
-    conventions,
-    batch_norm_gradient=None,
-    batch_moments=None,
-    *,
-    seed,
-    shape,
-    offset,
-    dtype,
-):
+    batch_norm, conventions, batch_norm_gradient=None, batch_moments=None,
+    *, seed, shape, offset, dtype,
+):  # fmt: skip
     r"""half-precision inputs are summed in at least float32, and γ, β and the statistics stay so
     $|y' - y| \le \text{bound}(u_{32}) + u_{16}|y|$
     """

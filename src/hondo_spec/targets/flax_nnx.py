@@ -86,7 +86,8 @@ KNOWN = {
 }
 
 
-def _norms(fast: bool = True) -> dict[str, Operation]:
+def norms(fast: bool = True) -> dict[str, Operation]:
+    """Layer norm's variance is in one pass if it is to be fast."""
     rngs = partial(nnx.Rngs, 0)
     return _jax.norms(
         lambda module, x, **params: with_values(module, **params)(x),
@@ -105,18 +106,9 @@ def _norms(fast: bool = True) -> dict[str, Operation]:
 
 OPERATIONS = {
     **collect_operations(globals()),
-    **_norms(),
+    **norms(),
     **_jax.initializers(nnx.initializers),
     **_jax.activations(nnx),
     "leaky_relu": nnx.leaky_relu,
 }
 TARGET = _jax.target("flax.nnx", "flax", OPERATIONS, _jax.TRUNCATED, since("0.12.8", KNOWN))
-STABLE = TARGET.with_operations(
-    "flax.nnx, use_fast_variance=False",
-    **_jax.with_gradients(
-        {
-            "batch_norm": partial(_batch_norm, fast=False),
-            "layer_norm": _norms(fast=False)["layer_norm"],
-        }
-    ),
-)

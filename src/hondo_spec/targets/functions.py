@@ -356,32 +356,3 @@ TARGET = Target(
     CONVENTIONS,
     mode="jit-float32",
 )
-
-# Clipping by its other policies.
-POLICIES = tuple(
-    Target(
-        f"hondo, {policy} for what is not finite",
-        {"clip_by_global_norm": _jax.update(partial(hondo.clip_by_global_norm, nonfinite=policy))},
-        version("hondo"),
-        {"nonfinite": policy},
-    )
-    for policy in ("zero", "skip")
-)
-
-
-@partial(jax.jit, static_argnames="keep_prob")
-def _lecture_dropout(seed: Any, x: jax.Array, keep_prob: float) -> jax.Array:
-    return hondo.dropout(jax.random.key(seed), x, keep_prob=keep_prob)
-
-
-LECTURE = Target(
-    "hondo, as the slides have it",
-    {
-        "dropout": _lecture_dropout,
-        "dropout_gradient": _jax.dropout_gradient(_lecture_dropout),
-        "dropout_inference": lambda x, keep_prob: x * np.float32(keep_prob),
-        "scale_weights": _scale_weights,
-    },
-    version("hondo"),
-    {"dropout": "lecture"},
-)
