@@ -39,7 +39,7 @@ def _what_is_left_out_counts_for_nothing(masked_batch_norm, conventions, *, x, k
     """
     features, count = x.shape[-1], x.size // x.shape[-1]
     old, (scale, bias) = np.stack(statistics(count, features)), affine(features)
-    present = (np.arange(count) * 5 % count < kept).reshape(x.shape[:-1])
+    present = draws.present(count, kept).reshape(x.shape[:-1])
     filled = np.where(present[..., None], x, np.asarray(hole, x.dtype))
     weight, dtype = declared_weight(conventions, 0.75), x.dtype.name
     y, *new = masked_batch_norm(filled, present, *old, scale, bias, weight, EPS)

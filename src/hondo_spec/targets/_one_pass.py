@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from hondo_spec.draws import Made, hard_columns, lattice_of, normal, single
+from hondo_spec.draws import Made, hard_columns, lattice_of, normal, present, single
 from hondo_spec.target import Known
 
 ONE_PASS = "the variance is computed as E[x²] − E[x]², which cancels where the mean is large"
@@ -48,11 +48,23 @@ def _is_far_or_half(kappa: float, case: tuple[object, int, str]) -> bool:
     return kappa > 0 or case[2] != "float32"
 
 
+def _is_nothing_or_cancels(x: np.ndarray, kept: int) -> bool:
+    """Of what the mask of BNT-13 leaves."""
+    rows = x.reshape(-1, x.shape[-1])
+    return not kept or cancels(rows[present(len(rows), kept)])
+
+
+def _is_far_or_equal(kappa: float, what: str) -> bool:
+    """Equal entries have no variance: anything is far beside it."""
+    return kappa > 0 or what == "gx of equal entries"
+
+
 _CASES: Mapping[str, Callable[..., bool]] = {
     "NRM-02": _is_far_or_half,
     "BNT-12": lambda offset: offset > 0,
     "BNF-02": lambda shift: abs(shift) > 8,
-    **dict.fromkeys(("NRM-01", "NRM-08", "NRM-09", "BNT-08", "BNT-11"), _is_far),
+    "NRM-08": _is_far_or_equal,
+    **dict.fromkeys(("NRM-01", "NRM-09", "BNT-08", "BNT-11"), _is_far),
 }
 
 
@@ -99,6 +111,6 @@ def fast_variance(link: str) -> dict[str, Known]:
     ids = "BNT-02 BNT-03 BNT-04 BNT-08 BNT-10 BNT-12 BNR-01 BNF-02 NRM-01 NRM-08"
     avoidable = one_pass(ids, link, "use_fast_variance=False")
     empty = {"x": Made(normal, {"seed": 0, "shape": (16, 3)}), "kept": 0, "hole": 0.0}
-    nothing = "where the mask leaves nothing, the statistics become 0/0: NaN"
-    masked = Known(nothing, empty, link, case=lambda kept: kept == 0)
+    nothing = f"where the mask leaves nothing, the statistics become 0/0: NaN; {ONE_PASS}"
+    masked = Known(nothing, empty, link, case=_is_nothing_or_cancels)
     return avoidable | one_pass("BNT-11 NRM-02 NRM-09", link) | {"BNT-13": masked} | OVERFLOWS

@@ -12,7 +12,7 @@ from hondo_spec.target import Known, since
 from hondo_spec.targets import _jax
 from hondo_spec.targets._flax import with_values
 from hondo_spec.targets._jax import compiled
-from hondo_spec.targets._one_pass import NAN_IS_RIGHT, fast_variance
+from hondo_spec.targets._one_pass import NAN_IS_RIGHT, ONE_PASS, fast_variance
 
 DOCUMENTED = "https://flax.readthedocs.io/en/latest/api_reference/flax.nnx/nn/normalization.html"
 
@@ -79,9 +79,10 @@ KNOWN = {
     **fast_variance(DOCUMENTED),
     "ACT-09": NAN_IS_RIGHT,
     "BNT-12": Known(
-        "the dtype of the module is that of γ and β too, which are rounded to it",
+        f"the dtype of the module is that of γ and β too, which are rounded to it; {ONE_PASS}",
         {"seed": 0, "shape": (256, 3), "offset": 0.0, "dtype": "float16"},
         DOCUMENTED,
+        case=lambda what, offset: what == "y" or offset > 0,
     ),
 }
 

@@ -136,6 +136,12 @@ KNOWN = {
         {"x": _HALVES, "offset": 0.0, "epsilon": 2.0**-10},
         case=lambda x: x.dtype.itemsize == 2,
     ),
+    "NRM-08": Known(
+        "statistics in the dtype of the data",
+        {"x": _HALVES, "seed": 0, "kappa": 0.0},
+        avoid="an input in float32",
+        case=lambda x: x.dtype.itemsize == 2,
+    ),
     "XCT-02": Known(
         "running statistics in the dtype of the data", {"dtype": "float16", "shape": (4, 3)}
     ),
