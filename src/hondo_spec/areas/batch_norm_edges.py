@@ -5,27 +5,18 @@ import math
 import numpy as np
 
 from hondo_spec import draws
-from hondo_spec.areas.batch_norm import (
-    ALGORITHM,
-    EPS,
-    affine,
-    claimed,
-    declared_weight,
-    new_statistics,
-    plain,
-    through,
-)
+from hondo_spec.areas import batch_norm as training
+from hondo_spec.areas.batch_norm import EPS, affine, claimed, new_statistics, plain, through
 from hondo_spec.areas.population import MERGING, population, running, statistics
 from hondo_spec.bounds import gamma, moment_slack, rounded, standard
-from hondo_spec.property import Area, given
+from hondo_spec.property import given
 from hondo_spec.results import Check, Holds
 
-prop = Area("BNT", source=ALGORITHM, symbols="batch_norm")
 # From here on the square is out of the range of float32.
 ROOT_OF_RANGE = 2.0**64
 
 
-@prop(13, "must", "bound")
+@training.prop(13, "must", "bound")
 @given(
     x=draws.arrays(((16, 3), *draws.MATRICES[1:4], *draws.DEEP), halves=True),
     kept=(0, 1, 5, 16),
@@ -41,7 +32,7 @@ def _what_is_left_out_counts_for_nothing(masked_batch_norm, conventions, *, x, k
     old, (scale, bias) = np.stack(statistics(count, features)), affine(features)
     present = draws.present(count, kept).reshape(x.shape[:-1])
     filled = np.where(present[..., None], x, np.asarray(hole, x.dtype))
-    weight, dtype = declared_weight(conventions, 0.75), x.dtype.name
+    weight, dtype = training.declared_weight(conventions, 0.75), x.dtype.name
     y, *new = masked_batch_norm(filled, present, *old, scale, bias, weight, EPS)
     if not kept:
         yield Check("old statistics", np.stack(new), old, gamma(4) * np.abs(old))

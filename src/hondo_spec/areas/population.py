@@ -6,16 +6,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from hondo_spec import draws
-from hondo_spec.areas.batch_norm import (
-    ALGORITHM,
-    BATCHES,
-    EPS,
-    affine,
-    claimed,
-    new_statistics,
-    plain,
-    trained,
-)
+from hondo_spec.areas import batch_norm as training
+from hondo_spec.areas.batch_norm import BATCHES, EPS, affine, claimed, new_statistics, plain
 from hondo_spec.bounds import TINY, U32, gamma, moment_slack, rounded, standard
 from hondo_spec.property import Area, given
 from hondo_spec.results import Check, Exact
@@ -85,7 +77,7 @@ def _running_variance_is_the_declared_one(batch_norm, conventions, *, x):
     return Check("variance", var, want, bound, 1.0)
 
 
-@running(4, "must", "exact", source=ALGORITHM, symbols="batch_norm")
+@running(4, "must", "exact", source=training.ALGORITHM, symbols="batch_norm")
 @given(x=draws.arrays(BATCHES), seed=draws.seeds)
 def _training_ignores_running_statistics(batch_norm, *, x, seed):
     r"""the training output does not depend on the running statistics
@@ -165,7 +157,7 @@ def _inference_is_affine(batch_norm, batch_norm_inference, *, x):
     y = draws.double(batch_norm_inference(x, mean, var, scale, bias, EPS))
     rounding = gamma(16) * (np.abs(scale * s.xhat) + np.abs(bias))
     bound = np.abs(scale) * (2 * s.bound + 4 * U32) + rounding
-    yield Check("y", y, trained(batch_norm, x, scale, bias), bound, 1.0)
+    yield Check("y", y, training.trained(batch_norm, x, scale, bias), bound, 1.0)
     middle = np.float32(0.25) * x + np.float32(0.75) * x[::-1]
     got = batch_norm_inference(middle, mean, var, scale, bias, EPS)
     sizes = np.abs(scale) * (np.max(np.abs(x), 0) + np.abs(mean)) / s.root + np.abs(bias)
