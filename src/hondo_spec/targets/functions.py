@@ -172,7 +172,7 @@ def _nested(tree: Tree) -> dict[str, dict[str, Any]]:
     return nested
 
 
-@operation
+@compiled()
 def _elastic_net_penalty(tree, l1, l2):
     return hondo.elastic_net_penalty(_nested(tree), l1, l2)
 
@@ -186,7 +186,7 @@ def _step(transformation: Any, w: Any) -> jax.Array:
     return new["kernel"]
 
 
-@operation
+@compiled()
 def _proximal_l1(w, threshold):
     """The slide's λ/2 makes the threshold of a step of length 1 half of the strength."""
     return _step(hondo.proximal_l1(2 * threshold, learning_rate=1.0), w)
