@@ -136,7 +136,7 @@ def test_a_run_that_is_cut_off_leaves_no_file(tmp_path, monkeypatch):
     def cut(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hondo_spec.__main__.check_target", cut)
+    monkeypatch.setattr("hondo_spec.check.check_target", cut)
     record = tmp_path / "records.json"
     with pytest.raises(KeyboardInterrupt):
         main(["run", "--target", "reference", "--area", "ACT-04", "--json", str(record)])

@@ -39,13 +39,13 @@ def _running_statistics_move_by_one_minus_decay(batch_norm, conventions, *, x, s
     new, slack = (np.stack([mean, claimed(conventions, var, m)]) for mean, var in pairs)
     # As large as the new ones, beside whose rounding they would else be nothing.
     old = draws.single(np.stack(statistics(seed, x.shape[-1])) * np.maximum(1, np.abs(new)))
-    got = np.stack(new_statistics(batch_norm, conventions, x, *old, decay))
+    got = np.stack(new_statistics(batch_norm, conventions, x, old[0], old[1], decay))
     want = decay * draws.double(old) + (1 - decay) * new
     # 1 − ρ is known to u of 1 only, and so is what it multiplies.
     bound = (1 - decay) * slack + gamma(12) * ((1 - decay) * np.abs(new) + np.abs(old))
     bound += gamma(2) * np.abs(new)
-    for what, *part in zip(("mean", "variance"), got, want, bound, strict=True):
-        yield Check(what, *part, 1.0)
+    for k, what in enumerate(("mean", "variance")):
+        yield Check(what, got[k], want[k], bound[k], 1.0)
 
 
 @running(2, "must", "bound")
