@@ -21,8 +21,10 @@ from hondo_spec import (
     statistics,
 )
 from hondo_spec.profiles import PROFILES
+from hondo_spec.property import Area, given
 from hondo_spec.report import snippet
 from hondo_spec.results import judge
+from hondo_spec.runner import run_property
 
 MODULUS = {"relu": np.abs, "relu_gradient": np.sign}
 RIGHT = find_target("reference")
@@ -236,6 +238,29 @@ def test_a_known_failure_excuses_a_case_not_a_property(operations, case, status)
     record = one(replace(target, known={"ACT-04": known}), "ACT-04")
     assert record.status == status, record
     assert ("beside what is known" in record.message) == (status == "FAIL")
+
+
+@Area("ACT")(99, "must", "bound")
+@given(x=(1.0,))
+def vague_at_one(relu, *, x):
+    """No bound of 2 says anything of 1, but of 8."""
+    return Check("y", relu(x), x, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "known", "status"),
+    [
+        (1.0, Known("odd"), "VACUOUS"),
+        (1.0, Known("odd", {"x": 1.0}), "VACUOUS"),
+        (1.0, Known("odd", {"x": 1.0}, case=lambda x: True), "VACUOUS"),
+        (8.0, Known("odd", {"x": 1.0}), "XPASS"),
+        (8.0, Known("odd", {"x": 1.0}, case=lambda x: True), "XPASS"),
+    ],
+)
+def test_a_bound_that_says_nothing_shows_no_known_failure(drawn, known, status):
+    target = Target("mine", {"relu": np.abs}, known={"ACT-99": known})
+    property = vague_at_one._replace(draws={"x": (drawn,)})
+    assert run_property(property, target, PROFILES["dev"]).status == status
 
 
 @pytest.mark.parametrize(

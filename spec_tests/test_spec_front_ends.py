@@ -16,8 +16,9 @@ import pytest
 from packaging.version import Version
 
 import hondo_spec
-from hondo_spec import Record, Target, check_target
+from hondo_spec import BUILT_IN, Record, Target, check_target, find_target
 from hondo_spec.__main__ import main
+from hondo_spec.adapter_source import source_of
 from hondo_spec.areas import BY_ID
 from hondo_spec.check import find_profile
 from hondo_spec.names import AREAS, WHY
@@ -135,7 +136,7 @@ def test_a_run_that_is_cut_off_leaves_no_file(tmp_path, monkeypatch):
     def cut(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hondo_spec.__main__.check_target", cut)
+    monkeypatch.setattr("hondo_spec.check.check_target", cut)
     record = tmp_path / "records.json"
     with pytest.raises(KeyboardInterrupt):
         main(["run", "--target", "reference", "--area", "ACT-04", "--json", str(record)])
@@ -373,6 +374,17 @@ def test_a_strange_answer_has_a_reproducer_too_unless_it_never_came(relu):
     assert record.status in ("FAIL", "ERROR")
     came = "no answer" not in record.message
     assert ("got = relu(x)" in reproducer(record, target, hasty)) == came
+
+
+@pytest.mark.parametrize(("name", "call"), [("max_norm", "projection_l2_ball"),
+                                            ("global_norm", "optax.tree.norm")])  # fmt: skip
+def test_an_adapter_is_shown_with_what_it_needs(name, call):
+    # Its module imports jax and, of this package, `_jax`.
+    operation = find_target("optax").operations[name]
+    source = source_of(name, operation, BUILT_IN["optax"])
+    assert call in source
+    assert "import jax" in source.splitlines()
+    assert "hondo_spec" not in source
 
 
 def test_an_alarm_over_arrays_is_written_too():

@@ -5,6 +5,7 @@ import numpy as np
 from hondo_spec.targets import reference as right
 from hondo_spec.targets import reference_chains as chains
 from hondo_spec.targets import reference_norms as norms
+from hondo_spec.targets import reference_penalties as penalties
 from spec_tests.mutants.mutant import Mutant
 
 
@@ -196,19 +197,19 @@ def _finite(tree):
 
 def _skipped(tree, limit):
     if _finite(tree):
-        return right.clip_by_global_norm(tree, limit)
+        return penalties.clip_by_global_norm(tree, limit)
     return {name: np.zeros_like(g) for name, g in tree.items()}
 
 
 def _zeroed(tree, limit):
     kept = {name: np.where(np.isfinite(g), g, np.zeros_like(g)) for name, g in tree.items()}
-    return right.clip_by_global_norm(kept, limit)
+    return penalties.clip_by_global_norm(kept, limit)
 
 
 def _refused(tree, limit):
     if not _finite(tree):
         raise FloatingPointError("the gradient is not finite.")
-    return right.clip_by_global_norm(tree, limit)
+    return penalties.clip_by_global_norm(tree, limit)
 
 
 def _cut_normal(gain):
@@ -246,7 +247,7 @@ def _product(tree, limit):
         return tree
     power = 2.0 ** np.floor(np.log2(top))
     scaled = {k: np.asarray(np.float64(g) / power, np.float32) for k, g in tree.items()}
-    norm = np.float32(right.global_norm(scaled))
+    norm = np.float32(penalties.global_norm(scaled))
     if norm * power <= limit:
         return tree
     return {k: (g * (np.float32(limit) / norm)).astype(tree[k].dtype) for k, g in scaled.items()}
@@ -447,6 +448,6 @@ BENIGN = (
     Mutant(
         "penalties summed leaf by leaf in float32",
         "",
-        {"l2_penalty": lambda t, s: np.float32(right.l2_penalty(t, s))},
+        {"l2_penalty": lambda t, s: np.float32(penalties.l2_penalty(t, s))},
     ),
 )

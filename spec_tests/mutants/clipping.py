@@ -3,7 +3,7 @@
 import numpy as np
 
 from hondo_spec.draws import HALVES
-from hondo_spec.targets import reference as right
+from hondo_spec.targets import reference_penalties as right
 from spec_tests.mutants.mutant import Mutant
 
 

@@ -5,6 +5,7 @@ import numpy as np
 from hondo_spec.targets import reference as right
 from hondo_spec.targets import reference_chains as chains
 from hondo_spec.targets import reference_norms as norms
+from hondo_spec.targets import reference_penalties as penalties
 from spec_tests.mutants.mutant import Mutant
 
 _ways = right.TARGET.operations["ways"]
@@ -64,7 +65,7 @@ def _without(hyperparameter, refused):
 
 
 def _dtype_of_the_first(tree, limit):
-    clipped = right.clip_by_global_norm(tree, limit)
+    clipped = penalties.clip_by_global_norm(tree, limit)
     return {k: g.astype(next(iter(clipped.values())).dtype) for k, g in clipped.items()}
 
 

@@ -5,8 +5,8 @@ import math
 import numpy as np
 
 from hondo_spec.draws import double
-from hondo_spec.targets import reference as right
 from hondo_spec.targets import reference_chains as chains
+from hondo_spec.targets import reference_penalties as penalties
 from spec_tests.mutants.early_stopping import _stopper
 from spec_tests.mutants.mutant import Mutant
 
@@ -42,7 +42,7 @@ def _clip(clip_by_global_norm):
 
 def _by_factor(tree, limit):
     """g·c / max(‖g‖, c) in single precision, which is ∞/∞ without a limit."""
-    norm, c = right.global_norm(tree), float(limit)
+    norm, c = penalties.global_norm(tree), float(limit)
     if norm <= c < math.inf:
         return tree
     with np.errstate(invalid="ignore"):
@@ -55,12 +55,12 @@ def _by_factor(tree, limit):
 def _by_largest(tree, limit):
     """By the largest entry of each leaf, which an empty one has not."""
     top = max((float(np.max(np.abs(np.float64(g)))) for g in tree.values()), default=0.0)
-    return right.clip_by_global_norm(tree, limit) if top else tree
+    return penalties.clip_by_global_norm(tree, limit) if top else tree
 
 
 def _by_first_dtype(tree, limit):
     next(iter(g for g in tree.values() if g.size))
-    return right.clip_by_global_norm(tree, limit)
+    return penalties.clip_by_global_norm(tree, limit)
 
 
 def _mean_norm(tree):
@@ -75,11 +75,11 @@ def _no_limit_no_policy(policy):
 
     def clip(tree, limit):
         if math.isinf(limit) or all(np.isfinite(g).all() for g in tree.values()):
-            return right.clip_by_global_norm(tree, limit)
+            return penalties.clip_by_global_norm(tree, limit)
         if policy == "skip":
             return {k: np.zeros_like(g) for k, g in tree.items()}
         finite = {k: np.where(np.isfinite(g), g, np.zeros_like(g)) for k, g in tree.items()}
-        return right.clip_by_global_norm(finite, limit)
+        return penalties.clip_by_global_norm(finite, limit)
 
     return _clip(clip)
 
@@ -87,14 +87,14 @@ def _no_limit_no_policy(policy):
 def _norm_in_range(tree, limit):
     """A norm that is right, but for what float32 cannot hold."""
     with np.errstate(over="ignore"):
-        norm = float(np.float32(right.global_norm(tree)))
+        norm = float(np.float32(penalties.global_norm(tree)))
     if norm <= limit or math.isnan(norm) or not all(np.isfinite(g).all() for g in tree.values()):
         return tree
     return {k: (np.float64(g) * (limit / norm)).astype(g.dtype) for k, g in tree.items()}
 
 
 def _factor_by_leaf(tree, limit):
-    norm = right.global_norm(tree)
+    norm = penalties.global_norm(tree)
     if not math.isfinite(norm) or norm <= limit:
         return tree
     # In float32 as it is, elsewhere by a factor that is rounded to the leaf's dtype.

@@ -4,6 +4,7 @@ import numpy as np
 
 from hondo_spec.targets import reference as right
 from hondo_spec.targets import reference_chains as chains
+from hondo_spec.targets import reference_penalties as penalties
 from spec_tests.mutants.mutant import Mutant
 
 
@@ -122,7 +123,7 @@ def _single_norm(tree):
 
 
 def _norm_of(kept):
-    return {"global_norm": lambda t: right.global_norm({k: g for k, g in t.items() if kept(g)})}
+    return {"global_norm": lambda t: penalties.global_norm({k: g for k, g in t.items() if kept(g)})}
 
 
 CONVOLUTIONS = (

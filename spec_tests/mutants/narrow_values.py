@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from hondo_spec.targets import reference as right
+from hondo_spec.targets import reference_penalties as penalties
 from spec_tests.mutants.early_stopping import _stopper
 from spec_tests.mutants.mutant import Mutant
 from spec_tests.mutants.narrow import (
@@ -23,7 +24,7 @@ from spec_tests.mutants.narrow import (
 def _floor(tree, limit):
     """Leaves after the fourth do not count."""
     few = dict(list(tree.items())[:4])
-    norm = right.global_norm(few)
+    norm = penalties.global_norm(few)
     return tree if norm <= limit else {k: g * np.float32(limit / norm) for k, g in tree.items()}
 
 
@@ -254,12 +255,12 @@ TREES = (
     )),
     Mutant("the first four leaves of a gradient", "CLP-02", {"clip_by_global_norm": _floor}),
     Mutant("a third kernel without decay", "PEN-02",
-           {"l2_penalty_gradient": _first_kernels(2, right.l2_penalty_gradient)}),
+           {"l2_penalty_gradient": _first_kernels(2, penalties.l2_penalty_gradient)}),
     Mutant("a fourth kernel without subgradient", "PEN-04",
-           {"l1_penalty_gradient": _first_kernels(3, right.l1_penalty_gradient)}),
+           {"l1_penalty_gradient": _first_kernels(3, penalties.l1_penalty_gradient)}),
     Mutant("squares in the dtype of the kernel", "PEN-01", {"l2_penalty": _in_dtype}),
     Mutant("a clamped tree in the dtype of its first leaf", "CLP-01", {
-        "clip_by_value": lambda t, c: _first_dtype(right.clip_by_value(t, c))}),
+        "clip_by_value": lambda t, c: _first_dtype(penalties.clip_by_value(t, c))}),
     Mutant("noise in the dtype of the first leaf", "NOI-05", {
         "parameter_noise": lambda k, t, s: _first_dtype(right.parameter_noise(k, t, s))}),
 )  # fmt: skip

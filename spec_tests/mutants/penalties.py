@@ -6,6 +6,7 @@ import numpy as np
 
 from hondo_spec.targets import reference as right
 from hondo_spec.targets import reference_chains as chains
+from hondo_spec.targets import reference_penalties as penalties
 from spec_tests.mutants.mutant import Mutant
 
 
@@ -14,7 +15,7 @@ def _all_leaves(penalty):
 
 
 def _first_leaf(tree, strength):
-    return right.l2_penalty(dict([next(iter(tree.items()))]), strength)
+    return penalties.l2_penalty(dict([next(iter(tree.items()))]), strength)
 
 
 def _hard_threshold(w, t):
@@ -44,8 +45,8 @@ def _if(counts):
         return {k: np.float32(strength) * w * counts(k, w) for k, w in tree.items()}
 
     return {
-        "l1_penalty": lambda t, s: right.l1_penalty(of_kernels(t), s),
-        "l2_penalty": lambda t, s: right.l2_penalty(of_kernels(t), s),
+        "l1_penalty": lambda t, s: penalties.l1_penalty(of_kernels(t), s),
+        "l2_penalty": lambda t, s: penalties.l2_penalty(of_kernels(t), s),
         "l2_penalty_gradient": slope,
     }
 
@@ -66,18 +67,18 @@ def _in_halves(power):
     """Moduli or squares in half precision."""
 
     def penalty(tree, strength):
-        leaves = [np.abs(np.float16(w)) ** power for w in right._weights(tree).values()]
+        leaves = [np.abs(np.float16(w)) ** power for w in penalties._weights(tree).values()]
         return strength / 2 * sum(float(np.sum(leaf, dtype=np.float16)) for leaf in leaves)
 
     return penalty
 
 
 def _last_kernel(tree, l1, l2):
-    return right.elastic_net_penalty(dict([list(right._weights(tree).items())[-1]]), l1, l2)
+    return penalties.elastic_net_penalty(dict([list(penalties._weights(tree).items())[-1]]), l1, l2)
 
 
 def _mean_net(tree, l1, l2):
-    return right.elastic_net_penalty(tree, l1, l2) / len(right._weights(tree))
+    return penalties.elastic_net_penalty(tree, l1, l2) / len(penalties._weights(tree))
 
 
 SHAPES = (
@@ -99,22 +100,22 @@ SHAPES = (
     Mutant(
         "the L2 gradient of the first kernel only",
         "PEN-02 PEN-06",
-        {"l2_penalty_gradient": _first_slope(right.l2_penalty_gradient)},
+        {"l2_penalty_gradient": _first_slope(penalties.l2_penalty_gradient)},
     ),
     Mutant(
         "the L1 gradient of the first kernel only",
         "PEN-04 PEN-06",
-        {"l1_penalty_gradient": _first_slope(right.l1_penalty_gradient)},
+        {"l1_penalty_gradient": _first_slope(penalties.l1_penalty_gradient)},
     ),
     Mutant(
         "the L2 gradient over the number of leaves",
         "PEN-02 PEN-06",
-        {"l2_penalty_gradient": _mean_slope(right.l2_penalty_gradient)},
+        {"l2_penalty_gradient": _mean_slope(penalties.l2_penalty_gradient)},
     ),
     Mutant(
         "the L1 gradient over the number of leaves",
         "PEN-04 PEN-06",
-        {"l1_penalty_gradient": _mean_slope(right.l1_penalty_gradient)},
+        {"l1_penalty_gradient": _mean_slope(penalties.l1_penalty_gradient)},
     ),
     Mutant("squares summed in half precision", "PEN-01", {"l2_penalty": _in_halves(2)}),
     Mutant("moduli summed in half precision", "PEN-04", {"l1_penalty": _in_halves(1)}),
@@ -126,18 +127,20 @@ PENALTIES = (
     Mutant(
         "L2 without the half",
         "PEN-01",
-        {"l2_penalty": lambda t, s: 2 * right.l2_penalty(t, s)},
+        {"l2_penalty": lambda t, s: 2 * penalties.l2_penalty(t, s)},
         modelled_on="liuzhuang13/DenseNet#57",
     ),
     Mutant(
         "L2 as a norm, without the square",
         "PEN-01",
-        {"l2_penalty": lambda t, s: math.sqrt(right.l2_penalty(t, s))},
+        {"l2_penalty": lambda t, s: math.sqrt(penalties.l2_penalty(t, s))},
     ),
     Mutant(
-        "2λW", "PEN-02", {"l2_penalty_gradient": lambda t, s: right.l2_penalty_gradient(t, 2 * s)}
+        "2λW",
+        "PEN-02",
+        {"l2_penalty_gradient": lambda t, s: penalties.l2_penalty_gradient(t, 2 * s)},
     ),
-    Mutant("λ|W|", "PEN-04", {"l1_penalty": lambda t, s: 2 * right.l1_penalty(t, s)}),
+    Mutant("λ|W|", "PEN-04", {"l1_penalty": lambda t, s: 2 * penalties.l1_penalty(t, s)}),
     Mutant(
         "NaN at a weight of 0",
         "PEN-04",
@@ -160,26 +163,26 @@ PENALTIES = (
     Mutant(
         "a threshold twice as high",
         "PEN-05",
-        {"proximal_l1": lambda w, t: right.proximal_l1(w, 2 * t)},
+        {"proximal_l1": lambda w, t: penalties.proximal_l1(w, 2 * t)},
     ),
     Mutant(
         "biases are penalized",
         "PEN-06",
-        {"l2_penalty": _all_leaves(right.l2_penalty)},
+        {"l2_penalty": _all_leaves(penalties.l2_penalty)},
         modelled_on="tensorflow/benchmarks#191",
     ),
     Mutant("the first leaf only", "PEN-08", {"l2_penalty": _first_leaf}),
     Mutant(
         "the mean over leaves",
         "PEN-08",
-        {"l1_penalty": lambda t, s: right.l1_penalty(t, s) / len(t)},
+        {"l1_penalty": lambda t, s: penalties.l1_penalty(t, s) / len(t)},
     ),
     Mutant(
         "an elastic net with one half too many",
         "PEN-09",
         {
             "elastic_net_penalty": lambda t, a, b: (
-                right.l1_penalty(t, a / 2) + right.l2_penalty(t, b)
+                penalties.l1_penalty(t, a / 2) + penalties.l2_penalty(t, b)
             )
         },
     ),
@@ -228,7 +231,7 @@ STEPS = (
     Mutant(
         "an L2 penalty of twice the strength that it claims",
         "PEN-05 PEN-01",
-        {"l2_penalty": lambda t, s: right.l2_penalty(t, 2 * s)},
+        {"l2_penalty": lambda t, s: penalties.l2_penalty(t, 2 * s)},
     ),
 )
 

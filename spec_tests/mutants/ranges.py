@@ -5,6 +5,7 @@ import numpy as np
 from hondo_spec.draws import double, single
 from hondo_spec.targets import reference as whole
 from hondo_spec.targets import reference_norms as right
+from hondo_spec.targets import reference_penalties as penalties
 from spec_tests.mutants.mutant import Mutant
 
 
@@ -178,7 +179,7 @@ def _one_ball(name, *arguments):
         return ways
     w, limit = arguments
     both = np.concatenate([w, w + 1])
-    return {**ways, "mapped": whole.max_norm(both, limit)[: len(w)]}
+    return {**ways, "mapped": penalties.max_norm(both, limit)[: len(w)]}
 
 
 def _penalized(counts):
@@ -186,8 +187,8 @@ def _penalized(counts):
         return {k: w for k, w in tree.items() if k.endswith("kernel") and counts(k, w)}
 
     return {
-        "l1_penalty": lambda tree, s: whole.l1_penalty(kept(tree), s),
-        "l2_penalty": lambda tree, s: whole.l2_penalty(kept(tree), s),
+        "l1_penalty": lambda tree, s: penalties.l1_penalty(kept(tree), s),
+        "l2_penalty": lambda tree, s: penalties.l2_penalty(kept(tree), s),
     }
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from hondo_spec.targets import reference as right
 from hondo_spec.targets import reference_chains as chains
+from hondo_spec.targets import reference_penalties as penalties
 from spec_tests.mutants.mutant import Mutant
 
 
@@ -59,12 +60,12 @@ RESIDUALS = (
     Mutant(
         "the mean of squares",
         "GRD-05",
-        {"global_norm": lambda t: right.global_norm(t) / math.sqrt(len(t))},
+        {"global_norm": lambda t: penalties.global_norm(t) / math.sqrt(len(t))},
     ),
     Mutant(
         "the largest leaf norm",
         "GRD-05",
-        {"global_norm": lambda t: max(right.global_norm({"a": leaf}) for leaf in t.values())},
+        {"global_norm": lambda t: max(penalties.global_norm({"a": leaf}) for leaf in t.values())},
     ),
     Mutant("blocks without branches", "RES-04", {"residual_chain": lambda x, a, b, g: (x, g)}),
     Mutant("a gradient past the ReLUs", "RES-04", {"residual_chain": _linear_backwards}),

@@ -9,15 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hondo_spec import report
-from hondo_spec.check import (
-    chance_of_alarm,
-    check_target,
-    find_profile,
-    is_fatal,
-    read_ids,
-    select,
-)
+from hondo_spec import check, report
 from hondo_spec.console import Job, progress, refuse_existing, run_command, write_new
 from hondo_spec.names import AREAS
 from hondo_spec.operations import OPERATIONS, describe
@@ -76,8 +68,8 @@ def _add_options(run: ArgumentParser) -> None:
 
 def _run(command: Namespace) -> Job:
     target = find_target(command.target)
-    xfails = read_ids(command.xfails_file)
-    profile = find_profile(command.profile, command.max_examples, command.seed)
+    xfails = check.read_ids(command.xfails_file)
+    profile = check.find_profile(command.profile, command.max_examples, command.seed)
     ids = _chosen(command)
     for path in (command.json, command.junit):
         refuse_existing(path)
@@ -89,12 +81,14 @@ def _run(command: Namespace) -> Job:
             warnings.simplefilter("ignore")
         with progress(target.name, len(ids)) as advance:
             known = {id: why for id, why in xfails.items() if id in ids}
-            records = check_target(
+            records = check.check_target(
                 target, areas=ids, profile=profile, expected_failures=known, callback=advance
             )
-        fatal = {r.id: _said(r, command) for r in records if is_fatal(r, strict=command.strict)}
+        fatal = {
+            r.id: _said(r, command) for r in records if check.is_fatal(r, strict=command.strict)
+        }
         _print(records, target, command, fatal)
-        if chance := chance_of_alarm(records, profile):
+        if chance := check.chance_of_alarm(records, profile):
             print(f"a right implementation fails by chance in at most {chance:.0e} of runs")
         _write(records, target, command, fatal)
         return int(bool(fatal))
@@ -113,8 +107,8 @@ def _chosen(command: Namespace) -> list[str]:
         raise ValueError(
             f"area must be names, letters or ids between commas, got {command.area!r}."
         )
-    skips = read_ids(command.skips_file)
-    ids = [p.id for p in select(areas, level=command.level, skips=skips)]
+    skips = check.read_ids(command.skips_file)
+    ids = [p.id for p in check.select(areas, level=command.level, skips=skips)]
     if command.only_failed is not None:
         before = json.loads(command.only_failed.read_text(encoding="utf-8"))["records"]
         failed = {record["id"] for record in before if record["status"] in UNEXPECTED}
@@ -161,7 +155,7 @@ def _explain(command: Namespace) -> Job:
     operation = [describe(command.id)] if command.id in OPERATIONS else []
     # Some operations have the name of their area.
     is_of_properties = not operation or command.id in AREAS
-    properties = select([command.id]) if is_of_properties else ()
+    properties = check.select([command.id]) if is_of_properties else ()
 
     def job() -> int:
         print("\n\n".join([*operation, *map(report.explain, properties)]))

@@ -52,7 +52,7 @@ class _Slice:
             return
         self.seen.add((module.__name__, name))
         top = _definitions(module)
-        statement = _named(top.get(f"_{name}") or top.get(name) or _entry(module, name), name)
+        statement = _named(top.get(name) or top.get(f"_{name}") or _entry(module, name), name)
         if isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith(OWN):
             self.add(importlib.import_module(statement.module or ""), name)
             return

@@ -159,6 +159,11 @@ def normal(
     return x.astype(dtype)
 
 
+def present(count: int, kept: int) -> np.ndarray:
+    """Which of so many entries are left, at least as many as are kept, here and there."""
+    return np.arange(count) * 5 % count < kept
+
+
 def lattice_of(seed: int, shape: tuple[int, ...], low: int, high: int) -> np.ndarray:
     """Integers from low to high, in float32."""
     return single(np.random.default_rng(seed).integers(low, high + 1, shape))

@@ -27,8 +27,8 @@ class Property(NamedTuple):
         id: stable, never reused.
         kind: X bit-exact, B floating-point bound, S statistical, E exhaustive, T structural.
         level: M must, s should.
-        statement: in words, the docstring of the body.
-        formula: in LaTeX.
+        statement: in words, the docstring of the body up to its formula.
+        formula: in LaTeX, between dollar signs at the end of that docstring.
         source: the slide and the paper's equation.
         body: `body(operation, …, *, drawn, …)` → results. Its positional arguments name the
             operations that it needs, its keyword arguments the inputs that are drawn. A positional
@@ -75,11 +75,10 @@ class Property(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """What the decorators of a body hand on, `given` to `formula` and that to the area's."""
+    """What `given` hands on to the area."""
 
     body: Body
     draws: Mapping[str, Draw]
-    formula: str = ""
 
 
 def given(**draws: Draw) -> Callable[[Body], Draft]:
@@ -95,17 +94,8 @@ def given(**draws: Draw) -> Callable[[Body], Draft]:
     return lambda body: Draft(body, draws)
 
 
-def formula(latex: str) -> Callable[[Draft], Draft]:
-    """Says in LaTeX what the docstring of a body says in words.
-
-    Returns:
-        A decorator of what `given` makes of the body.
-    """
-    return lambda draft: draft._replace(formula=latex)
-
-
 class Area(NamedTuple):
-    r"""The letters of an area; called, it makes a property, whose statement is a docstring.
+    r"""The letters of an area; called, it makes a property of a body and of its docstring.
 
     Attributes:
         letters: what the ids begin with.
@@ -113,17 +103,20 @@ class Area(NamedTuple):
         symbols: those of its properties, separated by spaces, unless they name others.
 
     Example:
-        >>> from hondo_spec.property import Area, formula, given
+        >>> from hondo_spec.property import Area, given
         >>> from hondo_spec.results import Exact
         >>> prop = Area("ACT", source="slide 12")
         >>> @prop(4, "must", "exact", symbols="relu")
-        ... @formula(r"\max(0, x)")
         ... @given(x=(-1.0, 0.0, 2.0))
         ... def relu_is_the_maximum(relu, *, x):
-        ...     'ReLU is max(0, x)'
+        ...     r'''ReLU is the larger of 0 and x
+        ...     $\max(0, x)$
+        ...     '''
         ...     return Exact("y", relu(x), max(0.0, x))
         >>> relu_is_the_maximum.id, relu_is_the_maximum.statement
-        ('ACT-04', 'ReLU is max(0, x)')
+        ('ACT-04', 'ReLU is the larger of 0 and x')
+        >>> print(relu_is_the_maximum.formula)
+        \max(0, x)
     """
 
     letters: str
@@ -139,7 +132,7 @@ class Area(NamedTuple):
         source: str | None = None,
         symbols: str | None = None,
     ) -> Callable[[Draft], Property]:
-        """Makes a property of what `formula` makes of a body.
+        """Makes a property of what `given` makes of a body.
 
         Args:
             number: what the id ends with.
@@ -154,12 +147,13 @@ class Area(NamedTuple):
         names = self.symbols if symbols is None else symbols
 
         def make(draft: Draft) -> Property:
+            statement, _, formula = " ".join((draft.body.__doc__ or "").split()).partition(" $")
             return Property(
                 id=f"{self.letters}-{number:02d}",
                 kind=KINDS[kind],
                 level=LEVELS[level],
-                statement=" ".join((draft.body.__doc__ or "").split()),
-                formula=draft.formula,
+                statement=statement,
+                formula=formula.removesuffix("$"),
                 source=self.source if source is None else source,
                 body=draft.body,
                 draws=draft.draws,

@@ -126,7 +126,7 @@ def _beside_known(
         return status, f"{known.reason} · {trial.excused or message}", known.inputs or inputs
     if status == "UNPOWERED":
         return status, f"{known.reason} · {message}", inputs
-    if known.inputs is None and known.case is None:
+    if known.inputs is None and known.case is None and status != "VACUOUS":
         return "XFAIL", f"{known.reason} · {message}", inputs
     return status, f"beside what is known ({known.reason}): {message}", inputs
 
@@ -166,12 +166,12 @@ class _Trial:
         self.found += 1
         self.assertions += isinstance(result, Stat)
         verdict = judge(result, self.profile.level)
+        if verdict.status == "FAIL" and self.is_known(result.what, verdict.message):
+            return
         if verdict.status in ("FAIL", "VACUOUS"):
-            if not self.is_known(result.what, verdict.message):
-                self.worst = verdict
-                raise _RefutedError(verdict.message)
-        elif _rank(verdict) > _rank(self.worst):
             self.worst = verdict
+            raise _RefutedError(verdict.message)
+        self.worst = max(self.worst, verdict, key=_rank)
 
     def may_refuse(self, reason: OperationError, drawn: Mapping[str, Any]) -> bool:
         """Whether not everybody takes what was drawn; notes who refuses it undeclared."""
@@ -268,7 +268,7 @@ def _fails(trial: _Trial, known: Known) -> bool:
             trial.property, trial.target, trial.profile, copy.deepcopy(known.inputs)
         ):
             verdict = judge(result, trial.profile.level)
-            if verdict.status in ("FAIL", "VACUOUS"):
+            if verdict.status == "FAIL":
                 failed[result.what] = verdict.message
     except Exception as reason:
         failed[RAISES] = _explain(reason)

@@ -6,7 +6,7 @@ import numpy as np
 
 from hondo_spec import draws
 from hondo_spec.bounds import FLUSHED, TINY, U32, UNITS, exp_slack, gamma, in_dtype, ulps
-from hondo_spec.property import Area, formula, given
+from hondo_spec.property import Area, given
 from hondo_spec.results import Check, Exact, Holds, refused
 
 SOURCE = "slide 12; Goodfellow et al. 2016, section 6.3"
@@ -28,10 +28,11 @@ def probabilities(z: np.ndarray) -> np.ndarray:
 
 
 @prop(1, "must", "bound")
-@formula(r"\sigma(x) = \frac{1}{1+e^{-x}}")
 @given(x=ENTRIES)
 def _sigmoid_is_logistic(sigmoid, sigmoid_gradient=None, *, x):
-    """the sigmoid is 1/(1 + e⁻ˣ) everywhere, with a finite gradient"""
+    r"""the sigmoid is 1/(1 + e⁻ˣ) everywhere, with a finite gradient
+    $\sigma(x) = \frac{1}{1+e^{-x}}$
+    """
     far = draws.single(EDGES)
     for what, z in (("σ", x), ("σ far out", far)):
         want, dtype = _logistic(z), z.dtype.name
@@ -43,10 +44,11 @@ def _sigmoid_is_logistic(sigmoid, sigmoid_gradient=None, *, x):
 
 
 @prop(2, "must", "bound")
-@formula(r"\sigma(-x) = 1 - \sigma(x),\quad \tanh x = 2\sigma(2x) - 1")
 @given(x=ENTRIES)
 def _sigmoid_and_tanh_are_symmetric(sigmoid, tanh, *, x):
-    """sigmoid and tanh have their symmetries"""
+    r"""sigmoid and tanh have their symmetries
+    $\sigma(-x) = 1 - \sigma(x),\quad \tanh x = 2\sigma(2x) - 1$
+    """
     for z in (x, draws.single(EDGES)):
         y, dtype = draws.double(sigmoid(z)), z.dtype.name
         yield Check("σ(−x)", sigmoid(-z), 1 - y, in_dtype(2 * exp_slack(z), dtype), 2.0)
@@ -57,10 +59,11 @@ def _sigmoid_and_tanh_are_symmetric(sigmoid, tanh, *, x):
 
 
 @prop(3, "must", "bound", symbols="ACTIVATIONS saturated")
-@formula(r"\sigma' = \sigma(1-\sigma),\quad \tanh' = 1 - \tanh^2")
 @given(x=draws.floats(16, reach=15.0))
 def _sigmoid_and_tanh_have_their_slopes(sigmoid_gradient, tanh_gradient, *, x):
-    """their derivatives are σ(1 − σ) ≤ 1/4 and 1 − tanh² ≤ 1"""
+    r"""their derivatives are σ(1 − σ) ≤ 1/4 and 1 − tanh² ≤ 1
+    $\sigma' = \sigma(1-\sigma),\quad \tanh' = 1 - \tanh^2$
+    """
     x = np.append(x, draws.single([*EDGES, 0]))
     s, t = _logistic(x), np.tanh(np.float64(x))
     # 1 − σ cancels: one unit of 1 may be lost.
@@ -70,10 +73,11 @@ def _sigmoid_and_tanh_have_their_slopes(sigmoid_gradient, tanh_gradient, *, x):
 
 
 @prop(4, "must", "exact")
-@formula(r"\max(0, x)")
 @given(x=ENTRIES, power=(-3, 2, 10))
 def _relu_is_the_maximum_with_zero(relu, relu_gradient=None, *, x, power):
-    """ReLU is max(0, x), with gradient 1 above and 0 below"""
+    r"""ReLU is max(0, x), with gradient 1 above and 0 below
+    $\max(0, x)$
+    """
     y, a = np.asarray(relu(x)), x.dtype.type(2.0**power)
     yield Exact("max(0, x)", y, np.maximum(x, 0))
     yield Exact("relu(ax)", relu(a * x), a * y)
@@ -87,22 +91,24 @@ def _relu_is_the_maximum_with_zero(relu, relu_gradient=None, *, x, power):
 
 
 @prop(5, "must", "exact", source="He et al. 2015, equation 1")
-@formula(r"x > 0\ ?\ x : a x")
 @given(x=ENTRIES, slope=(0.0, 0.25, 1.0, 2.0, -0.5, 8.0, -32.0))
 def _leaky_relu_has_its_slope(leaky_relu, *, x, slope):
-    """the leaky ReLU is x above 0 and a x below, for every a"""
+    r"""the leaky ReLU is x above 0 and a x below, for every a
+    $x > 0\ ?\ x : a x$
+    """
     return Exact("y", leaky_relu(x, slope), np.where(x > 0, x, x.dtype.type(slope) * x))
 
 
 @prop(6, "must", "bound", source=LOSS, symbols="cross_entropy")
-@formula(r"\operatorname{softmax}(z + c) = \operatorname{softmax}(z)")
 @given(
     z=draws.whole((*draws.LOGITS, (7,), (33,), (2, 3, 2, 5)), -20, 20),
     c=(0.0, 64.0, -4096.0),
     far=(1.0, 512.0),
 )
 def _softmax_is_a_distribution(softmax, *, z, c, far):
-    """softmax sums to 1, ignores an offset, is finite far out, and 0 at −∞"""
+    r"""softmax sums to 1, ignores an offset, is finite far out, and 0 at −∞
+    $\operatorname{softmax}(z + c) = \operatorname{softmax}(z)$
+    """
     for dtype in draws.HALVES if c == 0 else ():
         # Equal ones, whose exponentials are exact.
         want, slack = 1 / z.shape[-1] + 0 * z, gamma(z.shape[-1] + 4, UNITS[dtype])
@@ -131,10 +137,11 @@ def _losses(z: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
 
 @prop(7, "must", "bound", source=LOSS, symbols="cross_entropy")
-@formula(r"E = \tfrac1m\sum_e\big(\log\sum_k e^{z_{ek}} - z_{e,y_e}\big)")
 @given(z=draws.arrays(draws.LOGITS, scale=10.0), level=(0.0, 100.0, 1e4), ruled_out=(0, 1, 2))
 def _cross_entropy_is_log_sum_exp_less_the_logit(cross_entropy, *, z, level, ruled_out):
-    """cross-entropy is log-sum-exp minus the logit of the class, averaged over the batch"""
+    r"""cross-entropy is log-sum-exp minus the logit of the class, averaged over the batch
+    $E = \tfrac1m\sum_e\big(\log\sum_k e^{z_{ek}} - z_{e,y_e}\big)$
+    """
     (m, count), classes = z.shape, draws.classes_of(z)
     bound = gamma(m + count + 12) * (np.max(np.abs(z)) + math.log(count) + 1)
     z = _without(z, classes, ruled_out)
@@ -161,10 +168,11 @@ def _without(z: np.ndarray, classes: np.ndarray, count: int) -> np.ndarray:
 
 
 @prop(8, "must", "bound", source=LOSS, symbols="cross_entropy")
-@formula(r"\partial E/\partial z = \tfrac1m(\operatorname{softmax}(z) - y)")
 @given(z=draws.arrays(draws.LOGITS, scale=10.0), far=(1.0, 64.0), ruled_out=(0, 1, 2))
 def _cross_entropy_gradient_is_softmax_less_one_hot(cross_entropy_gradient, *, z, far, ruled_out):
-    """the gradient of cross-entropy is (softmax − one-hot)/m"""
+    r"""the gradient of cross-entropy is (softmax − one-hot)/m
+    $\partial E/\partial z = \tfrac1m(\operatorname{softmax}(z) - y)$
+    """
     z, classes, m = np.float32(far) * z, draws.classes_of(z), len(z)
     # Where a logarithm is subtracted from the logits, they round at their own size.
     bound = gamma(z.size + 76) + 2 * U32 * np.max(np.abs(z))
@@ -174,11 +182,11 @@ def _cross_entropy_gradient_is_softmax_less_one_hot(cross_entropy_gradient, *, z
 
 
 @prop(9, "must", "bound", source="slide 4", symbols="supervised")
-@formula(r"\tfrac1m|\{e : \arg\max_k z_{ek} = y_e\}|,\quad \mathrm{NaN} \ne y_e")
 @given(shape=draws.LOGITS, seed=draws.seeds, lost=(0, 1, 4, 99))
 def _prediction_of_nan_is_never_right(accuracy, conventions, *, shape, seed, lost):
-    """accuracy is the share of the examples that are right, of which none is whose outputs are NaN,
-    or it is NaN
+    r"""accuracy is the share of the examples that are right, of which none is whose outputs are
+    NaN, or it is NaN
+    $\tfrac1m|\{e : \arg\max_k z_{ek} = y_e\}|,\quad \mathrm{NaN} \ne y_e$
     """
     (m, count), rng = shape, np.random.default_rng(seed)
     classes, right = rng.integers(0, count, m).astype(np.int32), rng.integers(0, 2, m)
@@ -194,10 +202,11 @@ def _prediction_of_nan_is_never_right(accuracy, conventions, *, shape, seed, los
 
 
 @prop(10, "should", "structural", source=LOSS, symbols="cross_entropy")
-@formula(r"y_e \notin \{0, \dots, K - 1\} \Rightarrow E = \mathrm{NaN}")
 @given(bad=(-1, 4, 1000), place=(0, 5))
 def _class_that_does_not_exist_is_noticed(cross_entropy, *, bad, place):
-    """a class that does not exist is refused or makes the loss NaN: it is not taken for another"""
+    r"""a class that does not exist is refused or makes the loss NaN: it is not taken for another
+    $y_e \notin \{0, \dots, K - 1\} \Rightarrow E = \mathrm{NaN}$
+    """
     z, classes = np.zeros((6, 4), np.float32), np.arange(6, dtype=np.int32) % 4
     classes[place] = bad
     was_refused = refused(cross_entropy, z, classes)

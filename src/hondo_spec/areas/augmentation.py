@@ -4,7 +4,7 @@ import numpy as np
 
 from hondo_spec import draws, statistics
 from hondo_spec.bounds import gamma
-from hondo_spec.property import Area, formula, given
+from hondo_spec.property import Area, given
 from hondo_spec.randomness import OTHERS, independent, unrelated, varied
 from hondo_spec.results import Check, Exact, Holds
 
@@ -14,10 +14,11 @@ IMAGES = draws.whole(((4, 5, 6, 2), (1, 3, 3, 1), (3, 8, 5, 3), (2, 1, 9, 4), (5
 
 
 @prop(1, "must", "exact", symbols="random_flip rotate random_quarter_turn")
-@formula(r"F^2 = 1,\quad T^4 = 1")
 @given(images=IMAGES)
 def _flips_and_turns_are_undone(flip, quarter_turn=None, *, images):
-    """a horizontal flip mirrors the width, and twice is the identity; so are four quarter turns"""
+    r"""a horizontal flip mirrors the width, and twice is the identity; so are four quarter turns
+    $F^2 = 1,\quad T^4 = 1$
+    """
     mirrored = np.asarray(flip(images))
     yield Exact("mirrored", mirrored, images[:, :, ::-1])
     yield Exact("twice", flip(mirrored), images)
@@ -54,10 +55,11 @@ def _flipped(new: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 @prop(2, "must", "exact", symbols="on_images compose")
-@formula(r"(x_e, y_e) \mapsto (T_e x_e, y_e)")
 @given(seed=draws.seeds)
 def _label_stays_with_its_image(augment, *, seed):
-    """a label stays with its image, which is that of before or its mirror"""
+    r"""a label stays with its image, which is that of before or its mirror
+    $(x_e, y_e) \mapsto (T_e x_e, y_e)$
+    """
     labels = np.arange(64, dtype=np.float32)
     images, _ = _images(64, 3, 4)
     new_images, new_labels = map(np.asarray, augment(seed, images, labels))
@@ -69,10 +71,11 @@ def _label_stays_with_its_image(augment, *, seed):
 
 
 @prop(3, "must", "statistical", source="slide 2", symbols="random_flip")
-@formula(r"\text{flipped}_e \sim \mathrm{Bernoulli}(\tfrac12)")
 @given(seed=(0, 1), height=(3, 4))
 def _flips_are_fair_coins(random_flip, samples, *, seed, height):
-    """every example is flipped left to right by a coin of its own"""
+    r"""every example is flipped left to right by a coin of its own
+    $\text{flipped}_e \sim \mathrm{Bernoulli}(\tfrac12)$
+    """
     count = samples // 16 // 6 * 6 + seed
     images, _ = _images(count, height, 4, 1 + seed)
 
@@ -89,10 +92,11 @@ def _flips_are_fair_coins(random_flip, samples, *, seed, height):
 
 
 @prop(4, "must", "statistical", source="slide 2", symbols="random_crop")
-@formula(r"P(\text{offset} = k) = \frac{1}{H-h+1}")
 @given(seed=(0, 1), size=((8, 10), (6, 6), (5, 5)))
 def _crops_come_at_every_offset(random_crop, samples, *, seed, size):
-    """a crop is a window of the image, at every offset alike"""
+    r"""a crop is a window of the image, at every offset alike
+    $P(\text{offset} = k) = \frac{1}{H-h+1}$
+    """
     # So many rows and columns at which a window of 5 by 5 pixels may begin.
     (height, width), (rows, columns) = size, (size[0] - 4, size[1] - 4)
     images, own = _images(samples // 16 // 6 * 6, height, width)
@@ -122,10 +126,11 @@ def _crops_come_at_every_offset(random_crop, samples, *, seed, size):
 
 
 @prop(5, "must", "bound", source="slide 2; Zhang et al. 2018, equation 1", symbols="mixup")
-@formula(r"\tilde x = \lambda x + (1-\lambda)x',\ \tilde y = \lambda y + (1-\lambda)y'")
 @given(seed=(0, 1, 2), count=(4, 5, 7))
 def _mixup_mixes_images_and_labels_alike(mixup, *, seed, count):
-    """mixup mixes images and labels by the same weight and partner, which the seed decides"""
+    r"""mixup mixes images and labels by the same weight and partner, which the seed decides
+    $\tilde x = \lambda x + (1-\lambda)x',\ \tilde y = \lambda y + (1-\lambda)y'$
+    """
     labels = np.eye(count, dtype=np.float32)
     pixels = draws.single([[1, 2], [3, 4]])[..., None]
     images, largest, answers = pixels * labels[:, None, None, :], [], set()
@@ -145,8 +150,9 @@ def _mixup_mixes_images_and_labels_alike(mixup, *, seed, count):
 
 
 @prop(6, "must", "exact", source=TRAINING_ONLY, symbols="fit evaluate on_images")
-@formula(r"x \mapsto x")
 @given(images=IMAGES)
 def _evaluation_sees_images_as_they_are(evaluation_view, *, images):
-    """a run that augments evaluates the images as they are"""
+    r"""a run that augments evaluates the images as they are
+    $x \mapsto x$
+    """
     return Exact("images", evaluation_view(images), images)

@@ -8,7 +8,7 @@ import numpy as np
 
 from hondo_spec import draws
 from hondo_spec.bounds import GRID, TINY, U32, UNITS, gamma, moment_slack, rounded, standard
-from hondo_spec.property import Area, formula, given
+from hondo_spec.property import Area, given
 from hondo_spec.results import Check, Exact, Holds, refused
 from hondo_spec.target import Operation
 
@@ -70,20 +70,22 @@ def claimed(conventions: Mapping[str, str], var: np.ndarray, m: int) -> np.ndarr
 
 
 @prop(1, "must", "bound")
-@formula(r"\tfrac1m\sum_i \hat x_i = 0")
 @given(x=COLUMNS)
 def _normalized_mean_is_zero(batch_norm, *, x):
-    """the batch mean of x̂ is 0"""
+    r"""the batch mean of x̂ is 0
+    $\tfrac1m\sum_i \hat x_i = 0$
+    """
     got = np.mean(np.float64(plain(batch_norm, x)), axis=batch_axes(x))
     bound = np.mean(standard(x, EPS).bound, axis=batch_axes(x)) + U32
     return Check("mean of x̂", got, np.zeros_like(got), bound)
 
 
 @prop(2, "must", "bound")
-@formula(r"\tfrac1m\sum_i \hat x_i^2 = \frac{v}{v+\varepsilon}")
 @given(x=draws.columns(FEW, (0.0, 1e2)), epsilon=EPSILONS)
 def _normalized_variance_is_below_one(batch_norm, *, x, epsilon):
-    """the batch variance of x̂ is v/(v + ε), which is not 1"""
+    r"""the batch variance of x̂ is v/(v + ε), which is not 1
+    $\tfrac1m\sum_i \hat x_i^2 = \frac{v}{v+\varepsilon}$
+    """
     s = standard(x, epsilon)
     axes = batch_axes(x)
     got = np.var(np.float64(plain(batch_norm, x, epsilon)), axis=axes)
@@ -93,19 +95,21 @@ def _normalized_variance_is_below_one(batch_norm, *, x, epsilon):
 
 
 @prop(3, "must", "bound")
-@formula(r"\hat x_i = \frac{x_i - \mu}{\sqrt{v + \varepsilon}}")
 @given(x=COLUMNS, epsilon=EPSILONS)
 def _entries_are_standardized(batch_norm, *, x, epsilon):
-    """every entry is (x − μ)/√(v + ε)"""
+    r"""every entry is (x − μ)/√(v + ε)
+    $\hat x_i = \frac{x_i - \mu}{\sqrt{v + \varepsilon}}$
+    """
     s = standard(x, epsilon)
     return Check("x̂", plain(batch_norm, x, epsilon), s.xhat, s.slack)
 
 
 @prop(4, "must", "bound")
-@formula(r"y = \gamma\hat x + \beta")
 @given(x=COLUMNS, seed=draws.seeds)
 def _scale_and_bias_come_last(batch_norm, *, x, seed):
-    """scale and bias come after the normalization"""
+    r"""scale and bias come after the normalization
+    $y = \gamma\hat x + \beta$
+    """
     scale, bias = affine(x.shape[-1], seed)
     for what, gain in (("y", scale), ("y at γ = 0", 0 * scale)):
         want, bound = standard(x, EPS).affine(gain, bias)
@@ -113,11 +117,11 @@ def _scale_and_bias_come_last(batch_norm, *, x, seed):
 
 
 @prop(5, "must", "bound", symbols="batch_moments")
-@formula(r"\mu = \tfrac1m\sum_i x_i,\quad v = \tfrac1m\sum_i (x_i-\mu)^2")
 @given(x=draws.whole(BATCHES, -16, 16))
 def _exported_statistics_are_those_of_fractions(batch_moments, *, x):
-    """on integers the exported statistics are those of fractions, but for
+    r"""on integers the exported statistics are those of fractions, but for
     what updating them rounds
+    $\mu = \tfrac1m\sum_i x_i,\quad v = \tfrac1m\sum_i (x_i-\mu)^2$
     """
     # Sixteenths and their squares: exact in float64.
     far = x + np.float32(2**12)
@@ -130,10 +134,11 @@ def _exported_statistics_are_those_of_fractions(batch_moments, *, x):
 
 
 @prop(6, "must", "bound")
-@formula(r"\mathrm{BN}_\varepsilon(ax+b) = \operatorname{sgn}a\mathrm{BN}_{\varepsilon/a^2}(x)")
 @given(x=draws.whole(FEW, -16, 16), a=(-4.0, -1.0, 0.5, 8.0), b=(0.0, 3.0, -16.0))
 def _sign_of_a_scale_is_followed_and_no_offset(batch_norm, *, x, a, b):
-    """x̂ follows the sign of a scale, and nothing of an offset"""
+    r"""x̂ follows the sign of a scale, and nothing of an offset
+    $\mathrm{BN}_\varepsilon(ax+b) = \operatorname{sgn}a\mathrm{BN}_{\varepsilon/a^2}(x)$
+    """
     moved = plain(batch_norm, (a * x + b).astype(np.float32), EPS)
     still = np.sign(a) * plain(batch_norm, x, EPS / a**2)
     s = standard(x, EPS / a**2)
@@ -142,10 +147,11 @@ def _sign_of_a_scale_is_followed_and_no_offset(batch_norm, *, x, a, b):
 
 
 @prop(7, "must", "bound")
-@formula(r"v = 0 \Rightarrow \hat x = 0")
 @given(value=(0.0, 1.0, -3.0, 64.0, 1.1, -3.7e4, 1e10, 1e-20), epsilon=(1e-12, 1e-3))
 def _constant_column_gives_zero(batch_norm, batch_norm_gradient=None, *, value, epsilon):
-    """a constant column gives 0 but for what is rounded at its level, and is finite everywhere"""
+    r"""a constant column gives 0 but for what is rounded at its level, and is finite everywhere
+    $v = 0 \Rightarrow \hat x = 0$
+    """
     x = np.full((64, 2), value, np.float32)
     xhat = plain(batch_norm, x, epsilon)
     yield Holds("finite", np.isfinite(xhat), xhat)
@@ -160,20 +166,22 @@ def _constant_column_gives_zero(batch_norm, batch_norm_gradient=None, *, value, 
 
 
 @prop(8, "should", "bound", source="slide 17; Chan, Golub & LeVeque 1983")
-@formula(r"|\hat x' - \hat x| \le \tfrac{\delta\mu}{s}(1+q) + |\hat x|(q+2u) + 2u|\mu|/s")
 @given(kappa=(1e2, 1e3, 1e4), spread=(2.0**-6, 1.0, 8.0), seed=(0, 1, 2))
 def _variance_is_as_accurate_as_two_passes(batch_norm, *, kappa, spread, seed):
-    """the variance is as accurate as two passes make it, at |mean|/std up to 1e4"""
+    r"""the variance is as accurate as two passes make it, at |mean|/std up to 1e4
+    $|\hat x' - \hat x| \le \tfrac{\delta\mu}{s}(1+q) + |\hat x|(q+2u) + 2u|\mu|/s$
+    """
     x, epsilon = draws.normal(seed, (64, 4), kappa, spread), GRID * spread**2
     s = standard(x, epsilon)
     return Check("x̂", plain(batch_norm, x, epsilon), s.xhat, s.slack)
 
 
 @prop(9, "must", "bound")
-@formula(r"m = 1 \Rightarrow y = \beta,\ g_x = 0")
 @given(x=draws.arrays(SINGLE, scale=100.0))
 def _batch_of_one_gives_the_bias(batch_norm, conventions, batch_norm_gradient=None, *, x):
-    """a batch of one gives β with gradient 0, and no variance that is called unbiased"""
+    r"""a batch of one gives β with gradient 0, and no variance that is called unbiased
+    $m = 1 \Rightarrow y = \beta,\ g_x = 0$
+    """
     scale, bias = affine(x.shape[-1])
     zero, weight = np.zeros_like(bias), declared_weight(conventions, 0.75)
     arguments = x, zero, zero + 2, scale, bias, weight, EPS
@@ -195,10 +203,11 @@ def _batch_of_one_gives_the_bias(batch_norm, conventions, batch_norm_gradient=No
 
 
 @prop(10, "must", "exact")
-@formula(r"\partial y_{\cdot j} / \partial x_{\cdot k} = 0,\ j \ne k")
 @given(x=draws.arrays(), seed=draws.seeds)
 def _channels_do_not_see_each_other(batch_norm, *, x, seed):
-    """channels do not see each other; every axis but the last is batch"""
+    r"""channels do not see each other; every axis but the last is batch
+    $\partial y_{\cdot j} / \partial x_{\cdot k} = 0,\ j \ne k$
+    """
     channel, rng = seed % x.shape[-1], np.random.default_rng(seed)
     changed, order = x.copy(), rng.permutation(len(x))
     changed[..., channel] *= -3
@@ -246,10 +255,11 @@ def check_gradient(
 
 
 @prop(11, "must", "bound", source="slide 18; Ioffe & Szegedy 2015, section 3")
-@formula(r"g_x = \tfrac{\gamma}{s}(g - \overline{g} - \hat x\,\overline{g\hat x})")
 @given(x=draws.arrays(), seed=draws.seeds, kappa=(0.0, 1e3, 1e4))
 def _gradient_goes_through_the_statistics(batch_norm_gradient, *, x, seed, kappa):
-    """the gradient goes through mean and variance"""
+    r"""the gradient goes through mean and variance
+    $g_x = \tfrac{\gamma}{s}(g - \overline{g} - \hat x\,\overline{g\hat x})$
+    """
     (scale, bias), g = affine(x.shape[-1]), draws.normal(seed, x.shape)
     x = x + np.float32(kappa)
     got = batch_norm_gradient(x, scale, bias, EPS, g)
@@ -257,20 +267,14 @@ def _gradient_goes_through_the_statistics(batch_norm_gradient, *, x, seed, kappa
 
 
 @prop(12, "should", "bound")
-@formula(r"|y' - y| \le \text{bound}(u_{32}) + u_{16}|y|")
 @given(seed=draws.seeds, shape=((256, 3), *draws.IN_HALVES), offset=(0.0, 8.0), dtype=draws.HALVES)
 def _half_precision_is_summed_in_single(
-    batch_norm,
-    conventions,
-    batch_norm_gradient=None,
-    batch_moments=None,
-    *,
-    seed,
-    shape,
-    offset,
-    dtype,
-):
-    """half-precision inputs are summed in at least float32, and γ, β and the statistics stay so"""
+    batch_norm, conventions, batch_norm_gradient=None, batch_moments=None,
+    *, seed, shape, offset, dtype,
+):  # fmt: skip
+    r"""half-precision inputs are summed in at least float32, and γ, β and the statistics stay so
+    $|y' - y| \le \text{bound}(u_{32}) + u_{16}|y|$
+    """
     x, g = (draws.normal(k, shape, offset, dtype=dtype) for k in (seed, seed + 1))
     features, m = shape[-1], math.prod(shape[:-1])
     (scale, bias), s, zero = affine(features, seed), standard(x, EPS), np.zeros(features, "f")

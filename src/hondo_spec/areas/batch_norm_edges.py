@@ -5,45 +5,34 @@ import math
 import numpy as np
 
 from hondo_spec import draws
-from hondo_spec.areas.batch_norm import (
-    ALGORITHM,
-    EPS,
-    affine,
-    claimed,
-    declared_weight,
-    new_statistics,
-    plain,
-    through,
-)
+from hondo_spec.areas import batch_norm as training
+from hondo_spec.areas.batch_norm import EPS, affine, claimed, new_statistics, plain, through
 from hondo_spec.areas.population import MERGING, population, running, statistics
 from hondo_spec.bounds import gamma, moment_slack, rounded, standard
-from hondo_spec.property import Area, formula, given
+from hondo_spec.property import given
 from hondo_spec.results import Check, Holds
 
-prop = Area("BNT", source=ALGORITHM, symbols="batch_norm")
 # From here on the square is out of the range of float32.
 ROOT_OF_RANGE = 2.0**64
 
 
-@prop(13, "must", "bound")
-@formula(
-    r"\mu = \tfrac1{|V|}\sum_{i\in V} x_i,\ v = \tfrac1{|V|}\sum_{i\in V} (x_i - \mu)^2;\quad "
-    r"V = \emptyset \Rightarrow r' = r"
-)
+@training.prop(13, "must", "bound")
 @given(
     x=draws.arrays(((16, 3), *draws.MATRICES[1:4], *draws.DEEP), halves=True),
     kept=(0, 1, 5, 16),
     hole=(0.0, 1e4, math.nan, math.inf),
 )
 def _what_is_left_out_counts_for_nothing(masked_batch_norm, conventions, *, x, kept, hole):
-    """entries that are left out count for nothing; where none is left, the running statistics stay
+    r"""entries that are left out count for nothing; where none is left, the running statistics stay
     as they are
+    $\mu = \tfrac1{|V|}\sum_{i\in V} x_i,\ v = \tfrac1{|V|}\sum_{i\in V} (x_i - \mu)^2;\quad
+    V = \emptyset \Rightarrow r' = r$
     """
     features, count = x.shape[-1], x.size // x.shape[-1]
     old, (scale, bias) = np.stack(statistics(count, features)), affine(features)
-    present = (np.arange(count) * 5 % count < kept).reshape(x.shape[:-1])
+    present = draws.present(count, kept).reshape(x.shape[:-1])
     filled = np.where(present[..., None], x, np.asarray(hole, x.dtype))
-    weight, dtype = declared_weight(conventions, 0.75), x.dtype.name
+    weight, dtype = training.declared_weight(conventions, 0.75), x.dtype.name
     y, *new = masked_batch_norm(filled, present, *old, scale, bias, weight, EPS)
     if not kept:
         yield Check("old statistics", np.stack(new), old, gamma(4) * np.abs(old))
@@ -61,13 +50,13 @@ def _what_is_left_out_counts_for_nothing(masked_batch_norm, conventions, *, x, k
 
 
 @running(7, "should", "bound", symbols="batch_norm")
-@formula(r"2^{-126} \le r_v' < 2^{128} \Rightarrow r_v' = \rho r_v + (1-\rho) v")
 @given(seed=draws.seeds, scale=(2.0**-60, 2.0**62, 2.0**100), decay=(0.0, 0.5))
 def _statistics_are_right_wherever_they_fit(
     batch_norm, conventions, batch_norm_gradient=None, *, seed, scale, decay
 ):
-    """batch norm and its running statistics are right wherever these are in range; a variance that
+    r"""batch norm and its running statistics are right wherever these are in range; a variance that
     is not leaves a finite one, which later batches can replace
+    $2^{-126} \le r_v' < 2^{128} \Rightarrow r_v' = \rho r_v + (1-\rho) v$
     """
     x = draws.normal(seed, (64, 3), 0.5, scale)
     s, (shift, spread) = standard(x, EPS), moment_slack(x, 64)
@@ -91,12 +80,13 @@ def _statistics_are_right_wherever_they_fit(
 
 
 @population(4, "should", "bound", source=MERGING, symbols="merge_moments population_stats")
-@formula(r"2^{-126} \le M_2 < 2^{128} \Rightarrow v = M_2 / n")
 @given(seed=draws.seeds, scale=(2.0**-60, 2.0**60))
 def _merged_statistics_are_right_wherever_they_fit(
     merge_moments, population_stats=None, *, seed, scale
 ):
-    """merged statistics are right wherever their sum of squares is in range"""
+    r"""merged statistics are right wherever their sum of squares is in range
+    $2^{-126} \le M_2 < 2^{128} \Rightarrow v = M_2 / n$
+    """
     # Batches of levels so far apart that n_a n_b (μ_a − μ_b)² is not.
     x = draws.normal(seed, (24, 2), 0.0, scale)
     x[13:] += np.float32(4 * scale)

@@ -8,7 +8,7 @@ import numpy as np
 from hondo_spec import draws
 from hondo_spec.areas.norms import unit_lengths
 from hondo_spec.bounds import GRID, UNITS, gamma
-from hondo_spec.property import Area, formula, given
+from hondo_spec.property import Area, given
 from hondo_spec.results import Check, Exact, Holds, exact_leaves, refused
 
 SOURCE = "slide 11; Pascanu, Mikolov and Bengio 2013, algorithm 1"
@@ -40,11 +40,11 @@ def _flat(tree: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 @prop(1, "must", "exact", source=BY_VALUE, symbols="clip_by_value")
-@formula(r"g' = \min(\max(g, -c), c)")
 @given(tree=draws.trees(mixed=True), limit=draws.LIMITS)
 def _clipping_by_value_clamps_every_entry(clip_by_value, conventions, *, tree, limit):
-    """clipping by value clamps every entry; it is idempotent and odd; what is not finite is clamped
-    too, with NaN left as it is, or follows the declared policy
+    r"""clipping by value clamps every entry; it is idempotent and odd; what is not finite is
+    clamped too, with NaN left as it is, or follows the declared policy
+    $g' = \min(\max(g, -c), c)$
     """
     clipped, c = clip_by_value(tree, limit), np.float32(limit)
     want = {name: np.clip(draws.single(leaf), -c, c) for name, leaf in tree.items()}
@@ -72,10 +72,11 @@ def _clamped(got: np.ndarray, bad: float, policy: str) -> Holds:
 
 
 @prop(2, "must", "bound")
-@formula(r"\lVert g'\rVert_2 \le c\,(1 + \gamma_{n+4})")
 @given(tree=draws.trees(), limit=(0.0, *LIMITS))
 def _norm_ends_within_the_limit(clip_by_global_norm, *, tree, limit):
-    """the norm over the whole tree is at most the limit"""
+    r"""the norm over the whole tree is at most the limit
+    $\lVert g'\rVert_2 \le c\,(1 + \gamma_{n+4})$
+    """
     # That a limit of 0 leaves zeros alone is CLP-06.
     if limit or norm(tree) > GRID:
         reached = norm(clip_by_global_norm(tree, limit))
@@ -83,10 +84,11 @@ def _norm_ends_within_the_limit(clip_by_global_norm, *, tree, limit):
 
 
 @prop(3, "must", "exact")
-@formula(r"\lVert g\rVert_2 < c \Rightarrow g' = g")
 @given(tree=draws.trees(), factor=(1.001, 1.5, 10.0, math.inf))
 def _small_gradient_is_untouched(clip_by_global_norm, *, tree, factor):
-    """a gradient inside the limit comes back bit for bit, every one if there is none"""
+    r"""a gradient inside the limit comes back bit for bit, every one if there is none
+    $\lVert g\rVert_2 < c \Rightarrow g' = g$
+    """
     # What is added to the norm shows where the norm is small.
     for scale in (1.0, math.ldexp(1.0, -13 - math.frexp(norm(tree))[1])):
         small = {name: leaf * np.float32(scale) for name, leaf in tree.items()}
@@ -95,25 +97,27 @@ def _small_gradient_is_untouched(clip_by_global_norm, *, tree, factor):
 
 
 @prop(4, "must", "bound")
-@formula(r"g' = s\,g,\ 0 < s \le 1")
 @given(tree=draws.trees(), limit=LIMITS)
 def _leaves_are_scaled_by_one_number(clip_by_global_norm, *, tree, limit):
-    """all leaves are scaled by one number in (0, 1]"""
+    r"""all leaves are scaled by one number in (0, 1]
+    $g' = s\,g,\ 0 < s \le 1$
+    """
     before, after = _flat(tree), _flat(clip_by_global_norm(tree, limit))
     largest = np.argmax(np.abs(before))
     scale = after[largest] / before[largest] if before[largest] else 1.0
     yield Holds("0 < s ≤ 1", 0 < scale <= 1 + BOUND, scale)
     # Where all of it may be flushed there is nothing to compare.
-    if np.max(np.abs(before)) * scale > _flushed(limit):
+    if np.max(np.abs(before)) * scale > 2 * _flushed(limit):
         bound = 2 * BOUND * np.abs(scale * before) + _flushed(limit)
         yield Check("g'", after, scale * before, bound)
 
 
 @prop(5, "must", "bound")
-@formula(r"\lVert g\rVert_2 > c \Rightarrow \lVert g'\rVert_2 = c")
 @given(tree=draws.trees(), factor=(1e-3, 0.3, 0.999))
 def _large_gradient_ends_on_the_limit(clip_by_global_norm, *, tree, factor):
-    """a gradient beyond the limit ends on it"""
+    r"""a gradient beyond the limit ends on it
+    $\lVert g\rVert_2 > c \Rightarrow \lVert g'\rVert_2 = c$
+    """
     limit = norm(tree) * factor
     # What happens where squares underflow is CLP-07.
     if limit > math.sqrt(TINY / gamma(1)):
@@ -122,10 +126,11 @@ def _large_gradient_ends_on_the_limit(clip_by_global_norm, *, tree, factor):
 
 
 @prop(6, "must", "exact", symbols="clip_by_global_norm clip_by_value")
-@formula(r"g = 0 \Rightarrow g' = 0")
 @given(limit=(0.0, 1e-30, 1.0, math.inf))
 def _zeros_stay_zero(clip_by_global_norm, clip_by_value=None, *, limit):
-    """a gradient of zeros stays zero for every limit, and one of nothing stays nothing"""
+    r"""a gradient of zeros stays zero for every limit, and one of nothing stays nothing
+    $g = 0 \Rightarrow g' = 0$
+    """
     shapes = {"a": (2,), "b": (2, 3), "c": (), "d": (0, 3)}
     tree = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
     for clip in filter(None, (clip_by_global_norm, clip_by_value)):
@@ -148,11 +153,11 @@ EXTREME = (
 
 
 @prop(7, "should", "bound")
-@formula(r"g' = c\,g / \lVert g\rVert_2")
 @given(case=HARD + EXTREME)
 def _direction_survives_any_magnitude(clip_by_global_norm, *, case):
-    """the direction survives where squares or the norm over- or underflow, and beside a leaf of
+    r"""the direction survives where squares or the norm over- or underflow, and beside a leaf of
     another dtype
+    $g' = c\,g / \lVert g\rVert_2$
     """
     dtype, values, limit = case
     trees = [{"a": np.asarray(values, dtype)}]
@@ -174,13 +179,12 @@ def _direction_survives_any_magnitude(clip_by_global_norm, *, case):
 
 
 @prop(8, "should", "structural", symbols="clip_by_global_norm nonfinite_leaves")
-@formula(
-    r"\text{propagate: } g' = g;\ \text{zero: 0 for them, the rest clipped};"
-    r"\ \text{skip: } g' = 0;\ \text{error: raises}"
-)
 @given(bad=NOT_FINITE, limit=(10.0, 1.0, math.inf))
 def _nonfinite_gradients_follow_the_policy(clip_by_global_norm, conventions, *, bad, limit):
-    """non-finite gradients follow the declared policy on all leaves, also without a limit"""
+    r"""non-finite gradients follow the declared policy on all leaves, also without a limit
+    $\text{propagate: } g' = g;\ \text{zero: 0 for them, the rest clipped};
+    \ \text{skip: } g' = 0;\ \text{error: raises}$
+    """
     policy = conventions.get("nonfinite", "propagate")
     factor = {"zero": min(1.0, limit / 5), "skip": 0.0}.get(policy, 1.0)
     for place in range(3):
@@ -197,10 +201,11 @@ def _nonfinite_gradients_follow_the_policy(clip_by_global_norm, conventions, *, 
 
 
 @prop(9, "must", "exact")
-@formula(r"\operatorname{clip}(ag, ac) = a\operatorname{clip}(g, c),\ a = 2^k")
 @given(values=draws.floats(6), power=(-8, 3, 12))
 def _clipping_is_homogeneous(clip_by_global_norm, *, values, power):
-    """clipping is homogeneous in powers of two and blind to how the tree is cut"""
+    r"""clipping is homogeneous in powers of two and blind to how the tree is cut
+    $\operatorname{clip}(ag, ac) = a\operatorname{clip}(g, c),\ a = 2^k$
+    """
     values = np.where(np.abs(values) < GRID, 0, values).astype(np.float32)
     factor = np.float32(2.0**power)
     whole = np.asarray(clip_by_global_norm({"a": values}, 1.0)["a"])
@@ -212,11 +217,11 @@ def _clipping_is_homogeneous(clip_by_global_norm, *, values, power):
 
 
 @prop(10, "must", "bound", source=ADAPTIVE, symbols="adaptive_clip")
-@formula(r"g_j' = g_j\min(1, \lambda\max(\lVert w_j\rVert, \varepsilon) / \lVert g_j\rVert)")
 @given(w=draws.arrays(UNITS_OF), seed=draws.seeds, ratio=(0.0, 0.01, 0.25, 2.0, math.inf))
 def _adaptive_clipping_goes_by_units(adaptive_clip, *, w, seed, ratio):
-    """adaptive clipping holds each unit's gradient to a share of that unit's weights, window
+    r"""adaptive clipping holds each unit's gradient to a share of that unit's weights, window
     included, whose length counts as ε at least
+    $g_j' = g_j\min(1, \lambda\max(\lVert w_j\rVert, \varepsilon) / \lVert g_j\rVert)$
     """
     # Units of unlike sizes, the first of weights that are 0, the third of gradients that are.
     g, units = draws.normal(seed, w.shape), np.arange(w.shape[-1])
@@ -235,7 +240,6 @@ def _adaptive_clipping_goes_by_units(adaptive_clip, *, w, seed, ratio):
 
 
 @prop(11, "must", "exact", source=STEPS, symbols="fit")
-@formula(r"g_t \notin \mathbb{R}^n \Rightarrow (w_{t+1}, v_{t+1}) = (w_t, v_t)")
 @given(
     seed=draws.seeds,
     bad=NOT_FINITE,
@@ -247,7 +251,9 @@ def _adaptive_clipping_goes_by_units(adaptive_clip, *, w, seed, ratio):
 def _step_that_is_not_finite_changes_nothing(
     skipping_descent, *, seed, bad, holes, steps, width, momentum
 ):
-    """a step whose gradient is not finite changes neither the parameters nor the momentum"""
+    r"""a step whose gradient is not finite changes neither the parameters nor the momentum
+    $g_t \notin \mathbb{R}^n \Rightarrow (w_{t+1}, v_{t+1}) = (w_t, v_t)$
+    """
     g = draws.lattice_of(seed, (width,), -8, 8)
     gradients = np.tile(g, (steps, 1))
     gradients[list(holes), seed % width] = bad

@@ -6,7 +6,7 @@ import numpy as np
 
 from hondo_spec import draws, statistics
 from hondo_spec.bounds import exp_slack, gamma, ulps
-from hondo_spec.property import Area, formula, given
+from hondo_spec.property import Area, given
 from hondo_spec.results import Check, Exact, Holds, Result
 
 prop = Area("DIA", symbols="diagnose")
@@ -106,10 +106,11 @@ def _named(found: Any, kinds: set[str], layer: int) -> Result:
 
 
 @prop(1, "must", "bound", source=FLOW)
-@formula(r"\mathrm{RMS}(h_l),\ \mathrm{RMS}(z_l),\quad z_l = h_lW_l + b_l,\ h_{l+1} = \varphi(z_l)")
 @given(seed=draws.seeds)
 def _forward_sizes_are_those_of_the_chain(diagnose_chain, *, seed):
-    """the sizes of a layer's input and of its response are the root mean squares of the chain's"""
+    r"""the sizes of a layer's input and of its response are the root mean squares of the chain's
+    $\mathrm{RMS}(h_l),\ \mathrm{RMS}(z_l),\quad z_l = h_lW_l + b_l,\ h_{l+1} = \varphi(z_l)$
+    """
     chain = of_integers(seed)
     got, want = chain.diagnosed(diagnose_chain), measured(chain)
     for name in SIZES[:2]:
@@ -117,23 +118,23 @@ def _forward_sizes_are_those_of_the_chain(diagnose_chain, *, seed):
 
 
 @prop(2, "must", "bound", source=FLOW)
-@formula(
-    r"\mathrm{RMS}(\partial J/\partial z_l),\quad "
-    r"\partial J/\partial z_l = \varphi'(z_l)\,\partial J/\partial z_{l+1}W_{l+1}^T"
-)
 @given(seed=draws.seeds)
 def _backward_sizes_are_those_of_the_chain(diagnose_chain, *, seed):
-    """the size of a layer's gradient is the root mean square of that of the loss by its response"""
+    r"""the size of a layer's gradient is the root mean square of that of the loss by its response
+    $\mathrm{RMS}(\partial J/\partial z_l),\quad
+    \partial J/\partial z_l = \varphi'(z_l)\,\partial J/\partial z_{l+1}W_{l+1}^T$
+    """
     chain = of_integers(seed)
     want = measured(chain)["gradient_rms"]
     yield _size("gradient_rms", chain.diagnosed(diagnose_chain)["gradient_rms"], want)
 
 
 @prop(3, "must", "bound", source="a loop over layers is those layers", symbols="diagnose repeat")
-@formula(r"\operatorname{scan} = \text{unrolled}")
 @given(seed=(0, 1, 2))
 def _a_loop_is_measured_as_its_layers(diagnose_chain, *, seed):
-    """layers in a loop have the rows, the order and the verdicts of the same layers written out"""
+    r"""layers in a loop have the rows, the order and the verdicts of the same layers written out
+    $\operatorname{scan} = \text{unrolled}$
+    """
     chain = of_integers(seed)
     loop, layers = (chain.diagnosed(diagnose_chain, scanned=way) for way in (True, False))
     for name in SIZES:
@@ -145,21 +146,22 @@ def _a_loop_is_measured_as_its_layers(diagnose_chain, *, seed):
 
 
 @prop(4, "must", "exhaustive", source=FAULTS)
-@formula(r"l = \min\{l : W_l, z_l \not\subset \mathbb{R}\}")
 @given(layer=EACH, value=(np.nan, np.inf, -np.inf), seed=(0, 1))
 def _what_is_not_finite_names_its_layer(diagnose_chain, *, layer, value, seed):
-    """a weight of NaN or infinity names its layer, and nothing else"""
+    r"""a weight of NaN or infinity names its layer, and nothing else
+    $l = \min\{l : W_l, z_l \not\subset \mathbb{R}\}$
+    """
     chain = random_chain(seed)
     chain.weights[layer, 3, 5] = value
     yield _named(chain.diagnosed(diagnose_chain), {"nonfinite_response"}, layer)
 
 
 @prop(5, "must", "exhaustive", source=FAULTS)
-@formula(r"W_k \to sW_k,\ s \in \{10^{-3}, 10^3\}")
 @given(layer=EACH, scale=(1e-3, 1e3), seed=(0, 1))
 def _a_layer_out_of_scale_is_named(diagnose_chain, *, layer, scale, seed):
-    """a layer whose weights are a thousand times too large or too small is named, forwards and
+    r"""a layer whose weights are a thousand times too large or too small is named, forwards and
     backwards, and no layer that it affects
+    $W_k \to sW_k,\ s \in \{10^{-3}, 10^3\}$
     """
     found = random_chain(seed).changed(layer, weight=scale).diagnosed(diagnose_chain)
     change = "vanishing" if scale < 1 else "exploding"
@@ -168,11 +170,11 @@ def _a_layer_out_of_scale_is_named(diagnose_chain, *, layer, scale, seed):
 
 
 @prop(6, "must", "exhaustive", source="slides 12 and 13; Glorot, Bordes & Bengio 2011")
-@formula(r"\tfrac1n\#\{i : z_{li}(x) \le 0\ \forall x\}")
 @given(layer=EACH[:-1], seed=(0, 1))
 def _dead_units_are_counted_and_their_layer_named(diagnose_chain, *, layer, seed):
-    """a rectified layer whose biases switch every unit off is dead, and none behind it; the share
+    r"""a rectified layer whose biases switch every unit off is dead, and none behind it; the share
     that is off counts the units that are so for the whole batch
+    $\tfrac1n\#\{i : z_{li}(x) \le 0\ \forall x\}$
     """
     sick = random_chain(seed).changed(layer, bias=-100.0)
     yield _named(sick.diagnosed(diagnose_chain), {"dead"}, layer)
@@ -183,11 +185,11 @@ def _dead_units_are_counted_and_their_layer_named(diagnose_chain, *, layer, seed
 
 
 @prop(7, "must", "statistical", source=FAULTS, symbols="diagnose he_normal he_uniform orthogonal")
-@formula(r"P(\text{verdict} \mid \text{healthy}) < 10^{-6}")
 @given(kind=("normal", "uniform", "orthogonal"))
 def _healthy_networks_have_no_verdict(diagnose_chain, *, kind):
-    """a rectified network with He's or orthogonal weights, at most a fifth as deep as wide, has no
+    r"""a rectified network with He's or orthogonal weights, at most a fifth as deep as wide, has no
     verdict, with a false alarm in a million, be its examples unlike or alike
+    $P(\text{verdict} \mid \text{healthy}) < 10^{-6}$
     """
     chains = [random_chain(1000 + k, 2.0, kind) for k in range(100)]
     # Units are off for all of them together where they are alike, as they are in depth.
@@ -197,14 +199,12 @@ def _healthy_networks_have_no_verdict(diagnose_chain, *, kind):
 
 
 @prop(8, "must", "exhaustive", source="slide 10; Nielsen 2015, chapter 5, equation 122")
-@formula(
-    r"l = \max\{l : \mathrm{RMS}(\partial J/\partial h_{l+1}) < "
-    r"\tfrac1{100}\mathrm{RMS}(\partial J/\partial h_L)\}"
-)
 @given(seed=(0, 1, 2, 3), variance=(0.25, 0.5, 1.0))
 def _sigmoids_let_the_gradient_vanish(diagnose_chain, *, seed, variance):
-    """where sigmoids let the gradient fall by more than 100, the first layer beyond on its way back
-    is named, and the response is not
+    r"""where sigmoids let the gradient fall by more than 100, the first layer beyond on its way
+    back is named, and the response is not
+    $l = \max\{l : \mathrm{RMS}(\partial J/\partial h_{l+1}) <
+    \tfrac1{100}\mathrm{RMS}(\partial J/\partial h_L)\}$
     """
     chain = random_chain(seed, variance)
     found = chain.diagnosed(diagnose_chain, "sigmoid")
@@ -229,10 +229,11 @@ def _coming_back(chain: Chain) -> np.ndarray:
 
 
 @prop(9, "should", "bound", source="squares of what float32 holds leave its range")
-@formula(r"\mathrm{RMS}(2^kz) = 2^k\mathrm{RMS}(z)")
 @given(seed=(0, 1, 2), power=(100, -100))
 def _sizes_whose_squares_leave_the_range_are_right(diagnose_chain, *, seed, power):
-    """sizes are right too where their squares overflow or underflow"""
+    r"""sizes are right too where their squares overflow or underflow
+    $\mathrm{RMS}(2^kz) = 2^k\mathrm{RMS}(z)$
+    """
     chain = of_integers(seed)
     want, factor = measured(chain), np.float32(2.0**power)
     x, biases, g = (factor * part for part in (chain.x, chain.biases, chain.g))
@@ -243,11 +244,11 @@ def _sizes_whose_squares_leave_the_range_are_right(diagnose_chain, *, seed, powe
 
 
 @prop(10, "must", "bound", source="who looks changes nothing")
-@formula(r"J = \sum_{ei} g_{ei}z_{ei},\quad D(\theta) = D(\theta)")
 @given(seed=(0, 1, 2))
 def _a_diagnosis_changes_nothing(diagnose_chain, *, seed):
-    """the loss is the one without diagnosis, its arguments stay as they were, and a second
+    r"""the loss is the one without diagnosis, its arguments stay as they were, and a second
     diagnosis finds the same
+    $J = \sum_{ei} g_{ei}z_{ei},\quad D(\theta) = D(\theta)$
     """
     chain = of_integers(seed)
     first, products = chain.diagnosed(diagnose_chain), measured(chain)["products"]
@@ -259,22 +260,21 @@ def _a_diagnosis_changes_nothing(diagnose_chain, *, seed):
 
 
 @prop(11, "must", "structural", source="a loop is traced once", symbols="diagnose repeat")
-@formula(r"\operatorname{size}(L) = O(1)")
 @given(depth=(12, 48))
 def _a_program_does_not_grow_with_its_loop(diagnosis_size, *, depth):
-    """the program that diagnoses layers in a loop is as large for many of them as for few"""
+    r"""the program that diagnoses layers in a loop is as large for many of them as for few
+    $\operatorname{size}(L) = O(1)$
+    """
     yield Exact("size", diagnosis_size(depth), diagnosis_size(LAYERS))
 
 
 @prop(12, "must", "bound", source=THEORY, symbols="diagnosis")
-@formula(
-    r"q = \sigma_w^2\mathbb{E}\,\varphi(\sqrt q u)^2 + \sigma_b^2,\quad "
-    r"\chi = \sigma_w^2\mathbb{E}\,\varphi'(\sqrt q u)^2"
-)
 @given(weight_variance=(0.25, 0.5, 0.75), bias_variance=(0.5, 2.0))
 def _theory_has_its_closed_forms(mean_field, *, weight_variance, bias_variance):
-    """where wide networks go, and how their gradients grow, has closed forms for linear and
+    r"""where wide networks go, and how their gradients grow, has closed forms for linear and
     rectified layers
+    $q = \sigma_w^2\mathbb{E}\,\varphi(\sqrt q u)^2 + \sigma_b^2,\quad
+    \chi = \sigma_w^2\mathbb{E}\,\varphi'(\sqrt q u)^2$
     """
     for activation, part in (("identity", 1.0), ("relu", 0.5)):
         chi = weight_variance * part
@@ -287,14 +287,13 @@ def _theory_has_its_closed_forms(mean_field, *, weight_variance, bias_variance):
 
 
 @prop(13, "must", "bound", source=FLOW)
-@formula(
-    r"\prod_l\frac{\mathrm{RMS}(z_l)}{\mathrm{RMS}(h_l)}"
-    r"\prod_l\frac{\mathrm{RMS}(\varphi(z_l))}{\mathrm{RMS}(z_l)} = "
-    r"\frac{\mathrm{RMS}(z_L)}{\mathrm{RMS}(h_1)}"
-)
 @given(seed=draws.seeds)
 def _own_gains_multiply_to_the_whole(diagnose_chain, *, seed):
-    """the gains of the layers and of the activations multiply to that of the whole chain"""
+    r"""the gains of the layers and of the activations multiply to that of the whole chain
+    $\prod_l\frac{\mathrm{RMS}(z_l)}{\mathrm{RMS}(h_l)}
+    \prod_l\frac{\mathrm{RMS}(\varphi(z_l))}{\mathrm{RMS}(z_l)} =
+    \frac{\mathrm{RMS}(z_L)}{\mathrm{RMS}(h_1)}$
+    """
     chain = of_integers(seed)
     got, want = chain.diagnosed(diagnose_chain), measured(chain)
     gains = np.prod(draws.double(got["gain"])) * np.prod(draws.double(got["activation_gain"]))
@@ -303,11 +302,11 @@ def _own_gains_multiply_to_the_whole(diagnose_chain, *, seed):
 
 
 @prop(14, "must", "bound", source=FLOW)
-@formula(r"x \to Px,\quad W_k \to W_kQ,\ W_{k+1} \to Q^TW_{k+1},\quad W_k \to aW_k")
 @given(seed=(0, 1, 2), layer=EACH[:-1], power=(-3, 5))
 def _order_and_shared_scales_change_nothing(diagnose_chain, *, seed, layer, power):
-    """the order of examples and of units changes nothing; a factor that the next layer takes back
+    r"""the order of examples and of units changes nothing; a factor that the next layer takes back
     moves from a layer's response to its gradient
+    $x \to Px,\quad W_k \to W_kQ,\ W_{k+1} \to Q^TW_{k+1},\quad W_k \to aW_k$
     """
     chain, rng = of_integers(seed), np.random.default_rng(seed)
     examples, units = rng.permutation(BATCH), rng.permutation(WIDTH)
@@ -329,11 +328,11 @@ def _order_and_shared_scales_change_nothing(diagnose_chain, *, seed, layer, powe
 
 
 @prop(15, "should", "exhaustive", source="a gradient that never comes is no small one")
-@formula(r"\partial J/\partial z_l = 0\ \forall l \le k")
 @given(layer=EACH[:-1], seed=(0, 1))
 def _a_stopped_gradient_names_the_last_layer_before_it(diagnose_chain, *, layer, seed):
-    """where a gradient is stopped the last layer before that is named, and the sizes of the
+    r"""where a gradient is stopped the last layer before that is named, and the sizes of the
     gradients that never come are 0
+    $\partial J/\partial z_l = 0\ \forall l \le k$
     """
     found = random_chain(seed).diagnosed(diagnose_chain, stop=layer)
     yield _named(found, {"detached"}, layer)

@@ -8,7 +8,7 @@ import numpy as np
 from hondo_spec import draws, statistics
 from hondo_spec.areas.activations import probabilities
 from hondo_spec.bounds import U64, UNITS, gamma, ulps
-from hondo_spec.property import Area, formula, given
+from hondo_spec.property import Area, given
 from hondo_spec.randomness import independent, rows, unrelated, varied
 from hondo_spec.results import Check, Exact, Holds, refused
 from hondo_spec.target import Operation
@@ -64,10 +64,11 @@ def _slack(dtype: str) -> float:
 
 
 @prop(1, "must", "bound")
-@formula(r"y_i \in \{0, c x_i\},\ c = 1 \text{ or } 1/P")
 @given(case=CASES, seed=draws.seeds)
 def _units_are_dropped_or_scaled(dropout, conventions, *, case, seed):
-    """a unit comes out as 0 or as itself times one number"""
+    r"""a unit comes out as 0 or as itself times one number
+    $y_i \in \{0, c x_i\},\ c = 1 \text{ or } 1/P$
+    """
     keep_prob, shape, dtype = case
     x = draws.normal(seed, shape, dtype=dtype)
     y = np.asarray(dropout(seed, x, keep_prob))
@@ -76,11 +77,11 @@ def _units_are_dropped_or_scaled(dropout, conventions, *, case, seed):
 
 
 @prop(2, "must", "statistical")
-@formula(r"\#\{r_i = 1\} \sim \mathrm{Bin}(n, P)")
 @given(keep_prob=PROBABILITIES)
 def _kept_units_are_binomial(dropout, samples, *, keep_prob):
-    """the number of kept units is binomial, of one example too, and of several draws of any shape;
+    r"""the number of kept units is binomial, of one example too, and of several draws of any shape;
     it is not as good as the same in each of them
+    $\#\{r_i = 1\} \sim \mathrm{Bin}(n, P)$
     """
     mask = _kept(dropout, 1, (rows(samples), 96), keep_prob)
     least = min(keep_prob, 1 - keep_prob)
@@ -103,20 +104,22 @@ def _kept_units_are_binomial(dropout, samples, *, keep_prob):
 
 
 @prop(3, "must", "statistical")
-@formula(r"r_i \perp r_j")
 @given(case=EXAMPLES)
 def _units_are_independent(dropout, samples, *, case):
-    """the units of a batch are independent, along every axis, diagonal and in flat order"""
+    r"""the units of a batch are independent, along every axis, diagonal and in flat order
+    $r_i \perp r_j$
+    """
     keep_prob, example = case
     mask = _kept(dropout, 2, (rows(samples), *example), keep_prob)
     return independent("units", mask, keep_prob, effect=0.04)
 
 
 @prop(4, "must", "statistical")
-@formula(r"r^{(e)} \perp r^{(e')}")
 @given(case=EXAMPLES)
 def _examples_are_independent(dropout, samples, *, case):
-    """the examples of a batch are independent"""
+    r"""the examples of a batch are independent
+    $r^{(e)} \perp r^{(e')}$
+    """
     keep_prob, example = case
     mask = _kept(dropout, 3, (rows(samples), *example), keep_prob)
     examples = mask.reshape(len(mask), -1)[:, :16]
@@ -124,20 +127,22 @@ def _examples_are_independent(dropout, samples, *, case):
 
 
 @prop(5, "must", "statistical")
-@formula(r"k \ne k' \Rightarrow r_k \perp r_{k'}")
 @given(keep_prob=FEW, other=(1, 2, 255, 2**30))
 def _seeds_are_independent(dropout, samples, *, keep_prob, other):
-    """different seeds give independent masks, also some units or a row on"""
+    r"""different seeds give independent masks, also some units or a row on
+    $k \ne k' \Rightarrow r_k \perp r_{k'}$
+    """
     shape = (rows(samples), 96)
     first, second = (_kept(dropout, seed, shape, keep_prob) for seed in (0, other))
     return unrelated("two seeds", first, second, keep_prob, effect=0.03)
 
 
 @prop(6, "must", "exact")
-@formula(r"r = r(k)")
 @given(seed=draws.seeds, keep_prob=FEW)
 def _mask_is_a_function_of_the_seed(dropout, *, seed, keep_prob):
-    """the same seed gives the same mask, whatever was drawn before"""
+    """the same seed gives the same mask, whatever was drawn before
+    $r = r(k)$
+    """
     x = np.ones((8, 16), np.float32)
     first = np.asarray(dropout(seed, x, keep_prob))
     dropout(seed + 1, x, keep_prob)
@@ -145,23 +150,25 @@ def _mask_is_a_function_of_the_seed(dropout, *, seed, keep_prob):
 
 
 @prop(7, "must", "bound")
-@formula(r"cP = 1 \text{ (inverted)},\ cP = P \text{ (lecture)}")
 @given(keep_prob=PROBABILITIES)
 def _factor_gives_the_claimed_expectation(dropout, conventions, *, keep_prob):
-    """the factor of kept units times P is the claimed expectation"""
+    r"""the factor of kept units times P is the claimed expectation
+    $cP = 1 \text{ (inverted)},\ cP = P \text{ (lecture)}$
+    """
     y = np.float64(dropout(0, np.ones((256, 128), np.float32), keep_prob))
     want = _factor(conventions, keep_prob) * keep_prob
     return Check("c P", np.max(y) * keep_prob, want, ulps(2) * want)
 
 
 @prop(8, "must", "exact", source=INFERENCE)
-@formula(r"\bar y = x \text{ or } Px")
 @given(
     x=draws.arrays((*draws.VECTORS, *draws.MATRICES, *draws.DEEP), halves=True),
     keep_prob=(0.001, 0.25, 0.5, 0.9995, 1.0),
 )
 def _inference_is_deterministic(dropout_inference, conventions, *, x, keep_prob):
-    """inference is deterministic: x (inverted) or P x (lecture)"""
+    r"""inference is deterministic: x (inverted) or P x (lecture)
+    $\bar y = x \text{ or } Px$
+    """
     y = dropout_inference(x, keep_prob)
     if conventions.get("dropout", "inverted") == "inverted":
         return Exact("y", y, x)
@@ -187,10 +194,11 @@ def _masks(size: int, keep_prob: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 @prop(9, "must", "exhaustive", source=INFERENCE, symbols="scale_weights")
-@formula(r"\sum_m P^{|m|}(1-P)^{d-|m|}(W(m*x)+b) = (PW)x + b")
 @given(seed=draws.seeds, keep_prob=(0.0, 0.001, 0.25, 0.8, 0.9995), w=draws.arrays(draws.KERNELS))
 def _scaled_weights_are_the_mean_over_masks(scale_weights, *, seed, keep_prob, w):
-    """for a linear layer, scaled weights are the mean over all masks; for any they are P times"""
+    r"""for a linear layer, scaled weights are the mean over all masks; for any they are P times
+    $\sum_m P^{|m|}(1-P)^{d-|m|}(W(m*x)+b) = (PW)x + b$
+    """
     scaled = scale_weights({"kernel": w, "bias": w[0]}, keep_prob)
     want = {"kernel": keep_prob * np.float64(w), "bias": np.float64(w[0])}
     for name, leaf in want.items():
@@ -202,10 +210,11 @@ def _scaled_weights_are_the_mean_over_masks(scale_weights, *, seed, keep_prob, w
 
 
 @prop(10, "must", "exhaustive", source=GEOMETRIC, symbols="scale_weights")
-@formula(r"\prod_m p_m^{w_m} / \sum_k\prod_m p_{mk}^{w_m} = \operatorname{softmax}((PW)x + b)")
 @given(seed=draws.seeds, keep_prob=(0.25, 0.5, 0.8))
 def _scaled_weights_are_the_geometric_mean_over_masks(scale_weights, *, seed, keep_prob):
-    """for a softmax layer, scaled weights are the geometric mean over all masks"""
+    r"""for a softmax layer, scaled weights are the geometric mean over all masks
+    $\prod_m p_m^{w_m} / \sum_k\prod_m p_{mk}^{w_m} = \operatorname{softmax}((PW)x + b)$
+    """
     (tree, x), (masks, chances) = _layer(seed), _masks(6, keep_prob)
     want = probabilities(chances @ np.log(probabilities(_linear(tree, masks * x))))
     size = np.max(np.abs(x) @ np.abs(tree["kernel"]) + np.abs(tree["bias"]))
@@ -214,10 +223,11 @@ def _scaled_weights_are_the_geometric_mean_over_masks(scale_weights, *, seed, ke
 
 
 @prop(11, "must", "exact")
-@formula(r"P = 1 \Rightarrow y = x;\quad P = 0 \Rightarrow y = 0")
 @given(x=draws.arrays(FEW_SHAPES, halves=True), seed=draws.seeds)
 def _sure_probabilities_keep_or_drop_all(dropout, conventions, dropout_gradient=None, *, x, seed):
-    """P = 1 is the identity, and P = 0 is zero with a finite gradient"""
+    r"""P = 1 is the identity, and P = 0 is zero with a finite gradient
+    $P = 1 \Rightarrow y = x;\quad P = 0 \Rightarrow y = 0$
+    """
     one = np.ones_like(x)
     drops_all = conventions.get("dropping_all") != "refused"
     if not drops_all:
@@ -231,10 +241,11 @@ def _sure_probabilities_keep_or_drop_all(dropout, conventions, dropout_gradient=
 
 
 @prop(12, "must", "exact")
-@formula(r"g_x = c\, r * g_y")
 @given(seed=draws.seeds, case=BACKWARD)
 def _backward_uses_the_forward_mask(dropout_gradient, conventions, dropout=None, *, seed, case):
-    """the backward pass uses the mask and the factor of the forward pass, in every dtype"""
+    r"""the backward pass uses the mask and the factor of the forward pass, in every dtype
+    $g_x = c\, r * g_y$
+    """
     keep_prob, shape, dtype = case
     g = draws.lattice_of(seed, shape, -8, 8).astype(dtype)
     one = np.ones_like(g)
@@ -250,10 +261,11 @@ def _backward_uses_the_forward_mask(dropout_gradient, conventions, dropout=None,
 
 
 @prop(13, "should", "exact", symbols=BOTH + " apply_dropout_mask")
-@formula(r"r_i = 0 \Rightarrow y_i = 0,\quad P(r_i = 1) = P")
 @given(bad=(np.inf, -np.inf, np.nan), dtype=draws.HALVES)
 def _dropped_units_are_zero_whatever_they_were(dropout, samples, conventions, *, bad, dtype):
-    """a dropped infinity or NaN is 0, a kept one stays, and half precision has rate and factor"""
+    r"""a dropped infinity or NaN is 0, a kept one stays, and half precision has rate and factor
+    $r_i = 0 \Rightarrow y_i = 0,\quad P(r_i = 1) = P$
+    """
     for kind in ("float32", dtype):
         mask = _kept(dropout, 2, (16, 16), 0.8, kind)
         y = draws.single(dropout(2, np.full((16, 16), bad, kind), 0.8))

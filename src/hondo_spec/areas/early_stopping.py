@@ -8,7 +8,7 @@ import numpy as np
 
 from hondo_spec import draws
 from hondo_spec.bounds import TINY, gamma
-from hondo_spec.property import Area, formula, given
+from hondo_spec.property import Area, given
 from hondo_spec.results import Check, Exact, Holds
 from hondo_spec.target import Operation
 
@@ -60,20 +60,22 @@ def _agrees(
 
 
 @prop(1, "must", "exhaustive")
-@formula(r"\tau = \min\{t : t - b_t \ge p\}")
 @given(values=tuple(itertools.product((0.0, 1.0, 2.0), repeat=6)), patience=(1, 2, 3))
 def _stops_when_patience_is_over(early_stopping, *, values, patience):
-    """it stops at exactly `patience` consecutive steps without improvement"""
+    r"""it stops at exactly `patience` consecutive steps without improvement
+    $\tau = \min\{t : t - b_t \ge p\}$
+    """
     stopped, _ = early_stopping(list(values), patience, 0.0, "min")
     want, _ = _automaton(values, patience)
     return Holds(f"stops at {want}", stopped == want, stopped)
 
 
 @prop(2, "must", "exhaustive")
-@formula(r"v_t < b_t \Rightarrow w_{t+1} = 0")
 @given(patience=draws.PATIENCES[1:])
 def _improvement_resets_the_counter(early_stopping, *, patience):
-    """an improvement resets the counter to 0"""
+    r"""an improvement resets the counter to 0
+    $v_t < b_t \Rightarrow w_{t+1} = 0$
+    """
     # Again and again one step short of the patience, then an improvement.
     values = [float(10 - k) for k in range(5) for _ in range(patience)]
     stopped, _ = early_stopping(values, patience, 0.0, "min")
@@ -84,35 +86,39 @@ def _improvement_resets_the_counter(early_stopping, *, patience):
 
 
 @prop(3, "must", "exhaustive")
-@formula(r"b = \min\arg\min_t v_t")
 @given(values=(*itertools.product((0.0, 1.0, 2.0), repeat=5), WIDE))
 def _best_is_the_first_smallest(early_stopping, *, values):
-    """the best is the first of the smallest values, not the last step"""
+    r"""the best is the first of the smallest values, not the last step
+    $b = \min\arg\min_t v_t$
+    """
     _, best = early_stopping(list(values), 10, 0.0, "min")
     return Holds(f"best at {np.argmin(values)}", best == int(np.argmin(values)), best)
 
 
 @prop(4, "must", "exhaustive")
-@formula(r"b - v > \delta")
 @given(delta=(*DELTAS, 2.0**-24), values=GAINS)
 def _improvement_exceeds_min_delta(early_stopping, *, delta, values):
-    """an improvement is more than min_delta, strictly"""
+    r"""an improvement is more than min_delta, strictly
+    $b - v > \delta$
+    """
     return _agrees(early_stopping, values, 2, delta)
 
 
 @prop(5, "must", "exhaustive")
-@formula(r"v_t = \mathrm{NaN} \Rightarrow b_{t+1} = b_t")
 @given(values=tuple(itertools.product((math.nan, 1.0, 2.0), repeat=4)), delta=(0.0, 0.5))
 def _nan_never_improves(early_stopping, conventions, *, values, delta):
-    """NaN never improves, not as the first value either, nor where a gain is asked for"""
+    r"""NaN never improves, not as the first value either, nor where a gain is asked for
+    $v_t = \mathrm{NaN} \Rightarrow b_{t+1} = b_t$
+    """
     return _agrees(early_stopping, values, 3, delta, conventions)
 
 
 @prop(6, "must", "exhaustive")
-@formula(r"v_t = \infty \Rightarrow \tau = p - 1")
 @given(patience=(1, 2, 5))
 def _infinity_is_no_improvement(early_stopping, conventions, *, patience):
-    """infinities from the start are no improvement; −∞ is one, on which nothing improves"""
+    r"""infinities from the start are no improvement; −∞ is one, on which nothing improves
+    $v_t = \infty \Rightarrow \tau = p - 1$
+    """
     stopped, _ = early_stopping([math.inf] * 8, patience, 0.0, "min")
     want = 0 if conventions.get("nonfinite_metric") == "stops" else patience - 1
     yield Holds(f"stops at {want}", stopped == want, stopped)
@@ -120,28 +126,31 @@ def _infinity_is_no_improvement(early_stopping, conventions, *, patience):
 
 
 @prop(7, "must", "exhaustive")
-@formula(r"\operatorname{stop}_{\max}(v) = \operatorname{stop}_{\min}(-v)")
 @given(values=draws.sequences(), delta=DELTAS, patience=(1, 2, 9))
 def _maximum_is_minimum_of_the_negative(early_stopping, *, values, delta, patience):
-    """stopping on a maximum is stopping on the minimum of the negative"""
+    r"""stopping on a maximum is stopping on the minimum of the negative
+    $\operatorname{stop}_{\max}(v) = \operatorname{stop}_{\min}(-v)$
+    """
     up = tuple(early_stopping(values, patience, delta, "max"))
     down = tuple(early_stopping([-value for value in values], patience, delta, "min"))
     return Holds("both modes", up == down, (up, down))
 
 
 @prop(8, "must", "exhaustive")
-@formula(r"b_t = \min_{s<t} v_s")
 @given(values=((3.0, 1.0, 2.0, 1.5, 1.2, 0.5), (5.0, 1.0, 4.0, 3.0, 2.0, 1.5), WIDE, LONG))
 def _values_are_compared_with_the_best(early_stopping, *, values):
-    """values are compared with the best, not with the one before"""
+    r"""values are compared with the best, not with the one before
+    $b_t = \min_{s<t} v_s$
+    """
     return _agrees(early_stopping, values, 100 if values is LONG else 3)
 
 
 @prop(9, "must", "exhaustive")
-@formula(r"\tau(v_{0..t}) = \tau(v_{0..T}) \text{ for } \tau \le t")
 @given(values=draws.sequences(40), patience=(1, 2, 3, 9))
 def _decision_depends_on_the_past_only(early_stopping, stopped_after=None, *, values, patience):
-    """the decision depends on the past only, and once stopped it stays stopped"""
+    r"""the decision depends on the past only, and once stopped it stays stopped
+    $\tau(v_{0..t}) = \tau(v_{0..T}) \text{ for } \tau \le t$
+    """
     stopped, best = early_stopping(values, patience, 0.0, "min")
     if stopped is not None:
         for more in ([], [-1e9], [-1e9] * 3):
@@ -157,14 +166,12 @@ def _decision_depends_on_the_past_only(early_stopping, stopped_after=None, *, va
 
 
 @prop(10, "must", "bound", source=PARABOLA, symbols="fit Problem")
-@formula(
-    r"w_\tau = (I - (I-\eta H)^\tau)w^* = \frac h{h+\lambda}w^*,\quad "
-    r"(1-\eta h)^\tau = \frac\lambda{h+\lambda}"
-)
 @given(width=(3, 1, 9), seed=draws.seeds, steps=(1, 2, 3, 20))
 def _stopping_early_is_an_l2_penalty(gradient_descent, *, width, seed, steps):
-    """on a parabola, τ steps of gradient descent from 0 are the optimum under an L2 penalty whose
+    r"""on a parabola, τ steps of gradient descent from 0 are the optimum under an L2 penalty whose
     strength is what τ steps leave undone
+    $w_\tau = (I - (I-\eta H)^\tau)w^* = \frac h{h+\lambda}w^*,\quad
+    (1-\eta h)^\tau = \frac\lambda{h+\lambda}$
     """
     curvature = np.float32(0.1) + np.abs(draws.normal(seed, (width,))) / 5
     optimum, rate, h = draws.lattice_of(seed, (width,), -8, 8), 0.5, np.float64(curvature)
@@ -176,10 +183,11 @@ def _stopping_early_is_an_l2_penalty(gradient_descent, *, width, seed, steps):
 
 
 @prop(11, "should", "exhaustive")
-@formula(r"w_{t+1} = 0 \Leftrightarrow v_t < \min(b_t, c)")
 @given(values=tuple(itertools.product((0.0, 1.0, 2.0, 3.0), repeat=4)), patience=(1, 2))
 def _waiting_goes_on_above_the_baseline(early_stopping_with_baseline, *, values, patience):
-    """waiting goes on until the baseline is improved on too; the best is the best whatever it is"""
+    r"""waiting goes on until the baseline is improved on too; the best is the best whatever it is
+    $w_{t+1} = 0 \Leftrightarrow v_t < \min(b_t, c)$
+    """
     # Above, at and below 0.
     for baseline in (1.0, 0.0, -1.0):
         moved = [value + baseline - 1 for value in values]

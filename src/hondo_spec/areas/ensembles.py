@@ -8,7 +8,7 @@ import numpy as np
 from hondo_spec import draws, statistics
 from hondo_spec.areas.activations import probabilities
 from hondo_spec.bounds import TINY, U32, UNITS, gamma
-from hondo_spec.property import Area, formula, given
+from hondo_spec.property import Area, given
 from hondo_spec.randomness import OTHERS, independent, unrelated, varied
 from hondo_spec.results import Check, Exact
 
@@ -41,10 +41,11 @@ def _weights(count: int, kind: str) -> np.ndarray:
 
 
 @multitask(1, "must", "bound", source="slide 5; Caruana 1997", symbols="multitask_loss")
-@formula(r"J = \sum_t a_t J_t")
 @given(seed=draws.seeds, tasks=COUNTS)
 def _objective_is_the_weighted_sum(multitask_loss, *, seed, tasks):
-    """the objective of several tasks is the weighted sum"""
+    r"""the objective of several tasks is the weighted sum
+    $J = \sum_t a_t J_t$
+    """
     losses, weights = draws.normal(seed, (tasks,)), np.abs(draws.normal(seed + 1, (tasks,)))
     terms = np.float64(losses) * np.float64(weights)
     bound = gamma(tasks + 3) * np.sum(np.abs(terms)) + TINY
@@ -55,13 +56,12 @@ def _objective_is_the_weighted_sum(multitask_loss, *, seed, tasks):
 
 
 @multitask(2, "must", "exact", symbols="multitask MultitaskParams multitask_loss")
-@formula(
-    r"\partial J/\partial\theta_s = \sum_t a_t\,\partial J_t/\partial\theta_s,\quad "
-    r"\partial J/\partial\theta_t = a_t\,\partial J_t/\partial\theta_t"
-)
 @given(seed=draws.seeds, sizes=TRUNKS, share=(*SHARES, "none"))
 def _each_head_gets_its_own_gradient(multitask_gradients, *, seed, sizes, share):
-    """the trunk gets the weighted sum of the tasks' gradients, a head that of its own task only"""
+    r"""the trunk gets the weighted sum of the tasks' gradients, a head that of its own task only
+    $\partial J/\partial\theta_s = \sum_t a_t\,\partial J_t/\partial\theta_s,\quad
+    \partial J/\partial\theta_t = a_t\,\partial J_t/\partial\theta_t$
+    """
     x, trunk, heads, targets = _trunk(seed, sizes)
     weights = 0 * targets[:, 0, 0] if share == "none" else _weights(len(heads), share)
     shared, own = multitask_gradients(x, trunk, heads, targets, weights)
@@ -73,11 +73,11 @@ def _each_head_gets_its_own_gradient(multitask_gradients, *, seed, sizes, share)
 
 
 @multitask(3, "must", "bound", source="slide 5", symbols="labelled_mean masked_mean")
-@formula(r"\tfrac{1}{|\{i : r_i\}|}\sum_i r_i \ell_i")
 @given(seed=draws.seeds, count=COUNTS, share=(0.0, 0.5, 1.0), hole=(0.0, np.nan, np.inf))
 def _missing_labels_do_not_count(masked_loss, weighted_loss=None, *, seed, count, share, hole):
-    """missing labels count for nothing, and so does what has the weight 0; without any the loss is
+    r"""missing labels count for nothing, and so does what has the weight 0; without any the loss is
     0, and weights mean the same times any number
+    $\tfrac{1}{|\{i : r_i\}|}\sum_i r_i \ell_i$
     """
     losses = draws.normal(seed, (count,), scale=10.0)
     present = np.random.default_rng(seed + 1).random(count) < share
@@ -95,10 +95,11 @@ def _missing_labels_do_not_count(masked_loss, weighted_loss=None, *, seed, count
 
 
 @multitask(4, "must", "exact", symbols="multitask_loss multitask MultitaskParams")
-@formula(r"J(\pi J_t, \pi a_t) = J(J_t, a_t)")
 @given(seed=draws.seeds, sizes=TRUNKS)
 def _tasks_can_be_permuted(multitask_loss, multitask_gradients=None, *, seed, sizes):
-    """tasks can be permuted together with their weights, and share one copy of the trunk"""
+    r"""tasks can be permuted together with their weights, and share one copy of the trunk
+    $J(\pi J_t, \pi a_t) = J(J_t, a_t)$
+    """
     x, trunk, heads, targets = _trunk(seed, sizes)
     weights = _weights(len(heads), "unlike")
     losses = draws.lattice_of(seed, weights.shape, -8, 8)
@@ -122,10 +123,11 @@ def _logits_of(seed: int, shape: tuple[int, ...], level: float = 0.0) -> np.ndar
 
 
 @ensemble(1, "must", "bound", source="slide 2; Goodfellow et al. 2016, section 7.11")
-@formula(r"\bar p = \tfrac1k\sum_j p_j")
 @given(seed=draws.seeds, shape=ENSEMBLES, level=(0.0, 1024.0))
 def _ensemble_averages_probabilities(average_probabilities, *, seed, shape, level):
-    """an ensemble predicts the mean of its members' probabilities, which may be 0 for a class"""
+    r"""an ensemble predicts the mean of its members' probabilities, which may be 0 for a class
+    $\bar p = \tfrac1k\sum_j p_j$
+    """
     logits, (members, _, classes) = _logits_of(seed, shape, level), shape
     got = average_probabilities(logits)
     # Where a logarithm is subtracted from the logits, they round at their own size.
@@ -148,10 +150,11 @@ def _ensemble_averages_probabilities(average_probabilities, *, seed, shape, leve
 
 
 @ensemble(2, "must", "bound", source=AMBIGUITY, symbols="ambiguity Ambiguity")
-@formula(r"(\bar f - t)^2 = \sum_j w_j(f_j - t)^2 - \sum_j w_j(f_j - \bar f)^2")
 @given(seed=draws.seeds, shape=((4, 3), (1, 2), (2, 1), (7, 5), (9, 16), (33, 2)), kind=SHARES)
 def _disagreement_lowers_the_error(ambiguity, *, seed, shape, kind):
-    """an ensemble's squared error is its members' less their disagreement"""
+    r"""an ensemble's squared error is its members' less their disagreement
+    $(\bar f - t)^2 = \sum_j w_j(f_j - t)^2 - \sum_j w_j(f_j - \bar f)^2$
+    """
     predictions, targets = draws.normal(seed, shape, 2.0, 10.0), draws.normal(seed + 1, shape[1:])
     weights = 3 * _weights(shape[0], kind)
     share = draws.double(weights)[:, None] / np.sum(weights)
@@ -166,10 +169,11 @@ def _disagreement_lowers_the_error(ambiguity, *, seed, shape, kind):
 
 
 @ensemble(3, "must", "exhaustive", source=COVARIANCE, symbols="error_covariance ErrorCovariance")
-@formula(r"\mathbb{E}\Big[\Big(\tfrac1k\sum_j\epsilon_j\Big)^2\Big] = \tfrac vk + \tfrac{k-1}k c")
 @given(shared=((0,), (-3, 0, 3), (1, 2, 6)), own=((0,), (-2, 2)), members=(1, 2, 3, 5))
 def _covariance_limits_the_average(error_covariance, *, shared, own, members):
-    """errors of variance v and covariance c average to a squared error of v/k + (k − 1)c/k"""
+    r"""errors of variance v and covariance c average to a squared error of v/k + (k − 1)c/k
+    $\mathbb{E}\Big[\Big(\tfrac1k\sum_j\epsilon_j\Big)^2\Big] = \tfrac vk + \tfrac{k-1}k c$
+    """
     # Every outcome of a finite distribution: a part that all share plus one of each member's.
     outcomes = itertools.product(shared, *[own] * members)
     errors = np.array([[part + each for each in rest] for part, *rest in outcomes]).T
@@ -183,10 +187,11 @@ def _covariance_limits_the_average(error_covariance, *, shared, own, members):
 
 
 @ensemble(4, "must", "bound", source="slide 2; Jensen's inequality")
-@formula(r"-\log\bar p_y \le -\tfrac1k\sum_j\log p_{jy}")
 @given(seed=draws.seeds)
 def _averaging_does_not_raise_cross_entropy(average_probabilities, *, seed):
-    """the cross-entropy of the mean is at most the mean cross-entropy"""
+    r"""the cross-entropy of the mean is at most the mean cross-entropy
+    $-\log\bar p_y \le -\tfrac1k\sum_j\log p_{jy}$
+    """
     logits = _logits_of(seed, (5, 4, 3))
     mean = np.float64(average_probabilities(logits))
     excess = np.maximum(np.mean(np.log(probabilities(logits)), axis=0) - np.log(mean), 0.0)
@@ -194,10 +199,11 @@ def _averaging_does_not_raise_cross_entropy(average_probabilities, *, seed):
 
 
 @ensemble(5, "must", "statistical", source=BAGGING, symbols="bootstrap_indices")
-@formula(r"P(i \text{ absent}) = (1 - 1/N)^N")
 @given(seed=(0, 1, 2))
 def _bootstrap_draws_with_replacement(bootstrap_indices, samples, *, seed):
-    """a bootstrap draws with replacement: an index is absent with probability (1 − 1/N)^N"""
+    r"""a bootstrap draws with replacement: an index is absent with probability (1 − 1/N)^N
+    $P(i \text{ absent}) = (1 - 1/N)^N$
+    """
     count = samples // 16 // 12 * 12
     indices = np.asarray(bootstrap_indices(seed, count))
     absent = count - np.unique(indices).size
@@ -222,7 +228,6 @@ def _bootstrap_draws_with_replacement(bootstrap_indices, samples, *, seed):
 
 
 @ensemble(6, "must", "bound", source=AVERAGES, symbols="ema averaged_params")
-@formula(r"\bar\theta_t = \sum_i d^{t-i}\theta_i / \sum_i d^{t-i}")
 @given(
     seed=draws.seeds,
     count=(1, 2, 5, 9, 17),
@@ -230,10 +235,12 @@ def _bootstrap_draws_with_replacement(bootstrap_indices, samples, *, seed):
     decay=(0.0, 2.0**-10, 0.5, 0.9, 0.999, 0.9999),
 )
 def _averaged_parameters_are_weighed_by_powers(average_parameters, *, seed, count, width, decay):
-    """an average of parameters weighs them by powers of the decay, whose sum it is divided by: it
+    r"""an average of parameters weighs them by powers of the decay, whose sum it is divided by: it
     leans neither to 0 nor to what was first
+    $\bar\theta_t = \sum_i d^{t-i}\theta_i / \sum_i d^{t-i}$
     """
-    values = draws.normal(seed, (count, width), 1.0, 10.0)
+    # Off 0, so that no average is as small as what a decay near 1 rounds.
+    values = draws.normal(seed, (count, width), 4.0, 10.0)
     weights = float(np.float32(decay)) ** np.arange(count)[::-1]
     want = weights @ np.float64(values) / np.sum(weights)
     # As sums that start at 0 and are divided by 1 − dᵗ, both known to u of 1.

@@ -8,7 +8,7 @@ import numpy as np
 from hondo_spec import draws, statistics
 from hondo_spec.areas.clipping import BOUND, HARD, norm
 from hondo_spec.bounds import TINY, UNITS, exp_slack, gamma, ulps
-from hondo_spec.property import Area, formula, given
+from hondo_spec.property import Area, given
 from hondo_spec.results import Check, Exact, Holds
 from hondo_spec.target import Operation
 
@@ -36,14 +36,12 @@ def _no_biases(weights: list[np.ndarray]) -> list[np.ndarray]:
 
 
 @prop(1, "must", "bound", source=CHAIN, symbols="orthogonal repeat find_activation")
-@formula(
-    r"\partial L/\partial x_0 = W_1^T\cdots W_L^T g,\quad "
-    r"W_l = sQ_l \Rightarrow \lVert\cdot\rVert = s^L\lVert g\rVert"
-)
 @given(seed=draws.seeds, depth=DEPTHS, scale=(0.5, 1.0, 2.0))
 def _linear_chain_transposes_its_weights(chain_gradient, *, seed, depth, scale):
-    """through a linear chain the gradient is the product of the transposed weights, whose norm is
+    r"""through a linear chain the gradient is the product of the transposed weights, whose norm is
     the power of the scale if they are orthogonal
+    $\partial L/\partial x_0 = W_1^T\cdots W_L^T g,\quad
+    W_l = sQ_l \Rightarrow \lVert\cdot\rVert = s^L\lVert g\rVert$
     """
     rng = np.random.default_rng(seed)
     x, g = rng.normal(size=(2, 2, 4)).astype(np.float32)
@@ -60,11 +58,11 @@ def _linear_chain_transposes_its_weights(chain_gradient, *, seed, depth, scale):
 
 
 @prop(2, "must", "bound", source=VANISHING, symbols="find_activation ACTIVATIONS saturated")
-@formula(r"\Big|\frac{dx_L}{dx_0}\Big| \le \prod_l\frac{|w_l|}4")
 @given(seed=draws.seeds, depth=DEPTHS)
 def _sigmoids_shrink_the_gradient(chain_gradient, *, seed, depth):
-    """through sigmoids the gradient shrinks by at least 4 a layer, and by exactly that where every
+    r"""through sigmoids the gradient shrinks by at least 4 a layer, and by exactly that where every
     pre-activation is 0
+    $\Big|\frac{dx_L}{dx_0}\Big| \le \prod_l\frac{|w_l|}4$
     """
     rng, one = np.random.default_rng(seed), np.ones((1, 1), np.float32)
     weights = list(rng.uniform(1, 4, (depth, 1, 1)).astype(np.float32))
@@ -84,14 +82,12 @@ def _sigmoids_shrink_the_gradient(chain_gradient, *, seed, depth):
 
 
 @prop(3, "must", "statistical", source=BACKWARD, symbols="he_normal fans")
-@formula(
-    r"\mathbb{E}\,g_{x,i}^2 = \tfrac{n_{out}}2\sigma^2\,\overline{g^2}"
-    r" = \overline{g^2},\quad \sigma^2 = 2/n_{out}"
-)
 @given(seed=(0, 1))
 def _he_weights_keep_the_gradient(he_normal, chain_gradient, samples, *, seed):
-    """with He weights over the outputs a rectified layer keeps the mean square of the gradient,
+    r"""with He weights over the outputs a rectified layer keeps the mean square of the gradient,
     which units whose pre-activation, bias included, is above 0 pass on
+    $\mathbb{E}\,g_{x,i}^2 = \tfrac{n_{out}}2\sigma^2\,\overline{g^2}
+    = \overline{g^2},\quad \sigma^2 = 2/n_{out}$
     """
     inputs, outputs, rng = samples // 16, 64, np.random.default_rng(seed)
     # The transpose of a kernel for (outputs, inputs) has the variance 2/outputs.
@@ -138,18 +134,16 @@ def _correlated(x: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
 
 
 @prop(4, "must", "bound", source=ADJOINTS, symbols="conv_general_dilated ACTIVATIONS")
-@formula(
-    r"y_{rc} = \sum_{ij} x_{sr+i,sc+j}k_{ij},\quad "
-    r"\langle v, Ju\rangle = \langle J^Tv, u\rangle,\quad "
-    r"\Big|\frac{f(x+h)-f(x-h)}{2h} - f'\Big| \le \frac{h^2}6M_3 + \frac{u|f|}h"
-)
 @given(case=WINDOWS, seed=draws.seeds)
 def _backward_passes_are_adjoints(
     convolution, convolution_gradient=None, sigmoid=None, sigmoid_gradient=None, tanh=None,
     tanh_gradient=None, *, case, seed,
 ):  # fmt: skip
-    """a convolution is the sum over its window, backward passes are the adjoints of forward passes,
-    and agree with central differences
+    r"""a convolution is the sum over its window, backward passes are the adjoints of forward
+    passes, and agree with central differences
+    $y_{rc} = \sum_{ij} x_{sr+i,sc+j}k_{ij},\quad
+    \langle v, Ju\rangle = \langle J^Tv, u\rangle,\quad
+    \Big|\frac{f(x+h)-f(x-h)}{2h} - f'\Big| \le \frac{h^2}6M_3 + \frac{u|f|}h$
     """
     (shape, window, outputs, stride), rng = case, np.random.default_rng(seed)
     u, d = draws.single(rng.integers(-3, 4, (2, *shape)))
@@ -174,11 +168,11 @@ def _backward_passes_are_adjoints(
 
 
 @prop(5, "must", "bound", source=NORM, symbols="global_norm")
-@formula(r"\lVert g\rVert^2 = \sum_l\lVert g_l\rVert^2")
 @given(tree=draws.trees(), case=HARD)
 def _global_norm_is_over_all_leaves(global_norm, *, tree, case):
-    """the global norm is the root of the sum of the leaves' squares, which may exceed the range of
+    r"""the global norm is the root of the sum of the leaves' squares, which may exceed the range of
     their dtype
+    $\lVert g\rVert^2 = \sum_l\lVert g_l\rVert^2$
     """
     bound = BOUND * norm(tree) + draws.TREE_SIZE * TINY
     yield Check("norm", global_norm(tree), norm(tree), bound, 1.0)
@@ -192,13 +186,12 @@ def _global_norm_is_over_all_leaves(global_norm, *, tree, case):
 
 
 @prop(6, "must", "bound", source=SKIPS, symbols="residual repeat pre_activation depth_scaled")
-@formula(
-    r"\prod_l(1-\lVert J_l\rVert) \le \lVert g_0\rVert/\lVert g_L\rVert"
-    r" \le \prod_l(1+\lVert J_l\rVert)"
-)
 @given(seed=draws.seeds, depth=DEPTHS, reach=(0.01, 0.1, 0.5))
 def _residual_chain_bounds_the_gradient(residual_chain, *, seed, depth, reach):
-    """a residual chain cannot lose more of the gradient than its branches can take away"""
+    r"""a residual chain cannot lose more of the gradient than its branches can take away
+    $\prod_l(1-\lVert J_l\rVert) \le \lVert g_0\rVert/\lVert g_L\rVert
+    \le \prod_l(1+\lVert J_l\rVert)$
+    """
     rng = np.random.default_rng(seed)
     x, g = rng.normal(size=(2, 1, 4)).astype(np.float32)
     first, last = rng.normal(size=(2, depth, 4, 4))

@@ -7,7 +7,7 @@ from scipy import stats
 
 from hondo_spec import draws, statistics
 from hondo_spec.bounds import GRID
-from hondo_spec.property import Area, formula, given
+from hondo_spec.property import Area, given
 from hondo_spec.randomness import (
     CUT,
     cut_shape,
@@ -60,72 +60,80 @@ def _variance(name: str, shape: tuple[int, ...]) -> float:
 
 
 @prop(1, "must", "exact", symbols="fans")
-@formula(r"n_{in} = c_i\prod k,\quad n_{out} = c_o\prod k")
 @given(shape=(*draws.KERNELS, (3, 3, 4, 8), (2, 3, 4, 5, 6)))
 def _fans_are_those_of_the_dense_matrix(fans, *, shape):
-    """fans of dense and convolutional kernels are those of the equivalent dense matrix"""
+    r"""fans of dense and convolutional kernels are those of the equivalent dense matrix
+    $n_{in} = c_i\prod k,\quad n_{out} = c_o\prod k$
+    """
     fan_in, fan_out = fans(shape)
     return Exact("fans", (float(fan_in), float(fan_out)), tuple(map(float, _fans_of(shape))))
 
 
 @prop(2, "must", "statistical")
-@formula(r"|W| \le \sqrt{6/(n_{in}+n_{out})}")
 @given(shape=((64, 256), CONVOLUTION, LINE, VOLUME))
 def _glorot_uniform_fills_its_interval(glorot_uniform, *, shape):
-    """Glorot uniform fills its interval and nothing beyond"""
+    r"""Glorot uniform fills its interval and nothing beyond
+    $|W| \le \sqrt{6/(n_{in}+n_{out})}$
+    """
     return reach("W", draws.double(glorot_uniform(0, shape)), math.sqrt(6 / sum(_fans_of(shape))))
 
 
 @prop(3, "must", "statistical")
-@formula(r"W \sim U[-a, a]")
 @given(seed=(0, 1))
 def _glorot_uniform_is_uniform(glorot_uniform, samples, *, seed):
-    """Glorot uniform is uniform"""
+    r"""Glorot uniform is uniform
+    $W \sim U[-a, a]$
+    """
     shape = _wide(samples)
     w = draws.double(glorot_uniform(seed, shape)) / math.sqrt(6 / sum(_fans_of(shape)))
     return statistics.distribution("W/a", w, uniform, GRID, effect=0.02)
 
 
 @prop(4, "must", "statistical", symbols="glorot_normal")
-@formula(r"\sum W^2\,(n_{in}+n_{out})/2 \sim \chi^2_n")
 @given(shape=(WIDE, TALL, CONVOLUTION, LINE, VOLUME))
 def _glorot_normal_has_its_variance(glorot_normal, *, shape):
-    """Glorot normal has variance 2/(fan_in + fan_out)"""
+    r"""Glorot normal has variance 2/(fan_in + fan_out)
+    $\sum W^2\,(n_{in}+n_{out})/2 \sim \chi^2_n$
+    """
     variance = 2 / sum(_fans_of(shape))
     return statistics.variance("W", glorot_normal(shape[0], shape), variance, ratio=1.2)
 
 
 @prop(5, "must", "statistical", source=HE, symbols="he_normal")
-@formula(r"\sum W^2\,n_{in}/2 \sim \chi^2_n")
 @given(shape=(WIDE, TALL, CONVOLUTION, LINE, VOLUME))
 def _he_normal_has_its_variance(he_normal, *, shape):
-    """He normal has variance 2/fan_in"""
+    r"""He normal has variance 2/fan_in
+    $\sum W^2\,n_{in}/2 \sim \chi^2_n$
+    """
     return statistics.variance("W", he_normal(shape[0], shape), 2 / _fans_of(shape)[0], ratio=1.2)
 
 
 @prop(6, "must", "statistical", source=HE, symbols="he_uniform")
-@formula(r"|W| \le \sqrt{6/n_{in}}")
 @given(shape=((64, 256), CONVOLUTION, LINE, VOLUME))
 def _he_uniform_fills_its_interval(he_uniform, *, shape):
-    """He uniform fills its interval and nothing beyond"""
+    r"""He uniform fills its interval and nothing beyond
+    $|W| \le \sqrt{6/n_{in}}$
+    """
     w, bound = draws.double(he_uniform(0, shape)), math.sqrt(6 / _fans_of(shape)[0])
     yield from reach("W", w, bound)
     yield statistics.distribution("W/a", w / bound, uniform, GRID, effect=0.1)
 
 
 @prop(7, "should", "statistical", source="LeCun et al. 1998, equation 16", symbols="lecun_normal")
-@formula(r"\sum W^2\,n_{in} \sim \chi^2_n")
 @given(shape=(WIDE, TALL, CONVOLUTION, LINE, VOLUME))
 def _lecun_normal_has_its_variance(lecun_normal, *, shape):
-    """LeCun normal has variance 1/fan_in"""
+    r"""LeCun normal has variance 1/fan_in
+    $\sum W^2\,n_{in} \sim \chi^2_n$
+    """
     return statistics.variance("W", lecun_normal(0, shape), 1 / _fans_of(shape)[0], ratio=1.2)
 
 
 @prop(8, "must", "statistical", source=CUT_NORMAL, symbols="")
-@formula(r"|W| \le 2.27369\,\sigma,\quad \mathbb{E}W^2 = \sigma^2")
 @given(seed=(0, 1))
 def _cut_normal_has_the_variance_it_claims(truncated_normal, samples, *, seed):
-    """a normal that is cut at two deviations is rescaled to the variance that it claims"""
+    r"""a normal that is cut at two deviations is rescaled to the variance that it claims
+    $|W| \le 2.27369\,\sigma,\quad \mathbb{E}W^2 = \sigma^2$
+    """
     for shape in (_wide(samples), (3, 3, 16, samples // 144)):
         z = draws.double(truncated_normal(seed, shape)) * math.sqrt(_fans_of(shape)[0])
         squares = np.minimum(z**2, CUT**2)
@@ -134,12 +142,13 @@ def _cut_normal_has_the_variance_it_claims(truncated_normal, samples, *, seed):
 
 
 @prop(9, "should", "statistical", symbols="glorot_normal he_normal lecun_normal")
-@formula(r"W/\sigma \sim \mathcal N(0,1)")
 @given(seed=(0, 1))
 def _normals_have_the_declared_shape(
     he_normal, conventions, samples, glorot_normal=None, lecun_normal=None, *, seed
 ):
-    """normals are full, or cut at two deviations, as declared"""
+    r"""normals are full, or cut at two deviations, as declared
+    $W/\sigma \sim \mathcal N(0,1)$
+    """
     shape, cut = _wide(samples), conventions.get("normal", "full") == "truncated"
     normals = _there(None, glorot_normal, None, he_normal, lecun_normal, None)
     for name, scheme in normals.items():
@@ -160,13 +169,14 @@ def _squares(name: str, scheme: Operation, variance: float) -> Stat:
 
 
 @prop(10, "must", "statistical", symbols=ALL)
-@formula(r"\mathbb{E}W = 0,\quad P(W>0) = \tfrac12")
 @given(seed=(0, 1))
 def _weights_have_mean_zero(
     glorot_uniform, samples, glorot_normal=None, he_uniform=None, he_normal=None,
     lecun_normal=None, truncated_normal=None, *, seed,
 ):  # fmt: skip
-    """weights have mean 0, and both signs alike, by every scheme"""
+    r"""weights have mean 0, and both signs alike, by every scheme
+    $\mathbb{E}W = 0,\quad P(W>0) = \tfrac12$
+    """
     shape = _wide(samples)
     others = glorot_normal, he_uniform, he_normal, lecun_normal, truncated_normal
     for name, scheme in _there(glorot_uniform, *others).items():
@@ -183,13 +193,14 @@ def _weights_have_mean_zero(
 
 
 @prop(11, "must", "statistical", symbols=ALL)
-@formula(r"W_{ij} \perp W_{kl}")
 @given(seed=(0, 1))
 def _weights_are_independent(
     glorot_uniform, samples, conventions, glorot_normal=None, he_uniform=None, he_normal=None,
     lecun_normal=None, truncated_normal=None, *, seed,
 ):  # fmt: skip
-    """rows, columns, places of a window and entries are independent, by every scheme"""
+    r"""rows, columns, places of a window and entries are independent, by every scheme
+    $W_{ij} \perp W_{kl}$
+    """
     others = glorot_normal, he_uniform, he_normal, lecun_normal, truncated_normal
     for name, scheme in _there(glorot_uniform, *others).items():
         for shape, effect in ((_wide(samples), 0.04), (CONVOLUTION, 0.13)):
@@ -210,13 +221,14 @@ def _weights_are_independent(
 
 
 @prop(12, "must", "statistical", source="the contract of keys", symbols=ALL)
-@formula(r"W = W(k)")
 @given(other=(1, 2, 2**30))
 def _weights_are_a_function_of_the_seed(
     glorot_uniform, glorot_normal=None, he_uniform=None, he_normal=None, lecun_normal=None,
     truncated_normal=None, *, other,
 ):  # fmt: skip
-    """the same seed gives the same bits, another one independent weights, by every scheme"""
+    """the same seed gives the same bits, another one independent weights, by every scheme
+    $W = W(k)$
+    """
     others = glorot_normal, he_uniform, he_normal, lecun_normal, truncated_normal
     for name, scheme in _there(glorot_uniform, *others).items():
         first, second = (np.asarray(scheme(seed, WIDE)) for seed in (0, other))
@@ -225,11 +237,11 @@ def _weights_are_a_function_of_the_seed(
 
 
 @prop(13, "must", "exact", source=NORMS, symbols="zero_last")
-@formula(r"b = 0,\quad \gamma = 1,\quad \beta = 0")
 @given(seed=draws.seeds)
 def _biases_and_scales_start_as_claimed(initial_parameters, *, seed):
-    """biases start at 0, scales of norms at 1, the last scale of a residual
+    r"""biases start at 0, scales of norms at 1, the last scale of a residual
     branch at 0 if claimed
+    $b = 0,\quad \gamma = 1,\quad \beta = 0$
     """
     found = {name: np.asarray(leaf) for name, leaf in initial_parameters(seed).items()}
     starts = {"bias": 0.0, "scale": 1.0, "last_scale": 0.0}
@@ -239,19 +251,21 @@ def _biases_and_scales_start_as_claimed(initial_parameters, *, seed):
 
 
 @prop(14, "must", "exact", source="slide 14; Goodfellow et al. 2016, section 8.4")
-@formula(r"W_{\cdot j} \ne W_{\cdot k}")
 @given(seed=draws.seeds)
 def _no_two_units_start_alike(glorot_uniform, *, seed):
-    """no two units of a layer start alike"""
+    r"""no two units of a layer start alike
+    $W_{\cdot j} \ne W_{\cdot k}$
+    """
     w = np.asarray(glorot_uniform(seed, (16, 32)))
     return Holds("units differ", np.unique(w, axis=1).shape[1] == 32, w)
 
 
 @prop(15, "must", "statistical", source=HE, symbols="he_normal")
-@formula(r"\lVert Wx\rVert^2 n_{in} / (2\lVert x\rVert^2) \sim \chi^2_{n_{out}}")
 @given(inputs=(32, 128))
 def _he_normal_keeps_the_rectified_signal(he_normal, samples, *, inputs):
-    """He weights keep the mean square of a rectified signal"""
+    r"""He weights keep the mean square of a rectified signal
+    $\lVert Wx\rVert^2 n_{in} / (2\lVert x\rVert^2) \sim \chi^2_{n_{out}}$
+    """
     outputs, x = samples // 16, np.random.default_rng(0).normal(size=inputs)
     response = x @ draws.double(he_normal(0, (inputs, outputs)))
     energy = 2 / inputs * float(np.sum(x**2))

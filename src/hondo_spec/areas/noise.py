@@ -8,7 +8,7 @@ from scipy.stats import chi2, norm
 
 from hondo_spec import draws, statistics
 from hondo_spec.bounds import GRID, U32, U64, UNITS, gamma
-from hondo_spec.property import Area, formula, given
+from hondo_spec.property import Area, given
 from hondo_spec.randomness import OTHERS, independent, rows, tails, unrelated
 from hondo_spec.results import Check, Exact, Holds, Stat
 
@@ -33,11 +33,11 @@ def _normal(what: str, noise: np.ndarray, std: float, noisy: np.ndarray) -> Iter
 
 
 @prop(1, "must", "statistical")
-@formula(r"y - x \sim \mathcal N(0, \sigma^2)")
 @given(std=(2.0**-10, 0.25, 3.0, 100.0))
 def _input_noise_is_normal(gaussian_noise, samples, *, std):
-    """noise on inputs is normal with the given standard deviation, whatever the inputs; its mean
+    r"""noise on inputs is normal with the given standard deviation, whatever the inputs; its mean
     and size are not as good as the same in each draw
+    $y - x \sim \mathcal N(0, \sigma^2)$
     """
     x = _ramp(samples) if std > GRID**0.5 * 2 else 0 * _ramp(samples)
     noisy = draws.double(gaussian_noise(0, x, std))
@@ -56,12 +56,13 @@ def _input_noise_is_normal(gaussian_noise, samples, *, std):
 
 
 @prop(2, "must", "exact", source="slide 2")
-@formula(r"\sigma = 0 \Rightarrow y = x;\quad y_i \ne x_i")
 @given(
     x=draws.arrays((*draws.VECTORS, *draws.MATRICES, *draws.DEEP), halves=True), seed=draws.seeds
 )
 def _zero_noise_is_the_identity(gaussian_noise, *, x, seed):
-    """noise of standard deviation 0 is the identity, any other reaches every entry"""
+    r"""noise of standard deviation 0 is the identity, any other reaches every entry
+    $\sigma = 0 \Rightarrow y = x;\quad y_i \ne x_i$
+    """
     yield Exact("y", gaussian_noise(seed, x, 0.0), x)
     # At most 8 deviations, but once in 10^15; twice 0 once in 10^13, of halves more often.
     noise, more = (draws.double(gaussian_noise(seed + k, 0 * x, 1.0)) for k in range(2))
@@ -74,13 +75,11 @@ def _zero_noise_is_the_identity(gaussian_noise, *, x, seed):
 
 
 @prop(3, "must", "exhaustive", source="slide 2; Bishop 1995, section 2", symbols="l2_penalty")
-@formula(
-    r"\mathbb{E}\lVert W(x+e) - y\rVert^2 = \lVert Wx - y\rVert^2 + \sigma^2\lVert W\rVert_F^2"
-)
 @given(w=draws.whole(draws.MATRICES), seed=draws.seeds, std=(0.0, 2.0**-10, 0.25, 2.0, 64.0))
 def _input_noise_penalizes_the_weights(noise_penalty, *, w, seed, std):
-    """noise on the inputs of a linear model is, in expected squared error, a
+    r"""noise on the inputs of a linear model is, in expected squared error, a
     penalty on its weights
+    $\mathbb{E}\lVert W(x+e) - y\rVert^2 = \lVert Wx - y\rVert^2 + \sigma^2\lVert W\rVert_F^2$
     """
     # The points ±σ√d eᵢ have the mean and the covariance of the noise: for squares that is all.
     d, outputs = w.shape
@@ -93,11 +92,11 @@ def _input_noise_penalizes_the_weights(noise_penalty, *, w, seed, std):
 
 
 @prop(4, "must", "bound", source=SMOOTHING, symbols="label_smoothing")
-@formula(r"\tilde y = (1-\varepsilon)y + \varepsilon/K")
 @given(amount=(0.0, 2.0**-7, 0.1, 0.5, 1.0), classes=(2, 3, 10, 33))
 def _smoothed_labels_keep_sum_and_class(label_smoothing, *, amount, classes):
-    """smoothed labels are (1 − ε)y + ε/K: they sum to 1 and keep their class; so are those that are
-    mixed, or of each position
+    r"""smoothed labels are (1 − ε)y + ε/K: they sum to 1 and keep their class; so are those that
+    are mixed, or of each position
+    $\tilde y = (1-\varepsilon)y + \varepsilon/K$
     """
     # One more example of each class but the last: there are not as many as classes.
     labels = np.arange(2 * classes - 1) % classes
@@ -117,10 +116,11 @@ def _smoothed_labels_keep_sum_and_class(label_smoothing, *, amount, classes):
 
 
 @prop(5, "must", "statistical", symbols="noisy_parameters parameter_noise")
-@formula(r"\tilde W = W + \epsilon_t,\ \mathbb{E}\tilde W = W")
 @given(std=(0.1, 2.0))
 def _parameter_noise_is_drawn_anew(parameter_noise, samples, *, std):
-    """noise on parameters is drawn anew for each seed and leaves the parameters alone"""
+    r"""noise on parameters is drawn anew for each seed and leaves the parameters alone
+    $\tilde W = W + \epsilon_t,\ \mathbb{E}\tilde W = W$
+    """
     w, before = _ramp(samples), _ramp(samples)
     tree = {"a/kernel": w, "b/kernel": w, "c/d/e/bias": w}
     noisy = parameter_noise(0, tree, std)

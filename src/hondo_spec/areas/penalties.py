@@ -8,7 +8,7 @@ import numpy as np
 from hondo_spec import draws
 from hondo_spec.areas.norms import unit_lengths
 from hondo_spec.bounds import TINY, UNITS, gamma
-from hondo_spec.property import Area, formula, given
+from hondo_spec.property import Area, given
 from hondo_spec.results import Check, Exact, Holds, exact_leaves, refused
 from hondo_spec.target import Operation
 
@@ -39,11 +39,11 @@ def _tree_of(w: np.ndarray) -> dict[str, np.ndarray]:
 
 
 @prop(1, "must", "exact")
-@formula(r"R = \tfrac\lambda2\sum W^2")
 @given(w=LAYER, strength=STRENGTHS)
 def _l2_penalty_is_half_the_sum_of_squares(l2_penalty, *, w, strength):
-    """the L2 penalty is half of λ times the sum of squares; that is summed as it stands, so that
+    r"""the L2 penalty is half of λ times the sum of squares; that is summed as it stands, so that
     integers give the exact result, and it may exceed the range of half precision
+    $R = \tfrac\lambda2\sum W^2$
     """
     for big in SIZES:
         tree = {"a/b/c/dense/kernel": big * w, "none/kernel": w[:0]}
@@ -61,19 +61,21 @@ def _of_halves(penalty: Operation, w: np.ndarray, norm: float) -> Iterator[Check
 
 
 @prop(2, "must", "exact")
-@formula(r"\partial R/\partial W = \lambda W")
 @given(w=LAYER, strength=STRENGTHS)
 def _l2_gradient_is_proportional_to_the_weights(l2_penalty_gradient, *, w, strength):
-    """its gradient is λ W for every kernel"""
+    r"""its gradient is λ W for every kernel
+    $\partial R/\partial W = \lambda W$
+    """
     gradient = l2_penalty_gradient(_kernels_of(w), strength)
     return exact_leaves(gradient, _kernels_of(np.float32(strength) * w))
 
 
 @prop(3, "must", "bound", source=DECAY, symbols="l2_penalty penalized")
-@formula(r"W' = (1 - \eta\lambda)W - \eta\nabla L")
 @given(w=DENSE, seed=draws.seeds, learning_rate=(0.0, 0.125, 0.3, 1.0), strength=STRENGTHS)
 def _penalized_step_shrinks_weights_once(sgd_step, *, w, seed, learning_rate, strength):
-    """a step of gradient descent on the penalized loss shrinks the weights once, as they were"""
+    r"""a step of gradient descent on the penalized loss shrinks the weights once, as they were
+    $W' = (1 - \eta\lambda)W - \eta\nabla L$
+    """
     gradient = draws.lattice_of(seed, w.shape, -8, 8)
     new = sgd_step(w, gradient, learning_rate, strength)
     want = (1 - learning_rate * strength) * np.float64(w) - learning_rate * np.float64(gradient)
@@ -82,11 +84,11 @@ def _penalized_step_shrinks_weights_once(sgd_step, *, w, seed, learning_rate, st
 
 
 @prop(4, "must", "exact", symbols="l1_penalty")
-@formula(r"R = \tfrac\lambda2\sum|W|,\quad \tfrac\lambda2\operatorname{sgn}W")
 @given(w=LAYER, strength=STRENGTHS)
 def _l1_penalty_is_half_the_sum_of_moduli(l1_penalty, l1_penalty_gradient=None, *, w, strength):
-    """the L1 penalty is half of λ times the sum of moduli; its subgradient, for every kernel, is 0
+    r"""the L1 penalty is half of λ times the sum of moduli; its subgradient, for every kernel, is 0
     at 0
+    $R = \tfrac\lambda2\sum|W|,\quad \tfrac\lambda2\operatorname{sgn}W$
     """
     for big in SIZES:
         tree = {"a/b/c/dense/kernel": big * w, "none/kernel": w[:0]}
@@ -99,15 +101,13 @@ def _l1_penalty_is_half_the_sum_of_moduli(l1_penalty, l1_penalty_gradient=None, 
 
 
 @prop(5, "must", "exact", source=MINIMA, symbols="proximal_l1 l1_penalty l2_penalty")
-@formula(
-    r"\arg\min\tfrac h2(w-w^*)^2 + R = "
-    r"\operatorname{sgn}(w^*)\max(|w^*| - \tfrac{\lambda}{2h}, 0)"
-    r" \text{ or } \tfrac{h}{h+\lambda}w^*"
-)
 @given(w=LAYER, case=((1.0, 1.0), (2.0, 6.0), (0.5, 0.0), (4.0, 12.0), (0.5, 64.0)))
 def _penalized_minima_are_known(proximal_l1, l1_penalty=None, l2_penalty=None, *, w, case):
-    """the proximal step is the soft threshold, and a parabola's minimum
+    r"""the proximal step is the soft threshold, and a parabola's minimum
     under each penalty is known
+    $\arg\min\tfrac h2(w-w^*)^2 + R =
+    \operatorname{sgn}(w^*)\max(|w^*| - \tfrac{\lambda}{2h}, 0)
+    \text{ or } \tfrac{h}{h+\lambda}w^*$
     """
     h, strength = case
     threshold = np.float32(strength / (2 * h))
@@ -132,14 +132,14 @@ def _objectives(
 
 
 @prop(6, "must", "exact", symbols="l1_penalty l2_penalty is_weight")
-@formula(r"R = \sum_{W}R(W),\quad \partial R/\partial b = 0")
 @given(w=LAYER)
 def _biases_and_scales_are_not_penalized(
     l2_penalty, l2_penalty_gradient=None, l1_penalty=None, l1_penalty_gradient=None,
     elastic_net_penalty=None, *, w,
 ):  # fmt: skip
-    """kernels of every shape and depth count; biases and the scales of norms are left alone, in
+    r"""kernels of every shape and depth count; biases and the scales of norms are left alone, in
     value and gradient
+    $R = \sum_{W}R(W),\quad \partial R/\partial b = 0$
     """
     # No weight is 0: what the subgradient is there is PEN-04.
     w = 2 * w + 1
@@ -159,11 +159,11 @@ def _biases_and_scales_are_not_penalized(
 
 
 @prop(7, "must", "bound", symbols="penalized l2_penalty cross_entropy")
-@formula(r"J = E + R,\quad R \text{ independent of } m")
 @given(sizes=((5, 3, 4), (1, 2, 2), (9, 8, 7)), seed=draws.seeds, strength=(0.25, 4.0))
 def _objective_is_loss_plus_penalty(penalized_loss, *, sizes, seed, strength):
-    """the objective is the loss plus the penalty: bit for bit the loss at λ = 0, and the penalty
+    r"""the objective is the loss plus the penalty: bit for bit the loss at λ = 0, and the penalty
     does not depend on the size of the batch
+    $J = E + R,\quad R \text{ independent of } m$
     """
     m, inputs, outputs = sizes
     w, x = (draws.lattice_of(seed, s, -4, 4) for s in ((inputs, outputs), (m, inputs)))
@@ -183,10 +183,11 @@ def _objective_is_loss_plus_penalty(penalized_loss, *, sizes, seed, strength):
 
 
 @prop(8, "must", "exact", symbols="l1_penalty l2_penalty")
-@formula(r"R(\theta_1, \theta_2) = R(\theta_1) + R(\theta_2)")
 @given(w=LAYER, seed=draws.seeds, strength=STRENGTHS)
 def _penalties_add_up_and_are_linear(l2_penalty, l1_penalty, *, w, seed, strength):
-    """penalties add up over leaves and are linear in λ"""
+    r"""penalties add up over leaves and are linear in λ
+    $R(\theta_1, \theta_2) = R(\theta_1) + R(\theta_2)$
+    """
     v = draws.lattice_of(seed, w.shape, -8, 8)
     for penalty in (l2_penalty, l1_penalty):
         both = float(penalty({"a/kernel": w, "b/kernel": v[None, :, None]}, strength))
@@ -196,10 +197,11 @@ def _penalties_add_up_and_are_linear(l2_penalty, l1_penalty, *, w, seed, strengt
 
 
 @prop(9, "must", "exact", source=ELASTIC_NET, symbols="elastic_net_penalty")
-@formula(r"R = \tfrac{\lambda_1}2\lVert W\rVert_1 + \tfrac{\lambda_2}2\lVert W\rVert_2^2")
 @given(w=LAYER, l1=STRENGTHS, l2=(0.0, 2.0**-16, 0.5, 128.0))
 def _elastic_net_is_the_sum_of_its_parts(elastic_net_penalty, *, w, l1, l2):
-    """the elastic net is the sum of its parts"""
+    r"""the elastic net is the sum of its parts
+    $R = \tfrac{\lambda_1}2\lVert W\rVert_1 + \tfrac{\lambda_2}2\lVert W\rVert_2^2$
+    """
     # The second kernel is twice the first one: 1 + 2 times its modulus, 1 + 4 times its square.
     want = 3 * l1 / 2 * np.sum(np.abs(w)) + 5 * l2 / 2 * np.sum(w**2)
     tree = {"a/kernel": w, "b/kernel": 2 * w[None, :, None], "none/kernel": w[:0]}
@@ -212,10 +214,11 @@ def _elastic_net_is_the_sum_of_its_parts(elastic_net_penalty, *, w, l1, l2):
 
 
 @prop(10, "must", "bound", source="Srivastava et al. 2014, section 5.1", symbols="max_norm")
-@formula(r"\lVert w_j\rVert \le c")
 @given(w=draws.arrays(draws.KERNELS, halves=True), limit=(0.0, 0.5, 2.0, 1e3, math.inf))
 def _max_norm_projects_each_unit(max_norm, *, w, limit):
-    """max-norm projects each unit's weights, window included, onto the ball, bit-exact inside it"""
+    r"""max-norm projects each unit's weights, window included, onto the ball, bit-exact inside it
+    $\lVert w_j\rVert \le c$
+    """
     # Units of unlike lengths, one of them of 0.
     w = (w * np.resize(draws.single([8, 1, 0, 0.25]), w.shape[-1])).astype(w.dtype)
     norms, u = unit_lengths(w), UNITS[w.dtype.name]

@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 
 from hondo_spec import draws
-from hondo_spec.property import Area, formula, given
+from hondo_spec.property import Area, given
 from hondo_spec.results import Exact, Holds, refused
 
 prop = Area("RES", source="slide 13; He et al. 2015b, equation 1", symbols="residual repeat")
@@ -25,19 +25,21 @@ Block = tuple[np.ndarray, np.ndarray]
 
 
 @prop(1, "must", "exact")
-@formula(r"F = 0 \Rightarrow y = x")
 @given(x=draws.arrays(FEW, scale=10.0), depth=(1, 3, 50))
 def _zero_branch_is_the_identity(residual_stack, *, x, depth):
-    """a branch of zeros makes the identity, at any depth and for negative x too"""
+    r"""a branch of zeros makes the identity, at any depth and for negative x too
+    $F = 0 \Rightarrow y = x$
+    """
     zero = np.zeros((x.shape[1],) * 2, np.float32)
     return Exact("y", residual_stack(x, [zero] * depth), x)
 
 
 @prop(2, "must", "exact", symbols="residual")
-@formula(r"y = x + F(x)")
 @given(x=X, seed=draws.seeds, dtype=("float32", *draws.HALVES))
 def _output_is_input_plus_branch(residual, *, x, seed, dtype):
-    """the output is x + F(x)"""
+    """the output is x + F(x)
+    $y = x + F(x)$
+    """
     # Of halves three inputs at most, so that integers are exact.
     x, width = (x, x.shape[1]) if dtype == "float32" else (x[:, :3], min(x.shape[1], 3))
     a = _weights(seed, width, width)
@@ -46,10 +48,11 @@ def _output_is_input_plus_branch(residual, *, x, seed, dtype):
 
 
 @prop(3, "must", "exact", source="slide 13; He et al. 2016, equation 5", symbols="residual")
-@formula(r"g_x = g + J_F^T g")
 @given(x=X, seed=draws.seeds)
 def _skip_passes_the_gradient(residual_gradient, *, x, seed):
-    """the skip takes part in the gradient"""
+    """the skip takes part in the gradient
+    $g_x = g + J_F^T g$
+    """
     a, g = _weights(seed, x.shape[1], x.shape[1]), draws.lattice_of(seed, x.shape, -8, 8)
     return Exact("gx", residual_gradient(x, a, g), g + g @ a.T)
 
@@ -77,10 +80,11 @@ def _backward(x: np.ndarray, block: Block, g: np.ndarray) -> np.ndarray:
 
 
 @prop(4, "must", "exact", source=ZERO_LAST, symbols="residual repeat zero_last pre_activation")
-@formula(r"W_2 = 0 \Rightarrow x_L = x_0,\ g_0 = g_L")
 @given(depth=(1, 10, 100), case=BLOCKS, seed=draws.seeds)
 def _zero_last_layers_pass_signal_and_gradient(residual_chain, *, depth, case, seed):
-    """blocks whose last layer is zero pass signal and gradient unchanged, however many they are"""
+    r"""blocks whose last layer is zero pass signal and gradient unchanged, however many they are
+    $W_2 = 0 \Rightarrow x_L = x_0,\ g_0 = g_L$
+    """
     x, g = draws.normal(seed, (2, 2, 3), scale=10.0)
     first = draws.normal(seed, (depth, 3, 3))
     y, gradient = residual_chain(x, first, 0 * first, g)
@@ -96,10 +100,11 @@ def _zero_last_layers_pass_signal_and_gradient(residual_chain, *, depth, case, s
 
 
 @prop(5, "must", "exact", source="slide 13; He et al. 2016, equation 4")
-@formula(r"x_L = x_0 + \sum_i F_i(x_i)")
 @given(x=draws.whole(FEW), seed=draws.seeds, depth=(1, 2, 3))
 def _output_is_input_plus_all_branches(residual_stack, *, x, seed, depth):
-    """the output is the input plus all branches"""
+    r"""the output is the input plus all branches
+    $x_L = x_0 + \sum_i F_i(x_i)$
+    """
     a = _weights(seed, depth, x.shape[1], x.shape[1])
     want = functools.reduce(lambda y, matrix: y + y @ matrix, a, x)
     yield Exact("y", residual_stack(x, list(a)), want)
@@ -112,10 +117,11 @@ def _output_is_input_plus_all_branches(residual_stack, *, x, seed, depth):
 
 
 @prop(6, "must", "exact", source=PROJECTION, symbols="residual projection")
-@formula(r"y = W_s x + F(x)")
 @given(x=draws.whole(FEW), outputs=(1, 3, 5, 8), seed=draws.seeds)
 def _changed_width_needs_a_projection(residual_projection, residual=None, *, x, outputs, seed):
-    """where the width changes, the skip is projected; without that it is an error"""
+    """where the width changes, the skip is projected; without that it is an error
+    $y = W_s x + F(x)$
+    """
     w, a = (_weights(seed + k, x.shape[1], outputs) for k in range(2))
     yield Exact("y", residual_projection(x, w, a), x @ w + x @ a)
     if residual is not None and outputs != x.shape[1]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from hondo_spec import draws
 from hondo_spec.bounds import gamma
-from hondo_spec.property import Area, formula, given
+from hondo_spec.property import Area, given
 from hondo_spec.results import Check, Exact, Holds, Stat
 
 prop = Area("STR", source="slide 4; Goodfellow et al. 2016, algorithm 8.1", symbols="stream")
@@ -24,11 +24,11 @@ MANY = 128
 
 
 @prop(1, "must", "exhaustive")
-@formula(r"B_t \mid \text{cut at } c = B_t")
 @given(run=RUNS, seed=SEEDS[:2])
 def _a_run_that_is_cut_goes_on_where_it_was(resumed_batches, *, run, seed):
-    """a run that ends after any of its steps, or after several, and goes on by what was saved takes
-    the batches of the run that does not end
+    r"""a run that ends after any of its steps, or after several, and goes on by what was saved
+    takes the batches of the run that does not end
+    $B_t \mid \text{cut at } c = B_t$
     """
     steps = run[0] // run[1] * run[2]
     whole = np.asarray(resumed_batches(seed, *run, []))
@@ -37,11 +37,11 @@ def _a_run_that_is_cut_goes_on_where_it_was(resumed_batches, *, run, seed):
 
 
 @prop(2, "must", "exhaustive", source=BOTTOU)
-@formula(r"\pi_{k,e} \in S_n,\quad \pi = \pi(k, e)")
 @given(count=COUNTS, seed=SEEDS)
 def _an_epoch_takes_each_example_once(epoch_order, *, count, seed):
-    """the order of an epoch takes each example once, and is a function of seed and epoch, another
+    r"""the order of an epoch takes each example once, and is a function of seed and epoch, another
     one in another epoch
+    $\pi_{k,e} \in S_n,\quad \pi = \pi(k, e)$
     """
     orders = [np.asarray(epoch_order(seed, epoch, count)) for epoch in (0, 1, 5, 0)]
     for order in orders:
@@ -53,10 +53,11 @@ def _an_epoch_takes_each_example_once(epoch_order, *, count, seed):
 
 
 @prop(7, "must", "bound", source="Goodfellow et al. 2016, section 8.1.3")
-@formula(r"\nabla\frac{\sum_e a_e l_e}{\sum_e a_e},\quad \{1, \dots, m\} = \bigcup_k B_k")
 @given(x=draws.whole(((12, 3), (12, 1)), -4, 4), seed=draws.seeds, parts=(1, 2, 3, 12))
 def _a_batch_in_parts_is_the_batch(microbatch_gradient, *, x, seed, parts):
-    """the gradient of a batch in parts is that of the batch, however unevenly its examples weigh"""
+    r"""the gradient of a batch in parts is that of the batch, however unevenly its examples weigh
+    $\nabla\frac{\sum_e a_e l_e}{\sum_e a_e},\quad \{1, \dots, m\} = \bigcup_k B_k$
+    """
     w, targets = (draws.lattice_of(seed, (n, 2), -4, 4) for n in reversed(x.shape))
     # The first of the parts may weigh nothing.
     for what, a in (("equal", [1] * 12), ("uneven", [0, 0, 0, 0, 1, 0, 2, 3, 0, 4, 5, 0.5])):
@@ -68,10 +69,11 @@ def _a_batch_in_parts_is_the_batch(microbatch_gradient, *, x, seed, parts):
 
 
 @prop(8, "must", "bound", symbols="stream evaluate")
-@formula(r"M = \tfrac1n\sum_e m_e")
 @given(count=(1, 7, 33), batch_size=(1, 5, 16, 100), seed=SEEDS)
 def _validation_counts_each_example_once(batched_mean, *, count, batch_size, seed):
-    """a metric over all examples counts each of them once, however many are evaluated at a time"""
+    r"""a metric over all examples counts each of them once, however many are evaluated at a time
+    $M = \tfrac1n\sum_e m_e$
+    """
     # Integers, whose sums are exact.
     values = draws.single(np.random.default_rng(seed).permutation(count) + 1) ** 2
     want = float(np.mean(np.float64(values)))
@@ -84,11 +86,11 @@ def _alike(first: np.ndarray, second: np.ndarray) -> int:
 
 
 @prop(11, "must", "statistical", source=BOTTOU)
-@formula(r"(k, e) \ne (k', e') \Rightarrow \pi_{k,e} \perp \pi_{k',e'}")
 @given(other=((0, 1), (1, 0), (1, -1), (2, -1), (255, 0), (256, -2)), seed=SEEDS[:2])
 def _epochs_are_unrelated(epoch_order, *, other, seed):
-    """no epoch takes the examples in the order of another one, of this seed or of another, nor
+    r"""no epoch takes the examples in the order of another one, of this seed or of another, nor
     turned, nor in part, nor in that of the data
+    $(k, e) \ne (k', e') \Rightarrow \pi_{k,e} \perp \pi_{k',e'}$
     """
     base = np.asarray(epoch_order(seed, 2, MANY))
     order = np.asarray(epoch_order(seed + other[0], 2 + other[1], MANY))
@@ -101,10 +103,11 @@ def _epochs_are_unrelated(epoch_order, *, other, seed):
 
 
 @prop(12, "must", "exhaustive", source=BOTTOU)
-@formula(r"\bigcup_{t \in e} B_t = \{1, \dots, n\}")
 @given(run=RUNS, seed=SEEDS[:1])
 def _each_epoch_is_whole_after_any_cut(resumed_batches, *, run, seed):
-    """after any cut each epoch still has its number of steps, and no example twice"""
+    r"""after any cut each epoch still has its number of steps, and no example twice
+    $\bigcup_{t \in e} B_t = \{1, \dots, n\}$
+    """
     taken = run[0] // run[1] * run[1]
     for cut in range(1, taken * run[2] // run[1]):
         epochs = np.reshape(resumed_batches(seed, *run, [cut]), (run[2], -1))

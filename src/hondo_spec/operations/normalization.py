@@ -31,15 +31,9 @@ def batch_norm(
 
 
 def masked_batch_norm(
-    x: Data,
-    present: Bool[np.ndarray, "*batch"],
-    mean: Row,
-    var: Row,
-    scale: Row,
-    bias: Row,
-    decay: float,
-    epsilon: float,
-) -> tuple[Data, Row, Row]:
+    x: Data, present: Bool[np.ndarray, "*batch"], mean: Row, var: Row, scale: Row, bias: Row,
+    decay: float, epsilon: float,
+) -> tuple[Data, Row, Row]:  # fmt: skip
     """`batch_norm` by the statistics of what is present, whatever the rest of x is.
 
     Where nothing is present the running statistics stay as they are.

@@ -1,8 +1,10 @@
 """What several libraries fail, such as by a variance in one pass, at inputs that show it."""
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 
-from hondo_spec.draws import Made, hard_columns, lattice_of, normal, single
+from hondo_spec.draws import Made, hard_columns, lattice_of, normal, present, single
 from hondo_spec.target import Known
 
 ONE_PASS = "the variance is computed as E[x²] − E[x]², which cancels where the mean is large"
@@ -13,6 +15,7 @@ _COLUMNS, _OFFSETS = (
     for shape, kappa in (((7, 33), 1e3), ((64, 4), 1e4))
 )
 _NORMAL = Made(normal, {"seed": 0, "shape": (7, 33)})
+_WHOLE = Made(lattice_of, {"seed": 0, "shape": (3, 8), "low": -16, "high": 16})
 _INPUTS = {
     "BNT-02": {"x": _COLUMNS, "epsilon": 1e-5},
     "BNT-03": {"x": _COLUMNS, "epsilon": 1e-5},
@@ -20,6 +23,8 @@ _INPUTS = {
     "BNT-08": {"kappa": 1e3, "spread": 1.0, "seed": 0},
     "BNT-10": {"x": _COLUMNS, "seed": 0},
     "BNT-11": {"x": _NORMAL, "seed": 1, "kappa": 1e4},
+    "BNT-12": {"seed": 0, "shape": (3, 8), "offset": 8.0, "dtype": "float16"},
+    "BNF-02": {"x": _WHOLE, "shift": 64.0},
     "BNR-01": {"x": _OFFSETS, "seed": 0, "decay": 0.5},
     "NRM-01": {"x": _NORMAL, "kappa": 1e4, "epsilon": 2.0**-10},
     "NRM-02": {"seed": 0, "case": ((2, 4, 4, 6), 2, "float32"), "kappa": 1e4},
@@ -43,9 +48,24 @@ def _is_far_or_half(kappa: float, case: tuple[object, int, str]) -> bool:
     return kappa > 0 or case[2] != "float32"
 
 
-_CASES = {"NRM-02": _is_far_or_half} | dict.fromkeys(
-    ("NRM-01", "NRM-08", "NRM-09", "BNT-08", "BNT-11"), _is_far
-)
+def _is_nothing_or_cancels(x: np.ndarray, kept: int) -> bool:
+    """Of what the mask of BNT-13 leaves."""
+    rows = x.reshape(-1, x.shape[-1])
+    return not kept or cancels(rows[present(len(rows), kept)])
+
+
+def _is_far_or_equal(kappa: float, what: str) -> bool:
+    """Equal entries have no variance: anything is far beside it."""
+    return kappa > 0 or what == "gx of equal entries"
+
+
+_CASES: Mapping[str, Callable[..., bool]] = {
+    "NRM-02": _is_far_or_half,
+    "BNT-12": lambda offset: offset > 0,
+    "BNF-02": lambda shift: abs(shift) > 8,
+    "NRM-08": _is_far_or_equal,
+    **dict.fromkeys(("NRM-01", "NRM-09", "BNT-08", "BNT-11"), _is_far),
+}
 
 
 OVERFLOWS = {
@@ -88,27 +108,9 @@ def one_pass(ids: str, link: str = "", avoid: str = "") -> dict[str, Known]:
 
 def fast_variance(link: str) -> dict[str, Known]:
     """What Flax's norms fail; the rest of it whatever the option is."""
-    option = "use_fast_variance=False"
-    ids = "BNT-02 BNT-03 BNT-04 BNT-08 BNT-10 BNR-01 NRM-01 NRM-08"
-    avoidable = one_pass(ids, link, option)
-    avoidable["BNT-12"] = Known(
-        ONE_PASS,
-        {"seed": 0, "shape": (3, 8), "offset": 8.0, "dtype": "float16"},
-        link,
-        option,
-        case=lambda offset: offset > 0,
-    )
-    avoidable["BNF-02"] = Known(
-        ONE_PASS,
-        {
-            "x": Made(lattice_of, {"seed": 0, "shape": (3, 8), "low": -16, "high": 16}),
-            "shift": 64.0,
-        },
-        link,
-        option,
-        case=lambda shift: abs(shift) > 8,
-    )
+    ids = "BNT-02 BNT-03 BNT-04 BNT-08 BNT-10 BNT-12 BNR-01 BNF-02 NRM-01 NRM-08"
+    avoidable = one_pass(ids, link, "use_fast_variance=False")
     empty = {"x": Made(normal, {"seed": 0, "shape": (16, 3)}), "kept": 0, "hole": 0.0}
-    nothing = "where the mask leaves nothing, the statistics become 0/0: NaN"
-    masked = Known(nothing, empty, link, case=lambda kept: kept == 0)
+    nothing = f"where the mask leaves nothing, the statistics become 0/0: NaN; {ONE_PASS}"
+    masked = Known(nothing, empty, link, case=_is_nothing_or_cancels)
     return avoidable | one_pass("BNT-11 NRM-02 NRM-09", link) | {"BNT-13": masked} | OVERFLOWS

@@ -98,6 +98,11 @@ KNOWN = {
         "the gradient at P = 0 is NaN: x / 0 is computed and then left out",
         {"x": Made(normal, {"seed": 0, "shape": (3, 8)}), "seed": 0},
     ),
+    "DRP-12": Known(
+        CANCELS,
+        {"seed": 4050, "case": (0.001, (33, 3), "float32")},
+        case=lambda case: case[0] < 0.2,
+    ),
     "BNT-12": Known(
         "statistics in the dtype of the data",
         {"seed": 0, "shape": (256, 3), "offset": 8.0, "dtype": "float16"},

@@ -1,7 +1,6 @@
 """flax.linen, and the early stopping of flax.training."""
 
 import math
-from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -105,7 +104,8 @@ KNOWN = {
 }
 
 
-def _norms(fast: bool = True) -> dict[str, Operation]:
+def norms(fast: bool = True) -> dict[str, Operation]:
+    """Layer norm's variance is in one pass if it is to be fast."""
     return _jax.norms(
         lambda module, x, **params: module.apply({"params": params}, x),
         layer_norm=lambda x, epsilon: nn.LayerNorm(epsilon, use_fast_variance=fast),
@@ -117,18 +117,9 @@ def _norms(fast: bool = True) -> dict[str, Operation]:
 
 OPERATIONS = {
     **collect_operations(globals()),
-    **_norms(),
+    **norms(),
     **_jax.initializers(nn.initializers),
     **_jax.activations(nn),
     "leaky_relu": nn.leaky_relu,
 }
 TARGET = _jax.target("flax.linen", "flax", OPERATIONS, _jax.TRUNCATED, since("0.12.8", KNOWN))
-STABLE = TARGET.with_operations(
-    "flax.linen, use_fast_variance=False",
-    **_jax.with_gradients(
-        {
-            "batch_norm": partial(_batch_norm, fast=False),
-            "layer_norm": _norms(fast=False)["layer_norm"],
-        }
-    ),
-)

@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 import hondo
@@ -172,7 +171,7 @@ def _nested(tree: Tree) -> dict[str, dict[str, Any]]:
     return nested
 
 
-@operation
+@compiled()
 def _elastic_net_penalty(tree, l1, l2):
     return hondo.elastic_net_penalty(_nested(tree), l1, l2)
 
@@ -186,7 +185,7 @@ def _step(transformation: Any, w: Any) -> jax.Array:
     return new["kernel"]
 
 
-@operation
+@compiled()
 def _proximal_l1(w, threshold):
     """The slide's λ/2 makes the threshold of a step of length 1 half of the strength."""
     return _step(hondo.proximal_l1(2 * threshold, learning_rate=1.0), w)
@@ -278,48 +277,6 @@ def _each_pair(augment: Operation) -> Operation:
     return augmented
 
 
-@functools.cache
-def _stopper(patience: int, mode: Any, **options: Any) -> tuple[Operation, Operation]:
-    init, update = hondo.early_stopping(patience, mode=mode, **options)
-    return init, jax.jit(update)
-
-
-@operation
-def _early_stopping(values, patience, min_delta, mode):
-    return _stop(_stopper(patience, mode, min_delta=min_delta), values)
-
-
-@operation
-def _early_stopping_with_baseline(values, patience, baseline):
-    return _stop(_stopper(patience, "min", baseline=baseline), values)
-
-
-def _stop(stopper: tuple[Operation, Operation], values: Any) -> tuple[int | None, int | None]:
-    """Each update's index is its payload, in float32."""
-    init, update = stopper
-    state = init(np.float32(0))
-    for step, value in enumerate(values):
-        state = update(state, np.float32(value), np.float32(step))
-        if state.stopped:
-            return step, _best(state)
-    return None, _best(state)
-
-
-def _best(state: Any) -> int | None:
-    return int(state.best) if state.best_step >= 0 else None
-
-
-@operation
-def _stopped_after(values, patience):
-    """Updates go on after it has stopped."""
-    init, update = _stopper(patience, "min")
-    state, flags = init(np.float32(0)), []
-    for value in values:
-        state = update(state, np.float32(value), np.float32(0))
-        flags.append(bool(state.stopped))
-    return flags
-
-
 OPERATIONS = _jax.with_gradients(
     {
         **collect_operations(globals()),
@@ -355,33 +312,4 @@ TARGET = Target(
     version("hondo"),
     CONVENTIONS,
     mode="jit-float32",
-)
-
-# Clipping by its other policies.
-POLICIES = tuple(
-    Target(
-        f"hondo, {policy} for what is not finite",
-        {"clip_by_global_norm": _jax.update(partial(hondo.clip_by_global_norm, nonfinite=policy))},
-        version("hondo"),
-        {"nonfinite": policy},
-    )
-    for policy in ("zero", "skip")
-)
-
-
-@partial(jax.jit, static_argnames="keep_prob")
-def _lecture_dropout(seed: Any, x: jax.Array, keep_prob: float) -> jax.Array:
-    return hondo.dropout(jax.random.key(seed), x, keep_prob=keep_prob)
-
-
-LECTURE = Target(
-    "hondo, as the slides have it",
-    {
-        "dropout": _lecture_dropout,
-        "dropout_gradient": _jax.dropout_gradient(_lecture_dropout),
-        "dropout_inference": lambda x, keep_prob: x * np.float32(keep_prob),
-        "scale_weights": _scale_weights,
-    },
-    version("hondo"),
-    {"dropout": "lecture"},
 )

@@ -239,6 +239,48 @@ def _skipping_descent(gradients, learning_rate, momentum):
     return _run(problem, gradients, 1, 1, optax.sgd(learning_rate, momentum)).last.params
 
 
+@functools.cache
+def _stopper(patience: int, mode: Any, **options: Any) -> tuple[Operation, Operation]:
+    init, update = hondo.early_stopping(patience, mode=mode, **options)
+    return init, jax.jit(update)
+
+
+@operation
+def _early_stopping(values, patience, min_delta, mode):
+    return _stop(_stopper(patience, mode, min_delta=min_delta), values)
+
+
+@operation
+def _early_stopping_with_baseline(values, patience, baseline):
+    return _stop(_stopper(patience, "min", baseline=baseline), values)
+
+
+def _stop(stopper: tuple[Operation, Operation], values: Any) -> tuple[int | None, int | None]:
+    """Each update's index is its payload, in float32."""
+    init, update = stopper
+    state = init(np.float32(0))
+    for step, value in enumerate(values):
+        state = update(state, np.float32(value), np.float32(step))
+        if state.stopped:
+            return step, _best(state)
+    return None, _best(state)
+
+
+def _best(state: Any) -> int | None:
+    return int(state.best) if state.best_step >= 0 else None
+
+
+@operation
+def _stopped_after(values, patience):
+    """Updates go on after it has stopped."""
+    init, update = _stopper(patience, "min")
+    state, flags = init(np.float32(0)), []
+    for value in values:
+        state = update(state, np.float32(value), np.float32(0))
+        flags.append(bool(state.stopped))
+    return flags
+
+
 def _clip(limit: Any) -> Any:
     clip = hondo.clip_by_global_norm(limit)
     return clip.update(jnp.ones(2), clip.init(jnp.ones(2)))

@@ -87,9 +87,11 @@ KNOWN = {
         case=lambda what: what.startswith("norm in"),
     ),
     "PEN-10": Known(
-        "a limit of 0 makes a unit of zeros NaN, and one of infinity every unit: 0 / 0, ∞ / ∞",
-        {"w": np.zeros((2, 3), np.float32), "limit": 0.0},
-        case=lambda limit: limit == 0 or math.isinf(limit),
+        "a limit of 0 makes a unit of zeros NaN, and one of infinity every unit: 0 / 0, ∞ / ∞; "
+        "in float16 the square of one above 255 is infinite, and every weight becomes 0",
+        {"w": np.ones((2, 3), np.float16), "limit": 256.0},
+        avoid="weights in float32, and a finite limit above 0",
+        case=lambda w, limit: not 0 < limit < (255 if w.dtype == np.float16 else math.inf),
     ),
     "CLP-10": Known(
         "of a kernel of three axes every place of the window is clipped by itself",

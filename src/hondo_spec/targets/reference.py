@@ -1,34 +1,16 @@
 """The formulas in float64 NumPy, which must satisfy everything: it shows that one can."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 
 import numpy as np
 
 from hondo_spec import operations
 from hondo_spec.adapter import Operation, operation
 from hondo_spec.draws import double, single
-from hondo_spec.operations.shapes import (
-    Array,
-    Classes,
-    Images,
-    Labels,
-    Logits,
-    Shape,
-    Tree,
-    Weights,
-)
+from hondo_spec.operations.shapes import Array, Classes, Images, Labels, Logits, Shape, Tree
 from hondo_spec.target import Target
-from hondo_spec.targets import (
-    reference_chains,
-    reference_diagnosis,
-    reference_norms,
-    reference_streaming,
-)
-
-
-def _tree(function: Callable[[Array], Array], tree: Tree) -> Tree:
-    return {name: function(np.asarray(leaf)) for name, leaf in tree.items()}
 
 
 def fans(shape: Shape) -> tuple[int, int]:
@@ -204,58 +186,6 @@ def residual_projection(x: Array, w: Array, a: Array) -> Array:
     return x @ w + x @ a
 
 
-def _weights(tree):
-    return {name: leaf for name, leaf in tree.items() if name.endswith("kernel")}
-
-
-def l1_penalty(tree: Tree, strength: float) -> float:
-    """λ/2 · Σ|w| over leaves whose name ends in kernel, in float64."""
-    return strength / 2 * sum(np.sum(np.abs(np.float64(w))) for w in _weights(tree).values())
-
-
-def l2_penalty(tree: Tree, strength: float) -> float:
-    """λ/2 · Σ w² over leaves whose name ends in kernel, in float64."""
-    return strength / 2 * sum(np.sum(np.float64(w) ** 2) for w in _weights(tree).values())
-
-
-def l1_penalty_gradient(tree: Tree, strength: float) -> Tree:
-    """λ/2 · sgn w of a kernel, 0 at w = 0, and zeros for every other leaf; float32."""
-    kept = _weights(tree)
-    return {k: single(strength / 2 * np.sign(w) * (k in kept)) for k, w in tree.items()}
-
-
-def l2_penalty_gradient(tree: Tree, strength: float) -> Tree:
-    """λ w of a kernel, and zeros for every other leaf; float32."""
-    kept = _weights(tree)
-    return {k: single(strength * w * (k in kept)) for k, w in tree.items()}
-
-
-def elastic_net_penalty(tree: Tree, l1: float, l2: float) -> float:
-    """λ₁/2 · Σ|w| + λ₂/2 · Σ w² over the kernels."""
-    return l1_penalty(tree, l1) + l2_penalty(tree, l2)
-
-
-def proximal_l1(w: Array, threshold: float) -> Array:
-    """Soft threshold: sgn w · max(|w| − t, 0), t rounded to float32."""
-    return np.sign(w) * np.maximum(np.abs(w) - np.float32(threshold), 0)
-
-
-def _unit_norms(w):
-    """‖w‖ over every axis but the last."""
-    return np.sqrt(np.sum(np.float64(w) ** 2, axis=tuple(range(w.ndim - 1))))
-
-
-def _shrink(norm, limit):
-    """The factor c / ‖w‖, of units that are longer than c."""
-    return np.minimum(limit, norm) / np.where(norm > 0, norm, 1)
-
-
-def max_norm(w: Weights, limit: float) -> Weights:
-    """Units longer than c become w c / ‖w‖, rounded to float32; the others stay bit for bit."""
-    norm = _unit_norms(w)
-    return np.where(norm > limit, (w * _shrink(norm, limit)).astype(w.dtype), w)
-
-
 def multitask_loss(losses: Array, weights: Array) -> float:
     """Σ aₜ Jₜ in float64; the weights are not divided by their sum."""
     return np.sum(np.float64(losses) * np.float64(weights))
@@ -316,31 +246,6 @@ def mixup(seed: int, images: Images, labels: Labels) -> tuple[Images, Labels]:
     return new_images, new_labels
 
 
-def global_norm(tree: Tree) -> float:
-    """√Σ g² over all leaves, in float64, where the squares of float32 stay in range."""
-    return math.sqrt(sum(float(np.sum(np.float64(leaf) ** 2)) for leaf in tree.values()))
-
-
-def clip_by_global_norm(tree: Tree, limit: float) -> Tree:
-    """(c / ‖g‖) g in the dtype of g if c < ‖g‖ < ∞; otherwise the very same tree."""
-    norm = global_norm(tree)
-    if not math.isfinite(norm) or norm <= limit:
-        return tree
-    return _tree(lambda g: (np.float64(g) * (limit / norm)).astype(g.dtype), tree)
-
-
-def adaptive_clip(g: Weights, w: Weights, ratio: float, epsilon: float) -> Weights:
-    """Units of g longer than c = λ max(‖w‖, ε) become g c / ‖g‖; the others stay bit for bit."""
-    norm, limit = _unit_norms(g), ratio * np.maximum(_unit_norms(w), epsilon)
-    return np.where(norm > limit, (g * _shrink(norm, limit)).astype(g.dtype), g)
-
-
-def clip_by_value(tree: Tree, limit: float) -> Tree:
-    """min(max(g, −c), c) with c rounded to float32; NaN stays NaN."""
-    bound = np.float32(limit)
-    return _tree(lambda g: np.clip(g, -bound, bound).astype(g.dtype), tree)
-
-
 def early_stopping(
     values: Sequence[float], patience: int, min_delta: float, mode: str
 ) -> tuple[int | None, int | None]:
@@ -381,8 +286,9 @@ def ways_of(operations: Mapping[str, Operation]) -> Operation:
     return ways
 
 
-_PARTS = (reference_chains, reference_norms, reference_diagnosis, reference_streaming)
-_FUNCTIONS = {name: value for part in _PARTS for name, value in vars(part).items()} | globals()
+_FUNCTIONS = dict(globals())
+for _part in ("chains", "norms", "penalties", "diagnosis", "streaming"):
+    _FUNCTIONS |= vars(import_module(f"hondo_spec.targets.reference_{_part}"))
 OPERATIONS: dict[str, Operation] = {
     name: operation(_FUNCTIONS[name]) for name in operations.OPERATIONS if name in _FUNCTIONS
 }

@@ -29,15 +29,9 @@ def batch_norm(
 
 
 def masked_batch_norm(
-    x: Data,
-    present: Array,
-    mean: Row,
-    var: Row,
-    scale: Row,
-    bias: Row,
-    decay: float,
-    epsilon: float,
-) -> tuple[Data, Row, Row]:
+    x: Data, present: Array, mean: Row, var: Row, scale: Row, bias: Row,
+    decay: float, epsilon: float,
+) -> tuple[Data, Row, Row]:  # fmt: skip
     """γ (x − μ) / √(v + ε) + β with the μ and v of `batch_norm` of the entries that are present."""
     kept = x[present]
     if not len(kept):

@@ -34,8 +34,9 @@ def _cross_entropy(z, classes):
 
 @operation
 def _accuracy(z, classes):
-    """Of the largest of the scores."""
-    return metrics.top_k_accuracy_score(classes, z, k=1, labels=np.arange(z.shape[-1]))
+    """Of the largest of the scores; of two classes it takes their difference."""
+    scores = z if z.shape[-1] > 2 else z[:, 1] - z[:, 0]
+    return metrics.top_k_accuracy_score(classes, scores, k=1, labels=np.arange(z.shape[-1]))
 
 
 @operation
