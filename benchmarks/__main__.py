@@ -27,6 +27,7 @@ Name = Literal[
     "bandwidth",
     "many_runs",
     "first_run",
+    "next_run",
     "growth",
     "end_to_end",
     "stream",

@@ -8,28 +8,31 @@ import sys
 
 from benchmarks.child import in_turns, load, processor_seconds
 from benchmarks.job import Job, data_of, hondo_run
-from benchmarks.job_loops import keras_run, linen_run, nnx_run, torch_run
-from benchmarks.measure import Row, Rows, Settings, against, quartiles
+from benchmarks.job_loops import keras_run, linen_run, nnx_run, one_program_run, torch_run
+from benchmarks.measure import Row, Rows, Settings, against, between, quartiles
 from benchmarks.peers import only_installed
 
 NAME = "first_run"
 EPOCHS = 20
+# Flax's own functions in one program: what a whole run without hondo's promises costs.
+ONE = "one program"
 CONTENDERS = {
     "hondo": ("jax", hondo_run),
     "flax.linen": ("flax", linen_run),
+    ONE: ("flax", one_program_run),
     "flax.nnx": ("flax", nnx_run),
     "torch": ("torch", torch_run),
     "keras": ("keras", keras_run),
 }
-DENSE = ("hondo", "flax.linen", "torch", "keras")
+DENSE = ("hondo", "flax.linen", ONE, "torch", "keras")
 JOBS = {
     "DeepMLP 24": (Job(), DENSE),
     "MLP 3": (Job("MLP", 3), DENSE),
     "DeepMLP 100": (Job(depth=100), DENSE),
-    "a user's CNN": (Job("CNN", 4, 8), DENSE[:2]),
+    "a user's CNN": (Job("CNN", 4, 8), DENSE[:3]),
     "an nnx MLP": (Job("nnx MLP", 3), ("hondo", "flax.nnx")),
-    "PreActResNet 8": (Job("PreActResNet", 8, 8), DENSE[:2]),
-    "PreActResNet 20": (Job("PreActResNet", 20, 8), DENSE[:2]),
+    "PreActResNet 8": (Job("PreActResNet", 8, 8), DENSE[:3]),
+    "PreActResNet 20": (Job("PreActResNet", 20, 8), DENSE[:3]),
 }
 
 
@@ -47,6 +50,8 @@ def compare(settings: Settings) -> Rows:
         for other in chosen[1:]:
             goal = 0.9 if (name, other) == ("DeepMLP 24", "flax.linen") else None
             yield against(NAME, case, times, other, goal)
+        if ONE in chosen:
+            yield between(NAME, case, times, ONE, "flax.linen")
 
 
 def main(who: str, job: Job, epochs: int) -> None:

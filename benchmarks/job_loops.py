@@ -13,17 +13,57 @@ from benchmarks.job import CLIP, DROPOUT, L2, LEARNING_RATE, Job, Run, Trained, 
 
 def linen_run(job: Job) -> Run:
     """Flax's linen with optax: the ten lines of its examples."""
+    init, step, validate = map(jax.jit, _linen_parts(job))
+    return usual_loop(job, lambda seed: init(jax.random.key(seed)), step, validate)
+
+
+def one_program_run(job: Job) -> Run:
+    """The same functions of linen and optax in one program: shuffling, epochs, the best state."""
+    inputs, targets = map(jnp.asarray, data_of(job)[0])
+    init, step, validate = _linen_parts(job)
+    steps = len(targets) // job.batch
+
+    def epoch(number: Any, carry: Any) -> Any:
+        state, best, highest = carry
+        order = jax.random.permutation(jax.random.fold_in(state[2], number), len(targets))
+        first = number * steps
+
+        def one(index: Any, state: Any) -> Any:
+            rows = jax.lax.dynamic_slice_in_dim(order, index * job.batch, job.batch)
+            return step(state, inputs[rows], targets[rows], first + index)
+
+        state = jax.lax.fori_loop(0, steps, one, state)
+        loss, accuracy = validate(state)
+        better = loss < best[0]
+        best = jax.tree.map(lambda new, old: jnp.where(better, new, old), (loss, state[0]), best)
+        return state, best, jnp.maximum(highest, accuracy)
+
+    @jax.jit
+    def train(key: Any, epochs: Any) -> Any:
+        state = init(key)
+        start = state, (jnp.float32(jnp.inf), state[0]), jnp.float32(0)
+        return jax.lax.fori_loop(0, epochs, epoch, start)[1:]
+
+    def run(
+        epochs: int, seed: int = 0, accuracy: float | None = None, loss: float | None = None
+    ) -> Trained:
+        (lowest, _), highest = train(jax.random.key(seed), epochs)
+        return Trained(float(lowest), float(highest))
+
+    return run
+
+
+def _linen_parts(job: Job) -> tuple[Any, Any, Any]:
+    """`init(key)`, `step(state, x, y, number)` and `validate(state)`, not yet compiled."""
     from benchmarks.job_networks import linen_network
 
     (inputs, _), (x_valid, y_valid) = data_of(job)
     net, optimizer = linen_network(job), _optimizer()
 
-    @jax.jit
     def init(key: Any) -> Any:
         variables = net.init(key, inputs[:1], False)
         return variables, optimizer.init(variables["params"]), key
 
-    @jax.jit
     def step(state: Any, x: Any, y: Any, number: Any) -> Any:
         variables, optimizer_state, key = state
         rngs = {"dropout": jax.random.fold_in(key, number)}
@@ -38,11 +78,10 @@ def linen_run(job: Job) -> Run:
         params = optax.apply_updates(variables["params"], updates)
         return {"params": params, **updated}, optimizer_state, key
 
-    @jax.jit
     def validate(state: Any) -> Any:
         return _measure(net.apply(state[0], x_valid, False), y_valid)
 
-    return usual_loop(job, lambda seed: init(jax.random.key(seed)), step, validate)
+    return init, step, validate
 
 
 def nnx_run(job: Job) -> Run:

@@ -1,5 +1,6 @@
-"""What the reference run takes at the least: its matrix products and nothing else."""
+"""What a run of dense layers takes at the least: its matrix products and nothing else."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -10,8 +11,8 @@ from jax import lax
 from benchmarks.reference_problem import BATCH, WIDTH, digits
 
 
-def products_run(epochs: int) -> Any:
-    """Three products forward, five backward, three of the validation, in one program.
+def products_run(epochs: int, sizes: Sequence[int] = (64, WIDTH, WIDTH, 10)) -> Any:
+    """One product a layer forward, two backward, one of the validation, in one program.
 
     Without activations, norms, dropout, loss, optimizer and the order of the examples: every way
     to write the run has these products in it.
@@ -35,9 +36,8 @@ def products_run(epochs: int) -> Any:
 
     @jax.jit
     def run(key: Any) -> Any:
-        shapes = pairwise([64, WIDTH, WIDTH, 10])
-        kernels = [jax.random.normal(key, shape) / shape[0] for shape in shapes]
-        return lax.fori_loop(0, epochs, epoch, (kernels, jnp.zeros((len(valid[1]), 10))))
+        kernels = [jax.random.normal(key, shape) / shape[0] for shape in pairwise(sizes)]
+        return lax.fori_loop(0, epochs, epoch, (kernels, jnp.zeros((len(valid[1]), sizes[-1]))))
 
     return lambda seed=0: run(jax.random.key(seed))
 
