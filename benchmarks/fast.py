@@ -24,6 +24,7 @@ from hondo._fast import (
     fusion,
     hashed_bits,
     layer_norm_rows,
+    loop_convolutions,
     masked_scaling,
     pivoted_sums,
     squares_in_range,
@@ -179,6 +180,19 @@ def _scaled_mean_square(x: jax.Array) -> jax.Array:
 def _two_pass_moments(x: jax.Array) -> optax.Params:
     mean = jnp.mean(x, 0, keepdims=True)
     return mean, jnp.sum(jnp.square(x - mean), 0, keepdims=True)
+
+
+def _descend(written: Callable[[Function], Function]) -> Function:
+    """Two steps of gradient descent in a loop, on the squares of what a convolution gives."""
+
+    def loss(x: jax.Array, w: jax.Array) -> jax.Array:
+        return jnp.mean(_convolve(lax.conv_general_dilated)(x, w) ** 2)
+
+    def step(_: int, args: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        gradients = written(jax.grad(loss, (0, 1)))(*args)
+        return jax.tree.map(jnp.subtract, args, gradients)
+
+    return lambda x, w: lax.fori_loop(0, 2, step, (x, w))
 
 
 def _convolve(function: Function) -> Function:
@@ -348,6 +362,16 @@ PAIRS = [
         large=((64, 28, 28, 16), (3, 3, 16, 32)),
         roundings=128,
         dtypes=(jnp.float32, jnp.float64),
+    ),
+    Pair(
+        name="loop_convolutions: descent in a loop, stride 2",
+        fast=_descend(loop_convolutions.channels_last),
+        plain=_descend(lambda gradient: gradient),
+        shapes=((2, 7, 6, 3), (3, 3, 3, 4)),
+        large=((64, 28, 28, 16), (3, 3, 16, 32)),
+        roundings=128,
+        dtypes=(jnp.float32, jnp.float64),
+        gradient=False,
     ),
     Pair(
         name="threefry: bits",

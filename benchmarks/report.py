@@ -4,7 +4,7 @@ import json
 import os
 import platform
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -13,6 +13,10 @@ from rich.table import Table
 
 from benchmarks.measure import Row, Settings
 from benchmarks.peers import versions
+from hondo._pictures import BLACK, BLUE, GRAY, as_bytes, new_figure, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 HEADINGS = ("comparison", "case", "what", "median", "quartiles", "goal", "met")
 
@@ -78,32 +82,34 @@ _TICKS = (0.01, 0.03, 0.1, 0.3, 0.5, 1.0, 2.0, 4.0)
 
 def _plot(path: Path, rows: list[Row]) -> None:
     """One panel a comparison: hondo's time over each other's, a dot a case."""
-    from matplotlib.figure import Figure
-
     panels = _ratios_of(rows)
     across = min(3, max(len(panels), 1))
     down = -(-max(len(panels), 1) // across)
-    figure = Figure(figsize=(4.2 * across, 2.4 * down))
-    axes = figure.subplots(down, across, squeeze=False).ravel()
-    for panel in axes[len(panels) :]:
-        panel.set_visible(False)
-    for panel, (name, ratios) in zip(axes, panels.items(), strict=False):
-        for place, values in enumerate(reversed(ratios.values())):
-            panel.plot(values, [place] * len(values), "o", alpha=0.4, markersize=4)
-            panel.plot([np.median(values)], [place], "|", color="black", markersize=12)
-        panel.set_yticks(range(len(ratios)), [*reversed(ratios)], fontsize=7)
-        panel.axvline(1.0, color="black", linewidth=0.8)
-        panel.set_xscale("log")
-        low, high = _ends(ratios)
-        ticks = [tick for tick in _TICKS if low <= tick <= high]
-        panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        panel.minorticks_off()
-        panel.set_xlim(low, high)
-        panel.set_title(name, fontsize=9)
-        panel.margins(y=0.2)
-    figure.supxlabel("time of hondo over that of the other: left of the line hondo is faster")
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
+    with style():
+        figure = new_figure(4.2 * across, 2.4 * down)
+        axes = figure.subplots(down, across, squeeze=False).ravel()
+        for panel in axes[len(panels) :]:
+            panel.set_visible(False)
+        for panel, (name, ratios) in zip(axes, panels.items(), strict=False):
+            _draw_ratios(panel, ratios)
+            panel.set_title(name)
+        figure.supxlabel("time of hondo over that of the other: left of the line hondo is faster")
+        path.write_bytes(as_bytes(figure, "png"))
+
+
+def _draw_ratios(panel: "Axes", ratios: dict[str, list[float]]) -> None:
+    for place, values in enumerate(reversed(ratios.values())):
+        panel.plot(values, [place] * len(values), "o", color=BLUE, alpha=0.4, markersize=4)
+        panel.plot([np.median(values)], [place], "|", color=BLACK, markersize=12)
+    panel.set_yticks(range(len(ratios)), [*reversed(ratios)], fontsize="small")
+    panel.axvline(1.0, color=GRAY, linestyle="--", linewidth=1)
+    panel.set_xscale("log")
+    low, high = _ends(ratios)
+    ticks = [tick for tick in _TICKS if low <= tick <= high]
+    panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    panel.minorticks_off()
+    panel.set_xlim(low, high)
+    panel.margins(y=0.2)
 
 
 def _ratios_of(rows: list[Row]) -> dict[str, dict[str, list[float]]]:

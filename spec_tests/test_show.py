@@ -87,6 +87,7 @@ def test_options_that_were_given_are_handed_on() -> None:
     ("config", "message"),
     [
         (ShowConfig("dropot"), r"technique must be a technique of `hondo list`, got 'dropot'. Did"),
+        (ShowConfig("nothing"), r"technique must be .* got 'nothing'. `hondo show` lists them."),
         (ShowConfig("dropout", std=1.0), r"std must be left out for dropout, got 1.0. Its opt"),
         (ShowConfig("swa", decay=0.5), r"decay must be left out for swa, got 0.5. Its options: no"),
         (ShowConfig("dropout", seed=-1), r"seed must be an integer in \[0, 2\^63\), got -1"),

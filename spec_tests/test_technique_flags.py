@@ -12,7 +12,7 @@ import optax
 import pytest
 
 import hondo
-from hondo.cli import build, predict
+from hondo.cli import augmenting, build, predict
 from hondo.cli.augmenting import augmentation
 from hondo.cli.averaging import Schedule, averaged
 from hondo.cli.config import PredictConfig, TrainConfig
@@ -250,11 +250,17 @@ def test_each_part_of_an_augmentation_has_a_key_of_its_own(monkeypatch) -> None:
         seen.append(tuple(jax.random.key_data(key).tolist()))
         return value
 
+    def listen_to_example(config, dataset, key, example):
+        seen.append(tuple(jax.random.key_data(key).tolist()))
+        return change(config, dataset, key, example)
+
+    change = augmenting._change
+    monkeypatch.setattr(augmenting, "_change", listen_to_example)
     for name in ("random_crop", "random_rotation", "gaussian_noise", "cutout", "mixup"):
         monkeypatch.setattr(hondo, name, listen)
     amounts = {"rotation": 10.0, "cutout": 2, "input_noise": 0.1, "mixup": 1.0}
     augment = augmentation(TrainConfig(**amounts), DIGITS)
     example = jnp.asarray(DIGITS.inputs[0]), jnp.asarray(DIGITS.targets[0])
     augment(KEY, example, example)
-    # Four of the example, four of its partner, and that of the mixture.
-    assert len(seen) == len(set(seen)) == 9
+    # Of the example its own and four of its parts, likewise of its partner; that of the mixture.
+    assert len(seen) == len(set(seen)) == 11

@@ -155,7 +155,7 @@ def load_run(folder: Path | str) -> "LoadedRun":
         folder: the run's folder.
 
     Returns:
-        The run: `predict(examples)` and `predict_proba(examples)` take a table of pandas, an array
+        The run. `predict(examples)` and `predict_proba(examples)` take a table of pandas, an array
         in the units of the source, or files of them; `problem`, `params` and `model_state` are
         those of `fit`; `export(path)` writes StableHLO.
 

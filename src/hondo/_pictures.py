@@ -26,6 +26,8 @@ _SETTINGS: "dict[RcKeyType, Any]" = {
     "axes.spines.right": False,
     "legend.frameon": False,
     "legend.fontsize": 8.5,
+    # Without #, which begins a comment in a file of settings.
+    "axes.prop_cycle": f"cycler('color', {[color.strip('#') for color in LINES]})",
 }
 Axis = Literal["x", "y"]
 
@@ -46,6 +48,16 @@ def style() -> AbstractContextManager[None]:
     from matplotlib import rc_context
 
     return rc_context(dict(_SETTINGS))
+
+
+def matplotlibrc() -> str:
+    """The settings as matplotlib's file of them, for a process that draws by itself.
+
+    Example:
+        >>> matplotlibrc().splitlines()[0]
+        'svg.fonttype: none'
+    """
+    return "".join(f"{name}: {value}\n" for name, value in _SETTINGS.items())
 
 
 def as_bytes(figure: "Figure", kind: str) -> bytes:

@@ -55,8 +55,9 @@ def conv_general_dilated(
        \bar w_{io} = \sum_n x_{ni} \star \bar y_{no} $$
 
     On CPU, XLA has a fast kernel for channels-last convolutions only, and inside `lax.scan` and
-    `lax.while_loop`, and so inside `fit`, it does not transpose others into that layout. Here the
-    two convolutions of the gradient have it. In Flax:
+    `lax.while_loop` it does not transpose others into that layout. Here the two convolutions of the
+    gradient have it. `fit`, `stream`, `sweep` and `step` see to it by themselves, for any network;
+    this is for loops of your own. In Flax:
     `Conv(…, conv_general_dilated=hondo.conv_general_dilated)`. Convolutions with groups, a dilated
     input or channels elsewhere are JAX's own. There are reverse-mode gradients of any order, but no
     forward mode.
@@ -93,7 +94,7 @@ def conv_general_dilated(
     numbers = lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
     unusual = {name for name, value in others.items() if value not in (None, 1)} - {"precision"}
     is_dilated = tuple(lhs_dilation or ones) != ones
-    if unusual or is_dilated or numbers != _channels_last(rank):
+    if unusual or is_dilated or numbers != layout_of(rank):
         return lax.conv_general_dilated(
             lhs, rhs, window_strides, padding, lhs_dilation, rhs_dilation, numbers, **others
         )
@@ -106,7 +107,8 @@ def conv_general_dilated(
     return _convolve(window, precision, *vary_alike(lhs, rhs))
 
 
-def _channels_last(rank: int) -> lax.ConvDimensionNumbers:
+def layout_of(rank: int) -> lax.ConvDimensionNumbers:
+    """Channels last: of data (batch, *space, channels), of kernels (*window, inputs, outputs)."""
     spatial = range(1, rank + 1)
     data, kernel = (0, rank + 1, *spatial), (rank + 1, rank, *range(rank))
     return lax.ConvDimensionNumbers(data, kernel, data)
@@ -126,7 +128,7 @@ def _apply(
     out_sharding: NamedSharding | None = None,
 ) -> Array:
     strides, padding, dilation = window
-    numbers = _channels_last(x.ndim - 2)
+    numbers = layout_of(x.ndim - 2)
     return lax.conv_general_dilated(
         x,
         w,

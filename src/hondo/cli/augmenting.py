@@ -29,7 +29,8 @@ def augmentation(config: TrainConfig, dataset: Dataset) -> Augment | None:
     Raises:
         ValueError: label smoothing without classes; what is for images alone, and a table.
     """
-    if is_on(config.label_smoothing) and dataset.task != "classification":
+    tasks = [one.task for one in dataset.each_task]
+    if is_on(config.label_smoothing) and "classification" not in tasks:
         raise error("label_smoothing", config.label_smoothing, "0 without classes")
     for name in _OF_IMAGES:
         if dataset.inputs.ndim != 4 and is_on(getattr(config, name)):
@@ -79,11 +80,16 @@ def _change_input(config: TrainConfig, dataset: Dataset, key: PRNGKeyArray, inpu
 
 
 def _soften(config: TrainConfig, dataset: Dataset, target: Array) -> Array:
-    """The target as probabilities, where it is smoothed or mixed."""
+    """The target as probabilities, where it is smoothed or mixed; the tasks' in turn."""
     is_mixed = is_on(config.mixup) or is_on(config.cutmix)
+    if dataset.tasks:
+        if not (is_mixed or is_on(config.label_smoothing)):
+            return target
+        each = zip(dataset.tasks, target, strict=True)
+        return jnp.concatenate([jnp.atleast_1d(_soften(config, *own)) for own in each])
     if dataset.task != "classification":
         return target.astype(jnp.float32) if is_mixed else target
+    one_hot = jax.nn.one_hot(target.astype(jnp.int32), dataset.outputs)
     if is_on(config.label_smoothing):
-        one_hot = jax.nn.one_hot(target, dataset.outputs)
         return hondo.label_smoothing(one_hot, amount=config.label_smoothing)
-    return jax.nn.one_hot(target, dataset.outputs) if is_mixed else target
+    return one_hot if is_mixed else target

@@ -2,7 +2,7 @@
 
 import dataclasses
 from functools import partial
-from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 
 import jax
 import numpy as np
@@ -12,11 +12,12 @@ from hondo._numerics.checks import error
 from hondo.cli import build, models
 from hondo.cli.augmenting import augmentation
 from hondo.cli.config import TrainConfig
+from hondo.cli.typed_values import parse_value
 from hondo.data import Dataset, Parts
 from hondo.training.sweeping.members import Build, FitArguments
 
 _FIXED = (
-    *("data", "target", "targets", "task", "keep", "drop", "size", "stream"),
+    *("data", "target", "targets", "task", "keep", "drop", "size", "stream", "task_weights"),
     *("valid_every", "microbatches"),
     *("test_fraction", "dataset", "data_dir", "out", "valid_fraction", "split_seed", "watch"),
 )
@@ -76,24 +77,7 @@ def _parse_axis(text: str) -> tuple[str, list[Any]]:
     parts = [part.strip() for part in values.split(",")]
     if not equals or not all(parts):
         raise error("over", text, f"{name}=value,value without an empty value")
-    return name, [_parse_value(name, hints[name], part) for part in parts]
-
-
-def _parse_value(name: str, hint: Any, text: str) -> Any:
-    if get_origin(hint) is Literal:
-        choices: tuple[Any, ...] = get_args(hint)
-    else:
-        choices = ("true", "false") if hint is bool else ()
-    if choices and text not in choices:
-        raise error(name, text, "one of " + ", ".join(choices))
-    if hint is bool:
-        return text == "true"
-    kind = next((kind for kind in (float, int) if kind in (hint, *get_args(hint))), str)
-    try:
-        return kind(text)
-    except ValueError:
-        expected = {float: "a number", int: "an integer"}[kind]
-        raise error(name, text, expected) from None
+    return name, [parse_value(name, hints[name], part) for part in parts]
 
 
 def member_builder(base: TrainConfig, dataset: Dataset, parts: Parts) -> Build:

@@ -12,10 +12,10 @@ from flax import linen as nn
 
 import hondo
 from hondo._numerics.checks import check_choice, check_count, check_probability, check_range, error
-from hondo._types import Module
 from hondo.cli.augmenting import is_on
 from hondo.cli.config import TrainConfig
 from hondo.cli.drop_connecting import DropConnectLoss
+from hondo.cli.tasks import heads_of, supervise
 from hondo.cli.technique_checks import check_techniques
 from hondo.data import FASHION_MNIST, Dataset
 from hondo.data.dataset import Inputs
@@ -30,16 +30,12 @@ from hondo.linen import (
     RMSNorm,
 )
 
-_LOSSES: dict[str, Any] = {
-    "classification": "cross_entropy",
-    "binary": "binary_cross_entropy",
-    "regression": "squared_error",
-}
 # Depth and width by the model, else by the task: a few hundred rows need few weights.
 _SIZES = {
     "resnet": (8, 16),
     "classification": (24, 128),
     "binary": (24, 128),
+    "multitask": (24, 128),
     "regression": (4, 32),
 }
 _INITS = {
@@ -151,17 +147,24 @@ def network(config: TrainConfig, dataset: Dataset) -> nn.Module:
 def problem(
     config: TrainConfig, dataset: Dataset, train_targets: np.ndarray | None = None
 ) -> hondo.Problem:
-    """The network, the data set's loss and the penalties.
+    """The network, the loss of the data set's tasks and the penalties.
 
     Args:
         config: what was configured.
         dataset: what it is trained on.
         train_targets: all of the training part, if the data is streamed, because no step sees them.
+
+    Raises:
+        ValueError: weights of classes or tasks that this data set does not have.
     """
+    heads = heads_of(dataset, config.task_weights)
     weights = None if config.class_weights == "none" else config.class_weights
+    if weights is not None and len(heads) > 1:
+        repair = "--task-weights weighs the targets themselves."
+        raise error("class_weights", weights, "none beside several targets", repair)
     if weights is not None and train_targets is not None and dataset.task != "regression":
         weights = balanced_by_class(train_targets, max(dataset.outputs, 2))
-    made = supervise(network(config, dataset), dataset, weights)
+    made = supervise(network(config, dataset), heads, weights)
     if is_on(1 - config.drop_connect):
         made = made._replace(loss=DropConnectLoss(made.loss, config.drop_connect))
     for penalty, strength in ((hondo.l1_penalty, config.l1), (hondo.l2_penalty, config.l2)):
@@ -169,16 +172,6 @@ def problem(
             penalty = partial(penalty, strength=strength)
             made = made._replace(loss=hondo.penalized(made.loss, penalty))
     return made
-
-
-def supervise(
-    network: Module, dataset: Dataset, weights: list[float] | str | None = None
-) -> hondo.Problem:
-    """The network and the data set's loss, with the weights of its classes."""
-    # The slide sums the binary cross-entropy over the examples.
-    reduce = jnp.sum if dataset.task == "binary" else jnp.mean
-    loss = _LOSSES[dataset.task]
-    return hondo.supervised(network, loss=loss, reduce=reduce, class_weights=weights)
 
 
 def balanced_by_class(targets: np.ndarray, classes: int) -> list[float]:

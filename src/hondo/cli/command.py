@@ -2,19 +2,21 @@
 
 import importlib
 import sys
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import tyro
 
 from hondo.cli.compiled_programs import keep_compiled_programs
-from hondo.cli.config import CompareConfig, PredictConfig, SweepConfig
+from hondo.cli.config import CompareConfig, PredictConfig, SweepConfig, TrainConfig
 from hondo.cli.diagnose import DiagnoseConfig
 from hondo.cli.lecture import LectureConfig
 from hondo.cli.report import ReportConfig
+from hondo.cli.sections import ExecutionOptions
 from hondo.cli.show import ShowConfig
 from hondo.cli.techniques import ListConfig
 from hondo.cli.train_command import TrainCommand, defaults_of
+from hondo.cli.typed_values import parse_value
 from hondo.training.processes import all_processes
 
 Command = (
@@ -41,6 +43,16 @@ _MODULES = {
     ListConfig: "hondo.cli.techniques",
     ShowConfig: "hondo.cli.show",
 }
+_OPTIONS = {
+    "train": (TrainConfig, ExecutionOptions),
+    "sweep": (TrainConfig,),
+    "compare": (TrainConfig, CompareConfig),
+    "report": (ReportConfig,),
+    "diagnose": (DiagnoseConfig,),
+    "lecture": (LectureConfig,),
+    "list": (ListConfig,),
+    "show": (ShowConfig,),
+}
 
 
 def run_command() -> int:
@@ -61,12 +73,39 @@ def run_command() -> int:
 
 
 def _read_command(arguments: list[str]) -> Command:
-    """The command line; what a file of --config says stands for the defaults."""
+    """The command line; what a file of --config says stands for the defaults.
+
+    Raises:
+        ValueError: a value that its option does not take, or a file that cannot be read.
+    """
+    _check_values(arguments)
     defaults = defaults_of(arguments)
     if defaults is None:
         return tyro.cli(Command, prog="hondo", args=arguments)
     train = Annotated[TrainCommand, tyro.conf.OmitArgPrefixes]
     return tyro.cli(train, prog="hondo train", args=arguments[1:], default=defaults)
+
+
+def _check_values(arguments: list[str]) -> None:
+    """Refuses in one line what is no choice and no number, which tyro would put into a frame."""
+    kinds = _OPTIONS.get(arguments[0], ()) if arguments else ()
+    hints: dict[str, Any] = {}
+    for kind in kinds:
+        hints |= get_type_hints(kind)
+    for name, text in _values_in(arguments):
+        hint = hints.get(name, str)
+        hint = get_args(hint)[0] if get_origin(hint) is tuple else hint
+        if hint is not bool and text != "None":
+            parse_value(name, hint, text)
+
+
+def _values_in(arguments: list[str]) -> Iterator[tuple[str, str]]:
+    """Each option with what follows it, which is no value where it has none."""
+    for argument, following in zip(arguments, [*arguments[1:], "--"], strict=True):
+        option, equals, text = argument.partition("=")
+        text = text if equals else following
+        if option.startswith("--") and not text.startswith("--"):
+            yield option[2:].replace("-", "_"), text
 
 
 def prepare(command: Command) -> Job:

@@ -11,7 +11,8 @@ from typing import Any, get_args, get_type_hints
 
 from hondo._numerics.checks import error
 from hondo.cli.config import TrainConfig
-from hondo.cli.run_folder import ORIGIN, as_hinted
+from hondo.cli.run_folder import ORIGIN
+from hondo.cli.typed_values import as_hinted
 from hondo.training.saving.files import first_line
 
 
@@ -48,6 +49,8 @@ def _typed(path: Path, name: str, value: object, hint: Any) -> Any:
 
 def _number(value: object, hint: Any) -> object:
     """The number that 1e-4 is, which YAML reads as text because it has no point."""
+    if isinstance(value, list):
+        return [_number(each, hint) for each in value]
     if isinstance(value, str) and float in (hint, *get_args(hint)):
         with suppress(ValueError):
             return float(value)

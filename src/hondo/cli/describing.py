@@ -53,5 +53,7 @@ def _on_data(config: TrainConfig) -> dict[str, bool]:
 
 
 def _describe_task(dataset: Dataset) -> str:
+    if dataset.tasks:
+        return ", ".join(f"{one.name}: {_describe_task(one)}" for one in dataset.tasks)
     names = ", ".join(dataset.classes[:6]) + (", …" if len(dataset.classes) > 6 else "")
     return f"{dataset.task} ({names})" if names else dataset.task

@@ -11,7 +11,17 @@ from jaxtyping import Array, PRNGKeyArray
 import hondo
 from hondo._bind import bind
 from hondo._microbatched import microbatched
-from hondo._types import Batch, Inputs, Loss, ModelState, Outputs, Params, Tree, Updates
+from hondo._types import (
+    Batch,
+    Inputs,
+    Loss,
+    ModelState,
+    Outputs,
+    Params,
+    Targets,
+    Tree,
+    Updates,
+)
 from hondo.data.dataset import Task
 
 
@@ -39,7 +49,7 @@ def ensemble(
     member: hondo.Problem,
     members: int,
     answer: Callable[[Params, ModelState, Inputs], Outputs],
-    measure: Callable[[Outputs, Batch], Tree],
+    measure: Callable[[Outputs, Targets], Tree],
 ) -> hondo.Problem:
     """The problem of all members at once, stacked along a leading axis of each array.
 
@@ -50,7 +60,7 @@ def ensemble(
         member: what one member minimizes.
         members: how many there are.
         answer: parameters, model state and inputs → the ensemble's outputs.
-        measure: these outputs and the batch → the metrics.
+        measure: these outputs and the targets → the metrics.
     """
     return member._replace(
         init=bind(_init, member.init, members),
@@ -83,12 +93,12 @@ def _init(
 
 def _metrics(
     answer: Callable[[Params, ModelState, Inputs], Outputs],
-    measure: Callable[[Outputs, Batch], Tree],
+    measure: Callable[[Outputs, Targets], Tree],
     params: Params,
     model_state: ModelState,
     batch: Batch,
 ) -> Tree:
-    return measure(answer(params, model_state, batch[0]), batch)
+    return measure(answer(params, model_state, batch[0]), batch[1])
 
 
 # No NamedTuple, to which jax.jit could not refer weakly.

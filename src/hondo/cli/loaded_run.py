@@ -1,5 +1,6 @@
 """A finished run, to predict with and to give away."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from hondo._types import ModelState, Outputs, Params, Tree
 from hondo.cli import models, run_folder
 from hondo.cli.config import TrainConfig
 from hondo.cli.model_folder import find_model, load_model
+from hondo.cli.tasks import heads_of, split_outputs
 from hondo.data import Dataset, Encoder
 from hondo.data.columns import TableEncoding
 from hondo.data.dataset import Examples, Inputs
@@ -48,21 +50,38 @@ class LoadedRun(NamedTuple):
             examples: a table of pandas, an array in the units of the source, or a file of one of
                 them, or a folder of images.
 
+        Returns:
+            One for each example; of several targets a structured array, with a field for each.
+
         Raises:
             ValueError: examples of another form; a model that gives NaN or infinity.
         """
-        return predictions(self.dataset, self.outputs(examples))
+        outputs = self.outputs(examples)
+        if not self.dataset.tasks:
+            return predictions(self.dataset, outputs)
+        return _as_fields([(one, predictions(one, own)) for one, own in self.split(outputs)])
 
     def predict_proba(self, examples: Examples) -> np.ndarray:
         """The probability of each class, in the order of `dataset.classes`, (n, classes).
 
+        Of several targets a structured array, with a field for each that has classes.
+
         Raises:
             ValueError: a regression; examples of another form; a model that gives NaN.
         """
-        return probabilities(self.dataset, self.outputs(examples))
+        check_classes(self.dataset)
+        outputs = self.outputs(examples)
+        if not self.dataset.tasks:
+            return probabilities(self.dataset, outputs)
+        chances = [
+            (one, probabilities(one, own))
+            for one, own in self.split(outputs)
+            if one.task != "regression"
+        ]
+        return _as_fields(chances)
 
     def outputs(self, examples: Examples) -> np.ndarray:
-        """What the model gives: (n, outputs), logits of a classification.
+        """What the model gives: (n, outputs), logits of a classification; the tasks' in turn.
 
         Raises:
             ValueError: examples of another form; a model that gives NaN or infinity.
@@ -81,6 +100,11 @@ class LoadedRun(NamedTuple):
         outputs = np.concatenate([np.asarray(part) for part in parts])
         check_outputs(outputs)
         return outputs
+
+    def split(self, outputs: np.ndarray) -> list[tuple[Dataset, np.ndarray]]:
+        """Each task's form of data, and its own outputs."""
+        heads = heads_of(self.dataset)
+        return [*zip(self.dataset.each_task, split_outputs(heads, outputs), strict=True)]
 
     def export(self, path: Path | str) -> None:
         """Writes the model as StableHLO, for CPU, CUDA, ROCm and TPU; read without this library.
@@ -138,6 +162,15 @@ def check_variables(folder: Path, variables: Tree) -> None:
         )
 
 
+def _as_fields(each: Sequence[tuple[Dataset, np.ndarray]]) -> np.ndarray:
+    """One array with a field for each task, called as its target."""
+    fields = [(one.name, values.dtype, values.shape[1:]) for one, values in each]
+    made = np.empty(len(each[0][1]), fields)
+    for one, values in each:
+        made[one.name] = values
+    return made
+
+
 def encoder_of(dataset: Dataset) -> Encoder:
     """The encoder, which every data set of a run has.
 
@@ -179,13 +212,22 @@ def probabilities(dataset: Dataset, outputs: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: a regression, which has none.
     """
-    if dataset.task == "regression":
-        raise error("probabilities", "a regression", "asked of a classification")
+    check_classes(dataset)
     logits = outputs.astype(np.float64)
     if dataset.task == "binary":
         logits = np.concatenate([np.zeros_like(logits), logits], axis=-1)
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return shifted / shifted.sum(axis=-1, keepdims=True)
+
+
+def check_classes(dataset: Dataset) -> None:
+    """Raises for a data set that has no probabilities.
+
+    Raises:
+        ValueError: regressions only.
+    """
+    if all(one.task == "regression" for one in dataset.each_task):
+        raise error("probabilities", "a regression", "asked of a classification")
 
 
 def check_outputs(outputs: np.ndarray) -> None:

@@ -11,15 +11,14 @@ from jaxtyping import Array, Float
 
 import hondo
 from hondo._bind import bind
-from hondo._types import Batch, Inputs, ModelState, Outputs, Params, Tree
+from hondo._types import Inputs, ModelState, Outputs, Params, Tree
 from hondo.cli import build
 from hondo.cli.augmenting import is_on
 from hondo.cli.averaging import Schedule, averaged, read_average
 from hondo.cli.config import TrainConfig
 from hondo.cli.ensembles import average_outputs, ensemble, ensemble_optimizer
+from hondo.cli.tasks import Head, heads_of, measure, split_outputs
 from hondo.data import Dataset
-from hondo.data.dataset import Task
-from hondo.linen.value_module import ValueModule
 
 
 def training_problem(
@@ -91,19 +90,20 @@ def infer(
     config: TrainConfig, dataset: Dataset, variables: Tree, inputs: Float[Array, "n ..."]
 ) -> Outputs:
     """What the kept model gives for encoded inputs, float32 (n, …)."""
-    members = config.ensemble
-    return _answer(build.network(config, dataset), dataset.task, members, variables, inputs)
+    network, heads = build.network(config, dataset), heads_of(dataset)
+    return _answer(network, heads, config.ensemble, variables, inputs)
 
 
 def _answer(
-    network: nn.Module, task: Task, members: int, variables: Tree, inputs: Inputs
+    network: nn.Module, heads: tuple[Head, ...], members: int, variables: Tree, inputs: Inputs
 ) -> Outputs:
     def of_one(variables: Tree) -> Outputs:
         return jnp.asarray(network.apply(variables, inputs, train=False), jnp.float32)
 
     if members == 1:
         return of_one(variables)
-    return average_outputs(task, jax.vmap(of_one)(variables))
+    each = zip(heads, split_outputs(heads, jax.vmap(of_one)(variables)), strict=True)
+    return jnp.concatenate([average_outputs(head.task, own) for head, own in each], axis=-1)
 
 
 def _of_all_members(
@@ -111,15 +111,14 @@ def _of_all_members(
 ) -> hondo.Problem:
     if config.ensemble == 1:
         return made
-    network, task = build.network(config, dataset), dataset.task
-    answer = bind(_answer_of_state, network, task, config.ensemble, is_averaged)
-    measure = bind(_measure, build.supervise(_Given(), dataset).metrics)
-    return ensemble(made, config.ensemble, answer, measure)
+    network, heads = build.network(config, dataset), heads_of(dataset, config.task_weights)
+    answer = bind(_answer_of_state, network, heads, config.ensemble, is_averaged)
+    return ensemble(made, config.ensemble, answer, bind(measure, heads))
 
 
 def _answer_of_state(
     network: nn.Module,
-    task: Task,
+    heads: tuple[Head, ...],
     members: int,
     is_averaged: bool,
     params: Params,
@@ -128,20 +127,7 @@ def _answer_of_state(
 ) -> Outputs:
     if is_averaged:
         params, model_state = jax.vmap(read_average)(params, model_state)
-    return _answer(network, task, members, {"params": params, **model_state}, inputs)
-
-
-def _measure(metrics: partial[Tree], outputs: Outputs, batch: Batch) -> Tree:
-    """The metrics of the loss for outputs that are there already."""
-    return metrics({}, {}, (outputs, *batch[1:]))
-
-
-class _Given(ValueModule):
-    """Outputs that take the place of inputs."""
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        return x
+    return _answer(network, heads, members, {"params": params, **model_state}, inputs)
 
 
 def _is_averaging(config: TrainConfig) -> bool:

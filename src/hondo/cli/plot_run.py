@@ -18,7 +18,7 @@ from hondo._pictures import (
 )
 from hondo.training.saving.files import write_whole
 
-METRICS = ("loss", "accuracy")
+_MOST_COLUMNS = 3
 # Below this ratio a logarithmic axis would have fewer than two of its marks 1, 2 and 5.
 _LOG_FROM = 10.0
 
@@ -31,17 +31,27 @@ def draw(
     chance: Mapping[str, float],
 ) -> None:
     """Draws training and validation metrics against the epoch or step, the best one and chance."""
-    names = [name for name in METRICS if f"valid/{name}" in rows[0]]
+    names = _metrics(rows[0])
+    columns = min(len(names), _MOST_COLUMNS)
+    lines = -(-len(names) // columns)
     with style():
-        figure = new_figure(4.6 * len(names), 3.4)
-        panels = figure.subplots(1, len(names), squeeze=False)[0]
-        for axes, name in zip(panels, names, strict=True):
+        figure = new_figure(4.6 * columns, 3.4 * lines)
+        panels = figure.subplots(lines, columns, squeeze=False).ravel()
+        for axes in panels[len(names) :]:
+            axes.axis("off")
+        for axes, name in zip(panels, names, strict=False):
             _draw_metric(axes, rows, name, best)
             if name in chance:
                 chance_line(axes, chance[name], "chance")
             axes.legend()
         figure.suptitle(title)
         save(figure, path)
+
+
+def _metrics(row: dict[str, float | int]) -> list[str]:
+    """The loss before the accuracy, those of the run before those of each task."""
+    names = [name.removeprefix("valid/") for name in row if name.startswith("valid/")]
+    return sorted(names, key=lambda name: (name.rpartition("/")[0], name.endswith("accuracy")))
 
 
 def save(figure: Any, path: Path) -> None:
@@ -62,8 +72,9 @@ def _draw_metric(
     if best is not None:
         value = write_number(float(f"{rows[places.index(best)][f'valid/{name}']:.3g}"))
         axes.axvline(best, color=RED, linestyle=":", label=f"best: {value}")
-    if name == "loss":
-        scale_by_decades(axes, [row[f"{part}/loss"] for row in rows for part in ("train", "valid")])
+    if name.endswith("loss"):
+        parts = ("train", "valid")
+        scale_by_decades(axes, [row[f"{part}/{name}"] for row in rows for part in parts])
     integer_marks(axes)
     axes.set_xlabel(unit)
     axes.set_ylabel(name)

@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from hondo.cli import build
 from hondo.cli.config import PredictConfig
 from hondo.cli.loaded_run import (
     LoadedRun,
+    check_classes,
     decide,
     encoder_of,
     predictions,
@@ -25,6 +27,7 @@ from hondo.cli.sources import open_data
 from hondo.data import Dataset
 from hondo.data.dataset import Inputs
 from hondo.data.new_examples import example_names, read_examples
+from hondo.data.raw import columns_of
 from hondo.data.views import in_memory
 from hondo.training.interrupt import interruptible
 from hondo.training.saving.files import write_whole
@@ -40,8 +43,8 @@ def prepare(config: PredictConfig) -> Callable[[], int]:
     if config.out is not None:
         _check_out(config.out)
     trained = read_run(config.run)
-    if config.probabilities and trained.dataset.task == "regression":
-        raise ValueError("probabilities must be asked of a classification, got a regression.")
+    if config.probabilities:
+        check_classes(trained.dataset)
     if config.inputs is None:
         dataset, _ = open_data(trained.config, build.split_seed(trained.config))
         return partial(run, config, trained, in_memory(dataset.test_inputs), dataset.test_targets)
@@ -79,27 +82,44 @@ def run(
     with interruptible(*SIGNALS) as signals:
         if config.out is not None:
             _check_out(config.out)
-            write_whole(config.out, _as_csv(config, trained.dataset, outputs))
+            write_whole(config.out, _as_csv(config, trained, outputs))
         if targets is not None:
-            console.print(_score(trained.dataset, outputs, targets), markup=False, highlight=False)
+            scores = _scores(trained, outputs, targets)
+            console.print(scores, markup=False, highlight=False)
         where = f" in {config.out}" if config.out else ""
         console.print(f"{len(outputs)} predictions{where}", markup=False, highlight=False)
         return finish({}, lost, signals)
 
 
-def _as_csv(config: PredictConfig, dataset: Dataset, outputs: np.ndarray) -> str:
-    columns = {"prediction": predictions(dataset, outputs).tolist()}
+def _as_csv(config: PredictConfig, trained: LoadedRun, outputs: np.ndarray) -> str:
+    columns: dict[str, list[Any]] = {}
     if config.inputs is not None and config.inputs.is_dir():
-        columns = {"file": example_names(config.inputs, len(outputs))} | columns
-    if config.probabilities:
-        each = probabilities(dataset, outputs)
-        names = dataset.classes or range(each.shape[1])
-        columns |= {f"p({name})": each[:, place].tolist() for place, name in enumerate(names)}
+        columns["file"] = example_names(config.inputs, len(outputs))
+    for dataset, own in trained.split(outputs):
+        name = dataset.name if trained.dataset.tasks else "prediction"
+        columns[name] = predictions(dataset, own).tolist()
+        if config.probabilities and dataset.task != "regression":
+            prefix = f"{name}=" if trained.dataset.tasks else ""
+            columns |= _chances(dataset, own, prefix)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(zip(*columns.values(), strict=True))
     return text.getvalue()
+
+
+def _chances(dataset: Dataset, outputs: np.ndarray, prefix: str) -> dict[str, list[Any]]:
+    each = probabilities(dataset, outputs)
+    names = dataset.classes or range(each.shape[1])
+    return {f"p({prefix}{name})": each[:, place].tolist() for place, name in enumerate(names)}
+
+
+def _scores(trained: LoadedRun, outputs: np.ndarray, targets: np.ndarray) -> str:
+    """A line for each task."""
+    each = zip(trained.split(outputs), columns_of(targets), strict=True)
+    lines = [(dataset.name, _score(dataset, own, truth)) for (dataset, own), truth in each]
+    is_named = bool(trained.dataset.tasks)
+    return "\n".join(f"{name}: {line}" if is_named else line for name, line in lines)
 
 
 def _score(dataset: Dataset, outputs: np.ndarray, targets: np.ndarray) -> str:

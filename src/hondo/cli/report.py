@@ -1,5 +1,6 @@
 """`hondo report`: how good a run's best model is, how sure that is, and where it is wrong."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 class ReportConfig:
     """Measures the best model of a run: scores with intervals, confusions, the worst mistakes.
 
-    Prints tables, and writes report.txt, report.json, mistakes.csv and pictures. What the scores
-    were computed on stands in the first line of each.
+    Prints tables, and writes report.txt, report.json, mistakes.csv and pictures; of several targets
+    in a folder for each. What the scores were computed on stands in the first line of each.
 
     Attributes:
         run: the folder that `hondo train` wrote.
@@ -74,18 +75,30 @@ def run(config: ReportConfig, trained: "LoadedRun", measured: "Measured") -> int
     from hondo.cli.outcome import Failures, finish, open_terminal
     from hondo.cli.reporting.files import write_report
     from hondo.cli.reporting.findings import find
+    from hondo.cli.reporting.measured import by_task
     from hondo.cli.reporting.text import as_text
     from hondo.cli.signals import SIGNALS
     from hondo.training.interrupt import interruptible
 
-    findings = find(trained.dataset, trained.infer(measured.inputs), measured)
+    split = trained.split(trained.infer(measured.inputs))
+    each = zip(split, by_task(trained, measured), strict=True)
+    found = {dataset.name: find(dataset, own, part) for (dataset, own), part in each}
     console, lost = open_terminal()
     failures: Failures = {}
     with interruptible(*SIGNALS) as signals:
-        console.print(as_text(str(config.run), findings))
+        for findings in found.values():
+            console.print(as_text(str(config.run), findings))
         name = config.part if config.inputs is None else config.inputs.stem or "data"
         out = config.out or config.run / f"report-{name.strip('*.')}"
         out.mkdir(parents=True, exist_ok=config.out is None)
-        write_report(out, str(config.run), findings, failures)
+        for folder, findings in zip(_folders(out, list(found)), found.values(), strict=True):
+            folder.mkdir(exist_ok=True)
+            write_report(folder, str(config.run), findings, failures)
         console.print(f"written to {out}", markup=False, highlight=False, soft_wrap=True)
         return finish(failures, lost, signals)
+
+
+def _folders(out: Path, targets: list[str]) -> list[Path]:
+    """Of each task; a target may be called as no folder can be."""
+    names = (re.sub(r"[^\w-]+", "_", target) for target in targets)
+    return [out / f"{place}-{name}" if targets[1:] else out for place, name in enumerate(names, 1)]

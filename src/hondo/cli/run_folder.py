@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
-from types import NoneType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 from hondo._numerics.checks import error
 from hondo.cli.config import TrainConfig
+from hondo.cli.typed_values import as_hinted
 from hondo.data import Dataset
 from hondo.data.stored import from_json, to_json
 from hondo.training.saving.files import first_line, read_json, write_whole
@@ -142,37 +142,6 @@ def read_data(folder: Path) -> Dataset:
         raise ValueError(
             f"run must be a folder that `hondo train` wrote, got {folder}: {first_line(reason)}"
         ) from None
-
-
-def as_hinted(name: str, value: object, hint: Any) -> Any:
-    """The value if it is of this type; JSON has no paths, and integers may stand for floats.
-
-    Raises:
-        ValueError: it is of another type.
-        OverflowError: an integer that no float is near.
-
-    Example:
-        >>> as_hinted("l2", 1, float)
-        1.0
-    """
-    if get_origin(hint) is tuple:
-        if not (isinstance(value, list) and all(isinstance(one, str) for one in value)):
-            raise error(name, value, "a list of text")
-        return tuple(value)
-    choices = next((one for one in (hint, *get_args(hint)) if get_origin(one) is Literal), None)
-    if choices is not None:
-        if value not in get_args(choices) and not (value is None and NoneType in get_args(hint)):
-            raise error(name, value, "one of " + ", ".join(get_args(choices)))
-        return value
-    kinds = get_args(hint) or (hint,)
-    if isinstance(value, str) and Path in kinds:
-        return Path(value)
-    if float in kinds and type(value) is int:
-        return float(value)
-    if type(value) not in kinds:
-        names = ("null" if kind is NoneType else kind.__name__ for kind in kinds)
-        raise error(name, value, " or ".join(names))
-    return value
 
 
 def config_digest(folder: Path, config: TrainConfig) -> str:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tyro.conf import UseAppendAction
+
 from hondo.data import Task
 
 # The keys of `hondo.ACTIVATIONS`, which a type has to spell out.
@@ -40,9 +42,11 @@ class DataOptions:
         data: own data instead of a data set by name: a table (.csv, .tsv, .parquet, .feather, or a
             pattern such as 'shards/*.parquet'), a folder with one folder of images a class, or an
             array (.npy).
-        target: the column of a table to predict.
+        target: the column of a table to predict; named again, another, which is a task of its own:
+            the network has one trunk and a head for each (slide 5).
         targets: the array of the targets (.npy), where the data is an array.
-        task: classification, binary or regression; by default what the targets look like.
+        task: classification, binary or regression; by default what the targets look like. Of
+            several targets that of all, or again for each.
         keep: columns to take as they are: identifiers, dates that are text, text among numbers.
         drop: columns to leave out.
         size: height and width that images are resized to; by default the size that all have.
@@ -61,9 +65,9 @@ class DataOptions:
     """
 
     data: Path | None = None
-    target: str | None = None
+    target: UseAppendAction[tuple[str, ...]] = ()
     targets: Path | None = None
-    task: Task | None = None
+    task: UseAppendAction[tuple[Task, ...]] = ()
     keep: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     size: int | None = None
@@ -128,6 +132,8 @@ class RegularizationOptions:
             what is validated and kept; 0 is without.
         patience: epochs in a row without improvement that stop the run; 0 is without early
             stopping.
+        task_weights: a ≥ 0 of each target's loss in the sum of them, where there are several; by
+            default 1.
     """
 
     l1: float = 0.0
@@ -148,6 +154,7 @@ class RegularizationOptions:
     ema: float = 0.0
     swa: int = 0
     patience: int = 40
+    task_weights: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

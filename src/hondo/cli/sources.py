@@ -4,7 +4,7 @@ from pathlib import Path
 
 from hondo._numerics.checks import error
 from hondo.cli.config import TrainConfig
-from hondo.data import Divided, Raw, arrays, divide, images, load, split, table
+from hondo.data import Divided, Raw, Task, arrays, divide, images, load, split, table
 from hondo.data.builtin import DATASETS
 from hondo.data.table_files import table_suffix
 from hondo.data.tables import read_table
@@ -48,9 +48,10 @@ def read_raw(config: TrainConfig, path: Path) -> Raw:
         _refuse_options(config, "target", "keep", "drop")
         if config.targets is None:
             raise error("targets", "none", "the file of the targets", "Add --targets y.npy.")
-        return arrays(path, config.targets, task=config.task, name=path.name, stream=config.stream)
+        task = _only_task(config)
+        return arrays(path, config.targets, task=task, name=path.name, stream=config.stream)
     _refuse_options(config, "targets")
-    if config.target is None:
+    if not config.target:
         columns = ", ".join(read_table(path).columns)
         raise error("target", None, f"the column to predict, one of {columns}", "Add --target.")
     return table(
@@ -61,6 +62,12 @@ def read_raw(config: TrainConfig, path: Path) -> Raw:
         drop=config.drop,
         stream=config.stream,
     )
+
+
+def _only_task(config: TrainConfig) -> Task | None:
+    if len(config.task) > 1:
+        raise error("task", config.task, "named once for arrays", "A table may have several.")
+    return config.task[0] if config.task else None
 
 
 def _refuse_options(config: TrainConfig, *names: str) -> None:

@@ -301,14 +301,17 @@ def _test_metrics(job: TrainJob, best: hondo.Best) -> dict[str, float]:
     else:
         metrics = hondo.evaluate(job.problem, *model, build.as_arrays(test))
     named = {f"test {name}": float(value) for name, value in metrics.items()}
-    return {**named, **_r_squared(dataset, float(metrics["loss"]))}
+    return {**named, **_r_squared(dataset, named)}
 
 
-def _r_squared(dataset: Dataset, loss: float) -> dict[str, float]:
-    """R² = 1 − MSE/variance of a regression."""
-    if dataset.task != "regression":
-        return {}
-    return {"test R²": 1 - loss / float(dataset.test_targets.var())}
+def _r_squared(dataset: Dataset, named: dict[str, float]) -> dict[str, float]:
+    """R² = 1 − MSE/variance of each regression."""
+    prefixes = [f"test {one.name}/" if dataset.tasks else "test " for one in dataset.each_task]
+    return {
+        f"{prefix}R²": 1 - named[f"{prefix}loss"] / float(one.test_targets.var())
+        for one, prefix in zip(dataset.each_task, prefixes, strict=True)
+        if one.task == "regression"
+    }
 
 
 def print_json(summary: dict[str, Any], out: Path, lost: list[str]) -> None:
@@ -325,7 +328,7 @@ def summary_table(summary: dict[str, Any]) -> Table:
         text = "none" if value is None else str(value)
         if isinstance(value, float) and name != "seconds":
             text = f"{value:.4f}"
-        if name == "test accuracy":
+        if name.startswith("test ") and name.endswith("accuracy"):
             low, high = wilson_interval(summary[name], summary["test examples"])
             text += f"  (95 % interval {low:.4f} to {high:.4f})"
         table.add_row(name, text)

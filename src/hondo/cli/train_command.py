@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,14 +111,10 @@ def defaults_of(arguments: list[str]) -> TrainCommand | None:
     """The command that a file of options makes of none, if the command line names one.
 
     Raises:
-        ValueError: a file that cannot be read, or options that there are not; several targets.
+        ValueError: a file that cannot be read, or options that there are not.
     """
     if arguments[:1] != ["train"]:
         return None
-    if sum(each.partition("=")[0] == "--target" for each in arguments) > 1:
-        # The last of them alone would be taken.
-        repair = "A table has one target here; hondo.multitask trains on several in Python."
-        raise error("--target", "several", "one column", repair)
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--config", type=Path)
     try:
@@ -126,7 +122,12 @@ def defaults_of(arguments: list[str]) -> TrainCommand | None:
     except argparse.ArgumentError:
         # A --config without a file, of which the other parser says what is wrong.
         return None
-    return None if path is None else command_of(read_options(path))
+    if path is None:
+        return None
+    # What the command line appends to would else be what the file says.
+    named = {each.partition("=")[0] for each in arguments}
+    anew = {name: () for name in ("target", "task") if f"--{name}" in named}
+    return command_of(replace(read_options(path), **anew))
 
 
 def command_of(options: TrainConfig) -> TrainCommand:

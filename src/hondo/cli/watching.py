@@ -11,7 +11,9 @@ from hondo.cli import build, models
 from hondo.cli.config import TrainConfig
 from hondo.cli.diagnose import initialize, quick_diagnosis
 from hondo.cli.outcome import complain
+from hondo.cli.tasks import heads_of
 from hondo.data import Dataset
+from hondo.data.raw import columns_of
 from hondo.training.saving.files import first_line
 from hondo.training.watching import epoch_metrics
 
@@ -95,8 +97,12 @@ def begin(job: "TrainJob") -> Watch:
 def chance_loss(config: TrainConfig, dataset: Dataset, targets: np.ndarray) -> float:
     """The loss of the best constant answer to targets as training weighs and smooths them.
 
-    It is the variance of numbers, the entropy of classes.
+    It is the variance of numbers, the entropy of classes; of several tasks the weighted sum.
     """
+    if dataset.tasks:
+        heads = heads_of(dataset, config.task_weights)
+        each = zip(heads, dataset.tasks, columns_of(targets), strict=True)
+        return sum(head.weight * chance_loss(config, one, own) for head, one, own in each)
     if dataset.task == "regression":
         return float(np.var(targets))
     shares = np.unique(targets, return_counts=True)[1] / len(targets)
@@ -109,6 +115,10 @@ def chance_loss(config: TrainConfig, dataset: Dataset, targets: np.ndarray) -> f
 def chance_metrics(config: TrainConfig, dataset: Dataset, targets: np.ndarray) -> dict[str, float]:
     """What the best constant answer scores: its loss, and of classes its accuracy."""
     metrics = {"loss": chance_loss(config, dataset, targets)}
-    if dataset.task != "regression":
+    if dataset.tasks:
+        for one, own in zip(dataset.tasks, columns_of(targets), strict=True):
+            of_one = chance_metrics(config, one, own)
+            metrics |= {f"{one.name}/{name}": value for name, value in of_one.items()}
+    elif dataset.task != "regression":
         metrics["accuracy"] = float(np.unique(targets, return_counts=True)[1].max() / len(targets))
     return metrics

@@ -55,7 +55,10 @@ def read_targets(
         raise ValueError(f"task must be one of {', '.join(get_args(Task))}, got {task!r}.")
     array = np.asarray(values)
     if array.ndim != 1:
-        raise ValueError(f"{name} must be one target an example, got shape {array.shape}.")
+        raise ValueError(
+            f"{name} must be one target an example, got shape {array.shape}. Several are columns "
+            "of a table."
+        )
     _check_finite(name, array)
     if task is None:
         task = _infer(name, array)

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checka
 import numpy as np
 
 Task = Literal["classification", "binary", "regression"]
-
+MULTITASK: Literal["multitask"] = "multitask"
 
 # Examples as their source has them: an array, or a table of pandas.
 Examples: TypeAlias = Any
@@ -58,9 +58,9 @@ class Dataset(NamedTuple):
 
     Attributes:
         name: its name.
-        task: what its targets are: classes, 0 or 1, or a number.
+        task: what its targets are: classes, 0 or 1, or a number; "multitask" of several.
         inputs: float32 (n, …), images as (n, height, width, channels) in [0, 1].
-        targets: int32 (n,) classes, or float32 (n,).
+        targets: int32 (n,) classes, or float32 (n,); of several tasks float32 (n, tasks).
         test_inputs: as inputs; never trained on, never used to stop.
         test_targets: as targets.
         outputs: how many numbers a model of it gives for each example.
@@ -68,10 +68,12 @@ class Dataset(NamedTuple):
         target_units: how a regression's targets were.
         classes: the names of the classes by number; none where they have no other names.
         encoder: makes inputs of the source's examples; None where `input_units` say it all.
+        tasks: of a multitask data set, the data set of each task, called as its target; their
+            outputs follow one another in those of the model.
     """
 
     name: str
-    task: Task
+    task: Task | Literal["multitask"]
     inputs: Inputs
     targets: np.ndarray
     test_inputs: Inputs
@@ -81,6 +83,12 @@ class Dataset(NamedTuple):
     target_units: Units = Units()
     classes: tuple[str, ...] = ()
     encoder: Encoder | None = None
+    tasks: tuple["Dataset", ...] = ()
+
+    @property
+    def each_task(self) -> tuple["Dataset", ...]:
+        """The data sets of its tasks, which is itself where it has one."""
+        return self.tasks or (self,)
 
 
 def validate(dataset: Dataset) -> Dataset:
@@ -98,8 +106,9 @@ def validate(dataset: Dataset) -> Dataset:
             raise ValueError(
                 f"{dataset.name} {part} must be finite, got a NaN or infinity at {where}."
             )
-    if dataset.task != "regression":
-        _check_classes(dataset)
+    for one in dataset.each_task:
+        if one.task != "regression":
+            _check_classes(one)
     return dataset
 
 

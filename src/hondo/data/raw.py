@@ -1,12 +1,13 @@
 """Examples before anything is fitted on them, and how they are divided and then encoded."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from hondo.data.dataset import (
+    MULTITASK,
     Dataset,
     Encoder,
     Examples,
@@ -32,7 +33,7 @@ class Part(NamedTuple):
 
     Attributes:
         examples: in the source's own form.
-        targets: int32 numbers of classes, or float numbers.
+        targets: int32 numbers of classes, or float numbers; of several tasks a column each.
         name_of: what the example at a position is called in the source: its row, or its file.
     """
 
@@ -54,18 +55,19 @@ class Raw(NamedTuple):
 
     Attributes:
         name: of the data set.
-        task: what its targets are.
+        task: what its targets are; "multitask" of several.
         examples: all of them, or those to train and validate on.
-        targets: int32 numbers of classes, or float numbers.
+        targets: int32 numbers of classes, or float numbers; of several tasks a column each.
         classes: the names of the classes by number; none for a regression.
         fit: makes the encoder, of the training part alone, which it is given some at a time.
         test: examples and targets of a test part that the source has, or None.
         valid: likewise a validation part.
         name_of: what the example at a position is called: its row, or its file.
+        tasks: of several tasks, the source of each, called as its target.
     """
 
     name: str
-    task: Task
+    task: Task | Literal["multitask"]
     examples: Examples
     targets: np.ndarray
     classes: tuple[str, ...]
@@ -73,6 +75,12 @@ class Raw(NamedTuple):
     test: Part | None = None
     valid: Part | None = None
     name_of: Callable[[int], str] = _row_name
+    tasks: tuple["Raw", ...] = ()
+
+    @property
+    def each_task(self) -> tuple["Raw", ...]:
+        """The sources of its tasks, which is itself where it has one."""
+        return self.tasks or (self,)
 
 
 class Divided(NamedTuple):
@@ -85,8 +93,8 @@ class Divided(NamedTuple):
 def divide(raw: Raw, *, valid: float, test: float, seed: int) -> Divided:
     """Cuts off a validation and a test part, and encodes all by what the training part shows.
 
-    Each class is divided by itself, so that every part has its share of it. A source that brings
-    parts of its own keeps them.
+    Each class is divided by itself, so that every part has its share of it; of several tasks, each
+    class of the first that has classes. A source that brings parts of its own keeps them.
 
     Args:
         raw: the source.
@@ -113,22 +121,77 @@ def divide(raw: Raw, *, valid: float, test: float, seed: int) -> Divided:
     """
     cut = divide_raw(raw, valid=valid, test=test, seed=seed)
     encoder = raw.fit(_blocks(cut.train.examples))
-    units = _target_units(raw.task, cut.train.targets)
-    encode = partial(_encode, raw.task, encoder, units)
-    parts = Parts(encode(cut.train), encode(cut.valid))
-    targets = np.concatenate([parts.train[1], parts.valid[1]])
-    dataset = Dataset(
+    to_train, to_validate, to_test = (_encode_inputs(encoder, part) for part in cut)
+    inputs = _joined(to_train, to_validate), to_test
+    targets = zip(*(columns_of(part.targets) for part in cut), strict=True)
+    each = [
+        _of_one_task(one, encoder, inputs, *own)
+        for one, own in zip(raw.each_task, targets, strict=True)
+    ]
+    dataset = validate(_of_all_tasks(raw.name, each))
+    first, second = np.split(dataset.targets, [len(cut.train.targets)])
+    return Divided(dataset, Parts((to_train, first), (to_validate, second)))
+
+
+def together(name: str, tasks: Sequence[Raw]) -> Raw:
+    """One source of tasks that have the same examples."""
+    first = tasks[0]._replace(name=name)
+    if len(tasks) == 1:
+        return first
+    targets = as_columns([one.targets for one in tasks])
+    return first._replace(task=MULTITASK, targets=targets, classes=(), tasks=tuple(tasks))
+
+
+def as_columns(targets: Sequence[np.ndarray]) -> np.ndarray:
+    """The targets of several tasks as one array of numbers; of one task as they are."""
+    return targets[0] if len(targets) == 1 else np.stack(targets, axis=-1).astype(np.float64)
+
+
+def columns_of(targets: np.ndarray) -> list[np.ndarray]:
+    """The targets of each task.
+
+    Example:
+        >>> [column.tolist() for column in columns_of(np.array([[1, 2], [3, 4]]))]
+        [[1, 3], [2, 4]]
+    """
+    return [targets] if targets.ndim == 1 else [*targets.T]
+
+
+def _of_one_task(
+    raw: Raw,
+    encoder: Encoder,
+    inputs: tuple[Inputs, Inputs],
+    train: np.ndarray,
+    valid: np.ndarray,
+    test: np.ndarray,
+) -> Dataset:
+    units = _target_units(raw, train)
+    return Dataset(
         raw.name,
         raw.task,
-        _joined(*(part[0] for part in parts)),
-        targets,
-        *encode(cut.test),
+        *(inputs[0], _encode_targets(raw, units, np.concatenate([train, valid]))),
+        *(inputs[1], _encode_targets(raw, units, test)),
         outputs=len(raw.classes) if raw.task == "classification" else 1,
         target_units=units,
         classes=raw.classes,
         encoder=encoder,
     )
-    return Divided(validate(dataset), parts)
+
+
+def _of_all_tasks(name: str, tasks: Sequence[Dataset]) -> Dataset:
+    if len(tasks) == 1:
+        return tasks[0]
+    return tasks[0]._replace(
+        name=name,
+        task=MULTITASK,
+        # Float32 has the number of every class.
+        targets=as_columns([one.targets for one in tasks]).astype(np.float32),
+        test_targets=as_columns([one.test_targets for one in tasks]).astype(np.float32),
+        outputs=sum(one.outputs for one in tasks),
+        target_units=Units(),
+        classes=(),
+        tasks=tuple(tasks),
+    )
 
 
 def divide_raw(raw: Raw, *, valid: float, test: float, seed: int) -> RawParts:
@@ -161,14 +224,16 @@ def _blocks(examples: Examples) -> Iterable[Examples]:
     return examples.blocks() if isinstance(examples, View) else [examples]
 
 
-def _encode(task: Task, encoder: Encoder, units: Units, part: Part) -> tuple[Inputs, np.ndarray]:
-    """The inputs, and the targets as a run takes them."""
-    is_regression = task == "regression"
-    targets = standardize(part.targets, units) if is_regression else part.targets.astype(np.int32)
+def _encode_inputs(encoder: Encoder, part: Part) -> Inputs:
     if not isinstance(part.examples, View):
-        return encoder.encode(part.examples), targets
-    shape = (len(targets), *encoder.shape)
-    return LazyInputs(part.examples, encoder.encode, shape), targets
+        return encoder.encode(part.examples)
+    return LazyInputs(part.examples, encoder.encode, (len(part.targets), *encoder.shape))
+
+
+def _encode_targets(raw: Raw, units: Units, targets: np.ndarray) -> np.ndarray:
+    """The targets as a run takes them."""
+    is_regression = raw.task == "regression"
+    return standardize(targets, units) if is_regression else targets.astype(np.int32)
 
 
 def _joined(train: Inputs, valid: Inputs) -> Inputs:
@@ -208,16 +273,19 @@ def _cut(
 
 
 def _groups(raw: Raw, rows: np.ndarray) -> list[np.ndarray]:
-    """The rows of each class; all rows of a regression."""
-    if raw.task == "regression":
-        return [rows]
-    return [rows[raw.targets[rows] == number] for number in range(len(raw.classes))]
+    """The rows of each class, of the first task that has classes; all rows without any."""
+    for one, targets in zip(raw.each_task, columns_of(raw.targets), strict=True):
+        if one.task != "regression":
+            return [rows[targets[rows] == number] for number in range(len(one.classes))]
+    return [rows]
 
 
-def _target_units(task: Task, targets: np.ndarray) -> Units:
-    if task != "regression":
+def _target_units(raw: Raw, targets: np.ndarray) -> Units:
+    if raw.task != "regression":
         return Units()
     spread = float(targets.std())
     if spread == 0.0:
-        raise ValueError(f"targets must vary, got {targets[0]} in every training example.")
+        raise ValueError(
+            f"targets of {raw.name} must vary, got {targets[0]} in every training example."
+        )
     return Units(float(targets.mean()), spread)

@@ -12,7 +12,7 @@ Json = dict[str, Any]
 
 
 def to_json(dataset: Dataset) -> Json:
-    """The form of a data set: its task, its classes, its units, its encoder.
+    """The form of a data set: its tasks, their classes and units, its encoder.
 
     Raises:
         ValueError: a data set whose encoder is unknown.
@@ -22,13 +22,17 @@ def to_json(dataset: Dataset) -> Json:
         >>> to_json(load("digits"))["encoder"]["shape"]
         [8, 8, 1]
     """
+    form = {**_task_to_json(dataset), "encoder": _encoder_to_json(dataset.encoder)}
+    return {**form, "tasks": [*map(_task_to_json, dataset.tasks)]} if dataset.tasks else form
+
+
+def _task_to_json(dataset: Dataset) -> Json:
     return {
         "name": dataset.name,
         "task": dataset.task,
         "outputs": dataset.outputs,
         "classes": list(dataset.classes),
         "target_units": _units_to_json(dataset.target_units),
-        "encoder": _encoder_to_json(dataset.encoder),
     }
 
 
@@ -40,19 +44,24 @@ def from_json(values: Json) -> Dataset:
     """
     try:
         encoder = _encoder_from_json(values["encoder"])
-        nothing = np.zeros((0, *encoder.shape), np.float32)
-        targets = np.zeros(0, np.float32 if values["task"] == "regression" else np.int32)
-        return Dataset(
-            str(values["name"]),
-            values["task"],
-            *(nothing, targets, nothing, targets),
-            outputs=int(values["outputs"]),
-            target_units=_units_from_json(values["target_units"]),
-            classes=tuple(map(str, values["classes"])),
-            encoder=encoder,
-        )
+        tasks = tuple(_task_from_json(one, encoder) for one in values.get("tasks", ()))
+        return _task_from_json(values, encoder)._replace(tasks=tasks)
     except (KeyError, TypeError, AttributeError) as reason:
         raise ValueError(f"the data set must be whole, got one with a wrong {reason}") from None
+
+
+def _task_from_json(values: Json, encoder: Encoder) -> Dataset:
+    nothing = np.zeros((0, *encoder.shape), np.float32)
+    targets = np.zeros(0, np.float32 if values["task"] == "regression" else np.int32)
+    return Dataset(
+        str(values["name"]),
+        values["task"],
+        *(nothing, targets, nothing, targets),
+        outputs=int(values["outputs"]),
+        target_units=_units_from_json(values["target_units"]),
+        classes=tuple(map(str, values["classes"])),
+        encoder=encoder,
+    )
 
 
 def _encoder_to_json(encoder: Encoder | None) -> Json:

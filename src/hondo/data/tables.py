@@ -4,14 +4,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from hondo._numerics.checks import error
 from hondo.data.classes import read_targets
 from hondo.data.column_checks import Where, refuse_text_among_numbers, row_of
 from hondo.data.columns import Frame, Series, check_columns, fit_encoding
 from hondo.data.dataset import Task
-from hondo.data.raw import Raw
+from hondo.data.raw import Raw, together
 from hondo.data.table_files import (
     Places,
     check_same_columns,
@@ -25,9 +27,9 @@ from hondo.data.views import View
 
 def table(
     path: Path | str,
-    target: str,
+    target: str | Sequence[str],
     *,
-    task: Task | None = None,
+    task: Task | Sequence[Task] | None = None,
     keep: Sequence[str] = (),
     drop: Sequence[str] = (),
     stream: bool = False,
@@ -39,9 +41,10 @@ def table(
             pattern such as `shards/*.parquet`, whose files have the same columns. Of text, the
             separator (comma, semicolon, tab or bar), the decimal mark and the encoding (UTF-8 or
             UTF-16) are seen from its first lines.
-        target: the column to predict.
+        target: the column to predict; or several, each a task of its own.
         task: classification, binary or regression, where the target does not say it: a column with
-            fractions is regressed, one of two values is binary.
+            fractions is regressed, one of two values is binary. Of several targets the task of
+            all, or one for each.
         keep: columns to take as they are, although each row has another value, or although they are
             dates, or text among numbers, which are refused otherwise.
         drop: columns to leave out.
@@ -52,8 +55,8 @@ def table(
         category an input of its own, by the training part alone.
 
     Raises:
-        ValueError: a file that cannot be read, no such column, a missing target; names the file,
-            the column and the row.
+        ValueError: a file that cannot be read, no such column, a missing target, a target twice,
+            another number of tasks than of targets; names the file, the column and the row.
         FileNotFoundError: no such file.
         ModuleNotFoundError: without pandas.
 
@@ -67,73 +70,101 @@ def table(
         >>> dataset.task, dataset.classes, dataset.inputs.shape
         ('binary', ('no', 'yes'), (48, 3))
     """
-    left_out = (target, *drop)
-    read = _scan if stream else _read_all
-    examples, values, places = read(path, target, left_out, tuple(keep), task)
-    found = read_targets(f"column {target!r} of {path}", values, task)
-    fit = partial(fit_encoding, keep=tuple(keep))
-    classes = found.classes
-    name = Path(path).name
-    return Raw(name, found.task, examples, found.values, classes, fit, name_of=places.name)
+    names = (target,) if isinstance(target, str) else tuple(target)
+    roles = Roles(names, _task_of_each(names, task), tuple(keep), tuple(drop))
+    examples, values, places = (_scan if stream else _read_all)(path, roles)
+    fit = partial(fit_encoding, keep=roles.keep)
+    each = [
+        read_targets(f"column {name!r} of {path}", own, told)
+        for name, told, own in zip(names, roles.tasks, values, strict=True)
+    ]
+    sources = [
+        Raw(name, found.task, examples, found.values, found.classes, fit, name_of=places.name)
+        for name, found in zip(names, each, strict=True)
+    ]
+    return together(Path(path).name, sources)
 
 
-def _read_all(
-    path: Path | str,
-    target: str,
-    left_out: tuple[str, ...],
-    keep: tuple[str, ...],
-    task: Task | None,
-) -> tuple[Frame, np.ndarray, Places]:
+class Roles(NamedTuple):
+    """What the columns of a table are.
+
+    Attributes:
+        targets: those to predict.
+        tasks: what each of them is, None where it says so itself.
+        keep: inputs as they are.
+        drop: nothing.
+    """
+
+    targets: tuple[str, ...]
+    tasks: tuple[Task | None, ...]
+    keep: tuple[str, ...]
+    drop: tuple[str, ...]
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Columns that are no inputs."""
+        return (*self.targets, *self.drop)
+
+
+def _task_of_each(
+    targets: tuple[str, ...], task: Task | Sequence[Task] | None
+) -> tuple[Task | None, ...]:
+    if not targets or len(set(targets)) < len(targets):
+        raise error("target", targets, "one column, or several that differ")
+    told = (task,) if task is None or isinstance(task, str) else tuple(task) or (None,)
+    tasks = told * len(targets) if len(told) == 1 else told
+    if len(tasks) != len(targets):
+        raise error("task", told, f"one for all, or one for each of {', '.join(targets)}")
+    return tasks
+
+
+def _read_all(path: Path | str, roles: Roles) -> tuple[Frame, list[np.ndarray], Places]:
     """The examples, the targets and where they are, with the whole table in memory."""
     files = matching_files(path)
     frames = [read_file(file) for file in files]
     places = Places(files, tuple(map(len, frames)))
     for file, each in zip(files, frames, strict=True):
         # What is text in one file alone is found where it stands.
-        known = [name for name in each.columns if name not in left_out]
-        check_columns(each[known], keep, partial(_where, file, 0))
+        known = [name for name in each.columns if name not in roles.left_out]
+        check_columns(each[known], roles.keep, partial(_where, file, 0))
     frame = _joined(path, frames, files)
-    _check_options(path, frame, left_out, keep)
-    values = read_target(path, frame, target, task, places.where)
-    examples = frame.drop(columns=list(left_out))
+    _check_options(path, frame, roles)
+    values = _read_each(path, frame, roles, places.where)
+    examples = frame.drop(columns=list(roles.left_out))
     if len(files) > 1:
-        check_columns(examples, keep, places.where)
+        check_columns(examples, roles.keep, places.where)
     return examples, values, places
 
 
-def _scan(
-    path: Path | str,
-    target: str,
-    left_out: tuple[str, ...],
-    keep: tuple[str, ...],
-    task: Task | None,
-) -> tuple[View, np.ndarray, Places]:
+def _scan(path: Path | str, roles: Roles) -> tuple[View, list[np.ndarray], Places]:
     """The same, with some rows in memory at a time."""
-    files, counts, values = matching_files(path), [], []
+    files, counts, blocks = matching_files(path), [], []
     columns: list[str] = []
     for file in files:
         rows = 0
         for block in read_blocks(file):
             columns = columns or list(block.columns)
             check_same_columns(file, list(block.columns), files[0], columns)
-            _check_options(path, block, left_out, keep)
+            _check_options(path, block, roles)
             where = partial(_where, file, rows)
-            values.append(read_target(path, block, target, task, where))
-            check_columns(block.drop(columns=list(left_out)), keep, where)
+            blocks.append(_read_each(path, block, roles, where))
+            check_columns(block.drop(columns=list(roles.left_out)), roles.keep, where)
             rows += len(block)
         counts.append(rows)
     if not sum(counts):
         raise ValueError(f"{path} must have at least one row, got none.")
     places = Places(files, tuple(counts))
-    store = TableStore(places, left_out)
-    return View(store, np.arange(sum(counts))), _same_kind(path, target, values), places
+    store = TableStore(places, roles.left_out)
+    each = zip(roles.targets, zip(*blocks, strict=True), strict=True)
+    values = [_same_kind(path, target, own) for target, own in each]
+    return View(store, np.arange(sum(counts))), values, places
 
 
 def _where(file: str, first: int, place: int) -> str:
     return f"row {first + place + 1} of {file}"
 
 
-def _same_kind(path: Path | str, target: str, values: list[np.ndarray]) -> np.ndarray:
+def _same_kind(path: Path | str, target: str, values: Sequence[np.ndarray]) -> np.ndarray:
     kinds = {"number" if each.dtype.kind in "iufb" else "text" for each in values}
     if len(kinds) > 1:
         raise ValueError(
@@ -192,6 +223,11 @@ def _joined(path: Path | str, frames: Sequence[Frame], files: Sequence[str]) -> 
     return frame
 
 
+def _read_each(path: Path | str, frame: Frame, roles: Roles, where: Where) -> list[np.ndarray]:
+    each = zip(roles.targets, roles.tasks, strict=True)
+    return [read_target(path, frame, target, task, where) for target, task in each]
+
+
 def read_target(
     path: Path | str, frame: Frame, target: str, task: Task | None = None, where: Where = row_of
 ) -> np.ndarray:
@@ -220,11 +256,8 @@ def _plain(values: Series) -> np.ndarray:
     return values.to_numpy(dtype=None if kind in "iufb" else object)
 
 
-def _check_options(
-    path: Path | str, frame: Frame, left_out: tuple[str, ...], keep: tuple[str, ...]
-) -> None:
-    target, *drop = left_out
-    for option, names in (("target", [target]), ("keep", keep), ("drop", drop)):
+def _check_options(path: Path | str, frame: Frame, roles: Roles) -> None:
+    for option, names in (("target", roles.targets), ("keep", roles.keep), ("drop", roles.drop)):
         _check_names(path, frame, option, names)
 
 

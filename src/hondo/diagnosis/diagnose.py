@@ -69,7 +69,7 @@ def diagnose(
         optimizer: with one, its first update of the parameters is measured beside the weights.
 
     Returns:
-        The report: `print` it, or read its `verdicts`.
+        The report; `print` it, or read its `verdicts`.
 
     Raises:
         ValueError: no batch; a model state without its params; a factor not above 1.

@@ -57,7 +57,7 @@ def options_of(technique: str) -> dict[str, Option | None]:
         {'patience': 10, 'min_delta': 0.0}
     """
     if technique not in PICTURES:
-        near = get_close_matches(technique, PICTURES, n=3, cutoff=0.5)
+        near = get_close_matches(technique, PICTURES, n=3)
         repair = f"Did you mean {' or '.join(near)}? " if near else ""
         expected = "a technique of `hondo list`"
         raise error("technique", technique, expected, f"{repair}`hondo show` lists them.")

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from hondo._fast.loop_convolutions import channels_last
 from hondo._numerics.checks import check_count, check_type, error
 from hondo._types import Batch, Data, Metrics, ModelState, Params
 from hondo.training.batches import count_examples, take_examples
@@ -97,7 +98,7 @@ def _sum_batch(
     batch: Batch,
     valid: Bool[Array, " batch"],
 ) -> dict[str, Value]:
-    values = problem.metrics(params, model_state, batch)
+    values = channels_last(problem.metrics)(params, model_state, batch)
     return {
         name: value if isinstance(value, Pooled) else _sum_valid(name, value, valid)
         for name, value in values.items()

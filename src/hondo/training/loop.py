@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from hondo._fast.loop_convolutions import channels_last
 from hondo._fast.threefry import split_key
 from hondo._numerics.checks import error
 from hondo._numerics.sharding import as_shares, from_shares, on_mesh_of
@@ -180,9 +181,10 @@ def _update_params(
         return objective(params)[0]
 
     def gradient_of(params: Params, _: int = 0) -> Updates:
-        return jax.grad(value_of)(params)
+        return channels_last(jax.grad(value_of), value_of)(params)
 
-    found, gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
+    differentiated = jax.value_and_grad(objective, has_aux=True)
+    found, gradient = channels_last(differentiated, objective)(state.params)
     value, (model_state, info) = found
     optimizer = optax.with_extra_args_support(plan.optimizer)
     for_line_searches = {"value": value, "grad": gradient, "value_fn": value_of}

@@ -120,7 +120,7 @@ def supervised(
     if "loss" in dict(extra):
         raise error("metrics", "loss", "other names", "'loss' is that of the argument loss.")
     model = as_functions(module)
-    measure = _example_metrics(loss)
+    measure = example_metrics(loss)
     smooth = bind(_smooth, smoothing, loss) if _is_on(smoothing) else None
     is_balanced = isinstance(classes, str)
     weigh = None
@@ -226,7 +226,14 @@ def _measure(
     return values
 
 
-def _example_metrics(loss: str | ExampleLoss) -> Measure:
+def example_metrics(loss: str | ExampleLoss) -> Measure:
+    """Outputs and targets → "loss" and, of a cross-entropy, "accuracy", one value for each example.
+
+    Example:
+        >>> measure = example_metrics("squared_error")
+        >>> measure(jnp.array([1.0, 2.0]), jnp.array([1.0, 0.0]))["loss"].tolist()
+        [0.0, 4.0]
+    """
     if not isinstance(loss, str):
         return bind(_only_loss, loss)
     return {

@@ -18,6 +18,7 @@ from hondo.data.dataset import Examples, Inputs
 from hondo.data.image_files import Pixels
 from hondo.data.images import read_classes
 from hondo.data.new_examples import read_examples
+from hondo.data.raw import as_columns, columns_of
 from hondo.data.tables import read_target
 from hondo.data.views import LazyInputs, View, all_of
 
@@ -30,7 +31,7 @@ class Measured(NamedTuple):
     Attributes:
         description: what they are, and what was done with them before.
         inputs: as the model takes them, float32.
-        targets: numbers of classes, or numbers in their own units.
+        targets: numbers of classes, or numbers in their own units; of several tasks by column.
         name_of: what the example at a position is called: its row, or its file.
         rows: the examples as a table of pandas; None of images and arrays.
     """
@@ -65,11 +66,12 @@ def own_part(run: LoadedRun, part: PartName) -> Measured:
         found = Part(None, _in_own_units(dataset, targets))
         return _measured(_describe(part, config.dataset, len(inputs)), inputs, found)
     raw = read_raw(config, config.data)
-    if (raw.task, raw.classes) != (run.dataset.task, run.dataset.classes):
-        raise ValueError(
-            f"{config.data} must be as it was in training, {run.dataset.task} of "
-            f"{list(run.dataset.classes)}, got {raw.task} of {list(raw.classes)}."
-        )
+    for was, now in zip(run.dataset.each_task, raw.each_task, strict=True):
+        if (now.task, now.classes) != (was.task, was.classes):
+            raise ValueError(
+                f"{config.data} must be as it was in training, {was.task} of "
+                f"{list(was.classes)}, got {now.task} of {list(now.classes)}."
+            )
     fractions = {"valid": config.valid_fraction, "test": config.test_fraction}
     found = getattr(divide_raw(raw, **fractions, seed=seed), part)
     encode = encoder_of(run.dataset).encode
@@ -91,6 +93,19 @@ def _in_own_units(dataset: Dataset, targets: np.ndarray) -> np.ndarray:
     units = dataset.target_units
     is_regression = dataset.task == "regression"
     return targets * units.scale + units.offset if is_regression else targets
+
+
+def by_task(run: LoadedRun, measured: Measured) -> list[Measured]:
+    """What is measured of each task, which is named in the description where there are several."""
+    if not run.dataset.tasks:
+        return [measured]
+    return [
+        measured._replace(
+            description=f"{one.name}: {measured.description}",
+            targets=own if one.task == "regression" else own.astype(np.int32),
+        )
+        for one, own in zip(run.dataset.tasks, columns_of(measured.targets), strict=True)
+    ]
 
 
 def given(run: LoadedRun, inputs: Path, targets: Path | None) -> Measured:
@@ -119,9 +134,12 @@ def _measured(description: str, inputs: Inputs, part: Part) -> Measured:
 def _read_table(run: LoadedRun, path: Path, targets: Path | None) -> Part:
     if targets is not None:
         raise error("targets", targets, "left out for a table", "It has a column of them.")
-    rows, column = read_examples(run.dataset, path), str(run.config.target)
-    values = read_target(path, rows, column)
-    return Part(rows.drop(columns=column), _numbers(run, f"column {column!r} of {path}", values))
+    rows, columns = read_examples(run.dataset, path), list(run.config.target)
+    numbers = [
+        _numbers(one, f"column {column!r} of {path}", read_target(path, rows, column))
+        for one, column in zip(run.dataset.each_task, columns, strict=True)
+    ]
+    return Part(rows.drop(columns=columns), as_columns(numbers))
 
 
 def _read_arrays(run: LoadedRun, path: Path, targets: Path | None) -> Part:
@@ -133,7 +151,7 @@ def _read_arrays(run: LoadedRun, path: Path, targets: Path | None) -> Part:
         raise ValueError(
             f"targets must be one for each of {len(examples)} inputs, got {len(values)}."
         )
-    return Part(examples, _numbers(run, "targets", values))
+    return Part(examples, _numbers(run.dataset, "targets", values))
 
 
 def _read_images(run: LoadedRun, folder: Path) -> Part:
@@ -143,8 +161,8 @@ def _read_images(run: LoadedRun, folder: Path) -> Part:
     return read_classes(folder, folder, run.dataset.classes, Pixels(*run.dataset.inputs.shape[1:]))
 
 
-def _numbers(run: LoadedRun, name: str, values: np.ndarray) -> np.ndarray:
-    if run.dataset.task == "regression":
+def _numbers(dataset: Dataset, name: str, values: np.ndarray) -> np.ndarray:
+    if dataset.task == "regression":
         return read_targets(name, values, "regression").values
-    count = 2 if run.dataset.task == "binary" else run.dataset.outputs
-    return number_classes(name, values, run.dataset.classes or [*map(str, range(count))])
+    count = 2 if dataset.task == "binary" else dataset.outputs
+    return number_classes(name, values, dataset.classes or [*map(str, range(count))])
