@@ -45,6 +45,38 @@ def augment(key, example, partner):
     return hondo.gaussian_noise(key, x, std=0.1) + 0.1 * partner[0], label
 
 
+def keep(example):
+    """What a filter lets through."""
+    return example[0][0] > -0.5
+
+
+def pipeline(rows=range(32), seed=0):
+    """Examples one after another: filtered, mixed with others and shuffled within a window."""
+    import grain
+
+    source = grain.MapDataset.source([(X[i], Y[i]) for i in rows]).shuffle(seed=seed).repeat()
+    # Grain reads 500 examples ahead by default.
+    ahead = grain.ReadOptions(num_threads=1, prefetch_buffer_size=8)
+    both = source.to_iter_dataset(ahead).filter(keep), source.to_iter_dataset(ahead)
+    mixed = grain.IterDataset.mix(both, weights=(0.7, 0.3))
+    return grain.experimental.WindowShuffleIterDataset(mixed, window_size=10, seed=seed)
+
+
+class Rows:
+    """The training data, example by example, as other processes can have it."""
+
+    def __len__(self):
+        return 32
+
+    def __getitem__(self, index):
+        return X[index], Y[index]
+
+
+def noise(key, example, partner):
+    """An augmentation that leaves the partner alone."""
+    return hondo.gaussian_noise(key, example[0], std=0.1), example[1]
+
+
 def digest(tree):
     """The SHA-256 of all arrays of a tree."""
     found = hashlib.sha256()
@@ -75,7 +107,12 @@ def run(folder, fit=hondo.fit_with_progress, **changes):
 if __name__ == "__main__":
     whole = sys.argv[1] == "none"
     options = {} if whole else {"folder": sys.argv[1], "save_every": hondo.every(steps=2)}
-    if sys.argv[2] == "stream":
+    if sys.argv[2] != "fit_with_progress":
         problem = hondo.supervised(OwnNet(), loss="cross_entropy")
         options |= {"fit": hondo.stream, "microbatches": 2, "valid_every": 3, "problem": problem}
+    if sys.argv[2] == "workers":
+        options |= {"train": Rows(), "workers": 2, "threads": 1}
+    if sys.argv[2] == "sequence":
+        # Sixteen periods of three steps, as above.
+        options |= {"train": pipeline(), "augment": noise, "max_epochs": 16}
     print(digest(run(**{"folder": None, **options})))

@@ -1,7 +1,8 @@
 """One of the processes of a stream; writes what it comes to.
 
 Run by `test_stream_processes`: the folder of the run or "none", where the result goes, how often it
-is saved, and whether parameters are divided. The cluster's variables say which process this is.
+is saved, and whether parameters are "sharded", or the data a "sequence", of which each process has
+examples of its own. The cluster's variables say which process this is.
 """
 
 import sys
@@ -40,16 +41,20 @@ class Rows:
 def main(folder, target, every, shard):
     """The run, and what of it is compared."""
     rows, index = Rows(), jax.process_index()
+    changes = {"train": rows}
+    if shard == "sequence":
+        train = killed_run.pipeline(range(index, COUNT, jax.process_count()))
+        changes = {"train": train, "augment": killed_run.noise, "valid_every": 4}
     result = killed_run.run(
         None if folder == "none" else folder,
         fit=hondo.stream,
         problem=hondo.supervised(killed_run.OwnNet(), loss="cross_entropy"),
         optimizer=OPTIMIZER,
-        train=rows,
         batch_size=BATCH,
         stopper=STOPPER,
         save_every=None if folder == "none" else hondo.every(steps=int(every)),
         shard=hondo.fully_sharded(min_size=8) if shard == "sharded" else hondo.replicated,
+        **changes,
     )
     whole = jax.jit(lambda tree: tree, out_shardings=result.best.value.sharding)
     leaves = jax.tree.leaves(whole((result.best, result.history, result.last.epoch)))

@@ -1,6 +1,7 @@
 """A run's folder that was damaged or edited: `predict` names the file in one line, or is right."""
 
 import dataclasses
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -126,13 +127,46 @@ def test_each_field_of_another_value_or_type_is_refused(run, name) -> None:
     values = json.loads(path.read_text())
     right = values.pop(name)
     path.write_text(json.dumps(values))
-    refused(run, run_folder.CONFIG, name)
+    if name not in PLACES:
+        refused(run, run_folder.CONFIG)
     for other in OTHERS:
         # Where things lie may be changed.
         if other == right or (name in PLACES and isinstance(other, str | None)):
             continue
         path.write_text(json.dumps({**values, name: other}))
         refused(run, run_folder.CONFIG)
+
+
+def sha256(values: dict) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def test_a_run_of_an_older_version_is_read_with_what_it_had_not_at_its_default(whole, run) -> None:
+    """As a version without these options wrote it, which counted all that it had."""
+    path, digests = run / run_folder.CONFIG, run / "model" / "1" / "digests.json"
+    values = json.loads(path.read_text())
+    for name in ("microbatches", "cutmix", "out"):
+        del values[name]
+    path.write_text(json.dumps(values))
+    had = {k: v for k, v in values.items() if k not in (*PLACES, *run_folder.ORIGIN)}
+    written = json.loads(digests.read_text()) | {"config": sha256(had)}
+    del written["digests"]
+    digests.write_text(json.dumps({**written, "digests": sha256(written)}))
+    assert predicted(run) == predicted(whole)
+    assert run_folder.read_config(run).microbatches == 1
+    save_model(run, run_folder.read_config(run), 2, variables(1))
+    assert predicted(run) == predicted(whole)
+
+
+def test_an_option_of_a_newer_version_is_named(run) -> None:
+    path = run / run_folder.CONFIG
+    path.write_text(json.dumps({**json.loads(path.read_text()), "warp": 2.0}))
+    refused(run, run_folder.CONFIG, "options of this version, got 'warp'", "Update hondo")
+
+
+def test_a_file_that_says_nothing_of_its_origin_is_no_configuration(run) -> None:
+    (run / run_folder.CONFIG).write_text("{}")
+    refused(run, "no versions, no command, no date")
 
 
 def test_a_run_may_be_moved(whole, run) -> None:

@@ -68,7 +68,7 @@ def send_after_a_save(process: subprocess.Popen, folder: Path, number: int, wait
 
 @pytest.mark.slow
 @pytest.mark.promise(3, 17)
-@pytest.mark.parametrize("fit", ["fit_with_progress", "stream"])
+@pytest.mark.parametrize("fit", ["fit_with_progress", "stream", "sequence"])
 def test_a_run_that_is_killed_again_and_again_is_bitwise_the_uncut_run(
     start, tmp_path, fit
 ) -> None:
@@ -81,9 +81,37 @@ def test_a_run_that_is_killed_again_and_again_is_bitwise_the_uncut_run(
         # Saved or not, SIGTERM takes its usual course.
         assert process.returncode == -number
     assert end(start(run, fit)) == whole
-    name, rows = ("step", range(3, 49, 3)) if fit == "stream" else ("epoch", range(1, 13))
+    by_epoch = fit == "fit_with_progress"
+    name, rows = ("epoch", range(1, 13)) if by_epoch else ("step", range(3, 49, 3))
     assert [row[name] for row in read_metrics(run / METRICS)] == [*rows]
     assert not list(run.rglob("*.partial*"))
+
+
+def living(processes: list[str]) -> list[str]:
+    return [number for number in processes if Path(f"/proc/{number}").exists()]
+
+
+@pytest.mark.slow
+@pytest.mark.promise(17, 18)
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_workers_change_no_bit_and_end_with_the_run(start, tmp_path) -> None:
+    """Killed while they read; what it is killed for is that nobody tells them."""
+    run, whole = tmp_path / "run", end(start("none", "stream"))
+    process, deadline = start(run, "workers"), time.monotonic() + DEADLINE
+    while not checkpoints(run):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    threads = Path(f"/proc/{process.pid}/task").glob("*/children")
+    children = [child for path in threads for child in path.read_text().split()]
+    process.kill()
+    process.communicate(timeout=DEADLINE)
+    # Of two workers and what keeps their semaphores.
+    assert len(children) >= 2
+    while living(children):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert end(start(run, "workers")) == whole
 
 
 @pytest.fixture(scope="module")
@@ -265,11 +293,11 @@ def test_two_processes_do_not_train_in_one_folder(copied) -> None:
 def test_a_save_that_fails_ends_the_run_and_brings_the_result(tmp_path, monkeypatch) -> None:
     save, calls = kept_run.save_newest, []
 
-    def fail_at_the_third(folder, state):
+    def fail_at_the_third(folder, state, notes):
         calls.append(folder)
         if len(calls) == 3:
             raise OSError("No space left on device")
-        return save(folder, state)
+        return save(folder, state, notes)
 
     monkeypatch.setattr(kept_run, "save_newest", fail_at_the_third)
     with pytest.raises(hondo.SaveError, match="got OSError: No space left on device") as raised:

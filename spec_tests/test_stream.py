@@ -1,6 +1,7 @@
 """Data that need not fit into memory: the batches, keys and decisions are those in memory."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,9 +19,13 @@ from flax import linen
 
 import hondo
 from hondo.training.evaluation import evaluate_batches
+from hondo.training.pace import make_pace
+from hondo.training.randomness import epoch_order, run_keys
 from hondo.training.saving.kept_run import CHECKPOINTS, METRICS
 from hondo.training.saving.metrics_file import read_metrics
-from hondo.training.streaming.feed import train_batches, valid_batches
+from hondo.training.saving.position import check_change, in_new_batches
+from hondo.training.state import TrainState
+from hondo.training.streaming.feed import Reading, Shares, train_batches, valid_batches
 from hondo.training.streaming.source import open_source
 
 X, Y = killed_run.X, killed_run.Y
@@ -208,6 +213,55 @@ def test_the_stopping_rule_counts_periods() -> None:
     assert np.isnan(result.history.valid["loss"]).tolist() == [False] * 3 + [True] * 6
 
 
+def test_what_may_change_is_named(kept) -> None:
+    own = partial(run, kept, problem=linear(), max_epochs=2, save_every=None)
+    with pytest.raises(ValueError, match="batch_size is 8 there and 16 here; optimizer is another"):
+        own(batch_size=16, optimizer=optax.sgd(2e-2, momentum=0.9))
+    with pytest.raises(ValueError, match=r"optimizer is another function\. Give"):
+        own(batch_size=16, optimizer=optax.sgd(2e-2, momentum=0.9), change=("batch_size",))
+    with pytest.raises(ValueError, match="must hold the arrays of this run"):
+        own(optimizer=optax.sgd(2e-2), change=("optimizer",))
+    with pytest.raises(ValueError, match=r"change must be of batch_size, .*, got 'augment'"):
+        own(change=("augment",))
+    with pytest.raises((TypeError, ValueError), match=r"change must be .*tuple, got 'batch_size'"):
+        check_change("batch_size", has_folder=True)
+
+
+@pytest.mark.slow
+def test_batches_of_another_size_take_the_rest_of_the_epoch(tmp_path) -> None:
+    """Three batches of eight are taken of 32, so that two of four are left of the epoch."""
+    first, second = Batches(0, 32), Batches(0, 32)
+    own = partial(run, tmp_path, max_epochs=1, augment=None, threads=1)
+    own(train=first, problem=linear())
+    # The last is at the end of the epoch.
+    shutil.rmtree(tmp_path / CHECKPOINTS / "2")
+    smaller = {"batch_size": 4, "microbatches": 2, "problem": linear()}
+    result = own(train=second, **smaller, change=("batch_size", "microbatches"))
+    order = epoch_order(run_keys(result.last.key), jax.numpy.int32(0), 32)
+    taken = [indices.tolist() for indices in second.read if len(indices) == 4][-2:]
+    assert taken == np.asarray(order[24:]).reshape(2, 4).tolist()
+    assert (int(result.last.epoch), int(result.last.step)) == (1, 0)
+    assert np.isfinite(result.history.train["objective"]).all()
+    again = own(train=second, **smaller)
+    assert digest(again) == digest(result)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "step"), [(8, 16, 1), (8, 4, 4), (4, 8, 1), (8, 24, 0), (8, 5, 4), (8, 8, 2)]
+)
+def test_no_example_is_taken_again_but_by_the_last_batch(old, new, step) -> None:
+    """Of two batches of 32 examples."""
+    sums = {"objective": jax.numpy.float32(3.0)}
+    state = TrainState(*[None] * 9)._replace(step=jax.numpy.int32(2), sums=sums)
+    pace = make_pace(32 // new, 5)
+    got = in_new_batches(state, {"batch_size": old}, new, pace)
+    assert int(got.step) == step
+    assert float(got.sums["objective"]) == 1.5 * step
+    if old != new:
+        with pytest.raises(ValueError, match="change must be left out with valid_every"):
+            in_new_batches(state, {"batch_size": old}, new, make_pace(32 // new, 5, 3))
+
+
 @pytest.mark.promise(18)
 @pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize(("count", "size"), [(32, 8), (7, 2)])
@@ -216,8 +270,9 @@ def test_batches_are_functions_of_their_place(count, size, processes) -> None:
     source, steps = open_source("train", np.arange(count)), count // size
 
     def read(first: int, rows: slice) -> list:
-        numbers = range(first, 3 * steps)
-        reads = train_batches(source, jax.random.key(0), numbers, steps, size, rows, True, 2)
+        numbers, shares = range(first, 3 * steps), Shares(size, steps, rows)
+        key, reading = jax.random.key(0), Reading(threads=2)
+        reads = train_batches(source, key, shares, numbers, True, reading)
         return [np.stack([one.examples, one.partners]) for one in reads]
 
     whole, share = read(0, slice(0, size)), size // processes
@@ -241,7 +296,7 @@ def test_each_validation_example_counts_once(size) -> None:
 
 REFUSED = {
     "train must be arrays with one leading axis, or have": {"train": 3},
-    "has no place to go on from: write it once to files": {"train": iter(examples(0, 32))},
+    "has no place to go on from: make it a grain.IterDataset": {"train": iter(examples(0, 32))},
     "with one leading axis, or have __len__ and __getitem__, got 'str'": {"train": "x.npy"},
     "train must be at least one example, got '0 examples'": {"train": []},
     "valid must be arrays with one common leading axis": {"valid": (X[:3], Y[:2])},
@@ -251,6 +306,9 @@ REFUSED = {
     "valid_every must be an integer of at least 1": {"valid_every": 0},
     "valid_every must be at most the 48 steps of all epochs": {"valid_every": 49},
     "steps_per_call must be an integer of at least 1": {"steps_per_call": 0},
+    "workers must be an integer of at least 0": {"workers": -1},
+    "prefetch must be an integer of at least 1": {"prefetch": 0},
+    r"change must be \(\) without a folder": {"change": ("batch_size",)},
     "monitor must be one of 'accuracy', 'loss'": {"monitor": "x"},
     "problem must be without prepare": {
         "problem": hondo.supervised(
@@ -287,6 +345,34 @@ def test_a_method_that_makes_batches_of_a_size_is_not_called() -> None:
     np.testing.assert_array_equal(got[0], X[[3, 1]])
 
 
+class SomeAtOnce(OfSizes):
+    """As datasets of Hugging Face and of PyTorch have it."""
+
+    def __getitem__(self, index: int):
+        raise AssertionError("__getitems__ is there")
+
+    def __getitems__(self, indices: list[int]):
+        assert all(type(index) is int for index in indices)
+        return [self.rows[index] for index in indices]
+
+
+def test_several_examples_are_asked_for_at_once() -> None:
+    got = open_source("train", SomeAtOnce(examples(0, 5))).read(np.array([3, 1]))
+    np.testing.assert_array_equal(got[0], X[[3, 1]])
+
+
+def test_text_among_the_columns_is_named() -> None:
+    rows = [{"x": X[i], "name": "abc"[i % 3]} for i in range(32)]
+    with pytest.raises(ValueError, match=r"train\['name'\] must be numbers, got '<U1'\. Leave"):
+        run(train=rows)
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_a_bar_is_shown_or_not(progress, capfd, streamed) -> None:
+    assert digest(run(progress=progress, prefetch=1)) == streamed
+    assert bool(capfd.readouterr().err) is progress
+
+
 @pytest.mark.parametrize("other", [(X[7, :2], Y[7]), (X[7],), None], ids=["shape", "parts", "none"])
 def test_an_example_of_another_form_is_named(other) -> None:
     rows = examples(0, 9)
@@ -295,11 +381,9 @@ def test_an_example_of_another_form_is_named(other) -> None:
         open_source("train", rows).read(np.array([2, 4, 7, 8]))
 
 
-def test_what_grain_gives_one_after_another_is_refused_with_a_way_out() -> None:
+def test_what_grain_gives_by_index_has_no_gaps_and_an_end() -> None:
     sequence = grain.MapDataset.source(examples(0, 32)).shuffle(seed=0)
     open_source("train", sequence)
-    with pytest.raises(ValueError, match=r"got '\w+IterDataset'\. What comes one after another"):
-        run(train=sequence.to_iter_dataset())
     with pytest.raises(ValueError, match=r"got '9223372036854775807 examples'.*, max_epochs says"):
         run(train=sequence.repeat())
     gaps = sequence.filter(lambda example: False)

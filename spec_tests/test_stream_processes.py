@@ -16,8 +16,11 @@ import pytest
 import streamed_processes
 from compile_quickly import with_devices
 from exact import gamma
+from test_cli import MAIN
 
 import hondo
+from hondo.cli import predict
+from hondo.cli.config import PredictConfig
 from hondo.training.saving.kept_run import CHECKPOINTS, METRICS
 from hondo.training.saving.metrics_file import read_metrics
 
@@ -142,3 +145,58 @@ def test_where_there_is_no_cluster_nothing_happens() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True
     )
     assert ran.stdout.split() == ["1"]
+
+
+def write_table(path: Path) -> None:
+    """Two columns of which the target is almost the sign of the first."""
+    draw = np.random.default_rng(0)
+    rows = draw.normal(size=(240, 2)).round(4)
+    lines = [f"{a},{b},{'yes' if a + 0.1 * b > 0 else 'no'}" for a, b in rows.tolist()]
+    path.write_text("\n".join(["a,b,y", *lines]) + "\n")
+
+
+def test_the_command_line_trains_on_two_processes(started, tmp_path) -> None:
+    """One is told to end, both go on later; the folder is what one process would have written."""
+    table, run = tmp_path / "data.csv", tmp_path / "run"
+    write_table(table)
+    command = [sys.executable, "-c", MAIN, "train"]
+    network = ("--depth", "4", "--width", "4", "--patience", "0", "--max-epochs", "40")
+    first = [*command, str(table), "--target", "y", "--stream", "--out", str(run), *network]
+    often = [*first, "--distributed", "--save-every", "0.1"]
+    processes = launch(started, often, tmp_path / "ended", PROCESSES)
+    signal_second(processes, run, signal.SIGTERM, 0.1)
+    assert end(processes) == [128 + signal.SIGTERM] * PROCESSES
+
+    again = [*command, "--resume", str(run), "--distributed"]
+    processes = launch(started, again, tmp_path / "whole", PROCESSES)
+    assert end(processes) == [0] * PROCESSES, (tmp_path / "whole" / "0.log").read_text()
+    for part in ("ended", "whole"):
+        first, second = ((tmp_path / part / f"{i}.log").read_text() for i in range(PROCESSES))
+        for words in ("173 train, 31 validation", "epoch ", "written to"):
+            # What gloo says is its own.
+            assert words in first
+            assert words not in second
+    assert [row["epoch"] for row in read_metrics(run / METRICS)] == [*range(1, 41)]
+    out = tmp_path / "predicted.csv"
+    assert predict.prepare(PredictConfig(run, inputs=table, out=out))() == 0
+    assert len(out.read_text().splitlines()) == 241
+
+
+def test_an_iter_dataset_goes_on_in_each_process_by_its_own_position(started, tmp_path) -> None:
+    """Each has examples of its own."""
+
+    def begin(folder: Path | str, name: str) -> list[subprocess.Popen]:
+        own = [str(folder), str(tmp_path / name), "5", "sequence"]
+        command = [sys.executable, streamed_processes.__file__, *own]
+        return launch(started, command, tmp_path / name, PROCESSES)
+
+    run = tmp_path / "run"
+    assert end(begin("none", "uncut")) == [0, 0]
+    processes = begin(run, "ended")
+    signal_second(processes, run, signal.SIGTERM, 0.1)
+    assert end(processes) == [-signal.SIGTERM] * PROCESSES
+    assert end(begin(run, "whole")) == [0, 0]
+    for index in range(PROCESSES):
+        got, want = (read(tmp_path / name, index) for name in ("whole", "uncut"))
+        for name in want:
+            np.testing.assert_array_equal(got[name], want[name])

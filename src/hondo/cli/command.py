@@ -17,6 +17,7 @@ from hondo.cli.show import ShowConfig
 from hondo.cli.techniques import ListConfig
 from hondo.cli.train_command import TrainCommand, defaults_of
 from hondo.cli.typed_values import parse_value
+from hondo.training.processes import all_processes
 
 Command = (
     Annotated[TrainCommand, tyro.conf.subcommand("train"), tyro.conf.OmitArgPrefixes]
@@ -65,7 +66,8 @@ def run_command() -> int:
     command = _read_command(sys.argv[1:])
     news = keep_compiled_programs() if command.cache else ""
     job = prepare(command)
-    if news and not (isinstance(command, TrainCommand) and command.quiet):
+    is_quiet = isinstance(command, TrainCommand) and command.quiet
+    if news and not is_quiet and all_processes().is_first:
         print(news, file=sys.stderr)
     return job()
 

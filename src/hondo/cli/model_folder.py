@@ -42,7 +42,7 @@ def save_model(folder: Path, config: TrainConfig, epoch: int, variables: Tree) -
     def write(partial: Path) -> None:
         write_arrays(partial, variables)
         digests = {
-            "config": config_digest(config),
+            "config": config_digest(folder, config),
             "data": digest_file(folder / DATA),
             "files": digest_files(partial),
         }
@@ -80,7 +80,7 @@ def find_model(folder: Path, config: TrainConfig) -> Path:
     changed = find_changed(newest, {**expected, _DIGESTS: digest_file(newest / _DIGESTS)})
     if changed is not None:
         raise _changed(changed)
-    if digests.get("config") != config_digest(config):
+    if digests.get("config") != config_digest(folder, config):
         raise _changed(folder / CONFIG)
     if not (folder / DATA).is_file() or digests.get("data") != digest_file(folder / DATA):
         raise _changed(folder / DATA)

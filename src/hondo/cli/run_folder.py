@@ -104,18 +104,25 @@ def _next_free(parent: Path, dataset: str) -> Path:
 
 
 def read_config(folder: Path) -> TrainConfig:
-    """The configuration of a run.
+    """The configuration of a run; an option that its version did not have is at its default.
 
     Raises:
-        ValueError: no such run, or values that no run has; the error names the file.
+        ValueError: no such run, values that no run has, or options of another version; the error
+            names the file.
     """
     try:
         values = read_json(folder / CONFIG)
         hints = get_type_hints(TrainConfig)
-        unknown = [name for name in hints if name not in values]
+        missing = [name for name in ORIGIN if name not in values]
+        if missing:
+            raise error("the fields", "no " + ", no ".join(missing), "complete")
+        own = {name: value for name, value in values.items() if name not in ORIGIN}
+        unknown = [name for name in own if name not in hints]
         if unknown:
-            raise error("the fields", "no " + ", no ".join(unknown), "complete")
-        return TrainConfig(**{name: as_hinted(name, values[name], hints[name]) for name in hints})
+            raise error(
+                "the fields", ", ".join(unknown), "options of this version", "Update hondo."
+            )
+        return TrainConfig(**{name: as_hinted(name, own[name], hints[name]) for name in own})
     except (ValueError, TypeError, OverflowError) as reason:
         raise ValueError(
             f"run must be a folder that `hondo train` wrote, got {folder}, whose {CONFIG} is not "
@@ -137,7 +144,14 @@ def read_data(folder: Path) -> Dataset:
         ) from None
 
 
-def config_digest(config: TrainConfig) -> str:
-    """The SHA-256 of everything that a configuration says, but for places."""
-    values = {k: v for k, v in dataclasses.asdict(config).items() if k not in _PLACES}
+def config_digest(folder: Path, config: TrainConfig) -> str:
+    """The SHA-256 of everything that the configuration of a run says, but for places.
+
+    An option that the run's version did not have is not in its file, and does not count.
+
+    Raises:
+        ValueError: the file cannot be read.
+    """
+    counted = read_json(folder / CONFIG).keys() - {*_PLACES}
+    values = {k: v for k, v in dataclasses.asdict(config).items() if k in counted}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -228,11 +228,22 @@ class ExecutionOptions:
             half a minute, or as long as makes them a hundredth of the time.
         tensorboard: write the metrics for TensorBoard too, into the run's folder tensorboard.
         devices: with stream, how many devices share each batch; by default all that there are.
+        distributed: with stream, train with the other processes of a cluster, each of which is
+            started with the same options: Slurm, Open MPI, TPU pods or JAX_COORDINATOR_ADDRESS,
+            JAX_NUM_PROCESSES and JAX_PROCESS_ID say which one this is. All need the data and
+            the folder of the run within reach; the first one alone writes and speaks.
+        coordinator: where no cluster says so, the address and port of the first process.
+        processes: and how many there are.
+        process: and which one this is, from 0.
     """
 
     save_every: float | None = None
     tensorboard: bool = False
     devices: int | None = None
+    distributed: bool = False
+    coordinator: str | None = None
+    processes: int | None = None
+    process: int | None = None
 
 
 AS_USUAL = ExecutionOptions()

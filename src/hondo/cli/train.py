@@ -23,7 +23,7 @@ from hondo.cli.describing import describe
 from hondo.cli.model_folder import save_model
 from hondo.cli.outcome import TEXT, Failures, Output, attempt, finish, open_terminal
 from hondo.cli.sections import AS_USUAL, ExecutionOptions
-from hondo.cli.signals import SIGNALS
+from hondo.cli.signals import SIGNALS, exit_code
 from hondo.cli.sources import open_data
 from hondo.data import Dataset, Divided, Parts
 from hondo.data.packing import pack
@@ -32,6 +32,7 @@ from hondo.training.evaluation import evaluate_batches
 from hondo.training.interrupt import interruptible
 from hondo.training.lasting_stream import LastingStream
 from hondo.training.pace import Pace, make_pace
+from hondo.training.processes import ALONE, Team, on_this_process
 from hondo.training.saving.files import first_line, write_whole
 from hondo.training.saving.kept_run import CHECKPOINTS, METRICS
 from hondo.training.saving.metrics_file import json_line
@@ -51,6 +52,7 @@ class TrainJob(NamedTuple):
     out: Path
     options: ExecutionOptions = AS_USUAL
     output: Output = TEXT
+    team: Team = ALONE
 
     @property
     def pace(self) -> Pace:
@@ -68,16 +70,17 @@ def prepare(
     """
     build.check_config(config)
     devices.check_execution(options, config.stream)
+    team = devices.join(options)
     divided = open_data(config, build.split_seed(config))
     dataset, parts = divided
     check_batch(config, parts)
     config = build.resolve(config, dataset)
-    job = _make_job(config, divided, Path(), options)._replace(output=output)
+    job = _make_job(config, divided, options, output)._replace(team=team)
     augmentation(config, dataset)
     # What the network itself refuses is refused before anything is written.
     some = build.as_arrays(parts.valid, _SOME)
     jax.eval_shape(job.problem.init, jax.random.key(0), some)
-    return partial(_pack_and_run, job._replace(out=run_folder.create(config, dataset)))
+    return partial(_pack_and_run, job._replace(out=_create_folder(job)))
 
 
 def prepare_resumed(
@@ -90,30 +93,50 @@ def prepare_resumed(
     """
     config = run_folder.read_config(folder)
     devices.check_execution(options, config.stream)
+    team = devices.join(options)
     divided = open_data(config, build.split_seed(config))
     check_batch(config, divided.parts)
-    job = _make_job(config, divided, folder, options)
-    return partial(_pack_and_run, job._replace(output=output))
+    job = _make_job(config, divided, options, output)
+    return partial(_pack_and_run, job._replace(out=folder, team=team))
+
+
+def _create_folder(job: TrainJob) -> Path:
+    """The folder of the run, which the first process makes."""
+    made = []
+    job.team.on_first(lambda: made.append(run_folder.create(job.config, job.dataset)))
+    return Path(job.team.gather_text(str(made[0]) if made else "")[0])
 
 
 def _make_job(
-    config: TrainConfig, divided: Divided, out: Path, options: ExecutionOptions
+    config: TrainConfig, divided: Divided, options: ExecutionOptions, output: Output
 ) -> TrainJob:
     devices.check_shares(config, options)
     train_targets = divided.parts.train[1]
     targets = train_targets if config.stream else None
     problem = models.training_problem(config, divided.dataset, len(train_targets), targets)
-    return TrainJob(config, *divided, problem, out, options)
+    return TrainJob(config, *divided, problem, Path(), options, output)
 
 
 def _pack_and_run(job: TrainJob) -> int:
     """Trains on a table that is streamed from a file of its encoded rows, which is deleted then."""
-    packed = job.out / run_folder.PACKED
-    dataset, parts = pack(Divided(job.dataset, job.parts), packed)
-    code = run(job._replace(dataset=dataset, parts=parts))
+    packed, divided = job.out / run_folder.PACKED, Divided(job.dataset, job.parts)
+    job.team.on_first(partial(pack, divided, packed))
+    dataset, parts = pack(divided, packed)
+    job = job._replace(dataset=dataset, parts=parts)
+    if not job.team.is_first:
+        return _help(job)
+    code = run(job)
     if not code:
         packed.unlink(missing_ok=True)
     return code
+
+
+def _help(job: TrainJob) -> int:
+    """What the other processes of a run do, which neither write nor say anything."""
+    failures: Failures = {}
+    with interruptible(*SIGNALS) as signals:
+        _fit(job._replace(output=Output(quiet=True)), failures)
+        return exit_code(signals[0]) if signals else int(bool(failures))
 
 
 def run(job: TrainJob) -> int:
@@ -196,7 +219,9 @@ def _fit(job: TrainJob, failures: Failures) -> hondo.FitResult:
     except hondo.SaveError as reason:
         failures[CHECKPOINTS] = first_line(reason.__cause__ or reason)
         result = reason.result
-    watch.finish(result)
+    result = on_this_process(result)
+    if job.team.is_first:
+        watch.finish(result)
     return result
 
 

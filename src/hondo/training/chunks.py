@@ -35,7 +35,7 @@ from hondo.training.state import FitResult, RecordedRun
 from hondo.training.watching import CallbackError, SaveError, Told
 
 _SECONDS_PER_CHUNK = 0.3
-# Takes so many steps at most, and finishes each epoch that they complete.
+# Takes so many steps, or all that the run and its data have; finishes epochs that they complete.
 Advance = Callable[[RecordedRun, int], RecordedRun]
 TellCaller = Callable[[Told, RecordedRun], Told]
 
@@ -71,10 +71,12 @@ def run_chunks(
     chunk, keeper, told = 1, observers.keeper, Told(pace.count_rows(run.state))
     saved = None if keeper is None else keeper.begin(run)
     failure, ended = None, bool(observers.team.gather([bool(signals)]).any())
-    while not ended and is_running(plan, run.state):
-        began = time.perf_counter()
+    is_out = False
+    while not (ended or is_out) and is_running(plan, run.state):
+        began, before = time.perf_counter(), pace.count_steps(run.state)
         count = min(chunk, (keeper and keeper.steps_until_due(run)) or chunk)
         run = advance(run, count)
+        is_out = pace.count_steps(run.state) < before + count
         if observers.team.is_first:
             seen = on_this_process(run)
             observers.show(seen)
@@ -113,8 +115,9 @@ def run_on_host(
     tell_caller: TellCaller,
     keeper: Keeper | None,
     team: Team = ALONE,
+    progress: bool = True,
 ) -> FitResult:
-    """The run, under a bar, from its start or from where its folder has it.
+    """The run, under a bar where that is wanted, from its start or from where its folder has it.
 
     Raises:
         CallbackError: the caller's own functions raised.
@@ -126,8 +129,9 @@ def run_on_host(
             team.on_first(lambda: opened.enter_context(locked(keeper.folder)))
         run = hosted.init()
         if keeper is not None:
-            run = resume(keeper.folder, hosted.identify(run), run, pace)
-        with show_progress(plan, pace) if team.is_first else nullcontext(_show_nothing) as show:
+            run = resume(keeper, hosted.identify(run), run)
+        is_shown = progress and team.is_first
+        with show_progress(plan, pace) if is_shown else nullcontext(_show_nothing) as show:
             observers = Observers(show, tell_caller, keeper, team)
             advance = hosted.advance(run)
             run, failure, ended = run_chunks(plan, pace, run, advance, observers, signals)
@@ -136,14 +140,21 @@ def run_on_host(
         interrupted, terminated = (bool(votes[:, place].any()) for place in range(2))
         if ended or interrupted:
             # Also where the run ended by itself in that chunk, so that its caller hears of it.
-            reason = jnp.full_like(result.reason, int(StopReason.INTERRUPTED))
-            result = result._replace(reason=reason)
+            result = _with_reason(result, StopReason.INTERRUPTED)
+        elif int(result.reason) == StopReason.INTERRUPTED:
+            # Nothing came but the end of the data.
+            has_best = int(result.best.epoch) >= 0
+            result = _with_reason(result, StopReason.BUDGET if has_best else StopReason.NONFINITE)
     if failure is not None:
         raise failure.kind(result, failure.cause) from failure.cause
     if keeper is not None and terminated:
         team.leave()
         signal.raise_signal(signal.SIGTERM)
     return result
+
+
+def _with_reason(result: FitResult, reason: StopReason) -> FitResult:
+    return result._replace(reason=jnp.full_like(result.reason, int(reason)))
 
 
 def _show_nothing(run: RecordedRun) -> None:

@@ -107,6 +107,18 @@ class Team(NamedTuple):
         own = np.asarray(values, np.int32)
         return own[None] if self.size == 1 else multihost_utils.process_allgather(own)
 
+    def gather_text(self, text: str) -> list[str]:
+        """The text of each process."""
+        if self.size == 1:
+            return [text]
+        data = np.frombuffer(text.encode(), np.uint8)
+        sizes = self.gather([data.size])[:, 0]
+        padded = np.pad(data, (0, int(sizes.max()) - data.size))
+        rows = multihost_utils.process_allgather(padded)
+        return [
+            row[:size].tobytes().decode() for row, size in zip(np.asarray(rows), sizes, strict=True)
+        ]
+
     def leave(self) -> None:
         """Waits for the others, each of which would take it for a failure if one just ended."""
         if self.size > 1:
@@ -132,6 +144,13 @@ class Team(NamedTuple):
 
 
 ALONE = Team()
+
+
+def all_processes() -> Team:
+    """All processes of the cluster that this one has joined, or this one alone."""
+    if not jax.distributed.is_initialized():
+        return ALONE
+    return Team(jax.process_count(), jax.process_index())
 
 
 def team_of(tree: Tree) -> Team:

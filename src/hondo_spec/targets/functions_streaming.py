@@ -2,7 +2,6 @@
 
 from importlib.util import find_spec
 from itertools import pairwise
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +12,7 @@ import hondo
 from hondo._microbatched import microbatched
 from hondo.training.randomness import epoch_order as order_of
 from hondo.training.randomness import run_keys
-from hondo.training.streaming.feed import train_batches
+from hondo.training.streaming.feed import Reading, Shares, train_batches
 from hondo.training.streaming.source import open_source
 from hondo_spec.adapter import operation
 from hondo_spec.targets._jax import compiled
@@ -31,8 +30,11 @@ if find_spec("grain") is not None:
         """A run goes on by the number of its steps, which is in the train state."""
         steps, key = count // batch_size, jax.random.key(seed)
         source, places = open_source("train", np.arange(count)), [0, *cuts, epochs * steps]
-        options: Any = (steps, batch_size, slice(batch_size), False, 2)
-        parts = [train_batches(source, key, range(*part), *options) for part in pairwise(places)]
+        shares, reading = Shares(batch_size, steps, slice(batch_size)), Reading(threads=2)
+        parts = [
+            train_batches(source, key, shares, range(*part), False, reading)
+            for part in pairwise(places)
+        ]
         return np.stack([batch.examples for part in parts for batch in part])
 
 

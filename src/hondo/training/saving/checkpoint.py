@@ -3,7 +3,7 @@
 A folder holds numbered checkpoints, of which the newest two are kept:
 
     12/arrays/        the arrays, as Orbax writes them, by their numbers
-    12/leaves.json    the path, dtype and shape of each, and the digests of Orbax's files
+    12/leaves.json    the path, dtype and shape of each, the digests of Orbax's files, and notes
 """
 
 import hashlib
@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -20,9 +21,13 @@ import jax.numpy as jnp
 from hondo._extras import check_extra
 from hondo._numerics.checks import is_key
 from hondo._types import Leaf, Tree
-from hondo.training.processes import team_of
+from hondo.training.processes import Team, team_of
 from hondo.training.saving.files import first_line, read_json
 
+if TYPE_CHECKING:
+    import orbax.checkpoint as ocp
+
+Notes: TypeAlias = dict[str, Any]
 _ARRAYS, _LEAVES = "arrays", "leaves.json"
 _PARTIAL = ".partial"
 _KEPT = 2
@@ -30,8 +35,13 @@ _KEPT = 2
 _METADATA_FILES, _METADATA_SIZE = 16, 16_384
 
 
-def save_newest(folder: Path, tree: Tree) -> Path:
+def save_newest(folder: Path, tree: Tree, notes: Notes | None = None) -> Path:
     """Writes a checkpoint after those that are there, then deletes all but the newest two.
+
+    Args:
+        folder: of all of them.
+        tree: the arrays.
+        notes: what JSON can hold, which `read_notes` gives back.
 
     Raises:
         OSError: the disk is full; the checkpoints before are there still.
@@ -45,7 +55,7 @@ def save_newest(folder: Path, tree: Tree) -> Path:
         team.on_first(partial(_begin, unfinished))
         arrays = {str(i): leaf for i, leaf in named.items() if leaf.size}
         write_arrays(unfinished / _ARRAYS, arrays)
-        team.on_first(partial(_finish, unfinished, target, _describe(tree)))
+        team.on_first(partial(_finish, unfinished, target, _describe(tree), notes or {}))
     finally:
         if team.is_first:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -57,8 +67,9 @@ def _begin(unfinished: Path) -> None:
     _make_partial(unfinished)
 
 
-def _finish(unfinished: Path, target: Path, leaves: list[str]) -> None:
-    values = {"leaves": leaves, "files": digest_files(unfinished / _ARRAYS)}
+def _finish(unfinished: Path, target: Path, leaves: list[str], notes: Notes) -> None:
+    digests = digest_files(unfinished / _ARRAYS)
+    values = {"leaves": leaves, "files": digests, "notes": notes}
     (unfinished / _LEAVES).write_text(json.dumps(values) + "\n", encoding="utf-8")
     unfinished.rename(target)
     for old in _checkpoints(target.parent)[:-_KEPT]:
@@ -93,6 +104,17 @@ def restore_newest(folder: Path, like: Tree) -> Tree | None:
         ) from reason
 
 
+def read_notes(folder: Path) -> Notes:
+    """What was noted beside the newest checkpoint, nothing where nothing was.
+
+    Raises:
+        ValueError: they cannot be read; it names the file.
+    """
+    found = _checkpoints(folder)
+    notes = read_json(found[-1] / _LEAVES).get("notes") if found else None
+    return notes if isinstance(notes, dict) else {}
+
+
 def write_folder(target: Path, write: Callable[[Path], None]) -> None:
     """Lets `write` fill a folder beside its place, then moves it there.
 
@@ -120,23 +142,37 @@ def write_arrays(folder: Path, arrays: Tree) -> None:
     Raises:
         OSError: the disk is full.
     """
-    check_extra("train", "orbax")
-    import orbax.checkpoint as ocp
-
-    size = sum(leaf.nbytes for leaf in jax.tree.leaves(arrays))
-    team_of(arrays).on_first(partial(_reserve, folder, size))
-    with ocp.StandardCheckpointer() as checkpointer:
+    size, team = sum(leaf.nbytes for leaf in jax.tree.leaves(arrays)), team_of(arrays)
+    team.on_first(partial(_reserve, folder, size))
+    if _is_alone_among_others(team):
+        arrays = jax.device_get(arrays)
+    with _checkpointer(team) as checkpointer:
         checkpointer.save(folder.absolute(), arrays, force=True)
 
 
 def read_arrays(folder: Path, like: Tree) -> Tree:
     """Reads what `write_arrays` wrote, as arrays of JAX."""
+    with _checkpointer(team_of(like)) as checkpointer:
+        # Orbax gives arrays of NumPy back as such.
+        return jax.tree.map(jnp.asarray, checkpointer.restore(folder.absolute(), like))
+
+
+def _checkpointer(team: Team) -> "ocp.StandardCheckpointer":
+    """Orbax, which waits for all processes of a cluster, unless it is told that one saves alone."""
     check_extra("train", "orbax")
     import orbax.checkpoint as ocp
 
-    with ocp.StandardCheckpointer() as checkpointer:
-        # Orbax gives arrays of NumPy back as such.
-        return jax.tree.map(jnp.asarray, checkpointer.restore(folder.absolute(), like))
+    if not _is_alone_among_others(team):
+        return ocp.StandardCheckpointer()
+    own = jax.process_index()
+    options = ocp.options.MultiprocessingOptions(
+        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process {own}"
+    )
+    return ocp.StandardCheckpointer(multiprocessing_options=options)
+
+
+def _is_alone_among_others(team: Team) -> bool:
+    return team.size == 1 and jax.process_count() > 1
 
 
 def _reserve(folder: Path, size: int) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NamedTuple
 
@@ -119,17 +120,14 @@ def fingerprint(data: Data) -> str:
     return digest.hexdigest()[:16]
 
 
-def differences(old: Identity, new: Identity) -> list[str]:
+def differences(old: Identity, new: Identity, change: Sequence[str] = ()) -> list[str]:
     """What another run differs in, each as a clause for people; nothing where they are one run.
 
     The functions need not be compared where the programs can be, and are the same. Where versions
-    differ, neither can.
+    differ, neither can. The names of `change` may differ, and then the programs do.
     """
-    found = [
-        f"{name} is {old.arguments.get(name)} there and {value} here"
-        for name, value in new.arguments.items()
-        if old.arguments.get(name) != value
-    ]
+    arguments = _differing_arguments(old, new)
+    found = [clause for name, clause in arguments.items() if name not in change]
     there, here = (identity.versions.get("hondo", "") for identity in (old, new))
     if _major(there) != _major(here):
         found.append(f"hondo is {there} there and {here} here")
@@ -138,14 +136,24 @@ def differences(old: Identity, new: Identity) -> list[str]:
     is_comparable = old.platform == new.platform
     if is_comparable and old.program == new.program:
         return found
-    functions = [
-        f"{name} is another function"
-        for name, value in new.functions.items()
-        if old.functions.get(name) != value
-    ]
-    if is_comparable and not (found or functions):
+    functions = [n for n, value in new.functions.items() if old.functions.get(n) != value]
+    if is_comparable and not (arguments or functions):
         return ["problem, optimizer, stopper or augment calls code that has changed"]
-    return found + functions
+    return found + [f"{name} is another function" for name in functions if name not in change]
+
+
+def _differing_arguments(old: Identity, new: Identity) -> dict[str, str]:
+    """What is said of each argument that differs; one that a version has not is at its default."""
+    defaults = {name: str(value) for name, value in Plan._field_defaults.items()}
+    pairs = {
+        name: [identity.arguments.get(name, defaults.get(name)) for identity in (old, new)]
+        for name in {**new.arguments, **old.arguments}
+    }
+    return {
+        name: f"{name} is {there} there and {here} here"
+        for name, (there, here) in pairs.items()
+        if there != here
+    }
 
 
 def _major(version: str) -> str:

@@ -9,7 +9,7 @@ tensorboard/      the metrics once more, where it was asked for
 import json
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,8 +19,8 @@ import jax
 
 from hondo._numerics.checks import error
 from hondo.training.pace import Pace
-from hondo.training.processes import team_of
-from hondo.training.saving.checkpoint import restore_newest, save_newest
+from hondo.training.processes import Team, team_of
+from hondo.training.saving.checkpoint import read_notes, restore_newest, save_newest
 from hondo.training.saving.due import Every, Saved, is_due, steps_until_due
 from hondo.training.saving.event_file import (
     append_scalars,
@@ -31,7 +31,13 @@ from hondo.training.saving.event_file import (
 from hondo.training.saving.files import first_line, read_json, write_whole
 from hondo.training.saving.identity import Identity, changed_surroundings, differences
 from hondo.training.saving.metrics_file import append_metrics, keep_lines, read_history
-from hondo.training.state import History, RecordedRun
+from hondo.training.saving.position import (
+    Position,
+    in_new_batches,
+    note_position,
+    take_position,
+)
+from hondo.training.state import History, RecordedRun, TrainState
 from hondo.training.watching import epoch_metrics
 
 try:
@@ -50,12 +56,18 @@ class Keeper(NamedTuple):
         every: how often, None for every half a minute at most.
         pace: how long its epochs are, and when it validates.
         tensorboard: whether the metrics are written for TensorBoard too.
+        change: the names of the arguments that may be others than those it was kept with.
+        batch_size: of a stream, whose batches may change.
+        position: of data whose position the state does not tell.
     """
 
     folder: Path
     every: Every | None
     pace: Pace
     tensorboard: bool = False
+    change: Sequence[str] = ()
+    batch_size: int | None = None
+    position: Position | None = None
 
     def begin(self, run: RecordedRun) -> Saved:
         """What is on disk of a run that `resume` gave.
@@ -99,7 +111,8 @@ class Keeper(NamedTuple):
         if step == saved.step or not due:
             return saved
         began = time.monotonic()
-        save_newest(self.folder / CHECKPOINTS, run.state)
+        notes = note_position(self.position, team_of(run), self.batch_size)
+        save_newest(self.folder / CHECKPOINTS, run.state, notes)
         ended = time.monotonic()
         return saved._replace(step=step, time=ended, seconds=ended - began)
 
@@ -145,28 +158,38 @@ def _lock(folder: Path, file: IO[str]) -> None:
         raise error("folder", str(folder), "one that no other process trains in", repair) from None
 
 
-def resume(folder: Path, identity: Identity, run: RecordedRun, pace: Pace) -> RecordedRun:
-    """The run as the folder has it, or the new run as it is where the folder has none.
+def resume(keeper: Keeper, identity: Identity, run: RecordedRun) -> RecordedRun:
+    """The run as its folder has it, or the new run as it is where the folder has none.
 
     Raises:
         ValueError: a folder of another run, or one that is damaged.
         OSError: a folder that cannot be written.
     """
-    team = team_of(run)
+    team, folder, pace = team_of(run), keeper.folder, keeper.pace
     # Asked by all before the first writes one.
     is_old = team.gather([(folder / RUN).exists()])[0, 0]
     if not is_old:
         team.on_first(partial(_begin, folder, identity))
         return run
-    team.on_first(partial(_compare, folder, identity))
+    team.on_first(partial(_compare, keeper, identity))
     state = restore_newest(folder / CHECKPOINTS, run.state)
     epochs = 0 if state is None else int(state.epoch)
     if epochs > pace.max_epochs:
         expected = f"at least the {epochs} epochs that {folder} has"
         raise error("max_epochs", pace.max_epochs, expected)
+    state = None if state is None else _go_on_from(keeper, team, state)
     rows = 0 if state is None else pace.count_rows(state)
     team.on_first(partial(_go_on, folder, identity, rows))
     return run if state is None else RecordedRun(state, read_history(folder / METRICS, run.history))
+
+
+def _go_on_from(keeper: Keeper, team: Team, state: TrainState) -> TrainState:
+    """The state in batches of now, with the data where it was then."""
+    notes = read_notes(keeper.folder / CHECKPOINTS)
+    if keeper.position is None:
+        return in_new_batches(state, notes, keeper.batch_size, keeper.pace)
+    take_position(keeper.position, team, notes)
+    return state
 
 
 def _begin(folder: Path, identity: Identity) -> None:
@@ -186,10 +209,10 @@ def _refuse_foreign(folder: Path) -> None:
             raise error("folder", got, "new, or that of a run", "Name another.")
 
 
-def _compare(folder: Path, identity: Identity) -> None:
+def _compare(keeper: Keeper, identity: Identity) -> None:
     """Raises for another run; warns where this one goes on to other bits."""
-    stored = _read_identity(folder)
-    found = differences(stored, identity)
+    folder, stored = keeper.folder, _read_identity(keeper.folder)
+    found = differences(stored, identity, keeper.change)
     if found:
         repair = "Give the same arguments again, or name another folder."
         raise ValueError(f"folder must be of this run, got {folder}: {'; '.join(found)}. {repair}")

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from functools import partial
+from importlib.metadata import version
+from itertools import islice
 from typing import NamedTuple
 
 import jax
@@ -25,27 +27,19 @@ from hondo.training.loop import (
 from hondo.training.pace import Pace
 from hondo.training.plan import Plan
 from hondo.training.randomness import Drawn, draw_partners, run_keys
-from hondo.training.saving.identity import (
-    Described,
-    Identity,
-    describe_data,
-    fingerprint,
-    identify,
-)
+from hondo.training.saving.identity import Identity, identify
 from hondo.training.saving.structure import structure_digest
 from hondo.training.state import RecordedRun, TrainState
 from hondo.training.streaming.feed import (
     VALID_BATCH,
+    Feed,
     Read,
-    train_batches,
-    uses_partner,
+    describe_source,
     valid_batches,
 )
 from hondo.training.streaming.layout import Layout
-from hondo.training.streaming.source import Source
+from hondo.training.streaming.source import Source, check_numbers
 from hondo.training.value_checks import check_values
-
-_ROWS_COMPARED = 16
 
 
 class Streamed(NamedTuple):
@@ -53,7 +47,7 @@ class Streamed(NamedTuple):
 
     plan: Plan
     pace: Pace
-    train: Source
+    train: Feed
     valid: Source
     key: PRNGKeyArray
     layout: Layout
@@ -68,9 +62,8 @@ class Streamed(NamedTuple):
 
     def first_batches(self) -> tuple[Batch, Batch]:
         """This process' examples of a batch of the training and of the validation data."""
-        rows = self.layout.own_rows(self.plan.batch_size)
         valid = next(valid_batches(self.valid, self.valid_size, self._valid_rows, 1))
-        return self.train.read(np.arange(self.plan.batch_size)[rows]), valid
+        return self.train.first(), valid
 
     def put_first(self, first: tuple[Batch, Batch]) -> tuple[Batch, Batch]:
         """The first batches on the devices."""
@@ -95,6 +88,8 @@ def hosted(streamed: Streamed) -> HostedRun:
 
 def _init(streamed: Streamed) -> RecordedRun:
     train, valid = streamed.first_batches()
+    for name, batch in (("train", train), ("valid", valid)):
+        check_numbers(name, batch)
     check_values(streamed.plan.problem, len(jax.tree.leaves(train)[0]), train, valid)
     batches = streamed.put_first((train, valid))
     return _init_run(streamed.plan, streamed.layout, streamed.pace.rows, *batches, streamed.key)
@@ -119,15 +114,16 @@ def _identify(streamed: Streamed, run: RecordedRun) -> Identity:
         _step.lower(plan, layout, streamed.train.size, run.state, reads, 1),
         _validate_and_record.lower(plan, run, pace.period, batches[1]),
     )
-    train, valid = map(_describe, (streamed.train, streamed.valid))
-    return identify(plan, train, valid, streamed.key, *programs, layout=_describe_layout(streamed))
+    described = streamed.train.describe(), describe_source(streamed.valid)
+    return identify(plan, *described, streamed.key, *programs, layout=_describe_layout(streamed))
 
 
 def _describe_layout(streamed: Streamed) -> dict[str, str]:
     mesh, rule = streamed.layout
+    found = {} if streamed.train.position is None else {"grain": version("grain")}
     if mesh is None:
-        return {}
-    return {"mesh": str(dict(mesh.shape)), "shard": structure_digest(rule)}
+        return found
+    return {**found, "mesh": str(dict(mesh.shape)), "shard": structure_digest(rule)}
 
 
 @partial(jax.jit, static_argnums=(0, 2))
@@ -136,32 +132,19 @@ def _validate_and_record(plan: Plan, run: RecordedRun, steps: int, valid: Batch)
     return record_epoch(plan, run, steps, validate(plan, run.state, valid))
 
 
-def _describe(source: Source) -> Described:
-    rows = np.unique(np.linspace(0, source.size - 1, _ROWS_COMPARED).astype(np.int64))
-    some = source.read(rows)
-    return Described(f"{source.size} examples, some are {describe_data(some)}", fingerprint(some))
-
-
 def _start_advancing(streamed: Streamed, run: RecordedRun) -> Advance:
     plan, pace = streamed.plan, streamed.pace
-    example = jax.tree.map(lambda leaf: leaf[0], streamed.train.read(np.arange(1)))
-    batches = train_batches(
-        streamed.train,
-        _copy_to_host(run.state.key),
-        range(pace.count_steps(run.state), plan.max_epochs * pace.steps),
-        pace.steps,
-        plan.batch_size,
-        streamed.layout.own_rows(plan.batch_size),
-        uses_partner(plan.augment, example),
-        streamed.threads,
-    )
+    batches = streamed.train.batches(_copy_to_host(run.state.key), pace.count_steps(run.state))
 
     def advance(run: RecordedRun, count: int) -> RecordedRun:
         taken, left = pace.count_steps(run.state), count
         while left and is_running(plan, run.state):
             todo = min(left, pace.steps_left(taken))
-            run = run._replace(state=_take_steps(streamed, run.state, batches, todo))
-            taken, left = taken + todo, left - todo
+            state, done = _take_steps(streamed, run.state, batches, todo)
+            run = run._replace(state=state)
+            taken, left = taken + done, left - done
+            if done < todo:
+                break
             run = _end_what_is_complete(streamed, run, taken)
         return run
 
@@ -204,16 +187,23 @@ _next_epoch = jax.jit(next_epoch, donate_argnums=0)
 
 def _take_steps(
     streamed: Streamed, state: TrainState, batches: Iterator[Read], count: int
-) -> TrainState:
-    """So many steps, a few batches at a time; what is missing to those is filled up."""
-    most = streamed.steps_per_call
-    while count:
-        todo = min(most, count)
-        reads = [next(batches) for _ in range(todo)]
-        filled = _put(streamed, reads + reads[-1:] * (most - todo))
-        state = _step(streamed.plan, streamed.layout, streamed.train.size, state, filled, todo)
-        count -= todo
-    return state
+) -> tuple[TrainState, int]:
+    """So many steps, a few batches at a time, or as many as there are batches; how many it was.
+
+    What is missing to those few is filled up.
+    """
+    done, most = 0, streamed.steps_per_call
+    while done < count:
+        todo = min(most, count - done)
+        reads = [*islice(batches, todo)]
+        if reads:
+            filled = _put(streamed, reads + reads[-1:] * (most - len(reads)))
+            data = streamed.layout, streamed.train.size
+            state = _step(streamed.plan, *data, state, filled, len(reads))
+        done += len(reads)
+        if len(reads) < todo:
+            break
+    return state, done
 
 
 def _put(streamed: Streamed, reads: list[Read]) -> Read:

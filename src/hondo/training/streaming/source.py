@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from hondo._numerics.checks import error
@@ -14,9 +15,9 @@ from hondo.training.batches import count_examples
 
 Indices: TypeAlias = np.ndarray
 _SEQUENTIAL = (
-    "What comes one after another is not in the order of this run, and has no place to go on from: "
-    "write it once to files (.npy, ArrayRecord), or bring its batches to hondo.step in a loop of "
-    "your own."
+    "What comes one after another has no place to go on from: make it a grain.IterDataset, which "
+    "has one, write it once to files (.npy, ArrayRecord), or bring its batches to hondo.step in a "
+    "loop of your own."
 )
 
 
@@ -30,10 +31,17 @@ class RandomAccess(Protocol):
 
 
 class Source(NamedTuple):
-    """How many examples there are, and what gives some of them as one batch of NumPy arrays."""
+    """How many examples there are, and what gives some of them as one batch of NumPy arrays.
+
+    Attributes:
+        size: how many.
+        read: gives those at these indices.
+        is_arrays: whether they are arrays, of which other processes would have copies.
+    """
 
     size: int
     read: Callable[[Indices], Batch]
+    is_arrays: bool = False
 
 
 def open_source(name: str, data: Data | RandomAccess) -> Source:
@@ -51,7 +59,9 @@ def open_source(name: str, data: Data | RandomAccess) -> Source:
         read = getattr(data, "read_batch", None)
         if callable(read):
             return Source(count, lambda indices: jax.tree.map(np.asarray, read(indices)))
-        return Source(count, partial(_read_each, name, data))
+        get = getattr(data, "__getitems__", None)
+        read_some = partial(_read_one_by_one, data) if get is None else partial(_read_some, get)
+        return Source(count, partial(_read_each, name, read_some))
     if not _is_arrays(data):
         expected = "arrays with one leading axis, or have __len__ and __getitem__"
         is_sequence = isinstance(data, Iterable) and not is_text
@@ -59,7 +69,22 @@ def open_source(name: str, data: Data | RandomAccess) -> Source:
     size = count_examples(name, data)
     for leaf in jax.tree.leaves(data):
         _expect_random_access(leaf)
-    return Source(size, lambda indices: _take(data, indices))
+    return Source(size, partial(_take, data), is_arrays=True)
+
+
+def check_numbers(name: str, batch: Batch) -> None:
+    """Raises for an array that no device takes.
+
+    Raises:
+        ValueError: one of text, times or objects; it names the place.
+
+    Example:
+        >>> check_numbers("train", {"x": np.ones(2), "y": np.array([True, False])})
+    """
+    for path, leaf in jax.tree_util.tree_leaves_with_path(batch):
+        if not any(jnp.issubdtype(leaf.dtype, kind) for kind in (np.number, np.bool_)):
+            repair = "Leave it out, or encode it, where the examples are made."
+            raise error(f"{name}{jax.tree_util.keystr(path)}", str(leaf.dtype), "numbers", repair)
 
 
 def _is_arrays(data: Any) -> bool:
@@ -82,8 +107,17 @@ def _take(data: Data, indices: Indices) -> Batch:
     return jax.tree.map(lambda leaf: np.asarray(leaf[indices]), data)
 
 
-def _read_each(name: str, data: RandomAccess, indices: Indices) -> Batch:
-    examples = [data[int(index)] for index in indices]
+def _read_one_by_one(data: RandomAccess, indices: Indices) -> list[Example]:
+    return [data[int(index)] for index in indices]
+
+
+def _read_some(get: Callable[[list[int]], list[Example]], indices: Indices) -> list[Example]:
+    """Several at once, as datasets of Hugging Face and of PyTorch have it."""
+    return [*get([int(index) for index in indices])]
+
+
+def _read_each(name: str, read_some: Callable[[Indices], list[Example]], indices: Indices) -> Batch:
+    examples = read_some(indices)
     if all(example is None for example in examples):
         repair = "A filter leaves such gaps; leave the examples out instead."
         raise error(f"{name}[{indices[0]}]", None, "an example", repair)
