@@ -46,6 +46,7 @@ def assert_same_bits(function, *args) -> None:
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(here), jax.device_get(there))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(7,), (1024, 1024), (3, 5, 17)])
 @pytest.mark.parametrize("keep_prob", [0.1, 0.5, 0.8, 0.999])
 @pytest.mark.parametrize("bits", ["hash", "threefry"])
@@ -89,6 +90,7 @@ NORMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NORMS)
 @pytest.mark.parametrize("shape", [(256, 128), (8192, 256)])
 @pytest.mark.parametrize("kappa", [0.0, 1e2, 1e4])
@@ -100,6 +102,7 @@ def test_norms_are_exact_where_the_mean_is_many_deviations(name, shape, kappa) -
     np.testing.assert_allclose(got, norm_64(x, axes, 1e-5), rtol=0, atol=32 * EPS32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NORMS)
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 def test_norms_of_short_numbers_are_computed_in_float32(name, dtype) -> None:
@@ -113,6 +116,7 @@ def test_norms_of_short_numbers_are_computed_in_float32(name, dtype) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NORMS)
 def test_gradients_of_norms_are_those_of_the_host(name) -> None:
     norm, _ = NORMS[name]
@@ -127,6 +131,7 @@ def test_gradients_of_norms_are_those_of_the_host(name) -> None:
         np.testing.assert_allclose(here, there, rtol=0, atol=64 * EPS32 * scale)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
 def test_clipping_ends_on_the_sphere_at_any_size(size) -> None:
     draws = np.random.default_rng(3).normal(0.0, size, (1000,))

@@ -68,6 +68,7 @@ def test_stacked_kernels_clip_as_each_of_them() -> None:
         np.testing.assert_allclose(stacked[layer], clip(g[layer], w[layer]), rtol=gamma(12))
 
 
+@pytest.mark.slow
 def test_nothing_overflows_between() -> None:
     g, w = jnp.array([[3e30], [4e30]]), jnp.array([[6e25], [8e25]])
     np.testing.assert_allclose(clip(g, w), [[3e25], [4e25]], rtol=2 * gamma(12))

@@ -103,6 +103,7 @@ def test_rotation_agrees_with_scipy(image, angle):
     np.testing.assert_allclose(rotate(image, angle), want, 0, bound)
 
 
+@pytest.mark.slow
 def test_rotation_rounds_integers_to_the_nearest():
     image = np.random.default_rng(0).integers(0, 256, (5, 5), np.uint8)
     want = np.round(rotate(image.astype(np.float32), 30.0)).astype(np.uint8)
@@ -110,6 +111,7 @@ def test_rotation_rounds_integers_to_the_nearest():
     np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.slow
 @pytest.mark.spec("AUG-01")
 @pytest.mark.parametrize("method", [None, "linear", "nearest"])
 @pytest.mark.parametrize("dtype", [np.int32, np.uint32, np.int16, np.uint8, np.bool_, np.float32])
@@ -147,6 +149,7 @@ def test_nearest_rotation_makes_no_label_that_was_not_there(make, angle):
         np.testing.assert_array_equal(hondo.rotate(labels, angle=angle), got)
 
 
+@pytest.mark.slow
 def test_an_image_and_its_mask_rotate_alike_by_one_key():
     image = jnp.pad(jnp.full((7, 7), 4.0), 4)
     for key in jax.random.split(KEY, 5):
@@ -259,6 +262,7 @@ def test_the_centre_of_cutout_is_uniform_over_the_pixels():
 # Composition, keys, evaluation
 
 
+@pytest.mark.slow
 @given(key=keys)
 def test_composition_gives_each_transform_its_own_fixed_draws(key):
     shift = partial(hondo.random_shift, max_shift=2)

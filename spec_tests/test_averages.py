@@ -161,6 +161,7 @@ def test_recomputed_statistics_do_not_depend_on_how_the_data_is_cut(batches):
     np.testing.assert_allclose(_variance(got["first"]), inputs.var(0), rtol=0, atol=bound * 5000)
 
 
+@pytest.mark.slow
 def test_behind_a_norm_statistics_are_those_of_each_batch_pooled():
     params, batches = _params(1), DATA.reshape(4, 6, 3)
     with jax.numpy_rank_promotion("allow"):

@@ -84,6 +84,7 @@ def test_bnt_04_scale_and_bias(x):
 LATTICE = hnp.arrays(np.float32, (16, 3), elements=st.integers(-16, 16))  # 2·4 + 3·4 + 2 ≤ 24
 
 
+@pytest.mark.slow
 @pytest.mark.spec("BNT-05", "BNR-03")
 @given(LATTICE, st.booleans())
 def test_bnt_05_moments_are_exact_on_the_lattice(x, spatial):
@@ -246,6 +247,7 @@ def test_invalid_entries_are_normalized_like_the_others():
     np.testing.assert_allclose(np.asarray(dscale), 5 / s, rtol=gamma(16))
 
 
+@pytest.mark.slow
 @pytest.mark.promise(9)
 @pytest.mark.parametrize("shape", [(64, 3), (9, 5, 3), (1, 7, 3), (17, 3)])
 @given(seed=SEEDS, row=st.integers(0, 8))
@@ -344,6 +346,7 @@ def test_every_form_of_mask(rank):
         assert abs(float(moments.m2[channel]) - want) <= gamma(values.size + 8) * 9 * want
 
 
+@pytest.mark.slow
 @pytest.mark.promise(6)
 def test_a_mask_of_all_is_no_mask():
     x = np.random.default_rng(6).normal(size=(64, 4)).astype(np.float32)

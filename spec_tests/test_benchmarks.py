@@ -72,6 +72,7 @@ def test_a_goal_is_met_by_the_median(median, goal, at_least, met) -> None:
     assert ("| no |" in table) == (met is False)
 
 
+@pytest.mark.slow
 def test_help_lists_the_comparisons() -> None:
     help_text = run("--help").stdout
     for name in ("dropout", "batch_norm", "layer_norms", "repeat", "fit", "clipping", "import"):

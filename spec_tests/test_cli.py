@@ -160,6 +160,7 @@ def test_bad_input_is_one_line_and_code_2(tmp_path, arguments, words) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_predict_refuses_what_is_no_run(tmp_path) -> None:
     refused(hondo(tmp_path, "predict", "nothing"), "run must be a folder")
 
@@ -321,6 +322,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
 
+@pytest.mark.slow
 def test_a_small_file_that_grows_without_end_takes_no_memory(tmp_path) -> None:
     many = zlib.compressobj(wbits=31)
     zeros = [many.compress(bytes(2**24)) for _ in range(24)]

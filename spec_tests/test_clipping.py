@@ -176,6 +176,7 @@ def test_a_shard_is_clipped_by_itself(make) -> None:
     np.testing.assert_allclose(sharded(gradient)["a"], one(gradient)["a"], rtol=gamma(8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make", [hondo.clip_by_value, hondo.clip_by_block_rms, hondo.adaptive_clip]
 )
@@ -221,6 +222,7 @@ def test_a_block_is_clipped_by_its_root_mean_square() -> None:
     np.testing.assert_allclose(huge, np.array([0.6, 0.8]) * np.sqrt(2), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_examples_are_clipped_one_by_one() -> None:
     gradients = {"a": jnp.array([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]]), "b": jnp.zeros((3, 1))}
     got = hondo.clip_per_example(gradients, limit=1.0)
@@ -239,6 +241,7 @@ def test_examples_are_clipped_one_by_one() -> None:
         hondo.clip_per_example(gradients, limit=-1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [measure_or_careful, measure_at_three_scales])
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 @given(low=st.floats(0.0, 1.0), spread=st.integers(0, 60), seed=st.integers(0, 2**32 - 1))
@@ -275,6 +278,7 @@ def test_the_gradient_of_the_norm_is_finite_at_any_size(form, size) -> None:
     np.testing.assert_allclose(slope["b"], [-0.8], rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", range(5))
 def test_each_leaf_is_told_from_the_others_that_it_is_summed_with(place) -> None:
     """Small leaves of one dtype are one array, whatever stands between them."""

@@ -111,6 +111,7 @@ def test_rows_that_are_no_distribution_are_refused(targets, words) -> None:
     jax.jit(hondo.cross_entropy)(logits, targets)
 
 
+@pytest.mark.slow
 def test_double_precision_of_numpy_is_taken_without_a_warning() -> None:
     program = """
 import numpy as np, hondo
@@ -179,6 +180,7 @@ def test_an_impossible_class_without_a_share_adds_nothing() -> None:
     assert np.isinf(hondo.cross_entropy(logits, jnp.array([[0.5, 0.0, 0.5]])))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", [0, 1, -2, (0, 2), (-1, 0)])
 def test_classes_may_be_on_any_axis(axis) -> None:
     z = jax.random.normal(KEY, (2, 3, 4))
@@ -194,6 +196,7 @@ def test_classes_may_be_on_any_axis(axis) -> None:
     np.testing.assert_array_equal(hondo.cross_entropy(z, shares, axis=axis), want)
 
 
+@pytest.mark.slow
 def test_a_mask_of_classes_is_a_softmax_of_the_others() -> None:
     z = jax.random.normal(KEY, (3, 5))
     there = jnp.array([True, True, False, True, False])

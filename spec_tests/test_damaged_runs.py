@@ -96,6 +96,7 @@ def files(folder: Path) -> list[Path]:
     return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_each_file_that_is_damaged_is_named(whole, tmp_path, damage) -> None:
     read = [path for path in files(whole) if path.name != METRICS]
@@ -106,6 +107,7 @@ def test_each_file_that_is_damaged_is_named(whole, tmp_path, damage) -> None:
         refused(folder, path.name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_what_predict_does_not_read_does_not_matter(whole, run, damage) -> None:
     DAMAGES[damage](run / METRICS)
@@ -191,6 +193,7 @@ def test_metrics_that_are_damaged_are_named(run, text) -> None:
         read_metrics(run / METRICS)
 
 
+@pytest.mark.slow
 def test_a_newer_model_takes_the_place_of_an_older_one(run) -> None:
     config = run_folder.read_config(run)
     before = predicted(run)
@@ -216,6 +219,7 @@ def test_a_model_that_cannot_be_written_leaves_the_older_one(run, monkeypatch) -
     assert find_model(run, run_folder.read_config(run)).name == "1"
 
 
+@pytest.mark.slow
 def test_inputs_that_are_damaged_are_refused(run, tmp_path) -> None:
     path = tmp_path / "inputs.npy"
     header = {"descr": "<f4", "fortran_order": False, "shape": (2**40, 10)}

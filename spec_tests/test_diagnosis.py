@@ -267,6 +267,7 @@ def test_a_gradient_that_is_not_finite_names_the_layer_and_its_line() -> None:
     assert "test_diagnosis.py" in origin.line
 
 
+@pytest.mark.slow
 def test_the_line_where_a_value_becomes_nan_is_found_inside_a_scan() -> None:
     def apply(own: dict, x: jax.Array) -> jax.Array:
         def body(x: jax.Array, w: jax.Array) -> tuple[jax.Array, None]:
@@ -324,6 +325,7 @@ def test_an_ensemble_is_cut_into_its_members() -> None:
         _ = run(params, state).verdicts
 
 
+@pytest.mark.slow
 def test_a_branch_not_taken_is_neither_detached_nor_measured() -> None:
     def apply(own: dict, x: jax.Array) -> jax.Array:
         x = nn.relu(x @ own["in"])

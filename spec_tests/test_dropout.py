@@ -148,6 +148,7 @@ def test_drp_12_backward_and_tangent_use_the_mask_of_the_forward_pass(form) -> N
     np.testing.assert_array_equal(pull(x[None], g[None])[0], call(g))
 
 
+@pytest.mark.slow
 @masked_form
 @pytest.mark.spec("DRP-13")
 def test_drp_13_a_dropped_infinity_or_nan_is_zero_and_so_is_its_gradient(form) -> None:

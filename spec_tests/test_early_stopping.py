@@ -180,6 +180,7 @@ def of_keras(values, patience, min_delta, baseline):
     return False, best_step, wait
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("patience", [0, 1, 2, 3])
 @pytest.mark.parametrize("min_delta", [0.0, 0.5])
 @pytest.mark.spec("EST-01")

@@ -131,6 +131,7 @@ ALL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", ALL.values(), ids=ALL)
 def test_a_new_but_equal_value_compiles_nothing(make) -> None:
     compiled = jax.jit(lambda value, x: x, static_argnums=0)
@@ -212,6 +213,7 @@ def test_a_stopping_rule_makes_no_array() -> None:
     assert not any(isinstance(field, jax.Array) for field in rule)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("relative", ["'false'", "1.0", "None"])
 def test_relative_is_true_or_false(relative) -> None:
     # A program of its own, because the suite's type hook refuses some of them by itself.

@@ -23,6 +23,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("pair", "dtype"), CASES)
 def test_the_fast_form_agrees_with_the_plain_one(pair: Pair, dtype) -> None:
     with jax.enable_x64(True):

@@ -131,6 +131,7 @@ def test_the_largest_numbers_are_projected_too() -> None:
     np.testing.assert_allclose(got, gradients[1], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_gradients_of_a_shard_are_projected_by_themselves() -> None:
     """shard_map checks what varies over an axis of one device as over any other."""
     gradients = jnp.array([[1.0, 0.0], [-1.0, 1.0]])

@@ -44,6 +44,7 @@ def same_as_uncut(result: hondo.FitResult) -> None:
     assert int(result.best.epoch) == int(whole.best.epoch)
 
 
+@pytest.mark.slow
 def test_an_error_in_report_loses_nothing() -> None:
     def report(epoch, metrics):
         if epoch == 2:
@@ -57,6 +58,7 @@ def test_an_error_in_report_loses_nothing() -> None:
     same_as_uncut(result)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 2])
 def test_one_ctrl_c_or_two_return_the_best(times) -> None:
     result = RUN(max_epochs=10_000, report=lambda epoch, _: interrupt(times * (epoch == 1)))
@@ -96,6 +98,7 @@ def test_two_ctrl_c_while_the_result_is_made_lose_nothing(monkeypatch) -> None:
     same_as_uncut(result)
 
 
+@pytest.mark.slow
 def test_save_is_given_each_new_best(monkeypatch) -> None:
     monkeypatch.setattr(watching, "_SECONDS_BETWEEN_SAVES", 0.0)
     saved: list[hondo.Best] = []
@@ -158,6 +161,7 @@ class Broken:
         return True
 
 
+@pytest.mark.slow
 def test_a_bar_that_nobody_reads_ends_no_run(monkeypatch) -> None:
     monkeypatch.setattr(sys, "stderr", Broken())
     assert int(RUN(max_epochs=3).last.epoch) == 3
@@ -171,6 +175,7 @@ def test_a_process_without_stderr_has_no_bar(monkeypatch) -> None:
     assert not LastingStream(None, []).isatty()
 
 
+@pytest.mark.slow
 def test_the_bar_shows_the_loss_and_not_the_penalized_objective(capsys) -> None:
     penalty = functools.partial(hondo.l2_penalty, strength=1e6)
     problem = PROBLEM._replace(loss=hondo.penalized(PROBLEM.loss, penalty))

@@ -66,6 +66,7 @@ def test_nrm_01_layer_norm_is_the_formula(layer, columns_of_x):
     assert np.all(np.abs(affine - (scaled + BIAS)) <= allowed * (1 + 4 * U))
 
 
+@pytest.mark.slow
 @pytest.mark.spec("NRM-01")
 @LAYERS
 @given(columns_of_x=columns(), seed=SEEDS)
@@ -82,6 +83,7 @@ GRADIENTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.spec("NRM-01")
 @LAYERS
 @given(seed=SEEDS, row=st.integers(0, 3))
@@ -188,6 +190,7 @@ def test_nrm_06_permuting_features_permutes_the_output(x, seed):
         np.testing.assert_array_equal(np.asarray(norm(x[:, order])), np.asarray(norm(x))[:, order])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16], ids=["bf16", "f16"])
 def test_half_precision_sums_in_float32(dtype):
     x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 512)) * 100, dtype)

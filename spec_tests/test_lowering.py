@@ -48,6 +48,7 @@ def assert_lowers(function, platform, *args) -> None:
     assert called <= {"Sharding", "SPMDFullToShardShape", "SPMDShardToFullShape"}, called
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_and_its_gradient_lower(platform, name) -> None:
@@ -79,6 +80,7 @@ def test_initializers_lower(platform, name) -> None:
     assert_lowers(lambda key: getattr(hondo, name)()(key, (8, 4), jnp.float32), platform, KEY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_a_whole_run_lowers(platform) -> None:
     assert_lowers(train, platform, data(64), data(32), KEY)

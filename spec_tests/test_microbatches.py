@@ -143,6 +143,7 @@ def test_the_running_statistics_take_one_step_by_the_pooled_moments(name) -> Non
             np.testing.assert_allclose(got, want, rtol=4 * gamma(24), atol=4 * gamma(24))
 
 
+@pytest.mark.slow
 @pytest.mark.promise(7)
 def test_batch_norm_normalizes_each_part_by_itself() -> None:
     problem = supervised(Normed())
@@ -226,6 +227,7 @@ def test_a_stream_in_microbatches_is_the_stream(tmp_path) -> None:
         run(tmp_path, microbatches=2)
 
 
+@pytest.mark.slow
 def test_the_activations_of_one_part_are_in_memory() -> None:
     layers = [linen.Dense(64), jnp.tanh] * 4
     problem = hondo.supervised(linen.Sequential(layers), loss=lambda outputs, _: outputs.mean(1))

@@ -88,6 +88,7 @@ def test_aug_05_the_cutmix_label_is_the_fraction_of_pixels_really_kept():
     assert np.sum(rows[:, 0] & ~rows.all(1)) > 100
 
 
+@pytest.mark.slow
 @given(key=keys, one=images, other=images)
 def test_cutmix_pastes_pixels_unchanged_at_their_own_places(key, one, other):
     image, _ = cutmix(key, (one, TARGETS[0]), (other, TARGETS[1]), 1.0)

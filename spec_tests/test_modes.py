@@ -190,6 +190,7 @@ def test_fit_trains_the_same_modules(norm) -> None:
     problem.metrics(params, new, (X, X))
 
 
+@pytest.mark.slow
 def test_blocks_of_dropout_drop_in_training_only() -> None:
     for block in (hl.Residual(nn.Dropout(0.5)), hl.Repeat(nn.Dropout(0.5), 1)):
         y = block.apply({}, X, train=True, rngs={"dropout": KEY})
@@ -220,6 +221,7 @@ class NnxDropout(nnx.Module):
         return self.dropout(x, deterministic=not training)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [
@@ -235,6 +237,7 @@ def test_nnx_blocks_drop_in_training_only(make) -> None:
         assert not np.array_equal(block(X, train=True), plain)
 
 
+@pytest.mark.slow
 def test_nnx_blocks_train_batch_norm_and_fit_does() -> None:
     norm = nnx.BatchNorm(6, rngs=nnx.Rngs(0))
     block = hx.Residual(nnx.Linear(6, 6, rngs=nnx.Rngs(0)), shortcut=norm)

@@ -68,6 +68,7 @@ def trees_equal(first, second) -> bool:
     return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
 
 
+@pytest.mark.slow
 @pytest.mark.promise(16)
 @RUNNERS
 def test_a_row_of_nan_costs_its_own_step_and_nothing_else(runner) -> None:
@@ -83,6 +84,7 @@ def test_a_row_of_nan_costs_its_own_step_and_nothing_else(runner) -> None:
     assert int(result.last.opt_state[1]) == 3 * 5 - 3
 
 
+@pytest.mark.slow
 @pytest.mark.promise(16)
 def test_a_step_that_is_skipped_is_as_if_it_had_not_been() -> None:
     """With batches of one example, the run without it takes the same steps in the same order."""
@@ -99,6 +101,7 @@ def test_a_step_that_is_skipped_is_as_if_it_had_not_been() -> None:
     assert trees_equal(got.history.train["objective"][1] > 0, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, -jnp.inf])
 def test_a_gradient_that_is_not_finite_is_enough(bad) -> None:
     """The loss is finite, and clipping would hide the gradient."""
@@ -162,6 +165,7 @@ def test_where_no_epoch_is_finite_there_is_no_model(runner, where) -> None:
     assert float(result.best.value) == np.inf
 
 
+@pytest.mark.slow
 @RUNNERS
 def test_a_model_of_nan_is_not_the_best_however_it_is_measured(runner) -> None:
     """Accuracy counts NaN as wrong, so 0 would be the first and the best."""
@@ -175,6 +179,7 @@ def test_a_model_of_nan_is_not_the_best_however_it_is_measured(runner) -> None:
     assert StopReason(int(result.reason)) is StopReason.NONFINITE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "value"), [("min", -jnp.inf), ("max", jnp.inf)])
 def test_an_infinity_is_not_the_best(mode, value) -> None:
     problem, data = step_wise([1.0] * 8, lambda params, batch: jnp.full(batch.shape, value))
@@ -194,6 +199,7 @@ def test_what_diverges_keeps_the_best_that_it_had() -> None:
     assert StopReason(int(result.reason)) is StopReason.PATIENCE
 
 
+@pytest.mark.slow
 def test_ctrl_c_before_any_epoch_leaves_no_model() -> None:
     def interrupt_soon(key, example, partner):
         jax.debug.callback(lambda: os.kill(os.getpid(), signal.SIGINT))
@@ -208,6 +214,7 @@ def test_ctrl_c_before_any_epoch_leaves_no_model() -> None:
     assert int(result.best.epoch) == -1
 
 
+@pytest.mark.slow
 @pytest.mark.promise(16)
 @RUNNERS
 def test_raise_names_the_rows(runner) -> None:
@@ -218,6 +225,7 @@ def test_raise_names_the_rows(runner) -> None:
     assert int(run((X, Y), (X, Y)).nonfinite_steps) == 0
 
 
+@pytest.mark.slow
 def test_raise_says_where_the_data_is_not_to_blame() -> None:
     problem = hondo.supervised(linen.Dense(1), loss="squared_error")
     data = X, X[:, 0]
@@ -243,6 +251,7 @@ def test_raise_is_refused_where_nothing_can_be_raised() -> None:
         check_arguments(plan, (X, Y), (X, Y), KEY)
 
 
+@pytest.mark.slow
 def test_a_sweep_never_ranks_a_run_that_is_not_finite() -> None:
     problem = hondo.supervised(linen.Dense(3), loss="cross_entropy")
     options = OPTIONS | {"stopper": hondo.early_stopping(3, mode="max"), "monitor": "accuracy"}
@@ -264,6 +273,7 @@ def _at_rate(problem, hyper):
     return {"problem": problem._replace(loss=loss), "optimizer": optax.sgd(1e15)}
 
 
+@pytest.mark.slow
 def test_a_best_value_that_is_not_finite_is_never_chosen() -> None:
     """Of results that came from elsewhere, such as another stopping rule."""
     problem, data = step_wise([1.0] * 8)

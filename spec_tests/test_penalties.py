@@ -207,6 +207,7 @@ TRANSFORMATIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRANSFORMATIONS)
 def test_hyperparameters_of_every_transformation_may_be_injected(name):
     make, numbers = TRANSFORMATIONS[name]

@@ -65,6 +65,7 @@ def test_bnp_03_any_tree_of_merges_is_the_whole(seed, kappa):
     assert_whole(parts[0], whole, 15)
 
 
+@pytest.mark.slow
 @pytest.mark.spec("BNP-03")
 def test_bnp_03_spread_between_batches_is_part_of_the_variance():
     x = jnp.array([[[0.0], [0.0]], [[8.0], [8.0]]])

@@ -130,6 +130,7 @@ def check_all(name, x, epsilon, seed):
     want.assert_near(rows(name, gradient), want.tangent(back), size * (1 + want.reach) ** 2)
 
 
+@pytest.mark.slow
 @EVERY_NORM
 @pytest.mark.parametrize("power", [-120, 64, 127])
 def test_norms_of_huge_and_tiny_data_have_their_values_and_derivatives(name, power):
@@ -169,6 +170,7 @@ def test_the_known_values():
     np.testing.assert_allclose(got.reshape(1, 4), layer(x), rtol=1e-6)
 
 
+@pytest.mark.slow
 @EVERY_NORM
 def test_constant_huge_data_gives_zero_with_a_finite_gradient(name):
     norm, shape = NORMS[name]
@@ -177,6 +179,7 @@ def test_constant_huge_data_gives_zero_with_a_finite_gradient(name):
     assert np.all(np.isfinite(np.asarray(pull_back(jnp.ones(shape))[0])))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16], ids=["bf16", "f16"])
 @pytest.mark.parametrize("name", ["layer", "layer of many rows", "rms", "batch", "group"])
 def test_half_precision_to_its_end(dtype, name):
@@ -188,6 +191,7 @@ def test_half_precision_to_its_end(dtype, name):
     assert np.all(np.abs(got - want.xhat) <= allowed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("power", [-1000, 600, 1020])
 @pytest.mark.parametrize("name", ["layer", "rms", "batch", "batch of many"])
 def test_float64_to_its_end(name, power):
@@ -203,6 +207,7 @@ def test_float64_to_its_end(name, power):
         want.assert_near(rows(name, np.asarray(gradient)), slope, (1 + want.reach) ** 2 / want.root)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("power", [-70, 62, 64, 100, 126])
 @pytest.mark.parametrize("shape", [(64, 4), (2**15, 4)])
 @pytest.mark.parametrize("ddof", [0, 1])
@@ -220,6 +225,7 @@ def test_running_statistics_are_finite_and_right(power, shape, ddof):
     assert np.all(np.abs(np.asarray(stats.mean) - wide.mean(0)) <= allowed)
 
 
+@pytest.mark.slow
 def test_running_statistics_at_the_end_of_the_range_stay_there():
     stats = hondo.init_batch_stats(1)
     for seed in range(8):
@@ -241,6 +247,7 @@ def test_inference_far_on_the_other_side_of_the_mean():
     np.testing.assert_allclose(moved, [6e19], rtol=gamma(8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("power", [-100, 64, 127])
 def test_masked_batches_of_any_magnitude(power):
     x = draw((48, 4), power)
@@ -327,6 +334,7 @@ def test_the_forms_for_accelerators_at_every_magnitude(name, offset, epsilon):
         want.assert_near((got, None), want.xhat, 1 + np.abs(want.xhat))
 
 
+@pytest.mark.slow
 def test_the_gradient_of_squares_for_accelerators_is_in_range(monkeypatch):
     monkeypatch.setattr(pivoted_sums, "_about_sample", sums_at_two_scales)
     for power in (0, 40, 50, 60):
@@ -352,6 +360,7 @@ def test_members_of_a_map_share_a_branch_but_not_its_answer(name):
     assert np.asarray(run(x)).tobytes() == alone.tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("power", [-100, 40, 62, 64, 127])
 def test_moments_of_any_magnitude_merge(power):
     x = draw((4, 16, 2), power)
@@ -398,6 +407,7 @@ CALLS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("epsilon", [1e-46, 1e-39, 1e39])
 def test_an_epsilon_that_the_dtype_does_not_hold_is_refused(name, epsilon):
@@ -428,6 +438,7 @@ def test_modules_average_a_variance_whose_sum_of_squares_is_out_of_range(package
     np.testing.assert_allclose(running_variance(package, jnp.asarray(x)), want, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", [hondo.linen, hondo.nnx], ids=["linen", "nnx"])
 @pytest.mark.parametrize("mask", [None, True], ids=["whole", "masked"])
 def test_modules_refuse_it_too(package, mask):

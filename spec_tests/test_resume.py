@@ -160,6 +160,7 @@ def test_a_run_that_ctrl_c_ended_goes_on_and_gives_its_result_at_once_when_it_is
     assert checkpoints(copied) == saved
 
 
+@pytest.mark.slow
 @pytest.mark.promise(3)
 def test_how_often_it_is_saved_changes_nothing(tmp_path, uncut) -> None:
     for index, rule in enumerate((None, hondo.every(epochs=5), hondo.every(seconds=0.05))):
@@ -203,6 +204,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHANGES)
 def test_another_run_is_refused_by_what_differs(kept, name) -> None:
     before = {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()}
@@ -262,6 +264,7 @@ def test_of_much_data_rows_from_end_to_end_count(monkeypatch) -> None:
     assert len(found | {identity.fingerprint((x, x))}) == 3
 
 
+@pytest.mark.slow
 def test_other_versions_go_on_with_a_warning(copied) -> None:
     path = copied / RUN
     path.write_text(path.read_text().replace(f'"jax": "{jax.__version__}"', '"jax": "0.1"'))
@@ -316,6 +319,7 @@ def test_an_error_of_report_saves_first(tmp_path) -> None:
     assert checkpoints(tmp_path) == [1]
 
 
+@pytest.mark.slow
 def test_lines_after_the_last_save_are_cut(copied, uncut) -> None:
     """What a process that was killed wrote before it could save, the last line half."""
     with (copied / METRICS).open("a") as file:
@@ -330,6 +334,7 @@ def test_lines_that_are_missing_are_told(copied) -> None:
         killed_run.run(copied)
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_goes_on(copied, uncut) -> None:
     newest = copied / CHECKPOINTS / str(checkpoints(copied)[-1])
     path = max(

@@ -105,6 +105,7 @@ def behind(prefix, want):
     return {prefix + path: tuple(axis + 1 for axis in axes) for path, axes in want.items()}
 
 
+@pytest.mark.slow
 @each_layer
 @pytest.mark.parametrize("depth", [3, 5, 8])
 @pytest.mark.promise(11)
@@ -140,6 +141,7 @@ class Tied(nnx.Module):
         self.blocks = nnx.vmap(lambda rngs: nnx.Linear(4, 4, rngs=rngs))(rngs.split(5))
 
 
+@pytest.mark.slow
 def test_roles_and_units_of_nnx() -> None:
     attention = {f"attention/{path}": axes for path, axes in ATTENTION.items()}
     rest = {"embed/embedding": (1,), "layers/0/kernel": (0,), "blocks/kernel": (1,)}
@@ -176,6 +178,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("network", "own"), NETWORKS.values(), ids=NETWORKS)
 def test_units_of_the_networks_here_are_those_of_one_layer(network, own) -> None:
     """The last axis and those of a stack number the units: one axis of inputs, or three."""

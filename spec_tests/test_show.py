@@ -61,6 +61,7 @@ def test_every_technique_has_a_picture(technique) -> None:
     check(picture(technique))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("technique", "options"), OTHERS)
 def test_the_picture_is_that_of_the_options(technique, options) -> None:
     check(picture(technique, seed=1, **options))

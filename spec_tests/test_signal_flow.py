@@ -174,6 +174,7 @@ def test_residual_stacks_keep_signals_and_gradients_at_any_depth(depth):
     assert 0.25 <= gradient <= 4
 
 
+@pytest.mark.slow
 def test_an_unscaled_residual_stack_explodes():
     he = hondo.he_normal()
     _, _, high, gradient = _stack_extremes(20, he, he)

@@ -79,6 +79,7 @@ def test_every_operation_with_a_seed_is_known_as_such():
     assert seeded == set(SEEDED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("profile", "right"),
     [
@@ -128,6 +129,7 @@ def test_every_mutant_is_killed_and_what_is_right_raises_no_alarm(capsys):
     assert f"by {len(MUTANTS)} mutants" in out
 
 
+@pytest.mark.slow
 def test_a_shifted_seed_is_another_draw():
     alarms = false_alarms((3,), SWIFT._replace(examples=2), benign=())
     assert alarms == []

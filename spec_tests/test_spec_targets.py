@@ -190,6 +190,7 @@ def test_the_option_avoids_what_it_is_said_to(name):
     } == dict.fromkeys(ids, "PASS")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["reference", "hondo", slow_if_optional("torch")])
 def test_statistics_of_images_are_those_of_their_pixels(name) -> None:
     operations = target_of(name).operations

@@ -79,6 +79,7 @@ def test_a_stream_is_the_run_in_memory(steps_per_call) -> None:
             np.testing.assert_allclose(one, other, rtol=0, atol=10 * 48 * gamma(48))
 
 
+@pytest.mark.slow
 @pytest.mark.promise(18)
 @pytest.mark.parametrize("kind", ["examples", "batches", "files", "one thread"])
 def test_where_the_data_lies_and_who_reads_it_changes_no_bit(kind, tmp_path, streamed) -> None:
@@ -130,6 +131,7 @@ def test_partners_are_read_only_where_the_augmentation_looks_at_them() -> None:
     assert counts[None] == counts[ignore] == counts[killed_run.augment] - 32
 
 
+@pytest.mark.slow
 def test_each_epoch_takes_each_example_once() -> None:
     train = Batches(0, 32)
     run(train=train, augment=None, max_epochs=3, threads=1)
@@ -166,6 +168,7 @@ def kept(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ANOTHER)
 def test_what_is_outside_the_steps_counts_too(name, kept) -> None:
     """The start of the run, and what is measured and decided at the end of an epoch."""
@@ -175,6 +178,7 @@ def test_what_is_outside_the_steps_counts_too(name, kept) -> None:
         run(kept, max_epochs=1, save_every=None, **changed)
 
 
+@pytest.mark.slow
 def test_a_period_of_an_epoch_is_an_epoch() -> None:
     by_epoch, by_steps = (run(problem=linear(), valid_every=every) for every in (None, 4))
     assert digest(by_epoch) == digest(by_steps)
@@ -204,6 +208,7 @@ def test_periods_need_not_fit_into_epochs(tmp_path) -> None:
         own(tmp_path, valid_every=2)
 
 
+@pytest.mark.slow
 def test_the_stopping_rule_counts_periods() -> None:
     """Nothing is learnt, so only the first value is one that improves."""
     stopper, options = hondo.early_stopping(2, mode="min"), {"optimizer": optax.sgd(0.0)}
@@ -262,6 +267,7 @@ def test_no_example_is_taken_again_but_by_the_last_batch(old, new, step) -> None
             in_new_batches(state, {"batch_size": old}, new, make_pace(32 // new, 5, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.promise(18)
 @pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize(("count", "size"), [(32, 8), (7, 2)])

@@ -72,6 +72,7 @@ def test_meshes_rules_and_sizes_that_do_not_fit_are_refused() -> None:
             hondo.fully_sharded(**options)
 
 
+@pytest.mark.slow
 def test_remat_keeps_the_products_alone_and_changes_no_value() -> None:
     layers = [linen.Dense(8), linen.LayerNorm(), jnp.tanh] * 3
     problem = hondo.supervised(linen.Sequential(layers), loss="squared_error")

@@ -29,6 +29,7 @@ def test_every_promise_has_a_property_or_a_test() -> None:
         assert tests or id in BY_ID
 
 
+@pytest.mark.slow
 @pytest.mark.promise(18)
 def test_an_augmentation_goes_by_key_epoch_and_example_alone() -> None:
     """STR-03: not by the size of the batch, nor by who else is in it, nor in which order."""

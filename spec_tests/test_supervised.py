@@ -59,6 +59,7 @@ def average(values, weights) -> float:
 problem_of = partial(hondo.supervised, Given(), loss="cross_entropy")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [4, 7, 21, 64])
 def test_weights_of_examples_weigh_objective_and_metrics(batch_size) -> None:
     near(objective(problem_of(), Z, Y, W), average(rows(), W))
@@ -99,6 +100,7 @@ def test_binary_class_weights() -> None:
         near(objective(problem, z, targets), average(losses, 1 + 2 * y))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.int32, np.uint8, np.float32])
 def test_balanced_weights_are_those_of_scikit_learn(dtype) -> None:
     want = compute_sample_weight("balanced", Y)
@@ -169,6 +171,7 @@ def test_several_labels_have_the_mean_loss_and_the_share_that_is_right() -> None
     near(got["accuracy"], ((Z > 0) == y).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [1, 2, 3])
 def test_top_k_is_that_of_scikit_learn(k) -> None:
     problem = problem_of(metrics={"top": partial(hondo.top_k_accuracy, k=k)})
@@ -186,6 +189,7 @@ def test_top_k_counts_neither_ties_nor_nan_as_right() -> None:
             hondo.top_k_accuracy(logits, jnp.array([0, 1, 1, 3]), k=k)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(N,), (N, 1), (N, 3)])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_r_squared_is_of_all_examples(shape, weighted) -> None:

@@ -169,6 +169,7 @@ def member_epochs(lanes, monkeypatch, stops=STOPS):
     return next(count)
 
 
+@pytest.mark.slow
 def test_one_after_another_no_epoch_is_computed_in_vain(monkeypatch) -> None:
     assert member_epochs(1, monkeypatch) == sum(epochs_of(STOPS))
 
@@ -182,6 +183,7 @@ def test_side_by_side_the_stopped_are_compacted_away(monkeypatch) -> None:
     assert compiled() - before <= 1 + 5
 
 
+@pytest.mark.slow
 def test_turns_with_stopped_members_are_merged(monkeypatch) -> None:
     # Sixteen run two epochs; of each pair one goes on for eight more, and all these move together.
     assert member_epochs(2, monkeypatch, stops=[9, 1] * 8) == 16 * 2 + 8 * 8
@@ -302,6 +304,7 @@ def test_ctrl_c_keeps_what_there_is() -> None:
     assert last["best_epoch"] == last["epochs"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stops", [(2, 3), (3, 3)])
 def test_hyperparameters_may_all_be_static(stops) -> None:
     """Then nothing is traced that would tell how many members a group has."""

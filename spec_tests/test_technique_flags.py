@@ -81,6 +81,7 @@ def member_loss(params, state, batch, key):
     return value, (state, {"loss": value})
 
 
+@pytest.mark.slow
 def test_each_member_of_an_ensemble_has_the_gradient_of_its_own_loss() -> None:
     member = hondo.Problem(
         lambda key, batch: ({"kernel": jax.random.normal(key, (1,))}, ()), member_loss, metrics
@@ -127,6 +128,7 @@ def test_drop_connect_drops_weights_anew_and_leaves_the_rest() -> None:
     np.testing.assert_allclose(np.unique(kernels[0]), [0.0, 4 / 3], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_dropped_branch_leaves_the_shortcut() -> None:
     x, rngs = jnp.ones((6, 8)), {"dropout": KEY}
     net = DeepMLP(3, depth=4, width=8, rate=0.0, norm=None, branch_rate=1.0)
@@ -158,6 +160,7 @@ def augmented(**options: object):
     return augment(KEY, first, second)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
 def test_mixed_examples_have_the_labels_of_both(name) -> None:
     image, target = map(np.asarray, augmented(augment=False, **{name: 1.0}))
@@ -170,6 +173,7 @@ def test_mixed_examples_have_the_labels_of_both(name) -> None:
         np.testing.assert_allclose(image, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_images_are_turned_and_cut_out_and_tables_are_mixed() -> None:
     turned, target = augmented(augment=False, rotation=30.0)
     assert not np.array_equal(turned, DIGITS.inputs[0])

@@ -294,6 +294,7 @@ def test_an_nnx_module_stays_as_it_is_given() -> None:
     assert equal(now, state)
 
 
+@pytest.mark.slow
 def test_progress_sends_arrays_of_numpy_once(monkeypatch) -> None:
     steps, sent = progress.run_steps, []
 
@@ -360,6 +361,7 @@ def test_line_searches_see_the_objective_of_the_batch() -> None:
     np.testing.assert_allclose(result.best.params["kernel"], [[3.0]], rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("opaque", [False, True])
 def test_sharpness_aware_minimization_runs_in_fit(opaque: bool) -> None:
     x = jnp.linspace(-1.0, 1.0, 64)[:, None]
@@ -511,6 +513,7 @@ def test_keys_that_modules_receive_are_those_of_jax(module) -> None:
     assert int(result.last.epoch) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "outputs", "targets"),
     [

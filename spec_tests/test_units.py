@@ -52,6 +52,7 @@ def test_a_small_head_is_left_alone(told) -> None:
     np.testing.assert_allclose(got["kernel"][:, 0], np.full((8, 4), 8**-0.5), rtol=gamma(16))
 
 
+@pytest.mark.slow
 def test_the_heads_of_attention_need_not_be_told() -> None:
     attention = linen.MultiHeadDotProductAttention(2)
     params = attention.init(jax.random.key(0), jnp.ones((1, 5, 8)))["params"]
@@ -123,6 +124,7 @@ def test_the_command_line_bounds_each_layer_of_a_stack(network) -> None:
             np.testing.assert_array_equal(w, dict(jax.tree_util.tree_leaves_with_path(got))[path])
 
 
+@pytest.mark.slow
 def test_lengths_of_weight_norm_go_by_their_axes() -> None:
     direction, lengths = normal(8, 2, 4), normal(2, 4, seed=1)
     got = hondo.weight_norm(direction, lengths)

@@ -71,6 +71,7 @@ def test_only_a_loss_of_chance_after_a_while_or_none_at_all_is_looked_into(tmp_p
     assert not off.is_stuck(2, {"train/loss": math.nan})
 
 
+@pytest.mark.slow
 def test_a_diagnosis_that_fails_is_said_once_and_ends_no_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
