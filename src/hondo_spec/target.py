@@ -107,6 +107,7 @@ BUILT_IN = {
     "keras": "hondo_spec.targets.keras",
     "torch": "hondo_spec.targets.torch",
     "mlx": "hondo_spec.targets.mlx",
+    "tinygrad": "hondo_spec.targets.tinygrad",
     "lightning": "hondo_spec.targets.lightning",
     "scikit-learn": "hondo_spec.targets.sklearn",
     "grain": "hondo_spec.targets.grain",

@@ -13,7 +13,7 @@ SUITE = "0.1.0"
 LATER = dict.fromkeys(
     ("NRM-08", "NRM-09", "NRM-10", *(f"STR-{number:02d}" for number in (1, 2, 7, 8, 11, 12))), "0.2"
 )
-_FRAMEWORKS = ("jax", "jaxlib", "flax", "torch", "tensorflow", "mlx", "ml_dtypes")
+_FRAMEWORKS = ("jax", "jaxlib", "flax", "torch", "tensorflow", "mlx", "tinygrad", "ml_dtypes")
 
 
 def since(id: str) -> str:

@@ -91,6 +91,23 @@ PLAIN_CLIPPING = {
         {"tree": {"a": single([1])}, "case": ("float32", (3e19, 4e19), 1.0)},
     ),
 }
+LENGTHS = Known(
+    "squares under- and overflow, and lengths below 1e-12 count as 1e-12, which is 0 in "
+    "float16: 0/0; halves are divided by a length that is rounded to halves",
+    {"seed": 0, "case": ((3, 8), "float32"), "power": -80},
+    "https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.normalize.html",
+    avoid="an input in float32 of ordinary size",
+    case=lambda case, power: power != 0 or case[1] != "float32",
+)
+PROMOTION = {
+    "XCT-02": Known(
+        "batch norm of half-precision data gives the dtype of its parameters",
+        {"dtype": "float16", "shape": (4, 3)},
+    )
+}
+NO_SUCH_CLASS = Known(
+    "a class that does not exist has no loss: its one-hot vector is 0", {"bad": -1, "place": 0}
+)
 NAN_IS_RIGHT = Known(
     "the largest of NaN is the first: outputs of NaN are right where the class is 0",
     {"shape": (16, 33), "seed": 0, "lost": 99},

@@ -12,7 +12,8 @@ from hondo_spec.adapter import Operation, collect_operations, operation
 from hondo_spec.draws import single
 from hondo_spec.operations.shapes import Shape
 from hondo_spec.target import Known, Target, since
-from hondo_spec.targets._one_pass import ADDED, OVERFLOWS, PLAIN_CLIPPING
+from hondo_spec.targets._one_pass import ADDED, OVERFLOWS, PLAIN_CLIPPING, PROMOTION
+from hondo_spec.targets._tensors import Tensors
 
 mx: Any = import_module("mlx.core")
 nn: Any = import_module("mlx.nn")
@@ -35,26 +36,11 @@ def _array(x: Any) -> Any:
     return mx.array(x)
 
 
-def _mapped(function: Any, arrays: int = 1) -> Operation:
-    """The operation of a function whose first arguments are arrays."""
-    return lambda *given: _numpy(function(*map(_array, given[:arrays]), *given[arrays:]))
+def _pull(function: Operation, arrays: list[Any], g: Any) -> Any:
+    return mx.vjp(function, [*map(_array, arrays)], [_array(g)])[1]
 
 
-def _pulled_back(function: Any, arrays: int = 1) -> Operation:
-    """(…, g) → the gradients of Σ g · function(…) in these arrays."""
-
-    def gradients(*given: Any) -> Any:
-        def y(*first: Any) -> Any:
-            return function(*first, *given[arrays:-1])
-
-        found = mx.vjp(y, [*map(_array, given[:arrays])], [_array(given[-1])])[1]
-        return [*map(_numpy, found)] if arrays > 1 else _numpy(found[0])
-
-    return gradients
-
-
-def _slope(function: Any) -> Operation:
-    return lambda x: _pulled_back(function)(x, np.ones_like(x))
+TENSORS = Tensors(_array, _numpy, _pull)
 
 
 def _initializer(make: Any, **options: Any) -> Operation:
@@ -72,21 +58,9 @@ def _with(layer: Any, **parameters: Any) -> Any:
     return layer.update({name: _array(value) for name, value in parameters.items()})
 
 
-@operation
-def _dropout(seed, x, keep_prob):
-    mx.random.seed(int(seed))
-    return _numpy(nn.Dropout(1 - keep_prob)(_array(x)))
-
-
-@operation
-def _dropout_gradient(seed, x, keep_prob, g):
-    """Called once for y and once for the gradient, by the same seed."""
-
-    def dropped(x: Any) -> Any:
-        mx.random.seed(int(seed))
-        return nn.Dropout(1 - keep_prob)(x)
-
-    return _dropout(seed, x, keep_prob), _pulled_back(dropped)(x, g)
+def _dropped(seed: int, x: Any, keep_prob: float) -> Any:
+    mx.random.seed(seed)
+    return nn.Dropout(1 - keep_prob)(x)
 
 
 @operation
@@ -96,11 +70,6 @@ def _dropout_inference(x, keep_prob):
 
 def _loss(z: Any, classes: Any) -> Any:
     return nn.losses.cross_entropy(z, _array(classes), reduction="mean")
-
-
-@operation
-def _cross_entropy_gradient(z, classes):
-    return _pulled_back(_loss)(z, classes, np.float32(1))
 
 
 def _folded(x: Any) -> Any:
@@ -125,7 +94,7 @@ def _batch_norm(x, mean, var, scale, bias, decay, epsilon):
 @operation
 def _batch_norm_gradient(x, scale, bias, epsilon, g):
     layer = _batch_norm_layer(0 * bias, 0 * bias + 1, scale, bias, 0.1, epsilon)
-    return _pulled_back(lambda x: layer(_folded(x)).reshape(x.shape))(x, g)
+    return TENSORS.pulled_back(lambda x: layer(_folded(x)).reshape(x.shape))(x, g)
 
 
 @operation
@@ -194,38 +163,24 @@ KNOWN = {
         "with an infinite entry the finite ones become 0 and that one NaN",
         {"bad": math.inf, "limit": 10.0},
     ),
-    "XCT-02": Known(
-        "batch norm of half-precision data gives the dtype of its parameters",
-        {"dtype": "float16", "shape": (4, 3)},
-    ),
+    **PROMOTION,
 }
 
 OPERATIONS = {
     **collect_operations(globals()),
-    "cross_entropy": _mapped(_loss),
-    "layer_norm": _mapped(_layer, 3),
-    "layer_norm_gradient": _pulled_back(_layer, 3),
-    "group_norm": _mapped(_group),
-    "group_norm_gradient": _pulled_back(_group),
-    "instance_norm": _mapped(_instance),
-    "instance_norm_gradient": _pulled_back(_instance),
-    "rms_norm": _mapped(_rms, 2),
-    "rms_norm_gradient": _pulled_back(_rms, 2),
+    **TENSORS.dropout(_dropped),
+    **TENSORS.loss(_loss),
+    **TENSORS.norms(layer_norm=_layer, group_norm=_group, instance_norm=_instance, rms_norm=_rms),
+    **TENSORS.activations(nn),
     "glorot_uniform": _initializer(nn.init.glorot_uniform),
     "glorot_normal": _initializer(nn.init.glorot_normal),
     # The gain of √2 is the caller's here; without it the normal one is LeCun's.
     "he_uniform": _initializer(nn.init.he_uniform, gain=2**0.5),
     "he_normal": _initializer(nn.init.he_normal, gain=2**0.5),
     "lecun_normal": _initializer(nn.init.he_normal),
-    "sigmoid": _mapped(nn.sigmoid),
-    "sigmoid_gradient": _slope(nn.sigmoid),
-    "tanh": _mapped(nn.tanh),
-    "tanh_gradient": _slope(nn.tanh),
-    "relu": _mapped(nn.relu),
-    "relu_gradient": _slope(nn.relu),
-    "leaky_relu": _mapped(nn.leaky_relu),
-    "softmax": _mapped(partial(mx.softmax, axis=-1)),
-    "proximal_l1": _mapped(nn.softshrink),
+    "leaky_relu": TENSORS.mapped(nn.leaky_relu),
+    "softmax": TENSORS.mapped(partial(mx.softmax, axis=-1)),
+    "proximal_l1": TENSORS.mapped(nn.softshrink),
 }
 
 TARGET = Target(

@@ -12,7 +12,8 @@ from hondo_spec.adapter import Operation, collect_operations, operation
 from hondo_spec.draws import single
 from hondo_spec.operations.shapes import Shape, Tree
 from hondo_spec.target import Known, Target, since
-from hondo_spec.targets._one_pass import ADDED, OVERFLOWS, PLAIN_CLIPPING, one_pass
+from hondo_spec.targets._one_pass import ADDED, LENGTHS, OVERFLOWS, PLAIN_CLIPPING, one_pass
+from hondo_spec.targets._tensors import Tensors
 
 torch: Any = import_module("torch")
 functional: Any = import_module("torch.nn.functional")
@@ -33,25 +34,13 @@ def _numpy(x: Any) -> np.ndarray:
     return x.detach().numpy()
 
 
-def _mapped(function: Any, tensors: int = 1) -> Operation:
-    """The operation of a function whose first arguments are tensors."""
-    return lambda *given: _numpy(function(*map(_tensor, given[:tensors]), *given[tensors:]))
+def _pull(function: Operation, arrays: list[Any], g: Any) -> Any:
+    leaves = [_tensor(x, grad=True) for x in arrays]
+    y = function(*leaves)
+    return torch.autograd.grad(y, leaves, _tensor(g).to(y.dtype))
 
 
-def _pulled_back(function: Any, tensors: int = 1) -> Operation:
-    """(…, g) → the gradients of Σ g · function(…) in these tensors."""
-
-    def gradients(*given: Any) -> Any:
-        leaves = [_tensor(x, grad=True) for x in given[:tensors]]
-        y = function(*leaves, *given[tensors:-1])
-        found = torch.autograd.grad(y, leaves, _tensor(given[-1]).to(y.dtype))
-        return [*map(_numpy, found)] if tensors > 1 else _numpy(found[0])
-
-    return gradients
-
-
-def _slope(function: Any) -> Operation:
-    return lambda x: _pulled_back(function)(x, np.ones_like(x))
+TENSORS = Tensors(_tensor, _numpy, _pull)
 
 
 def _initializer(fill: Any, **options: str) -> Operation:
@@ -71,29 +60,12 @@ def _dropped(seed: int, x: Any, keep_prob: float) -> Any:
 
 
 @operation
-def _dropout(seed, x, keep_prob):
-    return _numpy(_dropped(seed, _tensor(x), keep_prob))
-
-
-@operation
-def _dropout_gradient(seed, x, keep_prob, g):
-    """Called once for y and once for autograd, by the same seed."""
-    gradient = _pulled_back(lambda x: _dropped(seed, x, keep_prob))
-    return _dropout(seed, x, keep_prob), gradient(x, g)
-
-
-@operation
 def _dropout_inference(x, keep_prob):
     return _numpy(functional.dropout(_tensor(x), 1 - keep_prob, training=False))
 
 
 def _loss(z: Any, classes: Any) -> Any:
     return functional.cross_entropy(z, _tensor(classes).long())
-
-
-@operation
-def _cross_entropy_gradient(z, classes):
-    return _pulled_back(_loss)(z, classes, np.float32(1))
 
 
 def _first(x: Any) -> Any:
@@ -119,7 +91,7 @@ def _train(x: Any, scale: Any, bias: Any, epsilon: float) -> Any:
 
 @operation
 def _batch_norm_gradient(x, scale, bias, epsilon, g):
-    return _pulled_back(_train, 3)(x, scale, bias, epsilon, g)[0]
+    return TENSORS.pulled_back(_train, 3)(x, scale, bias, epsilon, g)[0]
 
 
 @operation
@@ -208,9 +180,7 @@ INIT = torch.nn.init
 SAMPLER = (
     "https://docs.pytorch.org/docs/stable/data.html#torch.utils.data.distributed.DistributedSampler"
 )
-UNIT = partial(functional.normalize, dim=-1)
 CLIPPING = "https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.clip_grad_norm_.html"
-NORMALIZE = "https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.normalize.html"
 
 
 def _is_short(tree: Tree) -> bool:
@@ -226,14 +196,7 @@ KNOWN = {
     **OVERFLOWS,
     **PLAIN_CLIPPING,
     **one_pass("NRM-02 NRM-09"),
-    "NRM-05": Known(
-        "squares under- and overflow, and lengths below 1e-12 count as 1e-12, which is 0 in "
-        "float16: 0/0; halves are divided by a length that is rounded to halves",
-        {"seed": 0, "case": ((3, 8), "float32"), "power": -80},
-        NORMALIZE,
-        avoid="an input in float32 of ordinary size",
-        case=lambda case, power: power != 0 or case[1] != "float32",
-    ),
+    "NRM-05": LENGTHS,
     "CLP-05": Known(
         ADDED, {"tree": {"a": single([0.125])}, "factor": 1e-3}, case=lambda tree: _is_short(tree)
     ),
@@ -254,31 +217,19 @@ KNOWN = {
 
 OPERATIONS = {
     **collect_operations(globals()),
-    "cross_entropy": _mapped(_loss),
-    "layer_norm": _mapped(_layer, 3),
-    "layer_norm_gradient": _pulled_back(_layer, 3),
-    "group_norm": _mapped(_group),
-    "group_norm_gradient": _pulled_back(_group),
-    "instance_norm": _mapped(_instance),
-    "instance_norm_gradient": _pulled_back(_instance),
-    "rms_norm": _mapped(_rms, 2),
-    "rms_norm_gradient": _pulled_back(_rms, 2),
+    **TENSORS.dropout(_dropped),
+    **TENSORS.loss(_loss),
+    **TENSORS.norms(layer_norm=_layer, group_norm=_group, instance_norm=_instance, rms_norm=_rms),
+    **TENSORS.norms(l2_normalize=partial(functional.normalize, dim=-1)),
+    **TENSORS.activations(torch),
     "glorot_uniform": _initializer(INIT.xavier_uniform_),
     "glorot_normal": _initializer(INIT.xavier_normal_),
     "he_uniform": _initializer(INIT.kaiming_uniform_, nonlinearity="relu"),
     "he_normal": _initializer(INIT.kaiming_normal_, nonlinearity="relu"),
     "lecun_normal": _initializer(INIT.kaiming_normal_, nonlinearity="linear"),
-    "sigmoid": _mapped(torch.sigmoid),
-    "sigmoid_gradient": _slope(torch.sigmoid),
-    "tanh": _mapped(torch.tanh),
-    "tanh_gradient": _slope(torch.tanh),
-    "relu": _mapped(torch.relu),
-    "relu_gradient": _slope(torch.relu),
-    "leaky_relu": _mapped(functional.leaky_relu),
-    "softmax": _mapped(partial(torch.softmax, dim=-1)),
-    "proximal_l1": _mapped(functional.softshrink),
-    "l2_normalize": _mapped(UNIT),
-    "l2_normalize_gradient": _pulled_back(UNIT),
+    "leaky_relu": TENSORS.mapped(functional.leaky_relu),
+    "softmax": TENSORS.mapped(partial(torch.softmax, dim=-1)),
+    "proximal_l1": TENSORS.mapped(functional.softshrink),
     "clip_by_global_norm": partial(_clipped, torch.nn.utils.clip_grad_norm_),
     "clip_by_value": partial(_clipped, torch.nn.utils.clip_grad_value_),
 }

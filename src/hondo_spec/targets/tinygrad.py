@@ -1,0 +1,209 @@
+"""tinygrad's layers and functions, on the CPU, which it computes on by clang."""
+
+import os
+from dataclasses import replace
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from hondo_spec.adapter import Operation, collect_operations, operation
+from hondo_spec.draws import Made, normal, single
+from hondo_spec.operations.shapes import Shape
+from hondo_spec.target import Known, Target, since
+from hondo_spec.targets._one_pass import LENGTHS, NO_SUCH_CLASS, OVERFLOWS, PROMOTION
+from hondo_spec.targets._tensors import Tensors
+
+# tinygrad reads it once, when it is imported.
+os.environ.setdefault("DEV", "CPU")
+tinygrad: Any = import_module("tinygrad")
+nn: Any = import_module("tinygrad.nn")
+Tensor: Any = tinygrad.Tensor
+try:
+    Tensor([1.0]).cast("bfloat16").contiguous().numpy()
+except Exception as reason:
+    raise ImportError(
+        f"tinygrad must compute in bfloat16, got {type(reason).__name__}: {reason}. Its CPU device "
+        "needs a clang that knows it, such as 19, which CC may name; DEV chooses another device."
+    ) from reason
+
+
+def _tensor(x: Any) -> Any:
+    if isinstance(x, Tensor):
+        return x
+    x = np.asarray(x)
+    if x.dtype.name == "bfloat16":  # NumPy's comes from elsewhere, and tinygrad does not know it.
+        return Tensor(single(x)).cast("bfloat16")
+    return Tensor(np.array(x, order="C"))
+
+
+def _numpy(x: Any) -> np.ndarray:
+    return x.numpy().astype("bfloat16" if x.dtype == tinygrad.dtypes.bfloat16 else x.numpy().dtype)
+
+
+def _pull(function: Operation, arrays: list[Any], g: Any) -> Any:
+    leaves = [_tensor(x) for x in arrays]
+    y = function(*leaves)
+    return y.gradient(*leaves, gradient=_tensor(g).cast(y.dtype))
+
+
+TENSORS = Tensors(_tensor, _numpy, _pull)
+
+
+def _initializer(make: Any, **options: float) -> Operation:
+    def init(seed: int, shape: Shape) -> np.ndarray:
+        Tensor.manual_seed(int(seed))
+        # Weights are (outputs, inputs, …) here.
+        return np.moveaxis(
+            _numpy(make(shape[-1], shape[-2], *shape[:-2], **options)), (0, 1), (-1, -2)
+        )
+
+    return init
+
+
+def _with(layer: Any, **parameters: Any) -> Any:
+    """The layer with these parameters."""
+    for name, value in parameters.items():
+        setattr(layer, name, _tensor(value))
+    return layer
+
+
+def _dropped(seed: int, x: Any, keep_prob: float) -> Any:
+    Tensor.manual_seed(seed)
+    with tinygrad.Context(TRAINING=1):
+        return x.dropout(1 - keep_prob)
+
+
+def _first(x: Any) -> Any:
+    """Channels go to axis 1."""
+    return x.permute(0, x.ndim - 1, *range(1, x.ndim - 1))
+
+
+def _last(x: Any) -> Any:
+    return x.permute(0, *range(2, x.ndim), 1)
+
+
+def _trained(x: Any, epsilon: float, decay: float = 0.1, **parameters: Any) -> Any:
+    """(y, the layer as it is then)."""
+    layer = _with(nn.BatchNorm(x.shape[-1], epsilon, momentum=decay), **parameters)
+    with tinygrad.Context(TRAINING=1):
+        return _last(layer(_first(x))), layer
+
+
+@operation
+def _batch_norm(x, mean, var, scale, bias, decay, epsilon):
+    parameters = {"running_mean": mean, "running_var": var, "weight": scale, "bias": bias}
+    y, layer = _trained(_tensor(x), epsilon, decay, **parameters)
+    return _numpy(y), _numpy(layer.running_mean), _numpy(layer.running_var)
+
+
+@operation
+def _batch_norm_gradient(x, scale, bias, epsilon, g):
+    train = TENSORS.pulled_back(lambda x: _trained(x, epsilon, weight=scale, bias=bias)[0])
+    return train(x, g)
+
+
+@operation
+def _batch_norm_inference(x, mean, var, scale, bias, epsilon):
+    parameters = {"running_mean": mean, "running_var": var, "weight": scale, "bias": bias}
+    layer = _with(nn.BatchNorm(len(scale), epsilon), **parameters)
+    return _numpy(_last(layer(_first(_tensor(x)))))
+
+
+@operation
+def _batch_moments(x):
+    var, mean = _tensor(x).var_mean(tuple(range(x.ndim - 1)), correction=0)
+    return _numpy(mean), _numpy(var)
+
+
+def _layer(x: Any, scale: Any, bias: Any, epsilon: float) -> Any:
+    return _with(nn.LayerNorm(x.shape[-1], epsilon), weight=scale, bias=bias)(x)
+
+
+def _group(x: Any, groups: int, epsilon: float) -> Any:
+    return _last(nn.GroupNorm(groups, x.shape[-1], epsilon, affine=False)(_first(x)))
+
+
+def _instance(x: Any, epsilon: float) -> Any:
+    return _last(nn.InstanceNorm(x.shape[-1], epsilon, affine=False)(_first(x)))
+
+
+def _rms(x: Any, scale: Any, epsilon: float) -> Any:
+    return _with(nn.RMSNorm(x.shape[-1], epsilon), weight=scale)(x)
+
+
+@operation
+def _clip_by_value(tree, limit):
+    return {name: _numpy(_tensor(leaf).clip(-limit, limit)) for name, leaf in tree.items()}
+
+
+_FANS = "the window of a convolution counts as inputs, but its outputs are counted without it"
+_HALVES = "the mean and the squares of half-precision data are rounded to its dtype"
+KNOWN = {
+    "INI-02": Known(_FANS, {"shape": (3, 3, 16, 64)}, case=lambda shape: len(shape) > 2),
+    "INI-11": Known(_FANS, {"seed": 0}, case=lambda what: "glorot_uniform" in what),
+    "ACT-10": NO_SUCH_CLASS,
+    "BNT-12": Known(
+        _HALVES,
+        {"seed": 0, "shape": (3, 8), "offset": 8.0, "dtype": "float16"},
+        avoid="x.float()",
+        case=lambda dtype: dtype != "float32",
+    ),
+    "NRM-01": Known(
+        _HALVES,
+        {
+            "x": Made(normal, {"seed": 0, "shape": (3, 8), "offset": 8.0, "dtype": "float16"}),
+            "kappa": 0.0,
+            "epsilon": 2.0**-10,
+        },
+        avoid="x.float()",
+        case=lambda x: x.dtype != np.float32,
+    ),
+    "NRM-02": Known(
+        _HALVES,
+        {"seed": 0, "case": ((2, 4, 4, 6), 2, "float16"), "kappa": 0.0},
+        avoid="x.float()",
+        case=lambda case: case[2] != "float32",
+    ),
+    **OVERFLOWS,
+    "NRM-05": replace(
+        LENGTHS,
+        reason=f"the gradient at 0 is NaN; {LENGTHS.reason}",
+        link="",
+        case=lambda case, power, what: power != 0 or case[1] != "float32" or what != "y",
+    ),
+    **PROMOTION,
+}
+
+OPERATIONS = {
+    **collect_operations(globals()),
+    **TENSORS.dropout(_dropped),
+    "dropout_inference": TENSORS.mapped(lambda x, keep_prob: x.dropout(1 - keep_prob)),
+    **TENSORS.loss(lambda z, classes: z.cross_entropy(_tensor(classes))),
+    **TENSORS.norms(layer_norm=_layer, group_norm=_group, instance_norm=_instance, rms_norm=_rms),
+    **TENSORS.norms(l2_normalize=lambda x: x.normalize(dim=-1)),
+    **TENSORS.activations(Tensor),
+    "glorot_uniform": _initializer(Tensor.glorot_uniform),
+    # Without a slope; that of 1 gives LeCun's.
+    "he_uniform": _initializer(Tensor.kaiming_uniform, a=0.0),
+    "he_normal": _initializer(Tensor.kaiming_normal, a=0.0),
+    "lecun_normal": _initializer(Tensor.kaiming_normal, a=1.0),
+    "leaky_relu": TENSORS.mapped(Tensor.leaky_relu),
+    "softmax": TENSORS.mapped(Tensor.softmax),
+}
+
+TARGET = Target(
+    name="tinygrad",
+    operations=OPERATIONS,
+    version=version("tinygrad"),
+    conventions={
+        "dropout": "inverted",
+        "decay": "new",
+        "running_variance": "unbiased",
+        "normal": "full",
+        "batch_of_one": "refused",
+    },
+    known=since("0.14.0", KNOWN),
+    mode="lazy-float32",
+)
