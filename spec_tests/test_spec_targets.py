@@ -31,7 +31,9 @@ from hondo_spec.targets._jax import with_gradients
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-OPTIONAL = ("equinox", "haiku", "keras", "torch", "mlx", "lightning", "scikit-learn", "grain")
+OPTIONAL = (
+    "equinox", "haiku", "keras", "torch", "mlx", "tinygrad", "lightning", "scikit-learn", "grain",
+)  # fmt: skip
 # Each with how many properties it must pass at least, so that operations do not vanish unseen.
 PASSES = {
     "reference": 113,
@@ -45,6 +47,7 @@ PASSES = {
     "keras": 75,
     "torch": 60,
     "mlx": 50,
+    "tinygrad": 45,
     "lightning": 7,
     "scikit-learn": 7,
     "grain": 3,
@@ -64,7 +67,7 @@ def _ordinary_promotion():
 
 def target_of(name):
     if name in OPTIONAL:
-        pytest.importorskip(BUILT_IN[name])
+        pytest.importorskip(BUILT_IN[name], exc_type=ImportError)
     return find_target(name)
 
 

@@ -33,6 +33,25 @@ _INPUTS = {
 }
 
 
+_HALF = Made(normal, {"seed": 0, "shape": (3, 8), "offset": 8.0, "dtype": "float16"})
+_OF_HALVES = {
+    "BNT-12": {"seed": 0, "shape": (256, 3), "offset": 8.0, "dtype": "float16"},
+    "BNI-01": {"x": _HALF, "seed": 0, "epsilon": 2.0**-10},
+    "NRM-01": {"x": _HALF, "kappa": 0.0, "epsilon": 2.0**-10},
+    "NRM-02": {"seed": 0, "case": ((2, 4, 4, 6), 2, "float16"), "kappa": 0.0},
+    "NRM-03": {"x": _HALF, "offset": 0.0, "epsilon": 2.0**-10},
+    "NRM-08": {"x": _HALF, "seed": 0, "kappa": 0.0},
+}
+_HALF_CASES: Mapping[str, Callable[..., bool]] = {
+    "BNT-12": lambda dtype: dtype != "float32",
+    "NRM-02": lambda case: case[2] != "float32",
+}
+
+
+def _is_half(x: np.ndarray) -> bool:
+    return x.dtype.itemsize == 2
+
+
 def cancels(x: np.ndarray) -> bool:
     """Whether some column is far from zero beside what it varies, also from one example to none."""
     rows = np.float64(x).reshape(-1, x.shape[-1])
@@ -68,6 +87,11 @@ _CASES: Mapping[str, Callable[..., bool]] = {
 }
 
 
+MASKED = Known(
+    "x is multiplied by the mask: 0 · ∞ is NaN",
+    {"bad": np.inf, "dtype": "float16"},
+    case=lambda what: what.startswith("dropped"),
+)
 OVERFLOWS = {
     "NRM-07": Known("squares of float32 overflow from 2^64 on", {"scale": 2.0**80, "seed": 0}),
     "BNR-07": Known(
@@ -86,6 +110,10 @@ PLAIN_CLIPPING = {
         "squares overflow, and the gradient is 0", {"case": ("float32", (3e19, 4e19), 1.0)}
     ),
     "CLP-09": Known(ADDED, {"values": single([1, 0, 0, 0, 0, 0]), "power": -8}),
+    "CLP-08": Known(
+        "with an infinite entry the finite ones become 0 and that one NaN",
+        {"bad": np.inf, "limit": 10.0},
+    ),
     "GRD-05": Known(
         "squares over- and underflow",
         {"tree": {"a": single([1])}, "case": ("float32", (3e19, 4e19), 1.0)},
@@ -119,6 +147,14 @@ def one_pass(ids: str, link: str = "", avoid: str = "") -> dict[str, Known]:
     """The failures of these properties, whose ids are separated by spaces."""
     return {
         id: Known(ONE_PASS, _INPUTS[id], link, avoid, case=_CASES.get(id, cancels))
+        for id in ids.split()
+    }
+
+
+def in_halves(ids: str, reason: str, avoid: str = "") -> dict[str, Known]:
+    """The failures of these properties at half-precision data, whatever else they draw."""
+    return {
+        id: Known(reason, _OF_HALVES[id], avoid=avoid, case=_HALF_CASES.get(id, _is_half))
         for id in ids.split()
     }
 

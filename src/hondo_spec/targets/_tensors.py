@@ -1,12 +1,21 @@
 """Operations of libraries whose tensors are their own and differentiate what was called."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from hondo_spec.adapter import Operation
 
+# Of PyTorch, which the others follow.
+CONVENTIONS = {
+    "dropout": "inverted",
+    "decay": "new",
+    "running_variance": "unbiased",
+    "normal": "full",
+    "batch_of_one": "refused",
+}
 # How many of the first arguments have a gradient, where not one.
 _TENSORS = {"layer_norm": 3, "rms_norm": 2}
 
@@ -59,6 +68,22 @@ class Tensors(NamedTuple):
         return {
             "cross_entropy": self.mapped(function),
             "cross_entropy_gradient": lambda z, classes: back(z, classes, np.float32(1)),
+        }
+
+    def batch_norm(self, call: Operation) -> dict[str, Operation]:
+        """Of a function of five tensors, (x, mean, var, γ, β, decay, ε, train) → (y, mean, var)."""
+
+        def made(*given: Any, train: bool) -> list[np.ndarray]:
+            return [*map(self.numpy, call(*map(self.tensor, given[:5]), *given[5:], train))]
+
+        def gradient(x: Any, scale: Any, bias: Any, epsilon: float, g: Any) -> np.ndarray:
+            rest = [*map(self.tensor, (0 * bias, 0 * bias + 1, scale, bias)), 0.1, epsilon, True]
+            return self.pulled_back(lambda x: call(x, *rest)[0])(x, g)
+
+        return {
+            "batch_norm": partial(made, train=True),
+            "batch_norm_gradient": gradient,
+            "batch_norm_inference": lambda *given: made(*given[:5], 0.1, given[5], train=False)[0],
         }
 
     def norms(self, **functions: Operation) -> dict[str, Operation]:

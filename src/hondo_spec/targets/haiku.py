@@ -13,7 +13,7 @@ from hondo_spec.draws import Made, normal
 from hondo_spec.target import Known, since
 from hondo_spec.targets import _jax
 from hondo_spec.targets._jax import compiled
-from hondo_spec.targets._one_pass import ONE_PASS, OVERFLOWS, cancels, one_pass
+from hondo_spec.targets._one_pass import ONE_PASS, OVERFLOWS, cancels, in_halves, one_pass
 
 hk: Any = import_module("haiku")
 
@@ -97,7 +97,6 @@ def _rms_norm(x, scale, epsilon):
     return _call(partial(hk.RMSNorm, -1, epsilon), x, {"rms_norm": {"scale": scale}})
 
 
-_HALVES = Made(normal, {"seed": 0, "shape": (3, 8), "offset": 8.0, "dtype": "float16"})
 KNOWN = {
     "DRP-13": Known(
         "x is multiplied by the mask: in bfloat16 0 · ∞ is NaN",
@@ -116,32 +115,11 @@ KNOWN = {
         {"x": Made(normal, {"seed": 0, "shape": (7, 33)}), "seed": 0, "decay": 1.0},
         case=lambda x, decay: decay == 1 or cancels(x),
     ),
-    "BNI-01": Known(
-        "running statistics in the dtype of the data",
-        {"x": _HALVES, "seed": 0, "epsilon": 2.0**-10},
-        case=lambda x: x.dtype.itemsize == 2,
-    ),
-    "NRM-01": Known(
-        "statistics in the dtype of the data",
-        {"x": _HALVES, "kappa": 0.0, "epsilon": 2.0**-10},
-        case=lambda x: x.dtype.itemsize == 2,
-    ),
-    "NRM-02": Known(
-        "squares in the dtype of the data underflow: the output is 0",
-        {"seed": 0, "case": ((2, 4, 4, 6), 2, "float16"), "kappa": 0.0},
-        case=lambda case: case[2] != "float32",
-    ),
-    "NRM-03": Known(
-        "squares in the dtype of the data overflow: the output is 0",
-        {"x": _HALVES, "offset": 0.0, "epsilon": 2.0**-10},
-        case=lambda x: x.dtype.itemsize == 2,
-    ),
-    "NRM-08": Known(
-        "statistics in the dtype of the data",
-        {"x": _HALVES, "seed": 0, "kappa": 0.0},
-        avoid="an input in float32",
-        case=lambda x: x.dtype.itemsize == 2,
-    ),
+    **in_halves("BNI-01", "running statistics in the dtype of the data"),
+    **in_halves("NRM-01", "statistics in the dtype of the data"),
+    **in_halves("NRM-02", "squares in the dtype of the data underflow: the output is 0"),
+    **in_halves("NRM-03", "squares in the dtype of the data overflow: the output is 0"),
+    **in_halves("NRM-08", "statistics in the dtype of the data", "an input in float32"),
     "XCT-02": Known(
         "running statistics in the dtype of the data", {"dtype": "float16", "shape": (4, 3)}
     ),

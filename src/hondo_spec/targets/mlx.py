@@ -1,6 +1,5 @@
 """MLX's layers and functions, on the CPU."""
 
-import math
 from functools import partial
 from importlib import import_module
 from importlib.metadata import version
@@ -12,8 +11,15 @@ from hondo_spec.adapter import Operation, collect_operations, operation
 from hondo_spec.draws import single
 from hondo_spec.operations.shapes import Shape
 from hondo_spec.target import Known, Target, since
-from hondo_spec.targets._one_pass import ADDED, OVERFLOWS, PLAIN_CLIPPING, PROMOTION
-from hondo_spec.targets._tensors import Tensors
+from hondo_spec.targets._one_pass import (
+    ADDED,
+    MASKED,
+    OVERFLOWS,
+    PLAIN_CLIPPING,
+    PROMOTION,
+    in_halves,
+)
+from hondo_spec.targets._tensors import CONVENTIONS, Tensors
 
 mx: Any = import_module("mlx.core")
 nn: Any = import_module("mlx.nn")
@@ -77,30 +83,11 @@ def _folded(x: Any) -> Any:
     return x if x.ndim < 5 else x.reshape(x.shape[0], -1, x.shape[-1])
 
 
-def _batch_norm_layer(
-    mean: Any, var: Any, scale: Any, bias: Any, decay: float, epsilon: float
-) -> Any:
-    layer = nn.BatchNorm(len(scale), eps=epsilon, momentum=decay)
-    return _with(layer, running_mean=mean, running_var=var, weight=scale, bias=bias)
-
-
-@operation
-def _batch_norm(x, mean, var, scale, bias, decay, epsilon):
-    layer = _batch_norm_layer(mean, var, scale, bias, decay, epsilon)
-    y = layer(_folded(_array(x))).reshape(x.shape)
-    return _numpy(y), _numpy(layer.running_mean), _numpy(layer.running_var)
-
-
-@operation
-def _batch_norm_gradient(x, scale, bias, epsilon, g):
-    layer = _batch_norm_layer(0 * bias, 0 * bias + 1, scale, bias, 0.1, epsilon)
-    return TENSORS.pulled_back(lambda x: layer(_folded(x)).reshape(x.shape))(x, g)
-
-
-@operation
-def _batch_norm_inference(x, mean, var, scale, bias, epsilon):
-    layer = _batch_norm_layer(mean, var, scale, bias, 0.1, epsilon).eval()
-    return _numpy(layer(_folded(_array(x))).reshape(x.shape))
+def _batch_norm(x: Any, mean: Any, var: Any, *rest: Any) -> Any:
+    scale, bias, decay, epsilon, train = rest
+    layer = nn.BatchNorm(len(scale), eps=epsilon, momentum=decay).train(train)
+    _with(layer, running_mean=mean, running_var=var, weight=scale, bias=bias)
+    return layer(_folded(x)).reshape(x.shape), layer.running_mean, layer.running_var
 
 
 def _layer(x: Any, scale: Any, bias: Any, epsilon: float) -> Any:
@@ -143,25 +130,14 @@ KNOWN = {
         "class 10⁷ ends the process",
         {"bad": -1, "place": 0},
     ),
-    "DRP-13": Known(
-        "x is multiplied by the mask: 0 · ∞ is NaN",
-        {"bad": math.inf, "dtype": "float16"},
-        case=lambda what: what.startswith("dropped"),
-    ),
-    "BNT-12": Known(
-        "moments of half-precision data are summed in its dtype",
-        {"seed": 0, "shape": (256, 3), "offset": 0.0, "dtype": "float16"},
-        avoid="x.astype(mx.float32)",
-        case=lambda dtype: dtype != "float32",
+    "DRP-13": MASKED,
+    **in_halves(
+        "BNT-12", "moments of half-precision data are summed in its dtype", "x.astype(mx.float32)"
     ),
     **OVERFLOWS,
     **PLAIN_CLIPPING,
     "CLP-05": Known(
         ADDED, {"tree": {"a": single([0.125])}, "factor": 1e-3}, case=lambda what: what == "norm"
-    ),
-    "CLP-08": Known(
-        "with an infinite entry the finite ones become 0 and that one NaN",
-        {"bad": math.inf, "limit": 10.0},
     ),
     **PROMOTION,
 }
@@ -170,6 +146,7 @@ OPERATIONS = {
     **collect_operations(globals()),
     **TENSORS.dropout(_dropped),
     **TENSORS.loss(_loss),
+    **TENSORS.batch_norm(_batch_norm),
     **TENSORS.norms(layer_norm=_layer, group_norm=_group, instance_norm=_instance, rms_norm=_rms),
     **TENSORS.activations(nn),
     "glorot_uniform": _initializer(nn.init.glorot_uniform),
@@ -187,14 +164,7 @@ TARGET = Target(
     name="mlx",
     operations=OPERATIONS,
     version=version("mlx"),
-    conventions={
-        "dropout": "inverted",
-        "decay": "new",
-        "running_variance": "unbiased",
-        "normal": "full",
-        "batch_of_one": "refused",
-        "dropping_all": "refused",
-    },
+    conventions=CONVENTIONS | {"dropping_all": "refused"},
     known=since("0.32.4", KNOWN),
     mode="eager-float32",
 )

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from hondo_spec.adapter import Operation, collect_operations, operation
-from hondo_spec.draws import Made, normal, single
+from hondo_spec.draws import single
 from hondo_spec.operations.shapes import Shape
 from hondo_spec.target import Known, Target, since
-from hondo_spec.targets._one_pass import LENGTHS, NO_SUCH_CLASS, OVERFLOWS, PROMOTION
-from hondo_spec.targets._tensors import Tensors
+from hondo_spec.targets._one_pass import LENGTHS, NO_SUCH_CLASS, OVERFLOWS, PROMOTION, in_halves
+from hondo_spec.targets._tensors import CONVENTIONS, Tensors
 
 # tinygrad reads it once, when it is imported.
 os.environ.setdefault("DEV", "CPU")
@@ -84,31 +84,12 @@ def _last(x: Any) -> Any:
     return x.permute(0, *range(2, x.ndim), 1)
 
 
-def _trained(x: Any, epsilon: float, decay: float = 0.1, **parameters: Any) -> Any:
-    """(y, the layer as it is then)."""
-    layer = _with(nn.BatchNorm(x.shape[-1], epsilon, momentum=decay), **parameters)
-    with tinygrad.Context(TRAINING=1):
-        return _last(layer(_first(x))), layer
-
-
-@operation
-def _batch_norm(x, mean, var, scale, bias, decay, epsilon):
-    parameters = {"running_mean": mean, "running_var": var, "weight": scale, "bias": bias}
-    y, layer = _trained(_tensor(x), epsilon, decay, **parameters)
-    return _numpy(y), _numpy(layer.running_mean), _numpy(layer.running_var)
-
-
-@operation
-def _batch_norm_gradient(x, scale, bias, epsilon, g):
-    train = TENSORS.pulled_back(lambda x: _trained(x, epsilon, weight=scale, bias=bias)[0])
-    return train(x, g)
-
-
-@operation
-def _batch_norm_inference(x, mean, var, scale, bias, epsilon):
-    parameters = {"running_mean": mean, "running_var": var, "weight": scale, "bias": bias}
-    layer = _with(nn.BatchNorm(len(scale), epsilon), **parameters)
-    return _numpy(_last(layer(_first(_tensor(x)))))
+def _batch_norm(x: Any, mean: Any, var: Any, *rest: Any) -> Any:
+    scale, bias, decay, epsilon, train = rest
+    layer = nn.BatchNorm(x.shape[-1], epsilon, momentum=decay)
+    _with(layer, running_mean=mean, running_var=var, weight=scale, bias=bias)
+    with tinygrad.Context(TRAINING=int(train)):
+        return _last(layer(_first(x))), layer.running_mean, layer.running_var
 
 
 @operation
@@ -144,28 +125,7 @@ KNOWN = {
     "INI-02": Known(_FANS, {"shape": (3, 3, 16, 64)}, case=lambda shape: len(shape) > 2),
     "INI-11": Known(_FANS, {"seed": 0}, case=lambda what: "glorot_uniform" in what),
     "ACT-10": NO_SUCH_CLASS,
-    "BNT-12": Known(
-        _HALVES,
-        {"seed": 0, "shape": (3, 8), "offset": 8.0, "dtype": "float16"},
-        avoid="x.float()",
-        case=lambda dtype: dtype != "float32",
-    ),
-    "NRM-01": Known(
-        _HALVES,
-        {
-            "x": Made(normal, {"seed": 0, "shape": (3, 8), "offset": 8.0, "dtype": "float16"}),
-            "kappa": 0.0,
-            "epsilon": 2.0**-10,
-        },
-        avoid="x.float()",
-        case=lambda x: x.dtype != np.float32,
-    ),
-    "NRM-02": Known(
-        _HALVES,
-        {"seed": 0, "case": ((2, 4, 4, 6), 2, "float16"), "kappa": 0.0},
-        avoid="x.float()",
-        case=lambda case: case[2] != "float32",
-    ),
+    **in_halves("BNT-12 NRM-01 NRM-02", _HALVES, "x.float()"),
     **OVERFLOWS,
     "NRM-05": replace(
         LENGTHS,
@@ -181,6 +141,7 @@ OPERATIONS = {
     **TENSORS.dropout(_dropped),
     "dropout_inference": TENSORS.mapped(lambda x, keep_prob: x.dropout(1 - keep_prob)),
     **TENSORS.loss(lambda z, classes: z.cross_entropy(_tensor(classes))),
+    **TENSORS.batch_norm(_batch_norm),
     **TENSORS.norms(layer_norm=_layer, group_norm=_group, instance_norm=_instance, rms_norm=_rms),
     **TENSORS.norms(l2_normalize=lambda x: x.normalize(dim=-1)),
     **TENSORS.activations(Tensor),
@@ -197,13 +158,7 @@ TARGET = Target(
     name="tinygrad",
     operations=OPERATIONS,
     version=version("tinygrad"),
-    conventions={
-        "dropout": "inverted",
-        "decay": "new",
-        "running_variance": "unbiased",
-        "normal": "full",
-        "batch_of_one": "refused",
-    },
+    conventions=CONVENTIONS,
     known=since("0.14.0", KNOWN),
     mode="lazy-float32",
 )

@@ -12,8 +12,8 @@ from hondo_spec.adapter import Operation, collect_operations, operation
 from hondo_spec.draws import single
 from hondo_spec.operations.shapes import Shape, Tree
 from hondo_spec.target import Known, Target, since
-from hondo_spec.targets._one_pass import ADDED, LENGTHS, OVERFLOWS, PLAIN_CLIPPING, one_pass
-from hondo_spec.targets._tensors import Tensors
+from hondo_spec.targets._one_pass import ADDED, LENGTHS, MASKED, OVERFLOWS, PLAIN_CLIPPING, one_pass
+from hondo_spec.targets._tensors import CONVENTIONS, Tensors
 
 torch: Any = import_module("torch")
 functional: Any = import_module("torch.nn.functional")
@@ -77,27 +77,11 @@ def _last(x: Any) -> Any:
     return x.movedim(1, -1)
 
 
-@operation
-def _batch_norm(x, mean, var, scale, bias, decay, epsilon):
+def _batch_norm(x: Any, mean: Any, var: Any, *rest: Any) -> Any:
     """The statistics are written to."""
-    stats, affine = (_tensor(mean), _tensor(var)), (_tensor(scale), _tensor(bias))
-    y = functional.batch_norm(_first(_tensor(x)), *stats, *affine, True, decay, epsilon)
-    return _numpy(_last(y)), *map(_numpy, stats)
-
-
-def _train(x: Any, scale: Any, bias: Any, epsilon: float) -> Any:
-    return _last(functional.batch_norm(_first(x), None, None, scale, bias, True, eps=epsilon))
-
-
-@operation
-def _batch_norm_gradient(x, scale, bias, epsilon, g):
-    return TENSORS.pulled_back(_train, 3)(x, scale, bias, epsilon, g)[0]
-
-
-@operation
-def _batch_norm_inference(x, mean, var, scale, bias, epsilon):
-    arrays = map(_tensor, (mean, var, scale, bias))
-    return _numpy(_last(functional.batch_norm(_first(_tensor(x)), *arrays, eps=epsilon)))
+    scale, bias, decay, epsilon, train = rest
+    y = functional.batch_norm(_first(x), mean, var, scale, bias, train, decay, epsilon)
+    return _last(y), mean, var
 
 
 @operation
@@ -188,11 +172,7 @@ def _is_short(tree: Tree) -> bool:
 
 
 KNOWN = {
-    "DRP-13": Known(
-        "x is multiplied by the mask: 0 · ∞ is NaN",
-        {"bad": math.inf, "dtype": "float16"},
-        case=lambda what: what.startswith("dropped"),
-    ),
+    "DRP-13": MASKED,
     **OVERFLOWS,
     **PLAIN_CLIPPING,
     **one_pass("NRM-02 NRM-09"),
@@ -219,6 +199,7 @@ OPERATIONS = {
     **collect_operations(globals()),
     **TENSORS.dropout(_dropped),
     **TENSORS.loss(_loss),
+    **TENSORS.batch_norm(_batch_norm),
     **TENSORS.norms(layer_norm=_layer, group_norm=_group, instance_norm=_instance, rms_norm=_rms),
     **TENSORS.norms(l2_normalize=partial(functional.normalize, dim=-1)),
     **TENSORS.activations(torch),
@@ -238,13 +219,7 @@ TARGET = Target(
     name="torch",
     operations=OPERATIONS,
     version=version("torch"),
-    conventions={
-        "dropout": "inverted",
-        "decay": "new",
-        "running_variance": "unbiased",
-        "normal": "full",
-        "batch_of_one": "refused",
-    },
+    conventions=CONVENTIONS,
     known=since("2.13.0", KNOWN),
     mode="eager-float32",
 )
