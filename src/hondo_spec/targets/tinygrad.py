@@ -125,7 +125,7 @@ KNOWN = {
     "INI-02": Known(_FANS, {"shape": (3, 3, 16, 64)}, case=lambda shape: len(shape) > 2),
     "INI-11": Known(_FANS, {"seed": 0}, case=lambda what: "glorot_uniform" in what),
     "ACT-10": NO_SUCH_CLASS,
-    **in_halves("BNT-12 NRM-01 NRM-02", _HALVES, "x.float()"),
+    **in_halves("BNT-12 NRM-01 NRM-02 NRM-08", _HALVES, "x.float()"),
     **OVERFLOWS,
     "NRM-05": replace(
         LENGTHS,
