@@ -1,8 +1,13 @@
-"""The rows as a table on the screen, as JSON, as Markdown and as a plot."""
+"""The rows as a table on the screen, as JSON, as Markdown and as a plot.
+
+`python -m benchmarks.report ROWS.md RATIOS.png` draws the plot of rows that were kept.
+"""
 
 import json
 import os
 import platform
+import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.measure import Row, Settings
+from benchmarks.measure import Row, Settings, single
 from benchmarks.peers import versions
 from hondo._pictures import BLACK, BLUE, GRAY, as_bytes, new_figure, style
 
@@ -44,7 +49,7 @@ def write(out: Path, rows: list[Row], settings: Settings) -> None:
     }
     (out / "rows.json").write_text(json.dumps(everything, indent=1) + "\n")
     (out / "table.md").write_text(markdown(rows))
-    _plot(out / "ratios.png", rows)
+    plot(out / "ratios.png", rows)
 
 
 def show(rows: list[Row]) -> None:
@@ -65,6 +70,22 @@ def markdown(rows: list[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def read(text: str) -> list[Row]:
+    r"""The rows of a page in Markdown with a heading for each comparison, medians only.
+
+    Example:
+        >>> read("## fit, today\n| 9 epochs | hondo / keras | 0.2 | 0.1 – 0.3 |")[0][:5]
+        ('fit', '9 epochs', 'hondo / keras', 0.2, 0.2)
+    """
+    rows, comparison = [], ""
+    for line in text.splitlines():
+        if line.startswith("## "):
+            comparison = line.removeprefix("## ").partition(",")[0]
+        elif found := re.match(r"\| (.+?) \| (.+?) \| ([\d.e+-]+) \|", line):
+            rows.append(single(comparison, found[1], found[2], float(found[3])))
+    return rows
+
+
 def _escaped(cell: str) -> str:
     return cell.replace("|", "\\|")
 
@@ -77,10 +98,10 @@ def _cells(row: Row) -> tuple[str, ...]:
     return row.comparison, row.case, row.what, f"{row.median:.3g}", spread, goal, met
 
 
-_TICKS = (0.01, 0.03, 0.1, 0.3, 0.5, 1.0, 2.0, 4.0)
+_TICKS = (0.01, 0.03, 0.1, 0.3, 0.5, 1.0, 2.0, 4.0, 10.0, 30.0)
 
 
-def _plot(path: Path, rows: list[Row]) -> None:
+def plot(path: Path, rows: list[Row]) -> None:
     """One panel a comparison: hondo's time over each other's, a dot a case."""
     panels = _ratios_of(rows)
     across = min(3, max(len(panels), 1))
@@ -126,3 +147,7 @@ def _ends(ratios: dict[str, list[float]]) -> tuple[float, float]:
     """Ends of an axis that has 1 and every ratio on it."""
     values = [1.0, *(value for each in ratios.values() for value in each)]
     return min(values) / 1.5, max(values) * 1.5
+
+
+if __name__ == "__main__":
+    plot(Path(sys.argv[2]), read(Path(sys.argv[1]).read_text()))

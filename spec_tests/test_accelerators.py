@@ -58,6 +58,7 @@ def test_masks_have_the_bits_that_they_have_on_the_host(shape, keep_prob, bits) 
     assert_same_bits(draw, KEY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
 def test_dropout_and_its_gradient_have_the_bits_of_the_host(dtype) -> None:
     x = jnp.arange(1.0, 4097.0, dtype=jnp.float32).reshape(64, 64).astype(dtype)
@@ -220,6 +221,7 @@ def test_sweep_gives_what_each_fit_gives() -> None:
     np.testing.assert_allclose(got, alone.history.valid["loss"], rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_donated_state_is_written_over() -> None:
     clip = optax.chain(hondo.clip_by_global_norm(1.0), optax.sgd(0.05, momentum=0.9))
     params = {"w": jnp.ones((256, 256))}

@@ -77,6 +77,7 @@ def test_nothing_overflows_between() -> None:
     assert bool(jnp.isfinite(half).all())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["propagate", "zero", "skip"])
 def test_non_finite_gradients_follow_the_policy(policy) -> None:
     gradient, params = {"a": jnp.array([jnp.nan, 1.0])}, {"a": jnp.array([30.0, 40.0])}

@@ -31,7 +31,7 @@ HEIGHT = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 # Averages of parameters recompute the moments of batch norm; `load_run` reads what the command line
 # wrote.
 SIDEWAYS = {("regularization", "normalization"), ("the face", "cli")}
-PAGE = SOURCE.parents[1] / "docs/architecture.md"
+PAGE = Path(__file__).parent.parent / "docs" / "architecture.md"
 
 
 def room_of(path: Path) -> str:

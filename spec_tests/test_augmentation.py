@@ -60,6 +60,7 @@ random_rotation = jax.jit(lambda key, x, largest: hondo.random_rotation(key, x, 
 rotate = jax.jit(lambda image, angle: hondo.rotate(image, angle=angle))
 
 
+@pytest.mark.slow
 @pytest.mark.spec("AUG-01")
 @given(key=keys, image=hnp.arrays(np.float32, (4, 4, 2), elements=st.floats(width=32)))
 def test_aug_01_a_quarter_turn_permutes_pixels_bit_for_bit(key, image):
@@ -133,6 +134,7 @@ def test_aug_01_pixels_keep_their_bits_at_quarter_turns_in_every_dtype(dtype, me
         np.testing.assert_array_equal(got, np.rot90(image, turns))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [np.uint8, np.int32, np.float32, lambda labels: labels > 0])
 @pytest.mark.parametrize("angle", [20.0, -33.0, 120.0])
 def test_nearest_rotation_makes_no_label_that_was_not_there(make, angle):
@@ -413,6 +415,7 @@ def test_offsets_are_the_same_in_double_precision() -> None:
             np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_the_size_of_a_hole_may_be_an_array() -> None:
     want = hondo.cutout(KEY, GRID, size=2)
     np.testing.assert_array_equal(hondo.cutout(KEY, GRID, size=jnp.int32(2)), want)

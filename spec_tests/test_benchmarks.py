@@ -198,3 +198,12 @@ def test_first_runs_tell_seconds_and_ratios(monkeypatch) -> None:
     rows = list(first_run.compare(measure.Settings(quick=True)))
     assert [row.what for row in rows][-1] == "hondo / flax.linen"
     assert rows[-1].goal == 0.9
+
+
+def test_rows_that_were_kept_are_read_again() -> None:
+    rows = report.read((ROOT / "docs" / "benchmark_rows.md").read_text())
+    assert {row.comparison for row in rows} >= {"dropout", "first_run", "next_run", "stream"}
+    text = (
+        "## fit, today\n| case | what | median |\n|---|---|---|\n| 9 epochs | hondo / x | 1e-2 | |"
+    )
+    assert report.read(text) == [measure.single("fit", "9 epochs", "hondo / x", 0.01)]

@@ -30,6 +30,7 @@ def test_the_state_has_the_norm_before_clipping(make) -> None:
     np.testing.assert_allclose(state.norm, 13.0, rtol=gamma(3 + 4))
 
 
+@pytest.mark.slow
 def test_each_layer_is_clipped_by_its_own_norm() -> None:
     gradient = {"a": jnp.array([3.0, 4.0]), "b": jnp.array([0.3, 0.4])}
     clipped, _ = clip(hondo.clip_by_layer(1.0), gradient)
@@ -208,6 +209,7 @@ def test_a_limit_is_a_scalar(make) -> None:
         make(np.array([1.0, 2.0]))
 
 
+@pytest.mark.slow
 def test_a_block_is_clipped_by_its_root_mean_square() -> None:
     gradient = {"a": jnp.array([[6.0, 8.0], [0.0, 0.0]]), "b": jnp.array([3.0, 4.0])}
     clipped, _ = clip(hondo.clip_by_block_rms(2.5), gradient)
@@ -259,6 +261,7 @@ def test_both_forms_of_the_norm_are_right_at_any_size(form, dtype, low, spread, 
         assert abs(got / want - 1) < 48 * float(limits.eps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [measure_or_careful, measure_at_three_scales])
 def test_both_forms_of_the_norm_mark_the_leaves_that_are_not_finite(form) -> None:
     tree = {"a": jnp.array([3.0, jnp.nan]), "b": jnp.array([4.0]), "c": jnp.array([-jnp.inf])}

@@ -127,6 +127,7 @@ hondo.binary_cross_entropy(z, np.eye(4)[:3], where=mask)
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_shares_may_sum_to_a_weight() -> None:
     logits, shares = jnp.array([[1.0, 2.0, 4.0]]), jnp.array([[0.5, 0.25, 0.25]])
     whole, half = hondo.cross_entropy(logits, shares), hondo.cross_entropy(logits, shares / 2)

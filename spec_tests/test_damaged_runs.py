@@ -123,6 +123,7 @@ PLACES = ("data", "data_dir", "out", "targets")
 OTHERS = (None, True, -1, 10**400, 1.5, float("nan"), "x", "", [], {}, [[1]], {"a": {}})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(TrainConfig)])
 def test_each_field_of_another_value_or_type_is_refused(run, name) -> None:
     path = run / run_folder.CONFIG
@@ -205,6 +206,7 @@ def test_a_newer_model_takes_the_place_of_an_older_one(run) -> None:
     assert predicted(run) != before, "a model that is there is not written again"
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_written_leaves_the_older_one(run, monkeypatch) -> None:
     def fail(*arguments):
         raise OSError(28, "No space left on device")

@@ -470,6 +470,7 @@ def test_memory_beside_a_plain_step_does_not_grow_with_depth() -> None:
         assert sizes["diagnosis"] < sizes["plain"] + 1
 
 
+@pytest.mark.slow
 def test_the_program_of_a_scanned_network_does_not_grow_with_depth() -> None:
     def size(depth: int) -> int:
         problem, batch = scanned_problem(depth=depth, width=8), batch_of(8)

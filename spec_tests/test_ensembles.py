@@ -40,6 +40,7 @@ def test_a_member_is_its_solo_initialization():
         assert ensemble["key"][member] == solo["key"]
 
 
+@pytest.mark.slow
 def test_members_differ():
     kernels = np.asarray(hondo.init_ensemble(KEY, _init, members=4)["kernel"])
     assert len({kernel.tobytes() for kernel in kernels}) == 4
@@ -76,6 +77,7 @@ def test_log_probabilities_are_finite_where_probabilities_underflow():
     np.testing.assert_allclose(log_average(logits)[1], want, rtol=gamma(8))
 
 
+@pytest.mark.slow
 def test_an_impossible_class_has_probability_0_and_finite_gradients():
     for_all = jnp.array([[0.0, 1.0, -jnp.inf], [2.0, 1.0, -jnp.inf]])
     for_one = for_all.at[0, 2].set(0.0)

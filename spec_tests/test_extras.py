@@ -34,6 +34,7 @@ def one_line(done, *words) -> None:
         assert word in lines[0]
 
 
+@pytest.mark.slow
 def test_the_commands_name_their_extra() -> None:
     one_line(run_without(TRAIN, HONDO), *TRAIN, "pip install 'hondo[train]'")
     one_line(run_without(SPEC, OF_SPEC), *SPEC, "pip install 'hondo[spec]'")

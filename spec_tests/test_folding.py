@@ -66,6 +66,7 @@ def test_bnf_01_the_folded_layer_is_layer_and_norm(kind, with_bias):
     assert np.all(np.abs(np.asarray(got - want)) <= 2 * gamma(k + 12) * np.asarray(size))
 
 
+@pytest.mark.slow
 def test_folding_without_scale_and_offset_and_in_half_precision():
     stats = hondo.BatchStats(jnp.ones(4), jnp.full(4, 3.0), jnp.ones(4))
     kernel, bias = hondo.fold_batch_norm(

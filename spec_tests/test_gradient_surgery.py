@@ -39,6 +39,7 @@ def possible_results(gradients):
     return [sum(parts) for parts in itertools.product(*choices)]
 
 
+@pytest.mark.slow
 @given(key=keys, gradients=hnp.arrays(np.float32, (2, SIZE), elements=entries))
 def test_two_tasks_lose_their_conflict_and_nothing_else(key, gradients):
     wide = gradients.astype(np.float64)

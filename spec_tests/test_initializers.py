@@ -159,6 +159,7 @@ def test_a_low_precision_draw_is_the_float32_draw_rounded_once(name, dtype):
     np.testing.assert_array_equal(ALL[name](KEY, (64, 32), dtype), want)
 
 
+@pytest.mark.slow
 @pytest.mark.promise(14)
 @uniforms
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16], ids=lambda d: d.__name__)
@@ -183,6 +184,7 @@ def test_float64_is_drawn_in_float64():
     assert hondo.he_normal()(KEY, (4, 4)).dtype == jnp.float32
 
 
+@pytest.mark.slow
 def test_two_zero_layers_in_a_row_never_learn():
     zeros = hondo.zero_last()(KEY, (4, 4))
     x = jax.random.normal(KEY, (3, 4))

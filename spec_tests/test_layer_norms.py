@@ -102,6 +102,7 @@ def test_layer_norm_of_any_rank():
         assert np.all(np.abs(np.asarray(layer(part)) - want.xhat) <= want.tight)
 
 
+@pytest.mark.slow
 @pytest.mark.spec("NRM-02")
 @given(columns(m=24, features=8, kappas=(0.0, 1e2, 1e4)))
 def test_nrm_02_group_norm_is_the_formula(x):
@@ -121,6 +122,7 @@ def test_instance_norm_without_space_is_bias():
     np.testing.assert_array_equal(np.asarray(y), np.stack([bias, bias]))
 
 
+@pytest.mark.slow
 def test_scale_and_bias_of_group_norm_go_by_feature():
     x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 8)), jnp.float32)
     scale, bias = jnp.arange(8.0), jnp.arange(8.0) - 3
@@ -181,6 +183,7 @@ def test_gradients_of_gain_and_shift_in_both_modes_and_second_order(name):
         check_grads(run, arguments, 2, eps=1e-4, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.spec("NRM-06")
 @given(hnp.arrays(np.float32, (3, 16), elements=st.integers(-16, 16)), SEEDS)
 def test_nrm_06_permuting_features_permutes_the_output(x, seed):

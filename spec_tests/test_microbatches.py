@@ -154,6 +154,7 @@ def test_batch_norm_normalizes_each_part_by_itself() -> None:
     np.testing.assert_allclose(got, np.mean(each), rtol=gamma(60))
 
 
+@pytest.mark.slow
 def test_each_part_draws_masks_of_its_own() -> None:
     def masks(outputs, targets):
         return jnp.mean(outputs * targets, axis=1)

@@ -96,6 +96,7 @@ def test_cutmix_pastes_pixels_unchanged_at_their_own_places(key, one, other):
     assert (from_one | from_other).all()
 
 
+@pytest.mark.slow
 def test_the_sides_of_a_cutmix_box_share_one_weight():
     # With a center that keeps the box inside, H√(1-λ) × W√(1-λ): the two sides share one λ.
     first = jnp.zeros((HEIGHT, WIDTH)), jnp.zeros(1)

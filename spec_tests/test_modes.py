@@ -60,6 +60,7 @@ def test_a_function_gets_its_mode_by_the_names_that_it_takes(function, mode) -> 
     assert call_in_mode(function, False)(X) == opposite
 
 
+@pytest.mark.slow
 def test_a_function_without_a_mode_is_called_as_it_is() -> None:
     assert call_in_mode(lambda x, scale=2.0: scale * x, True)(3.0) == 6.0
     block = hl.Residual(nn.Sequential([nn.Dense(6), nn.relu]), shortcut=lambda x: 2 * x)

@@ -36,12 +36,14 @@ def test_moments_are_those_of_the_samples(n) -> None:
         assert np.all(np.abs(got.variance[name] - drawn.var(0)) <= gamma(12 * n) * 4 * size**2)
 
 
+@pytest.mark.slow
 def test_the_variance_of_one_sample_is_zero() -> None:
     got = hondo.monte_carlo(KEY, network, n_samples=1)
     np.testing.assert_array_equal(got.mean["y"], network(jax.random.fold_in(KEY, 0))["y"])
     np.testing.assert_array_equal(got.variance["y"], np.zeros_like(X))
 
 
+@pytest.mark.slow
 def test_a_large_mean_does_not_drown_the_variance() -> None:
     def shifted(key):
         return 1e4 + jax.random.normal(key, (64,))
@@ -66,6 +68,7 @@ def test_the_average_of_a_linear_layer_converges_to_inference() -> None:
     assert np.all(np.abs(z) <= stats.norm.isf(ALPHA / 2))
 
 
+@pytest.mark.slow
 def test_samples_are_streamed() -> None:
     def large(key):
         return hondo.inverted_dropout(key, jnp.ones((256, 256)), keep_prob=0.5)

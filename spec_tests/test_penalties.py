@@ -25,6 +25,7 @@ def tree(kernel):
     return {"layer": {"kernel": jnp.asarray(kernel), "bias": jnp.full(3, 7.0)}}
 
 
+@pytest.mark.slow
 def test_proximal_l1_is_the_lasso_on_an_orthogonal_design() -> None:
     rng = np.random.default_rng(1)
     q, _ = np.linalg.qr(rng.normal(size=(20, 4)))

@@ -87,6 +87,7 @@ def test_population_statistics_do_not_depend_on_the_cut(seed):
         assert stats.weight.tolist() == [1.0] * 3
 
 
+@pytest.mark.slow
 @given(SEEDS)
 def test_no_data_is_the_identity_of_merging(seed):
     x = (np.random.default_rng(seed).normal(size=(1, 4, 3)) + 100).astype(np.float32)

@@ -145,6 +145,7 @@ def test_norms_of_every_magnitude_and_epsilon(name, offset, epsilon):
         check_all(name, draw(NORMS[name][1], power - 2 * (offset > 0), 1, offset), epsilon, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["layer", "rms", "batch", "group"])
 @given(seed=SEEDS, low=st.integers(-120, 127), spread=st.integers(0, 60))
 def test_entries_of_different_magnitudes_in_one_statistic(name, seed, low, spread):
@@ -159,6 +160,7 @@ def test_entries_of_different_magnitudes_in_one_statistic(name, seed, low, sprea
 JITTED = {name: jax.jit(norm) for name, (norm, _) in NORMS.items()}
 
 
+@pytest.mark.slow
 def test_the_known_values():
     x = jnp.array([[1e30, 2e30, 3e30, 4e30]])
     np.testing.assert_allclose(
@@ -290,6 +292,7 @@ def test_members_of_a_mapped_batch_add_up_at_any_magnitude():
     want.assert_near(rows("batch", got), want.xhat, 1 + np.abs(want.xhat))
 
 
+@pytest.mark.slow
 @EVERY_NORM
 def test_a_huge_example_leaves_the_bits_of_the_others(name):
     shape = NORMS[name][1]
@@ -348,6 +351,7 @@ def test_the_gradient_of_squares_for_accelerators_is_in_range(monkeypatch):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["batch of many", "layer of many entries", "rms of many entries"])
 def test_members_of_a_map_share_a_branch_but_not_its_answer(name):
     norm, shape = NORMS[name]
@@ -378,6 +382,7 @@ def test_moments_of_any_magnitude_merge(power):
     assert np.all(np.isfinite(np.asarray([*averages])))
 
 
+@pytest.mark.slow
 def test_the_gradient_of_moments_of_huge_data():
     x = jnp.asarray(draw((16, 2), 50))
     mean, m2 = (
@@ -431,6 +436,7 @@ def running_variance(package, x):
     return norm.var[...]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", [hondo.linen, hondo.nnx], ids=["linen", "nnx"])
 def test_modules_average_a_variance_whose_sum_of_squares_is_out_of_range(package):
     x = (1e18 * np.random.default_rng(0).normal(size=(40_000, 2))).astype(np.float32)

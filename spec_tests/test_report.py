@@ -160,6 +160,7 @@ def test_a_model_without_mistakes_has_a_report(tmp_path) -> None:
     assert "no mistake" in (tmp_path / "report.txt").read_text()
 
 
+@pytest.mark.slow
 def test_many_classes_are_told_by_their_commonest_confusions(tmp_path) -> None:
     names = tuple(f"class {n}" for n in range(13))
     outputs = np.eye(13)[[1, 1, 2, 3]]

@@ -279,6 +279,7 @@ def test_another_major_version_is_refused(copied) -> None:
         killed_run.run(copied)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", [METRICS, CHECKPOINTS])
 def test_a_folder_that_is_no_run_is_refused(tmp_path, left) -> None:
     (tmp_path / left).mkdir()

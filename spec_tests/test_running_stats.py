@@ -59,6 +59,7 @@ def _variance_fed(x, ddof):
     return hondo.batch_norm(x, stats, None, None, decay=0.9, epsilon=EPS, ddof=ddof)[1]
 
 
+@pytest.mark.slow
 @pytest.mark.spec("BNR-04")
 @given(columns(features=3), st.sampled_from([np.nan, np.inf, -1.0, 1e30]))
 def test_bnr_04_training_output_ignores_the_running_state(x, bad):
@@ -111,6 +112,7 @@ def test_decay_one_learns_nothing(weight):
         assert bits(update(stats, fed, jnp.float32(1.0))) == bits(stats)
 
 
+@pytest.mark.slow
 def test_an_update_takes_no_gradient():
     def total(x):
         stats = update(draw(0)[0], hondo.batch_moments(x), jnp.float32(0.9))
@@ -120,6 +122,7 @@ def test_an_update_takes_no_gradient():
     np.testing.assert_array_equal(np.asarray(jax.grad(total)(x)), 0)
 
 
+@pytest.mark.slow
 def test_the_state_is_a_fixed_point_of_scan():
     xs = jnp.asarray(np.random.default_rng(0).normal(size=(6, 5, 3)), jnp.bfloat16)
 
@@ -173,6 +176,7 @@ def _microbatches(xs):
     return folded, scanned, hondo.pool_moments(jax.vmap(hondo.batch_moments)(xs))
 
 
+@pytest.mark.slow
 @pytest.mark.promise(7)
 def test_remat_counts_once():
     x = jnp.asarray(np.random.default_rng(2).normal(size=(16, 3)), jnp.float32)

@@ -102,6 +102,7 @@ def test_slide_14_tanh_signals_settle_at_076_for_variance_001():
     assert math.sqrt(q) == pytest.approx(0.765, abs=5e-4)
 
 
+@pytest.mark.slow
 def test_slide_14_small_variance_fades_tanh():
     # In the linear regime ‖h_l‖²/(σ²‖h_{l-1}‖²) is χ²_n: a product of ten. tanh only shrinks.
     h, inputs, z = _layers(hondo.gaussian(1e-4), jnp.tanh)

@@ -63,6 +63,7 @@ def judged(tmp_path_factory):
     return folder, run_without(FOREIGN, command("run", *options), folder)
 
 
+@pytest.mark.slow
 def test_an_implementation_in_numpy_is_judged_without_any_framework(judged):
     _, done = judged
     assert done.returncode == 1, done.stderr

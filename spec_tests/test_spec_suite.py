@@ -160,6 +160,7 @@ def _is_tolerance(node):
     return is_power and isinstance(node.left, ast.Constant) and isinstance(node.right, ast.UnaryOp)
 
 
+@pytest.mark.slow
 def test_no_property_holds_a_tolerance_of_its_own():
     found = [(name, ast.unparse(node)) for name, node in _bodies() if _is_tolerance(node)]
     assert found == []

@@ -111,6 +111,7 @@ def test_a_stream_that_is_cut_goes_on_to_the_same_bits(tmp_path, steps_per_call)
         own(tmp_path, train=(X[:32] + 1, Y[:32]))
 
 
+@pytest.mark.slow
 def test_a_stream_is_saved_as_often_as_it_is_told(tmp_path) -> None:
     run(tmp_path, save_every=hondo.every(epochs=5))
     names = {path.name for path in (tmp_path / CHECKPOINTS).iterdir()}
@@ -397,6 +398,7 @@ def test_what_grain_gives_by_index_has_no_gaps_and_an_end() -> None:
         open_source("train", gaps).read(np.array([3, 1]))
 
 
+@pytest.mark.slow
 def test_an_error_of_the_source_is_raised_as_it_is() -> None:
     class Broken(Batches):
         def read_batch(self, indices):

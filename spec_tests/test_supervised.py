@@ -68,6 +68,7 @@ def test_weights_of_examples_weigh_objective_and_metrics(batch_size) -> None:
     near(got["accuracy"], average(Z.argmax(axis=1) == Y, W))
 
 
+@pytest.mark.slow
 def test_weights_may_be_0_and_are_not_scaled() -> None:
     weights = np.where(np.arange(N) < 5, W, 0)
     want = objective(problem_of(), Z[:5], Y[:5], W[:5])

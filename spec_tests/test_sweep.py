@@ -216,6 +216,7 @@ def test_turns_reach_every_live_slot_and_no_further(drawn, devices, width, lanes
         assert compaction.is_worth_moving(live, lanes) == (fewest <= 0.75 * max(busy))
 
 
+@pytest.mark.slow
 def test_fewer_lanes_only_where_that_pays(monkeypatch) -> None:
     monkeypatch.setattr(running_members, "_SECONDS_PER_CHUNK", 0.0)
     monkeypatch.setattr(running_members, "saves_time", lambda *times: False)
@@ -252,6 +253,7 @@ def test_a_group_is_compiled_once_and_knows_its_static_values() -> None:
     assert len(seen) == tried, "and what has passed is not tried again"
 
 
+@pytest.mark.slow
 def test_when_members_stop_changes_nothing_that_is_compiled(monkeypatch, caplog) -> None:
     monkeypatch.setattr(running_members, "_SECONDS_PER_CHUNK", 0.0)
     run = functools.partial(sweep_clocks, build=functools.partial(clocks, size=(4,)), lanes=2)

@@ -37,6 +37,7 @@ def test_a_slide_without_a_technique_is_refused() -> None:
         prepare(ListConfig(slide=99))
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_seen_enough_is_told_nothing() -> None:
     reading, writing = os.pipe()
     os.close(reading)

@@ -209,6 +209,7 @@ def test_evaluation_counts_the_partial_batch_once() -> None:
     assert float(hondo.evaluate(problem, (), (), data, batch_size=4)["value"]) == 3.0
 
 
+@pytest.mark.slow
 def test_every_example_is_taken_once_in_an_epoch_of_whole_batches() -> None:
     problem = hondo.Problem(
         lambda key, batch: (jnp.zeros(()), ()),
@@ -377,6 +378,7 @@ def test_sharpness_aware_minimization_runs_in_fit(opaque: bool) -> None:
     np.testing.assert_allclose(result.best.params["kernel"], [[3.0]], atol=0.1)
 
 
+@pytest.mark.slow
 def test_binary_targets_may_have_an_axis_of_one() -> None:
     problem = hondo.supervised(linen.Dense(1), loss="binary_cross_entropy")
     targets = (Y > 0).astype(jnp.float32)

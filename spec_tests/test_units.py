@@ -45,6 +45,7 @@ TOLD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("told", TOLD.values(), ids=TOLD)
 def test_a_small_head_is_left_alone(told) -> None:
     got = after(hondo.max_norm(1.0, **told), {"kernel": heads(), "bias": jnp.ones((2, 4))})
@@ -62,6 +63,7 @@ def test_the_heads_of_attention_need_not_be_told() -> None:
     np.testing.assert_array_less(jnp.linalg.norm(got["out"]["kernel"], axis=(0, 1)), 1 + gamma(64))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["weight", "linear.weight", "layers/0/weight", "weight_hh"])
 def test_rows_are_the_units_of_pytorch_and_equinox(path) -> None:
     params = {path: jnp.array([[3.0, 4.0], [0.1, 0.1]])}
