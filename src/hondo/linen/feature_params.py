@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from flax import linen as nn
-from jaxtyping import Array
 
 from hondo._layers.arguments import check_axis_groups
 from hondo._layers.norms import Params
+from hondo._types import Leaf
 
 
 def feature_params(module: nn.Module, shape: Sequence[int]) -> Params:
@@ -27,7 +27,7 @@ def feature_params(module: nn.Module, shape: Sequence[int]) -> Params:
     """
     check_axis_groups(module.axis_index_groups)
 
-    def param(name: str) -> Array | None:
+    def param(name: str) -> Leaf | None:
         if not getattr(module, f"use_{name}", False):
             return None
         return module.param(name, getattr(module, f"{name}_init"), shape, module.param_dtype)

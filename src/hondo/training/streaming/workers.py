@@ -1,6 +1,5 @@
 """Processes that read for a run; they end with it, whatever ends it."""
 
-import multiprocessing
 import os
 import signal
 import threading
@@ -23,6 +22,8 @@ def begin_worker(index: int, count: int) -> None:
 
 
 def _end_with_parent() -> None:
+    import multiprocessing
+
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -35,6 +36,9 @@ def check_main(workers: int) -> None:
     Raises:
         ValueError: it is one.
     """
+    # What none of a run needs is not imported with the library.
+    import multiprocessing
+
     if workers and multiprocessing.parent_process() is not None:
         repair = "Put what a script does under `if __name__ == '__main__':`."
         raise error("workers", workers, "0 in a process that another one has started", repair)
