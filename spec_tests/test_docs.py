@@ -108,7 +108,8 @@ def test_the_readme_leads_to_the_lecture() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["coming_from", "ensembles", "mixed_precision", "restarts", "streaming"]
+    "name",
+    ["coming_from", "ensembles", "first_network", "mixed_precision", "restarts", "streaming"],
 )
 def test_the_recipes_run(name: str) -> None:
     page, flags = str(ROOT / f"docs/{name}.md"), doctest.ELLIPSIS
