@@ -4,6 +4,7 @@ import doctest
 import re
 from pathlib import Path
 
+import jax
 import pytest
 from flax_arguments import PAGE, table, written
 
@@ -106,16 +107,26 @@ def test_the_readme_leads_to_the_lecture() -> None:
     assert "(docs/lecture.md)" in (ROOT / "README.md").read_text()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    ["coming_from", "ensembles", "first_network", "mixed_precision", "restarts", "streaming"],
-)
-def test_the_recipes_run(name: str) -> None:
+def run_examples(name: str) -> None:
     page, flags = str(ROOT / f"docs/{name}.md"), doctest.ELLIPSIS
     failed, tried = doctest.testfile(page, module_relative=False, optionflags=flags)
     assert failed == 0
     assert tried > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["coming_from", "ensembles", "mixed_precision", "restarts", "streaming"]
+)
+def test_the_recipes_run(name: str) -> None:
+    run_examples(name)
+
+
+@pytest.mark.slow
+def test_the_first_network_runs() -> None:
+    # Optax's Adam counts its steps in integers beside floats.
+    with jax.numpy_dtype_promotion("standard"):
+        run_examples("first_network")
 
 
 def test_the_table_of_arguments_is_that_of_the_signatures() -> None:
