@@ -42,7 +42,11 @@ class Chain(NamedTuple):
     residual: bool = False
 
 
-@partial(jax.jit, static_argnums=0)
+# Compiled in a hurry: most chains are run once.
+_OPTIONS = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else {}
+
+
+@partial(jax.jit, static_argnums=0, compiler_options=_OPTIONS)
 def diagnosed(chain: Chain, seed: int = 0) -> hondo.Diagnosis:
     """The diagnosis of a chain at its initialization, on Gaussian inputs."""
     key = jax.random.key(seed)
