@@ -1,5 +1,6 @@
 """Data that need not fit into memory: the batches, keys and decisions are those in memory."""
 
+import multiprocessing
 import os
 import shutil
 import signal
@@ -27,6 +28,7 @@ from hondo.training.saving.position import check_change, in_new_batches
 from hondo.training.state import TrainState
 from hondo.training.streaming.feed import Reading, Shares, train_batches, valid_batches
 from hondo.training.streaming.source import open_source
+from hondo.training.streaming.workers import begin_worker, check_main
 
 X, Y = killed_run.X, killed_run.Y
 digest = killed_run.digest
@@ -372,6 +374,23 @@ def test_text_among_the_columns_is_named() -> None:
     rows = [{"x": X[i], "name": "abc"[i % 3]} for i in range(32)]
     with pytest.raises(ValueError, match=r"train\['name'\] must be numbers, got '<U1'\. Leave"):
         run(train=rows)
+
+
+def test_a_worker_leaves_signals_and_accelerators_to_its_parent(monkeypatch) -> None:
+    told = {}
+    monkeypatch.setattr(signal, "signal", told.__setitem__)
+    monkeypatch.setattr(jax.config, "update", told.__setitem__)
+    begin_worker(0, 1)
+    ignored = dict.fromkeys((signal.SIGINT, signal.SIGTERM), signal.SIG_IGN)
+    assert told == {**ignored, "jax_platforms": "cpu"}
+
+
+def test_a_worker_starts_no_workers(monkeypatch) -> None:
+    check_main(1)
+    monkeypatch.setattr(multiprocessing, "parent_process", multiprocessing.current_process)
+    check_main(0)
+    with pytest.raises(ValueError, match="workers must be 0 in a process that another one"):
+        check_main(1)
 
 
 @pytest.mark.parametrize("progress", [True, False])
