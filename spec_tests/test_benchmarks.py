@@ -3,8 +3,11 @@
 import json
 import subprocess
 import sys
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -14,10 +17,13 @@ from benchmarks import (
     first_run,
     growth,
     measure,
+    next_run,
     randomness,
+    reference_limit,
     report,
     streaming,
 )
+from benchmarks.job_networks import linen_network
 
 ROOT = Path(__file__).parents[1]
 
@@ -191,6 +197,27 @@ def test_a_stream_is_held_beside_the_run_in_memory() -> None:
     assert found["hondo / hondo.fit"].goal == 1.3
     assert found["hondo / keras.fit"].median == 0.5
     assert found["keras.fit / hondo.fit"].median == 2.4
+
+
+def test_the_products_of_the_job_are_those_of_its_layers(monkeypatch) -> None:
+    told = []
+    monkeypatch.setattr(next_run, "LOOPS", {})
+    monkeypatch.setattr(next_run, "products_run", lambda epochs, sizes: told.append(sizes))
+    monkeypatch.setattr(next_run, "race", lambda runs, settings: {})
+    with pytest.raises(KeyError):
+        next(iter(next_run.compare(measure.Settings(quick=True))))
+    inputs = np.zeros((1, 64), np.float32)
+    init = partial(linen_network(next_run.JOB).init, train=False)
+    shapes = jax.eval_shape(init, jax.random.key(0), inputs)["params"]
+    named = jax.tree_util.tree_leaves_with_path(shapes)
+    weights = sum(leaf.size for path, leaf in named if "kernel" in jax.tree_util.keystr(path))
+    assert sum(wide * narrow for wide, narrow in pairwise(told[0])) == weights
+
+
+def test_the_least_of_a_run_is_its_products() -> None:
+    """Of three layers: three forward, five backward, three that validate."""
+    text = str(jax.make_jaxpr(reference_limit.products_run(1))(0))
+    assert text.count("dot_general") == 11
 
 
 def test_first_runs_tell_seconds_and_ratios(monkeypatch) -> None:
