@@ -136,6 +136,17 @@ def test_an_end_of_the_data_is_the_end_of_the_run(tmp_path) -> None:
     assert digest(again) == digest(result)
 
 
+@pytest.mark.slow
+def test_an_end_without_a_finite_value_has_no_best_epoch() -> None:
+    def metrics(params, state, batch):
+        return {"loss": jax.numpy.full(len(batch[1]), np.nan)}
+
+    problem = PROBLEM._replace(metrics=metrics)
+    with pytest.warns(UserWarning, match="train has ended after 3 of 12 steps"):
+        result = run(train=finite(30), valid_every=2, problem=problem)
+    assert hondo.StopReason(int(result.reason)) == hondo.StopReason.NONFINITE
+
+
 def test_an_end_after_a_period_ends_a_run_alone_and_fails_among_others() -> None:
     """A period is whole, so that there is a result; who is alone need not wait for anybody."""
 
