@@ -3,8 +3,12 @@
 import json
 import subprocess
 import sys
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -13,11 +17,16 @@ from benchmarks import (
     end_to_end,
     first_run,
     growth,
+    job,
+    job_loops,
     measure,
+    next_run,
     randomness,
+    reference_limit,
     report,
     streaming,
 )
+from benchmarks.job_networks import linen_network
 
 ROOT = Path(__file__).parents[1]
 
@@ -191,6 +200,48 @@ def test_a_stream_is_held_beside_the_run_in_memory() -> None:
     assert found["hondo / hondo.fit"].goal == 1.3
     assert found["hondo / keras.fit"].median == 0.5
     assert found["keras.fit / hondo.fit"].median == 2.4
+
+
+def test_the_products_of_the_job_are_those_of_its_layers(monkeypatch) -> None:
+    told = []
+    monkeypatch.setattr(next_run, "LOOPS", {})
+    monkeypatch.setattr(next_run, "products_run", lambda epochs, sizes: told.append(sizes))
+    monkeypatch.setattr(next_run, "race", lambda runs, settings: {})
+    with pytest.raises(KeyError):
+        next(iter(next_run.compare(measure.Settings(quick=True))))
+    inputs = np.zeros((1, 64), np.float32)
+    init = partial(linen_network(next_run.JOB).init, train=False)
+    shapes = jax.eval_shape(init, jax.random.key(0), inputs)["params"]
+    named = jax.tree_util.tree_leaves_with_path(shapes)
+    weights = sum(leaf.size for path, leaf in named if "kernel" in jax.tree_util.keystr(path))
+    assert sum(wide * narrow for wide, narrow in pairwise(told[0])) == weights
+
+
+def test_the_least_of_a_run_is_its_products(monkeypatch) -> None:
+    """Of three layers: three forward, five backward, three that validate."""
+    data = jnp.zeros((128, 64)), jnp.zeros(128)
+    monkeypatch.setattr(reference_limit, "digits", lambda: (data, data))
+    text = str(jax.make_jaxpr(reference_limit.products_run(1))(0))
+    assert text.count("dot_general") == 11
+
+
+def test_one_program_keeps_the_best_epoch(monkeypatch) -> None:
+    """Of 22 steps each, of which the loss is least after two."""
+
+    def init(key):
+        return jnp.float32(0), None, key
+
+    def step(state, x, y, number):
+        return state[0] + 1.0, *state[1:]
+
+    def validate(state):
+        return jnp.abs(state[0] - 44.0), state[0]
+
+    data = np.zeros((1408, 1)), np.zeros(1408)
+    monkeypatch.setattr(job_loops, "data_of", lambda job: (data, data))
+    monkeypatch.setattr(job_loops, "_linen_parts", lambda job: (init, step, validate))
+    train = job_loops.one_program_run(job.Job())
+    assert train(3) == job.Trained(loss=0.0, accuracy=66.0)
 
 
 def test_first_runs_tell_seconds_and_ratios(monkeypatch) -> None:

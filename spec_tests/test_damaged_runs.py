@@ -172,6 +172,13 @@ def test_a_file_that_says_nothing_of_its_origin_is_no_configuration(run) -> None
     refused(run, "no versions, no command, no date")
 
 
+def test_a_run_finds_its_data_from_another_folder(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = dataclasses.replace(SMALL, data_dir=Path("sets"), out=Path("run"))
+    found = run_folder.read_config(run_folder.create(config, DIABETES))
+    assert found.data_dir == tmp_path / "sets"
+
+
 def test_a_run_may_be_moved(whole, run) -> None:
     path = run / run_folder.CONFIG
     path.write_text(json.dumps({**json.loads(path.read_text()), "data_dir": "x", "out": None}))

@@ -400,6 +400,7 @@ def test_a_report_is_read_by_name_and_says_what_it_knows() -> None:
     assert np.shape(stack.gradient_rms) == (3,)
     assert stack.response_rms[1] == report["PlainLayer_1/Dense_0[1]"].response_rms
     assert "Healthy" in str(report)
+    assert "PlainLayer_1/Dense_0[1]" in str(report)
     assert next(row["layer"] for row in report.table()) == "PlainLayer_0/Dense_0"
     with pytest.raises(KeyError, match="one of PlainLayer_0/Dense_0"):
         report["Dense_9"]

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 import hondo
 from hondo._fast.convolution import layout_of
@@ -81,6 +82,10 @@ def convolve(x, w):
     return lax.conv_general_dilated(x, w, (1, 1), "SAME")
 
 
+def one_device(kind: AxisType) -> Mesh:
+    return jax.make_mesh((1,), ("data",), (kind,), devices=jax.devices()[:1])
+
+
 INSIDE = {
     "scan": lambda x, w: lax.scan(lambda c, _: (convolve(c, w), c), x, length=2)[0],
     "while": lambda x, w: lax.while_loop(lambda c: c[0, 0, 0, 0] > 9, lambda c: convolve(c, w), x),
@@ -89,6 +94,12 @@ INSIDE = {
     "remat": lambda x, w: jax.grad(lambda x: jax.checkpoint(convolve)(x, w).sum())(x),
     "a rule of its own": lambda x, w: jax.nn.relu(convolve(jax.nn.silu(x), w)),
     "vmap": lambda x, w: jax.vmap(convolve, (0, None))(x[:, None], w)[:, 0],
+    "shard_map": lambda x, w: jax.shard_map(
+        INSIDE["scan"],
+        mesh=one_device(AxisType.Auto),
+        in_specs=(PartitionSpec("data"), PartitionSpec()),
+        out_specs=PartitionSpec("data"),
+    )(x, w),
     "twice": lambda x, w: convolve(x, w) + convolve(x, w),
     "itself": lambda x, w: (convolve(x, w), x, {"constants": (jnp.ones(3), 2.0)}),
 }
@@ -102,6 +113,18 @@ def test_they_are_found_wherever_they_are(where: str) -> None:
     assert all(got)
     assert not all(layouts(jax.make_jaxpr(function)(x, w).jaxpr))
     jax.tree.map(np.testing.assert_array_equal, channels_last(function)(x, w), function(x, w))
+
+
+def test_on_an_explicit_mesh_they_stay() -> None:
+    x, w = integers(0, (2, 3, 5, 5)), integers(1, (3, 3, 3, 3))
+    x = jax.device_put(x, NamedSharding(one_device(AxisType.Explicit), PartitionSpec("data")))
+    assert [*layouts(jax.make_jaxpr(channels_last(convolve))(x, w).jaxpr)] == [False]
+
+
+def test_on_other_hardware_they_stay(monkeypatch) -> None:
+    x, w = integers(0, (2, 3, 5, 5)), integers(1, (3, 3, 3, 3))
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert [*layouts(jax.make_jaxpr(channels_last(convolve))(x, w).jaxpr)] == [False]
 
 
 def test_it_has_derivatives_and_batches() -> None:
@@ -124,11 +147,18 @@ class Network(linen.Module):
         return linen.Dense(2)(convolve(x, kernel).mean((2, 3)))
 
 
+def descend_by_both(gradient, state, params, *, grad_fn):
+    """By the gradient, and by the one that a sharpness-aware optimizer asks for."""
+    step = jax.tree.map(lambda a, b: -0.05 * (a + b), gradient, grad_fn(params, 0))
+    return step, state
+
+
 @pytest.mark.slow
 def test_a_users_network_trains_by_fast_convolutions_alone() -> None:
     problem = hondo.supervised(Network(), loss="cross_entropy")
     x, y = jnp.ones((8, 6, 6, 1)), jnp.arange(8) % 2
-    run = partial(hondo.fit, problem, optax.sgd(0.1), key=jax.random.key(0), batch_size=4)
+    optimizer = optax.GradientTransformationExtraArgs(lambda params: (), descend_by_both)
+    run = partial(hondo.fit, problem, optimizer, key=jax.random.key(0), batch_size=4)
     stopper = hondo.early_stopping(9, mode="min")
     trained = jax.jit(lambda data: run(data, data, max_epochs=2, stopper=stopper).best)
     text = str(trained.lower((x, y)).compile().as_text())

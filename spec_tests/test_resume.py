@@ -257,6 +257,19 @@ def clone(function):
     return type(function)(function.__code__, function.__globals__, function.__name__)
 
 
+def test_only_what_is_named_may_change_and_what_a_version_had_not_is_at_its_default() -> None:
+    def identify(program: str, **arguments: str) -> identity.Identity:
+        return identity.Identity(arguments, {}, program, {}, {"hondo": "1.0"})
+
+    old = identify("old", batch_size="8", monitor="loss")
+    new = identify("new", batch_size="16", monitor="accuracy", microbatches="1")
+    clause = "monitor is loss there and accuracy here"
+    assert identity.differences(old, new, ("batch_size",)) == [clause]
+    assert identity.differences(old, new, ("batch_size", "monitor")) == []
+    more = identify("new", batch_size="8", monitor="loss", microbatches="2")
+    assert identity.differences(old, more) == ["microbatches is 1 there and 2 here"]
+
+
 def test_of_much_data_rows_from_end_to_end_count(monkeypatch) -> None:
     monkeypatch.setattr(identity, "_WHOLE_BYTES", 0)
     x = np.zeros((3000, 2), np.float32)

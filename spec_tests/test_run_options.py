@@ -6,11 +6,13 @@ import jax
 import numpy as np
 import pytest
 
+import hondo
 from hondo.cli import build, devices
 from hondo.cli.config import TrainConfig
 from hondo.cli.sections import ExecutionOptions
 from hondo.cli.train import check_batch
 from hondo.data import Parts
+from hondo.training.processes import ALONE
 
 STREAMED = TrainConfig(stream=True, batch_size=8, max_epochs=2)
 TRAIN = np.zeros((20, 2)), np.zeros(20)
@@ -65,3 +67,22 @@ def test_fewer_devices_are_the_first_ones() -> None:
     assert mesh is not None
     assert [*mesh.devices.flat] == jax.devices()[:1]
     assert devices.mesh_of(ExecutionOptions()) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("coordinator", "x:1"), ("processes", 2), ("process", 0)]
+)
+def test_a_place_among_processes_is_refused_where_there_is_one(name, value) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be left out without --distributed"):
+        check(STREAMED, ExecutionOptions(**{name: value}))
+
+
+def test_a_process_joins_at_its_own_place_and_still_ends_at_signals(monkeypatch) -> None:
+    told = []
+    monkeypatch.setattr(hondo, "distributed", lambda **place: told.append(place))
+    monkeypatch.setattr(devices, "end_at_signals", lambda: told.append("signals"))
+    place = {"coordinator": "x:1", "processes": 3, "process": 2}
+    assert devices.join(ExecutionOptions(**place)) == ALONE
+    assert not told
+    devices.join(ExecutionOptions(distributed=True, **place))
+    assert told == [place, "signals"]

@@ -10,14 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+from flax import linen
 
 import hondo
 from hondo.cli import predict, report, watching
 from hondo.cli.augmenting import augmentation
 from hondo.cli.config import PredictConfig, TrainConfig
+from hondo.cli.loaded_run import LoadedRun
 from hondo.cli.report import ReportConfig
+from hondo.cli.reporting.measured import own_part
 from hondo.cli.sources import open_data
-from hondo.cli.tasks import Head, heads_of, measure, split_targets
+from hondo.cli.tasks import Head, heads_of, measure, split_targets, supervise
 from hondo.cli.train import prepare, prepare_resumed
 from hondo.data import divide, table
 from hondo.data.stored import from_json, to_json
@@ -137,6 +140,50 @@ def test_the_loss_is_the_weighted_sum_of_each_tasks_own() -> None:
     soft = jnp.concatenate([jnp.eye(3)[targets[:, 0].astype(int)], as32[1][:, 1:]], axis=-1)
     for name, values in measured(HEADS, as32[0], soft).items():
         np.testing.assert_allclose(values, got[name], rtol=1e-6)
+
+
+class Given(linen.Module):
+    """The inputs are the outputs."""
+
+    @linen.compact
+    def __call__(self, x, train: bool):
+        return x
+
+
+def test_what_is_trained_is_what_is_measured() -> None:
+    rng = np.random.default_rng(0)
+    targets = np.stack([[0, 2, 1, 1, 0, 2], [0, 1, 1, 0, 1, 1], rng.normal(size=6)], axis=-1)
+    batch = jnp.asarray(rng.normal(size=(6, 5)), jnp.float32), jnp.asarray(targets, jnp.float32)
+    problem, want = supervise(Given(), HEADS), measured(HEADS, *batch)
+    key = jax.random.key(0)
+    got, loss = jax.jit(lambda b: (problem.metrics({}, {}, b), problem.loss({}, {}, b, key)[0]))(
+        batch
+    )
+    assert got.keys() == want.keys()
+    for name, values in want.items():
+        np.testing.assert_allclose(got[name], values, rtol=1e-5, atol=1e-6, err_msg=name)
+    np.testing.assert_allclose(loss, want["loss"].mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("task", "weights", "want"),
+    [("binary", (1.0, 3.0), 7), ("classification", None, 1)],
+)
+def test_one_target_is_summed_or_averaged_by_its_kind_with_its_weights(task, weights, want) -> None:
+    """In units of log 2, which each of three examples loses."""
+    head = Head("left", task, 1 if task == "binary" else 2)
+    batch = jnp.zeros((3, head.outputs)), jnp.array([0, 1, 1])
+    problem = supervise(Given(), (head,), weights)
+    loss = jax.jit(lambda b: problem.loss({}, {}, b, jax.random.key(0))[0])(batch)
+    assert float(loss) == pytest.approx(want * np.log(2), rel=1e-5)
+
+
+def test_targets_of_another_form_than_in_training_are_refused(path) -> None:
+    dataset, _ = divide(table(path, ("kind", "left")), valid=0.2, test=0.2, seed=0)
+    config = TrainConfig(data=path, target=("left", "kind"))
+    run = LoadedRun(config, dataset, supervise(Given(), HEADS), {}, {})
+    with pytest.raises(ValueError, match=r"as it was in training, classification of .* got binary"):
+        own_part(run, "test")
 
 
 def test_a_task_without_weight_takes_no_part() -> None:

@@ -1,5 +1,6 @@
 """Data that need not fit into memory: the batches, keys and decisions are those in memory."""
 
+import multiprocessing
 import os
 import shutil
 import signal
@@ -20,13 +21,15 @@ from flax import linen
 import hondo
 from hondo.training.evaluation import evaluate_batches
 from hondo.training.pace import make_pace
+from hondo.training.processes import ALONE
 from hondo.training.randomness import epoch_order, run_keys
 from hondo.training.saving.kept_run import CHECKPOINTS, METRICS
 from hondo.training.saving.metrics_file import read_metrics
-from hondo.training.saving.position import check_change, in_new_batches
+from hondo.training.saving.position import check_change, in_new_batches, note_position
 from hondo.training.state import TrainState
 from hondo.training.streaming.feed import Reading, Shares, train_batches, valid_batches
 from hondo.training.streaming.source import open_source
+from hondo.training.streaming.workers import begin_worker, check_main
 
 X, Y = killed_run.X, killed_run.Y
 digest = killed_run.digest
@@ -244,7 +247,9 @@ def test_batches_of_another_size_take_the_rest_of_the_epoch(tmp_path) -> None:
     smaller = {"batch_size": 4, "microbatches": 2, "problem": linear()}
     result = own(train=second, **smaller, change=("batch_size", "microbatches"))
     order = epoch_order(run_keys(result.last.key), jax.numpy.int32(0), 32)
-    taken = [indices.tolist() for indices in second.read if len(indices) == 4][-2:]
+    read = [indices.tolist() for indices in second.read if len(indices) == 4]
+    # But for the first batch, whose shape is looked at.
+    taken = [indices for indices in read if indices != [*range(4)]]
     assert taken == np.asarray(order[24:]).reshape(2, 4).tolist()
     assert (int(result.last.epoch), int(result.last.step)) == (1, 0)
     assert np.isfinite(result.history.train["objective"]).all()
@@ -260,12 +265,13 @@ def test_no_example_is_taken_again_but_by_the_last_batch(old, new, step) -> None
     sums = {"objective": jax.numpy.float32(3.0)}
     state = TrainState(*[None] * 9)._replace(step=jax.numpy.int32(2), sums=sums)
     pace = make_pace(32 // new, 5)
-    got = in_new_batches(state, {"batch_size": old}, new, pace)
+    notes = note_position(None, ALONE, old)
+    got = in_new_batches(state, notes, new, pace)
     assert int(got.step) == step
     assert float(got.sums["objective"]) == 1.5 * step
     if old != new:
         with pytest.raises(ValueError, match="change must be left out with valid_every"):
-            in_new_batches(state, {"batch_size": old}, new, make_pace(32 // new, 5, 3))
+            in_new_batches(state, notes, new, make_pace(32 // new, 5, 3))
 
 
 @pytest.mark.slow
@@ -372,6 +378,23 @@ def test_text_among_the_columns_is_named() -> None:
     rows = [{"x": X[i], "name": "abc"[i % 3]} for i in range(32)]
     with pytest.raises(ValueError, match=r"train\['name'\] must be numbers, got '<U1'\. Leave"):
         run(train=rows)
+
+
+def test_a_worker_leaves_signals_and_accelerators_to_its_parent(monkeypatch) -> None:
+    told = {}
+    monkeypatch.setattr(signal, "signal", told.__setitem__)
+    monkeypatch.setattr(jax.config, "update", told.__setitem__)
+    begin_worker(0, 1)
+    ignored = dict.fromkeys((signal.SIGINT, signal.SIGTERM), signal.SIG_IGN)
+    assert told == {**ignored, "jax_platforms": "cpu"}
+
+
+def test_a_worker_starts_no_workers(monkeypatch) -> None:
+    check_main(1)
+    monkeypatch.setattr(multiprocessing, "parent_process", multiprocessing.current_process)
+    check_main(0)
+    with pytest.raises(ValueError, match="workers must be 0 in a process that another one"):
+        check_main(1)
 
 
 @pytest.mark.parametrize("progress", [True, False])

@@ -20,8 +20,9 @@ from hondo.training.processes import ALONE, Team
 from hondo.training.saving.checkpoint import read_notes
 from hondo.training.saving.kept_run import CHECKPOINTS, METRICS
 from hondo.training.saving.metrics_file import read_metrics
+from hondo.training.saving.position import take_position
 from hondo.training.streaming.feed import Feed, Shares
-from hondo.training.streaming.sequence import feed_in_order
+from hondo.training.streaming.sequence import SequentialBatches, feed_in_order
 
 PROBLEM = hondo.supervised(linen.Dense(3), loss="cross_entropy")
 KEY = jax.random.key(0)
@@ -136,6 +137,46 @@ def test_an_end_of_the_data_is_the_end_of_the_run(tmp_path) -> None:
 
 
 @pytest.mark.slow
+def test_an_end_without_a_finite_value_has_no_best_epoch() -> None:
+    def metrics(params, state, batch):
+        return {"loss": jax.numpy.full(len(batch[1]), np.nan)}
+
+    problem = PROBLEM._replace(metrics=metrics)
+    with pytest.warns(UserWarning, match="train has ended after 3 of 12 steps"):
+        result = run(train=finite(30), valid_every=2, problem=problem)
+    assert hondo.StopReason(int(result.reason)) == hondo.StopReason.NONFINITE
+
+
+def test_an_end_after_a_period_ends_a_run_alone_and_fails_among_others() -> None:
+    """A period is whole, so that there is a result; who is alone need not wait for anybody."""
+
+    def read(is_alone: bool) -> int:
+        own = iter(finite(12).batch(4)), Shares(4, 3, slice(0, 4)), 30, is_alone
+        return len([*SequentialBatches(*own).batches(KEY, 0)])
+
+    with pytest.warns(UserWarning, match="train has ended after 3 of 30 steps, and the run"):
+        assert read(is_alone=True) == 3
+    with pytest.raises(ValueError, match="train has ended after 3 of 30 steps"):
+        read(is_alone=False)
+
+
+class Heard(list):
+    """A position that hears where it is to go on."""
+
+    def get(self) -> str:
+        return ""
+
+    def set(self, text: str) -> None:
+        self.append(text)
+
+
+def test_each_process_goes_on_at_its_own_position() -> None:
+    heard = Heard()
+    take_position(heard, Team(2, 1), {"positions": ["first", "second"]})
+    assert heard == ["second"]
+
+
+@pytest.mark.slow
 def test_what_an_example_raises_is_raised_as_it_is_and_nothing_that_was_saved_is_lost(
     tmp_path, uncut
 ) -> None:
@@ -196,10 +237,10 @@ REFUSED = {
 
 
 def test_the_same_examples_on_several_processes_are_refused(monkeypatch) -> None:
-    gathered = [np.zeros((2, 1), np.int32), np.array([[0], [1]], np.int32)]
+    gathered = [np.array([[0], [1], [0]], np.int32), np.array([[0], [1]], np.int32)]
     monkeypatch.setattr(Team, "gather", lambda self, values: gathered.pop(0))
     with pytest.raises(ValueError, match="other examples, got 'the same first batch on several'"):
-        feed_in_order(pipeline(), Shares(4, 3, slice(0, 2)), 30, None, Team(2, 0))
+        feed_in_order(pipeline(), Shares(4, 3, slice(0, 1)), 30, None, Team(3, 0))
     feed_in_order(pipeline(), Shares(4, 3, slice(0, 2)), 30, None, Team(2, 0))
 
 

@@ -69,6 +69,16 @@ def test_what_is_no_choice_is_refused_with_the_choices(arguments, words) -> None
         read(*arguments)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    ["sweep --l2 much", "compare --depth deep", "report x --part all", "show swa --seed one"],
+)
+def test_every_command_refuses_so(arguments) -> None:
+    name, value = arguments.split()[-2:]
+    with pytest.raises(ValueError, match=f"{name[2:].replace('-', '_')} must be .* got '{value}'"):
+        _read_command(arguments.split())
+
+
 FILES = {
     ".yaml": "l2: 1e-3\nlabel-smoothing: 0.1\nkeep: [a, b]\nout: there\nresidual: false\n",
     ".toml": 'l2 = 1e-3\nlabel-smoothing = 0.1\nkeep = ["a", "b"]\nout = "there"\nresidual = false',

@@ -23,10 +23,9 @@ def as_hinted(name: str, value: object, hint: Any) -> Any:
     if get_origin(hint) is tuple:
         values = value if isinstance(value, list | tuple) else [value]
         return tuple(as_hinted(name, one, get_args(hint)[0]) for one in values)
-    choices = next((one for one in (hint, *get_args(hint)) if get_origin(one) is Literal), None)
-    if choices is not None:
-        if value not in get_args(choices) and not (value is None and NoneType in get_args(hint)):
-            raise error(name, value, "one of " + ", ".join(get_args(choices)))
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise error(name, value, "one of " + ", ".join(get_args(hint)))
         return value
     kinds = get_args(hint) or (hint,)
     if isinstance(value, str) and Path in kinds:
