@@ -153,11 +153,15 @@ def descend_by_both(gradient, state, params, *, grad_fn):
     return step, state
 
 
+SAM = optax.GradientTransformationExtraArgs(lambda params: (), descend_by_both)
+
+
+# Line searches differentiate the value themselves, in a loop of their own.
 @pytest.mark.slow
-def test_a_users_network_trains_by_fast_convolutions_alone() -> None:
+@pytest.mark.parametrize("optimizer", [SAM, optax.lbfgs()], ids=["both gradients", "line search"])
+def test_a_users_network_trains_by_fast_convolutions_alone(optimizer) -> None:
     problem = hondo.supervised(Network(), loss="cross_entropy")
     x, y = jnp.ones((8, 6, 6, 1)), jnp.arange(8) % 2
-    optimizer = optax.GradientTransformationExtraArgs(lambda params: (), descend_by_both)
     run = partial(hondo.fit, problem, optimizer, key=jax.random.key(0), batch_size=4)
     stopper = hondo.early_stopping(9, mode="min")
     trained = jax.jit(lambda data: run(data, data, max_epochs=2, stopper=stopper).best)

@@ -181,7 +181,7 @@ def _update_params(
         return objective(params)[0]
 
     def gradient_of(params: Params, _: int = 0) -> Updates:
-        return channels_last(jax.grad(value_of), value_of)(params)
+        return jax.grad(value_of)(params)
 
     differentiated = jax.value_and_grad(objective, has_aux=True)
     found, gradient = channels_last(differentiated, objective)(state.params)
@@ -191,7 +191,9 @@ def _update_params(
     extra = _accepted(optimizer.update, for_line_searches, for_sam={"grad_fn": gradient_of})
     is_finite = all_finite((value, gradient)) & stays_finite(state.model_state, model_state)
     gradient, params = place.shares((gradient, state.params))
-    updates, opt_state = optimizer.update(gradient, state.opt_state, params, **extra)
+    # Line searches and SAM differentiate the loss themselves.
+    update = channels_last(partial(optimizer.update, **extra), lambda *_: value_of(state.params))
+    updates, opt_state = update(gradient, state.opt_state, params)
     params = place.kept(optax.apply_updates(params, updates))
     values = {"objective": value, **info}
     metrics = {name: jnp.asarray(v).astype(jnp.float32) for name, v in values.items()}
