@@ -149,7 +149,7 @@ def runs() -> Iterator[Refused]:
     words = r"targets must be .*\[0, 1\], got -1.0 at 0.*\(targets \+ 1\) / 2"
     yield words, partial(hondo.fit, coin, sgd, (x, signs), (x, signs), **options)
     strings = np.array(["a", "b", "a", "a"])
-    words = r"train\[1\] must be an array, got"
+    words = r"train\[1\] must be an array of numbers, got array\(\['a', 'b'"
     yield words, partial(hondo.fit, coin, sgd, (x, strings), (x, strings), **options)
 
 

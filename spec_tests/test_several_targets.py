@@ -21,7 +21,7 @@ from hondo.cli.report import ReportConfig
 from hondo.cli.reporting.measured import own_part
 from hondo.cli.sources import open_data
 from hondo.cli.tasks import Head, heads_of, measure, split_targets, supervise
-from hondo.cli.train import prepare, prepare_resumed
+from hondo.cli.train import prepare, prepare_resumed, r_squared
 from hondo.data import divide, table
 from hondo.data.stored import from_json, to_json
 
@@ -233,6 +233,11 @@ SMALL = {
     "mixup": 0.1,
     "ensemble": 2,
 }
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1])
+def test_equal_targets_of_a_test_part_have_no_r_squared(value) -> None:
+    assert np.isnan(r_squared(0.5, np.full(7, value, np.float32)))
 
 
 @pytest.fixture(scope="module")

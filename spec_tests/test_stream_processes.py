@@ -139,6 +139,12 @@ def test_half_a_cluster_is_refused(names) -> None:
         hondo.distributed(coordinator="x:1", processes=2, process=2)
 
 
+def test_a_variable_of_a_cluster_that_is_no_number_is_refused_by_name(monkeypatch) -> None:
+    monkeypatch.setenv("JAX_NUM_PROCESSES", "two")
+    with pytest.raises(ValueError, match="JAX_NUM_PROCESSES must be an integer, got 'two'"):
+        hondo.distributed(coordinator="x:1", process=0)
+
+
 def test_where_there_is_no_cluster_nothing_happens() -> None:
     program = "import hondo, jax; hondo.distributed(); print(jax.process_count())"
     ran = subprocess.run(

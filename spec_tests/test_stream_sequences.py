@@ -221,7 +221,7 @@ REFUSED = {
     "augment must be one that leaves its partner alone": {"augment": killed_run.augment},
     "train must be at least 8 examples, a batch, got 'an IterDataset of 0'": {"train": finite(0)},
     "train must be at least 8 examples, a batch, got 'an IterDataset of 7'": {"train": finite(7)},
-    "train must be at least the 4 steps of valid_every, got 'an end after 2'. Repeat": {
+    "train must be at least the 4 steps of valid_every, got 'an end after 2 steps'. Repeat": {
         "train": finite(20)
     },
     "train must be an IterDataset whose get_state gives what JSON can hold": {
@@ -265,7 +265,7 @@ def test_other_data_and_other_processes_are_refused(kept) -> None:
     newest = max((kept / CHECKPOINTS).iterdir(), key=lambda path: int(path.name)) / "leaves.json"
     whole = newest.read_text()
     for positions, words in (
-        (["{}", "{}"], "the processes must be a run on 2 processes, .* got 1. Start as many"),
+        (["{}", "{}"], "the number of processes must be 2, each of .* own, got 1. Start as many"),
         (["{}"], "train must be the IterDataset whose position was saved, got"),
     ):
         notes = {**json.loads(whole), "notes": {"batch_size": 8, "positions": positions}}

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 Job = Callable[[], int]
@@ -25,22 +26,16 @@ def run_command(prepare: Callable[[], Job]) -> None:
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[..., None]]:
     """A line on a terminal that counts the calls, and goes away at the end."""
-    done, shown = 0, sys.stderr.isatty()
+    numbers, shown = count(1), sys.stderr.isatty()
 
-    def advance(*_: object) -> None:
-        nonlocal done
-        done += 1
-        _show(f"{what} {done}/{total}" if shown else "")
+    def show(text: str) -> None:
+        if shown:
+            print(f"\r{text}", end="\r", file=sys.stderr, flush=True)
 
     try:
-        yield advance
+        yield lambda *_: show(f"{what} {next(numbers)}/{total}")
     finally:
-        _show("\x1b[2K" if shown else "")
-
-
-def _show(text: str) -> None:
-    if text:
-        print(f"\r{text}", end="\r", file=sys.stderr, flush=True)
+        show("\x1b[2K")
 
 
 def refuse_existing(path: Path | None) -> None:

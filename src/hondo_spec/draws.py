@@ -31,12 +31,12 @@ def double(values: Any) -> np.ndarray:
 
 # So that the next ones are 31 bits too.
 seeds = st.integers(0, 2**31 - 2**8)
-DTYPES = ("float32", *HALVES)
 SIZES = (1, 2, 3, 5, 7, 8, 9, 16, 33)
 # Batches, and vectors, of these widths; words, images, and volumes. Some are as long as wide.
 MATRICES = ((1, 16), (2, 9), (3, 8), (5, 7), (7, 33), (8, 1), (9, 2), (16, 5), (33, 3), (7, 7))
 DEEP = ((3, 5, 9), (2, 3, 5, 8), (3, 8, 2, 8), (2, 3, 1, 2, 5))
 VECTORS = ((7,), (16,))
+OF_ANY_RANK = (*VECTORS, *MATRICES, *DEEP)
 ENTRIES = ((), (1,), (7,), (33,), (5, 7), (16, 5), (3, 5, 9), (2, 3, 5, 8))
 # Examples and classes.
 LOGITS = ((6, 4), (1, 3), (5, 2), (2, 9), (3, 8), (9, 5), (16, 33))
@@ -118,17 +118,17 @@ def refusable(drawn: object) -> set[str]:
 
 def integers(*shape: int, low: int = -8, high: int = 8) -> st.SearchStrategy[np.ndarray]:
     """Small integers in float32, on which sums and products are exact in any order."""
-    size = int(np.prod(shape))
-    values = st.lists(st.integers(low, high), min_size=size, max_size=size)
-    return values.map(lambda v: single(v).reshape(shape))
+    return _filled(shape, st.integers(low, high))
 
 
 def floats(*shape: int, reach: float = 100.0) -> st.SearchStrategy[np.ndarray]:
     """Arbitrary normal numbers and zeros in float32."""
-    size = int(np.prod(shape))
-    one = st.floats(-reach, reach, width=32, allow_subnormal=False)
-    values = st.lists(one, min_size=size, max_size=size)
-    return values.map(lambda v: single(v).reshape(shape))
+    return _filled(shape, st.floats(-reach, reach, width=32, allow_subnormal=False))
+
+
+def _filled(shape: tuple[int, ...], one: st.SearchStrategy[float]) -> st.SearchStrategy[np.ndarray]:
+    size = math.prod(shape)
+    return st.lists(one, min_size=size, max_size=size).map(lambda v: single(v).reshape(shape))
 
 
 class Made(NamedTuple):

@@ -4,6 +4,7 @@ import importlib
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from typing import Any
 
 from packaging.specifiers import SpecifierSet
@@ -89,9 +90,22 @@ class Target:
         return replace(self, name=name, operations={**self.operations, **operations}, known={})
 
 
-def since(version: str, known: Mapping[str, Known]) -> dict[str, Known]:
+def of_package(
+    name: str,
+    operations: Mapping[str, Operation],
+    conventions: Mapping[str, str],
+    known: Mapping[str, Known],
+    *,
+    mode: str,
+    package: str = "",
+) -> Target:
+    """The target of an installed package, whose version it has; `package` where it is no `name`."""
+    return Target(name, operations, version(package or name), conventions, known, mode)
+
+
+def since(first: str, known: Mapping[str, Known]) -> dict[str, Known]:
     """The failures as seen in this version; they are expected until one no longer fails."""
-    return {id: replace(failure, versions=f">={version}") for id, failure in known.items()}
+    return {id: replace(failure, versions=f">={first}") for id, failure in known.items()}
 
 
 BUILT_IN = {

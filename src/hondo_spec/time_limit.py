@@ -17,6 +17,15 @@ def time_limit(seconds: float) -> Iterator[None]:
     """Interrupts Python code after so many seconds; signals reach the main thread only.
 
     A timer that runs already goes on afterwards. Where there is no such signal, nothing is limited.
+
+    Raises:
+        TimeUpError: from wherever the code is by then.
+
+    Example:
+        >>> from hondo_spec.time_limit import time_limit
+        >>> with time_limit(60.0):
+        ...     print("in time")
+        in time
     """
     in_main = threading.current_thread() is threading.main_thread()
     if not (in_main and hasattr(signal, "SIGALRM")):

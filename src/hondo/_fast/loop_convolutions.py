@@ -46,6 +46,11 @@ def channels_last(
 
     Returns:
         A function of the same arguments, with the same values up to the rounding of sums.
+
+    Example:
+        >>> x, w = jnp.ones((1, 2, 4, 4)), jnp.ones((3, 2, 3, 3))
+        >>> channels_last(lambda x, w: lax.conv(x, w, (1, 1), "VALID"))(x, w).shape
+        (1, 3, 2, 2)
     """
 
     def run(*arguments: Any) -> Result:

@@ -63,7 +63,7 @@ def check_leaves(name: str, tree: Tree) -> None:
         return
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if not _is_shaped(leaf):
-            raise error(name + jax.tree_util.keystr(path), leaf, "an array")
+            raise error(name + jax.tree_util.keystr(path), leaf, "an array of numbers")
 
 
 def _is_shaped(leaf: Leaf) -> bool:

@@ -41,8 +41,8 @@ class SweepConfig:
 
     Attributes:
         over: for each swept field its values, name=value,value,…; any option but those of the
-            data, out, valid-fraction, split-seed and watch. The data is split by --split-seed
-            or else --seed, the same for all.
+            data, task-weights, out, valid-fraction, split-seed and watch. The data is split by
+            --split-seed or else --seed, the same for all.
         train: what all the runs share.
         cache: keep what is compiled in your cache folder, for the next command.
     """

@@ -3,15 +3,13 @@
 `model/7` holds the model of epoch 7 as Orbax writes it, and the digest of each of its files.
 """
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 from hondo._types import Tree
 from hondo.cli.config import TrainConfig
-from hondo.cli.run_folder import CONFIG, DATA, MODEL, config_digest
+from hondo.cli.run_folder import CONFIG, DATA, MODEL, config_digest, digest_values
 from hondo.training.saving.checkpoint import (
     digest_file,
     digest_files,
@@ -46,17 +44,13 @@ def save_model(folder: Path, config: TrainConfig, epoch: int, variables: Tree) -
             "data": digest_file(folder / DATA),
             "files": digest_files(partial),
         }
-        digests["digests"] = _digest_of(digests)
+        digests["digests"] = digest_values(digests)
         (partial / _DIGESTS).write_text(json.dumps(digests, indent=2) + "\n")
 
     write_folder(target, write)
     for other in target.parent.glob("*"):
         if other != target:
             shutil.rmtree(other, ignore_errors=True)
-
-
-def _digest_of(values: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def find_model(folder: Path, config: TrainConfig) -> Path:
@@ -71,7 +65,7 @@ def find_model(folder: Path, config: TrainConfig) -> Path:
         raise ValueError(f"run must hold a finished model, got {folder}, which has none.")
     newest = max(found, key=lambda path: int(path.name))
     digests = read_json(newest / _DIGESTS)
-    if digests.pop("digests", None) != _digest_of(digests):
+    if digests.pop("digests", None) != digest_values(digests):
         raise _changed(newest / _DIGESTS)
     expected = digests.get("files")
     if not isinstance(expected, dict):

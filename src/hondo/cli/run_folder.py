@@ -6,6 +6,7 @@ import json
 import shlex
 import shutil
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import count
@@ -154,4 +155,14 @@ def config_digest(folder: Path, config: TrainConfig) -> str:
     """
     counted = read_json(folder / CONFIG).keys() - {*_PLACES}
     values = {k: v for k, v in dataclasses.asdict(config).items() if k in counted}
+    return digest_values(values)
+
+
+def digest_values(values: Mapping[str, Any]) -> str:
+    """The SHA-256 of what JSON can hold, whatever the order of its names.
+
+    Example:
+        >>> digest_values({"l2": 0.0, "seed": 1}) == digest_values({"seed": 1, "l2": 0.0})
+        True
+    """
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

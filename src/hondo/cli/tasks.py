@@ -55,6 +55,10 @@ def heads_of(dataset: Dataset, weights: Sequence[float] = ()) -> tuple[Head, ...
 
     Raises:
         ValueError: weights that are not one ≥ 0 for each of several tasks, or all 0.
+
+    Example:
+        >>> heads_of(Dataset("digits", "classification", *[np.zeros(0)] * 4, outputs=10))
+        (Head(name='digits', task='classification', outputs=10, weight=1.0),)
     """
     _check_weights(weights, [one.name for one in dataset.tasks])
     each = weights or [1.0] * len(dataset.each_task)
@@ -92,7 +96,15 @@ def _cut(values: Values, widths: Sequence[int]) -> list[Values]:
 
 
 def split_targets(heads: Sequence[Head], targets: Targets) -> list[Array]:
-    """The targets of each of several tasks: numbers (n,), or probabilities where it has these."""
+    """The targets of each of several tasks: numbers (n,), or probabilities where it has these.
+
+    Example:
+        >>> heads = [Head("digit", "classification", 2), Head("slant", "regression", 1)]
+        >>> [each.tolist() for each in split_targets(heads, jnp.array([[1.0, 0.5]]))]
+        [[1], [0.5]]
+        >>> [each.tolist() for each in split_targets(heads, jnp.array([[0.0, 1.0, 0.5]]))]
+        [[[0.0, 1.0]], [0.5]]
+    """
     is_soft = targets.shape[1] > len(heads)
     columns = _cut(targets, [head.outputs if is_soft else 1 for head in heads])
     return [_own_targets(head, own) for head, own in zip(heads, columns, strict=True)]
@@ -122,7 +134,14 @@ def supervise(
 
 
 def measure(heads: tuple[Head, ...], outputs: Outputs, targets: Targets) -> dict[str, Array]:
-    """What `supervise` measures, of outputs that are there already."""
+    """What `supervise` measures, of outputs that are there already.
+
+    Example:
+        >>> heads = Head("length", "regression", 1), Head("width", "regression", 1, weight=2.0)
+        >>> found = measure(heads, jnp.array([[1.0, 3.0]]), jnp.array([[0.0, 0.0]]))
+        >>> {name: each.tolist() for name, each in found.items()}
+        {'loss': [19.0], 'length/loss': [1.0], 'width/loss': [9.0]}
+    """
     if len(heads) == 1:
         return heads[0].measure(outputs, targets)
     each = _measure_each(heads, outputs, targets)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import jax
+import numpy as np
 import optax
 from rich.table import Table
 
@@ -301,17 +302,26 @@ def _test_metrics(job: TrainJob, best: hondo.Best) -> dict[str, float]:
     else:
         metrics = hondo.evaluate(job.problem, *model, build.as_arrays(test))
     named = {f"test {name}": float(value) for name, value in metrics.items()}
-    return {**named, **_r_squared(dataset, named)}
+    return {**named, **_r_squared_of_each(dataset, named)}
 
 
-def _r_squared(dataset: Dataset, named: dict[str, float]) -> dict[str, float]:
-    """R² = 1 − MSE/variance of each regression."""
+def _r_squared_of_each(dataset: Dataset, named: dict[str, float]) -> dict[str, float]:
     prefixes = [f"test {one.name}/" if dataset.tasks else "test " for one in dataset.each_task]
     return {
-        f"{prefix}R²": 1 - named[f"{prefix}loss"] / float(one.test_targets.var())
+        f"{prefix}R²": r_squared(named[f"{prefix}loss"], one.test_targets)
         for one, prefix in zip(dataset.each_task, prefixes, strict=True)
         if one.task == "regression"
     }
+
+
+def r_squared(squared_error: float, targets: np.ndarray) -> float:
+    """R² = 1 − MSE/variance; NaN of equal targets, whose variance is 0 but for its rounding.
+
+    Example:
+        >>> r_squared(0.5, np.array([1.0, 3.0])), r_squared(0.5, np.full(9, 0.1))
+        (0.5, nan)
+    """
+    return 1 - squared_error / float(targets.var()) if np.ptp(targets) > 0 else float("nan")
 
 
 def print_json(summary: dict[str, Any], out: Path, lost: list[str]) -> None:

@@ -38,7 +38,8 @@ def distributed(
             integer ≥ 1.
 
     Raises:
-        ValueError: some of the first three, but not all; an index out of range.
+        ValueError: some of the first three, but not all; an index out of range; a variable that
+            should be a number and is none.
         RuntimeError: JAX has used its devices already, or the others do not come.
 
     Example:
@@ -81,7 +82,12 @@ def distributed(
 
 
 def _given(value: int | None, variable: str) -> int | None:
-    return int(os.environ[variable]) if value is None and variable in os.environ else value
+    text = os.environ.get(variable)
+    if value is not None or text is None:
+        return value
+    if not text.strip().isdecimal():
+        raise error(variable, text, "an integer")
+    return int(text)
 
 
 def _check_place(process: int, processes: int) -> None:

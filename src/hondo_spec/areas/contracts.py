@@ -13,6 +13,7 @@ from hondo_spec.property import Area, given
 from hondo_spec.results import Check, Exact, Holds
 
 prop = Area("XCT", source="the contract of every function")
+OF_ONE_CALL = "layer_norm clip_by_global_norm inverted_dropout glorot_uniform max_norm"
 OF_DATA = "batch_norm inverted_dropout clip_by_global_norm clip_by_value gaussian_noise"
 WITH_RANGES = (
     "inverted_dropout l2_penalty batch_norm early_stopping clip_by_global_norm gaussian_noise"
@@ -29,12 +30,7 @@ RANGES = {
 }
 
 
-@prop(
-    1,
-    "must",
-    "bound",
-    symbols="layer_norm clip_by_global_norm inverted_dropout glorot_uniform max_norm",
-)
+@prop(1, "must", "bound", symbols=OF_ONE_CALL)
 @given(limit=(0.5, 100.0), seed=(0, 255, 2**30))
 def _compiled_and_mapped_mean_the_same(
     ways, layer_norm=None, clip_by_global_norm=None, dropout=None, glorot_uniform=None,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
-from importlib.metadata import version
 from typing import Any
 
 import jax
@@ -10,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hondo_spec.adapter import Operation, collect_operations, operation
-from hondo_spec.target import Known, Target
+from hondo_spec.target import Known, Target, of_package
 
 Operations = Mapping[str, Operation]
 INITIALIZERS = ("glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_normal")
@@ -28,7 +27,7 @@ def target(
 ) -> Target:
     """A target of compiled operations, with what JAX makes of them."""
     made = complete(operations)
-    return Target(name, made, version(package), conventions, known, mode="jit-float32")
+    return of_package(name, made, conventions, known, mode="jit-float32", package=package)
 
 
 def compiled(*, static: str | Sequence[str] = ()) -> Callable[[Operation], Operation]:

@@ -52,6 +52,11 @@ _HALF_CASES: Mapping[str, Callable[..., bool]] = {
 }
 
 
+def stops(what: str) -> bool:
+    """Where of what a value is, and of which comes first, nothing else is excused."""
+    return what.startswith("stop")
+
+
 def _is_half(x: np.ndarray) -> bool:
     return x.dtype.itemsize == 2
 
@@ -91,11 +96,6 @@ _CASES: Mapping[str, Callable[..., bool]] = {
 }
 
 
-MASKED = Known(
-    "x is multiplied by the mask: 0 · ∞ is NaN",
-    {"bad": np.inf, "dtype": "float16"},
-    case=lambda what: what.startswith("dropped"),
-)
 OVERFLOWS = {
     "NRM-07": Known("squares of float32 overflow from 2^64 on", {"scale": 2.0**80, "seed": 0}),
     "BNR-07": Known(
@@ -105,8 +105,14 @@ OVERFLOWS = {
     ),
 }
 ADDED = "1e-6 is added to the norm, which shows where the limit is small"
-# Of clipping by a norm of plain squares, to which something is added.
-PLAIN_CLIPPING = {
+# Of masks that multiply, and of clipping by a norm of plain squares, to which something is added.
+PLAIN = {
+    **OVERFLOWS,
+    "DRP-13": Known(
+        "x is multiplied by the mask: 0 · ∞ is NaN",
+        {"bad": np.inf, "dtype": "float16"},
+        case=lambda what: what.startswith("dropped"),
+    ),
     "CLP-03": Known(
         ADDED, {"tree": {"a": single([1e-6])}, "factor": 1.001}, case=lambda factor: factor < 1.5
     ),

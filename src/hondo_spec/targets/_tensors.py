@@ -49,8 +49,8 @@ class Tensors(NamedTuple):
 
         return gradients
 
-    def dropout(self, dropped: Operation) -> dict[str, Operation]:
-        """Of a function that takes (seed, tensor, P)."""
+    def dropout(self, dropped: Operation, inferred: Operation) -> dict[str, Operation]:
+        """Of functions that take (seed, tensor, P) in training, and (tensor, P) afterwards."""
 
         def y(seed: int, x: Any, keep_prob: float) -> np.ndarray:
             return self.numpy(dropped(int(seed), self.tensor(x), keep_prob))
@@ -60,7 +60,8 @@ class Tensors(NamedTuple):
             back = self.pulled_back(lambda x: dropped(int(seed), x, keep_prob))
             return y(seed, x, keep_prob), back(x, g)
 
-        return {"dropout": y, "dropout_gradient": gradient}
+        inference = self.mapped(inferred)
+        return {"dropout": y, "dropout_gradient": gradient, "dropout_inference": inference}
 
     def loss(self, function: Operation) -> dict[str, Operation]:
         """Of the mean cross-entropy of (tensor, classes)."""

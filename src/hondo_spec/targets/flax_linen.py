@@ -13,7 +13,7 @@ from hondo_spec.target import Known, since
 from hondo_spec.targets import _jax
 from hondo_spec.targets._flax import batch_norm_variables, trained_batch_norm
 from hondo_spec.targets._jax import compiled
-from hondo_spec.targets._one_pass import fast_variance
+from hondo_spec.targets._one_pass import fast_variance, stops
 
 # As Any: `apply` is typed as if every result could come with new variables.
 nn: Any = import_module("flax.linen")
@@ -28,11 +28,6 @@ STOPPING = "https://flax.readthedocs.io/en/latest/api_reference/flax.training.ht
 def _dropout(seed, x, keep_prob):
     module, key = nn.Dropout(1 - keep_prob), jax.random.key(seed)
     return module.apply({}, x, deterministic=False, rngs={"dropout": key})
-
-
-@operation
-def _dropout_inference(x, keep_prob):
-    return nn.Dropout(1 - keep_prob).apply({}, jnp.asarray(x), deterministic=True)
 
 
 @compiled(static=("epsilon", "fast"))
@@ -77,13 +72,8 @@ def _early_stopping(values, patience, min_delta, mode):
     return None, best
 
 
-def _stops(what: str) -> bool:
-    """Of what a value, and which comes first, nothing else is excused."""
-    return what.startswith("stop")
-
-
 def _late(**inputs: Any) -> Known:
-    return Known(LATE, inputs, STOPPING, avoid="patience - 1", case=_stops)
+    return Known(LATE, inputs, STOPPING, avoid="patience - 1", case=stops)
 
 
 KNOWN = {
@@ -95,10 +85,10 @@ KNOWN = {
         "a NaN that comes first becomes the best, which nothing improves on",
         {"values": (math.nan, 1.0), "delta": 0.0},
         STOPPING,
-        case=_stops,
+        case=stops,
     ),
     "EST-06": Known(
-        "after an infinity everything is an improvement", {"patience": 1}, STOPPING, case=_stops
+        "after an infinity everything is an improvement", {"patience": 1}, STOPPING, case=stops
     ),
     "EST-08": _late(values=(3.0, 1.0, 2.0, 1.5, 1.2, 0.5)),
 }
@@ -121,5 +111,8 @@ OPERATIONS = {
     **_jax.initializers(nn.initializers),
     **_jax.activations(nn),
     "leaky_relu": nn.leaky_relu,
+    "dropout_inference": lambda x, keep_prob: nn.Dropout(1 - keep_prob).apply(
+        {}, jnp.asarray(x), deterministic=True
+    ),
 }
 TARGET = _jax.target("flax.linen", "flax", OPERATIONS, _jax.TRUNCATED, since("0.12.8", KNOWN))

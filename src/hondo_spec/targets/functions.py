@@ -28,11 +28,6 @@ def _dropout(seed, x, keep_prob):
 
 
 @operation
-def _dropout_inference(x, keep_prob):
-    return x
-
-
-@operation
 def _scale_weights(tree, keep_prob):
     return hondo.scale_weights(jax.tree.map(jnp.asarray, tree), keep_prob)
 
@@ -60,9 +55,7 @@ def _stats(mean: jax.Array, var: jax.Array) -> hondo.BatchStats:
 
 @compiled(static="epsilon")
 def _batch_norm(x, mean, var, scale, bias, decay, epsilon):
-    stats = _stats(mean, var)
-    y, new = hondo.batch_norm(x, stats, scale, bias, decay=decay, epsilon=epsilon)
-    return y, new.mean, new.var
+    return _masked_batch_norm(x, None, mean, var, scale, bias, decay, epsilon)
 
 
 @compiled(static="epsilon")
@@ -213,11 +206,6 @@ def _multitask_loss(losses, weights):
     return hondo.multitask_loss(named(losses), weights=named(weights))
 
 
-@operation
-def _masked_loss(losses, present):
-    return hondo.masked_mean(jnp.asarray(losses), jnp.asarray(present))
-
-
 @jax.jit
 def _averaged(decay: Any, state: Any, params: jax.Array) -> Any:
     average = hondo.ema(decay)
@@ -245,14 +233,6 @@ def _each(augment: Operation) -> Operation:
         return jax.vmap(augment)(jax.random.split(jax.random.key(seed), len(images)), images)
 
     return augmented
-
-
-_always = _each(partial(hondo.random_flip, probability=1.0))
-
-
-@operation
-def _flip(images):
-    return _always(0, images)
 
 
 @functools.cache
@@ -292,11 +272,14 @@ OPERATIONS = _jax.with_gradients(
         "leaky_relu": _activation("leaky_relu"),
         "softmax": jax.jit(lambda z: hondo.average_probabilities(z[None])),
         "cross_entropy": jax.jit(partial(hondo.cross_entropy, reduce=jnp.mean)),
+        "dropout_inference": lambda x, keep_prob: x,
         "weight_norm": jax.jit(hondo.weight_norm),
         "l2_normalize": jax.jit(hondo.l2_normalize),
         "l1_penalty": _penalty(hondo.l1_penalty),
         "l2_penalty": _penalty(hondo.l2_penalty),
         "average_probabilities": jax.jit(hondo.average_probabilities),
+        "masked_loss": jax.jit(hondo.masked_mean),
+        "flip": partial(_each(partial(hondo.random_flip, probability=1.0)), 0),
         "random_flip": _each(hondo.random_flip),
         "mixup": _each_pair(partial(hondo.mixup, alpha=0.4)),
         "augment": _each_pair(hondo.on_images(hondo.random_flip)),

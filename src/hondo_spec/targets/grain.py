@@ -1,12 +1,11 @@
 """Grain's shuffled datasets, whose iterators say where they are."""
 
 from importlib import import_module
-from importlib.metadata import version
 from itertools import pairwise
 from typing import Any
 
 from hondo_spec.adapter import collect_operations, operation
-from hondo_spec.target import Known, Target, since
+from hondo_spec.target import Known, of_package, since
 
 grain: Any = import_module("grain")
 
@@ -30,21 +29,14 @@ def _resumed_batches(seed, count, batch_size, epochs, cuts):
     return batches
 
 
-TARGET = Target(
-    name="grain",
-    operations=collect_operations(globals()),
-    version=version("grain"),
-    known=since(
-        "0.2.18",
-        {
-            "STR-11": Known(
-                "an epoch is shuffled by seed + epoch: the next seed has the same orders, one "
-                "epoch earlier",
-                {"other": (1, -1), "seed": 0},
-                "https://google-grain.readthedocs.io/en/latest/grain.dataset.html",
-                case=lambda other: sum(other) == 0,
-            )
-        },
-    ),
-    mode="eager",
-)
+KNOWN = {
+    "STR-11": Known(
+        "an epoch is shuffled by seed + epoch: the next seed has the same orders, one epoch "
+        "earlier",
+        {"other": (1, -1), "seed": 0},
+        "https://google-grain.readthedocs.io/en/latest/grain.dataset.html",
+        case=lambda other: sum(other) == 0,
+    )
+}
+OPERATIONS = collect_operations(globals())
+TARGET = of_package("grain", OPERATIONS, {}, since("0.2.18", KNOWN), mode="eager")

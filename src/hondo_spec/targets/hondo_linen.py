@@ -50,10 +50,7 @@ def _dropout_inference(x, keep_prob):
 @compiled(static=("decay", "epsilon"))
 def _batch_norm(x, mean, var, scale, bias, decay, epsilon):
     """Running statistics without their weight count as complete."""
-    variables = batch_norm_variables(mean, var, scale, bias)
-    return trained_batch_norm(
-        linen.BatchNorm(decay=decay, epsilon=epsilon), variables, x, train=True
-    )
+    return _masked_batch_norm(x, None, mean, var, scale, bias, decay, epsilon)
 
 
 @compiled(static=("decay", "epsilon"))

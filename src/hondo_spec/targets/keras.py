@@ -3,7 +3,6 @@
 import math
 import os
 from importlib import import_module
-from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,10 +13,10 @@ import numpy as np
 from hondo_spec.adapter import Operation, collect_operations, operation
 from hondo_spec.draws import Made, normal, single
 from hondo_spec.operations.shapes import Tree
-from hondo_spec.target import Known, Target, since
+from hondo_spec.target import Known, of_package, since
 from hondo_spec.targets import _jax
 from hondo_spec.targets._jax import compiled
-from hondo_spec.targets._one_pass import NAN_IS_RIGHT, NO_SUCH_CLASS, OVERFLOWS
+from hondo_spec.targets._one_pass import NAN_IS_RIGHT, NO_SUCH_CLASS, OVERFLOWS, stops
 
 # Keras reads it once, when it is imported.
 os.environ["KERAS_BACKEND"] = "jax"
@@ -208,10 +207,6 @@ FIRST = "the first value is the best, whatever it is"
 STOPPING = "https://keras.io/api/callbacks/early_stopping/"
 
 
-def _begins(what: str) -> bool:
-    return what.startswith("stop")
-
-
 def _no_limit(limit: float) -> bool:
     return limit == 0
 
@@ -268,8 +263,8 @@ KNOWN = {
         "squares overflow, and the gradient is NaN", {"case": ("float16", (300.0, 400.0), 1.0)}
     ),
     "CLP-08": Known("with an infinite entry all become NaN", {"bad": math.inf, "limit": 1.0}),
-    "EST-05": Known(FIRST, {"values": (math.nan, 1.0), "delta": 0.0}, STOPPING, case=_begins),
-    "EST-06": Known(FIRST, {"patience": 1}, STOPPING, case=_begins),
+    "EST-05": Known(FIRST, {"values": (math.nan, 1.0), "delta": 0.0}, STOPPING, case=stops),
+    "EST-06": Known(FIRST, {"patience": 1}, STOPPING, case=stops),
     "AUG-04": Known(
         "all images of a batch are cropped at the same place", {"seed": 0, "size": (8, 10)}
     ),
@@ -299,11 +294,6 @@ OPERATIONS = {
     "proximal_l1": jax.jit(keras.activations.soft_shrink),
 }
 
-TARGET = Target(
-    name="keras",
-    operations=_jax.with_gradients(OPERATIONS),
-    version=version("keras"),
-    conventions=_jax.TRUNCATED,
-    known=since("3.15.1", KNOWN),
-    mode="jit-float32",
-)
+OPERATIONS = _jax.with_gradients(OPERATIONS)
+KNOWN = since("3.15.1", KNOWN)
+TARGET = of_package("keras", OPERATIONS, _jax.TRUNCATED, KNOWN, mode="jit-float32")

@@ -1,12 +1,11 @@
 """Lightning's callback that stops early."""
 
 from importlib import import_module
-from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any
 
 from hondo_spec.adapter import collect_operations, operation
-from hondo_spec.target import Target
+from hondo_spec.target import of_package
 
 torch: Any = import_module("torch")
 callbacks: Any = import_module("pytorch_lightning.callbacks")
@@ -51,11 +50,8 @@ def _stopped_after(values, patience):
     return [stopped for stopped, _ in _after_each(values, patience, 0.0, "min")]
 
 
-TARGET = Target(
-    name="lightning",
-    operations=collect_operations(globals()),
-    version=version("pytorch-lightning"),
-    # Whatever the patience is: `check_finite`, its default.
-    conventions={"nonfinite_metric": "stops"},
-    mode="float32",
-)
+OPERATIONS = collect_operations(globals())
+# Whatever the patience is: `check_finite`, its default.
+CONVENTIONS = {"nonfinite_metric": "stops"}
+PACKAGE = "pytorch-lightning"
+TARGET = of_package("lightning", OPERATIONS, CONVENTIONS, {}, mode="float32", package=PACKAGE)

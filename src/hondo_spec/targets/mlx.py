@@ -2,7 +2,6 @@
 
 from functools import partial
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -10,15 +9,8 @@ import numpy as np
 from hondo_spec.adapter import Operation, collect_operations, operation
 from hondo_spec.draws import single
 from hondo_spec.operations.shapes import Shape
-from hondo_spec.target import Known, Target, since
-from hondo_spec.targets._one_pass import (
-    ADDED,
-    MASKED,
-    OVERFLOWS,
-    PLAIN_CLIPPING,
-    PROMOTION,
-    in_halves,
-)
+from hondo_spec.target import Known, of_package, since
+from hondo_spec.targets._one_pass import ADDED, PLAIN, PROMOTION, in_halves
 from hondo_spec.targets._tensors import CONVENTIONS, Tensors
 
 mx: Any = import_module("mlx.core")
@@ -69,9 +61,8 @@ def _dropped(seed: int, x: Any, keep_prob: float) -> Any:
     return nn.Dropout(1 - keep_prob)(x)
 
 
-@operation
-def _dropout_inference(x, keep_prob):
-    return _numpy(nn.Dropout(1 - keep_prob).eval()(_array(x)))
+def _kept(x: Any, keep_prob: float) -> Any:
+    return nn.Dropout(1 - keep_prob).eval()(x)
 
 
 def _loss(z: Any, classes: Any) -> Any:
@@ -130,12 +121,10 @@ KNOWN = {
         "class 10⁷ ends the process",
         {"bad": -1, "place": 0},
     ),
-    "DRP-13": MASKED,
+    **PLAIN,
     **in_halves(
         "BNT-12", "moments of half-precision data are summed in its dtype", "x.astype(mx.float32)"
     ),
-    **OVERFLOWS,
-    **PLAIN_CLIPPING,
     "CLP-05": Known(
         ADDED, {"tree": {"a": single([0.125])}, "factor": 1e-3}, case=lambda what: what == "norm"
     ),
@@ -144,7 +133,7 @@ KNOWN = {
 
 OPERATIONS = {
     **collect_operations(globals()),
-    **TENSORS.dropout(_dropped),
+    **TENSORS.dropout(_dropped, _kept),
     **TENSORS.loss(_loss),
     **TENSORS.batch_norm(_batch_norm),
     **TENSORS.norms(layer_norm=_layer, group_norm=_group, instance_norm=_instance, rms_norm=_rms),
@@ -160,11 +149,10 @@ OPERATIONS = {
     "proximal_l1": TENSORS.mapped(nn.softshrink),
 }
 
-TARGET = Target(
-    name="mlx",
-    operations=OPERATIONS,
-    version=version("mlx"),
-    conventions=CONVENTIONS | {"dropping_all": "refused"},
-    known=since("0.32.4", KNOWN),
+TARGET = of_package(
+    "mlx",
+    OPERATIONS,
+    CONVENTIONS | {"dropping_all": "refused"},
+    since("0.32.4", KNOWN),
     mode="eager-float32",
 )

@@ -250,25 +250,21 @@ def early_stopping(
     values: Sequence[float], patience: int, min_delta: float, mode: str
 ) -> tuple[int | None, int | None]:
     """It improves if best − v > δ, of −v for 'max'; patience counts the rest, NaN included."""
-    best, best_at, wait = math.inf, None, 0
-    for step, value in enumerate(values):
-        value = value if mode == "min" else -value
-        if best - value > min_delta:
-            best, best_at, wait = value, step, 0
-        else:
-            wait += 1
-        if wait >= patience:
-            return step, best_at
-    return None, best_at
+    values = values if mode == "min" else [-value for value in values]
+    return _stop(values, patience, min_delta, math.inf)
 
 
 def early_stopping_with_baseline(
     values: Sequence[float], patience: int, baseline: float
 ) -> tuple[int | None, int | None]:
     """The wait is raised for each value, and 0 after an improvement below the baseline."""
+    return _stop(values, patience, 0.0, baseline)
+
+
+def _stop(values, patience, min_delta, baseline):
     best, best_at, wait = math.inf, None, 0
     for step, value in enumerate(values):
-        improves, wait = value < best, wait + 1
+        improves, wait = best - value > min_delta, wait + 1
         if improves:
             best, best_at, wait = value, step, 0 if value < baseline else wait
         elif wait >= patience:

@@ -2,13 +2,12 @@
 
 import math
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
 from hondo_spec.adapter import collect_operations, operation
-from hondo_spec.target import Known, Target, since
+from hondo_spec.target import Known, of_package, since
 
 linear_model: Any = import_module("sklearn.linear_model")
 metrics: Any = import_module("sklearn.metrics")
@@ -102,11 +101,5 @@ KNOWN = {
     ),
 }
 
-TARGET = Target(
-    name="scikit-learn",
-    operations=collect_operations(globals()),
-    version=version("scikit-learn"),
-    conventions={"nan_scores": "refused"},
-    known=since("1.9.1", KNOWN),
-    mode="float64",
-)
+OPERATIONS, CONVENTIONS = collect_operations(globals()), {"nan_scores": "refused"}
+TARGET = of_package("scikit-learn", OPERATIONS, CONVENTIONS, since("1.9.1", KNOWN), mode="float64")

@@ -3,7 +3,6 @@
 import os
 from dataclasses import replace
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from hondo_spec.adapter import Operation, collect_operations, operation
 from hondo_spec.draws import single
 from hondo_spec.operations.shapes import Shape
-from hondo_spec.target import Known, Target, since
+from hondo_spec.target import Known, of_package, since
 from hondo_spec.targets._one_pass import LENGTHS, NO_SUCH_CLASS, OVERFLOWS, PROMOTION, in_halves
 from hondo_spec.targets._tensors import CONVENTIONS, Tensors
 
@@ -138,8 +137,7 @@ KNOWN = {
 
 OPERATIONS = {
     **collect_operations(globals()),
-    **TENSORS.dropout(_dropped),
-    "dropout_inference": TENSORS.mapped(lambda x, keep_prob: x.dropout(1 - keep_prob)),
+    **TENSORS.dropout(_dropped, lambda x, keep_prob: x.dropout(1 - keep_prob)),
     **TENSORS.loss(lambda z, classes: z.cross_entropy(_tensor(classes))),
     **TENSORS.batch_norm(_batch_norm),
     **TENSORS.norms(layer_norm=_layer, group_norm=_group, instance_norm=_instance, rms_norm=_rms),
@@ -154,11 +152,5 @@ OPERATIONS = {
     "softmax": TENSORS.mapped(Tensor.softmax),
 }
 
-TARGET = Target(
-    name="tinygrad",
-    operations=OPERATIONS,
-    version=version("tinygrad"),
-    conventions=CONVENTIONS,
-    known=since("0.14.0", KNOWN),
-    mode="lazy-float32",
-)
+KNOWN = since("0.14.0", KNOWN)
+TARGET = of_package("tinygrad", OPERATIONS, CONVENTIONS, KNOWN, mode="lazy-float32")

@@ -3,7 +3,6 @@
 import math
 from functools import partial
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,8 @@ import numpy as np
 from hondo_spec.adapter import Operation, collect_operations, operation
 from hondo_spec.draws import single
 from hondo_spec.operations.shapes import Shape, Tree
-from hondo_spec.target import Known, Target, since
-from hondo_spec.targets._one_pass import ADDED, LENGTHS, MASKED, OVERFLOWS, PLAIN_CLIPPING, one_pass
+from hondo_spec.target import Known, of_package, since
+from hondo_spec.targets._one_pass import ADDED, LENGTHS, PLAIN, one_pass
 from hondo_spec.targets._tensors import CONVENTIONS, Tensors
 
 torch: Any = import_module("torch")
@@ -59,9 +58,8 @@ def _dropped(seed: int, x: Any, keep_prob: float) -> Any:
         return functional.dropout(x, 1 - keep_prob)
 
 
-@operation
-def _dropout_inference(x, keep_prob):
-    return _numpy(functional.dropout(_tensor(x), 1 - keep_prob, training=False))
+def _kept(x: Any, keep_prob: float) -> Any:
+    return functional.dropout(x, 1 - keep_prob, training=False)
 
 
 def _loss(z: Any, classes: Any) -> Any:
@@ -172,9 +170,7 @@ def _is_short(tree: Tree) -> bool:
 
 
 KNOWN = {
-    "DRP-13": MASKED,
-    **OVERFLOWS,
-    **PLAIN_CLIPPING,
+    **PLAIN,
     **one_pass("NRM-02 NRM-09"),
     "NRM-05": LENGTHS,
     "CLP-05": Known(
@@ -197,7 +193,7 @@ KNOWN = {
 
 OPERATIONS = {
     **collect_operations(globals()),
-    **TENSORS.dropout(_dropped),
+    **TENSORS.dropout(_dropped, _kept),
     **TENSORS.loss(_loss),
     **TENSORS.batch_norm(_batch_norm),
     **TENSORS.norms(layer_norm=_layer, group_norm=_group, instance_norm=_instance, rms_norm=_rms),
@@ -215,11 +211,4 @@ OPERATIONS = {
     "clip_by_value": partial(_clipped, torch.nn.utils.clip_grad_value_),
 }
 
-TARGET = Target(
-    name="torch",
-    operations=OPERATIONS,
-    version=version("torch"),
-    conventions=CONVENTIONS,
-    known=since("2.13.0", KNOWN),
-    mode="eager-float32",
-)
+TARGET = of_package("torch", OPERATIONS, CONVENTIONS, since("2.13.0", KNOWN), mode="eager-float32")

@@ -147,8 +147,11 @@ def score_numbers(predicted: np.ndarray, targets: np.ndarray) -> dict[str, Score
     error = predicted - targets
 
     def r_squared(weights: np.ndarray) -> float:
+        # Of equal targets it would be 0 but for its rounding.
+        if np.ptp(targets[weights > 0]) == 0:
+            return float("nan")
         spread = np.average((targets - np.average(targets, weights=weights)) ** 2, weights=weights)
-        return 1 - np.average(error**2, weights=weights) / spread if spread else float("nan")
+        return 1 - np.average(error**2, weights=weights) / spread
 
     measures = {
         "root mean squared error": lambda w: np.average(error**2, weights=w) ** 0.5,

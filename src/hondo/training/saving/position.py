@@ -28,7 +28,13 @@ class Position(Protocol):
 
 
 def note_position(position: Position | None, team: Team, batch_size: int | None) -> Notes:
-    """What has to be kept beside the state, so that the data goes on too."""
+    """What has to be kept beside the state, so that the data goes on too.
+
+    Example:
+        >>> from hondo.training.processes import ALONE
+        >>> note_position(None, ALONE, batch_size=32)
+        {'batch_size': 32}
+    """
     notes: Notes = {} if batch_size is None else {_BATCH_SIZE: batch_size}
     return notes if position is None else {**notes, _POSITIONS: team.gather_text(position.get())}
 
@@ -41,8 +47,8 @@ def take_position(position: Position, team: Team, notes: Notes) -> None:
     """
     positions = notes.get(_POSITIONS, [])
     if len(positions) != team.size:
-        expected = f"a run on {len(positions)} processes, each of which has a position of its own"
-        raise error("the processes", team.size, expected, "Start as many.")
+        expected = f"{len(positions)}, each of which has a position of its own"
+        raise error("the number of processes", team.size, expected, "Start as many.")
     position.set(positions[team.rank])
 
 
@@ -75,6 +81,9 @@ def check_change(change: Sequence[str], has_folder: bool) -> None:
 
     Raises:
         ValueError: it does not; a change of what is not kept.
+
+    Example:
+        >>> check_change(("batch_size",), has_folder=True)
     """
     check_type("change", change, tuple, 'Name what changes, as in ("batch_size",).')
     for name in change:

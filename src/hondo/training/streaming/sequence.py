@@ -109,7 +109,10 @@ class SequentialBatches(NamedTuple):
         period, steps = self.shares.steps_per_epoch, self.steps
         repair = "Repeat it before to_iter_dataset, or ask for less."
         if number < period:
-            got, expected = f"an end after {number}", f"at least the {period} steps of valid_every"
+            got, expected = (
+                f"an end after {number} steps",
+                f"at least the {period} steps of valid_every",
+            )
             raise error("train", got, expected, repair)
         text = f"train has ended after {number} of {steps} steps, and the run with it. {repair}"
         if not self.is_alone:

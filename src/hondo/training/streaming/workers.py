@@ -35,6 +35,9 @@ def check_main(workers: int) -> None:
 
     Raises:
         ValueError: it is one.
+
+    Example:
+        >>> check_main(workers=2)
     """
     # What none of a run needs is not imported with the library.
     import multiprocessing
