@@ -4,6 +4,7 @@ import functools
 import os
 import signal
 import threading
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -48,6 +49,15 @@ class NnxNet(nnx.Module):
 PROBLEM = hondo.supervised(Net(), loss="cross_entropy")
 OPTIMIZER = optax.sgd(0.1, momentum=0.9)
 STOPPER = hondo.early_stopping(3, mode="min")
+
+
+class Whole(NamedTuple):
+    """A model with functions in it, as Equinox's modules are."""
+
+    layers: list
+    scale: float
+
+
 run = functools.partial(
     hondo.fit, PROBLEM, OPTIMIZER, TRAIN, VALID, batch_size=16, max_epochs=12, stopper=STOPPER
 )
@@ -263,6 +273,32 @@ def test_bad_sizes_are_refused(change, words) -> None:
 def test_data_of_unequal_length_is_refused() -> None:
     with pytest.raises(ValueError, match="train must be arrays with one common leading axis"):
         hondo.fit(PROBLEM, OPTIMIZER, (X, Y[:3]), VALID, **{**run.keywords, "key": KEY})
+
+
+def test_lists_are_refused_in_a_line() -> None:
+    words = r"got \[0\]\[0\]\[0\]: \(\), .{0,60}, …. numpy.asarray makes an array of a list"
+    with pytest.raises(ValueError, match=words):
+        hondo.fit(PROBLEM, OPTIMIZER, (X.tolist(), Y), VALID, **{**run.keywords, "key": KEY})
+
+
+MODELS = {
+    r"params\.layers\[0\] must be an array .* equinox.partition": (Whole([jnp.tanh], 1.0), ()),
+    r"model_state\['name'\] must be an array of numbers, got 'net'": ({}, {"name": "net"}),
+    r"what problem.init returns must be the pair \(params, model_state\)": {"w": jnp.ones(2)},
+}
+
+
+@pytest.mark.parametrize("words", MODELS)
+@pytest.mark.parametrize("train", [hondo.fit, hondo.fit_with_progress, hondo.stream])
+def test_models_that_are_no_arrays_are_refused(train, words) -> None:
+    problem = hondo.Problem(lambda key, batch: MODELS[words], PROBLEM.loss, PROBLEM.metrics)
+    with pytest.raises(ValueError, match=words):
+        train(problem, OPTIMIZER, (X, Y), VALID, **{**run.keywords, "key": KEY})
+
+
+def test_a_model_that_is_no_array_is_not_evaluated() -> None:
+    with pytest.raises(ValueError, match=r"params\.layers\[0\] .* equinox.partition"):
+        hondo.evaluate(PROBLEM, Whole([jnp.tanh], 1.0), (), VALID)
 
 
 def test_a_raw_key_is_refused() -> None:

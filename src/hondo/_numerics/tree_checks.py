@@ -50,7 +50,7 @@ def check_some_arrays(name: str, tree: Tree) -> None:
         raise error(name, tree, "a tree of arrays")
 
 
-def check_leaves(name: str, tree: Tree) -> None:
+def check_leaves(name: str, tree: Tree, repair: str = "") -> None:
     """Raises unless the leaves of a tree, if there are any, are arrays or numbers.
 
     Raises:
@@ -63,7 +63,7 @@ def check_leaves(name: str, tree: Tree) -> None:
         return
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if not _is_shaped(leaf):
-            raise error(name + jax.tree_util.keystr(path), leaf, "an array of numbers")
+            raise error(name + jax.tree_util.keystr(path), leaf, "an array of numbers", repair)
 
 
 def _is_shaped(leaf: Leaf) -> bool:

@@ -1,6 +1,7 @@
 """Arrays with a common leading axis of examples."""
 
 from functools import partial
+from itertools import islice
 
 import jax
 import jax.numpy as jnp
@@ -30,8 +31,10 @@ def count_examples(name: str, data: Data) -> int:
     }
     counts = {shape[0] if shape else None for shape in shapes.values()}
     if len(counts) != 1 or None in counts:
-        got = ", ".join(f"{path}: {shape}" for path, shape in shapes.items()) or "no array"
-        raise ValueError(f"{name} must be arrays with one common leading axis, got {got}.")
+        some = [f"{path}: {shape}" for path, shape in islice(shapes.items(), 4)]
+        got = ", ".join([*some, "…"] if len(shapes) > 4 else some) or "no array"
+        repair = " numpy.asarray makes an array of a list." if () in shapes.values() else ""
+        raise ValueError(f"{name} must be arrays with one common leading axis, got {got}.{repair}")
     count = int(counts.pop() or 0)
     if count == 0:
         raise error(name, "0 examples", "at least one example")

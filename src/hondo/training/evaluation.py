@@ -13,7 +13,7 @@ from hondo._numerics.checks import check_count, check_type, error
 from hondo._types import Batch, Data, Metrics, ModelState, Params
 from hondo.training.batches import count_examples, take_examples
 from hondo.training.metrics import Pooled, Value
-from hondo.training.problem import Problem
+from hondo.training.problem import Problem, check_model
 from hondo.training.value_checks import check_measured, is_concrete
 
 
@@ -41,8 +41,8 @@ def evaluate(
 
     Raises:
         ValueError: no examples, leading axes that differ, batch_size < 1, a metric that is not
-            one number for each example, or a pooled one that is no number in the end; a metric of
-            NaN, if it is for targets that there are not.
+            one number for each example, or a pooled one that is no number in the end; something
+            else than arrays in the model; a metric of NaN, if it is for targets that there are not.
 
     Example:
         >>> import hondo, jax.numpy as jnp
@@ -56,6 +56,7 @@ def evaluate(
     """
     check_type("problem", problem, Problem, "hondo.supervised makes one.")
     check_count("batch_size", batch_size)
+    check_model(params, model_state)
     count = count_examples("data", data)
     found = _sums_of_batches(problem, min(int(batch_size), count), params, model_state, data)
     metrics = {name: _finish(name, value, count) for name, value in found.items()}

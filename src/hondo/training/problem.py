@@ -7,8 +7,15 @@ from typing import Any, NamedTuple
 import jax
 from jaxtyping import Array, PRNGKeyArray
 
+from hondo._numerics.checks import error
+from hondo._numerics.tree_checks import check_leaves
 from hondo._types import Batch, Data, ModelState, Params
 from hondo.training.metrics import Value
+
+_DIVIDE = (
+    "A model with functions in it, such as Equinox's, is divided: "
+    "params, rest = equinox.partition(model, equinox.is_inexact_array)."
+)
 
 
 class Problem(NamedTuple):
@@ -58,5 +65,26 @@ class Problem(NamedTuple):
 # Jitted, so that asking for its shapes and asking for its values trace it once.
 @partial(jax.jit, static_argnums=0)
 def init_model(problem: Problem, key: PRNGKeyArray, batch: Batch) -> tuple[Params, ModelState]:
-    """The problem's start."""
-    return problem.init(key, batch)
+    """The problem's start.
+
+    Raises:
+        ValueError: it is no pair, or has something else than arrays in it.
+    """
+    start = problem.init(key, batch)
+    if not isinstance(start, tuple) or len(start) != 2:
+        raise error("what problem.init returns", start, "the pair (params, model_state)")
+    check_model(*start)
+    return start
+
+
+def check_model(params: Params, model_state: ModelState) -> None:
+    """Raises unless a model consists of arrays.
+
+    Raises:
+        ValueError: names the first leaf that is something else.
+
+    Example:
+        >>> check_model({"kernel": jax.numpy.ones(2)}, ())
+    """
+    check_leaves("params", params, _DIVIDE)
+    check_leaves("model_state", model_state, _DIVIDE)

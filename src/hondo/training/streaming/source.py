@@ -51,6 +51,9 @@ def open_source(name: str, data: Data | RandomAccess) -> Source:
         ValueError: data that gives nothing by index, or has no example.
     """
     is_text = isinstance(data, str | bytes)
+    if isinstance(data, tuple | dict) and not _is_arrays(data):
+        expected = "a tuple or dict of arrays with one leading axis"
+        raise error(name, _kinds(data), expected, "numpy.asarray makes an array of a list.")
     if not _is_arrays(data) and isinstance(data, RandomAccess) and not is_text:
         count = len(data)
         if count == 0:
@@ -93,6 +96,13 @@ def _is_arrays(data: Any) -> bool:
     if not isinstance(data, np.ndarray | jax.Array | tuple | dict):
         return False
     return all(isinstance(leaf, np.ndarray | jax.Array) for leaf in jax.tree.leaves(data))
+
+
+def _kinds(data: Any) -> str:
+    """What a tuple or dict has in it."""
+    parts = jax.tree.leaves(data, is_leaf=lambda part: isinstance(part, list))
+    kinds = sorted({type(part).__name__ for part in parts})
+    return f"a {type(data).__name__} of {' and '.join(kinds)}"
 
 
 def _expect_random_access(leaf: np.ndarray | jax.Array) -> None:
