@@ -84,13 +84,13 @@ def _fashion() -> tuple[Split, Split]:
     return (inputs, found.targets), (tests, found.test_targets)
 
 
-def hondo_run(job: Job) -> Run:
-    """`hondo.fit`, one program."""
+def hondo_run(job: Job, network: Any = None) -> Run:
+    """`hondo.fit`, one program; of that network, if one is given."""
     import hondo
     from benchmarks.job_networks import hondo_network
 
     train, valid = jax.tree.map(jnp.asarray, data_of(job))
-    problem = hondo.supervised(hondo_network(job), loss="cross_entropy")
+    problem = hondo.supervised(network or hondo_network(job), loss="cross_entropy")
     penalty = partial(hondo.l2_penalty, strength=L2)
     problem = problem._replace(loss=hondo.penalized(problem.loss, penalty))
     optimizer = optax.chain(hondo.clip_by_global_norm(CLIP), optax.adam(LEARNING_RATE))
