@@ -96,6 +96,13 @@ def test_a_run_that_fails_says_how_to_replay_it(capsys, adapter, tmp_path):
         exec(row["replay"], {})
 
 
+def test_what_was_judged_on_several_devices_is_replayed_on_them():
+    inputs = {"seed": 0, "patience": 3, "devices": 2}
+    pasted = snippet(Record("hondo", "STR-09", "FAIL", inputs=inputs), "hondo")
+    assert pasted.startswith('import os\nos.environ["JAX_NUM_CPU_DEVICES"] = "8"\nimport numpy')
+    assert "import os" not in snippet(Record("hondo", "STR-10", "FAIL", inputs={}), "hondo")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -286,7 +286,11 @@ BENIGN = (
     Mutant(
         "a biased running variance, as declared",
         "",
-        {"batch_norm": _biased, "masked_batch_norm": _masked_biased},
+        {
+            "batch_norm": _biased,
+            "masked_batch_norm": _masked_biased,
+            "statistics_on_devices": lambda x, present, n: _two_pass(x[present]),
+        },
         {"running_variance": "biased"},
     ),
     Mutant(

@@ -78,6 +78,26 @@ def _finite_flags(values, patience):
     return [stop is not None and step >= stop for step in range(len(values))]
 
 
+def _summed(x, present, devices):
+    """The counts, sums and squares of each device, added up in float32."""
+    rows, left = x.reshape(devices, -1, x.shape[-1]), present.reshape(devices, -1, 1)
+    count = np.float32(np.sum(present))
+    mean = sum(np.where(left, rows, np.float32(0)).sum(axis=1)) / count
+    squares = np.where(left, rows - mean, np.float32(0)) ** 2
+    return mean, sum(squares.sum(axis=1)) / (count - 1)
+
+
+def _shifted(seed, epoch, images, batch_size):
+    """Another augmentation: each image is turned along its width by a place of its own."""
+    places = [np.random.default_rng([seed, i, epoch]).integers(4) for i in range(len(images))]
+    return np.stack([np.roll(x, k, axis=1) for x, k in zip(images, places, strict=True)])
+
+
+def _of_two_devices():
+    names = "dropout_on_devices", "statistics_on_devices", "clip_on_devices", "stopped_on_devices"
+    return {**_refusing(lambda *given: given[-1] > 2, *names), "device_count": lambda: 2}
+
+
 BATCH_NORM = ("batch_norm", "batch_norm_gradient")
 BENIGN = (
     Mutant(
@@ -110,6 +130,9 @@ BENIGN = (
         {"early_stopping": _finite, "stopped_after": _finite_flags},
         {"nonfinite_metric": "stops"},
     ),
+    Mutant("two devices, and an error for more", "", _of_two_devices()),
+    Mutant("the sums of devices in float32", "", {"statistics_on_devices": _summed}),
+    Mutant("an augmentation that shifts", "", {"augmented_epoch": _shifted}),
     Mutant("masked batch norm by sums in float32", "", {"masked_batch_norm": _masked}),
     Mutant("an average by steps in float32", "", {"average_parameters": _steadily}),
     Mutant("an average by a correction in float32", "", {"average_parameters": _corrected}),

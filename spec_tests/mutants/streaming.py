@@ -1,5 +1,7 @@
 """Mutants of the input of training, of resuming and of microbatches."""
 
+import math
+
 import numpy as np
 
 from hondo_spec.targets import reference_streaming as right
@@ -89,6 +91,71 @@ def _parts(name, combine):
     return Mutant(name, "STR-07", {"microbatch_gradient": gradient})
 
 
+def _augmented(name, coin, modelled_on=""):
+    """Mirrored by `coin(seed, epoch, index, size of the batch)`, in an order of no importance."""
+
+    def augmented(seed, epoch, images, batch_size):
+        coins = [coin(seed, epoch, index, batch_size) for index in range(len(images))]
+        return np.where(np.reshape(coins, (-1, 1, 1, 1)), images[:, :, ::-1], images)
+
+    return Mutant(name, "STR-03", {"augmented_epoch": augmented}, modelled_on=modelled_on)
+
+
+def _coin(*words):
+    return np.random.default_rng(words).random() < 0.5
+
+
+def _with_the_next(seed, epoch, images, batch_size):
+    """Mixed with its neighbor in the batch."""
+    batches = right.augmented_epoch(seed, epoch, images, 1).reshape(-1, batch_size, 3, 4, 1)
+    return np.maximum(batches, np.roll(batches, 1, axis=1)).reshape(images.shape)
+
+
+def _recorded(name, best, newest=lambda losses: len(losses) - 1, modelled_on=""):
+    return Mutant(
+        name,
+        "STR-10",
+        {"best_and_newest": lambda losses: (best(losses), newest(losses))},
+        modelled_on=modelled_on,
+    )
+
+
+def _best(losses):
+    return right.best_and_newest(losses)[0]
+
+
+def _first_unless_better(losses):
+    best = 0
+    for epoch, loss in enumerate(losses):
+        best = epoch if loss < losses[best] else best
+    return best
+
+
+def _unless_worse(losses):
+    best = 0
+    for epoch, loss in enumerate(losses):
+        best = best if loss >= losses[best] else epoch
+    return best
+
+
+def _guarded(name, keeps, counts=True):
+    """A step that is not finite keeps all but some numbers, to which something else happens."""
+
+    def steps(x, targets):
+        state = np.zeros((3, x.shape[-1]))
+        bad = ~(np.isfinite(x).all(axis=(1, 2)) & np.isfinite(targets).all(axis=1))
+        for rows, wanted, is_bad in zip(
+            np.asarray(x, np.float64), np.asarray(targets, np.float64), bad, strict=True
+        ):
+            w, momentum, mean = state
+            moved = 0.9 * momentum + rows.T @ (rows @ w - wanted)
+            new = np.stack([w - moved / 64, moved, 0.9 * mean + 0.1 * np.mean(rows, axis=0)])
+            state = keeps(state, new, rows, wanted) if is_bad else new
+        return state, int(np.sum(bad)) if counts else 0
+
+    return Mutant(name, "STR-13", {"guarded_steps": steps})
+
+
 MUTANTS = (
     _order(
         "an order by seed + epoch",
@@ -164,4 +231,53 @@ MUTANTS = (
         "weights that count in the sum but not in the mean",
         lambda each, weights: sum(np.nan_to_num(g) * a for g, a in each) / len(weights),
     ),
+    _augmented(
+        "augmentation by the place in the batch", lambda s, e, i, size: _coin(s, e, i % size)
+    ),
+    _augmented("augmentation by the step", lambda s, e, i, size: _coin(s, e, i // size)),
+    _augmented("augmentation by the size of a batch", lambda s, e, i, size: _coin(s, e, i, size)),
+    _augmented("an epoch that is augmented as the first one", lambda s, e, i, size: _coin(s, i)),
+    _augmented("augmentation by example and epoch alone", lambda s, e, i, size: _coin(e, i)),
+    _augmented("augmentation by seed + epoch", lambda s, e, i, size: _coin(s + e, i)),
+    _augmented("one augmentation for all examples", lambda s, e, i, size: _coin(s, e)),
+    _augmented("no augmentation", lambda s, e, i, size: False),
+    Mutant("partners by the place in the batch", "STR-03", {"augmented_epoch": _with_the_next}),
+    _recorded(
+        "a NaN that comes first is the best",
+        _first_unless_better,
+        modelled_on="flax's early stopping, keras#18883",
+    ),
+    _recorded(
+        "NaN is the best, and nothing after it",
+        _unless_worse,
+        modelled_on="Orbax's best_fn, ray#23862",
+    ),
+    _recorded("a best without a finite loss", lambda losses: _best(losses) or 0),
+    _recorded("the last is the best", lambda losses: len(losses) - 1),
+    _recorded(
+        "the best is what a run goes on from",
+        _best,
+        lambda losses: _best(losses) or 0,
+        modelled_on="orbax#526: best_fn deletes the newest",
+    ),
+    _recorded(
+        "what is not finite is not saved",
+        _best,
+        lambda losses: max((k for k, loss in enumerate(losses) if math.isfinite(loss)), default=0),
+    ),
+    _guarded(
+        "zeros in place of a bad gradient",
+        lambda old, new, x, t: np.stack([old[0] - 0.9 * old[1] / 64, 0.9 * old[1], old[2]]),
+    ),
+    _guarded(
+        "moments that are damped by a bad step",
+        lambda old, new, x, t: np.stack([old[0], 0.9 * old[1], old[2]]),
+    ),
+    _guarded("statistics of a bad batch", lambda old, new, x, t: np.stack([*old[:2], new[2]])),
+    _guarded(
+        "a bad row that is left out",
+        lambda old, new, x, t: old + np.nanmean(np.where(np.isfinite(x), x, np.nan), axis=0),
+    ),
+    _guarded("a bad step that is taken", lambda old, new, x, t: new),
+    _guarded("a bad step that is not counted", lambda old, new, x, t: old, counts=False),
 )

@@ -105,7 +105,7 @@ Command = (
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command; bad input ends in one line on stderr and exit code 2."""
     command = tyro.cli(Command, prog="python -m spec_tests.specification", args=arguments)
-    run_command(lambda: _prepare(command))
+    run_command(lambda: _prepare(command), several_devices=arguments is None)
 
 
 def _prepare(command: Mutants | Corpus | Power | Matrix | Pages) -> Job:

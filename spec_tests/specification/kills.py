@@ -164,7 +164,7 @@ SEEDED = (
     "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_normal",
     "truncated_normal", "initial_parameters", "dropout", "dropout_gradient", "gaussian_noise",
     "parameter_noise", "bootstrap_indices", "random_flip", "random_crop", "mixup", "augment",
-    "epoch_order", "resumed_batches",
+    "epoch_order", "resumed_batches", "augmented_epoch", "dropout_on_devices",
 )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ implementation only should satisfy is reported, and counts with --strict."""
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command; bad input ends in one line on stderr and exit code 2."""
     command = _parser().parse_args(arguments)
-    run_command(lambda: command.prepare(command))
+    run_command(lambda: command.prepare(command), several_devices=arguments is None)
 
 
 def _parser() -> ArgumentParser:

@@ -1,5 +1,6 @@
 """What the commands share: errors in one line, progress, files that nothing overwrites."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,12 +10,15 @@ from pathlib import Path
 Job = Callable[[], int]
 
 
-def run_command(prepare: Callable[[], Job]) -> None:
+def run_command(prepare: Callable[[], Job], *, several_devices: bool = False) -> None:
     """Exits with what the job returns; bad input ends in one line on stderr and exit code 2.
 
     Args:
         prepare: checks what the user gave, and returns what is left to do.
+        several_devices: whether JAX, not imported yet, is to make eight of a CPU.
     """
+    if several_devices:
+        os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
     try:
         job = prepare()
     except (ValueError, ImportError, OSError) as reason:

@@ -255,11 +255,6 @@ def _column(kind: str, z: np.ndarray, spread: float, kappa: float) -> np.ndarray
     }[kind]
 
 
-def lattice(m: int = 16, features: int = 3) -> st.SearchStrategy[np.ndarray]:
-    """Integers |x| ≤ 2^4 in columns of 2^k: float32 statistics are exact in any order."""
-    return integers(m, features, low=-16, high=16)
-
-
 def sequences(length: int = 6) -> st.SearchStrategy[list[float]]:
     """Validation values: ties, NaN and infinities are likely."""
     values = st.sampled_from([0.0, 1.0, 2.0, 3.0, -1.0, 0.5, np.nan, np.inf, -np.inf])

@@ -80,9 +80,11 @@ def snippet(record: Record, address: str, profile: str = "spec-ci") -> str:
     """The failure, to paste into Python; its profile where it is not that of `replay`."""
     inputs = "".join(f",\n    {name}={literal(v)}" for name, v in (record.inputs or {}).items())
     made = [v.recipe.__name__ for v in (record.inputs or {}).values() if isinstance(v, Made)]
+    is_shared = "devices" in (record.inputs or {})
+    first = 'import os\nos.environ["JAX_NUM_CPU_DEVICES"] = "8"\n' if is_shared else ""
     recipes = f"from hondo_spec.draws import {', '.join(sorted(set(made)))}\n" if made else ""
     return (
-        "import numpy as np\n"
+        f"{first}import numpy as np\n"
         "from hondo_spec import replay\n"
         f"{recipes}"
         f'replay("{record.id}", "{address}"{_profile(profile)}{inputs})'

@@ -108,23 +108,14 @@ def since(first: str, known: Mapping[str, Known]) -> dict[str, Known]:
     return {id: replace(failure, versions=f">={first}") for id, failure in known.items()}
 
 
+_NAMES = (
+    "reference", "hondo", "hondo.linen", "hondo.nnx", "flax.linen", "flax.nnx", "optax", "equinox",
+    "haiku", "keras", "torch", "mlx", "tinygrad", "lightning", "scikit-learn", "grain",
+)  # fmt: skip
+# Where a module is not called as its target.
+_MODULES = {"hondo": "functions", "scikit-learn": "sklearn"}
 BUILT_IN = {
-    "reference": "hondo_spec.targets.reference",
-    "hondo": "hondo_spec.targets.functions",
-    "hondo.linen": "hondo_spec.targets.hondo_linen",
-    "hondo.nnx": "hondo_spec.targets.hondo_nnx",
-    "flax.linen": "hondo_spec.targets.flax_linen",
-    "flax.nnx": "hondo_spec.targets.flax_nnx",
-    "optax": "hondo_spec.targets.optax",
-    "equinox": "hondo_spec.targets.equinox",
-    "haiku": "hondo_spec.targets.haiku",
-    "keras": "hondo_spec.targets.keras",
-    "torch": "hondo_spec.targets.torch",
-    "mlx": "hondo_spec.targets.mlx",
-    "tinygrad": "hondo_spec.targets.tinygrad",
-    "lightning": "hondo_spec.targets.lightning",
-    "scikit-learn": "hondo_spec.targets.sklearn",
-    "grain": "hondo_spec.targets.grain",
+    name: f"hondo_spec.targets.{_MODULES.get(name, name.replace('.', '_'))}" for name in _NAMES
 }
 
 

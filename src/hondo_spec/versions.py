@@ -11,7 +11,7 @@ SPECIFICATION = "0.2"
 SUITE = "0.1.0"
 # The ids that later versions brought.
 LATER = dict.fromkeys(
-    ("NRM-08", "NRM-09", "NRM-10", *(f"STR-{number:02d}" for number in (1, 2, 7, 8, 11, 12))), "0.2"
+    ("NRM-08", "NRM-09", "NRM-10", *(f"STR-{number:02d}" for number in range(1, 14))), "0.2"
 )
 _FRAMEWORKS = ("jax", "jaxlib", "flax", "torch", "tensorflow", "mlx", "tinygrad", "ml_dtypes")
 

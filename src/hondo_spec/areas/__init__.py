@@ -8,7 +8,7 @@ from hondo_spec.property import Property
 _MODULES = (
     "initialization", "activations", "dropout", "noise", "batch_norm", "population",
     "batch_norm_edges", "folding", "norms", "residual", "penalties", "ensembles", "augmentation",
-    "clipping", "early_stopping", "gradients", "diagnosis", "streaming", "contracts",
+    "clipping", "early_stopping", "gradients", "diagnosis", "streaming", "devices", "contracts",
 )  # fmt: skip
 PROPERTIES = tuple(
     value

@@ -26,12 +26,14 @@ LONG = (1.0, *(3.0 - k / 100 for k in range(80)), 2.0)
 WIDE = (1e9, 1e8, 1e7, 1.0001, 1.0)
 
 
-def _automaton(
-    values: Sequence[float], patience: int, min_delta: float = 0.0, finite: bool = False
-) -> tuple[int | None, int | None]:
+def automaton(
+    values: Sequence[float], patience: int, min_delta: float = 0.0, finite: bool = False,
+    baseline: float = math.inf,
+) -> tuple[int | None, int | None]:  # fmt: skip
     """The definition: an improvement is strict, NaN is none, patience counts from the best.
 
-    Where all values have to be `finite`, the first that is not ends it.
+    Where all values have to be `finite`, the first that is not ends it. An improvement
+    that is not below the baseline does not end the waiting.
     """
     best, best_at, wait = math.inf, None, 0
     for step, value in enumerate(values):
@@ -39,8 +41,8 @@ def _automaton(
             return step, best_at
         improves, wait = best - value > min_delta, wait + 1
         if improves:
-            best, best_at, wait = value, step, 0
-        if wait >= patience:
+            best, best_at, wait = value, step, 0 if value < baseline else wait
+        elif wait >= patience:
             return step, best_at
     return None, best_at
 
@@ -55,7 +57,7 @@ def _agrees(
     """The step at which it stops and the best one are those of the definition."""
     got = tuple(early_stopping(list(values), patience, min_delta, "min"))
     finite = conventions.get("nonfinite_metric") == "stops"
-    want = _automaton(values, patience, min_delta, finite)
+    want = automaton(values, patience, min_delta, finite)
     return Holds(f"stop and best {want}", got == want, got)
 
 
@@ -66,7 +68,7 @@ def _stops_when_patience_is_over(early_stopping, *, values, patience):
     $\tau = \min\{t : t - b_t \ge p\}$
     """
     stopped, _ = early_stopping(list(values), patience, 0.0, "min")
-    want, _ = _automaton(values, patience)
+    want, _ = automaton(values, patience)
     return Holds(f"stops at {want}", stopped == want, stopped)
 
 
@@ -191,20 +193,6 @@ def _waiting_goes_on_above_the_baseline(early_stopping_with_baseline, *, values,
     # Above, at and below 0.
     for baseline in (1.0, 0.0, -1.0):
         moved = [value + baseline - 1 for value in values]
-        yield _waits(early_stopping_with_baseline, moved, patience, baseline)
-
-
-def _waits(
-    early_stopping_with_baseline: Operation, values: list[float], patience: int, baseline: float
-) -> Holds:
-    best = [min(values[: step + 1]) for step in range(len(values))]
-    last, stop = -1, None
-    for step, value in enumerate(values):
-        improves = step == 0 or value < best[step - 1]
-        last = step if improves and value < baseline else last
-        if not improves and step - last >= patience:
-            stop = step
-            break
-    want = stop, values.index(best[len(values) - 1 if stop is None else stop])
-    got = tuple(early_stopping_with_baseline(list(values), patience, baseline))
-    return Holds(f"stop and best {want}", got == want, got)
+        want = automaton(moved, patience, baseline=baseline)
+        got = tuple(early_stopping_with_baseline(moved, patience, baseline))
+        yield Holds(f"stop and best {want}", got == want, got)

@@ -99,18 +99,18 @@ def _smoothed_labels_keep_sum_and_class(label_smoothing, *, amount, classes):
     # One more example of each class but the last: there are not as many as classes.
     labels = np.arange(2 * classes - 1) % classes
     y = np.eye(classes, dtype=np.float32)[labels]
-    smooth = np.asarray(label_smoothing(y, amount))
-    yield Check("ỹ", smooth, (1 - amount) * np.float64(y) + amount / classes, gamma(4))
+
+    def check(what: str, y: np.ndarray) -> Check:
+        want, u = (1 - amount) * np.float64(y) + amount / classes, UNITS[y.dtype.name]
+        return Check(what, label_smoothing(y, amount), want, gamma(4, u))
+
+    yield check("ỹ", y)
     if amount < 1:
-        yield Exact("class", np.argmax(smooth, axis=-1), labels)
-    one = np.asarray(label_smoothing(y[0], amount))
-    yield Check("ỹ of one", one, (1 - amount) * np.float64(y[0]) + amount / classes, gamma(4))
+        yield Exact("class", np.argmax(label_smoothing(y, amount), axis=-1), labels)
+    yield check("ỹ of one", y[0])
     for dtype in draws.HALVES:
-        want, u = (1 - amount) * np.float64(y) + amount / classes, UNITS[dtype]
-        yield Check(f"ỹ of {dtype}", label_smoothing(y.astype(dtype), amount), want, gamma(4, u))
-    mixed = np.stack([y, (y + np.roll(y, 1, axis=0)) / 2])
-    want = (1 - amount) * np.float64(mixed) + amount / classes
-    yield Check("ỹ of mixed labels", label_smoothing(mixed, amount), want, gamma(4))
+        yield check(f"ỹ of {dtype}", y.astype(dtype))
+    yield check("ỹ of mixed labels", np.stack([y, (y + np.roll(y, 1, axis=0)) / 2]))
 
 
 @prop(5, "must", "statistical", symbols="noisy_parameters parameter_noise")

@@ -1,7 +1,4 @@
-"""STR: training on what does not fit into memory, or not into one run.
-
-The ids are those of the promises; the others are of one implementation, whose tests keep them.
-"""
+"""STR: training on what does not fit into memory, or not into one run."""
 
 import itertools
 import math
@@ -21,6 +18,8 @@ SEEDS = (0, 1, 2**31 - 9)
 COUNTS = (1, 2, 3, 7, 16, 100)
 # So many examples that a quarter of them in the same places is no chance.
 MANY = 128
+# Two numbers and what is none, in all orders; and where no number comes.
+LOSSES = (*itertools.permutations((1.0, 2.0, math.nan)), (math.nan, math.inf))
 
 
 @prop(1, "must", "exhaustive")
@@ -52,6 +51,27 @@ def _an_epoch_takes_each_example_once(epoch_order, *, count, seed):
         yield Holds("another order in another epoch", not any(same), same)
 
 
+@prop(3, "must", "exact", source="slide 2; Goodfellow et al. 2016, section 7.4")
+@given(seed=SEEDS[:2], epoch=(1, 4))
+def _augmentation_goes_by_the_example(augmented_epoch, *, seed, epoch):
+    r"""what augmentation makes of an example is a function of seed, epoch and example, whatever the
+    batches are; another example, epoch or seed draws anew
+    $\tilde x_i = T(x_i;\, k, e, i)$
+    """
+    images = np.arange(64 * 12, dtype=np.float32).reshape(64, 3, 4, 1)
+    answers = {"the data": images, "this one": augmented_epoch(seed, epoch, images, 64)}
+    yield Exact("batches of 4", augmented_epoch(seed, epoch, images, 4), answers["this one"])
+    for k, e in ((0, 1), (1, 0), (1, -1)):
+        other = augmented_epoch(seed + k, epoch + e, images, 64)
+        answers[f"that of {k} seeds and {e} epochs on"] = other
+    # 64 coins fall alike but once in 10^19.
+    for one, other in itertools.combinations(answers, 2):
+        same = np.array_equal(answers[one], answers[other])
+        yield Holds(f"{one} is not {other}", not same, answers[one])
+    equal = np.asarray(augmented_epoch(seed, epoch, images[:1].repeat(64, axis=0), 64))
+    yield Holds("equal examples by draws of their own", np.any(equal != equal[0]), equal[0])
+
+
 @prop(7, "must", "bound", source="Goodfellow et al. 2016, section 8.1.3")
 @given(x=draws.whole(((12, 3), (12, 1)), -4, 4), seed=draws.seeds, parts=(1, 2, 3, 12))
 def _a_batch_in_parts_is_the_batch(microbatch_gradient, *, x, seed, parts):
@@ -78,6 +98,19 @@ def _validation_counts_each_example_once(batched_mean, *, count, batch_size, see
     values = draws.single(np.random.default_rng(seed).permutation(count) + 1) ** 2
     want = float(np.mean(np.float64(values)))
     return Check("mean", batched_mean(values, batch_size), want, gamma(count + 4) * want)
+
+
+@prop(10, "must", "exhaustive", symbols="stream save restore")
+@given(losses=LOSSES)
+def _newest_is_resumed_and_nan_is_never_best(best_and_newest, *, losses):
+    r"""the best is the first of the smallest losses that are finite, none if none is; the newest
+    state is resumed, whatever its loss is
+    $b = \min\arg\min_{|l_e| < \infty} l_e$
+    """
+    finite = [loss for loss in losses if math.isfinite(loss)]
+    want = losses.index(min(finite)) if finite else None, len(losses) - 1
+    got = tuple(best_and_newest(list(losses)))
+    return Holds(f"best and newest {want}", got == want, got)
 
 
 def _alike(first: np.ndarray, second: np.ndarray) -> int:
@@ -113,3 +146,29 @@ def _each_epoch_is_whole_after_any_cut(resumed_batches, *, run, seed):
         epochs = np.reshape(resumed_batches(seed, *run, [cut]), (run[2], -1))
         got = [len(set(epoch)) for epoch in epochs.tolist()]
         yield Exact(f"different examples of each epoch, cut after {cut}", got, [taken] * run[2])
+
+
+@prop(13, "must", "exact", source="slide 11; Micikevicius et al. 2018, section 3.2")
+@given(
+    seed=draws.seeds,
+    bad=(math.nan, math.inf, -math.inf),
+    holes=((0,), (1, 2, 5), tuple(range(6))),
+    is_target=(False, True),
+)
+def _step_that_is_not_finite_changes_nothing(guarded_steps, *, seed, bad, holes, is_target):
+    r"""a step on a batch with a row that is not finite changes no number that the run keeps, and is
+    counted
+    $x_t \notin \mathbb{R}^{m \times d} \Rightarrow s_{t+1} = s_t$
+    """
+    x, targets = draws.normal(seed, (6, 4, 3)), draws.normal(seed + 1, (6, 4))
+    left = np.delete(np.arange(6), holes)
+    want, none = guarded_steps(x[left], targets[left])
+    yield Exact("skipped of none", none, 0)
+    for hole in holes:
+        (targets if is_target else x)[hole, seed % 4] = bad
+    got, skipped = guarded_steps(x, targets)
+    yield Exact("state", got, want)
+    yield Exact("skipped", skipped, len(holes))
+    if left.size:
+        fewer, _ = guarded_steps(x[left[:-1]], targets[left[:-1]])
+        yield Holds("a finite step changes it", np.any(got != fewer), got)

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from hondo_spec.adapter import Operation, collect_operations, operation
 from hondo_spec.target import Known, Target, of_package
@@ -37,7 +38,7 @@ def compiled(*, static: str | Sequence[str] = ()) -> Callable[[Operation], Opera
 
 def complete(operations: Operations) -> dict[str, Operation]:
     """The operations with what JAX makes of them: their gradients, and the ways to run them."""
-    every = with_gradients(operations)
+    every = with_gradients(on_devices(operations))
     return in_full_precision({**every, "ways": modes(every)["ways"]})
 
 
@@ -63,6 +64,46 @@ def with_gradients(operations: Operations) -> dict[str, Operation]:
         if name in operations
     }
     return {**made, **operations}
+
+
+def on_devices(operations: Operations) -> dict[str, Operation]:
+    """The operations, and those that can be had of them on several devices.
+
+    A CPU is eight of them if JAX_NUM_CPU_DEVICES=8 is there before JAX is imported.
+    """
+
+    def dropout_on_devices(seed: Any, x: Any, keep_prob: float, devices: int) -> Any:
+        return operations["dropout"](seed, divided(x, devices), keep_prob)
+
+    def clip_on_devices(tree: Any, limit: float, devices: int) -> Any:
+        return operations["clip_by_global_norm"](divided(tree, devices), limit)
+
+    def statistics_on_devices(x: Any, present: Any, devices: int) -> Any:
+        """Running statistics that keep nothing of those before."""
+        x, present = divided((x, present), devices)
+        one = jnp.ones(x.shape[-1])
+        rest = 0 * one, one, one, 0 * one, 0.0, 1e-3
+        return operations["masked_batch_norm"](x, present, *rest)[1:]
+
+    made = {
+        "dropout": dropout_on_devices,
+        "clip_by_global_norm": clip_on_devices,
+        "masked_batch_norm": statistics_on_devices,
+    }
+    found = {made[name].__name__: made[name] for name in made if name in operations}
+    return {**operations, **found, "device_count": jax.device_count}
+
+
+def divided(tree: Any, devices: int) -> Any:
+    """The arrays, whose first axis so many devices share where they can; else they are whole."""
+    axes, first = (AxisType.Auto,), jax.devices()[:devices]
+    mesh = jax.make_mesh((devices,), ("data",), axis_types=axes, devices=first)
+
+    def put(leaf: Any) -> jax.Array:
+        axes = ("data",) if np.ndim(leaf) and len(leaf) % devices == 0 else ()
+        return jax.device_put(leaf, NamedSharding(mesh, PartitionSpec(*axes)))
+
+    return jax.tree.map(put, tree)
 
 
 def initializers(namespace: Any) -> dict[str, Operation]:

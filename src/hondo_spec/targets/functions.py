@@ -288,6 +288,7 @@ OPERATIONS = _jax.with_gradients(
         "global_norm": jax.jit(hondo.global_norm),
     }
 )
+OPERATIONS = _jax.on_devices(OPERATIONS)
 CONVENTIONS = {**_jax.UNBIASED, "nonfinite": "propagate", "normal": "full"}
 TARGET = Target(
     "hondo",

@@ -164,6 +164,15 @@ def _weighted_loss(losses, weights):
     return problem.loss({}, {}, batch, jax.random.key(0))[0]
 
 
+def problem_of(start: Operation, loss: Operation, measured: Operation) -> hondo.Problem:
+    """Of `start(batch)`, what `loss(w, batch)` makes of it, and the losses `measured(batch)`."""
+    return hondo.Problem(
+        lambda key, batch: (start(batch), ()),
+        lambda w, state, batch, key: (loss(w, batch), (state, {})),
+        lambda w, state, batch: {"loss": measured(batch)},
+    )
+
+
 def _run(
     problem: Any, data: Any, size: int, epochs: int, optimizer: Any, augment: Any = None
 ) -> Any:
@@ -185,15 +194,11 @@ def _viewing() -> tuple[list[jax.Array], Operation]:
     """A run that flips every image and learns nothing, and the list of what it measures."""
     seen: list[jax.Array] = []
 
-    def metrics(params: Any, model_state: Any, batch: Any) -> dict[str, jax.Array]:
+    def measured(batch: Any) -> jax.Array:
         jax.debug.callback(seen.append, batch[0])
-        return {"loss": jnp.zeros(len(batch[0]))}
+        return jnp.zeros(len(batch[0]))
 
-    problem = hondo.Problem(
-        lambda key, batch: (jnp.zeros(()), ()),
-        lambda w, state, batch, key: (w, (state, {})),
-        metrics,
-    )
+    problem = problem_of(lambda batch: jnp.zeros(()), lambda w, batch: w, measured)
     flips = hondo.on_images(partial(hondo.random_flip, probability=1.0))
 
     @jax.jit
@@ -216,25 +221,22 @@ def _evaluation_view(images):
 @compiled(static="steps")
 def _gradient_descent(curvature, optimum, learning_rate, steps):
     """With one example an epoch is a step."""
-    parabola = hondo.Problem(
-        lambda key, batch: (jnp.zeros_like(batch[1][0]), ()),
-        lambda w, state, batch, key: (
-            jnp.sum(batch[0][0] * jnp.square(w - batch[1][0])) / 2,
-            (state, {}),
-        ),
-        lambda w, state, batch: {"loss": jnp.zeros(1)},
+    parabola = problem_of(
+        lambda batch: jnp.zeros_like(batch[1][0]),
+        lambda w, batch: jnp.sum(batch[0][0] * jnp.square(w - batch[1][0])) / 2,
+        lambda batch: jnp.zeros(1),
     )
     data = (jnp.asarray(curvature)[None], jnp.asarray(optimum)[None])
     return _run(parabola, data, 1, steps, optax.sgd(learning_rate)).last.params
 
 
-@compiled(static=("learning_rate", "momentum"))
+@compiled()
 def _skipping_descent(gradients, learning_rate, momentum):
     """An epoch on the loss Σ w · example, an example a step."""
-    problem = hondo.Problem(
-        lambda key, batch: (jnp.zeros_like(batch[0]), ()),
-        lambda w, state, batch, key: (jnp.sum(batch[0] * w), (state, {})),
-        lambda w, state, batch: {"loss": jnp.zeros(len(batch))},
+    problem = problem_of(
+        lambda batch: jnp.zeros_like(batch[0]),
+        lambda w, batch: jnp.sum(batch[0] * w),
+        lambda batch: jnp.zeros(len(batch)),
     )
     return _run(problem, gradients, 1, 1, optax.sgd(learning_rate, momentum)).last.params
 
