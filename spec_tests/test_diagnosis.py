@@ -28,6 +28,7 @@ from cases_diagnosis import (
     unrolled,
 )
 from compile_quickly import with_devices
+from exact import normal
 from flax import linen as nn
 from healthy_networks import FITTING, Kind, count_verdicts
 from jax.typing import DTypeLike
@@ -339,7 +340,7 @@ def test_a_branch_not_taken_is_neither_detached_nor_measured() -> None:
 
 @pytest.mark.slow
 def test_convolutions_embeddings_and_attention_are_layers() -> None:
-    images = jax.random.normal(KEY, (8, 8, 8, 1)), jnp.arange(8) % 10
+    images = normal(0, 8, 8, 8, 1), jnp.arange(8) % 10
     net = PreActResNet(10, depth=8, width=8, conv_general_dilated=hondo.conv_general_dilated)
     report = diagnose(hondo.supervised(net, loss="cross_entropy"), images)
     assert report.verdicts == ()

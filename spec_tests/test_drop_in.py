@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from exact import gamma
+from exact import gamma, normal
 from flax import linen as nn
 from flax import nnx
 
@@ -17,7 +17,7 @@ from hondo import linen as hl
 from hondo import nnx as hx
 
 KEY = jax.random.key(0)
-X = jax.random.normal(jax.random.key(1), (16, 6)) * 2 + 3
+X = normal(1, 16, 6) * 2 + 3
 RNGS = nnx.Rngs(0)
 
 
@@ -65,7 +65,7 @@ def test_a_rate_that_is_no_probability_is_refused_by_its_name(rate) -> None:
         hx.Dropout(rate, rngs=RNGS)
 
 
-ROWS, IMAGES = X[:, None], jax.random.normal(KEY, (2, 8, 8, 3))
+ROWS, IMAGES = X[:, None], normal(0, 2, 8, 8, 3)
 MODULES = [
     (partial(hl.BatchNorm, decay=0.5), ROWS),
     (partial(hl.Dropout, 0.5), ROWS),

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from exact import assert_binomial, gamma
+from exact import assert_binomial, gamma, normal
 from flax import linen as nn
 
 import hondo
@@ -29,7 +29,7 @@ from hondo.linen import (
 pytestmark = pytest.mark.slow
 
 KEY = jax.random.key(0)
-X = jax.random.normal(jax.random.key(1), (16, 6)) * 2 + 3
+X = normal(1, 16, 6) * 2 + 3
 
 
 def test_batch_norm_is_the_function() -> None:
@@ -109,7 +109,7 @@ def test_networks_require_the_mode(net) -> None:
         net.init(KEY, X)
 
 
-IMAGES = jax.random.normal(jax.random.key(2), (4, 5, 5, 6))
+IMAGES = normal(2, 4, 5, 5, 6)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ IMAGES = jax.random.normal(jax.random.key(2), (4, 5, 5, 6))
 )
 def test_the_norms_load_flaxs_parameters_and_do_the_same(ours, theirs) -> None:
     variables = theirs.init(KEY, IMAGES)
-    variables = jax.tree.map(lambda leaf: jax.random.normal(KEY, leaf.shape), variables)
+    variables = jax.tree.map(lambda leaf: normal(0, *leaf.shape), variables)
     got = ours.apply(variables, IMAGES, train=True)
     assert jax.tree.structure(ours.init(KEY, IMAGES, train=True)) == jax.tree.structure(variables)
     # Means of up to 25·6 entries in either, and values of a few units.

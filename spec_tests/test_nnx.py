@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from exact import assert_binomial, gamma
+from exact import assert_binomial, gamma, normal
 from flax import nnx
 
 import hondo
@@ -23,8 +23,8 @@ from hondo.nnx import (
 pytestmark = pytest.mark.slow
 
 KEY = jax.random.key(0)
-X = jax.random.normal(jax.random.key(1), (16, 6)) * 2 + 3
-IMAGES = jax.random.normal(jax.random.key(2), (4, 8, 8, 2))
+X = normal(1, 16, 6) * 2 + 3
+IMAGES = normal(2, 4, 8, 8, 2)
 
 
 def stats(norm) -> hondo.BatchStats:
@@ -119,7 +119,7 @@ def test_repeat_is_the_blocks_one_after_another(remat) -> None:
     assert not np.array_equal(kernel[0], kernel[1])
     graph, state = nnx.split(deep.blocks)
     blocks = [nnx.merge(graph, jax.tree.map(lambda leaf, i=i: leaf[i], state)) for i in range(4)]
-    y = x = jax.random.normal(KEY, (16, 6))
+    y = x = normal(0, 16, 6)
     for block in blocks:
         y = block(y, train=True)
     got = deep(x, train=True)
