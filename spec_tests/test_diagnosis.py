@@ -37,6 +37,8 @@ import hondo
 from benchmarks.diagnosis import measure_memory
 from hondo.linen import DeepMLP, PreActResNet
 
+pytestmark = pytest.mark.compile_quickly
+
 
 def diagnose(problem: hondo.Problem, batch: tuple[jax.Array, jax.Array]) -> hondo.Diagnosis:
     return jax.jit(partial(hondo.diagnose, problem, batch=batch))(key=KEY)
@@ -283,6 +285,7 @@ def test_the_line_where_a_value_becomes_nan_is_found_inside_a_scan() -> None:
     assert (origin.primitive, origin.iteration, origin.is_backward) == ("log", (0,), False)
 
 
+@pytest.mark.rounding
 @pytest.mark.slow
 def test_nothing_is_changed_and_the_loss_is_the_plain_one() -> None:
     problem = hondo.supervised(DeepMLP(10, depth=6, width=32, rate=0.2), loss="cross_entropy")
@@ -362,6 +365,7 @@ def test_convolutions_embeddings_and_attention_are_layers() -> None:
     assert report.verdicts == ()
 
 
+@pytest.mark.rounding
 @pytest.mark.slow
 def test_watching_changes_no_bit_of_the_training() -> None:
     problem = linen_problem(depth=4, width=16)
@@ -465,6 +469,7 @@ print("done")
 """
 
 
+@pytest.mark.rounding
 @pytest.mark.slow
 def test_memory_beside_a_plain_step_does_not_grow_with_depth() -> None:
     for depth in (8, 64):
@@ -472,6 +477,7 @@ def test_memory_beside_a_plain_step_does_not_grow_with_depth() -> None:
         assert sizes["diagnosis"] < sizes["plain"] + 1
 
 
+@pytest.mark.rounding
 @pytest.mark.slow
 def test_the_program_of_a_scanned_network_does_not_grow_with_depth() -> None:
     def size(depth: int) -> int:

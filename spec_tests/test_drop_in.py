@@ -21,7 +21,7 @@ X = normal(1, 16, 6) * 2 + 3
 RNGS = nnx.Rngs(0)
 
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.compile_quickly]
 
 
 @pytest.mark.parametrize(
@@ -104,6 +104,7 @@ def member(tree, i):
     return jax.tree.map(lambda leaf: leaf[i], tree)
 
 
+@pytest.mark.rounding
 @pytest.mark.parametrize(
     ("transform", "train"), [(nn.remat, True), (nn.jit, True), (nn.jit, False)]
 )
@@ -120,6 +121,7 @@ def test_remat_and_jit_of_flax_take_every_module(make, x, transform, train) -> N
         assert_near(got, want)
 
 
+@pytest.mark.rounding
 @pytest.mark.parametrize(("make", "x"), MODULES[:-1])  # Two residual networks compile for long.
 def test_vmap_of_flax_takes_every_module(make, x) -> None:
     axes = {"variable_axes": {"params": None, "batch_stats": 0}, "split_rngs": {"params": False}}
@@ -134,6 +136,7 @@ def test_vmap_of_flax_takes_every_module(make, x) -> None:
             assert_near(member(got, i), want)
 
 
+@pytest.mark.rounding
 def test_modules_of_nnx_take_the_mode_by_position() -> None:
     for make in (hx.BatchNorm, hx.LayerNorm, hx.InstanceNorm, hx.RMSNorm):
         one, other = (make(6, rngs=nnx.Rngs(0)) for _ in range(2))
@@ -148,6 +151,7 @@ def test_modules_of_nnx_take_the_mode_by_position() -> None:
     assert not np.array_equal(step(block, X, True), 4 * X)
 
 
+@pytest.mark.rounding
 @pytest.mark.parametrize("name", ["LayerNorm", "GroupNorm", "InstanceNorm", "RMSNorm"])
 def test_norms_within_an_example_need_no_mode(name) -> None:
     options = {"groups": 2} if name == "GroupNorm" else {}
