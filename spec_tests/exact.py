@@ -5,11 +5,17 @@ Every assertion fails a correct implementation with probability at most ALPHA.
 
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
 ALPHA = 1e-9
+
+
+def normal(seed: int, *shape: int) -> jax.Array:
+    """Standard normal data by NumPy: JAX compiles for a second before it draws a new shape."""
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
 
 
 def assert_binomial(successes: int, trials: int, probability: float) -> None:

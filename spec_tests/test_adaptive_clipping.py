@@ -1,10 +1,9 @@
 """Adaptive clipping measures each unit's gradient against the unit's own weights."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from exact import gamma
+from exact import gamma, normal
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,7 +61,7 @@ def test_zero_weights_can_start_to_move() -> None:
 
 @pytest.mark.slow
 def test_stacked_kernels_clip_as_each_of_them() -> None:
-    g, w = (jax.random.normal(jax.random.key(i), (5, 3, 4)) for i in range(2))
+    g, w = (normal(i, 5, 3, 4) for i in range(2))
     stacked = clip(g, w, in_axis=-2)
     for layer in range(5):
         np.testing.assert_allclose(stacked[layer], clip(g[layer], w[layer]), rtol=gamma(12))

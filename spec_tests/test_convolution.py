@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from exact import gamma
+from exact import gamma, normal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -128,7 +128,7 @@ def test_the_gradient_of_a_kernel_that_all_shards_share() -> None:
 
 def resnet(**options):
     net = PreActResNet(2, width=2, activation=jnp.tanh, norm=None, **options)
-    x = jax.random.normal(jax.random.key(0), (1, 4, 4, 1))
+    x = normal(0, 1, 4, 4, 1)
     variables = net.init(jax.random.key(1), x, train=False)
     return variables["params"], lambda params: net.apply({"params": params}, x, train=False)
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from exact import gamma
+from exact import gamma, normal
 from hypothesis import given
 from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
@@ -162,7 +162,7 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "classes"), [("uint8", 256), ("uint8", 300), ("int8", 200)])
 def test_classes_of_few_bits_may_be_of_many(dtype, classes) -> None:
-    logits = jax.random.normal(KEY, (4, classes))
+    logits = normal(0, 4, classes)
     y = jnp.array([0, 3, 44, 127])
     want = hondo.cross_entropy(logits, y)
     got = hondo.cross_entropy(logits, y.astype(dtype))
@@ -184,7 +184,7 @@ def test_an_impossible_class_without_a_share_adds_nothing() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("axis", [0, 1, -2, (0, 2), (-1, 0)])
 def test_classes_may_be_on_any_axis(axis) -> None:
-    z = jax.random.normal(KEY, (2, 3, 4))
+    z = normal(0, 2, 3, 4)
     axes = (axis,) if isinstance(axis, int) else axis
     last = np.moveaxis(np.asarray(z), axes, range(-len(axes), 0))
     last = last.reshape(*last.shape[: 3 - len(axes)], -1)
@@ -199,7 +199,7 @@ def test_classes_may_be_on_any_axis(axis) -> None:
 
 @pytest.mark.slow
 def test_a_mask_of_classes_is_a_softmax_of_the_others() -> None:
-    z = jax.random.normal(KEY, (3, 5))
+    z = normal(0, 3, 5)
     there = jnp.array([True, True, False, True, False])
     mask, left = jnp.broadcast_to(there, z.shape), z[:, there]
     got = hondo.cross_entropy(z, jnp.array([0, 1, 3]), where=mask)

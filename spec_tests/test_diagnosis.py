@@ -28,6 +28,7 @@ from cases_diagnosis import (
     unrolled,
 )
 from compile_quickly import with_devices
+from exact import normal
 from flax import linen as nn
 from healthy_networks import FITTING, Kind, count_verdicts
 from jax.typing import DTypeLike
@@ -35,6 +36,8 @@ from jax.typing import DTypeLike
 import hondo
 from benchmarks.diagnosis import measure_memory
 from hondo.linen import DeepMLP, PreActResNet
+
+pytestmark = pytest.mark.compile_quickly
 
 
 def diagnose(problem: hondo.Problem, batch: tuple[jax.Array, jax.Array]) -> hondo.Diagnosis:
@@ -282,6 +285,7 @@ def test_the_line_where_a_value_becomes_nan_is_found_inside_a_scan() -> None:
     assert (origin.primitive, origin.iteration, origin.is_backward) == ("log", (0,), False)
 
 
+@pytest.mark.rounding
 @pytest.mark.slow
 def test_nothing_is_changed_and_the_loss_is_the_plain_one() -> None:
     problem = hondo.supervised(DeepMLP(10, depth=6, width=32, rate=0.2), loss="cross_entropy")
@@ -339,7 +343,7 @@ def test_a_branch_not_taken_is_neither_detached_nor_measured() -> None:
 
 @pytest.mark.slow
 def test_convolutions_embeddings_and_attention_are_layers() -> None:
-    images = jax.random.normal(KEY, (8, 8, 8, 1)), jnp.arange(8) % 10
+    images = normal(0, 8, 8, 8, 1), jnp.arange(8) % 10
     net = PreActResNet(10, depth=8, width=8, conv_general_dilated=hondo.conv_general_dilated)
     report = diagnose(hondo.supervised(net, loss="cross_entropy"), images)
     assert report.verdicts == ()
@@ -361,6 +365,7 @@ def test_convolutions_embeddings_and_attention_are_layers() -> None:
     assert report.verdicts == ()
 
 
+@pytest.mark.rounding
 @pytest.mark.slow
 def test_watching_changes_no_bit_of_the_training() -> None:
     problem = linen_problem(depth=4, width=16)
@@ -464,6 +469,7 @@ print("done")
 """
 
 
+@pytest.mark.rounding
 @pytest.mark.slow
 def test_memory_beside_a_plain_step_does_not_grow_with_depth() -> None:
     for depth in (8, 64):
@@ -471,6 +477,7 @@ def test_memory_beside_a_plain_step_does_not_grow_with_depth() -> None:
         assert sizes["diagnosis"] < sizes["plain"] + 1
 
 
+@pytest.mark.rounding
 @pytest.mark.slow
 def test_the_program_of_a_scanned_network_does_not_grow_with_depth() -> None:
     def size(depth: int) -> int:

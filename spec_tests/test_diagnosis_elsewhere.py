@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from cases_diagnosis import KEY, as_problem, batch_of, equinox_problem, haiku_problem
+from exact import normal
 from flax import linen as nn
 
 import hondo
@@ -36,6 +37,6 @@ def test_an_equinox_convolution_has_its_channels_as_units() -> None:
         conv, dense = eqx.combine(own, static)
         return jax.vmap(lambda image: dense(nn.relu(conv(image)).reshape(-1)))(x)
 
-    batch = jax.random.normal(KEY, (16, 3, 8, 8)), jnp.arange(16) % 10
+    batch = normal(0, 16, 3, 8, 8), jnp.arange(16) % 10
     report = hondo.diagnose(as_problem(apply, params), batch=batch, key=KEY)
     assert [row.units for row in report.rows] == [6, 6, 10]

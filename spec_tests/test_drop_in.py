@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from exact import gamma
+from exact import gamma, normal
 from flax import linen as nn
 from flax import nnx
 
@@ -17,11 +17,11 @@ from hondo import linen as hl
 from hondo import nnx as hx
 
 KEY = jax.random.key(0)
-X = jax.random.normal(jax.random.key(1), (16, 6)) * 2 + 3
+X = normal(1, 16, 6) * 2 + 3
 RNGS = nnx.Rngs(0)
 
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.compile_quickly]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_rate_that_is_no_probability_is_refused_by_its_name(rate) -> None:
         hx.Dropout(rate, rngs=RNGS)
 
 
-ROWS, IMAGES = X[:, None], jax.random.normal(KEY, (2, 8, 8, 3))
+ROWS, IMAGES = X[:, None], normal(0, 2, 8, 8, 3)
 MODULES = [
     (partial(hl.BatchNorm, decay=0.5), ROWS),
     (partial(hl.Dropout, 0.5), ROWS),
@@ -104,6 +104,7 @@ def member(tree, i):
     return jax.tree.map(lambda leaf: leaf[i], tree)
 
 
+@pytest.mark.rounding
 @pytest.mark.parametrize(
     ("transform", "train"), [(nn.remat, True), (nn.jit, True), (nn.jit, False)]
 )
@@ -120,6 +121,7 @@ def test_remat_and_jit_of_flax_take_every_module(make, x, transform, train) -> N
         assert_near(got, want)
 
 
+@pytest.mark.rounding
 @pytest.mark.parametrize(("make", "x"), MODULES[:-1])  # Two residual networks compile for long.
 def test_vmap_of_flax_takes_every_module(make, x) -> None:
     axes = {"variable_axes": {"params": None, "batch_stats": 0}, "split_rngs": {"params": False}}
@@ -134,6 +136,7 @@ def test_vmap_of_flax_takes_every_module(make, x) -> None:
             assert_near(member(got, i), want)
 
 
+@pytest.mark.rounding
 def test_modules_of_nnx_take_the_mode_by_position() -> None:
     for make in (hx.BatchNorm, hx.LayerNorm, hx.InstanceNorm, hx.RMSNorm):
         one, other = (make(6, rngs=nnx.Rngs(0)) for _ in range(2))
@@ -148,6 +151,7 @@ def test_modules_of_nnx_take_the_mode_by_position() -> None:
     assert not np.array_equal(step(block, X, True), 4 * X)
 
 
+@pytest.mark.rounding
 @pytest.mark.parametrize("name", ["LayerNorm", "GroupNorm", "InstanceNorm", "RMSNorm"])
 def test_norms_within_an_example_need_no_mode(name) -> None:
     options = {"groups": 2} if name == "GroupNorm" else {}

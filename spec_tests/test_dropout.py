@@ -13,6 +13,7 @@ from exact import (
     assert_mean,
     assert_variance,
     gamma,
+    normal,
     unit_roundoff,
 )
 from hypothesis import given
@@ -138,7 +139,7 @@ def test_drp_11_a_differentiated_keep_prob_is_finite(form, keep_prob) -> None:
 @masked_form
 @pytest.mark.spec("DRP-12", "DRP-06")
 def test_drp_12_backward_and_tangent_use_the_mask_of_the_forward_pass(form) -> None:
-    x, g = jax.random.normal(KEY, (2, *SHAPE))
+    x, g = normal(0, 2, *SHAPE)
     call = partial(form, KEY, keep_prob=0.6)
     for f in (call, jax.jit(call), jax.checkpoint(call)):
         _, pull = jax.vjp(f, x)
@@ -179,7 +180,7 @@ def test_drp_13_low_precision_has_the_mask_of_float32(dtype, keep_prob) -> None:
 @pytest.mark.spec("DRP-06")
 @pytest.mark.promise(4)
 def test_a_scanned_stack_drops_what_the_unrolled_one_drops() -> None:
-    keys, x = jax.random.split(KEY, 6), jax.random.normal(KEY, SHAPE)
+    keys, x = jax.random.split(KEY, 6), normal(0, *SHAPE)
 
     def layer(x, key):
         y = hondo.inverted_dropout(key, x, keep_prob=0.5)
@@ -198,7 +199,7 @@ def test_a_scanned_stack_drops_what_the_unrolled_one_drops() -> None:
 @pytest.mark.promise(5)
 def test_members_of_an_ensemble_have_their_own_keys_and_rates() -> None:
     keys, rates = jax.random.split(KEY, 4), jnp.array([0.0, 0.3, 0.8, 1.0])
-    x = jax.random.normal(KEY, SHAPE)
+    x = normal(0, *SHAPE)
     together = jax.vmap(lambda key, p: hondo.inverted_dropout(key, x, keep_prob=p))(keys, rates)
     alone = [
         hondo.inverted_dropout(k, x, keep_prob=float(p)) for k, p in zip(keys, rates, strict=True)
@@ -229,13 +230,13 @@ def test_broadcast_dims_drop_whole_channels() -> None:
 
 
 def test_a_bernoulli_mask_of_jax_may_be_applied() -> None:
-    x = jax.random.normal(KEY, SHAPE)
+    x = normal(0, *SHAPE)
     mask = jax.random.bernoulli(KEY, 0.6, SHAPE)
     np.testing.assert_array_equal(hondo.apply_dropout_mask(x, mask), np.where(mask, x, 0))
 
 
 def test_drop_connect_is_inverted_dropout_of_the_weights() -> None:
-    kernel = jax.random.normal(KEY, SHAPE)
+    kernel = normal(0, *SHAPE)
     got = hondo.drop_connect(KEY, kernel, keep_prob=0.6)
     mask = hondo.dropout_mask(KEY, SHAPE, keep_prob=0.6)
     np.testing.assert_array_equal(got != 0, mask)

@@ -15,6 +15,8 @@ from jaxtyping import TypeCheckError
 import hondo
 from hondo import StopReason, early_stopping
 
+pytestmark = pytest.mark.compile_quickly
+
 VALUES = (math.nan, math.inf, -math.inf, 1.0, 2.0, 3.0)
 LENGTH = 8
 
@@ -180,6 +182,7 @@ def of_keras(values, patience, min_delta, baseline):
     return False, best_step, wait
 
 
+@pytest.mark.rounding
 @pytest.mark.slow
 @pytest.mark.parametrize("patience", [0, 1, 2, 3])
 @pytest.mark.parametrize("min_delta", [0.0, 0.5])

@@ -13,6 +13,7 @@ from exact import (
     assert_distribution,
     assert_variance,
     gamma,
+    normal,
 )
 from flax import linen as nn
 from scipy import stats
@@ -187,7 +188,7 @@ def test_float64_is_drawn_in_float64():
 @pytest.mark.slow
 def test_two_zero_layers_in_a_row_never_learn():
     zeros = hondo.zero_last()(KEY, (4, 4))
-    x = jax.random.normal(KEY, (3, 4))
+    x = normal(0, 3, 4)
 
     def loss(weights):
         first, last = weights

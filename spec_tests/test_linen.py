@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from exact import assert_binomial, gamma
+from exact import assert_binomial, gamma, normal
 from flax import linen as nn
 
 import hondo
@@ -26,12 +26,13 @@ from hondo.linen import (
     hold_moments,
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.compile_quickly]
 
 KEY = jax.random.key(0)
-X = jax.random.normal(jax.random.key(1), (16, 6)) * 2 + 3
+X = normal(1, 16, 6) * 2 + 3
 
 
+@pytest.mark.rounding
 def test_batch_norm_is_the_function() -> None:
     module = BatchNorm(decay=0.9)
     variables = module.init(KEY, X, train=True)
@@ -54,6 +55,7 @@ def test_batch_norm_is_the_function() -> None:
     )
 
 
+@pytest.mark.rounding
 @pytest.mark.promise(8)
 def test_variables_trained_with_flax_load_and_infer_the_same() -> None:
     theirs = nn.BatchNorm(use_running_average=False, momentum=0.8)
@@ -79,6 +81,7 @@ def test_variables_trained_with_flax_load_and_infer_the_same() -> None:
     np.testing.assert_allclose(got, want, rtol=gamma(64))
 
 
+@pytest.mark.rounding
 def test_inference_never_writes() -> None:
     module = BatchNorm()
     variables = module.init(KEY, X, train=True)
@@ -86,6 +89,7 @@ def test_inference_never_writes() -> None:
     jax.tree.map(np.testing.assert_array_equal, new["batch_stats"], variables["batch_stats"])
 
 
+@pytest.mark.rounding
 def test_dropout_drops_at_its_rate_and_only_in_training() -> None:
     x = jnp.ones(2**16)
     y = Dropout(0.3).apply({}, x, train=True, rngs={"dropout": KEY})
@@ -109,9 +113,10 @@ def test_networks_require_the_mode(net) -> None:
         net.init(KEY, X)
 
 
-IMAGES = jax.random.normal(jax.random.key(2), (4, 5, 5, 6))
+IMAGES = normal(2, 4, 5, 5, 6)
 
 
+@pytest.mark.rounding
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
@@ -123,7 +128,7 @@ IMAGES = jax.random.normal(jax.random.key(2), (4, 5, 5, 6))
 )
 def test_the_norms_load_flaxs_parameters_and_do_the_same(ours, theirs) -> None:
     variables = theirs.init(KEY, IMAGES)
-    variables = jax.tree.map(lambda leaf: jax.random.normal(KEY, leaf.shape), variables)
+    variables = jax.tree.map(lambda leaf: normal(0, *leaf.shape), variables)
     got = ours.apply(variables, IMAGES, train=True)
     assert jax.tree.structure(ours.init(KEY, IMAGES, train=True)) == jax.tree.structure(variables)
     # Means of up to 25·6 entries in either, and values of a few units.
@@ -146,6 +151,7 @@ def whole_update(variables, x):
     return BatchNorm(decay=0.9).apply(variables, x, train=True, mutable=["batch_stats"])[1]
 
 
+@pytest.mark.rounding
 @pytest.mark.promise(7)
 def test_microbatches_count_as_one_update() -> None:
     module = BatchNorm()
@@ -164,6 +170,7 @@ def test_microbatches_count_as_one_update() -> None:
         np.testing.assert_allclose(got["batch_stats"][name], value, rtol=gamma(128))
 
 
+@pytest.mark.rounding
 @pytest.mark.promise(7)
 def test_calls_count_as_one_update() -> None:
     start = Shared().init(KEY, X, train=True)
@@ -175,6 +182,7 @@ def test_calls_count_as_one_update() -> None:
         np.testing.assert_allclose(got[name], value, rtol=gamma(128))
 
 
+@pytest.mark.rounding
 @pytest.mark.promise(7)
 def test_remat_counts_once_and_stacks_hold_too() -> None:
     def trained(remat):
@@ -214,6 +222,7 @@ class Double(nn.Module):
         return 2 * x
 
 
+@pytest.mark.rounding
 def test_residual_adds() -> None:
     np.testing.assert_array_equal(Residual(Double()).apply({}, X, train=False), 3 * X)
 
@@ -226,6 +235,7 @@ class Projected(nn.Module):
         return BatchNorm()(nn.Dense(3)(x), train=train)
 
 
+@pytest.mark.rounding
 def test_residual_tells_train_to_whoever_takes_it() -> None:
     block = Residual(nn.Dense(3), shortcut=Projected())
     variables = block.init(KEY, X, train=True)
@@ -241,6 +251,7 @@ def test_residual_tells_train_to_whoever_takes_it() -> None:
     )
 
 
+@pytest.mark.rounding
 def test_repeat_takes_blocks_without_train() -> None:
     y, variables = Repeat(nn.Dense(6), depth=3).init_with_output(KEY, X, train=True)
     kernels, biases = variables["params"]["block"]["kernel"], variables["params"]["block"]["bias"]
@@ -258,6 +269,7 @@ class Noisy(nn.Module):
         return BatchNorm()(x, train=train)
 
 
+@pytest.mark.rounding
 def test_repeat_stacks_parameters_statistics_and_streams() -> None:
     module = Repeat(Noisy(), depth=4)
     variables = module.init(KEY, X, train=False)
@@ -277,6 +289,7 @@ def test_repeat_stacks_parameters_statistics_and_streams() -> None:
     np.testing.assert_array_equal(y, again)
 
 
+@pytest.mark.rounding
 @pytest.mark.promise(4)
 def test_the_program_of_a_deep_network_does_not_grow() -> None:
     def size(depth):
@@ -340,6 +353,7 @@ def test_no_repetition_is_refused() -> None:
         Repeat(nn.Dense(6), 0).init(KEY, X, train=False)
 
 
+@pytest.mark.rounding
 def test_a_rate_may_be_an_array_of_jax() -> None:
     nets = [DeepMLP(3, depth=4, width=8, rate=rate) for rate in (0.5, jnp.float32(0.5))]
     variables = nets[0].init(KEY, X, train=False)
@@ -354,6 +368,7 @@ def test_resnet_depths() -> None:
         PreActResNet(3, depth=10).init(KEY, jnp.ones((1, 8, 8, 1)), train=False)
 
 
+@pytest.mark.rounding
 def test_variables_are_made_outside_of_the_mapped_axis() -> None:
     module = BatchNorm(axis_name="batch")
     variables = module.init(KEY, X, train=True)
@@ -368,6 +383,7 @@ def test_variables_are_made_outside_of_the_mapped_axis() -> None:
     np.testing.assert_allclose(y.reshape(16, 6), want, rtol=0, atol=16 * gamma(64))
 
 
+@pytest.mark.rounding
 def test_moments_are_held_for_variables_of_flax() -> None:
     theirs = nn.BatchNorm(use_running_average=False)
     variables = theirs.init(KEY, X)
@@ -387,6 +403,7 @@ class Observer(nn.Module):
         return BatchNorm(name="norm")(x, train=train)
 
 
+@pytest.mark.rounding
 def test_statistics_of_an_observer_are_left_alone() -> None:
     start = Observer().init(KEY, X, train=False)
     _, new = Observer().apply(
@@ -406,6 +423,7 @@ class Spectral(nn.Module):
         return BatchNorm(decay=0.5)(x, train=train)
 
 
+@pytest.mark.rounding
 def test_statistics_of_other_modules_are_left_alone() -> None:
     start = Spectral().init(KEY, X, train=False)
     held = hold_moments(start)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from exact import normal
 from flax import linen as nn
 from flax import nnx
 
@@ -16,7 +17,7 @@ from hondo import nnx as hx
 from hondo._modes import call_in_mode
 
 KEY = jax.random.key(0)
-X = jax.random.normal(jax.random.key(1), (16, 6)) * 2 + 3
+X = normal(1, 16, 6) * 2 + 3
 
 
 def seen(x, **mode):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from exact import assert_binomial, gamma
+from exact import assert_binomial, gamma, normal
 from flax import nnx
 
 import hondo
@@ -20,11 +20,11 @@ from hondo.nnx import (
     hold_moments,
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.compile_quickly]
 
 KEY = jax.random.key(0)
-X = jax.random.normal(jax.random.key(1), (16, 6)) * 2 + 3
-IMAGES = jax.random.normal(jax.random.key(2), (4, 8, 8, 2))
+X = normal(1, 16, 6) * 2 + 3
+IMAGES = normal(2, 4, 8, 8, 2)
 
 
 def stats(norm) -> hondo.BatchStats:
@@ -35,6 +35,7 @@ def assert_equal(got, want) -> None:
     jax.tree.map(np.testing.assert_array_equal, got, want)
 
 
+@pytest.mark.rounding
 def test_batch_norm_is_the_function() -> None:
     norm = BatchNorm(6, decay=0.9, rngs=nnx.Rngs(0))
     want, new = hondo.batch_norm(
@@ -47,6 +48,7 @@ def test_batch_norm_is_the_function() -> None:
     assert_equal(stats(norm), new)
 
 
+@pytest.mark.rounding
 def test_a_mask_reaches_the_function() -> None:
     norm, half = BatchNorm(6, rngs=nnx.Rngs(0)), BatchNorm(6, rngs=nnx.Rngs(0))
     norm(X, train=True, where=jnp.arange(16) < 8)
@@ -55,6 +57,7 @@ def test_a_mask_reaches_the_function() -> None:
         np.testing.assert_allclose(masked, cut, rtol=gamma(64))
 
 
+@pytest.mark.rounding
 @pytest.mark.promise(8)
 def test_state_trained_with_flax_loads_and_infers_the_same() -> None:
     theirs = nnx.BatchNorm(6, momentum=0.8, rngs=nnx.Rngs(0))
@@ -73,6 +76,7 @@ def test_state_trained_with_flax_loads_and_infers_the_same() -> None:
     np.testing.assert_allclose(biased.var[...], theirs.var[...], rtol=gamma(64))
 
 
+@pytest.mark.rounding
 @pytest.mark.parametrize("use", [True, False])
 @pytest.mark.parametrize("name", ["LayerNorm", "GroupNorm", "InstanceNorm", "RMSNorm"])
 def test_the_norms_are_the_linen_ones(name, use) -> None:
@@ -87,6 +91,7 @@ def test_the_norms_are_the_linen_ones(name, use) -> None:
     assert len(jax.tree.leaves(nnx.state(ours))) == len(jax.tree.leaves(variables))
 
 
+@pytest.mark.rounding
 def test_dropout_drops_at_its_rate_and_only_in_training() -> None:
     x = jnp.ones(2**16)
     drop = Dropout(0.3, rngs=nnx.Rngs(0))
@@ -110,6 +115,7 @@ class Noisy(nnx.Module):
         return self.norm(self.dropout(self.dense(x), train=train), train=train)
 
 
+@pytest.mark.rounding
 @pytest.mark.promise(4)
 @pytest.mark.parametrize("remat", [False, True])
 def test_repeat_is_the_blocks_one_after_another(remat) -> None:
@@ -119,7 +125,7 @@ def test_repeat_is_the_blocks_one_after_another(remat) -> None:
     assert not np.array_equal(kernel[0], kernel[1])
     graph, state = nnx.split(deep.blocks)
     blocks = [nnx.merge(graph, jax.tree.map(lambda leaf, i=i: leaf[i], state)) for i in range(4)]
-    y = x = jax.random.normal(KEY, (16, 6))
+    y = x = normal(0, 16, 6)
     for block in blocks:
         y = block(y, train=True)
     got = deep(x, train=True)
@@ -132,6 +138,7 @@ def test_repeat_is_the_blocks_one_after_another(remat) -> None:
         assert int(deep.blocks.dropout.rngs.count[i]) == 1
 
 
+@pytest.mark.rounding
 @pytest.mark.promise(4)
 def test_the_program_of_a_deep_network_does_not_grow() -> None:
     def size(depth):
@@ -143,6 +150,7 @@ def test_the_program_of_a_deep_network_does_not_grow() -> None:
     assert size(20) == size(1000)
 
 
+@pytest.mark.rounding
 def test_residual_adds() -> None:
     branch = nnx.Linear(6, 6, rngs=nnx.Rngs(0))
     np.testing.assert_array_equal(Residual(branch)(X, train=True), X + branch(X))
@@ -163,6 +171,7 @@ class Projected(nnx.Module):
         return self.norm(self.dense(x), train=train)
 
 
+@pytest.mark.rounding
 def test_residual_tells_train_to_whoever_takes_it() -> None:
     branch, shortcut = nnx.Linear(6, 3, rngs=nnx.Rngs(0)), Projected(nnx.Rngs(1))
     got = Residual(branch, shortcut=shortcut)(X, train=True)
@@ -175,6 +184,7 @@ def test_residual_tells_train_to_whoever_takes_it() -> None:
     assert_equal(stats(shortcut.norm), trained)
 
 
+@pytest.mark.rounding
 def test_repeat_takes_blocks_without_train() -> None:
     deep = Repeat(lambda rngs: nnx.Linear(6, 6, rngs=rngs), 3, rngs=nnx.Rngs(0))
     want = X
@@ -185,6 +195,7 @@ def test_repeat_takes_blocks_without_train() -> None:
     np.testing.assert_allclose(deep(X, train=True), want, rtol=0, atol=bound)
 
 
+@pytest.mark.rounding
 @pytest.mark.promise(7)
 def test_microbatches_and_calls_count_as_one_update() -> None:
     pooled = BatchNorm(6, rngs=nnx.Rngs(0))
@@ -200,6 +211,7 @@ def test_microbatches_and_calls_count_as_one_update() -> None:
     assert jax.tree.structure(nnx.state(pooled)) == jax.tree.structure(nnx.state(whole))
 
 
+@pytest.mark.rounding
 @pytest.mark.promise(7)
 def test_repeated_blocks_hold_moments_too() -> None:
     deep = Repeat(lambda rngs: BatchNorm(6, rngs=rngs), 3, rngs=nnx.Rngs(0))
@@ -211,6 +223,7 @@ def test_repeated_blocks_hold_moments_too() -> None:
     np.testing.assert_allclose(deep.blocks.mean[0], np.mean(np.float64(X), 0), rtol=gamma(64))
 
 
+@pytest.mark.rounding
 @pytest.mark.promise(7)
 def test_remat_counts_once() -> None:
     def updated(remat):
@@ -271,6 +284,7 @@ def test_a_network_of_repeated_dropout_trains_as_a_problem() -> None:
     assert float(first) == float(again) != float(second)
 
 
+@pytest.mark.rounding
 def test_the_rate_of_dropout_may_be_traced() -> None:
     def drop(rate):
         return Dropout(rate, rngs=nnx.Rngs(0))(X, train=True)
@@ -308,6 +322,7 @@ class Flaxes(nnx.Module):
         return self.dropout(self.norm(self.dense(x)))
 
 
+@pytest.mark.rounding
 def test_a_module_of_flaxes_own_layers_trains_from_its_own_parameters() -> None:
     module = Flaxes(nnx.Rngs(0))
     before = np.asarray(module.dense.kernel[...])

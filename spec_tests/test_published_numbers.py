@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from published_numbers import Number, numbers
 
+pytestmark = pytest.mark.compile_quickly
+
 GUIDE = Path(__file__).parent.parent / "docs" / "diagnosis.md"
 
 

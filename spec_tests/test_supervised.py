@@ -15,6 +15,8 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 import hondo
 
+pytestmark = pytest.mark.compile_quickly
+
 RNG = np.random.default_rng(5)
 N = 21
 Z = np.float32(RNG.normal(size=(N, 4)))

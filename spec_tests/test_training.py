@@ -20,6 +20,8 @@ import hondo
 from hondo.training import progress
 from hondo.training.interrupt import interruptible
 
+pytestmark = pytest.mark.compile_quickly
+
 RNG = np.random.default_rng(0)
 X = jnp.asarray(RNG.normal(size=(70, 5)), jnp.float32)
 Y = jnp.asarray(RNG.integers(0, 3, 70), jnp.int32)
@@ -80,17 +82,20 @@ def assert_near(first, second) -> None:
         np.testing.assert_allclose(got, want, rtol=0, atol=10 * 36 * gamma(70))
 
 
+@pytest.mark.rounding
 @pytest.mark.slow
 def test_a_run_is_a_function_of_its_key() -> None:
     assert equal(run(key=KEY), run(key=KEY))
     assert not equal(run(key=KEY).last.params, run(key=jax.random.key(4)).last.params)
 
 
+@pytest.mark.rounding
 @pytest.mark.slow
 def test_jit_of_fit_is_fit() -> None:
     assert equal(jax.jit(lambda key: run(key=key))(KEY), run(key=KEY))
 
 
+@pytest.mark.rounding
 @pytest.mark.slow
 @pytest.mark.promise(2)
 def test_the_best_state_is_that_of_the_best_epoch() -> None:
@@ -116,6 +121,7 @@ def test_the_history_has_every_epoch_and_nothing_after() -> None:
     assert set(result.history.valid) == {"loss", "accuracy"}
 
 
+@pytest.mark.rounding
 @pytest.mark.slow
 @pytest.mark.promise(5)
 def test_a_member_of_a_vmapped_ensemble_stops_by_itself_as_its_solo_run() -> None:
@@ -130,6 +136,7 @@ def test_a_member_of_a_vmapped_ensemble_stops_by_itself_as_its_solo_run() -> Non
         assert_near(jax.tree.map(lambda leaf, i=i: leaf[i], members.best), solo.best)
 
 
+@pytest.mark.rounding
 @pytest.mark.slow
 @pytest.mark.promise(5)
 def test_members_under_lax_map_are_bitwise_the_solo_runs() -> None:
@@ -140,6 +147,7 @@ def test_members_under_lax_map_are_bitwise_the_solo_runs() -> None:
         assert equal(member, run(key=key))
 
 
+@pytest.mark.rounding
 @pytest.mark.slow
 def test_progress_follows_the_same_steps() -> None:
     rows = []
@@ -163,6 +171,7 @@ def test_the_bar_ends_at_the_epochs_that_the_run_had(capsys) -> None:
     assert f"epoch {epochs}/9" in capsys.readouterr().err
 
 
+@pytest.mark.rounding
 @pytest.mark.slow
 @pytest.mark.promise(2)
 def test_ctrl_c_returns_the_best_so_far() -> None:
@@ -182,6 +191,7 @@ def test_ctrl_c_returns_the_best_so_far() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.rounding
 @pytest.mark.slow
 def test_progress_works_off_the_main_thread() -> None:
     results = []
@@ -195,6 +205,7 @@ def test_progress_works_off_the_main_thread() -> None:
     assert_near(results[0].best, run(key=KEY).best)
 
 
+@pytest.mark.rounding
 @pytest.mark.slow
 @settings(max_examples=20)
 @given(st.integers(1, 25))
@@ -219,6 +230,7 @@ def test_evaluation_counts_the_partial_batch_once() -> None:
     assert float(hondo.evaluate(problem, (), (), data, batch_size=4)["value"]) == 3.0
 
 
+@pytest.mark.rounding
 @pytest.mark.slow
 def test_every_example_is_taken_once_in_an_epoch_of_whole_batches() -> None:
     problem = hondo.Problem(
@@ -234,6 +246,7 @@ def test_every_example_is_taken_once_in_an_epoch_of_whole_batches() -> None:
     np.testing.assert_array_equal(result.history.train["objective"], [4095 / 3] * 3)
 
 
+@pytest.mark.rounding
 @pytest.mark.slow
 def test_an_nnx_factory_trains() -> None:
     problem = hondo.supervised(NnxNet, loss="cross_entropy")
@@ -246,6 +259,7 @@ def test_an_nnx_factory_trains() -> None:
     assert not equal(other, problem.init(KEY, TRAIN)[0])
 
 
+@pytest.mark.rounding
 @pytest.mark.slow
 def test_an_augmentation_sees_its_example_and_a_partner() -> None:
     def swap(key, example, partner):
@@ -319,6 +333,7 @@ def test_outputs_and_targets_never_broadcast() -> None:
         problem.metrics(params, state, (X, X[:, 0]))
 
 
+@pytest.mark.rounding
 @pytest.mark.slow
 def test_an_nnx_module_stays_as_it_is_given() -> None:
     module = NnxNet(nnx.Rngs(0))
@@ -378,6 +393,7 @@ def watching() -> optax.GradientTransformationExtraArgs:
     return optax.GradientTransformationExtraArgs(lambda params: jnp.zeros(()), update)
 
 
+@pytest.mark.rounding
 @pytest.mark.slow
 def test_optimizers_are_told_the_objective_of_the_step() -> None:
     result = hondo.fit(
@@ -414,6 +430,7 @@ def test_sharpness_aware_minimization_runs_in_fit(opaque: bool) -> None:
     np.testing.assert_allclose(result.best.params["kernel"], [[3.0]], atol=0.1)
 
 
+@pytest.mark.rounding
 @pytest.mark.slow
 def test_binary_targets_may_have_an_axis_of_one() -> None:
     problem = hondo.supervised(linen.Dense(1), loss="binary_cross_entropy")
