@@ -206,8 +206,8 @@ def _population_variance_is_unbiased(population_stats, batch_averaged_stats=None
     x = _joined(apart)
     # Integers still far out, on which the difference of two means of squares is not exact.
     for what, offset in (("variance", 0.0), ("variance far out", 2.0**12)):
-        moved = [part + np.float32(offset * (len(x) < MANY)) for part in apart]
-        want = np.var(np.float64(x), axis=0, ddof=1)
+        moved = [z + np.float32(offset * (k if len(z) > MANY else 1)) for k, z in enumerate(apart)]
+        want = np.var(np.float64(_joined(moved)), axis=0, ddof=1)
         slack = 2 * moment_slack(_joined(moved), 2 * len(x))[1]
         yield Check(what, population_stats(moved)[1], want, slack + U32, 1.0)
     few = draws.double(x[: 2 if m == 5 else 4, :2])
