@@ -26,6 +26,7 @@ from spec_tests.mutants import (
     residual,
     streaming,
     tasks,
+    unseen,
 )
 from spec_tests.mutants.mutant import Mutant
 
@@ -53,6 +54,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *narrow_shapes.MUTANTS,
     *narrow_values.MUTANTS,
     *narrow_draws.MUTANTS,
+    *unseen.MUTANTS,
 )
 BENIGN: tuple[Mutant, ...] = (*benign.BENIGN, *benign_edges.BENIGN)
 
