@@ -228,7 +228,7 @@ def _bootstrap_draws_with_replacement(bootstrap_indices, samples, *, seed):
             yield unrelated(there, coins, other[what], 0.5, effect=0.1)
         drawn = [_coins(bootstrap_indices(k, LARGE), LARGE)[what] for k in range(16)]
         yield varied(f"{what} of several", drawn, 0.5)
-    beyond, chance = np.sum(bootstrap_indices(seed, LARGE) >= 2**16), 1 - 2**16 / LARGE
+    beyond, chance = np.sum(np.asarray(bootstrap_indices(seed, LARGE)) >= 2**16), 1 - 2**16 / LARGE
     yield statistics.binomial("beyond 16 bits", beyond, LARGE, chance, effect=0.02)
     # All of four come in 512 draws of them, but once in 10^63; a stratum always has its two.
     few = np.array([bootstrap_indices(k, 4) for k in range(seed, seed + 128)])

@@ -63,7 +63,7 @@ def _zero_noise_is_the_identity(gaussian_noise, *, x, seed):
     """
     yield Exact("y", gaussian_noise(seed, x, 0.0), x)
     # At most 8 deviations, but once in 10^15; twice 0 once in 10^13, of halves more often.
-    noise, more = (draws.double(gaussian_noise(seed + k, 0 * x, 4.0)) / 4 for k in range(2))
+    noise, more = (draws.double(gaussian_noise(seed + k, 0 * x, 0.25)) * 4 for k in range(2))
     yield Holds("within 8 deviations", np.abs(noise) < 8, noise)
     if x.size > 8:
         low, high = chi2.ppf([LEAST, 1 - LEAST], x.size)
