@@ -32,7 +32,7 @@ def _wrapped_classes(z, classes):
 
 def _masked_by_difference(x, present, mean, var, scale, bias, decay, epsilon):
     y, *new = norms.masked_batch_norm(x, present, mean, var, scale, bias, decay, epsilon)
-    kept = np.float32(x[present])
+    kept = x[present].astype(np.float32)
     if not len(kept):
         return y, *new
     mu = np.mean(kept, axis=0)
