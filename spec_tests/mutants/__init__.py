@@ -27,6 +27,7 @@ from spec_tests.mutants import (
     residual,
     streaming,
     tasks,
+    unseen,
 )
 from spec_tests.mutants.mutant import Mutant
 
@@ -55,6 +56,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *narrow_shapes.MUTANTS,
     *narrow_values.MUTANTS,
     *narrow_draws.MUTANTS,
+    *unseen.MUTANTS,
 )
 BENIGN: tuple[Mutant, ...] = (*benign.BENIGN, *benign_edges.BENIGN)
 

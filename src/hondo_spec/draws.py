@@ -39,14 +39,14 @@ VECTORS = ((7,), (16,))
 OF_ANY_RANK = (*VECTORS, *MATRICES, *DEEP)
 ENTRIES = ((), (1,), (7,), (33,), (5, 7), (16, 5), (3, 5, 9), (2, 3, 5, 8))
 # Examples and classes.
-LOGITS = ((6, 4), (1, 3), (5, 2), (2, 9), (3, 8), (9, 5), (16, 33))
+LOGITS = ((6, 4), (1, 3), (5, 2), (2, 9), (3, 8), (9, 5), (40, 300))
 # Windows of one, two and three axes, before inputs and units.
 KERNELS = (*MATRICES, (3, 5, 9), (3, 1, 8, 2), (2, 3, 5, 5), (2, 3, 1, 2, 5))
 IN_HALVES = ((3, 8), (16, 5), (2, 3, 5, 8))
 
 # Near the ends of what they may be, and between; 1/2 is no P: there keep and drop look the same.
 PROBABILITIES = (0.001, 0.1, 0.2, 0.37, 0.8, 0.9, 0.99, 0.9995)
-LIMITS = (0.0, 2.0**-10, 0.25, 1.0, 1e10, math.inf)
+LIMITS = (0.0, 2.0**-10, 0.25, 2.5, 1e10, math.inf)
 PATIENCES = (1, 2, 3, 5, 9, 17, 100, 300)
 decays = st.sampled_from((0.0, 1.0, 0.999)) | st.floats(0, 1, width=32, allow_subnormal=False)
 # Dyadic, so that products with integers are exact.
@@ -63,11 +63,9 @@ def cases(
 
 
 def arrays(
-    shapes: tuple[tuple[int, ...], ...] = MATRICES + DEEP,
-    halves: bool = False,
-    offset: float = 0.0,
-    scale: float = 1.0,
-) -> st.SearchStrategy["Made"]:
+    shapes: tuple[tuple[int, ...], ...] = MATRICES + DEEP, halves: bool = False,
+    offset: float = 0.0, scale: float = 1.0,
+) -> st.SearchStrategy["Made"]:  # fmt: skip
     """Normal numbers of such a case."""
     drawn = st.tuples(seeds, cases(shapes, halves))
     return drawn.map(
@@ -148,20 +146,17 @@ class Made(NamedTuple):
 
 
 def normal(
-    seed: int,
-    shape: tuple[int, ...],
-    offset: float = 0.0,
-    scale: float = 1.0,
+    seed: int, shape: tuple[int, ...], offset: float = 0.0, scale: float = 1.0,
     dtype: str = "float32",
-) -> np.ndarray:
+) -> np.ndarray:  # fmt: skip
     """The scale times the sum of standard normal numbers and the offset."""
     x = single(scale * (np.random.default_rng(seed).normal(size=shape) + offset))
     return x.astype(dtype)
 
 
 def present(count: int, kept: int) -> np.ndarray:
-    """Which of so many entries are left, at least as many as are kept, here and there."""
-    return np.arange(count) * 5 % count < kept
+    """Which of so many entries are left, as many or, below 0, all but as many, here and there."""
+    return np.arange(count) * 5 % count < kept + count * (kept < 0)
 
 
 def lattice_of(seed: int, shape: tuple[int, ...], low: int, high: int) -> np.ndarray:
@@ -183,8 +178,8 @@ def normals(*shape: int) -> st.SearchStrategy[Made]:
 # Trees by the shapes of their leaves: flat, deep and of many leaves, with an empty one, of one.
 TREES: tuple[dict[str, tuple[int, ...]], ...] = (
     {"a": (1,), "b": (2, 3), "c": (), "d": (2, 1, 1, 2)},
-    {f"block/{k}/attention/{role}": shape for k in range(3)
-     for role, shape in (("kernel", (3, 2)), ("bias", (2,)), ("scale", ()))},
+    {f"block/{k}/attention/{role}": shape for k in range(10)
+     for role, shape in (("kernel", (1, 1)), ("bias", (1,)), ("scale", ()))},
     {"empty/kernel": (0, 3), "a/kernel": (5, 1), "b/bias": (7,)},
     {"w": (33,)},
 )  # fmt: skip

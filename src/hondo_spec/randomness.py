@@ -12,6 +12,8 @@ from hondo_spec.results import Holds, Stat
 
 # Beside seed 0: the next one, another one of a byte, and one that is 0 in the lower 30 bits.
 OTHERS = (1, 255, 2**30)
+# A first seed, and one that float32 does not tell from the next.
+FAR = (0, 2**29 + 1)
 # Where a normal that is cut at two of its deviations ends, once it is rescaled to variance 1.
 CUT = 2 / float(stats.truncnorm(-2, 2).std())
 

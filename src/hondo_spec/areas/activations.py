@@ -81,7 +81,7 @@ def _relu_is_the_maximum_with_zero(relu, relu_gradient=None, *, x, power):
     y, a = np.asarray(relu(x)), x.dtype.type(2.0**power)
     yield Exact("max(0, x)", y, np.maximum(x, 0))
     yield Exact("relu(ax)", relu(a * x), a * y)
-    far = draws.single([np.inf, -np.inf, *EDGES])
+    far = draws.single([np.inf, -np.inf, 1e-30, -1e-30, *EDGES])
     yield Exact("far out", relu(far), np.maximum(far, 0))
     if relu_gradient is not None:
         slope = np.asarray(relu_gradient(far))
@@ -109,7 +109,7 @@ def _softmax_is_a_distribution(softmax, *, z, c, far):
     r"""softmax sums to 1, ignores an offset, is finite far out, and 0 at −∞
     $\operatorname{softmax}(z + c) = \operatorname{softmax}(z)$
     """
-    for dtype in draws.HALVES if c == 0 else ():
+    for dtype in draws.HALVES if c == 0 and z.shape[-1] < 64 else ():
         # Equal ones, whose exponentials are exact.
         want, slack = 1 / z.shape[-1] + 0 * z, gamma(z.shape[-1] + 4, UNITS[dtype])
         yield Check(f"p of {dtype}", softmax((0 * z).astype(dtype)), want, slack * want, 1.0)
@@ -151,7 +151,7 @@ def _cross_entropy_is_log_sum_exp_less_the_logit(cross_entropy, *, z, level, rul
     # Logits of this size resolve ln K no better than their own last place.
     grain = gamma(m + count + 20) * (math.log(count) + 1) + 2 * level * U32
     yield Check("ln K", cross_entropy(equal, classes), math.log(count), grain)
-    for dtype in draws.HALVES if level == 0 else ():
+    for dtype in draws.HALVES if level == 0 and count < 64 else ():
         slack = gamma(m + count + 8, UNITS[dtype]) * (math.log(count) + 1)
         got = cross_entropy(equal.astype(dtype), classes)
         yield Check(f"ln K of {dtype}", got, math.log(count), slack, math.log(count) + 1)

@@ -221,12 +221,9 @@ def _channels_do_not_see_each_other(batch_norm, *, x, seed):
 
 
 def through(
-    x: np.ndarray,
-    g: np.ndarray,
-    scale: np.ndarray | float = 1.0,
-    axes: tuple[int, ...] | None = None,
-    epsilon: float = EPS,
-) -> tuple[np.ndarray, np.ndarray, float]:
+    x: np.ndarray, g: np.ndarray, scale: np.ndarray | float = 1.0,
+    axes: tuple[int, ...] | None = None, epsilon: float = EPS,
+) -> tuple[np.ndarray, np.ndarray, float]:  # fmt: skip
     """The gradient in x of Σ g · (scale x̂), what it may be off by, and its size."""
     s, g, axes = standard(x, epsilon, axes), draws.double(g) * scale, axes or batch_axes(x)
     m = math.prod(x.shape[axis] for axis in axes)
@@ -262,12 +259,15 @@ def _gradient_goes_through_the_statistics(batch_norm_gradient, *, x, seed, kappa
     """
     (scale, bias), g = affine(x.shape[-1]), draws.normal(seed, x.shape)
     x = x + np.float32(kappa)
+    x[..., 1:2] = 0
     got = batch_norm_gradient(x, scale, bias, EPS, g)
     return check_gradient("gx", got, through(x, g, scale))
 
 
 @prop(12, "should", "bound")
-@given(seed=draws.seeds, shape=((256, 3), *draws.IN_HALVES), offset=(0.0, 8.0), dtype=draws.HALVES)
+@given(
+    seed=draws.seeds, shape=((66000, 1), *draws.IN_HALVES), offset=(0.0, 8.0), dtype=draws.HALVES
+)
 def _half_precision_is_summed_in_single(
     batch_norm, conventions, batch_norm_gradient=None, batch_moments=None,
     *, seed, shape, offset, dtype,

@@ -20,7 +20,7 @@ WITH_RANGES = (
 )
 # What each hyperparameter may be, and what it may not be.
 RANGES = {
-    "keep_prob": ((0.0, 2.0**-20, 0.5, 1.0), (-0.1, 1.1, -np.inf, np.nan)),
+    "keep_prob": ((0.0, 2.0**-20, 0.5, 1.0), (-(2.0**-20), 1 + 2.0**-20, -np.inf, np.nan)),
     "strength": ((0.0, 2.0**-20, 2.0), (-1.0, -np.inf, np.nan)),
     "epsilon": ((0.001, 1.0), (0.0, -1.0, np.nan)),
     # Some take a patience of 0, as 1 or as none at all: it is nobody's mistake.

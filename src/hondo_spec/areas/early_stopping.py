@@ -48,12 +48,9 @@ def automaton(
 
 
 def _agrees(
-    early_stopping: Operation,
-    values: Sequence[float],
-    patience: int,
-    min_delta: float = 0.0,
+    early_stopping: Operation, values: Sequence[float], patience: int, min_delta: float = 0.0,
     conventions: Mapping[str, str] = {},
-) -> Holds:
+) -> Holds:  # fmt: skip
     """The step at which it stops and the best one are those of the definition."""
     got = tuple(early_stopping(list(values), patience, min_delta, "min"))
     finite = conventions.get("nonfinite_metric") == "stops"
@@ -185,14 +182,17 @@ def _stopping_early_is_an_l2_penalty(gradient_descent, *, width, seed, steps):
 
 
 @prop(11, "should", "exhaustive")
-@given(values=tuple(itertools.product((0.0, 1.0, 2.0, 3.0), repeat=4)), patience=(1, 2))
-def _waiting_goes_on_above_the_baseline(early_stopping_with_baseline, *, values, patience):
+@given(values=tuple(itertools.product((0.0, 1.0, 2.0, math.nan), repeat=4)), patience=(1, 2))
+def _waiting_goes_on_above_the_baseline(
+    early_stopping_with_baseline, conventions, *, values, patience
+):
     r"""waiting goes on until the baseline is improved on too; the best is the best whatever it is
     $w_{t+1} = 0 \Leftrightarrow v_t < \min(b_t, c)$
     """
     # Above, at and below 0.
     for baseline in (1.0, 0.0, -1.0):
         moved = [value + baseline - 1 for value in values]
-        want = automaton(moved, patience, baseline=baseline)
+        finite = conventions.get("nonfinite_metric") == "stops"
+        want = automaton(moved, patience, 0.0, finite, baseline)
         got = tuple(early_stopping_with_baseline(moved, patience, baseline))
         yield Holds(f"stop and best {want}", got == want, got)

@@ -20,7 +20,8 @@ def _folded_layer_does_the_same(fold_batch_norm, *, w, seed, epsilon):
     """
     features = w.shape[-1]
     (mean, var), (scale, offset) = statistics(seed, features), affine(features, seed)
-    bias = draws.normal(seed, (features,))
+    # Also without a bias, and with a scale of 0.
+    bias, scale[1:2] = draws.normal(seed, (features,)) * np.float32(seed % 2), 0
     kernel, shift = fold_batch_norm(w, bias, mean, var, scale, offset, epsilon)
     factor = scale / np.sqrt(np.float64(var) + epsilon)
     want = np.float64(w) * factor

@@ -165,9 +165,11 @@ def _inference_is_affine(batch_norm, batch_norm_inference, *, x):
     yield Check("affine", got, want, 2 * gamma(12) * np.broadcast_to(sizes, x.shape))
 
 
+MANY = 1000
+# The product of two of the sizes is beyond 32 bits.
 PARTS = (
-    ((2, 6, 16), False, 2), ((5, 7), True, 9), ((24,), False, 1), ((1, 1, 2), False, 16),
-    ((2, 2, 5, 8, 7), False, 3), ((1, 3, 2), True, 8), ((3, 1, 1, 2, 1, 2, 5), False, 5),
+    ((2, 6, 16), False, 2), ((50000, 60000), False, 1), ((24,), False, 9), ((1, 1, 2), False, 16),
+    ((2, 2, 5, 8, 7), False, 3), ((5, 7, 1), True, 8), ((3, 1, 1, 2, 1, 2, 5, 1, 2, 1), False, 5),
 )  # fmt: skip
 parts = st.tuples(draws.seeds, st.sampled_from(PARTS)).map(
     lambda both: draws.Made(
@@ -204,8 +206,8 @@ def _population_variance_is_unbiased(population_stats, batch_averaged_stats=None
     x = _joined(apart)
     # Integers still far out, on which the difference of two means of squares is not exact.
     for what, offset in (("variance", 0.0), ("variance far out", 2.0**12)):
-        moved = [part + np.float32(offset) for part in apart]
-        want = np.var(np.float64(x), axis=0, ddof=1)
+        moved = [z + np.float32(offset * (k if len(z) > MANY else 1)) for k, z in enumerate(apart)]
+        want = np.var(np.float64(_joined(moved)), axis=0, ddof=1)
         slack = 2 * moment_slack(_joined(moved), 2 * len(x))[1]
         yield Check(what, population_stats(moved)[1], want, slack + U32, 1.0)
     few = draws.double(x[: 2 if m == 5 else 4, :2])
@@ -228,7 +230,8 @@ def _statistics_merge_in_any_order(merge_moments, *, apart, kappa):
     r"""statistics merge in any order to those of the whole
     $M_2 = M_{2,a} + M_{2,b} + \tfrac{n_a n_b}{n}(\mu_a - \mu_b)^2$
     """
-    apart = [part + np.float32(8 * kappa) for part in apart]
+    # Large ones are far from one another, small ones from zero.
+    apart = [z + np.float32(8 * kappa * (k if len(z) > MANY else 1)) for k, z in enumerate(apart)]
     x = draws.double(_joined(apart))
     shift, spread = moment_slack(x, 2 * len(x))
     for what, merged in (("", apart), (" turned", apart[::-1])):

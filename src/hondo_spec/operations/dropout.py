@@ -29,7 +29,7 @@ def gaussian_noise(seed: int, x: Array, std: float) -> Array:
 
 
 def parameter_noise(seed: int, tree: Tree, std: float) -> Tree:
-    """Every leaf with noise of its own, as by `gaussian_noise`."""
+    """Every kernel with noise of its own, as by `gaussian_noise`; other leaves may be left."""
     ...
 
 
