@@ -27,6 +27,15 @@ def _mostly_the_same(seed, epoch, count):
     return order
 
 
+def _cycle(seed, epoch, count):
+    """Each place changes with an earlier one, never with itself."""
+    order, rng = np.arange(count), np.random.default_rng([seed, epoch])
+    for place in range(count - 1, 0, -1):
+        other = rng.integers(place)
+        order[[place, other]] = order[[other, place]]
+    return order
+
+
 _calls = iter(range(10**9))
 
 
@@ -196,6 +205,17 @@ MUTANTS = (
         "STR-11",
         lambda seed, epoch, count: right.epoch_order(seed % 255, epoch, count),
     ),
+    _order(
+        "the epochs of a byte",
+        "STR-11",
+        lambda seed, epoch, count: right.epoch_order(seed, epoch % 256, count),
+    ),
+    _order(
+        "an order by 1000 seed + epoch",
+        "STR-11",
+        lambda seed, epoch, count: np.random.default_rng(1000 * seed + epoch).permutation(count),
+    ),
+    _order("one cycle through all examples", "STR-02", _cycle, "Sattolo's shuffle for Fisher's"),
     _resumed("a loader that is off by one batch", "STR-01", lambda step, steps: step + 1),
     _resumed(
         "a resume that begins its epoch anew",

@@ -28,12 +28,13 @@ def diagnose_chain(
     Returns:
         'loss'; arrays over the layers: 'input_rms' of h, 'response_rms' of z, 'gradient_rms' of the
         gradient in z, 'gain' of z over h; over the activations: 'activation_gain' of φ(z) over z,
-        'off', the share of units with φ′ = 0 for the whole batch; and 'verdicts', pairs of a kind
-        and of the layer that it names, from 0: 'nonfinite_response' (of weights or z, the first),
-        'detached' (the last behind which the gradient stops), 'dead' (the first with too many units
-        off), 'vanishing_response', 'exploding_response', 'vanishing_gradient', 'exploding_gradient'
-        (a layer whose own gain is off by more than 10, or else the first where all layers together
-        have come to 100). What follows from a verdict is none.
+        'off', the share of units with φ′ at most a tenth of its maximum for the whole batch; and
+        'verdicts', pairs of a kind and of the layer that it names, from 0: 'nonfinite_response' (of
+        weights or z, the first), 'detached' (the last behind which the gradient stops), 'dead' (the
+        first with too many units off), 'vanishing_response', 'exploding_response',
+        'vanishing_gradient', 'exploding_gradient' (a layer whose own gain is off by more than 10,
+        or else the first where all layers together have come to 100). What follows
+        from a verdict is none.
     """
     ...
 
