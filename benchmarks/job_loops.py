@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from benchmarks.job import CLIP, DROPOUT, L2, LEARNING_RATE, Job, Run, Trained, data_of, usual_loop
+from benchmarks.job import CLIP, L2, LEARNING_RATE, Job, Run, Trained, data_of, usual_loop
 
 
 def linen_run(job: Job) -> Run:
@@ -131,7 +131,7 @@ def torch_run(job: Job) -> Run:
 
     def start(seed: int) -> Any:
         torch.manual_seed(seed)
-        model = torch_network(job, inputs.shape[1])
+        model = torch_network(job, inputs.shape[-1])
         return model, torch.optim.Adam(model.parameters(), LEARNING_RATE)
 
     def step(state: Any, x: Any, y: Any, number: Any) -> Any:
@@ -158,6 +158,8 @@ def keras_run(job: Job) -> Run:
     """`Model.fit` on JAX, with the callback that restores the best weights."""
     import keras
 
+    from benchmarks.job_keras import keras_network
+
     train, valid = data_of(job)
     train = tuple(part[: len(part) // job.batch * job.batch] for part in train)
 
@@ -174,7 +176,7 @@ def keras_run(job: Job) -> Run:
 
     # Built and compiled once, and put back to its start for every further run.
     keras.utils.set_random_seed(0)
-    model = _keras_network(job, train[0].shape[1])
+    model = keras_network(job, train[0].shape[1:])
     optimizer = keras.optimizers.Adam(LEARNING_RATE, global_clipnorm=CLIP)
     criterion = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer, criterion, metrics=["accuracy"])
@@ -196,28 +198,6 @@ def keras_run(job: Job) -> Run:
         return Trained(min(found["val_loss"]), max(found["val_accuracy"]))
 
     return run
-
-
-def _keras_network(job: Job, features: int) -> Any:
-    import keras
-    from keras import layers
-
-    dense: dict[str, Any] = {"kernel_regularizer": keras.regularizers.L2(L2 / 2)}
-    if job.network == "DeepMLP":
-        dense["kernel_initializer"] = "he_normal"
-    blocks = job.depth // 2 - 1 if job.network == "DeepMLP" else 0
-    inputs = x = keras.Input((features,))
-    x = layers.Dense(job.width, **dense)(x)
-    for _ in range(blocks):
-        y = layers.ReLU()(layers.BatchNormalization()(x))
-        y = layers.ReLU()(layers.BatchNormalization()(layers.Dense(job.width, **dense)(y)))
-        x = layers.Add()([x, layers.Dense(job.width, **dense)(layers.Dropout(DROPOUT)(y))])
-    if not blocks:
-        x = layers.Dropout(DROPOUT)(layers.ReLU()(layers.BatchNormalization()(x)))
-        x = layers.Dense(job.width, **dense)(x)
-    x = layers.ReLU()(layers.BatchNormalization()(x))
-    x = x if blocks else layers.Dropout(DROPOUT)(x)
-    return keras.Model(inputs, layers.Dense(10)(x))
 
 
 def sklearn_run(job: Job) -> Run:

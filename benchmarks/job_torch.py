@@ -8,8 +8,10 @@ from benchmarks.job import DROPOUT, Job
 
 
 def torch_network(job: Job, features: int) -> Any:
-    """The fully connected networks; torch follows no others here."""
+    """The fully connected networks and the residual one."""
     width = job.width
+    if job.network == "PreActResNet":
+        return ResNet(job.depth, width)
     if job.network == "DeepMLP":
         blocks = [Block(width) for _ in range(job.depth // 2 - 1)]
         last = [nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, 10)]
@@ -37,6 +39,50 @@ class Block(nn.Module):
     def forward(self, x: Any) -> Any:
         """Returns the sum of both ways."""
         return x + self.branch(x)
+
+
+class ResNet(nn.Module):
+    """A stem and three stages of pre-activated convolutions, of images whose last axis is color."""
+
+    def __init__(self, depth: int, width: int) -> None:
+        super().__init__()
+        blocks: list[Any] = []
+        for stage in range(3):
+            for place in range((depth - 2) // 6):
+                leaving, is_first = width * 2**stage, stage > 0 and place == 0
+                entering = leaving // 2 if is_first else leaving
+                blocks.append(ConvBlock(entering, leaving, 2 if is_first else 1))
+        norm = nn.BatchNorm2d(4 * width)
+        ends: list[Any] = [norm, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        self.layers = nn.Sequential(
+            _convolution(1, width), *blocks, *ends, nn.Linear(4 * width, 10)
+        )
+
+    def forward(self, x: Any) -> Any:
+        """Returns the logits."""
+        return self.layers(x.permute(0, 3, 1, 2))
+
+
+class ConvBlock(nn.Module):
+    """Two pre-activated convolutions and what goes past them."""
+
+    def __init__(self, entering: int, leaving: int, stride: int) -> None:
+        super().__init__()
+        first = nn.BatchNorm2d(entering), nn.ReLU(), _convolution(entering, leaving, stride)
+        second = nn.BatchNorm2d(leaving), nn.ReLU(), _convolution(leaving, leaving)
+        self.branch = nn.Sequential(*first, *second)
+        is_same = stride == 1 and entering == leaving
+        self.past = nn.Identity() if is_same else _convolution(entering, leaving, stride, 1)
+
+    def forward(self, x: Any) -> Any:
+        """Returns the sum of both ways."""
+        return self.past(x) + self.branch(x)
+
+
+def _convolution(entering: int, leaving: int, stride: int = 1, window: int = 3) -> Any:
+    layer = nn.Conv2d(entering, leaving, window, stride, window // 2, bias=False)
+    nn.init.kaiming_normal_(layer.weight)
+    return layer
 
 
 def _dense(entering: int, width: int) -> Any:
