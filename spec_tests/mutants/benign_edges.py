@@ -65,12 +65,18 @@ def _refusing(is_refused, *names):
     return {name: made(right.TARGET.operations[name]) for name in names}
 
 
-def _finite(values, patience, min_delta, mode):
+def _ends(rule):
     """Ends at the first value that is not finite."""
-    finite = np.isfinite([*values, np.nan])
-    end = int(np.argmin(finite))
-    stop, best = right.early_stopping(values[:end], patience, min_delta, mode)
-    return (end if stop is None and end < len(values) else stop), best
+
+    def stopped(values, *options):
+        end = int(np.argmin(np.isfinite([*values, np.nan])))
+        stop, best = rule(values[:end], *options)
+        return (end if stop is None and end < len(values) else stop), best
+
+    return stopped
+
+
+_finite = _ends(right.early_stopping)
 
 
 def _finite_flags(values, patience):
@@ -127,7 +133,11 @@ BENIGN = (
     Mutant(
         "a value that is not finite stops, as declared",
         "",
-        {"early_stopping": _finite, "stopped_after": _finite_flags},
+        {
+            "early_stopping": _finite,
+            "early_stopping_with_baseline": _ends(right.early_stopping_with_baseline),
+            "stopped_after": _finite_flags,
+        },
         {"nonfinite_metric": "stops"},
     ),
     Mutant("two devices, and an error for more", "", _of_two_devices()),

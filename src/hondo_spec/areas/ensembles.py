@@ -20,6 +20,7 @@ BAGGING = "slide 2; Breiman 1996, section 2"
 # What all weights may be multiplied by.
 FACTORS = draws.single([1, 2**-40, 2**40])
 COUNTS = (1, 2, 3, 5, 8, 9, 16, 33)
+SUMS = draws.single([3, 1.03, 2**-20])
 LARGE = 70000  # beyond the integers of 16 bits
 # Examples, inputs, hidden units, outputs and tasks.
 TRUNKS = ((4, 3, 2, 2, 3), (1, 2, 3, 1, 2), (5, 1, 5, 5, 1), (3, 8, 9, 2, 17))
@@ -161,7 +162,7 @@ def _disagreement_lowers_the_error(ambiguity, *, seed, shape, kind):
     predictions, targets = draws.normal(seed, shape, 2.0, 10.0), draws.normal(seed + 1, shape[1:])
     weights = _weights(shape[0], kind)
     # Their sum is almost 1, or far from it.
-    weights = weights / np.sum(weights) * draws.single([3, 1.03, 2.0**-20])[seed % 3]
+    weights = weights / np.sum(weights) * SUMS[seed % 3]
     share = draws.double(weights)[:, None] / np.sum(weights)
     f, t = np.float64(predictions), np.float64(targets)
     mean = np.sum(share * f, axis=0)
