@@ -10,9 +10,6 @@ What differs in `hashed_bernoulli`, whose masks are others with the same distrib
 2. Integers are compared, the hash with ⌊2³² P⌋. So P is rounded to float32 and then down to a
    multiple of 2⁻³²: `drawn_probability`.
 3. P = 1 is decided beside the comparison, because 2³² is no uint32.
-4. On CPU a mask that a cache holds is made by itself, once. XLA would make it anew for each of its
-   uses, and the hash makes what uses it so costly in XLA's eyes that it is divided among threads,
-   whose start takes 25 µs; a mask of 64×128 takes 4.
 
 What differs in `fused_bernoulli`, whose masks are those of the plain form bit for bit:
 
@@ -35,14 +32,11 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt32
 
-from hondo._fast.fusion import unshared
 from hondo._fast.hashed_bits import hash_bits_for_threshold, unit_interval
 from hondo._fast.threefry import random_bits
 
 _UINT32_COUNT = 2.0**32
 _LARGEST_BELOW_ONE = 1.0 - 2.0**-24
-# The most units whose mask is kept; that of more costs more to write and to read than to make anew.
-_MOST_KEPT = 2**16
 
 
 def hashed_bernoulli(
@@ -55,8 +49,7 @@ def hashed_bernoulli(
         True
     """
     always = jnp.asarray(keep_prob).astype(jnp.float32) >= 1.0
-    mask = (hash_bits_for_threshold(key, shape) < _threshold(keep_prob)) | always
-    return unshared(mask)[0] if mask.size <= _MOST_KEPT else mask
+    return (hash_bits_for_threshold(key, shape) < _threshold(keep_prob)) | always
 
 
 def drawn_probability(keep_prob: ArrayLike) -> Float[Array, ""]:
