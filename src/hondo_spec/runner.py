@@ -112,7 +112,7 @@ def _unrefuted(trial: "_Trial") -> str:
             return "ERROR"
     if trial.found or trial.known:
         return trial.worst.status if trial.worst.status == "UNPOWERED" else "PASS"
-    trial.worst = _error("it refuses all that is drawn, as it declares")
+    trial.worst = _error("it refuses all that is drawn, as it declares, or has too few devices")
     return "N/A"
 
 

@@ -13,7 +13,7 @@ SOURCE = "slide 12; Goodfellow et al. 2016, section 6.3"
 LOSS = "slide 3; Goodfellow et al. 2016, section 6.2.2.3"
 prop = Area("ACT", source=SOURCE, symbols="ACTIVATIONS")
 EDGES = (0.0, -0.0, 1.0, -1.0, 20.0, -20.0, 88.0, -88.0, 1e4, -1e4)
-FAR = (np.inf, -np.inf, 1e-30, -1e-30)
+ENDS = (np.inf, -np.inf, 1e-30, -1e-30)
 ENTRIES = draws.arrays(draws.ENTRIES, halves=True, scale=8.0)
 
 
@@ -82,7 +82,7 @@ def _relu_is_the_maximum_with_zero(relu, relu_gradient=None, *, x, power):
     y, a = np.asarray(relu(x)), x.dtype.type(2.0**power)
     yield Exact("max(0, x)", y, np.maximum(x, 0))
     yield Exact("relu(ax)", relu(a * x), a * y)
-    far = draws.single([*FAR, *EDGES])
+    far = draws.single([*ENDS, *EDGES])
     yield Exact("far out", relu(far), np.maximum(far, 0))
     if relu_gradient is not None:
         slope = np.asarray(relu_gradient(far))

@@ -170,8 +170,8 @@ def _direction_survives_any_magnitude(clip_by_global_norm, *, case):
         for name, leaf in tree.items():
             want = draws.double(leaf) * (limit / norm(tree))
             if want.size:
-                count = draws.TREE_SIZE + 6 + want.size
-                rounding = gamma(count) + 2 * UNITS[leaf.dtype.name]
+                rounding = gamma(draws.TREE_SIZE + 6) + gamma(want.size)
+                rounding += 2 * UNITS[leaf.dtype.name]
                 yield Check(f"{name}'", clipped[name], want, rounding * np.abs(want))
             found = str(np.asarray(clipped[name]).dtype)
             yield Holds(f"dtype of {name}", found == str(leaf.dtype), found)
