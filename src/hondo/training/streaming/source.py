@@ -53,7 +53,8 @@ def open_source(name: str, data: Data | RandomAccess) -> Source:
     is_text = isinstance(data, str | bytes)
     if isinstance(data, tuple | dict) and not _is_arrays(data):
         expected = "a tuple or dict of arrays with one leading axis"
-        raise error(name, _kinds(data), expected, "numpy.asarray makes an array of a list.")
+        repair = "numpy.asarray makes an array of a list; single examples come in a list."
+        raise error(name, _kinds(data), expected, repair)
     if not _is_arrays(data) and isinstance(data, RandomAccess) and not is_text:
         count = len(data)
         if count == 0:
