@@ -227,6 +227,13 @@ def _derived(split: Function, fold_in: Function, permute: Function) -> Function:
     return derive
 
 
+def _of_each_key(toss: Function, draw: Function) -> Function:
+    def of_one(key: jax.Array) -> optax.Params:
+        return toss(key, jnp.float32(0.3)), [draw(key, count) for count in (1, 7, 70000, 2**31 - 1)]
+
+    return lambda x: jax.vmap(of_one)(jax.random.split(jax.random.key(3), x.size))
+
+
 def _compare_with_threshold(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     threshold = jnp.uint32(int(np.float32(KEEP_PROB) * 2.0**32))
     return hashed_bits.hash_bits_for_threshold(key, shape) < threshold
@@ -430,6 +437,29 @@ PAIRS = [
         large=((8192, 1024),),
         roundings=0,
         dtypes=(jnp.float32, jnp.float64),
+        gradient=False,
+    ),
+    Pair(
+        name="uniform_draws: N(0, 1)",
+        fast=lambda x: uniform_draws.fused_normal(jax.random.key(3), x.shape, x.dtype),
+        plain=lambda x: jax.random.normal(jax.random.key(3), x.shape, x.dtype),
+        shapes=((33, 9),),
+        large=((8192, 1024),),
+        roundings=0,
+        dtypes=(jnp.float32, jnp.float64),
+        gradient=False,
+    ),
+    Pair(
+        name="uniform_draws: coins and integers",
+        fast=_of_each_key(uniform_draws.fused_coin, uniform_draws.fused_integer),
+        plain=_of_each_key(
+            jax.random.bernoulli,
+            lambda key, count: jax.random.randint(key, (), 0, count, jnp.int32),
+        ),
+        shapes=((999,),),
+        large=((8192,),),
+        roundings=0,
+        dtypes=SINGLE,
         gradient=False,
     ),
     *(

@@ -1,25 +1,33 @@
-"""Uniform draws with the generator fused into what uses them.
+"""Draws with the generator fused into what uses them.
 
-The plain form, bit for bit:
+The plain forms, bit for bit:
 
     jax.random.uniform(key, shape, dtype, minval=-1.0, maxval=1.0)
+    jax.random.normal(key, shape, dtype)
+    jax.random.bernoulli(key, probability)
+    jax.random.randint(key, (), 0, count, jnp.int32)
 
 What differs, in float32 alone:
 
 1. The rounds of Threefry are plain operations (`random_bits`), which XLA fuses with the inverse of
-   the error function, the scale and the rounding. JAX has a loop over arrays in memory.
+   the error function, the scale and the rounding. JAX has a loop over arrays in memory, which takes
+   a quarter of a second to compile, for one coin too.
 2. The 23 high bits become a float by `unit_interval`, as JAX makes it; the doubling is exact.
 
 Measured on CPU by `python -m benchmarks initialization`, 100 million weights (docs/benchmarks.md):
 hondo takes 0.36 of the time of flax, which truncates, and 0.32 where flax does not.
 """
 
+import math
+
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from hondo._fast.hashed_bits import unit_interval
-from hondo._fast.threefry import random_bits
+from hondo._fast.threefry import random_bits, split_key
 
 
 def fused_uniform(key: Array, shape: tuple[int, ...], dtype: np.dtype) -> Array:
@@ -34,3 +42,46 @@ def fused_uniform(key: Array, shape: tuple[int, ...], dtype: np.dtype) -> Array:
     if dtype == np.float32:
         return 2.0 * unit_interval(random_bits(key, shape)) - 1.0
     return jax.random.uniform(key, shape, dtype, -1.0, 1.0)
+
+
+def fused_normal(key: PRNGKeyArray, shape: tuple[int, ...], dtype: np.dtype) -> Array:
+    """Draws the standard normal numbers of `jax.random.normal`.
+
+    Example:
+        >>> key = jax.random.key(0)
+        >>> fused = fused_normal(key, (9,), np.dtype("float32"))
+        >>> bool((fused == jax.random.normal(key, (9,))).all())
+        True
+    """
+    if dtype != np.float32:
+        return jax.random.normal(key, shape, dtype)
+    # As far above -1 as 1 is above the largest draw: the width, 2 - 2^-24, is 2 in float32.
+    lowest = np.nextafter(np.float32(-1), np.float32(0))
+    u = 2.0 * unit_interval(random_bits(key, shape)) + lowest
+    return np.float32(math.sqrt(2)) * lax.erf_inv(u)
+
+
+def fused_coin(key: PRNGKeyArray, probability: Float[Array, ""]) -> Bool[Array, ""]:
+    """Draws the coin of `jax.random.bernoulli`, of a probability in float32.
+
+    Example:
+        >>> key, half = jax.random.key(0), jnp.float32(0.5)
+        >>> bool(fused_coin(key, half) == jax.random.bernoulli(key, half))
+        True
+    """
+    return unit_interval(random_bits(key, ())) < probability
+
+
+def fused_integer(key: PRNGKeyArray, count: int) -> Int[Array, ""]:
+    """Draws the integer below the count of `jax.random.randint`, in 32 bits.
+
+    Example:
+        >>> key = jax.random.key(0)
+        >>> bool(fused_integer(key, 9) == jax.random.randint(key, (), 0, 9))
+        True
+    """
+    high_key, low_key = split_key(key)
+    high, low = (random_bits(half, ()) % jnp.uint32(count) for half in (high_key, low_key))
+    # What 2^32 leaves, squared in 32 bits as JAX does: beyond 2^16 the high word is lost.
+    rest = (2**16 % count) ** 2 % 2**32 % count
+    return ((high * jnp.uint32(rest) + low) % jnp.uint32(count)).astype(jnp.int32)

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from hondo._bind import bind, by_value
+from hondo._fast.threefry import fold_in
+from hondo._fast.uniform_draws import fused_normal
 from hondo._microbatched import microbatched
 from hondo._numerics.checks import (
     check_callable,
@@ -59,7 +61,7 @@ def gaussian_noise(
     check_floating("x", x, "Use x.astype(jnp.float32).")
     wide = accumulation_dtype(x.dtype)
     sigma = jnp.asarray(std, wide)
-    noise = sigma * jax.random.normal(key, x.shape, wide)
+    noise = sigma * fused_normal(key, x.shape, wide)
     return replace_value(sigma == 0, x, (x.astype(wide) + noise).astype(x.dtype))
 
 
@@ -131,7 +133,7 @@ def parameter_noise(
     leaves, treedef = jax.tree.flatten(params)
     mask = jax.tree.leaves(floating_mask(params, where))
     noisy = [
-        gaussian_noise(jax.random.fold_in(key, place), leaf, std=std) if is_chosen else leaf
+        gaussian_noise(fold_in(key, place), leaf, std=std) if is_chosen else leaf
         for place, (leaf, is_chosen) in enumerate(zip(leaves, mask, strict=True))
     ]
     return jax.tree.unflatten(treedef, noisy)

@@ -8,6 +8,8 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, PRNGKeyArray, Shaped
 
+from hondo._fast.threefry import split_key
+from hondo._fast.uniform_draws import fused_coin, fused_integer
 from hondo._numerics.array_checks import check_sizes
 from hondo._numerics.checks import (
     check_choice,
@@ -63,7 +65,7 @@ def random_flip(
     check_probability("probability", probability)
     check_choice("direction", direction, ("horizontal", "vertical"))
     axis = 1 if direction == "horizontal" else 0
-    flips = jax.random.bernoulli(key, jnp.asarray(probability).astype(jnp.float32))
+    flips = fused_coin(key, jnp.asarray(probability).astype(jnp.float32))
     return jnp.where(flips, jnp.flip(image, axis), image)
 
 
@@ -118,8 +120,8 @@ def random_crop(
     padded = jnp.pad(whole(image, 0, 1), [(padding, padding)] * 2 + rest, mode=mode)
     window = _window(image.shape[:2] if size is None else size, padded.shape)
     starts = [
-        jax.random.randint(axis_key, (), 0, whole - part + 1, jnp.int32)
-        for axis_key, whole, part in zip(jax.random.split(key), padded.shape, window, strict=False)
+        fused_integer(axis_key, whole - part + 1)
+        for axis_key, whole, part in zip(split_key(key), padded.shape, window, strict=False)
     ]
     return jax.lax.dynamic_slice(
         padded, starts + [jnp.int32(0)] * len(rest), (*window, *image.shape[2:])

@@ -2,11 +2,12 @@
 
 from typing import TypeAlias
 
-import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from hondo._fast.hashed_bits import unit_interval
+from hondo._fast.threefry import random_bits, split_key
 from hondo._numerics.array_checks import check_array
 from hondo._numerics.checks import check_floating, check_key, check_range, error
 from hondo._numerics.dtypes import accumulation_dtype
@@ -100,7 +101,7 @@ def cutmix(key: PRNGKeyArray, first: Pair, second: Pair, *, alpha: ArrayLike) ->
     _check_pair(key, first, second, alpha)
     (image, target), (other_image, other_target) = first, second
     check_image(image)
-    beta_key, box_key = jax.random.split(key)
+    beta_key, box_key = split_key(key)
     side = jnp.sqrt(1 - _beta(beta_key, alpha))
     height, width = ((size * side).astype(jnp.int32) for size in image.shape[:2])
     inside = random_box(box_key, image.shape[:2], height, width)
@@ -117,7 +118,7 @@ def _beta(key: PRNGKeyArray, alpha: ArrayLike) -> Float[Array, ""]:
     loops of `jax.random.beta`, which take a second to compile.
     """
     alpha = jnp.asarray(alpha, jnp.float32)
-    angle, uniform = jax.random.uniform(key, (2,), jnp.float32)
+    angle, uniform = unit_interval(random_bits(key, (2,)))
     cosine = jnp.cos(2 * jnp.pi * angle)
     tail = jnp.expm1(-jnp.log(uniform) / jnp.where(alpha > 0, alpha, 1.0))
     centered = jnp.sign(cosine) / jnp.sqrt(1 + 1 / (tail * jnp.square(cosine)))

@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Int, Key, PRNGKeyArray
 
 from hondo._bind import by_value
+from hondo._fast.threefry import fold_in, split_key
 from hondo._numerics.array_checks import check_integers
 from hondo._numerics.checks import check_callable, check_count, check_key, python_value
 from hondo._types import Augment, Example
@@ -133,8 +134,8 @@ def example_keys(
     check_integers("indices", indices, "They are positions in the data set.")
     if not isinstance(epoch, Tracer):
         check_count("epoch", python_value(epoch), least=0)
-    epoch_key = jax.random.fold_in(key, epoch)
-    keys = jax.vmap(partial(jax.random.fold_in, epoch_key))(indices.ravel())
+    epoch_key = fold_in(key, epoch)
+    keys = jax.vmap(partial(fold_in, epoch_key))(indices.ravel())
     return keys.reshape(indices.shape)
 
 
@@ -145,7 +146,7 @@ class _Composed:
     def __call__(self, key: PRNGKeyArray, image: Image) -> Image:
         result = image
         for position, transform in enumerate(self.transforms):
-            result = transform(jax.random.fold_in(key, position), result)
+            result = transform(fold_in(key, position), result)
         return result
 
 
@@ -155,7 +156,7 @@ class _OnImages:
     mix: Augment | None
 
     def __call__(self, key: PRNGKeyArray, example: Example, partner: Example) -> Example:
-        own_key, partner_key, mix_key = jax.random.split(key, 3)
+        own_key, partner_key, mix_key = split_key(key, (3,))
         first = self.transform(own_key, example[0]), example[1]
         if self.mix is None:
             return first

@@ -1,9 +1,10 @@
 """What the augmentations share: the form of an image, and random boxes in it."""
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, PRNGKeyArray, Shaped
 
+from hondo._fast.threefry import split_key
+from hondo._fast.uniform_draws import fused_integer
 from hondo._numerics.array_checks import check_array
 from hondo._numerics.checks import error
 
@@ -33,7 +34,7 @@ def random_box(
         >>> random_box(jax.random.key(0), (4, 5), 1, 1).sum().item()
         1
     """
-    row_key, column_key = jax.random.split(key)
+    row_key, column_key = split_key(key)
     rows = _random_interval(row_key, shape[0], height)
     columns = _random_interval(column_key, shape[1], width)
     return rows[:, None] & columns[None, :]
@@ -41,7 +42,7 @@ def random_box(
 
 def _random_interval(key: PRNGKeyArray, length: int, size: int | Array) -> Bool[Array, " length"]:
     size = jnp.asarray(size).astype(jnp.int32)
-    first = jax.random.randint(key, (), 0, length, jnp.int32) - size // 2
+    first = fused_integer(key, length) - size // 2
     position = jnp.arange(length, dtype=jnp.int32)
     return (first <= position) & (position < first + size)
 

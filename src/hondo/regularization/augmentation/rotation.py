@@ -10,6 +10,7 @@ from jax.scipy.ndimage import map_coordinates
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
+from hondo._fast.uniform_draws import fused_integer, fused_uniform
 from hondo._numerics.array_checks import check_real
 from hondo._numerics.checks import check_choice, check_key, check_range, error
 from hondo._numerics.dtypes import accumulation_dtype
@@ -171,7 +172,7 @@ def random_rotation(
     """
     check_key(key)
     check_range("max_angle", max_angle, 0.0, 180.0)
-    fraction = jax.random.uniform(key, (), jnp.float32, -1.0, 1.0)
+    fraction = fused_uniform(key, (), np.dtype("float32"))
     angle = fraction * jnp.asarray(max_angle, jnp.float32)
     return rotate(image, angle=angle, method=method)
 
@@ -211,4 +212,4 @@ def random_quarter_turn(
     if image.shape[0] != image.shape[1]:
         raise error("the shape of image", image.shape, "square", "rotate takes any shape.")
     turns = [lambda x, k=k: jnp.rot90(x, k) for k in range(4)]
-    return jax.lax.switch(jax.random.randint(key, (), 0, 4), turns, image)
+    return jax.lax.switch(fused_integer(key, 4), turns, image)

@@ -6,13 +6,13 @@ the slide's form scales the weights, see `scale_weights`.
 
 from collections.abc import Sequence
 
-import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from hondo._fast.bernoulli_threshold import drawn_probability
 from hondo._fast.masked_scaling import select_and_scale
+from hondo._fast.uniform_draws import fused_normal
 from hondo._numerics.checks import check_floating, check_key
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._numerics.other_names import refuse_names
@@ -158,7 +158,7 @@ def gaussian_dropout(
     check_floating("x", x, "Use x.astype(jnp.float32).")
     p = jnp.asarray(keep_prob).astype(accumulation_dtype(x.dtype))
     std = _noise_std(p)
-    r = 1.0 + std * jax.random.normal(key, x.shape, std.dtype)
+    r = 1.0 + std * fused_normal(key, x.shape, std.dtype)
     noisy = (x.astype(std.dtype) * r).astype(x.dtype)
     return jnp.where(p > 0.0, jnp.where(std > 0.0, noisy, x), jnp.zeros((), x.dtype))
 
