@@ -125,19 +125,19 @@ def norms(call: Operation, **layers: Operation) -> dict[str, Operation]:
         **layers: by operation, what makes its layer of x and of the options.
     """
 
-    @compiled(static="epsilon")
+    @compiled()
     def layer_norm(x, scale, bias, epsilon):
         return call(layers["layer_norm"](x, epsilon), x, scale=scale, bias=bias)
 
-    @compiled(static=("groups", "epsilon"))
+    @compiled(static="groups")
     def group_norm(x, groups, epsilon):
         return call(layers["group_norm"](x, groups, epsilon), x)
 
-    @compiled(static="epsilon")
+    @compiled()
     def instance_norm(x, epsilon):
         return call(layers["instance_norm"](x, epsilon), x)
 
-    @compiled(static="epsilon")
+    @compiled()
     def rms_norm(x, scale, epsilon):
         return call(layers["rms_norm"](x, epsilon), x, scale=scale)
 
@@ -198,13 +198,13 @@ def pulled_back(arrays: int = 1, static: Sequence[int] = ()) -> Callable[[Operat
     return gradient
 
 
-def batch_norm_gradient(batch_norm: Operation) -> Operation:
+def batch_norm_gradient(batch_norm: Operation, static: Sequence[int] = ()) -> Operation:
     """The operation of that name, of a batch normalization."""
 
     def train(x: Any, scale: Any, bias: Any, epsilon: float) -> Any:
         return batch_norm(x, 0 * bias, 0 * bias + 1, scale, bias, 0.9, epsilon)[0]
 
-    return pulled_back(static=(3,))(train)
+    return pulled_back(static=static)(train)
 
 
 def of_number(function: Any) -> Any:
@@ -218,10 +218,10 @@ GRADIENTS = {
     "relu": slope,
     "dropout": dropout_gradient,
     "batch_norm": batch_norm_gradient,
-    "layer_norm": pulled_back(3, static=(3,)),
-    "group_norm": pulled_back(static=(1, 2)),
-    "instance_norm": pulled_back(static=(1,)),
-    "rms_norm": pulled_back(2, static=(2,)),
+    "layer_norm": pulled_back(3),
+    "group_norm": pulled_back(static=(1,)),
+    "instance_norm": pulled_back(),
+    "rms_norm": pulled_back(2),
     "residual": pulled_back(),
     "l2_normalize": pulled_back(),
     "cross_entropy": of_number,

@@ -53,28 +53,28 @@ def _call_batch_norm(x: jax.Array, stats: Any, affine: Any, **options: float) ->
     return jnp.moveaxis(y, 1, -1), *state.get(layer.batch_state_index)
 
 
-@compiled(static=("decay", "epsilon"))
+@compiled()
 def _batch_norm(x, mean, var, scale, bias, decay, epsilon):
     return _call_batch_norm(x, (mean, var), (scale, bias), momentum=decay, eps=epsilon)
 
 
-@compiled(static="epsilon")
+@compiled()
 def _batch_norm_inference(x, mean, var, scale, bias, epsilon):
     return _call_batch_norm(x, (mean, var), (scale, bias), eps=epsilon, inference=True)[0]
 
 
-@compiled(static="epsilon")
+@compiled()
 def _layer_norm(x, scale, bias, epsilon):
     return jax.vmap(_with(eqx.nn.LayerNorm(x.shape[-1], epsilon), weight=scale, bias=bias))(x)
 
 
-@compiled(static=("groups", "epsilon"))
+@compiled(static="groups")
 def _group_norm(x, groups, epsilon):
     layer = eqx.nn.GroupNorm(groups, eps=epsilon, channelwise_affine=False)
     return jnp.moveaxis(jax.vmap(layer)(jnp.moveaxis(x, -1, 1)), 1, -1)
 
 
-@compiled(static="epsilon")
+@compiled()
 def _rms_norm(x, scale, epsilon):
     return jax.vmap(_with(eqx.nn.RMSNorm(x.shape[-1], epsilon, use_bias=False), weight=scale))(x)
 

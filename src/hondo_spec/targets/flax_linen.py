@@ -30,21 +30,21 @@ def _dropout(seed, x, keep_prob):
     return module.apply({}, x, deterministic=False, rngs={"dropout": key})
 
 
-@compiled(static=("epsilon", "fast"))
+@compiled(static="fast")
 def _batch_norm(x, mean, var, scale, bias, decay, epsilon, fast=True):
     options = {"epsilon": epsilon, "use_fast_variance": fast, "dtype": x.dtype}
     module = nn.BatchNorm(False, momentum=decay, **options)
     return trained_batch_norm(module, batch_norm_variables(mean, var, scale, bias), x)
 
 
-@compiled(static="epsilon")
+@compiled()
 def _masked_batch_norm(x, present, mean, var, scale, bias, decay, epsilon):
     module = nn.BatchNorm(False, momentum=decay, epsilon=epsilon)
     variables = batch_norm_variables(mean, var, scale, bias)
     return trained_batch_norm(module, variables, x, mask=present[..., None])
 
 
-@compiled(static="epsilon")
+@compiled()
 def _batch_norm_inference(x, mean, var, scale, bias, epsilon):
     variables = batch_norm_variables(mean, var, scale, bias)
     return nn.BatchNorm(True, epsilon=epsilon).apply(variables, x)

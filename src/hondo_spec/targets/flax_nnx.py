@@ -28,7 +28,7 @@ def _dropout_inference(x, keep_prob):
     return nnx.Dropout(1 - keep_prob, deterministic=True)(jnp.asarray(x))
 
 
-@compiled(static=("decay", "epsilon", "fast"))
+@compiled(static="fast")
 def _batch_norm(x, mean, var, scale, bias, decay, epsilon, fast=True):
     options = {"epsilon": epsilon, "use_fast_variance": fast, "dtype": x.dtype}
     module = nnx.BatchNorm(mean.size, momentum=decay, **options, rngs=nnx.Rngs(0))
@@ -36,7 +36,7 @@ def _batch_norm(x, mean, var, scale, bias, decay, epsilon, fast=True):
     return module(x, use_running_average=False), module.mean[...], module.var[...]
 
 
-@compiled(static=("decay", "epsilon"))
+@compiled()
 def _masked_batch_norm(x, present, mean, var, scale, bias, decay, epsilon):
     module = nnx.BatchNorm(mean.size, momentum=decay, epsilon=epsilon, rngs=nnx.Rngs(0))
     module = with_values(module, mean=mean, var=var, scale=scale, bias=bias)
@@ -59,7 +59,7 @@ def _batched_mean(values, batch_size):
     return metric.compute()
 
 
-@compiled(static="epsilon")
+@compiled()
 def _batch_norm_inference(x, mean, var, scale, bias, epsilon):
     module = nnx.BatchNorm(mean.size, epsilon=epsilon, rngs=nnx.Rngs(0))
     module = with_values(module, mean=mean, var=var, scale=scale, bias=bias)

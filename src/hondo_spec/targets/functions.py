@@ -53,19 +53,19 @@ def _stats(mean: jax.Array, var: jax.Array) -> hondo.BatchStats:
     return hondo.BatchStats(mean, var, jnp.ones_like(mean))
 
 
-@compiled(static="epsilon")
+@compiled()
 def _batch_norm(x, mean, var, scale, bias, decay, epsilon):
     return _masked_batch_norm(x, None, mean, var, scale, bias, decay, epsilon)
 
 
-@compiled(static="epsilon")
+@compiled()
 def _masked_batch_norm(x, present, mean, var, scale, bias, decay, epsilon):
     options = {"decay": decay, "epsilon": epsilon, "where": present}
     y, new = hondo.batch_norm(x, _stats(mean, var), scale, bias, **options)
     return y, new.mean, new.var
 
 
-@compiled(static="epsilon")
+@compiled()
 def _batch_norm_gradient(x, scale, bias, epsilon, g):
     def train(x: jax.Array) -> jax.Array:
         return hondo.batch_normalize(x, scale, bias, epsilon=epsilon)[0]
@@ -73,22 +73,25 @@ def _batch_norm_gradient(x, scale, bias, epsilon, g):
     return jax.vjp(train, x)[1](g)[0]
 
 
-@compiled(static="epsilon")
+@compiled()
 def _batch_norm_inference(x, mean, var, scale, bias, epsilon):
     return hondo.batch_norm_inference(x, _stats(mean, var), scale, bias, epsilon=epsilon)
 
 
-@compiled()
+_moments_of, _merge = jax.jit(hondo.batch_moments), jax.jit(hondo.merge_moments)
+
+
+@operation
 def _batch_moments(x):
-    moments = hondo.batch_moments(x)
+    moments = _moments_of(x)
     return moments.mean, hondo.moments_variance(moments, ddof=0)
 
 
-@jax.jit
 def _merged(parts: Any) -> hondo.Moments:
+    """One after another, so that what is compiled for a batch serves them all."""
     moments = hondo.init_moments(parts[0].shape[-1])
     for x in parts:
-        moments = hondo.merge_moments(moments, hondo.batch_moments(x))
+        moments = _merge(moments, _moments_of(x))
     return moments
 
 
@@ -104,28 +107,28 @@ def _population_stats(parts):
     return stats.mean, stats.var
 
 
-@compiled(static="epsilon")
+@compiled()
 def _fold_batch_norm(kernel, bias, mean, var, scale, offset, epsilon):
     stats = _stats(mean, var)
     return hondo.fold_batch_norm(kernel, bias, stats, scale, offset, epsilon=epsilon)
 
 
-@compiled(static="epsilon")
+@compiled()
 def _layer_norm(x, scale, bias, epsilon):
     return hondo.layer_norm(x, scale, bias, epsilon=epsilon)
 
 
-@compiled(static=("groups", "epsilon"))
+@compiled(static="groups")
 def _group_norm(x, groups, epsilon):
     return hondo.group_norm(x, None, None, groups=groups, epsilon=epsilon)
 
 
-@compiled(static="epsilon")
+@compiled()
 def _instance_norm(x, epsilon):
     return hondo.instance_norm(x, None, None, epsilon=epsilon)
 
 
-@compiled(static="epsilon")
+@compiled()
 def _rms_norm(x, scale, epsilon):
     return hondo.rms_norm(x, scale, epsilon=epsilon)
 

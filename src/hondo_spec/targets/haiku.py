@@ -55,17 +55,17 @@ def _call_batch_norm(x: jax.Array, stats: Any, affine: Any, train: bool, *option
     return y, *(new[name]["average"].ravel() for name in names)
 
 
-@compiled(static=("decay", "epsilon"))
+@compiled()
 def _batch_norm(x, mean, var, scale, bias, decay, epsilon):
     return _call_batch_norm(x, (mean, var), (scale, bias), True, decay, epsilon)
 
 
-@compiled(static="epsilon")
+@compiled()
 def _batch_norm_inference(x, mean, var, scale, bias, epsilon):
     return _call_batch_norm(x, (mean, var), (scale, bias), False, 0.9, epsilon)[0]
 
 
-@compiled(static="decay")
+@compiled()
 def _average_parameters(values, decay):
     def average() -> jax.Array:
         module = hk.ExponentialMovingAverage(decay)
@@ -75,24 +75,24 @@ def _average_parameters(values, decay):
     return transformed.apply({}, transformed.init(None)[1], None)[0]
 
 
-@compiled(static="epsilon")
+@compiled()
 def _layer_norm(x, scale, bias, epsilon):
     return _call(partial(hk.LayerNorm, -1, False, False, epsilon), x, scale=scale, offset=bias)
 
 
-@compiled(static=("groups", "epsilon"))
+@compiled(static="groups")
 def _group_norm(x, groups, epsilon):
     """Over every axis but that of the batch, its default."""
     bare = {"create_scale": False, "create_offset": False}
     return _call(partial(hk.GroupNorm, groups, **bare, eps=epsilon), x)
 
 
-@compiled(static="epsilon")
+@compiled()
 def _instance_norm(x, epsilon):
     return _call(partial(hk.InstanceNorm, False, False, epsilon), x)
 
 
-@compiled(static="epsilon")
+@compiled()
 def _rms_norm(x, scale, epsilon):
     return _call(partial(hk.RMSNorm, -1, epsilon), x, {"rms_norm": {"scale": scale}})
 

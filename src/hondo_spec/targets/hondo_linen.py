@@ -47,20 +47,20 @@ def _dropout_inference(x, keep_prob):
     return linen.Dropout(1 - keep_prob).apply({}, jnp.asarray(x), train=False)
 
 
-@compiled(static=("decay", "epsilon"))
+@compiled()
 def _batch_norm(x, mean, var, scale, bias, decay, epsilon):
     """Running statistics without their weight count as complete."""
     return _masked_batch_norm(x, None, mean, var, scale, bias, decay, epsilon)
 
 
-@compiled(static=("decay", "epsilon"))
+@compiled()
 def _masked_batch_norm(x, present, mean, var, scale, bias, decay, epsilon):
     variables, module = batch_norm_variables(mean, var, scale, bias), linen.BatchNorm
     options = {"train": True, "where": present}
     return trained_batch_norm(module(decay=decay, epsilon=epsilon), variables, x, **options)
 
 
-@compiled(static="epsilon")
+@compiled()
 def _batch_norm_inference(x, mean, var, scale, bias, epsilon):
     variables = batch_norm_variables(mean, var, scale, bias)
     return linen.BatchNorm(epsilon=epsilon).apply(variables, x, train=False)

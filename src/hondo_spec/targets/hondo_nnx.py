@@ -38,12 +38,12 @@ def _dropout_inference(x, keep_prob):
     return nnx.Dropout(1 - keep_prob, rngs=_rngs())(jnp.asarray(x), train=False)
 
 
-@compiled(static=("decay", "epsilon"))
+@compiled()
 def _batch_norm(x, mean, var, scale, bias, decay, epsilon):
     return _masked_batch_norm(x, None, mean, var, scale, bias, decay, epsilon)
 
 
-@compiled(static=("decay", "epsilon"))
+@compiled()
 def _masked_batch_norm(x, present, mean, var, scale, bias, decay, epsilon):
     """Running statistics of weight 1 are complete."""
     module = nnx.BatchNorm(mean.size, decay=decay, epsilon=epsilon, rngs=_rngs())
@@ -52,7 +52,7 @@ def _masked_batch_norm(x, present, mean, var, scale, bias, decay, epsilon):
     return module(x, train=True, where=present), module.mean[...], module.var[...]
 
 
-@compiled(static="epsilon")
+@compiled()
 def _batch_norm_inference(x, mean, var, scale, bias, epsilon):
     module, weight = nnx.BatchNorm(mean.size, epsilon=epsilon, rngs=_rngs()), jnp.ones_like(mean)
     module = with_values(module, mean=mean, var=var, weight=weight, scale=scale, bias=bias)

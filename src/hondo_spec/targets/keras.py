@@ -288,7 +288,8 @@ OPERATIONS = {
     "he_normal": _initializer(keras.initializers.HeNormal),
     "lecun_normal": _initializer(keras.initializers.LecunNormal),
     **_jax.activations(keras.activations),
-    # A strength has to be a number for keras, so these are not jitted.
+    # A strength, or an ε, has to be a number for keras.
+    "batch_norm_gradient": _jax.batch_norm_gradient(_batch_norm, static=(3,)),
     "l1_penalty_gradient": jax.grad(_l1_penalty),
     "l2_penalty_gradient": jax.grad(_l2_penalty),
     "proximal_l1": jax.jit(keras.activations.soft_shrink),
