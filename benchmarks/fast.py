@@ -227,9 +227,12 @@ def _derived(split: Function, fold_in: Function, permute: Function) -> Function:
     return derive
 
 
+COUNTS = (1, 7, 70000, 2**31 - 1)
+
+
 def _of_each_key(toss: Function, draw: Function) -> Function:
     def of_one(key: jax.Array) -> optax.Params:
-        return toss(key, jnp.float32(0.3)), [draw(key, count) for count in (1, 7, 70000, 2**31 - 1)]
+        return toss(key, jnp.float32(0.3)), [draw(key, (2,), count) for count in COUNTS]
 
     return lambda x: jax.vmap(of_one)(jax.random.split(jax.random.key(3), x.size))
 
@@ -451,10 +454,10 @@ PAIRS = [
     ),
     Pair(
         name="uniform_draws: coins and integers",
-        fast=_of_each_key(uniform_draws.fused_coin, uniform_draws.fused_integer),
+        fast=_of_each_key(uniform_draws.fused_coin, uniform_draws.fused_integers),
         plain=_of_each_key(
             jax.random.bernoulli,
-            lambda key, count: jax.random.randint(key, (), 0, count, jnp.int32),
+            lambda key, shape, count: jax.random.randint(key, shape, 0, count, jnp.int32),
         ),
         shapes=((999,),),
         large=((8192,),),

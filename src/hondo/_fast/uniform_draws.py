@@ -5,7 +5,7 @@ The plain forms, bit for bit:
     jax.random.uniform(key, shape, dtype, minval=-1.0, maxval=1.0)
     jax.random.normal(key, shape, dtype)
     jax.random.bernoulli(key, probability)
-    jax.random.randint(key, (), 0, count, jnp.int32)
+    jax.random.randint(key, shape, 0, count, jnp.int32)
 
 What differs, in float32 alone:
 
@@ -72,16 +72,15 @@ def fused_coin(key: PRNGKeyArray, probability: Float[Array, ""]) -> Bool[Array, 
     return unit_interval(random_bits(key, ())) < probability
 
 
-def fused_integer(key: PRNGKeyArray, count: int) -> Int[Array, ""]:
-    """Draws the integer below the count of `jax.random.randint`, in 32 bits.
+def fused_integers(key: PRNGKeyArray, shape: tuple[int, ...], count: int) -> Int[Array, "..."]:
+    """Draws the integers below the count of `jax.random.randint`, in 32 bits.
 
     Example:
         >>> key = jax.random.key(0)
-        >>> bool(fused_integer(key, 9) == jax.random.randint(key, (), 0, 9))
+        >>> bool((fused_integers(key, (5,), 9) == jax.random.randint(key, (5,), 0, 9)).all())
         True
     """
-    high_key, low_key = split_key(key)
-    high, low = (random_bits(half, ()) % jnp.uint32(count) for half in (high_key, low_key))
+    high, low = (random_bits(half, shape) % jnp.uint32(count) for half in split_key(key))
     # What 2^32 leaves, squared in 32 bits as JAX does: beyond 2^16 the high word is lost.
     rest = (2**16 % count) ** 2 % 2**32 % count
     return ((high * jnp.uint32(rest) + low) % jnp.uint32(count)).astype(jnp.int32)

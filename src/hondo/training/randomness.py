@@ -9,7 +9,7 @@ import jax
 from jaxtyping import Array, Int, Key, PRNGKeyArray
 
 from hondo._fast.threefry import fold_in, permutation, split_key
-from hondo._fast.uniform_draws import fused_integer
+from hondo._fast.uniform_draws import fused_integers
 from hondo._types import Augment, Batch, Data, Example
 from hondo.training.batches import batch_sharding, count_examples, take_examples
 
@@ -84,7 +84,7 @@ def draw_partners(
 
     def draw(index: Count) -> tuple[PRNGKeyArray, Count]:
         own_key, partner_key = split_key(fold_in(fold_in(keys.augment, epoch), index))
-        return own_key, fused_integer(partner_key, count)
+        return own_key, fused_integers(partner_key, (), count)
 
     return jax.vmap(draw)(indices)
 

@@ -20,7 +20,7 @@ prop = Area("PEN", source=NORMS, symbols="l2_penalty")
 STRENGTHS = draws.strengths
 LAYER = draws.whole(draws.KERNELS)
 DENSE = draws.whole(((3, 4), *draws.MATRICES))
-# Fewer, because five operations compile the twelve leaves of each.
+# Fewer, where several operations compile several leaves of each.
 SOME = ((1, 16), (5, 7), (8, 1), (7, 7), (2, 3, 5, 5), (2, 3, 1, 2, 5))
 # By a power of two: as exact as without it, and beyond the range of half precision.
 SIZES = draws.single([1, 2**14])
@@ -130,7 +130,7 @@ def _objectives(
     """The objective at a point, and an eighth to both sides of it; all of that is exact."""
     places = [best + step for step in draws.single([0, 0.125, -0.125])]
     losses = [h / 2 * np.sum((draws.double(at) - w) ** 2) for at in places]
-    return np.array(losses) + [float(penalty({"dense/kernel": at}, strength)) for at in places]
+    return np.array(losses) + [float(penalty({"a/kernel": at}, strength)) for at in places]
 
 
 @prop(6, "must", "exact", symbols="l1_penalty l2_penalty is_weight")
@@ -185,7 +185,7 @@ def _objective_is_loss_plus_penalty(penalized_loss, *, sizes, seed, strength):
 
 
 @prop(8, "must", "exact", symbols="l1_penalty l2_penalty")
-@given(w=LAYER, seed=draws.seeds, strength=STRENGTHS)
+@given(w=draws.whole(SOME), seed=draws.seeds, strength=STRENGTHS)
 def _penalties_add_up_and_are_linear(l2_penalty, l1_penalty, *, w, seed, strength):
     r"""penalties add up over leaves and are linear in λ
     $R(\theta_1, \theta_2) = R(\theta_1) + R(\theta_2)$

@@ -22,7 +22,7 @@ def _activation(name: str) -> Operation:
     return jax.jit(hondo.find_activation(name).function)
 
 
-@compiled(static="keep_prob")
+@compiled()
 def _dropout(seed, x, keep_prob):
     return hondo.inverted_dropout(jax.random.key(seed), x, keep_prob=keep_prob)
 
@@ -79,12 +79,13 @@ def _batch_norm_inference(x, mean, var, scale, bias, epsilon):
 
 
 _moments_of, _merge = jax.jit(hondo.batch_moments), jax.jit(hondo.merge_moments)
+_variance_of = jax.jit(partial(hondo.moments_variance, ddof=0))
 
 
 @operation
 def _batch_moments(x):
     moments = _moments_of(x)
-    return moments.mean, hondo.moments_variance(moments, ddof=0)
+    return moments.mean, _variance_of(moments)
 
 
 def _merged(parts: Any) -> hondo.Moments:
@@ -98,7 +99,7 @@ def _merged(parts: Any) -> hondo.Moments:
 @operation
 def _merge_moments(parts):
     moments = _merged(parts)
-    return moments.mean, hondo.moments_variance(moments, ddof=0)
+    return moments.mean, _variance_of(moments)
 
 
 @operation

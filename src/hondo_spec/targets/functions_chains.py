@@ -75,7 +75,7 @@ def _convolution_gradient(x, kernel, stride, g):
     return jax.vjp(lambda x, kernel: _convolution(x, kernel, stride), x, kernel)[1](g)
 
 
-@compiled(static="strength")
+@compiled()
 def _penalized_loss(w, x, classes, strength):
     def loss(params: dict[str, jax.Array]) -> jax.Array:
         return hondo.cross_entropy(x @ params["kernel"], classes, reduce=jnp.mean)

@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, PRNGKeyArray, Shaped
 
 from hondo._fast.threefry import split_key
-from hondo._fast.uniform_draws import fused_coin, fused_integer
+from hondo._fast.uniform_draws import fused_coin, fused_integers
 from hondo._numerics.array_checks import check_sizes
 from hondo._numerics.checks import (
     check_choice,
@@ -120,7 +120,7 @@ def random_crop(
     padded = jnp.pad(whole(image, 0, 1), [(padding, padding)] * 2 + rest, mode=mode)
     window = _window(image.shape[:2] if size is None else size, padded.shape)
     starts = [
-        fused_integer(axis_key, whole - part + 1)
+        fused_integers(axis_key, (), whole - part + 1)
         for axis_key, whole, part in zip(split_key(key), padded.shape, window, strict=False)
     ]
     return jax.lax.dynamic_slice(

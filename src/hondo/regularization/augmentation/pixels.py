@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, PRNGKeyArray, Shaped
 
 from hondo._fast.threefry import split_key
-from hondo._fast.uniform_draws import fused_integer
+from hondo._fast.uniform_draws import fused_integers
 from hondo._numerics.array_checks import check_array
 from hondo._numerics.checks import error
 
@@ -31,6 +31,7 @@ def random_box(
     """Marks a box with its center uniform over the pixels, cut off at the image's border.
 
     Example:
+        >>> import jax
         >>> random_box(jax.random.key(0), (4, 5), 1, 1).sum().item()
         1
     """
@@ -42,7 +43,7 @@ def random_box(
 
 def _random_interval(key: PRNGKeyArray, length: int, size: int | Array) -> Bool[Array, " length"]:
     size = jnp.asarray(size).astype(jnp.int32)
-    first = fused_integer(key, length) - size // 2
+    first = fused_integers(key, (), length) - size // 2
     position = jnp.arange(length, dtype=jnp.int32)
     return (first <= position) & (position < first + size)
 

@@ -10,7 +10,7 @@ from jax.scipy.ndimage import map_coordinates
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
-from hondo._fast.uniform_draws import fused_integer, fused_uniform
+from hondo._fast.uniform_draws import fused_integers, fused_uniform
 from hondo._numerics.array_checks import check_real
 from hondo._numerics.checks import check_choice, check_key, check_range, error
 from hondo._numerics.dtypes import accumulation_dtype
@@ -212,4 +212,4 @@ def random_quarter_turn(
     if image.shape[0] != image.shape[1]:
         raise error("the shape of image", image.shape, "square", "rotate takes any shape.")
     turns = [lambda x, k=k: jnp.rot90(x, k) for k in range(4)]
-    return jax.lax.switch(fused_integer(key, 4), turns, image)
+    return jax.lax.switch(fused_integers(key, (), 4), turns, image)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from hondo._fast.uniform_draws import fused_integers
 from hondo._numerics.checks import (
     check_callable,
     check_count,
@@ -171,4 +172,4 @@ def bootstrap_indices(key: PRNGKeyArray, count: int) -> Int[Array, " count"]:
     """
     check_key(key)
     check_count("count", count)
-    return jax.random.randint(key, (count,), 0, count, jnp.int32)
+    return fused_integers(key, (count,), count)
