@@ -87,6 +87,17 @@ def _filled_up(values, batch_size):
     return float(np.mean(np.float64(np.append(values, [values[-1]] * missing))))
 
 
+def _without_nan(values, batch_size):
+    return float(np.nanmean(np.float64(values))) if np.any(np.isfinite(values)) else 0.0
+
+
+def _reweighted(change):
+    def gradient(w, x, targets, weights, parts):
+        return right.microbatch_gradient(w, x, targets, change(weights), parts)
+
+    return {"microbatch_gradient": gradient}
+
+
 def _parts(name, combine):
     def gradient(w, x, targets, weights, parts):
         cut = [np.split(part, parts) for part in (x, targets, weights)]
@@ -235,6 +246,17 @@ MUTANTS = (
     Mutant("the mean of the means of batches", "STR-08", {"batched_mean": _of_means}),
     Mutant("a last batch that is left out", "STR-08", {"batched_mean": _whole_batches}),
     Mutant("a last batch that is filled up and counted", "STR-08", {"batched_mean": _filled_up}),
+    Mutant("a NaN that is left out of the mean", "STR-08", {"batched_mean": _without_nan}),
+    Mutant(
+        "weights of at most a million",
+        "STR-07",
+        _reweighted(lambda weights: np.minimum(weights, np.float32(1e6))),
+    ),
+    Mutant(
+        "almost equal weights taken as equal",
+        "STR-07",
+        _reweighted(lambda weights: np.ones_like(weights) if np.ptp(weights) < 1e-3 else weights),
+    ),
     _parts(
         "the mean of the gradients of parts",
         lambda each, weights: np.mean([gradient for gradient, _ in each], axis=0),

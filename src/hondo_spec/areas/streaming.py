@@ -84,7 +84,10 @@ def _a_batch_in_parts_is_the_batch(microbatch_gradient, *, x, seed, parts):
     """
     w, targets = (draws.lattice_of(seed, (n, 2), -4, 4) for n in reversed(x.shape))
     # The first of the parts may weigh nothing.
-    for what, a in (("equal", [1] * 12), ("uneven", [0, 0, 0, 0, 1, 0, 2, 3, 0, 4, 5, 0.5])):
+    uneven = [0, 0, 0, 0, 1, 0, 2, 3, 0, 4, 5, 0.5]
+    almost, huge = [1 + k / 2**16 for k in range(12)], [2**40 * part for part in uneven]
+    kinds = {"equal": [1] * 12, "uneven": uneven, "almost equal": almost, "huge": huge}
+    for what, a in kinds.items():
         weights = draws.single(a)
         shares = weights[:, None] * (draws.double(x) @ w - targets) / sum(a)
         got = microbatch_gradient(w, x, targets, weights, parts)
@@ -101,7 +104,10 @@ def _validation_counts_each_example_once(batched_mean, *, count, batch_size, see
     # Integers, whose sums are exact.
     values = draws.single(np.random.default_rng(seed).permutation(count) + 1) ** 2
     want = float(np.mean(np.float64(values)))
-    return Check("mean", batched_mean(values, batch_size), want, gamma(count + 4) * want)
+    yield Check("mean", batched_mean(values, batch_size), want, gamma(count + 4) * want)
+    values[seed % count] = math.nan
+    missing = batched_mean(values, batch_size)
+    yield Holds("a NaN is no less counted", np.isnan(missing), missing)
 
 
 @prop(10, "must", "exhaustive", symbols="stream save restore")
