@@ -21,14 +21,13 @@ TRUNCATED = {**BIASED, "normal": "truncated"}
 
 
 def target(
-    name: str,
-    package: str,
-    operations: Operations,
-    conventions: Mapping[str, str],
+    name: str, package: str, operations: Operations, conventions: Mapping[str, str],
     known: Mapping[str, Known],
-) -> Target:
-    """A target of compiled operations, with what JAX makes of them."""
-    made = complete(operations)
+) -> Target:  # fmt: skip
+    """A target of compiled operations and what JAX makes of them: gradients, and ways to run."""
+    every = with_gradients(on_devices(operations))
+    every["ways"] = ways_of(every)
+    made = {name: _precise(operation) for name, operation in every.items()}
     return of_package(name, made, conventions, known, mode="jit-float32", package=package)
 
 
@@ -37,18 +36,9 @@ def compiled(*, static: str | Sequence[str] = ()) -> Callable[[Operation], Opera
     return lambda function: jax.jit(operation(function), static_argnames=static)
 
 
-def complete(operations: Operations) -> dict[str, Operation]:
-    """The operations with what JAX makes of them: their gradients, and the ways to run them."""
-    every = with_gradients(on_devices(operations))
-    return in_full_precision({**every, "ways": modes(every)["ways"]})
-
-
-def in_full_precision(operations: Operations) -> dict[str, Operation]:
-    """The operations with products of whole float32 numbers, which matrix units would cut short."""
-    return {name: _precise(operation) for name, operation in operations.items()}
-
-
 def _precise(function: Operation) -> Operation:
+    """Its products are of whole float32 numbers, which matrix units would cut short."""
+
     @wraps(function)
     def run(*args: Any, **options: Any) -> Any:
         with jax.default_matmul_precision("highest"):
@@ -231,13 +221,13 @@ GRADIENTS = {
 }
 
 
-def modes(operations: Operations) -> dict[str, Operation]:
-    """The operations `ways` and `traces` of a target that has these.
+def ways_of(operations: Operations) -> Operation:
+    """The operation `ways` of a target that has these.
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from hondo_spec.targets._jax import modes
-        >>> ways = modes({"relu": lambda x: jnp.maximum(x, 0)})["ways"]
+        >>> from hondo_spec.targets._jax import ways_of
+        >>> ways = ways_of({"relu": lambda x: jnp.maximum(x, 0)})
         >>> {way: y.tolist() for way, y in ways("relu", np.float32([-1, 2])).items()}
         {'eager': [0.0, 2.0], 'compiled': [0.0, 2.0], 'mapped': [0.0, 2.0]}
     """
@@ -249,6 +239,12 @@ def modes(operations: Operations) -> dict[str, Operation]:
             "compiled": operations[name](*arguments),
             "mapped": _mapped(operations[name], arguments),
         }
+
+    return ways
+
+
+def traces_of(operations: Operations) -> Operation:
+    """The operation `traces` of a target that has these."""
 
     def traces(name: str, calls: Any) -> int:
         count = 0
@@ -263,7 +259,7 @@ def modes(operations: Operations) -> dict[str, Operation]:
             counted(*arguments)
         return count
 
-    return {"ways": ways, "traces": traces}
+    return traces
 
 
 def _array(leaf: Any) -> Any:
