@@ -36,8 +36,8 @@ def summary(records: Sequence[Record]) -> str:
     for status in ("PASS", "UNPOWERED"):
         if ids := [record.id for record in records if record.status == status]:
             lines.append(f"{status}: {_by_area(ids)}")
-    if absent := [record.id for record in records if record.status == "N/A"]:
-        lines.append(f"N/A: {len(absent)} properties, of operations that the target has not")
+    if absent := sum(record.status == "N/A" for record in records):
+        lines.append(f"N/A: {absent} properties, of operations that the target has not")
     return "\n".join(lines)
 
 
@@ -62,11 +62,8 @@ def failure(record: Record, address: str, profile: str = "spec-ci") -> str:
     `address` is what `find_target` takes, `profile` the one of the run.
     """
     property = BY_ID[record.id]
-    lines = [
-        f"{record.id} {record.status} ({LEVELS[property.level]}) on {record.target}: "
-        f"{property.statement}",
-        f"  {record.message}",
-    ]
+    status = f"{record.id} {record.status} ({LEVELS[property.level]})"
+    lines = [f"{status} on {record.target}: {property.statement}", f"  {record.message}"]
     if record.inputs is not None:
         pasted = snippet(record, address, profile).splitlines()
         lines += ["", *("    " + line for line in pasted), ""]
@@ -83,16 +80,13 @@ def snippet(record: Record, address: str, profile: str = "spec-ci") -> str:
     is_shared = "devices" in (record.inputs or {})
     first = 'import os\nos.environ["JAX_NUM_CPU_DEVICES"] = "8"\n' if is_shared else ""
     recipes = f"from hondo_spec.draws import {', '.join(sorted(set(made)))}\n" if made else ""
+    unusual = "" if profile == "spec-ci" else f', profile="{profile}"'
     return (
         f"{first}import numpy as np\n"
         "from hondo_spec import replay\n"
         f"{recipes}"
-        f'replay("{record.id}", "{address}"{_profile(profile)}{inputs})'
+        f'replay("{record.id}", "{address}"{unusual}{inputs})'
     )
-
-
-def _profile(name: str) -> str:
-    return "" if name == "spec-ci" else f', profile="{name}"'
 
 
 def explain(property: Property) -> str:
@@ -122,16 +116,11 @@ def _noticed(mistake: Mistake) -> str:
 def about(target: Target, address: str) -> dict[str, Any]:
     """What a run is about, and by what it judges."""
     return {
-        "specification": SPECIFICATION,
-        "suite": SUITE,
-        "target": target.name,
-        "address": address,
-        "version": target.version,
-        "mode": target.mode,
-        "conventions": dict(target.conventions),
-        "versions": versions(),
-        "date": datetime.now(UTC).date().isoformat(),
-    }
+        "specification": SPECIFICATION, "suite": SUITE,
+        "target": target.name, "address": address, "version": target.version,
+        "mode": target.mode, "conventions": dict(target.conventions),
+        "versions": versions(), "date": datetime.now(UTC).date().isoformat(),
+    }  # fmt: skip
 
 
 def rows(records: Iterable[Record], address: str, profile: str = "spec-ci") -> list[dict[str, Any]]:

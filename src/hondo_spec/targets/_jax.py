@@ -204,20 +204,14 @@ def of_number(function: Any) -> Any:
 
 
 GRADIENTS = {
-    "sigmoid": slope,
-    "tanh": slope,
-    "relu": slope,
+    **dict.fromkeys(("sigmoid", "tanh", "relu"), slope),
     "dropout": dropout_gradient,
     "batch_norm": batch_norm_gradient,
     "layer_norm": pulled_back(3),
     "group_norm": pulled_back(static=(1,)),
-    "instance_norm": pulled_back(),
     "rms_norm": pulled_back(2),
-    "residual": pulled_back(),
-    "l2_normalize": pulled_back(),
-    "cross_entropy": of_number,
-    "l1_penalty": of_number,
-    "l2_penalty": of_number,
+    **dict.fromkeys(("instance_norm", "residual", "l2_normalize"), pulled_back()),
+    **dict.fromkeys(("cross_entropy", "l1_penalty", "l2_penalty"), of_number),
 }
 
 

@@ -65,9 +65,8 @@ def _chain_gradient(x, weights, biases, g, activation):
 @compiled(static="stride")
 def _convolution(x, kernel, stride):
     numbers = jax.lax.conv_dimension_numbers(x.shape, kernel.shape, ("NHWC", "HWIO", "NHWC"))
-    return hondo.conv_general_dilated(
-        x, kernel, (stride, stride), "VALID", dimension_numbers=numbers
-    )
+    strides = (stride, stride)
+    return hondo.conv_general_dilated(x, kernel, strides, "VALID", dimension_numbers=numbers)
 
 
 @compiled(static="stride")
@@ -90,10 +89,8 @@ def _penalized_loss(w, x, classes, strength):
 def _sgd_step(w, gradient, learning_rate, strength):
     """Of the loss Σ w · gradient, which has that gradient."""
     params = {"kernel": jnp.asarray(w)}
-    linear = hondo.penalized(
-        lambda params: jnp.sum(params["kernel"] * gradient),
-        partial(hondo.l2_penalty, strength=strength),
-    )
+    penalty = partial(hondo.l2_penalty, strength=strength)
+    linear = hondo.penalized(lambda params: jnp.sum(params["kernel"] * gradient), penalty)
     optimizer = optax.sgd(learning_rate)
     updates, _ = optimizer.update(jax.grad(linear)(params), optimizer.init(params), params)
     new: Any = optax.apply_updates(params, updates)
@@ -108,10 +105,8 @@ def _multitask_gradients(x, trunk, heads, targets, weights):
 
     def objective(params: hondo.MultitaskParams) -> jax.Array:
         outputs = model(params, x)
-        losses = {
-            name: jnp.sum(jnp.square(outputs[name] - targets[t])) / 2
-            for t, name in enumerate(names)
-        }
+        pairs = zip(names, targets, strict=True)
+        losses = {name: jnp.sum(jnp.square(outputs[name] - t)) / 2 for name, t in pairs}
         return hondo.multitask_loss(losses, weights=dict(zip(names, weights, strict=True)))
 
     gradient = jax.grad(objective)(params)
@@ -176,17 +171,11 @@ def problem_of(start: Operation, loss: Operation, measured: Operation) -> hondo.
 def _run(
     problem: Any, data: Any, size: int, epochs: int, optimizer: Any, augment: Any = None
 ) -> Any:
+    stopper = hondo.early_stopping(epochs + 1, mode="min")
     return hondo.fit(
-        problem,
-        optimizer,
-        data,
-        data,
-        key=jax.random.key(0),
-        batch_size=size,
-        max_epochs=epochs,
-        stopper=hondo.early_stopping(epochs + 1, mode="min"),
-        augment=augment,
-    )
+        problem, optimizer, data, data, key=jax.random.key(0), batch_size=size,
+        max_epochs=epochs, stopper=stopper, augment=augment,
+    )  # fmt: skip
 
 
 @functools.cache
