@@ -16,13 +16,10 @@ from hondo_spec.target import Known, Target, find_target
 
 
 def check_target(
-    target: Target | str,
-    *,
-    areas: Iterable[str] = (),
-    profile: Profile | str = "spec-ci",
+    target: Target | str, *, areas: Iterable[str] = (), profile: Profile | str = "spec-ci",
     expected_failures: Mapping[str, Known | str] | None = None,
     callback: Callable[[Record], None] | None = None,
-) -> list[Record]:
+) -> list[Record]:  # fmt: skip
     """Judges an implementation by every property that it has the operations for.
 
     Args:
