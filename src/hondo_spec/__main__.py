@@ -35,12 +35,8 @@ def _parser() -> ArgumentParser:
     version = f"hondo-spec {SUITE}, specification {SPECIFICATION}"
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(required=True)
-    run = commands.add_parser(
-        "run",
-        help="judge one implementation",
-        epilog=EXITS,
-        formatter_class=RawDescriptionHelpFormatter,
-    )
+    run = commands.add_parser("run", help="judge one implementation", epilog=EXITS)
+    run.formatter_class = RawDescriptionHelpFormatter
     _add_options(run)
     run.set_defaults(prepare=_run)
     explain = commands.add_parser("explain", help="a property, an area or an operation in words")
@@ -84,9 +80,8 @@ def _run(command: Namespace) -> Job:
             records = check.check_target(
                 target, areas=ids, profile=profile, expected_failures=known, callback=advance
             )
-        fatal = {
-            r.id: _said(r, command) for r in records if check.is_fatal(r, strict=command.strict)
-        }
+        ending = [record for record in records if check.is_fatal(record, strict=command.strict)]
+        fatal = {record.id: _said(record, command) for record in ending}
         _print(records, target, command, fatal)
         if chance := check.chance_of_alarm(records, profile):
             print(f"a right implementation fails by chance in at most {chance:.0e} of runs")

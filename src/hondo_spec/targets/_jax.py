@@ -263,13 +263,11 @@ def _array(leaf: Any) -> Any:
 def _mapped(function: Operation, arguments: Any) -> Any:
     """The first of two problems that are solved together; the second is another one."""
     # Data, trees and the seed, which comes first, are mapped over; hyperparameters are not.
-    mapped = [isinstance(leaf, (np.ndarray, dict)) or k == 0 for k, leaf in enumerate(arguments)]
-    data = [leaf for leaf, is_mapped in zip(arguments, mapped, strict=True) if is_mapped]
+    is_data = [isinstance(leaf, (np.ndarray, dict)) or k == 0 for k, leaf in enumerate(arguments)]
+    data = {k: leaf for k, leaf in enumerate(arguments) if is_data[k]}
 
-    def one(*data: Any) -> Any:
-        rest = iter(data)
-        pairs = zip(arguments, mapped, strict=True)
-        return function(*[next(rest) if is_mapped else leaf for leaf, is_mapped in pairs])
+    def one(data: Any) -> Any:
+        return function(*[data.get(k, leaf) for k, leaf in enumerate(arguments)])
 
     both = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf), jnp.asarray(leaf) + 1]), data)
-    return jax.tree.map(lambda leaf: leaf[0], jax.vmap(one)(*both))
+    return jax.tree.map(lambda leaf: leaf[0], jax.vmap(one)(both))

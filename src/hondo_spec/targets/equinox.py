@@ -43,9 +43,8 @@ def _dropout_inference(x, keep_prob):
 
 
 def _call_batch_norm(x: jax.Array, stats: Any, affine: Any, **options: float) -> Any:
-    layer, state = eqx.nn.make_with_state(eqx.nn.BatchNorm)(
-        x.shape[-1], axis_name="batch", mode="batch", **options
-    )
+    make = eqx.nn.make_with_state(eqx.nn.BatchNorm)
+    layer, state = make(x.shape[-1], axis_name="batch", mode="batch", **options)
     state = state.set(layer.batch_counter, jnp.array(MANY)).set(layer.batch_state_index, stats)
     layer = _with(layer, weight=affine[0], bias=affine[1])
     mapped = jax.vmap(layer, axis_name="batch", in_axes=(0, None), out_axes=(0, None))

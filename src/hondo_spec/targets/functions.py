@@ -1,6 +1,5 @@
 """hondo's functions. No other module of hondo_spec imports hondo but those of its own targets."""
 
-import functools
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -233,14 +232,9 @@ def _each(augment: Operation) -> Operation:
     return augmented
 
 
-@functools.cache
-def _crop(size: int) -> Operation:
-    return _each(partial(hondo.random_crop, size=(size, size)))
-
-
-@operation
+@compiled(static="size")
 def _random_crop(seed, images, size):
-    return _crop(size)(seed, images)
+    return _each(partial(hondo.random_crop, size=(size, size)))(seed, images)
 
 
 def _each_pair(augment: Operation) -> Operation:

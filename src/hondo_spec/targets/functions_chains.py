@@ -16,18 +16,14 @@ from hondo_spec.adapter import Operation, operation
 from hondo_spec.targets._jax import compiled
 
 
-@functools.cache
-def _initial() -> Operation:
-    network = hondo.linen.DeepMLP(outputs=3, depth=4, width=8)
-    return jax.jit(lambda seed: network.init(jax.random.key(seed), jnp.ones((2, 5)), train=False))
-
-
-@operation
+@compiled()
 def _initial_parameters(seed):
     """All but the kernels of a network, and a last scale by itself."""
-    leaves = jax.tree_util.tree_leaves_with_path(_initial()(seed)["params"])
+    network, key = hondo.linen.DeepMLP(outputs=3, depth=4, width=8), jax.random.key(seed)
+    variables = network.init(key, jnp.ones((2, 5)), train=False)
+    leaves = jax.tree_util.tree_leaves_with_path(variables["params"])
     named = {"/".join(part.key for part in path): leaf for path, leaf in leaves}
-    last = hondo.zero_last()(jax.random.key(seed), (8,))
+    last = hondo.zero_last()(key, (8,))
     kept = {name: leaf for name, leaf in named.items() if not name.endswith("kernel")}
     return {**kept, "block/last_scale": last}
 
