@@ -19,6 +19,8 @@ from hondo_spec.runner import UNEXPECTED, Record
 from hondo_spec.target import BUILT_IN, Target, find_target
 from hondo_spec.versions import SPECIFICATION, SUITE
 
+# What is said of some of the records, by id.
+Said = Mapping[str, str]
 EXITS = """exit code: 0 if nothing is unexpected, 1 if something is, 2 for bad input. What an
 implementation only should satisfy is reported, and counts with --strict."""
 
@@ -117,9 +119,7 @@ def _said(record: Record, command: Namespace) -> str:
     return report.failure(record, command.target, command.profile)
 
 
-def _print(
-    records: list[Record], target: Target, command: Namespace, fatal: Mapping[str, str]
-) -> None:
+def _print(records: list[Record], target: Target, command: Namespace, fatal: Said) -> None:
     """What ends the run first, then what only should hold, what is known, and the rest."""
     print(*fatal.values(), sep="\n", end="")
     for record in records:
@@ -129,9 +129,7 @@ def _print(
     print(f"{target.name} {target.version}: {report.counts(records)}")
 
 
-def _write(
-    records: list[Record], target: Target, command: Namespace, fatal: Mapping[str, str]
-) -> None:
+def _write(records: list[Record], target: Target, command: Namespace, fatal: Said) -> None:
     """The files that the options name."""
     run = report.about(target, command.target)
     options = {name: getattr(command, name) for name in ("profile", "max_examples", "seed")}

@@ -12,7 +12,7 @@ import numpy as np
 from hondo_spec.areas import BY_ID
 from hondo_spec.draws import Made
 from hondo_spec.literals import literal
-from hondo_spec.mistakes import Mistake, mistakes_of
+from hondo_spec.mistakes import mistakes_of
 from hondo_spec.names import WHY
 from hondo_spec.operations import describe
 from hondo_spec.property import Property
@@ -91,6 +91,7 @@ def snippet(record: Record, address: str, profile: str = "spec-ci") -> str:
 
 def explain(property: Property) -> str:
     """Everything that is known of one property."""
+    mistakes = mistakes_of(property.id)
     lines = [
         f"{property.id}: {property.statement}.",
         f"  {property.formula}",
@@ -102,15 +103,10 @@ def explain(property: Property) -> str:
         f"operations: {', '.join(property.needs)}",
         f"in hondo: {', '.join(property.symbols)}",
         "notices:",
-        *(_noticed(mistake) for mistake in mistakes_of(property.id)),
+        *(f"  - {m.name}{m.modelled_on and f' ({m.modelled_on})'}" for m in mistakes),
         *(f"\n{describe(name)}" for name in property.uses),
     ]
     return "\n".join(lines)
-
-
-def _noticed(mistake: Mistake) -> str:
-    source = f" ({mistake.modelled_on})" if mistake.modelled_on else ""
-    return f"  - {mistake.name}{source}"
 
 
 def about(target: Target, address: str) -> dict[str, Any]:

@@ -23,7 +23,6 @@ from hondo_spec.target import Known, Target
 from hondo_spec.time_limit import TimeUpError, time_limit
 
 STATUSES = ("PASS", "FAIL", "XFAIL", "XPASS", "N/A", "UNPOWERED", "VACUOUS", "ERROR")
-ALL_PHASES = tuple(Phase)
 RAISES = "raises"  # what a result is called where there is none but an error
 # What makes a run fail.
 UNEXPECTED = ("FAIL", "XPASS", "VACUOUS", "ERROR")
@@ -232,7 +231,7 @@ def _search(trial: _Trial) -> None:
     profile = trial.profile
     configured = settings(
         max_examples=profile.examples, derandomize=not profile.fresh and profile.seed is None,
-        phases=ALL_PHASES if profile.shrink else (Phase.generate,),
+        phases=tuple(Phase) if profile.shrink else (Phase.generate,),
         database=None, deadline=None, report_multiple_bugs=False,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )  # fmt: skip

@@ -75,6 +75,19 @@ _CASES: Mapping[str, Callable[..., bool]] = {
     "NRM-08": lambda kappa, what: kappa > 0 or what == "gx of equal entries",
     **dict.fromkeys(("NRM-01", "NRM-09", "BNT-08", "BNT-11"), lambda kappa: kappa > 0),
 }
+
+
+def infinite_entry(limit: float, link: str = "", avoid: str = "") -> dict[str, Known]:
+    """The failure of what divides by an infinite norm."""
+    reason = "with an infinite entry the finite ones become 0 and that one NaN"
+    return {"CLP-08": Known(reason, {"bad": np.inf, "limit": limit}, link, avoid)}
+
+
+def retyped(reason: str, avoid: str = "") -> dict[str, Known]:
+    """The failure of what gives another dtype than it was given, or keeps statistics in halves."""
+    return {"XCT-02": Known(reason, {"dtype": "float16", "shape": (4, 3)}, avoid=avoid)}
+
+
 OVERFLOWS = {
     "NRM-07": Known("squares of float32 overflow from 2^64 on", {"scale": 2.0**80, "seed": 0}),
     "BNR-07": Known(
@@ -99,10 +112,7 @@ PLAIN = {
         "squares overflow, and the gradient is 0", {"case": ("float32", (3e19, 4e19), 1.0)}
     ),
     "CLP-09": Known(ADDED, {"values": single([1, 0, 0, 0, 0, 0]), "power": -8}),
-    "CLP-08": Known(
-        "with an infinite entry the finite ones become 0 and that one NaN",
-        {"bad": np.inf, "limit": 10.0},
-    ),
+    **infinite_entry(10.0),
     "GRD-05": Known(
         "squares over- and underflow",
         {"tree": {"a": single([1])}, "case": ("float32", (3e19, 4e19), 1.0)},
@@ -116,12 +126,7 @@ LENGTHS = Known(
     avoid="an input in float32 of ordinary size",
     case=lambda case, power: power != 0 or case[1] != "float32",
 )
-PROMOTION = {
-    "XCT-02": Known(
-        "batch norm of half-precision data gives the dtype of its parameters",
-        {"dtype": "float16", "shape": (4, 3)},
-    )
-}
+PROMOTION = retyped("batch norm of half-precision data gives the dtype of its parameters")
 NO_SUCH_CLASS = Known(
     "a class that does not exist has no loss: its one-hot vector is 0", {"bad": -1, "place": 0}
 )

@@ -1,6 +1,5 @@
 """PyTorch's functions, on the CPU."""
 
-import math
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -11,7 +10,7 @@ from hondo_spec.adapter import Operation, collect_operations, operation
 from hondo_spec.draws import single
 from hondo_spec.operations.shapes import Shape, Tree
 from hondo_spec.target import Known, of_package, since
-from hondo_spec.targets._one_pass import ADDED, LENGTHS, PLAIN, next_seed, one_pass
+from hondo_spec.targets._one_pass import ADDED, LENGTHS, PLAIN, infinite_entry, next_seed, one_pass
 from hondo_spec.targets._tensors import CONVENTIONS, Tensors
 
 torch: Any = import_module("torch")
@@ -173,12 +172,7 @@ KNOWN = {
     **one_pass("NRM-02 NRM-09"),
     "NRM-05": LENGTHS,
     "CLP-05": Known(ADDED, {"tree": {"a": single([0.125])}, "factor": 1e-3}, case=_is_short),
-    "CLP-08": Known(
-        "with an infinite entry the finite ones become 0 and that one NaN",
-        {"bad": math.inf, "limit": 1.0},
-        CLIPPING,
-        avoid="error_if_nonfinite=True",
-    ),
+    **infinite_entry(1.0, CLIPPING, "error_if_nonfinite=True"),
     **next_seed("DistributedSampler shuffles", SAMPLER),
 }
 
