@@ -164,12 +164,10 @@ def problem_of(start: Operation, loss: Operation, measured: Operation) -> hondo.
     )
 
 
-def _run(
-    problem: Any, data: Any, size: int, epochs: int, optimizer: Any, augment: Any = None
-) -> Any:
+def _run(problem: Any, data: Any, size: int, epochs: int, descent: Any, augment: Any = None) -> Any:
     stopper = hondo.early_stopping(epochs + 1, mode="min")
     return hondo.fit(
-        problem, optimizer, data, data, key=jax.random.key(0), batch_size=size,
+        problem, descent, data, data, key=jax.random.key(0), batch_size=size,
         max_epochs=epochs, stopper=stopper, augment=augment,
     )  # fmt: skip
 

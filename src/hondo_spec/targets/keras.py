@@ -279,7 +279,11 @@ NORMS = _jax.norms(
 OPERATIONS = {
     **collect_operations(globals()),
     **NORMS,
-    **{name: _initializer(getattr(keras.initializers, name)) for name in _jax.INITIALIZERS},
+    "glorot_uniform": _initializer(keras.initializers.GlorotUniform),
+    "glorot_normal": _initializer(keras.initializers.GlorotNormal),
+    "he_uniform": _initializer(keras.initializers.HeUniform),
+    "he_normal": _initializer(keras.initializers.HeNormal),
+    "lecun_normal": _initializer(keras.initializers.LecunNormal),
     **_jax.activations(keras.activations),
     # A strength, or an ε, has to be a number for keras.
     "batch_norm_gradient": _jax.batch_norm_gradient(_batch_norm, static=(3,)),
