@@ -29,19 +29,6 @@ from hondo_spec.versions import SUITE
 __version__ = SUITE
 
 __all__ = [
-    "BUILT_IN",
-    "STATUSES",
-    "UNEXPECTED",
-    "Check",
-    "Exact",
-    "Holds",
-    "Known",
-    "Record",
-    "Stat",
-    "Target",
-    "check_target",
-    "collect_operations",
-    "find_target",
-    "operation",
-    "replay",
-]
+    "BUILT_IN", "STATUSES", "UNEXPECTED", "Check", "Exact", "Holds", "Known", "Record", "Stat",
+    "Target", "check_target", "collect_operations", "find_target", "operation", "replay",
+]  # fmt: skip

@@ -19,6 +19,8 @@ from hondo_spec.runner import UNEXPECTED, Record
 from hondo_spec.target import BUILT_IN, Target, find_target
 from hondo_spec.versions import SPECIFICATION, SUITE
 
+# What is said of some of the records, by id.
+Said = Mapping[str, str]
 EXITS = """exit code: 0 if nothing is unexpected, 1 if something is, 2 for bad input. What an
 implementation only should satisfy is reported, and counts with --strict."""
 
@@ -35,12 +37,8 @@ def _parser() -> ArgumentParser:
     version = f"hondo-spec {SUITE}, specification {SPECIFICATION}"
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(required=True)
-    run = commands.add_parser(
-        "run",
-        help="judge one implementation",
-        epilog=EXITS,
-        formatter_class=RawDescriptionHelpFormatter,
-    )
+    run = commands.add_parser("run", help="judge one implementation", epilog=EXITS)
+    run.formatter_class = RawDescriptionHelpFormatter
     _add_options(run)
     run.set_defaults(prepare=_run)
     explain = commands.add_parser("explain", help="a property, an area or an operation in words")
@@ -84,9 +82,8 @@ def _run(command: Namespace) -> Job:
             records = check.check_target(
                 target, areas=ids, profile=profile, expected_failures=known, callback=advance
             )
-        fatal = {
-            r.id: _said(r, command) for r in records if check.is_fatal(r, strict=command.strict)
-        }
+        ending = [record for record in records if check.is_fatal(record, strict=command.strict)]
+        fatal = {record.id: _said(record, command) for record in ending}
         _print(records, target, command, fatal)
         if chance := check.chance_of_alarm(records, profile):
             print(f"a right implementation fails by chance in at most {chance:.0e} of runs")
@@ -122,9 +119,7 @@ def _said(record: Record, command: Namespace) -> str:
     return report.failure(record, command.target, command.profile)
 
 
-def _print(
-    records: list[Record], target: Target, command: Namespace, fatal: Mapping[str, str]
-) -> None:
+def _print(records: list[Record], target: Target, command: Namespace, fatal: Said) -> None:
     """What ends the run first, then what only should hold, what is known, and the rest."""
     print(*fatal.values(), sep="\n", end="")
     for record in records:
@@ -134,9 +129,7 @@ def _print(
     print(f"{target.name} {target.version}: {report.counts(records)}")
 
 
-def _write(
-    records: list[Record], target: Target, command: Namespace, fatal: Mapping[str, str]
-) -> None:
+def _write(records: list[Record], target: Target, command: Namespace, fatal: Said) -> None:
     """The files that the options name."""
     run = report.about(target, command.target)
     options = {name: getattr(command, name) for name in ("profile", "max_examples", "seed")}

@@ -91,6 +91,5 @@ def _required(function: Operation) -> inspect.Signature:
     """The arguments without a default, and without their types."""
     empty = inspect.Parameter.empty
     parameters = inspect.signature(function).parameters.values()
-    return inspect.Signature(
-        [p.replace(annotation=empty) for p in parameters if p.default is empty]
-    )
+    required = [p.replace(annotation=empty) for p in parameters if p.default is empty]
+    return inspect.Signature(required)

@@ -96,10 +96,9 @@ def _entry(module: ModuleType, name: str) -> ast.stmt:
     Raises:
         KeyError: no dictionary of the module has such a key.
     """
-    for node in ast.walk(ast.parse(inspect.getsource(module))):
-        for key, value in (
-            zip(node.keys, node.values, strict=True) if isinstance(node, ast.Dict) else ()
-        ):
+    nodes = ast.walk(ast.parse(inspect.getsource(module)))
+    for mapping in (node for node in nodes if isinstance(node, ast.Dict)):
+        for key, value in zip(mapping.keys, mapping.values, strict=True):
             if isinstance(key, ast.Constant) and key.value == name:
                 return ast.Assign([ast.Name(name)], value, lineno=0)
     raise KeyError(name)

@@ -74,9 +74,8 @@ def standard(
     shift = gamma(m, u) * np.mean(np.abs(x), **along)
     spread = gamma(m + 4, u) * (var + shift**2) + shift**2
     with np.errstate(divide="ignore", invalid="ignore"):
-        inverse = (
-            np.where(spread < root**2, 0.5 * spread / np.abs(root**2 - spread), np.inf) + 6 * u
-        )
+        ratio = 0.5 * spread / np.abs(root**2 - spread)
+        inverse = np.where(spread < root**2, ratio, np.inf) + 6 * u
         first = shift / root * (1 + inverse)
         bound = first + np.abs(xhat) * (inverse + 2 * u) + 2 * u * np.abs(mean) / root
     bound = np.where(np.isnan(bound), np.inf, bound)

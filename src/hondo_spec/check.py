@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hondo_spec.areas import BY_ID, PROPERTIES
-from hondo_spec.names import AREAS
+from hondo_spec.names import AREAS, WHY
 from hondo_spec.profiles import LEDGER, PROFILES, Profile
 from hondo_spec.property import Level, Property
 from hondo_spec.results import judge
@@ -16,13 +16,10 @@ from hondo_spec.target import Known, Target, find_target
 
 
 def check_target(
-    target: Target | str,
-    *,
-    areas: Iterable[str] = (),
-    profile: Profile | str = "spec-ci",
+    target: Target | str, *, areas: Iterable[str] = (), profile: Profile | str = "spec-ci",
     expected_failures: Mapping[str, Known | str] | None = None,
     callback: Callable[[Record], None] | None = None,
-) -> list[Record]:
+) -> list[Record]:  # fmt: skip
     """Judges an implementation by every property that it has the operations for.
 
     Args:
@@ -49,13 +46,11 @@ def check_target(
         ['FAIL']
     """
     target = find_target(target) if isinstance(target, str) else target
-    expected = {
-        id: known if isinstance(known, Known) else Known(known)
-        for id, known in (expected_failures or {}).items()
-    }
-    target = replace(target, known={**target.known, **expected})
-    if target.known:
-        select(target.known)
+    expected = (expected_failures or {}).items()
+    known = {id: why if isinstance(why, Known) else Known(why) for id, why in expected}
+    target = replace(target, known={**target.known, **known})
+    # Refuses what is no id.
+    select(target.known)
     profile, records = find_profile(profile), []
     for property in select(areas):
         records.append(run_property(property, target, profile))
@@ -107,10 +102,9 @@ def select(
 
 
 def _letters_or_id(area: str) -> tuple[str, ...]:
-    letters = {letters for names in AREAS.values() for letters in names}
     if area.lower() in AREAS:
         return AREAS[area.lower()]
-    if area.upper() in letters | set(BY_ID):
+    if area.upper() in {*WHY, *BY_ID}:
         return (area.upper(),)
     raise ValueError(
         f"area must be one of {', '.join(AREAS)}, the letters of an id, or an id such as BNT-08, "
@@ -177,6 +171,5 @@ def replay(
         raise ValueError(f"{id} needs {', '.join(property.draws)}, got {', '.join(inputs)}.")
     profile = find_profile(profile)
     for result in results_of(property, target, profile, inputs):
-        verdict = judge(result, profile.level)
-        right = verdict.status not in ("FAIL", "VACUOUS")
-        assert right, f"{id} on {target.name}: {verdict.message}"
+        status, _, message = judge(result, profile.level)
+        assert status not in ("FAIL", "VACUOUS"), f"{id} on {target.name}: {message}"

@@ -67,14 +67,13 @@ def arrays(
     offset: float = 0.0, scale: float = 1.0,
 ) -> st.SearchStrategy["Made"]:  # fmt: skip
     """Normal numbers of such a case."""
-    drawn = st.tuples(seeds, cases(shapes, halves))
-    return drawn.map(
-        lambda both: Made(
-            normal,
-            {"seed": both[0], "shape": both[1][0], "offset": offset, "scale": scale}
-            | ({} if both[1][1] == "float32" else {"dtype": both[1][1]}),
-        )
-    )
+
+    def made(drawn: tuple[int, tuple[tuple[int, ...], str]]) -> Made:
+        seed, (shape, dtype) = drawn
+        arguments = {"seed": seed, "shape": shape, "offset": offset, "scale": scale}
+        return Made(normal, arguments if dtype == "float32" else {**arguments, "dtype": dtype})
+
+    return st.tuples(seeds, cases(shapes, halves)).map(made)
 
 
 def whole(

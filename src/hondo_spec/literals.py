@@ -43,13 +43,9 @@ def _array(value: np.ndarray) -> str:
     if value.ndim and value.size != 1 and np.all(_bits(value) == _bits(value)[:1]):
         return f"np.full({value.shape}, {literal(first)}, {dtype})"
     entries = np.array2string(
-        value,
-        separator=", ",
-        threshold=value.size + 1,
-        floatmode="unique",
-        max_line_width=88,
+        value, separator=", ", threshold=value.size + 1, floatmode="unique", max_line_width=88,
         prefix="    ",
-    )
+    )  # fmt: skip
     return f"np.array({_named(entries)}, {dtype})"
 
 

@@ -2,24 +2,12 @@
 
 # By the name that a user types; the letters of the ids belong to it.
 AREAS = {
-    "initialization": ("INI",),
-    "activations": ("ACT",),
-    "dropout": ("DRP",),
-    "noise": ("NOI",),
-    "bn": ("BNT", "BNR", "BNI", "BNP", "BNF"),
-    "norms": ("NRM",),
-    "residual": ("RES",),
-    "penalties": ("PEN",),
-    "multitask": ("MTL",),
-    "ensembles": ("ENS",),
-    "augmentation": ("AUG",),
-    "clipping": ("CLP",),
-    "early_stopping": ("EST",),
-    "gradients": ("GRD",),
-    "diagnosis": ("DIA",),
-    "streaming": ("STR",),
-    "contracts": ("XCT",),
-}
+    "initialization": ("INI",), "activations": ("ACT",), "dropout": ("DRP",), "noise": ("NOI",),
+    "bn": ("BNT", "BNR", "BNI", "BNP", "BNF"), "norms": ("NRM",), "residual": ("RES",),
+    "penalties": ("PEN",), "multitask": ("MTL",), "ensembles": ("ENS",),
+    "augmentation": ("AUG",), "clipping": ("CLP",), "early_stopping": ("EST",),
+    "gradients": ("GRD",), "diagnosis": ("DIA",), "streaming": ("STR",), "contracts": ("XCT",),
+}  # fmt: skip
 
 WHY = {
     "INI": "A variance that is wrong by a factor multiplies up over the layers: the signal "

@@ -62,11 +62,8 @@ class Property(NamedTuple):
     @property
     def needs(self) -> tuple[str, ...]:
         """The operations of a target without which there is nothing to judge."""
-        parameters = inspect.signature(self.body).parameters
-        required = (
-            name for name in self.arguments if parameters[name].default is inspect.Parameter.empty
-        )
-        return tuple(name for name in required if name not in RESERVED)
+        parameters, empty = inspect.signature(self.body).parameters, inspect.Parameter.empty
+        return tuple(name for name in self.uses if parameters[name].default is empty)
 
     @property
     def uses(self) -> tuple[str, ...]:
@@ -124,14 +121,9 @@ class Area(NamedTuple):
     symbols: str = ""
 
     def __call__(
-        self,
-        number: int,
-        level: Level,
-        kind: Kind,
-        *,
-        source: str | None = None,
+        self, number: int, level: Level, kind: Kind, *, source: str | None = None,
         symbols: str | None = None,
-    ) -> Callable[[Draft], Property]:
+    ) -> Callable[[Draft], Property]:  # fmt: skip
         """Makes a property of what `given` makes of a body.
 
         Args:
@@ -149,15 +141,9 @@ class Area(NamedTuple):
         def make(draft: Draft) -> Property:
             statement, _, formula = " ".join((draft.body.__doc__ or "").split()).partition(" $")
             return Property(
-                id=f"{self.letters}-{number:02d}",
-                kind=KINDS[kind],
-                level=LEVELS[level],
-                statement=statement,
-                formula=formula.removesuffix("$"),
-                source=self.source if source is None else source,
-                body=draft.body,
-                draws=draft.draws,
-                symbols=tuple(names.split()),
-            )
+                f"{self.letters}-{number:02d}", KINDS[kind], LEVELS[level],
+                statement, formula.removesuffix("$"), self.source if source is None else source,
+                *draft, tuple(names.split()),
+            )  # fmt: skip
 
         return make

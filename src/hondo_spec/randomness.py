@@ -70,9 +70,8 @@ def _strongest(first: np.ndarray, second: np.ndarray, chance: float) -> list[int
     most = np.arange(1, n * 3 // 4 + 1)
     # Both ways, unless they are the same.
     lags = most if first is second else np.concatenate([most, -most])
-    scores = np.abs(np.asarray(fft.irfft(one * np.conj(two), size))[lags]) / np.sqrt(
-        n - np.abs(lags)
-    )
+    products = np.asarray(fft.irfft(one * np.conj(two), size))[lags]
+    scores = np.abs(products) / np.sqrt(n - np.abs(lags))
     return [int(lag) for lag in lags[np.argpartition(scores, -3)[-3:]]]
 
 
@@ -106,7 +105,7 @@ def normal_shape(what: str, z: np.ndarray, cut: bool) -> list[Holds | Stat]:
     if cut:
         return cut_shape(what, z)
     whole = statistics.distribution(f"{what} is normal", z, stats.norm.cdf, GRID, effect=0.03)
-    return [statistics.largest(f"{what} is not cut", z, _full, CUT), whole]
+    return [statistics.largest(f"{what} is not cut", z, stats.halfnorm.cdf, CUT), whole]
 
 
 def cut_shape(what: str, z: np.ndarray) -> list[Holds | Stat]:
@@ -119,8 +118,3 @@ def cut_shape(what: str, z: np.ndarray) -> list[Holds | Stat]:
 def uniform(x: np.ndarray) -> np.ndarray:
     """P(U ≤ x) of a uniform on [−1, 1]."""
     return np.clip((x + 1) / 2, 0, 1)
-
-
-def _full(z: float) -> float:
-    """P(|Z| ≤ z) of a standard normal."""
-    return float(stats.norm.cdf(z) - stats.norm.cdf(-z))

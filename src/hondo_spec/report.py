@@ -12,7 +12,7 @@ import numpy as np
 from hondo_spec.areas import BY_ID
 from hondo_spec.draws import Made
 from hondo_spec.literals import literal
-from hondo_spec.mistakes import Mistake, mistakes_of
+from hondo_spec.mistakes import mistakes_of
 from hondo_spec.names import WHY
 from hondo_spec.operations import describe
 from hondo_spec.property import Property
@@ -36,8 +36,8 @@ def summary(records: Sequence[Record]) -> str:
     for status in ("PASS", "UNPOWERED"):
         if ids := [record.id for record in records if record.status == status]:
             lines.append(f"{status}: {_by_area(ids)}")
-    if absent := [record.id for record in records if record.status == "N/A"]:
-        lines.append(f"N/A: {len(absent)} properties, of operations that the target has not")
+    if absent := sum(record.status == "N/A" for record in records):
+        lines.append(f"N/A: {absent} properties, of operations that the target has not")
     return "\n".join(lines)
 
 
@@ -62,11 +62,8 @@ def failure(record: Record, address: str, profile: str = "spec-ci") -> str:
     `address` is what `find_target` takes, `profile` the one of the run.
     """
     property = BY_ID[record.id]
-    lines = [
-        f"{record.id} {record.status} ({LEVELS[property.level]}) on {record.target}: "
-        f"{property.statement}",
-        f"  {record.message}",
-    ]
+    status = f"{record.id} {record.status} ({LEVELS[property.level]})"
+    lines = [f"{status} on {record.target}: {property.statement}", f"  {record.message}"]
     if record.inputs is not None:
         pasted = snippet(record, address, profile).splitlines()
         lines += ["", *("    " + line for line in pasted), ""]
@@ -83,20 +80,18 @@ def snippet(record: Record, address: str, profile: str = "spec-ci") -> str:
     is_shared = "devices" in (record.inputs or {})
     first = 'import os\nos.environ["JAX_NUM_CPU_DEVICES"] = "8"\n' if is_shared else ""
     recipes = f"from hondo_spec.draws import {', '.join(sorted(set(made)))}\n" if made else ""
+    unusual = "" if profile == "spec-ci" else f', profile="{profile}"'
     return (
         f"{first}import numpy as np\n"
         "from hondo_spec import replay\n"
         f"{recipes}"
-        f'replay("{record.id}", "{address}"{_profile(profile)}{inputs})'
+        f'replay("{record.id}", "{address}"{unusual}{inputs})'
     )
-
-
-def _profile(name: str) -> str:
-    return "" if name == "spec-ci" else f', profile="{name}"'
 
 
 def explain(property: Property) -> str:
     """Everything that is known of one property."""
+    mistakes = mistakes_of(property.id)
     lines = [
         f"{property.id}: {property.statement}.",
         f"  {property.formula}",
@@ -108,48 +103,35 @@ def explain(property: Property) -> str:
         f"operations: {', '.join(property.needs)}",
         f"in hondo: {', '.join(property.symbols)}",
         "notices:",
-        *(_noticed(mistake) for mistake in mistakes_of(property.id)),
+        *(f"  - {m.name}{m.modelled_on and f' ({m.modelled_on})'}" for m in mistakes),
         *(f"\n{describe(name)}" for name in property.uses),
     ]
     return "\n".join(lines)
 
 
-def _noticed(mistake: Mistake) -> str:
-    source = f" ({mistake.modelled_on})" if mistake.modelled_on else ""
-    return f"  - {mistake.name}{source}"
-
-
 def about(target: Target, address: str) -> dict[str, Any]:
     """What a run is about, and by what it judges."""
     return {
-        "specification": SPECIFICATION,
-        "suite": SUITE,
-        "target": target.name,
-        "address": address,
-        "version": target.version,
-        "mode": target.mode,
-        "conventions": dict(target.conventions),
-        "versions": versions(),
-        "date": datetime.now(UTC).date().isoformat(),
-    }
+        "specification": SPECIFICATION, "suite": SUITE,
+        "target": target.name, "address": address, "version": target.version,
+        "mode": target.mode, "conventions": dict(target.conventions),
+        "versions": versions(), "date": datetime.now(UTC).date().isoformat(),
+    }  # fmt: skip
 
 
 def rows(records: Iterable[Record], address: str, profile: str = "spec-ci") -> list[dict[str, Any]]:
     """The records as data; inputs as the snippet that replays them."""
     return [
         {
-            "id": record.id,
-            "level": LEVELS[BY_ID[record.id].level],
-            "since": since(record.id),
+            "id": record.id, "level": LEVELS[BY_ID[record.id].level], "since": since(record.id),
             "status": record.status,
             "headroom": float(f"{record.headroom:.3g}") if np.isfinite(record.headroom) else None,
             "message": record.message,
             "replay": snippet(record, address, profile) if record.inputs is not None else None,
-            "examples": record.examples,
-            "assertions": record.assertions,
+            "examples": record.examples, "assertions": record.assertions,
         }
         for record in records
-    ]
+    ]  # fmt: skip
 
 
 def as_junit(records: Sequence[Record], name: str, failures: Mapping[str, str]) -> str:
@@ -169,8 +151,8 @@ def as_junit(records: Sequence[Record], name: str, failures: Mapping[str, str]) 
             failed = ElementTree.SubElement(case, "failure", {"message": record.message})
             failed.text = failures[record.id]
         elif record.status != "PASS":
-            said = f"{record.status}: {record.message}"
-            ElementTree.SubElement(case, "skipped", {"message": said})
+            said = {"message": f"{record.status}: {record.message}"}
+            ElementTree.SubElement(case, "skipped", said)
     ElementTree.indent(suite)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 

@@ -56,14 +56,10 @@ def reproducer(
     calls, result = _watched(record, target, find_profile(profile))
     call, path = _call_that_fails(calls, result)
     version = f" {target.version}" if target.version else ""
-    head = [
-        f"# {target.name}{version}: {property.statement}{_source(property)}.",
-        f"# {record.message}",
-    ]
-    if call is None:
-        return "\n".join([*head, "import numpy as np\n"])
-    body = [*_call(call, target, module), *_claim(result, path)]
-    return "\n".join([*(" ".join(line.split()) for line in head), *_imports(body), *body]) + "\n"
+    stated = f"{target.name}{version}: {property.statement}{_source(property)}."
+    head = [f"# {' '.join(text.split())}" for text in (stated, record.message)]
+    body = [*_call(call, target, module), *_claim(result, path)] if call else []
+    return "\n".join([*head, *_imports(body), *body]) + "\n"
 
 
 def _source(property: Property) -> str:
@@ -116,24 +112,21 @@ def _leaves(answer: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def _same(one: Any, other: Any) -> bool:
     one, other = np.asarray(one), np.asarray(other)
-    return one.shape == other.shape and bool(
-        np.all((one == other) | ((one != one) & (other != other)))
-    )
+    alike = one.shape == other.shape and (one == other) | ((one != one) & (other != other))
+    return bool(np.all(alike))
 
 
 def _call(call: Call, target: Target, module: str) -> list[str]:
     """The adapter, its arguments by name, and the call."""
     stub = OPERATIONS[call.name]
     parameters = list(inspect.signature(stub).parameters)
-    names = [*parameters, *(f"argument_{k}" for k in range(len(call.arguments)))]
-    names = names[: len(call.arguments)]
+    further = (f"argument_{k}" for k in range(len(call.arguments)))
+    names = [*parameters, *further][: len(call.arguments)]
     adapter = source_of(call.name, target.operations[call.name], module)
     summary = (inspect.getdoc(stub) or "").partition("\n")[0]
     unknown = f"{call.name} = ...  # of the library: {summary}"
     return [
-        "",
-        adapter or unknown,
-        "",
+        f"\n{adapter or unknown}\n",
         *(f"{name} = {_value(v)}" for name, v in zip(names, call.arguments, strict=True)),
         f"got = {call.name}({', '.join(names)})",
         "print(got)",

@@ -156,7 +156,9 @@ def _exact(result: Exact) -> Verdict:
 def _holds(result: Holds) -> Verdict:
     if bool(np.all(result.condition)):
         return Verdict("PASS", 0.0, result.what)
-    return Verdict("FAIL", np.inf, f"{result.what}: got {_short(result.got)}")
+    got = " ".join(repr(result.got).split())
+    shown = got if len(got) <= 200 else got[:200] + " …"
+    return Verdict("FAIL", np.inf, f"{result.what}: got {shown}")
 
 
 def _stat(result: Stat, level: float) -> Verdict:
@@ -168,11 +170,6 @@ def _stat(result: Stat, level: float) -> Verdict:
     if result.samples < needed:
         return Verdict("UNPOWERED", headroom, f"{message}, needs {needed}")
     return Verdict("PASS", headroom, message)
-
-
-def _short(value: Any, size: int = 200) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= size else text[:size] + " …"
 
 
 def _place(index: tuple[Any, ...]) -> str:

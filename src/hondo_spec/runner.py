@@ -22,10 +22,7 @@ from hondo_spec.results import OperationError, Result, Stat, Verdict, judge
 from hondo_spec.target import Known, Target
 from hondo_spec.time_limit import TimeUpError, time_limit
 
-STATUSES = (
-    "PASS", "FAIL", "XFAIL", "XPASS", "N/A", "UNPOWERED", "VACUOUS", "ERROR",
-)  # fmt: skip
-ALL_PHASES = tuple(Phase)
+STATUSES = ("PASS", "FAIL", "XFAIL", "XPASS", "N/A", "UNPOWERED", "VACUOUS", "ERROR")
 RAISES = "raises"  # what a result is called where there is none but an error
 # What makes a run fail.
 UNEXPECTED = ("FAIL", "XPASS", "VACUOUS", "ERROR")
@@ -65,8 +62,7 @@ def run_property(property: Property, target: Target, profile: Profile) -> Record
     """Judges one property; whatever the target does, there is a record."""
     began = time.perf_counter()
     trial = _Trial(property, target, profile)
-    missing = [name for name in property.needs if name not in target.operations]
-    if missing:
+    if missing := [name for name in property.needs if name not in target.operations]:
         return Record(target.name, property.id, "N/A", message=f"has no {', '.join(missing)}")
     known = target.known.get(property.id)
     known = trial.known = known if known and known.holds_in(target.version) else None
@@ -189,12 +185,9 @@ class _Trial:
 
 
 def results(
-    property: Property,
-    target: Target,
-    profile: Profile,
-    drawn: Mapping[str, Any],
+    property: Property, target: Target, profile: Profile, drawn: Mapping[str, Any],
     answered: set[str] | None = None,
-) -> Iterator[Result]:
+) -> Iterator[Result]:  # fmt: skip
     """What a property finds on a target at these inputs; the names of what answers are added."""
     reserved = {"samples": profile.samples, "conventions": target.conventions}
     names = set() if answered is None else answered
@@ -237,14 +230,11 @@ def _search(trial: _Trial) -> None:
     }
     profile = trial.profile
     configured = settings(
-        max_examples=profile.examples,
-        derandomize=not profile.fresh and profile.seed is None,
-        phases=ALL_PHASES if profile.shrink else (Phase.generate,),
-        database=None,
-        deadline=None,
-        report_multiple_bugs=False,
+        max_examples=profile.examples, derandomize=not profile.fresh and profile.seed is None,
+        phases=tuple(Phase) if profile.shrink else (Phase.generate,),
+        database=None, deadline=None, report_multiple_bugs=False,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    )
+    )  # fmt: skip
     attempt = given(**strategies)(_plain(trial))
     configured(attempt if profile.seed is None else hypothesis.seed(profile.seed)(attempt))()
 
@@ -262,11 +252,9 @@ def _fails(trial: _Trial, known: Known) -> bool:
     """Whether the known failure shows at its stored inputs; notes by which results."""
     if not known.inputs:
         return False
-    failed = {}
+    failed, inputs = {}, copy.deepcopy(known.inputs)
     try:
-        for result in results(
-            trial.property, trial.target, trial.profile, copy.deepcopy(known.inputs)
-        ):
+        for result in results(trial.property, trial.target, trial.profile, inputs):
             verdict = judge(result, trial.profile.level)
             if verdict.status == "FAIL":
                 failed[result.what] = verdict.message
@@ -304,12 +292,11 @@ def _guarded(
 
 def _bytes(value: Any) -> list[bytes]:
     """The content of every array in a structure of arguments."""
-    if isinstance(value, np.ndarray):
-        return [value.tobytes()]
-    inner = value.values() if isinstance(value, Mapping) else value
-    if isinstance(value, Mapping | list | tuple):
-        return [content for one in inner for content in _bytes(one)]
-    return []
+    if isinstance(value, Mapping):
+        return _bytes([*value.values()])
+    if isinstance(value, list | tuple):
+        return [content for one in value for content in _bytes(one)]
+    return [value.tobytes()] if isinstance(value, np.ndarray) else []
 
 
 def as_arrays(answer: Any) -> Any:
@@ -317,8 +304,8 @@ def as_arrays(answer: Any) -> Any:
     if isinstance(answer, Mapping):
         return {name: as_arrays(value) for name, value in answer.items()}
     if isinstance(answer, tuple | list):
-        converted = map(as_arrays, answer)
-        return list(converted) if isinstance(answer, list) else tuple(converted)
+        converted = [as_arrays(part) for part in answer]
+        return converted if isinstance(answer, list) else tuple(converted)
     foreign = hasattr(answer, "__array__") and not isinstance(answer, np.ndarray | np.generic)
     return np.asarray(answer) if foreign else answer
 

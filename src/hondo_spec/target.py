@@ -40,16 +40,12 @@ class Known:
         """Whether a failure is this one; `seen` are the results that fail at the stored inputs."""
         if self.case is None:
             return self.inputs is None or what in seen
-        given = {**inputs, "what": what}
-        return bool(self.case(**{name: given[name] for name in _arguments(self.case)}))
+        given, names = {**inputs, "what": what}, inspect.signature(self.case).parameters
+        return bool(self.case(**{name: given[name] for name in names}))
 
     def holds_in(self, version: str) -> bool:
         """Whether that version is among those that fail."""
         return not self.versions or SpecifierSet(self.versions).contains(version, prereleases=True)
-
-
-def _arguments(function: Callable[..., bool]) -> Collection[str]:
-    return inspect.signature(function).parameters
 
 
 @dataclass(frozen=True)
@@ -91,14 +87,9 @@ class Target:
 
 
 def of_package(
-    name: str,
-    operations: Mapping[str, Operation],
-    conventions: Mapping[str, str],
-    known: Mapping[str, Known],
-    *,
-    mode: str,
-    package: str = "",
-) -> Target:
+    name: str, operations: Mapping[str, Operation], conventions: Mapping[str, str],
+    known: Mapping[str, Known], *, mode: str, package: str = "",
+) -> Target:  # fmt: skip
     """The target of an installed package, whose version it has; `package` where it is no `name`."""
     return Target(name, operations, version(package or name), conventions, known, mode)
 

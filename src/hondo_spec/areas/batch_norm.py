@@ -86,8 +86,7 @@ def _normalized_variance_is_below_one(batch_norm, *, x, epsilon):
     r"""the batch variance of x̂ is v/(v + ε), which is not 1
     $\tfrac1m\sum_i \hat x_i^2 = \frac{v}{v+\varepsilon}$
     """
-    s = standard(x, epsilon)
-    axes = batch_axes(x)
+    s, axes = standard(x, epsilon), batch_axes(x)
     got = np.var(np.float64(plain(batch_norm, x, epsilon)), axis=axes)
     want = np.ravel(s.var / (s.var + float(np.float32(epsilon))))
     bound = np.mean(2 * np.abs(s.xhat) * s.slack + s.slack**2, axis=axes)
@@ -266,11 +265,9 @@ def _gradient_goes_through_the_statistics(batch_norm_gradient, *, x, seed, kappa
 
 @prop(12, "should", "bound")
 @given(
-    seed=draws.seeds,
-    shape=((66000, 1), (3, 8), (2, 3, 5, 8)),
-    offset=(0.0, 8.0),
+    seed=draws.seeds, shape=((66000, 1), (3, 8), (2, 3, 5, 8)), offset=(0.0, 8.0),
     dtype=draws.HALVES,
-)
+)  # fmt: skip
 def _half_precision_is_summed_in_single(
     batch_norm, conventions, batch_norm_gradient=None, batch_moments=None,
     *, seed, shape, offset, dtype,

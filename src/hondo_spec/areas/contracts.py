@@ -15,9 +15,7 @@ from hondo_spec.results import Check, Exact, Holds
 prop = Area("XCT", source="the contract of every function")
 OF_ONE_CALL = "layer_norm clip_by_global_norm inverted_dropout glorot_uniform max_norm"
 OF_DATA = "batch_norm inverted_dropout clip_by_global_norm clip_by_value gaussian_noise"
-WITH_RANGES = (
-    "inverted_dropout l2_penalty batch_norm early_stopping clip_by_global_norm gaussian_noise"
-)
+RANGED = "inverted_dropout l2_penalty batch_norm early_stopping clip_by_global_norm gaussian_noise"
 # What each hyperparameter may be, and what it may not be.
 RANGES = {
     "keep_prob": ((0.0, 2.0**-20, 0.5, 1.0), (-(2.0**-20), 1 + 2.0**-20, -np.inf, np.nan)),
@@ -140,7 +138,7 @@ def _one_shape_is_compiled_once(traces, *, seed):
     yield Exact("traces of clipping", traces("clip_by_global_norm", clipping), 1)
 
 
-@prop(4, "must", "structural", symbols=WITH_RANGES)
+@prop(4, "must", "structural", symbols=RANGED)
 @given(hyperparameter=tuple(RANGES))
 def _hyperparameters_out_of_range_are_refused(refusal, *, hyperparameter):
     r"""a hyperparameter out of its range is refused by name, one inside it is taken

@@ -93,9 +93,8 @@ def _kept_units_are_binomial(dropout, samples, *, keep_prob):
             kept = _kept(dropout, 1, shape, keep_prob)
             yield statistics.binomial(f"kept of {shape}", kept.sum(), kept.size, keep_prob, 0.15)
         yield varied("rows", mask, keep_prob)
-        yield varied(
-            "draws", [_kept(dropout, k, (32, 96), keep_prob) for k in range(16)], keep_prob
-        )
+        several = [_kept(dropout, k, (32, 96), keep_prob) for k in range(16)]
+        yield varied("draws", several, keep_prob)
         for shape in SHAPES:
             small = np.stack([_kept(dropout, k, shape, keep_prob).ravel() for k in range(80)])
             for end in (0, -1):

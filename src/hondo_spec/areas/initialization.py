@@ -5,20 +5,9 @@ import math
 import numpy as np
 from scipy import stats
 
-from hondo_spec import draws, statistics
+from hondo_spec import draws, randomness, statistics
 from hondo_spec.bounds import GRID
 from hondo_spec.property import Area, given
-from hondo_spec.randomness import (
-    CUT,
-    cut_shape,
-    independent,
-    normal_shape,
-    reach,
-    tails,
-    uniform,
-    unrelated,
-    varied,
-)
 from hondo_spec.results import Exact, Holds, Stat
 from hondo_spec.target import Operation
 
@@ -75,7 +64,8 @@ def _glorot_uniform_fills_its_interval(glorot_uniform, *, shape):
     r"""Glorot uniform fills its interval and nothing beyond
     $|W| \le \sqrt{6/(n_{in}+n_{out})}$
     """
-    return reach("W", draws.double(glorot_uniform(0, shape)), math.sqrt(6 / sum(_fans_of(shape))))
+    bound = math.sqrt(6 / sum(_fans_of(shape)))
+    return randomness.reach("W", draws.double(glorot_uniform(0, shape)), bound)
 
 
 @prop(3, "must", "statistical")
@@ -86,7 +76,7 @@ def _glorot_uniform_is_uniform(glorot_uniform, samples, *, seed):
     """
     shape = _wide(samples)
     w = draws.double(glorot_uniform(seed, shape)) / math.sqrt(6 / sum(_fans_of(shape)))
-    return statistics.distribution("W/a", w, uniform, GRID, effect=0.02)
+    return statistics.distribution("W/a", w, randomness.uniform, GRID, effect=0.02)
 
 
 @prop(4, "must", "statistical", symbols="glorot_normal")
@@ -115,8 +105,8 @@ def _he_uniform_fills_its_interval(he_uniform, *, shape):
     $|W| \le \sqrt{6/n_{in}}$
     """
     w, bound = draws.double(he_uniform(0, shape)), math.sqrt(6 / _fans_of(shape)[0])
-    yield from reach("W", w, bound)
-    yield statistics.distribution("W/a", w / bound, uniform, GRID, effect=0.1)
+    yield from randomness.reach("W", w, bound)
+    yield statistics.distribution("W/a", w / bound, randomness.uniform, GRID, effect=0.1)
 
 
 @prop(7, "should", "statistical", source="LeCun et al. 1998, equation 16", symbols="lecun_normal")
@@ -136,9 +126,9 @@ def _cut_normal_has_the_variance_it_claims(truncated_normal, samples, *, seed):
     """
     for shape in (_wide(samples), ((3, 3, 16), (2, 3, 2, 12))[seed] + (samples // 144,)):
         z = draws.double(truncated_normal(seed, shape)) * math.sqrt(_fans_of(shape)[0])
-        squares = np.minimum(z**2, CUT**2)
-        yield statistics.bounded_mean("variance", squares, 1.0, CUT**2, effect=0.15)
-        yield from cut_shape("W", z)
+        squares = np.minimum(z**2, randomness.CUT**2)
+        yield statistics.bounded_mean("variance", squares, 1.0, randomness.CUT**2, effect=0.15)
+        yield from randomness.cut_shape("W", z)
 
 
 @prop(9, "should", "statistical", symbols="glorot_normal he_normal lecun_normal")
@@ -154,9 +144,9 @@ def _normals_have_the_declared_shape(
     for name, scheme in normals.items():
         several = [draws.double(scheme(k, shape)) for k in range(seed, seed + 4)]
         z = np.stack(several[: 1 if cut else 4]) / math.sqrt(_variance(name, shape))
-        yield from normal_shape(name, z[0], cut)
+        yield from randomness.normal_shape(name, z[0], cut)
         if not cut:
-            yield from tails(name, z)
+            yield from randomness.tails(name, z)
             yield _squares(name, scheme, 2.0)
 
 
@@ -184,7 +174,7 @@ def _weights_have_mean_zero(
         yield statistics.mean(f"mean of {name}", w, 0.0, std, effect=0.05 * std)
         yield statistics.binomial(f"positive of {name}", np.sum(w > 0), w.size, 0.5, effect=0.03)
         several = [np.asarray(scheme(k, (32, 96))) > 0 for k in range(16)]
-        yield varied(f"positive of {name}", several, 0.5)
+        yield randomness.varied(f"positive of {name}", several, 0.5)
         for small in SMALL:
             few = np.asarray(scheme(seed, small))
             yield Exact(f"shape of {name}", np.shape(few), small)
@@ -205,10 +195,10 @@ def _weights_are_independent(
     for name, scheme in _there(glorot_uniform, *others).items():
         for shape, effect in ((_wide(samples), 0.04), (CONVOLUTION, 0.13)):
             w = np.asarray(scheme(seed, shape))
-            yield independent(f"signs of {name}", w > 0, 0.5, effect)
+            yield randomness.independent(f"signs of {name}", w > 0, 0.5, effect)
             if name.endswith("uniform"):
                 far = np.abs(w) > math.sqrt(3 * _variance(name, shape)) / 2
-                yield independent(f"sizes of {name}", far, 0.5, effect)
+                yield randomness.independent(f"sizes of {name}", far, 0.5, effect)
     side = math.isqrt(samples)
     for name, scheme in _there(glorot_uniform, glorot_normal, *[None] * 4).items():
         w, upper = draws.double(scheme(seed, (side, side))), np.triu_indices(side, 1)
@@ -233,7 +223,7 @@ def _weights_are_a_function_of_the_seed(
     for name, scheme in _there(glorot_uniform, *others).items():
         first, second = (np.asarray(scheme(seed, WIDE)) for seed in pair)
         yield Exact(f"{name} again", scheme(pair[0], WIDE), first)
-        yield unrelated(f"signs of {name}", first > 0, second > 0, 0.5, effect=0.05)
+        yield randomness.unrelated(f"signs of {name}", first > 0, second > 0, 0.5, effect=0.05)
 
 
 @prop(13, "must", "exact", source=NORMS, symbols="zero_last")

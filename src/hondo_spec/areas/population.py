@@ -171,12 +171,15 @@ PARTS = (
     ((2, 6, 16), False, 2), ((50000, 60000), False, 1), ((24,), False, 9), ((1, 1, 2), False, 16),
     ((2, 2, 5, 8, 7), False, 3), ((5, 7, 1), True, 8), ((3, 1, 1, 2, 1, 2, 5, 1, 2, 1), False, 5),
 )  # fmt: skip
-parts = st.tuples(draws.seeds, st.sampled_from(PARTS)).map(
-    lambda both: draws.Made(
-        draws.batches,
-        {"seed": both[0], **dict(zip(("sizes", "images", "width"), both[1], strict=True))},
-    )
-)
+
+
+def _batches(drawn: tuple[int, tuple[tuple[int, ...], bool, int]]) -> draws.Made:
+    seed, (sizes, images, width) = drawn
+    arguments = {"seed": seed, "sizes": sizes, "images": images, "width": width}
+    return draws.Made(draws.batches, arguments)
+
+
+parts = st.tuples(draws.seeds, st.sampled_from(PARTS)).map(_batches)
 
 
 def _joined(batches: list[np.ndarray]) -> np.ndarray:

@@ -1,7 +1,6 @@
 """RES: residual connections (slide 13)."""
 
 import functools
-import itertools
 
 import numpy as np
 
@@ -19,9 +18,6 @@ FEW = ((2, 3), (1, 8), (5, 5), (3, 1))
 def _weights(seed: int, *shape: int) -> np.ndarray:
     """Integers, so small that no product of them rounds."""
     return draws.lattice_of(seed, shape, -2, 2)
-
-
-Block = tuple[np.ndarray, np.ndarray]
 
 
 @prop(1, "must", "exact")
@@ -70,15 +66,6 @@ def _halves(seed: int, shape: tuple[int, int], depth: int) -> tuple[np.ndarray, 
     return tuple(map(draws.single, (x, a, b, g)))
 
 
-def _forward(x: np.ndarray, block: Block) -> np.ndarray:
-    """x + relu(x a) b."""
-    return x + np.maximum(x @ block[0], 0) @ block[1]
-
-
-def _backward(x: np.ndarray, block: Block, g: np.ndarray) -> np.ndarray:
-    return g + (g @ block[1].T * (x @ block[0] > 0)) @ block[0].T
-
-
 @prop(4, "must", "exact", source=ZERO_LAST, symbols="residual repeat zero_last pre_activation")
 @given(depth=(1, 10, 100), case=BLOCKS, seed=draws.seeds)
 def _zero_last_layers_pass_signal_and_gradient(residual_chain, *, depth, case, seed):
@@ -91,9 +78,11 @@ def _zero_last_layers_pass_signal_and_gradient(residual_chain, *, depth, case, s
     yield Exact("y", y, x)
     yield Exact("gx", gradient, g)
     x, a, b, g = _halves(seed, *case)
-    inputs = list(itertools.accumulate(zip(a, b, strict=True), _forward, initial=x))
-    blocks = list(zip(inputs, a, b, strict=False))
-    want = functools.reduce(lambda g, at: _backward(at[0], at[1:], g), reversed(blocks), g)
+    inputs, want = [x], g
+    for first, last in zip(a, b, strict=True):
+        inputs.append(inputs[-1] + np.maximum(inputs[-1] @ first, 0) @ last)
+    for at, first, last in reversed(list(zip(inputs, a, b, strict=False))):
+        want = want + (want @ last.T * (at @ first > 0)) @ first.T
     y, gradient = residual_chain(x, a, b, g)
     yield Exact("y of blocks", y, inputs[-1])
     yield Exact("gx of blocks", gradient, want)

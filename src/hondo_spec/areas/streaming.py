@@ -164,11 +164,9 @@ def _each_epoch_is_whole_after_any_cut(resumed_batches, *, run, seed):
 
 @prop(13, "must", "exact", source="slide 11; Micikevicius et al. 2018, section 3.2")
 @given(
-    seed=draws.seeds,
-    bad=(math.nan, math.inf, -math.inf),
-    holes=((0,), (1, 2, 5), tuple(range(6))),
-    is_target=(False, True),
-)
+    seed=draws.seeds, bad=(math.nan, math.inf, -math.inf),
+    holes=((0,), (1, 2, 5), tuple(range(6))), is_target=(False, True),
+)  # fmt: skip
 def _step_that_is_not_finite_changes_nothing(guarded_steps, *, seed, bad, holes, is_target):
     r"""a step on a batch with a row that is not finite changes no number that the run keeps, and is
     counted

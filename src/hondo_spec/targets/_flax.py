@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+from flax import nnx
 
 
 def batch_norm_variables(
@@ -18,6 +19,11 @@ def trained_batch_norm(
     """(y, mean, var) of a linen batch norm that updates its running statistics."""
     y, new = module.apply(variables, x, mutable=["batch_stats"], **call)
     return y, new["batch_stats"]["mean"], new["batch_stats"]["var"]
+
+
+def sized(module: Any, x: jax.Array, **options: Any) -> Any:
+    """The nnx module for as many features as x has."""
+    return module(x.shape[-1], **options, rngs=nnx.Rngs(0))
 
 
 def with_values(module: Any, **arrays: jax.Array) -> Any:

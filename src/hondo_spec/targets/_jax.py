@@ -21,14 +21,13 @@ TRUNCATED = {**BIASED, "normal": "truncated"}
 
 
 def target(
-    name: str,
-    package: str,
-    operations: Operations,
-    conventions: Mapping[str, str],
+    name: str, package: str, operations: Operations, conventions: Mapping[str, str],
     known: Mapping[str, Known],
-) -> Target:
-    """A target of compiled operations, with what JAX makes of them."""
-    made = complete(operations)
+) -> Target:  # fmt: skip
+    """A target of compiled operations and what JAX makes of them: gradients, and ways to run."""
+    every = with_gradients(on_devices(operations))
+    every["ways"] = ways_of(every)
+    made = {name: _precise(operation) for name, operation in every.items()}
     return of_package(name, made, conventions, known, mode="jit-float32", package=package)
 
 
@@ -37,18 +36,9 @@ def compiled(*, static: str | Sequence[str] = ()) -> Callable[[Operation], Opera
     return lambda function: jax.jit(operation(function), static_argnames=static)
 
 
-def complete(operations: Operations) -> dict[str, Operation]:
-    """The operations with what JAX makes of them: their gradients, and the ways to run them."""
-    every = with_gradients(on_devices(operations))
-    return in_full_precision({**every, "ways": modes(every)["ways"]})
-
-
-def in_full_precision(operations: Operations) -> dict[str, Operation]:
-    """The operations with products of whole float32 numbers, which matrix units would cut short."""
-    return {name: _precise(operation) for name, operation in operations.items()}
-
-
 def _precise(function: Operation) -> Operation:
+    """Its products are of whole float32 numbers, which matrix units would cut short."""
+
     @wraps(function)
     def run(*args: Any, **options: Any) -> Any:
         with jax.default_matmul_precision("highest"):
@@ -214,30 +204,24 @@ def of_number(function: Any) -> Any:
 
 
 GRADIENTS = {
-    "sigmoid": slope,
-    "tanh": slope,
-    "relu": slope,
+    **dict.fromkeys(("sigmoid", "tanh", "relu"), slope),
     "dropout": dropout_gradient,
     "batch_norm": batch_norm_gradient,
     "layer_norm": pulled_back(3),
     "group_norm": pulled_back(static=(1,)),
-    "instance_norm": pulled_back(),
     "rms_norm": pulled_back(2),
-    "residual": pulled_back(),
-    "l2_normalize": pulled_back(),
-    "cross_entropy": of_number,
-    "l1_penalty": of_number,
-    "l2_penalty": of_number,
+    **dict.fromkeys(("instance_norm", "residual", "l2_normalize"), pulled_back()),
+    **dict.fromkeys(("cross_entropy", "l1_penalty", "l2_penalty"), of_number),
 }
 
 
-def modes(operations: Operations) -> dict[str, Operation]:
-    """The operations `ways` and `traces` of a target that has these.
+def ways_of(operations: Operations) -> Operation:
+    """The operation `ways` of a target that has these.
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from hondo_spec.targets._jax import modes
-        >>> ways = modes({"relu": lambda x: jnp.maximum(x, 0)})["ways"]
+        >>> from hondo_spec.targets._jax import ways_of
+        >>> ways = ways_of({"relu": lambda x: jnp.maximum(x, 0)})
         >>> {way: y.tolist() for way, y in ways("relu", np.float32([-1, 2])).items()}
         {'eager': [0.0, 2.0], 'compiled': [0.0, 2.0], 'mapped': [0.0, 2.0]}
     """
@@ -249,6 +233,12 @@ def modes(operations: Operations) -> dict[str, Operation]:
             "compiled": operations[name](*arguments),
             "mapped": _mapped(operations[name], arguments),
         }
+
+    return ways
+
+
+def traces_of(operations: Operations) -> Operation:
+    """The operation `traces` of a target that has these."""
 
     def traces(name: str, calls: Any) -> int:
         count = 0
@@ -263,7 +253,7 @@ def modes(operations: Operations) -> dict[str, Operation]:
             counted(*arguments)
         return count
 
-    return {"ways": ways, "traces": traces}
+    return traces
 
 
 def _array(leaf: Any) -> Any:
@@ -273,13 +263,11 @@ def _array(leaf: Any) -> Any:
 def _mapped(function: Operation, arguments: Any) -> Any:
     """The first of two problems that are solved together; the second is another one."""
     # Data, trees and the seed, which comes first, are mapped over; hyperparameters are not.
-    mapped = [isinstance(leaf, (np.ndarray, dict)) or k == 0 for k, leaf in enumerate(arguments)]
-    data = [leaf for leaf, is_mapped in zip(arguments, mapped, strict=True) if is_mapped]
+    is_data = [isinstance(leaf, (np.ndarray, dict)) or k == 0 for k, leaf in enumerate(arguments)]
+    data = {k: leaf for k, leaf in enumerate(arguments) if is_data[k]}
 
-    def one(*data: Any) -> Any:
-        rest = iter(data)
-        pairs = zip(arguments, mapped, strict=True)
-        return function(*[next(rest) if is_mapped else leaf for leaf, is_mapped in pairs])
+    def one(data: Any) -> Any:
+        return function(*[data.get(k, leaf) for k, leaf in enumerate(arguments)])
 
     both = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf), jnp.asarray(leaf) + 1]), data)
-    return jax.tree.map(lambda leaf: leaf[0], jax.vmap(one)(*both))
+    return jax.tree.map(lambda leaf: leaf[0], jax.vmap(one)(both))

@@ -32,21 +32,18 @@ _INPUTS = {
     "NRM-09": {"seed": 0, "case": ((2, 4, 4, 6), 2, "float32"), "kappa": 1e4},
 }
 
-
 _HALF = Made(normal, {"seed": 0, "shape": (3, 8), "offset": 8.0, "dtype": "float16"})
+_CENTERED = Made(normal, {"seed": 1, "shape": (3, 8), "dtype": "float16"})
 _OF_HALVES = {
     "BNT-12": {"seed": 0, "shape": (256, 3), "offset": 8.0, "dtype": "float16"},
     "BNI-01": {"x": _HALF, "seed": 0, "epsilon": 2.0**-10},
     "NRM-01": {"x": _HALF, "kappa": 0.0, "epsilon": 2.0**-10},
     "NRM-02": {"seed": 0, "case": ((2, 4, 4, 6), 2, "float16"), "kappa": 0.0},
     "NRM-03": {"x": _HALF, "offset": 0.0, "epsilon": 2.0**-10},
-    "NRM-08": {
-        "x": Made(normal, {"seed": 1, "shape": (3, 8), "dtype": "float16"}),
-        "seed": 0,
-        "kappa": 0.0,
-    },
+    "NRM-08": {"x": _CENTERED, "seed": 0, "kappa": 0.0},
 }
 _HALF_CASES: Mapping[str, Callable[..., bool]] = {
+    **dict.fromkeys(_OF_HALVES, lambda x: x.dtype.itemsize == 2),
     "BNT-12": lambda dtype: dtype != "float32",
     "NRM-02": lambda case: case[2] != "float32",
 }
@@ -57,23 +54,10 @@ def stops(what: str) -> bool:
     return what.startswith("stop")
 
 
-def _is_half(x: np.ndarray) -> bool:
-    return x.dtype.itemsize == 2
-
-
 def cancels(x: np.ndarray) -> bool:
     """Whether some column is far from zero beside what it varies, also from one example to none."""
     rows = np.float64(x).reshape(-1, x.shape[-1])
     return bool(np.any(np.abs(rows.mean(axis=0)) > 4 * rows.std(axis=0)))
-
-
-def _is_far(kappa: float) -> bool:
-    return kappa > 0
-
-
-def _is_far_or_half(kappa: float, case: tuple[object, int, str]) -> bool:
-    """Halves are 8 from zero whatever κ is."""
-    return kappa > 0 or case[2] != "float32"
 
 
 def _is_nothing_or_cancels(x: np.ndarray, kept: int) -> bool:
@@ -82,18 +66,26 @@ def _is_nothing_or_cancels(x: np.ndarray, kept: int) -> bool:
     return not kept or cancels(rows[present(len(rows), kept)])
 
 
-def _is_far_or_equal(kappa: float, what: str) -> bool:
-    """Equal entries have no variance: anything is far beside it."""
-    return kappa > 0 or what == "gx of equal entries"
-
-
 _CASES: Mapping[str, Callable[..., bool]] = {
-    "NRM-02": _is_far_or_half,
+    # Halves are 8 from zero whatever κ is.
+    "NRM-02": lambda kappa, case: kappa > 0 or case[2] != "float32",
     "BNT-12": lambda offset: offset > 0,
     "BNF-02": lambda shift: abs(shift) > 8,
-    "NRM-08": _is_far_or_equal,
-    **dict.fromkeys(("NRM-01", "NRM-09", "BNT-08", "BNT-11"), _is_far),
+    # Equal entries have no variance: anything is far beside it.
+    "NRM-08": lambda kappa, what: kappa > 0 or what == "gx of equal entries",
+    **dict.fromkeys(("NRM-01", "NRM-09", "BNT-08", "BNT-11"), lambda kappa: kappa > 0),
 }
+
+
+def infinite_entry(limit: float, link: str = "", avoid: str = "") -> dict[str, Known]:
+    """The failure of what divides by an infinite norm."""
+    reason = "with an infinite entry the finite ones become 0 and that one NaN"
+    return {"CLP-08": Known(reason, {"bad": np.inf, "limit": limit}, link, avoid)}
+
+
+def retyped(reason: str, avoid: str = "") -> dict[str, Known]:
+    """The failure of what gives another dtype than it was given, or keeps statistics in halves."""
+    return {"XCT-02": Known(reason, {"dtype": "float16", "shape": (4, 3)}, avoid=avoid)}
 
 
 OVERFLOWS = {
@@ -120,10 +112,7 @@ PLAIN = {
         "squares overflow, and the gradient is 0", {"case": ("float32", (3e19, 4e19), 1.0)}
     ),
     "CLP-09": Known(ADDED, {"values": single([1, 0, 0, 0, 0, 0]), "power": -8}),
-    "CLP-08": Known(
-        "with an infinite entry the finite ones become 0 and that one NaN",
-        {"bad": np.inf, "limit": 10.0},
-    ),
+    **infinite_entry(10.0),
     "GRD-05": Known(
         "squares over- and underflow",
         {"tree": {"a": single([1])}, "case": ("float32", (3e19, 4e19), 1.0)},
@@ -137,12 +126,7 @@ LENGTHS = Known(
     avoid="an input in float32 of ordinary size",
     case=lambda case, power: power != 0 or case[1] != "float32",
 )
-PROMOTION = {
-    "XCT-02": Known(
-        "batch norm of half-precision data gives the dtype of its parameters",
-        {"dtype": "float16", "shape": (4, 3)},
-    )
-}
+PROMOTION = retyped("batch norm of half-precision data gives the dtype of its parameters")
 NO_SUCH_CLASS = Known(
     "a class that does not exist has no loss: its one-hot vector is 0", {"bad": -1, "place": 0}
 )
@@ -161,11 +145,17 @@ def one_pass(ids: str, link: str = "", avoid: str = "") -> dict[str, Known]:
     }
 
 
+def next_seed(shuffled: str, link: str) -> dict[str, Known]:
+    """The failure of what goes by seed + epoch; `shuffled` says what does."""
+    reason = f"{shuffled} by seed + epoch: the next seed has the same orders, one epoch earlier"
+    inputs = {"other": (1, -1), "seed": 0}
+    return {"STR-11": Known(reason, inputs, link, case=lambda other: sum(other) == 0)}
+
+
 def in_halves(ids: str, reason: str, avoid: str = "") -> dict[str, Known]:
     """The failures of these properties at half-precision data, whatever else they draw."""
     return {
-        id: Known(reason, _OF_HALVES[id], avoid=avoid, case=_HALF_CASES.get(id, _is_half))
-        for id in ids.split()
+        id: Known(reason, _OF_HALVES[id], avoid=avoid, case=_HALF_CASES[id]) for id in ids.split()
     }
 
 

@@ -10,12 +10,9 @@ from hondo_spec.adapter import Operation
 
 # Of PyTorch, which the others follow.
 CONVENTIONS = {
-    "dropout": "inverted",
-    "decay": "new",
-    "running_variance": "unbiased",
-    "normal": "full",
+    "dropout": "inverted", "decay": "new", "running_variance": "unbiased", "normal": "full",
     "batch_of_one": "refused",
-}
+}  # fmt: skip
 # How many of the first arguments have a gradient, where not one.
 _TENSORS = {"layer_norm": 3, "rms_norm": 2}
 

@@ -1,6 +1,5 @@
 """flax.nnx: its modules, initializers and activations."""
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -10,7 +9,7 @@ from flax import nnx
 from hondo_spec.adapter import Operation, collect_operations, operation
 from hondo_spec.target import Known, since
 from hondo_spec.targets import _jax
-from hondo_spec.targets._flax import with_values
+from hondo_spec.targets._flax import sized, with_values
 from hondo_spec.targets._jax import compiled
 from hondo_spec.targets._one_pass import NAN_IS_RIGHT, ONE_PASS, fast_variance
 
@@ -31,14 +30,14 @@ def _dropout_inference(x, keep_prob):
 @compiled(static="fast")
 def _batch_norm(x, mean, var, scale, bias, decay, epsilon, fast=True):
     options = {"epsilon": epsilon, "use_fast_variance": fast, "dtype": x.dtype}
-    module = nnx.BatchNorm(mean.size, momentum=decay, **options, rngs=nnx.Rngs(0))
+    module = sized(nnx.BatchNorm, x, momentum=decay, **options)
     module = with_values(module, mean=mean, var=var, scale=scale, bias=bias)
     return module(x, use_running_average=False), module.mean[...], module.var[...]
 
 
 @compiled()
 def _masked_batch_norm(x, present, mean, var, scale, bias, decay, epsilon):
-    module = nnx.BatchNorm(mean.size, momentum=decay, epsilon=epsilon, rngs=nnx.Rngs(0))
+    module = sized(nnx.BatchNorm, x, momentum=decay, epsilon=epsilon)
     module = with_values(module, mean=mean, var=var, scale=scale, bias=bias)
     y = module(x, use_running_average=False, mask=present[..., None])
     return y, module.mean[...], module.var[...]
@@ -61,7 +60,7 @@ def _batched_mean(values, batch_size):
 
 @compiled()
 def _batch_norm_inference(x, mean, var, scale, bias, epsilon):
-    module = nnx.BatchNorm(mean.size, epsilon=epsilon, rngs=nnx.Rngs(0))
+    module = sized(nnx.BatchNorm, x, epsilon=epsilon)
     module = with_values(module, mean=mean, var=var, scale=scale, bias=bias)
     return module(x, use_running_average=True)
 
@@ -89,19 +88,12 @@ KNOWN = {
 
 def norms(fast: bool = True) -> dict[str, Operation]:
     """Layer norm's variance is in one pass if it is to be fast."""
-    rngs = partial(nnx.Rngs, 0)
     return _jax.norms(
         lambda module, x, **params: with_values(module, **params)(x),
-        layer_norm=lambda x, epsilon: nnx.LayerNorm(
-            x.shape[-1], epsilon=epsilon, use_fast_variance=fast, rngs=rngs()
-        ),
-        group_norm=lambda x, groups, epsilon: nnx.GroupNorm(
-            x.shape[-1], num_groups=groups, epsilon=epsilon, rngs=rngs()
-        ),
-        instance_norm=lambda x, epsilon: nnx.InstanceNorm(
-            x.shape[-1], epsilon=epsilon, rngs=rngs()
-        ),
-        rms_norm=lambda x, epsilon: nnx.RMSNorm(x.shape[-1], epsilon=epsilon, rngs=rngs()),
+        layer_norm=lambda x, e: sized(nnx.LayerNorm, x, epsilon=e, use_fast_variance=fast),
+        group_norm=lambda x, groups, e: sized(nnx.GroupNorm, x, num_groups=groups, epsilon=e),
+        instance_norm=lambda x, e: sized(nnx.InstanceNorm, x, epsilon=e),
+        rms_norm=lambda x, e: sized(nnx.RMSNorm, x, epsilon=e),
     )
 
 

@@ -1,9 +1,7 @@
 """hondo's functions. No other module of hondo_spec imports hondo but those of its own targets."""
 
-import functools
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 import jax
@@ -13,13 +11,8 @@ import optax
 import hondo
 from hondo_spec.adapter import Operation, collect_operations, operation
 from hondo_spec.operations.shapes import Tree
-from hondo_spec.target import Target
 from hondo_spec.targets import _jax, functions_chains, functions_diagnosis, functions_streaming
 from hondo_spec.targets._jax import compiled
-
-
-def _activation(name: str) -> Operation:
-    return jax.jit(hondo.find_activation(name).function)
 
 
 @compiled()
@@ -239,14 +232,9 @@ def _each(augment: Operation) -> Operation:
     return augmented
 
 
-@functools.cache
-def _crop(size: int) -> Operation:
-    return _each(partial(hondo.random_crop, size=(size, size)))
-
-
-@operation
+@compiled(static="size")
 def _random_crop(seed, images, size):
-    return _crop(size)(seed, images)
+    return _each(partial(hondo.random_crop, size=(size, size)))(seed, images)
 
 
 def _each_pair(augment: Operation) -> Operation:
@@ -261,43 +249,35 @@ def _each_pair(augment: Operation) -> Operation:
     return augmented
 
 
-OPERATIONS = _jax.with_gradients(
-    {
-        **collect_operations(globals()),
-        **collect_operations(vars(functions_chains)),
-        **collect_operations(vars(functions_diagnosis)),
-        **collect_operations(vars(functions_streaming)),
-        **_jax.initializers(hondo),
-        "fans": lambda shape: tuple(hondo.fans(shape)[:2]),
-        "sigmoid": _activation("sigmoid"),
-        "tanh": _activation("tanh"),
-        "relu": _activation("relu"),
-        # JAX's own, with the slope that ACTIVATIONS leaves at its default.
-        "leaky_relu": _activation("leaky_relu"),
-        "softmax": jax.jit(lambda z: hondo.average_probabilities(z[None])),
-        "cross_entropy": jax.jit(partial(hondo.cross_entropy, reduce=jnp.mean)),
-        "dropout_inference": lambda x, keep_prob: x,
-        "weight_norm": jax.jit(hondo.weight_norm),
-        "l2_normalize": jax.jit(hondo.l2_normalize),
-        "l1_penalty": _penalty(hondo.l1_penalty),
-        "l2_penalty": _penalty(hondo.l2_penalty),
-        "average_probabilities": jax.jit(hondo.average_probabilities),
-        "masked_loss": jax.jit(hondo.masked_mean),
-        "flip": partial(_each(partial(hondo.random_flip, probability=1.0)), 0),
-        "random_flip": _each(hondo.random_flip),
-        "mixup": _each_pair(partial(hondo.mixup, alpha=0.4)),
-        "augment": _each_pair(hondo.on_images(hondo.random_flip)),
-        "clip_by_global_norm": _jax.update(hondo.clip_by_global_norm),
-        "clip_by_value": _jax.update(hondo.clip_by_value),
-        "global_norm": jax.jit(hondo.global_norm),
-    }
-)
-OPERATIONS = _jax.on_devices(OPERATIONS)
+OPERATIONS = {
+    **collect_operations(globals()),
+    **collect_operations(vars(functions_chains)),
+    **collect_operations(vars(functions_diagnosis)),
+    **collect_operations(vars(functions_streaming)),
+    **_jax.initializers(hondo),
+    "fans": lambda shape: tuple(hondo.fans(shape)[:2]),
+    # The last is JAX's own, with the slope that ACTIVATIONS leaves at its default.
+    **{
+        name: jax.jit(hondo.find_activation(name).function)
+        for name in ("sigmoid", "tanh", "relu", "leaky_relu")
+    },
+    "softmax": jax.jit(lambda z: hondo.average_probabilities(z[None])),
+    "cross_entropy": jax.jit(partial(hondo.cross_entropy, reduce=jnp.mean)),
+    "dropout_inference": lambda x, keep_prob: x,
+    "weight_norm": jax.jit(hondo.weight_norm),
+    "l2_normalize": jax.jit(hondo.l2_normalize),
+    "l1_penalty": _penalty(hondo.l1_penalty),
+    "l2_penalty": _penalty(hondo.l2_penalty),
+    "average_probabilities": jax.jit(hondo.average_probabilities),
+    "masked_loss": jax.jit(hondo.masked_mean),
+    "flip": partial(_each(partial(hondo.random_flip, probability=1.0)), 0),
+    "random_flip": _each(hondo.random_flip),
+    "mixup": _each_pair(partial(hondo.mixup, alpha=0.4)),
+    "augment": _each_pair(hondo.on_images(hondo.random_flip)),
+    "clip_by_global_norm": _jax.update(hondo.clip_by_global_norm),
+    "clip_by_value": _jax.update(hondo.clip_by_value),
+    "global_norm": jax.jit(hondo.global_norm),
+}
+OPERATIONS["traces"] = _jax.traces_of(OPERATIONS)
 CONVENTIONS = {**_jax.UNBIASED, "nonfinite": "propagate", "normal": "full"}
-TARGET = Target(
-    "hondo",
-    _jax.in_full_precision(OPERATIONS | _jax.modes(OPERATIONS)),
-    version("hondo"),
-    CONVENTIONS,
-    mode="jit-float32",
-)
+TARGET = _jax.target("hondo", "hondo", OPERATIONS, CONVENTIONS, {})

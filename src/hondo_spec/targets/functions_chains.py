@@ -16,18 +16,14 @@ from hondo_spec.adapter import Operation, operation
 from hondo_spec.targets._jax import compiled
 
 
-@functools.cache
-def _initial() -> Operation:
-    network = hondo.linen.DeepMLP(outputs=3, depth=4, width=8)
-    return jax.jit(lambda seed: network.init(jax.random.key(seed), jnp.ones((2, 5)), train=False))
-
-
-@operation
+@compiled()
 def _initial_parameters(seed):
     """All but the kernels of a network, and a last scale by itself."""
-    leaves = jax.tree_util.tree_leaves_with_path(_initial()(seed)["params"])
+    network, key = hondo.linen.DeepMLP(outputs=3, depth=4, width=8), jax.random.key(seed)
+    variables = network.init(key, jnp.ones((2, 5)), train=False)
+    leaves = jax.tree_util.tree_leaves_with_path(variables["params"])
     named = {"/".join(part.key for part in path): leaf for path, leaf in leaves}
-    last = hondo.zero_last()(jax.random.key(seed), (8,))
+    last = hondo.zero_last()(key, (8,))
     kept = {name: leaf for name, leaf in named.items() if not name.endswith("kernel")}
     return {**kept, "block/last_scale": last}
 
@@ -65,9 +61,8 @@ def _chain_gradient(x, weights, biases, g, activation):
 @compiled(static="stride")
 def _convolution(x, kernel, stride):
     numbers = jax.lax.conv_dimension_numbers(x.shape, kernel.shape, ("NHWC", "HWIO", "NHWC"))
-    return hondo.conv_general_dilated(
-        x, kernel, (stride, stride), "VALID", dimension_numbers=numbers
-    )
+    strides = (stride, stride)
+    return hondo.conv_general_dilated(x, kernel, strides, "VALID", dimension_numbers=numbers)
 
 
 @compiled(static="stride")
@@ -90,10 +85,8 @@ def _penalized_loss(w, x, classes, strength):
 def _sgd_step(w, gradient, learning_rate, strength):
     """Of the loss Σ w · gradient, which has that gradient."""
     params = {"kernel": jnp.asarray(w)}
-    linear = hondo.penalized(
-        lambda params: jnp.sum(params["kernel"] * gradient),
-        partial(hondo.l2_penalty, strength=strength),
-    )
+    penalty = partial(hondo.l2_penalty, strength=strength)
+    linear = hondo.penalized(lambda params: jnp.sum(params["kernel"] * gradient), penalty)
     optimizer = optax.sgd(learning_rate)
     updates, _ = optimizer.update(jax.grad(linear)(params), optimizer.init(params), params)
     new: Any = optax.apply_updates(params, updates)
@@ -108,10 +101,8 @@ def _multitask_gradients(x, trunk, heads, targets, weights):
 
     def objective(params: hondo.MultitaskParams) -> jax.Array:
         outputs = model(params, x)
-        losses = {
-            name: jnp.sum(jnp.square(outputs[name] - targets[t])) / 2
-            for t, name in enumerate(names)
-        }
+        pairs = zip(names, targets, strict=True)
+        losses = {name: jnp.sum(jnp.square(outputs[name] - t)) / 2 for name, t in pairs}
         return hondo.multitask_loss(losses, weights=dict(zip(names, weights, strict=True)))
 
     gradient = jax.grad(objective)(params)
@@ -173,20 +164,12 @@ def problem_of(start: Operation, loss: Operation, measured: Operation) -> hondo.
     )
 
 
-def _run(
-    problem: Any, data: Any, size: int, epochs: int, optimizer: Any, augment: Any = None
-) -> Any:
+def _run(problem: Any, data: Any, size: int, epochs: int, descent: Any, augment: Any = None) -> Any:
+    stopper = hondo.early_stopping(epochs + 1, mode="min")
     return hondo.fit(
-        problem,
-        optimizer,
-        data,
-        data,
-        key=jax.random.key(0),
-        batch_size=size,
-        max_epochs=epochs,
-        stopper=hondo.early_stopping(epochs + 1, mode="min"),
-        augment=augment,
-    )
+        problem, descent, data, data, key=jax.random.key(0), batch_size=size,
+        max_epochs=epochs, stopper=stopper, augment=augment,
+    )  # fmt: skip
 
 
 @functools.cache

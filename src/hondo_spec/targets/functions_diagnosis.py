@@ -84,7 +84,6 @@ def _count_equations(jaxpr: Any) -> int:
 
 @operation
 def _mean_field(activation, weight_variance, bias_variance):
-    theory = hondo.diagnosis.mean_field(
-        activation, weight_variance=weight_variance, bias_variance=bias_variance
-    )
+    variances = {"weight_variance": weight_variance, "bias_variance": bias_variance}
+    theory = hondo.diagnosis.mean_field(activation, **variances)
     return theory.variance, theory.chi

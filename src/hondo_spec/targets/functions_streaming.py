@@ -108,10 +108,8 @@ def _epochs(losses: Any, patience: int, devices: int = 1) -> Iterator[Any]:
 @operation
 def _stopped_on_devices(losses, patience, devices):
     """Each device has a copy of what the stopping rule says."""
-    said = [
-        [bool(copy.data) for copy in state.stopper.stopped.addressable_shards]
-        for state in _epochs(losses, patience, devices)
-    ]
+    shards = (s.stopper.stopped.addressable_shards for s in _epochs(losses, patience, devices))
+    said = [[bool(copy.data) for copy in of_state] for of_state in shards]
     return np.array([[*own, True].index(True) for own in zip(*said[:-1], strict=True)])
 
 

@@ -5,7 +5,8 @@ from itertools import pairwise
 from typing import Any
 
 from hondo_spec.adapter import collect_operations, operation
-from hondo_spec.target import Known, of_package, since
+from hondo_spec.target import of_package, since
+from hondo_spec.targets._one_pass import next_seed
 
 grain: Any = import_module("grain")
 
@@ -29,14 +30,6 @@ def _resumed_batches(seed, count, batch_size, epochs, cuts):
     return batches
 
 
-KNOWN = {
-    "STR-11": Known(
-        "an epoch is shuffled by seed + epoch: the next seed has the same orders, one epoch "
-        "earlier",
-        {"other": (1, -1), "seed": 0},
-        "https://google-grain.readthedocs.io/en/latest/grain.dataset.html",
-        case=lambda other: sum(other) == 0,
-    )
-}
-OPERATIONS = collect_operations(globals())
-TARGET = of_package("grain", OPERATIONS, {}, since("0.2.18", KNOWN), mode="eager")
+DATASETS = "https://google-grain.readthedocs.io/en/latest/grain.dataset.html"
+KNOWN = since("0.2.18", next_seed("an epoch is shuffled", DATASETS))
+TARGET = of_package("grain", collect_operations(globals()), {}, KNOWN, mode="eager")

@@ -13,7 +13,14 @@ from hondo_spec.draws import Made, normal
 from hondo_spec.target import Known, since
 from hondo_spec.targets import _jax
 from hondo_spec.targets._jax import compiled
-from hondo_spec.targets._one_pass import ONE_PASS, OVERFLOWS, cancels, in_halves, one_pass
+from hondo_spec.targets._one_pass import (
+    ONE_PASS,
+    OVERFLOWS,
+    cancels,
+    in_halves,
+    one_pass,
+    retyped,
+)
 
 hk: Any = import_module("haiku")
 
@@ -117,9 +124,7 @@ KNOWN = {
     **in_halves("NRM-02", "squares in the dtype of the data underflow: the output is 0"),
     **in_halves("NRM-03", "squares in the dtype of the data overflow: the output is 0"),
     **in_halves("NRM-08", "statistics in the dtype of the data", "an input in float32"),
-    "XCT-02": Known(
-        "running statistics in the dtype of the data", {"dtype": "float16", "shape": (4, 3)}
-    ),
+    **retyped("running statistics in the dtype of the data"),
 }
 
 OPERATIONS = {

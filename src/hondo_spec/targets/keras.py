@@ -145,11 +145,9 @@ def _max_norm(w, limit):
 def _clip(tree: Tree, **option: float) -> dict[str, np.ndarray]:
     """What a step of length 1 from 0 takes away is the gradient as the optimizer clips it."""
     optimizer = keras.optimizers.SGD(learning_rate=1.0, **option)
-    variables = [
-        keras.Variable(np.zeros_like(leaf), dtype=str(leaf.dtype)) for leaf in tree.values()
-    ]
-    optimizer.apply([jnp.asarray(leaf) for leaf in tree.values()], variables)
-    return {name: -np.asarray(new) for name, new in zip(tree, variables, strict=True)}
+    new = {k: keras.Variable(np.zeros_like(g), dtype=str(g.dtype)) for k, g in tree.items()}
+    optimizer.apply([*map(jnp.asarray, tree.values())], [*new.values()])
+    return {name: -np.asarray(variable) for name, variable in new.items()}
 
 
 @operation
@@ -202,13 +200,21 @@ def _mixup(seed, images, labels):
     return mixed["images"], mixed["labels"]
 
 
-UNCLIPPED = "a limit of 0 counts as none: nothing is clipped"
 FIRST = "the first value is the best, whatever it is"
 STOPPING = "https://keras.io/api/callbacks/early_stopping/"
 
 
-def _no_limit(limit: float) -> bool:
-    return limit == 0
+UNCLIPPED = Known(
+    "a limit of 0 counts as none: nothing is clipped",
+    {"tree": {"a": single([1])}, "limit": 0.0},
+    case=lambda limit: limit == 0,
+)
+
+
+def _summed_in_halves(**strengths: float) -> Known:
+    inputs = {"w": np.full((3, 8), 8, np.float32), **strengths}
+    reason = "squares of halves are summed in halves"
+    return Known(reason, inputs, case=lambda what: "float16" in what)
 
 
 KNOWN = {
@@ -226,16 +232,8 @@ KNOWN = {
         {"seed": 0, "case": ((3, 8), "float32"), "power": -80},
         case=lambda what, power: power != 0 or what != "y",
     ),
-    "PEN-01": Known(
-        "squares of halves are summed in halves",
-        {"w": np.full((3, 8), 8, np.float32), "strength": 0.0},
-        case=lambda what: "float16" in what,
-    ),
-    "PEN-09": Known(
-        "squares of halves are summed in halves",
-        {"w": np.full((3, 8), 8, np.float32), "l1": 0.0, "l2": 0.0},
-        case=lambda what: "float16" in what,
-    ),
+    "PEN-01": _summed_in_halves(strength=0.0),
+    "PEN-09": _summed_in_halves(l1=0.0, l2=0.0),
     "PEN-10": Known(
         "1e-7 is added to the length",
         {"w": Made(normal, {"seed": 0, "shape": (1, 16)}), "limit": 0.5},
@@ -245,8 +243,7 @@ KNOWN = {
     "PEN-04": Known(
         "the gradient of |w| at 0 is 1", {"w": np.zeros((8, 1), np.float32), "strength": 0.5}
     ),
-    "CLP-01": Known(UNCLIPPED, {"tree": {"a": single([1])}, "limit": 0.0}, case=_no_limit),
-    "CLP-02": Known(UNCLIPPED, {"tree": {"a": single([1])}, "limit": 0.0}, case=_no_limit),
+    **dict.fromkeys(("CLP-01", "CLP-02"), UNCLIPPED),
     "CLP-03": Known(
         "a gradient inside the limit is rescaled by c / c, computed as c · (1 / c)",
         {"tree": {"a": single([1])}, "factor": 1.001},

@@ -11,23 +11,20 @@ torch: Any = import_module("torch")
 callbacks: Any = import_module("pytorch_lightning.callbacks")
 
 
-class _Trainer(SimpleNamespace):
+def _trainer() -> SimpleNamespace:
     """As much of a trainer as the callback looks at, after an epoch of validation."""
-
-    def __init__(self) -> None:
-        reduce = SimpleNamespace(reduce_boolean_decision=lambda decision, all: decision)
-        state = SimpleNamespace(fn="fit")
-        super().__init__(
-            callback_metrics={}, fast_dev_run=False, should_stop=False, current_epoch=0,
-            strategy=reduce, state=state, sanity_checking=False,
-        )  # fmt: skip
+    reduce = SimpleNamespace(reduce_boolean_decision=lambda decision, all: decision)
+    return SimpleNamespace(
+        callback_metrics={}, fast_dev_run=False, should_stop=False, current_epoch=0,
+        strategy=reduce, state=SimpleNamespace(fn="fit"), sanity_checking=False,
+    )  # fmt: skip
 
 
 def _after_each(values: Any, patience: int, min_delta: float, mode: str) -> Any:
     """(whether it is stopped, the best so far) after each value; it goes on after the stop."""
     options = {"mode": mode, "check_on_train_epoch_end": False}
     stopper = callbacks.EarlyStopping("loss", min_delta, patience, **options)
-    trainer = _Trainer()
+    trainer = _trainer()
     for trainer.current_epoch, value in enumerate(values):
         trainer.callback_metrics = {"loss": torch.tensor(value)}
         before = stopper.best_score

@@ -149,10 +149,5 @@ OPERATIONS = {
     "proximal_l1": TENSORS.mapped(nn.softshrink),
 }
 
-TARGET = of_package(
-    "mlx",
-    OPERATIONS,
-    CONVENTIONS | {"dropping_all": "refused"},
-    since("0.32.4", KNOWN),
-    mode="eager-float32",
-)
+DECLARED, KNOWN = {**CONVENTIONS, "dropping_all": "refused"}, since("0.32.4", KNOWN)
+TARGET = of_package("mlx", OPERATIONS, DECLARED, KNOWN, mode="eager-float32")

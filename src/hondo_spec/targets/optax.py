@@ -13,6 +13,7 @@ from hondo_spec.draws import Made, normal, single
 from hondo_spec.target import Known, since
 from hondo_spec.targets import _jax
 from hondo_spec.targets._jax import compiled
+from hondo_spec.targets._one_pass import infinite_entry
 
 
 @compiled()
@@ -76,11 +77,7 @@ KNOWN = {
         {"case": ("float16", (300.0, 400.0), 1.0)},
         avoid="gradients in float32",
     ),
-    "CLP-08": Known(
-        "with an infinite entry the finite ones become 0 and that one NaN",
-        {"bad": math.inf, "limit": 1.0},
-        avoid="optax.apply_if_finite",
-    ),
+    **infinite_entry(1.0, avoid="optax.apply_if_finite"),
     "GRD-05": Known(
         "squares over- and underflow, in the dtype of the gradient",
         {"tree": {"a": single([1])}, "case": ("float32", (3e19, 4e19), 1.0)},

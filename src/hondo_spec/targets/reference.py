@@ -290,16 +290,8 @@ OPERATIONS: dict[str, Operation] = {
 }
 OPERATIONS["ways"] = ways_of(OPERATIONS)
 
-TARGET = Target(
-    name="reference",
-    operations=OPERATIONS,
-    conventions={
-        "dropout": "inverted",
-        "decay": "old",
-        "running_variance": "unbiased",
-        "nonfinite": "propagate",
-        "normal": "full",
-    },
-    version=np.__version__,
-    mode="float64",
-)
+CONVENTIONS = {
+    "dropout": "inverted", "decay": "old", "running_variance": "unbiased",
+    "nonfinite": "propagate", "normal": "full",
+}  # fmt: skip
+TARGET = Target("reference", OPERATIONS, np.__version__, CONVENTIONS, mode="float64")

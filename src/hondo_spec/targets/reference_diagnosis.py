@@ -96,11 +96,10 @@ def judge(weights: Squares, s: Sizes, off: Array, is_stopped: bool) -> tuple[Ver
     dead = np.flatnonzero(off > dead_limit(weights.shape[-1]))
     if len(dead):
         return (("dead", int(dead[0])),)
+    back = s["input_gradients"]
     alone = [
         *one_layer("response", s["responses"] / s["inputs"], s["outputs"] / s["inputs"]),
-        *one_layer(
-            "gradient", s["input_gradients"] / s["gradients"], s["input_gradients"] / s["arriving"]
-        ),
+        *one_layer("gradient", back / s["gradients"], back / s["arriving"]),
     ]
     # What the hidden layers pass on, in the direction in which it travels.
     places = np.arange(len(weights) - 1)

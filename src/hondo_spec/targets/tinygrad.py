@@ -54,9 +54,8 @@ def _initializer(make: Any, **options: float) -> Operation:
     def init(seed: int, shape: Shape) -> np.ndarray:
         Tensor.manual_seed(int(seed))
         # Weights are (outputs, inputs, …) here.
-        return np.moveaxis(
-            _numpy(make(shape[-1], shape[-2], *shape[:-2], **options)), (0, 1), (-1, -2)
-        )
+        weight = make(shape[-1], shape[-2], *shape[:-2], **options)
+        return np.moveaxis(_numpy(weight), (0, 1), (-1, -2))
 
     return init
 

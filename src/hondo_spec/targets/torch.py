@@ -1,6 +1,5 @@
 """PyTorch's functions, on the CPU."""
 
-import math
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -11,7 +10,7 @@ from hondo_spec.adapter import Operation, collect_operations, operation
 from hondo_spec.draws import single
 from hondo_spec.operations.shapes import Shape, Tree
 from hondo_spec.target import Known, of_package, since
-from hondo_spec.targets._one_pass import ADDED, LENGTHS, PLAIN, one_pass
+from hondo_spec.targets._one_pass import ADDED, LENGTHS, PLAIN, infinite_entry, next_seed, one_pass
 from hondo_spec.targets._tensors import CONVENTIONS, Tensors
 
 torch: Any = import_module("torch")
@@ -159,10 +158,9 @@ def _global_norm(tree):
 
 
 INIT = torch.nn.init
-SAMPLER = (
-    "https://docs.pytorch.org/docs/stable/data.html#torch.utils.data.distributed.DistributedSampler"
-)
-CLIPPING = "https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.clip_grad_norm_.html"
+STABLE = "https://docs.pytorch.org/docs/stable/"
+SAMPLER = f"{STABLE}data.html#torch.utils.data.distributed.DistributedSampler"
+CLIPPING = f"{STABLE}generated/torch.nn.utils.clip_grad_norm_.html"
 
 
 def _is_short(tree: Tree) -> bool:
@@ -173,22 +171,9 @@ KNOWN = {
     **PLAIN,
     **one_pass("NRM-02 NRM-09"),
     "NRM-05": LENGTHS,
-    "CLP-05": Known(
-        ADDED, {"tree": {"a": single([0.125])}, "factor": 1e-3}, case=lambda tree: _is_short(tree)
-    ),
-    "CLP-08": Known(
-        "with an infinite entry the finite ones become 0 and that one NaN",
-        {"bad": math.inf, "limit": 1.0},
-        CLIPPING,
-        avoid="error_if_nonfinite=True",
-    ),
-    "STR-11": Known(
-        "DistributedSampler shuffles by seed + epoch: the next seed has the same orders, one epoch "
-        "earlier",
-        {"other": (1, -1), "seed": 0},
-        SAMPLER,
-        case=lambda other: sum(other) == 0,
-    ),
+    "CLP-05": Known(ADDED, {"tree": {"a": single([0.125])}, "factor": 1e-3}, case=_is_short),
+    **infinite_entry(1.0, CLIPPING, "error_if_nonfinite=True"),
+    **next_seed("DistributedSampler shuffles", SAMPLER),
 }
 
 OPERATIONS = {
