@@ -262,6 +262,12 @@ KNOWN = {
     "CLP-08": Known("with an infinite entry all become NaN", {"bad": math.inf, "limit": 1.0}),
     "EST-05": Known(FIRST, {"values": (math.nan, 1.0), "delta": 0.0}, STOPPING, case=stops),
     "EST-06": Known(FIRST, {"patience": 1}, STOPPING, case=stops),
+    "EST-11": Known(
+        FIRST,
+        {"values": (math.nan, 0.0, 0.0, 0.0), "patience": 1},
+        STOPPING,
+        case=lambda values: math.isnan(values[0]),
+    ),
     "AUG-04": Known(
         "all images of a batch are cropped at the same place", {"seed": 0, "size": (8, 10)}
     ),
