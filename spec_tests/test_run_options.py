@@ -56,6 +56,16 @@ def test_options_out_of_their_range_are_refused(words) -> None:
         check(STREAMED, ExecutionOptions(**OPTIONS[words]))
 
 
+@pytest.mark.parametrize(("patience", "ends"), [(0, False), (9, True)])
+def test_without_early_stopping_no_number_of_validations_ends_a_run(patience, ends) -> None:
+    # A stream may validate many times an epoch.
+    stopper = build.stopper(TrainConfig(max_epochs=2, patience=patience))
+    state = stopper.init(0)
+    for _ in range(10):
+        state = stopper.update(state, 1.0, 0)
+    assert bool(state.stopped) == ends
+
+
 @pytest.mark.parametrize("name", ["devices"])
 def test_what_only_a_stream_has_is_refused_elsewhere(name) -> None:
     with pytest.raises(ValueError, match=f"{name} must be left out without --stream"):

@@ -195,7 +195,9 @@ def optimizer(config: TrainConfig, steps: int) -> optax.GradientTransformation:
 
 def stopper(config: TrainConfig) -> hondo.EarlyStopping:
     """Early stopping on the validation loss; without it, the best is kept all the same."""
-    return hondo.early_stopping(config.patience or config.max_epochs, mode="min")
+    # A stream may validate more often than once an epoch.
+    never = np.iinfo(np.int32).max
+    return hondo.early_stopping(config.patience or never, mode="min")
 
 
 def as_arrays(
