@@ -15,6 +15,8 @@ from hypothesis import given
 
 import hondo
 
+pytestmark = pytest.mark.compile_quickly
+
 KEY = jax.random.key(3)
 SAMPLES = 2**14
 U = unit_roundoff(jnp.float32)

@@ -18,6 +18,8 @@ from hondo.data import load
 from hondo.training.saving.kept_run import METRICS
 from hondo.training.saving.metrics_file import append_metrics, read_metrics
 
+pytestmark = pytest.mark.compile_quickly
+
 SMALL = TrainConfig(dataset="diabetes", depth=4, width=4)
 DIABETES = load("diabetes")
 

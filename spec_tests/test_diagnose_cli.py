@@ -7,6 +7,8 @@ import pytest
 
 from hondo.cli.diagnose import DiagnoseConfig, prepare
 
+pytestmark = pytest.mark.compile_quickly
+
 NETWORK = """
 from flax import linen as nn
 import hondo

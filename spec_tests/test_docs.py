@@ -11,6 +11,8 @@ from flax_arguments import PAGE, table, written
 import hondo
 from hondo_spec.areas import BY_ID
 
+pytestmark = pytest.mark.compile_quickly
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 LECTURE, PROMISES = ROOT / "docs/lecture.md", ROOT / "docs/promises.md"

@@ -18,6 +18,8 @@ from hondo import linen as hl
 from hondo import nnx as hx
 from hondo.training.fit import _fit
 
+pytestmark = pytest.mark.compile_quickly
+
 X = jnp.linspace(-1.0, 1.0, 32)[:, None]
 TRAIN = (X, (X[:, 0] > 0).astype(jnp.int32))
 

@@ -23,6 +23,8 @@ from hondo.lecture.measures import (
     vanishing,
 )
 
+pytestmark = pytest.mark.compile_quickly
+
 TINY = {
     1: penalties.Sizes(200),
     2: early_stopping.Sizes(100, 50, 2, 100),

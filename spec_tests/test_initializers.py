@@ -20,6 +20,8 @@ from scipy import stats
 
 import hondo
 
+pytestmark = pytest.mark.compile_quickly
+
 KEY = jax.random.key(5)
 # Fans that differ.
 SHAPE = (128, 512)

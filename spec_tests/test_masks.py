@@ -29,7 +29,7 @@ from hondo._fast.threefry import random_bits
 
 pytestmark = pytest.mark.slow
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.compile_quickly]
 
 KEY = jax.random.key(2014)
 

@@ -15,6 +15,8 @@ from hondo._microbatched import microbatched
 from hondo.linen import BatchNorm
 from hondo.nnx import BatchNorm as NnxBatchNorm
 
+pytestmark = pytest.mark.compile_quickly
+
 RNG = np.random.default_rng(0)
 KEY = jax.random.key(0)
 X, Y = jnp.asarray(RNG.normal(size=(12, 5)), jnp.float32), jnp.asarray(RNG.integers(0, 3, 12))

@@ -16,6 +16,8 @@ from hondo import linen as hl
 from hondo import nnx as hx
 from hondo._modes import call_in_mode
 
+pytestmark = pytest.mark.compile_quickly
+
 KEY = jax.random.key(0)
 X = normal(1, 16, 6) * 2 + 3
 

@@ -15,6 +15,8 @@ import hondo
 from hondo import StopReason
 from hondo.training.plan import check_arguments, make_plan
 
+pytestmark = pytest.mark.compile_quickly
+
 RNG = np.random.default_rng(0)
 X = jnp.asarray(RNG.normal(size=(40, 3)), jnp.float32)
 Y = jnp.asarray(RNG.integers(0, 3, 40), jnp.int32)

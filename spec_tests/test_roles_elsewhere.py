@@ -8,7 +8,7 @@ import pytest
 
 import hondo
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore"), pytest.mark.compile_quickly]
 KEY = jax.random.key(0)
 ROWS, SEQUENCES = jnp.ones((2, 8)), jnp.ones((2, 5, 8))
 IMAGES, TOKENS = jnp.ones((2, 8, 8, 4)), jnp.ones((2,), "int32")

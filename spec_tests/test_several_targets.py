@@ -25,6 +25,8 @@ from hondo.cli.train import prepare, prepare_resumed, r_squared
 from hondo.data import divide, table
 from hondo.data.stored import from_json, to_json
 
+pytestmark = pytest.mark.compile_quickly
+
 HEADS = (
     Head("kind", "classification", 3, 0.5),
     Head("left", "binary", 1, 2.0),

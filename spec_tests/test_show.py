@@ -13,6 +13,8 @@ from hondo.cli.techniques import TECHNIQUES
 from hondo.show import options_of, picture
 from hondo.show.table import PICTURES
 
+pytestmark = pytest.mark.compile_quickly
+
 # These take a second or more.
 SLOW = {
     *("diagnose", "find_activation", "gaussian", "orthogonal", "population_stats", "zero_last"),

@@ -16,6 +16,8 @@ from scipy import integrate, stats
 
 import hondo
 
+pytestmark = pytest.mark.compile_quickly
+
 WIDTH, DEPTH = 500, 10
 KEYS = jax.random.split(jax.random.key(11), 64)
 

@@ -24,6 +24,8 @@ from hondo.training.saving.position import take_position
 from hondo.training.streaming.feed import Feed, Shares
 from hondo.training.streaming.sequence import SequentialBatches, feed_in_order
 
+pytestmark = pytest.mark.compile_quickly
+
 PROBLEM = hondo.supervised(linen.Dense(3), loss="cross_entropy")
 KEY = jax.random.key(0)
 

@@ -23,6 +23,8 @@ from hondo.cli.train import prepare, prepare_resumed
 from hondo.data import load
 from hondo.linen import DeepMLP, GaussianDropout
 
+pytestmark = pytest.mark.compile_quickly
+
 KEY = jax.random.key(0)
 DIGITS, DIABETES = load("digits"), load("diabetes")
 

@@ -15,6 +15,8 @@ from hondo.cli.train import TrainJob, prepare
 from hondo.cli.watching import chance_loss
 from hondo.data import load
 
+pytestmark = pytest.mark.compile_quickly
+
 SICK = {"model": "plain", "activation": "sigmoid", "init": "gaussian", "depth": 12}
 DIVERGING = {"model": "plain", "depth": 4, "learning_rate": 1e6}
 

@@ -37,6 +37,8 @@ MATRICES = ((1, 16), (2, 9), (3, 8), (5, 7), (7, 33), (8, 1), (9, 2), (16, 5), (
 DEEP = ((3, 5, 9), (2, 3, 5, 8), (3, 8, 2, 8), (2, 3, 1, 2, 5))
 VECTORS = ((7,), (16,))
 OF_ANY_RANK = (*VECTORS, *MATRICES, *DEEP)
+# Fewer of them, where much is compiled of each: one row, one column, a square, and wide ones.
+FEW = ((1, 16), (3, 8), (7, 33), (8, 1), (33, 3), (7, 7), (2, 3, 5, 8), (2, 3, 1, 2, 5), (16,))
 ENTRIES = ((), (1,), (7,), (33,), (5, 7), (16, 5), (3, 5, 9), (2, 3, 5, 8))
 # Examples and classes.
 LOGITS = ((6, 4), (1, 3), (5, 2), (2, 9), (3, 8), (9, 5), (40, 300))

@@ -66,8 +66,20 @@ def halves_of_power(exponent: ArrayLike, dtype: DTypeLike) -> tuple[Array, Array
     most = 2 * (jnp.finfo(dtype).maxexp - 2)
     exponent = jnp.clip(exponent, -most, most)
     half = exponent // 2
-    one = jnp.ones((), dtype)
-    return jnp.ldexp(one, half), jnp.ldexp(one, exponent - half)
+    return power_of_two(half, dtype), power_of_two(exponent - half, dtype)
+
+
+def power_of_two(exponent: Array, dtype: DTypeLike) -> Array:
+    """2^e by its bits, for an e of normal numbers; `jnp.ldexp` compiles a general power for it.
+
+    Example:
+        >>> power_of_two(jnp.array([-126, 0, 127]), jnp.float32).tolist()
+        [1.1754943508222875e-38, 1.0, 1.7014118346046923e+38]
+    """
+    limits = jnp.finfo(dtype)
+    bits = jnp.dtype(f"int{limits.bits}")
+    biased = exponent.astype(bits) + bits.type(1 - limits.minexp)
+    return lax.bitcast_convert_type(biased << bits.type(limits.nmant), dtype)
 
 
 def root(square: Float[Array, "..."]) -> Float[Array, "..."]:

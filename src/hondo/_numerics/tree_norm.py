@@ -27,11 +27,12 @@ class TreeNorm(NamedTuple):
     @property
     def value(self) -> Float[Array, ""]:
         """The norm; infinity beyond the range of its dtype."""
-        return jnp.ldexp(self.mantissa, self.exponent)
+        return times_power_of_two(self.mantissa, self.exponent)
 
     def exceeds(self, limit: Float[Array, ""]) -> Bool[Array, ""]:
         """Whether ‖g‖ > limit."""
-        return self.mantissa > jnp.ldexp(limit.astype(self.mantissa.dtype), -self.exponent)
+        limit = limit.astype(self.mantissa.dtype)
+        return self.mantissa > times_power_of_two(limit, -self.exponent)
 
 
 class Measured(NamedTuple):

@@ -27,8 +27,8 @@ EXAMPLES = ((0.2, (96,)), (0.8, (12, 8)), (0.8, (4, 3, 8)), (0.37, (7, 5, 3)))
 CASES = tuple(
     (keep_prob, shape, dtype)
     for k, (shape, dtype) in enumerate(
-        [(shape, "float32") for shape in (*draws.OF_ANY_RANK, (32, 32))]
-        + [(shape, dtype) for shape in draws.IN_HALVES for dtype in draws.HALVES]
+        [(shape, "float32") for shape in ((32, 32), (16, 5), (3, 5, 9), *draws.FEW)]
+        + [(shape, dtype) for shape in draws.IN_HALVES[::2] for dtype in draws.HALVES]
     )
     for keep_prob in (draws.PROBABILITIES[k % 8], 0.25)[: 1 + (k % 4 == 0)]
 )

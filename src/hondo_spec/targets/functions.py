@@ -73,6 +73,7 @@ def _batch_norm_inference(x, mean, var, scale, bias, epsilon):
 
 _moments_of, _merge = jax.jit(hondo.batch_moments), jax.jit(hondo.merge_moments)
 _variance_of = jax.jit(partial(hondo.moments_variance, ddof=0))
+_stats_of = jax.jit(hondo.population_stats)
 
 
 @operation
@@ -97,7 +98,7 @@ def _merge_moments(parts):
 
 @operation
 def _population_stats(parts):
-    stats = hondo.population_stats(_merged(parts))
+    stats = _stats_of(_merged(parts))
     return stats.mean, stats.var
 
 

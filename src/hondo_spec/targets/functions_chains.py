@@ -225,27 +225,31 @@ def _skipping_descent(gradients, learning_rate, momentum):
 
 
 @functools.cache
-def _stopper(patience: int, mode: Any, **options: Any) -> tuple[Operation, Operation]:
-    init, update = hondo.early_stopping(patience, mode=mode, **options)
-    return init, jax.jit(update)
+def _update(patience: int, mode: Any) -> Operation:
+    """The update of such a rule, which is compiled for all values of its other numbers."""
+
+    def update(numbers: Any, *arguments: Any) -> Any:
+        return hondo.early_stopping(patience, mode=mode, **numbers).update(*arguments)
+
+    return jax.jit(update)
 
 
 @operation
 def _early_stopping(values, patience, min_delta, mode):
-    return _stop(_stopper(patience, mode, min_delta=min_delta), values)
+    return _stop(values, patience, mode, min_delta=min_delta)
 
 
 @operation
 def _early_stopping_with_baseline(values, patience, baseline):
-    return _stop(_stopper(patience, "min", baseline=baseline), values)
+    return _stop(values, patience, "min", baseline=baseline)
 
 
-def _stop(stopper: tuple[Operation, Operation], values: Any) -> tuple[int | None, int | None]:
+def _stop(values: Any, patience: int, mode: Any, **numbers: Any) -> tuple[int | None, int | None]:
     """Each update's index is its payload, in float32."""
-    init, update = stopper
-    state = init(np.float32(0))
+    update = _update(patience, mode)
+    state = hondo.early_stopping(patience, mode=mode).init(np.float32(0))
     for step, value in enumerate(values):
-        state = update(state, np.float32(value), np.float32(step))
+        state = update(numbers, state, np.float32(value), np.float32(step))
         if state.stopped:
             return step, _best(state)
     return None, _best(state)
@@ -258,10 +262,9 @@ def _best(state: Any) -> int | None:
 @operation
 def _stopped_after(values, patience):
     """Updates go on after it has stopped."""
-    init, update = _stopper(patience, "min")
-    state, flags = init(np.float32(0)), []
+    state, flags = hondo.early_stopping(patience, mode="min").init(np.float32(0)), []
     for value in values:
-        state = update(state, np.float32(value), np.float32(0))
+        state = _update(patience, "min")({}, state, np.float32(value), np.float32(0))
         flags.append(bool(state.stopped))
     return flags
 
