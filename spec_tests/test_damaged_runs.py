@@ -68,7 +68,8 @@ def cut(path: Path) -> None:
 
 def flip(path: Path) -> None:
     data = bytearray(path.read_bytes() or b"\0")
-    data[len(data) // 2] ^= 0x10
+    # Away from the paths of a configuration, which may be changed and lie in its middle.
+    data[len(data) // 3] ^= 0x10
     path.write_bytes(data)
 
 

@@ -118,6 +118,7 @@ def test_ini_10_the_uniform_grid_is_exactly_symmetric():
 
 
 @pytest.mark.slow
+@pytest.mark.rounding
 @pytest.mark.spec("INI-12")
 @pytest.mark.parametrize(
     ("name", "dtype"),

@@ -33,7 +33,7 @@ GROUPED = (
 
 BACKWARD_GROUPED = (*GROUPED[:2], GROUPED[3], GROUPED[7], GROUPED[9])
 # Of any rank; and where other techniques have vectors of length 1 too.
-VECTORS = ((16,), (3, 8), (9, 2), (7, 33), (7, 7), (8, 1), (3, 5, 9), (2, 3, 5, 8))
+VECTORS = ((16,), (3, 8), (9, 2), (7, 33), (7, 7), (8, 1), (2, 3, 5, 8))
 ELSEWHERE = ((7, 33), (7, 7))
 
 
