@@ -11,6 +11,8 @@ from laws import Case, assert_close, example
 
 import hondo
 
+pytestmark = pytest.mark.compile_quickly
+
 MODULES = [
     importlib.import_module(path.stem)
     for path in sorted(pathlib.Path(__file__).parent.glob("cases_*.py"))
@@ -36,6 +38,7 @@ def test_every_public_name_has_bits_to_compare() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.rounding
 @every
 @pytest.mark.spec("XCT-01")
 def test_jit_equals_eager(case: Case) -> None:
@@ -44,6 +47,7 @@ def test_jit_equals_eager(case: Case) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.rounding
 @every
 @pytest.mark.spec("XCT-01")
 def test_vmap_equals_loop(case: Case) -> None:
