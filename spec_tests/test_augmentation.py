@@ -443,3 +443,9 @@ def test_an_angle_of_zero_has_a_slope() -> None:
 
     np.testing.assert_array_equal(turned(0.0), image)
     assert bool(jnp.any(jax.jacfwd(turned)(0.0) != 0))
+
+
+def test_keys_of_examples_are_those_of_fold_in_in_epochs_of_32_bits() -> None:
+    for epoch in (0, 2**31, 2**32 - 1):
+        want = jax.random.fold_in(jax.random.fold_in(KEY, epoch), 7)
+        assert hondo.example_keys(KEY, epoch, jnp.array(7)) == want

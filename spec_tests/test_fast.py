@@ -1,5 +1,6 @@
 """Every fast form agrees with its plain form: values and gradients, in every dtype."""
 
+import inspect
 from pathlib import Path
 
 import jax
@@ -10,6 +11,7 @@ from exact import gamma, unit_roundoff
 
 import hondo
 from benchmarks.fast import PAIRS, Pair, arguments, with_gradient
+from hondo._fast.uniform_draws import fused_integers
 from hondo._numerics.dtypes import accumulation_dtype
 
 CASES = [
@@ -57,3 +59,10 @@ def test_every_file_behind_the_door_is_tried_and_says_what_differs() -> None:
         header = text.split('"""')[1]
         for needed in ("plain form", "What differs", "1. ", "python -m benchmarks"):
             assert needed in header, f"{name}.py must say {needed!r} in its header"
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.int32, np.uint8, np.uint32])
+def test_a_count_may_be_a_numpy_integer(kind) -> None:
+    draw = inspect.unwrap(fused_integers)  # The check of types takes Python's alone.
+    key = jax.random.key(0)
+    np.testing.assert_array_equal(draw(key, (9,), kind(100)), fused_integers(key, (9,), 100))

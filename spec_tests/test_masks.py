@@ -27,8 +27,6 @@ from hondo._fast.bernoulli_threshold import drawn_probability
 from hondo._fast.hashed_bits import hash_bits, hash_bits_for_threshold, hash_of_index
 from hondo._fast.threefry import random_bits
 
-pytestmark = pytest.mark.slow
-
 pytestmark = [pytest.mark.slow, pytest.mark.compile_quickly]
 
 KEY = jax.random.key(2014)

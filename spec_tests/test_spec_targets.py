@@ -11,11 +11,13 @@ from functools import partial
 from types import FunctionType
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from beartype import BeartypeConf, beartype
 from jaxtyping import jaxtyped
 
+import hondo
 from hondo_spec import (
     BUILT_IN,
     check_target,
@@ -27,7 +29,7 @@ from hondo_spec.areas import BY_ID
 from hondo_spec.bounds import gamma
 from hondo_spec.names import AREAS
 from hondo_spec.operations import CONVENTIONS, OPERATIONS
-from hondo_spec.targets._jax import with_gradients
+from hondo_spec.targets._jax import initializer, ways_of, with_gradients
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -230,6 +232,29 @@ def test_statistics_of_images_are_those_of_their_pixels(name) -> None:
     got = np.asarray(gradient(x, one, 0 * one, 1e-3, g)).reshape(-1, 3)
     want = gradient(rows, one, 0 * one, 1e-3, g.reshape(-1, 3))
     np.testing.assert_allclose(got, want, rtol=0, atol=bound)
+
+
+def test_what_differs_when_it_is_compiled_is_seen_by_the_ways_to_run() -> None:
+    def draw(key, shape, dtype):
+        return jnp.full(shape, 2.0 if isinstance(key, jax.core.Tracer) else 1.0, dtype)
+
+    found = ways_of({"he_normal": initializer(draw)})("he_normal", 0, (2, 3))
+    assert {way: float(y[0, 0]) for way, y in found.items()} == {
+        "eager": 1.0, "compiled": 2.0, "mapped": 2.0,
+    }  # fmt: skip
+
+
+def test_eager_batch_norm_is_not_compiled(monkeypatch) -> None:
+    x, *given = (np.ones(shape, np.float32) for shape in ((4, 8), *[(8,)] * 4))
+    compiled, real = [], hondo.batch_norm
+
+    def seen(x, *args, **options):
+        compiled.append(isinstance(x, jax.core.Tracer))
+        return real(x, *args, **options)
+
+    monkeypatch.setattr(hondo, "batch_norm", seen)
+    find_target("hondo").operations["ways"]("batch_norm", x, *given, 0.5, 1e-3)
+    assert not compiled[0]
 
 
 def test_noise_of_the_reference_differs_between_leaves() -> None:

@@ -5,8 +5,9 @@ from importlib.metadata import version
 
 from hondo_spec.areas import BY_ID
 
-# Of the list of properties. An id is never made to demand more: that takes a new id, and a new
-# version of the specification. That of the suite, which is the package, may change without it.
+# Of the list of properties. From the first release on an id is never made to demand more: that
+# takes a new id, and a new version of the specification. That of the suite, which is the package,
+# may change without it.
 SPECIFICATION = "0.2"
 SUITE = "0.1.0"
 # The ids that later versions brought.

@@ -21,6 +21,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Int, Integer, Key, PRNGKeyArray, UInt32
 
@@ -52,7 +53,8 @@ def fold_in(key: PRNGKeyArray, data: int | Integer[Array, ""]) -> PRNGKeyArray:
     """
     if not _is_partitionable_threefry(key):
         return jax.random.fold_in(key, data)
-    return _derive(key, jnp.asarray(data).astype(jnp.uint32))
+    word = np.uint32(data % 2**32) if isinstance(data, int) else data.astype(jnp.uint32)
+    return _derive(key, jnp.asarray(word))
 
 
 # Jitted, so that calls of one shape share one trace.

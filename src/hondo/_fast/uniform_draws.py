@@ -7,7 +7,7 @@ The plain forms, bit for bit:
     jax.random.bernoulli(key, probability)
     jax.random.randint(key, shape, 0, count, jnp.int32)
 
-What differs, in float32 alone:
+What differs, in float32, coins and integers:
 
 1. The rounds of Threefry are plain operations (`random_bits`), which XLA fuses with the inverse of
    the error function, the scale and the rounding. JAX has a loop over arrays in memory, which takes
@@ -30,7 +30,7 @@ from hondo._fast.hashed_bits import unit_interval
 from hondo._fast.threefry import random_bits, split_key
 
 
-def fused_uniform(key: Array, shape: tuple[int, ...], dtype: np.dtype) -> Array:
+def fused_uniform(key: PRNGKeyArray, shape: tuple[int, ...], dtype: np.dtype) -> Array:
     """Draws U[-1, 1) of `jax.random.uniform`.
 
     Example:
@@ -55,7 +55,7 @@ def fused_normal(key: PRNGKeyArray, shape: tuple[int, ...], dtype: np.dtype) -> 
     """
     if dtype != np.float32:
         return jax.random.normal(key, shape, dtype)
-    # As far above -1 as 1 is above the largest draw: the width, 2 - 2^-24, is 2 in float32.
+    # JAX's lower end, the next number above -1; the width, 2 - 2^-24, rounds to 2 in float32.
     lowest = np.nextafter(np.float32(-1), np.float32(0))
     u = 2.0 * unit_interval(random_bits(key, shape)) + lowest
     return np.float32(math.sqrt(2)) * lax.erf_inv(u)
@@ -80,6 +80,7 @@ def fused_integers(key: PRNGKeyArray, shape: tuple[int, ...], count: int) -> Int
         >>> bool((fused_integers(key, (5,), 9) == jax.random.randint(key, (5,), 0, 9)).all())
         True
     """
+    count = int(count)  # NumPy's integers overflow below.
     high, low = (random_bits(half, shape) % jnp.uint32(count) for half in split_key(key))
     # What 2^32 leaves, squared in 32 bits as JAX does: beyond 2^16 the high word is lost.
     rest = (2**16 % count) ** 2 % 2**32 % count

@@ -98,7 +98,8 @@ def _a_batch_in_parts_is_the_batch(microbatch_gradient, *, x, seed, parts):
 @prop(8, "must", "bound", symbols="stream evaluate")
 @given(count=(1, 7, 33), batch_size=(1, 5, 16, 100), seed=SEEDS)
 def _validation_counts_each_example_once(batched_mean, *, count, batch_size, seed):
-    r"""a metric over all examples counts each of them once, however many are evaluated at a time
+    r"""a metric over all examples counts each of them once, one of NaN too, however many are
+    evaluated at a time
     $M = \tfrac1n\sum_e m_e$
     """
     # Integers, whose sums are exact.

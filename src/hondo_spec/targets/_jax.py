@@ -138,8 +138,11 @@ def norms(call: Operation, **layers: Operation) -> dict[str, Operation]:
 
 def initializer(init: Any) -> Any:
     """The operation of an initializer `init(key, shape, dtype)`."""
-    jitted = jax.jit(init, static_argnums=(1, 2))
-    return lambda seed, shape: jitted(jax.random.key(seed), tuple(shape), jnp.float32)
+
+    def draw(seed: Any, shape: tuple[int, ...]) -> Any:
+        return init(jax.random.key(seed), shape, jnp.float32)
+
+    return jax.jit(draw, static_argnames="shape")
 
 
 def update(make: Operation) -> Operation:

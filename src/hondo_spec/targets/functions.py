@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from inspect import unwrap
 from typing import Any
 
 import jax
@@ -48,7 +49,7 @@ def _stats(mean: jax.Array, var: jax.Array) -> hondo.BatchStats:
 
 @compiled()
 def _batch_norm(x, mean, var, scale, bias, decay, epsilon):
-    return _masked_batch_norm(x, None, mean, var, scale, bias, decay, epsilon)
+    return unwrap(_masked_batch_norm)(x, None, mean, var, scale, bias, decay, epsilon)
 
 
 @compiled()

@@ -1,6 +1,7 @@
 """hondo's linen modules, with the variables that they are given."""
 
 from importlib import import_module
+from inspect import unwrap
 from typing import Any
 
 import jax
@@ -50,7 +51,7 @@ def _dropout_inference(x, keep_prob):
 @compiled()
 def _batch_norm(x, mean, var, scale, bias, decay, epsilon):
     """Running statistics without their weight count as complete."""
-    return _masked_batch_norm(x, None, mean, var, scale, bias, decay, epsilon)
+    return unwrap(_masked_batch_norm)(x, None, mean, var, scale, bias, decay, epsilon)
 
 
 @compiled()

@@ -1,5 +1,6 @@
 """hondo's nnx modules, with the variables that they are given."""
 
+from inspect import unwrap
 from typing import Any
 
 import jax
@@ -37,7 +38,7 @@ def _dropout_inference(x, keep_prob):
 
 @compiled()
 def _batch_norm(x, mean, var, scale, bias, decay, epsilon):
-    return _masked_batch_norm(x, None, mean, var, scale, bias, decay, epsilon)
+    return unwrap(_masked_batch_norm)(x, None, mean, var, scale, bias, decay, epsilon)
 
 
 @compiled()

@@ -6,7 +6,6 @@ from functools import partial
 from typing import TypeAlias
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
@@ -135,7 +134,7 @@ def example_keys(
     check_integers("indices", indices, "They are positions in the data set.")
     if not isinstance(epoch, Tracer):
         check_count("epoch", python_value(epoch), least=0)
-    epoch_key = fold_in(key, jnp.asarray(epoch))
+    epoch_key = fold_in(key, epoch)
     keys = jax.vmap(partial(fold_in, epoch_key))(indices.ravel())
     return keys.reshape(indices.shape)
 
