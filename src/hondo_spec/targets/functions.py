@@ -21,9 +21,9 @@ def _dropout(seed, x, keep_prob):
     return hondo.inverted_dropout(jax.random.key(seed), x, keep_prob=keep_prob)
 
 
-@operation
+@compiled()
 def _scale_weights(tree, keep_prob):
-    return hondo.scale_weights(jax.tree.map(jnp.asarray, tree), keep_prob)
+    return hondo.scale_weights(tree, keep_prob)
 
 
 @compiled()
@@ -219,7 +219,7 @@ def _average_parameters(values, decay):
     return state.average
 
 
-@operation
+@compiled(static="count")
 def _bootstrap_indices(seed, count):
     return hondo.bootstrap_indices(jax.random.key(seed), count)
 
