@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from hondo._numerics.checks import check_key, error
 from hondo._numerics.dtypes import accumulation_dtype
+from hondo._numerics.safe_norm import power_of_two
 from hondo._numerics.sharding import divided, sharding_of, whole
 from hondo._numerics.tree_checks import check_floating_tree
 from hondo._types import Updates
@@ -94,8 +95,8 @@ def _powers_of_two(stacked: list[Array]) -> Float[Array, " tasks"]:
     largest = [jnp.max(jnp.abs(g), axis=tuple(range(1, g.ndim)), initial=0) for g in stacked]
     _, exponents = jnp.frexp(functools.reduce(jnp.maximum, largest))
     # One less at the top of the range, where the reciprocal would not be a normal number.
-    most = jnp.finfo(largest[0].dtype).maxexp - 2
-    return jnp.ldexp(jnp.ones_like(largest[0]), jnp.minimum(exponents - 1, most))
+    limits = jnp.finfo(largest[0].dtype)
+    return power_of_two(jnp.clip(exponents - 1, limits.minexp, limits.maxexp - 2), limits.dtype)
 
 
 def _project(
