@@ -400,3 +400,9 @@ def test_an_alarm_over_arrays_is_written_too():
     assert written["alarms"] == [
         {"seed": 3, "target": "right", "id": "ACT-04", "status": "FAIL", "message": "y"}
     ]
+
+
+@pytest.mark.parametrize("name", ["layer_norm", "group_norm", "dropout_gradient"])
+def test_a_function_that_was_made_is_not_taken_for_a_table_of_what_made_it(name) -> None:
+    operation = find_target("flax.linen").operations[name]
+    assert source_of(name, operation, BUILT_IN["flax.linen"]) == ""

@@ -24,7 +24,9 @@ def source_of(name: str, operation: Operation, module: str = "") -> str:
         module: where the target is, if not where the function is.
     """
     function = inspect.unwrap(operation)
-    homes = [getattr(function, "__module__", None) or "", module]
+    # What is made inside of a function is no entry of its module's tables, whatever their keys.
+    made = "<locals>" in getattr(function, "__qualname__", "")
+    homes = ["" if made else getattr(function, "__module__", None) or "", module]
     for home in filter(None, map(sys.modules.get, homes)):
         found = _Slice()
         try:
