@@ -22,6 +22,7 @@ LAYER = draws.whole(draws.KERNELS)
 DENSE = draws.whole(((3, 4), *draws.MATRICES))
 # Fewer, where several operations compile several leaves of each.
 SOME = ((1, 16), (5, 7), (8, 1), (7, 7), (2, 3, 5, 5), (2, 3, 1, 2, 5))
+UNITS_OF = ((3, 8), (33, 3), (7, 33), (3, 5, 9), *SOME)
 # By a power of two: as exact as without it, and beyond the range of half precision.
 SIZES = draws.single([1, 2**14])
 
@@ -216,10 +217,7 @@ def _elastic_net_is_the_sum_of_its_parts(elastic_net_penalty, *, w, l1, l2):
 
 
 @prop(10, "must", "bound", source="Srivastava et al. 2014, section 5.1", symbols="max_norm")
-@given(
-    w=draws.arrays(((3, 8), (33, 3), (7, 33), (3, 5, 9), *SOME), halves=True),
-    limit=(0.0, 0.5, 2.0, 1e3, math.inf),
-)
+@given(w=draws.arrays(UNITS_OF, halves=True), limit=(0.0, 0.5, 2.0, 1e3, math.inf))
 def _max_norm_projects_each_unit(max_norm, *, w, limit):
     r"""max-norm projects each unit's weights, window included, onto the ball, bit-exact inside it
     $\lVert w_j\rVert \le c$

@@ -138,11 +138,9 @@ def norms(call: Operation, **layers: Operation) -> dict[str, Operation]:
 
 def initializer(init: Any) -> Any:
     """The operation of an initializer `init(key, shape, dtype)`."""
-
-    def draw(seed: Any, shape: tuple[int, ...]) -> Any:
-        return init(jax.random.key(seed), shape, jnp.float32)
-
-    return jax.jit(draw, static_argnames="shape")
+    return jax.jit(
+        lambda seed, shape: init(jax.random.key(seed), shape, jnp.float32), static_argnums=1
+    )
 
 
 def update(make: Operation) -> Operation:

@@ -1,7 +1,7 @@
 """hondo's functions. No other module of hondo_spec imports hondo but those of its own targets."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 from inspect import unwrap
 from typing import Any
 
@@ -85,10 +85,7 @@ def _batch_moments(x):
 
 def _merged(parts: Any) -> hondo.Moments:
     """One after another, so that what is compiled for a batch serves them all."""
-    moments = hondo.init_moments(parts[0].shape[-1])
-    for x in parts:
-        moments = _merge(moments, _moments_of(x))
-    return moments
+    return reduce(_merge, map(_moments_of, parts), hondo.init_moments(parts[0].shape[-1]))
 
 
 @operation

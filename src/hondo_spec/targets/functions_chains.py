@@ -227,11 +227,8 @@ def _skipping_descent(gradients, learning_rate, momentum):
 @functools.cache
 def _update(patience: int, mode: Any) -> Operation:
     """The update of such a rule, which is compiled for all values of its other numbers."""
-
-    def update(numbers: Any, *arguments: Any) -> Any:
-        return hondo.early_stopping(patience, mode=mode, **numbers).update(*arguments)
-
-    return jax.jit(update)
+    rule = functools.partial(hondo.early_stopping, patience, mode=mode)
+    return jax.jit(lambda numbers, *arguments: rule(**numbers).update(*arguments))
 
 
 @operation
@@ -246,10 +243,9 @@ def _early_stopping_with_baseline(values, patience, baseline):
 
 def _stop(values: Any, patience: int, mode: Any, **numbers: Any) -> tuple[int | None, int | None]:
     """Each update's index is its payload, in float32."""
-    update = _update(patience, mode)
     state = hondo.early_stopping(patience, mode=mode).init(np.float32(0))
     for step, value in enumerate(values):
-        state = update(numbers, state, np.float32(value), np.float32(step))
+        state = _update(patience, mode)(numbers, state, np.float32(value), np.float32(step))
         if state.stopped:
             return step, _best(state)
     return None, _best(state)

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TypeAlias
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
@@ -134,7 +135,7 @@ def example_keys(
     check_integers("indices", indices, "They are positions in the data set.")
     if not isinstance(epoch, Tracer):
         check_count("epoch", python_value(epoch), least=0)
-    epoch_key = fold_in(key, epoch)
+    epoch_key = fold_in(key, jnp.asarray(epoch, jnp.uint32))
     keys = jax.vmap(partial(fold_in, epoch_key))(indices.ravel())
     return keys.reshape(indices.shape)
 
