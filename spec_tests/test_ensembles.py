@@ -1,5 +1,6 @@
 """Ensembles: members, averages of probabilities, bootstrap, and exact decompositions of errors."""
 
+import inspect
 import itertools
 from functools import partial
 
@@ -150,7 +151,7 @@ def test_errors_of_float16_predictions_do_not_overflow():
         (lambda: hondo.average_probabilities(jnp.ones((2, 3)), axis=1), "axis .*got 1.*classes"),
         (lambda: hondo.average_log_probabilities(jnp.ones((2, 3)), axis=-3), "axis .*got -3"),
         (
-            lambda: hondo.ambiguity.__wrapped__(jnp.ones((2, 3)), jnp.ones(2)),
+            lambda: inspect.unwrap(hondo.ambiguity)(jnp.ones((2, 3)), jnp.ones(2)),
             r"shape of predictions .*\(2,\) of targets, got \(2, 3\)",
         ),
         (
@@ -158,7 +159,9 @@ def test_errors_of_float16_predictions_do_not_overflow():
             "number of members .*at least 1, got 0",
         ),
         (
-            lambda: hondo.ambiguity.__wrapped__(jnp.ones((2, 3)), jnp.ones(3), weights=jnp.ones(3)),
+            lambda: inspect.unwrap(hondo.ambiguity)(
+                jnp.ones((2, 3)), jnp.ones(3), weights=jnp.ones(3)
+            ),
             r"shape of weights .*\(2,\), got \(3,\)",
         ),
         (

@@ -1,5 +1,6 @@
 """Multitask learning: weighted sums, routed gradients, missing labels, learned weights."""
 
+import inspect
 import math
 from functools import partial
 
@@ -270,11 +271,11 @@ LOSSES = {"a": 1.0, "b": 2.0}
             r"params.heads .*\['a'\], got \['b'\]",
         ),
         (
-            lambda: hondo.fill_missing.__wrapped__(jnp.ones(3), mask=jnp.ones(2, bool)),
+            lambda: inspect.unwrap(hondo.fill_missing)(jnp.ones(3), mask=jnp.ones(2, bool)),
             r"shape of mask .*\(3,\), got \(2,\)",
         ),
         (
-            lambda: hondo.masked_mean.__wrapped__(jnp.ones(3), jnp.ones(2, bool)),
+            lambda: inspect.unwrap(hondo.masked_mean)(jnp.ones(3), jnp.ones(2, bool)),
             r"shape of mask .*\(3,\), got \(2,\)",
         ),
         (
