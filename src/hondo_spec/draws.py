@@ -1,8 +1,7 @@
 """What properties draw: one strategy each of shapes, dtypes, hyperparameters and trees.
 
 All properties share them, so that what one has compiled another finds compiled: a new shape is a
-new compilation, a new value is nothing. 1, 2, 3, 5, 7, 8, 9, 16 and 33 come as a batch and as a
-width.
+new compilation, a new value is nothing. Every size of `SIZES` comes as a batch and as a width.
 """
 
 import importlib.util
@@ -32,11 +31,12 @@ def double(values: Any) -> np.ndarray:
 
 # So that the next ones are 31 bits too.
 seeds = st.integers(0, 2**31 - 2**8)
+SIZES = (1, 2, 3, 5, 7, 8, 9, 16, 33)
 # Batches, and vectors, of these widths; words, images, and volumes. Some are as long as wide.
 MATRICES = ((1, 16), (2, 9), (3, 8), (5, 7), (7, 33), (8, 1), (9, 2), (16, 5), (33, 3), (7, 7))
 DEEP = ((3, 5, 9), (2, 3, 5, 8), (3, 8, 2, 8), (2, 3, 1, 2, 5))
-# Fewer of any rank, where much is compiled of each: one row, one column, a square, and wide ones.
-FEW = ((1, 16), (3, 8), (7, 33), (8, 1), (33, 3), (7, 7), (2, 3, 5, 8), (2, 3, 1, 2, 5), (16,))
+VECTORS = ((7,), (16,))
+OF_ANY_RANK = (*VECTORS, *MATRICES, *DEEP)
 ENTRIES = ((), (1,), (7,), (33,), (5, 7), (16, 5), (3, 5, 9), (2, 3, 5, 8))
 # Examples and classes.
 LOGITS = ((6, 4), (1, 3), (5, 2), (2, 9), (3, 8), (9, 5), (40, 300))

@@ -109,7 +109,7 @@ def _softmax_is_a_distribution(softmax, *, z, c, far):
     r"""softmax sums to 1, ignores an offset, is finite far out, and 0 at −∞
     $\operatorname{softmax}(z + c) = \operatorname{softmax}(z)$
     """
-    for dtype in draws.HALVES if c == 0 and z.shape[-1] in (4, 7, 33) else ():
+    for dtype in draws.HALVES if c == 0 and z.shape[-1] < 64 else ():
         # Equal ones, whose exponentials are exact.
         want, slack = 1 / z.shape[-1] + 0 * z, gamma(z.shape[-1] + 4, UNITS[dtype])
         yield Check(f"p of {dtype}", softmax((0 * z).astype(dtype)), want, slack * want, 1.0)

@@ -239,7 +239,7 @@ def _adaptive_clipping_goes_by_units(adaptive_clip, *, w, seed, ratio):
 @prop(11, "must", "exact", source=STEPS, symbols="fit")
 @given(
     seed=draws.seeds, bad=NOT_FINITE, holes=((), (0,), (2,), (1, 2), (0, 1, 2, 3)), steps=(4, 9),
-    width=(1, 8), momentum=(0.0, 0.5, 0.9375),
+    width=(1, 3, 8), momentum=(0.0, 0.5, 0.9375),
 )  # fmt: skip
 def _step_that_is_not_finite_changes_nothing(
     skipping_descent, *, seed, bad, holes, steps, width, momentum

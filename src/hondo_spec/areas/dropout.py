@@ -27,8 +27,8 @@ EXAMPLES = ((0.2, (96,)), (0.8, (12, 8)), (0.8, (4, 3, 8)), (0.37, (7, 5, 3)))
 CASES = tuple(
     (keep_prob, shape, dtype)
     for k, (shape, dtype) in enumerate(
-        [(shape, "float32") for shape in ((32, 32), (16, 5), (3, 5, 9), *draws.FEW)]
-        + [(shape, dtype) for shape in draws.IN_HALVES[::2] for dtype in draws.HALVES]
+        [(shape, "float32") for shape in (*draws.OF_ANY_RANK, (32, 32))]
+        + [(shape, dtype) for shape in draws.IN_HALVES for dtype in draws.HALVES]
     )
     for keep_prob in (draws.PROBABILITIES[k % 8], 0.25)[: 1 + (k % 4 == 0)]
 )
@@ -160,7 +160,7 @@ def _factor_gives_the_claimed_expectation(dropout, conventions, *, keep_prob):
 
 
 @prop(8, "must", "exact", source=INFERENCE)
-@given(x=draws.arrays(draws.FEW, halves=True), keep_prob=(0.001, 0.25, 0.5, 0.9995, 1.0))
+@given(x=draws.arrays(draws.OF_ANY_RANK, halves=True), keep_prob=(0.001, 0.25, 0.5, 0.9995, 1.0))
 def _inference_is_deterministic(dropout_inference, conventions, *, x, keep_prob):
     r"""inference is deterministic: x (inverted) or P x (lecture)
     $\bar y = x \text{ or } Px$

@@ -56,7 +56,7 @@ def _input_noise_is_normal(gaussian_noise, samples, *, std):
 
 
 @prop(2, "must", "exact", source="slide 2")
-@given(x=draws.arrays(draws.FEW, halves=True), seed=draws.seeds)
+@given(x=draws.arrays(draws.OF_ANY_RANK, halves=True), seed=draws.seeds)
 def _zero_noise_is_the_identity(gaussian_noise, *, x, seed):
     r"""noise of standard deviation 0 is the identity, any other reaches every entry
     $\sigma = 0 \Rightarrow y = x;\quad y_i \ne x_i$

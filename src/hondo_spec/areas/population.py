@@ -168,8 +168,8 @@ def _inference_is_affine(batch_norm, batch_norm_inference, *, x):
 MANY = 1000
 # The product of two of the sizes is beyond 32 bits.
 PARTS = (
-    ((2, 6, 16), False, 2), ((50000, 60000), False, 1), ((24,), False, 16), ((1, 1, 2), False, 16),
-    ((2, 2, 5, 8, 7), False, 3), ((5, 7, 1), True, 8), ((3, 1, 1, 2, 1, 2, 5, 1, 2, 1), False, 3),
+    ((2, 6, 16), False, 2), ((50000, 60000), False, 1), ((24,), False, 9), ((1, 1, 2), False, 16),
+    ((2, 2, 5, 8, 7), False, 3), ((5, 7, 1), True, 8), ((3, 1, 1, 2, 1, 2, 5, 1, 2, 1), False, 5),
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from hondo_spec.results import Exact, Holds, refused
 prop = Area("RES", source="slide 13; He et al. 2015b, equation 1", symbols="residual repeat")
 PROJECTION = "slide 13; He et al. 2015b, equation 2"
 ZERO_LAST = "slide 13; Goyal et al. 2017, section 5.1"
-X = draws.whole(draws.FEW[:6])
+X = draws.whole(draws.MATRICES)
 FEW = ((2, 3), (1, 8), (5, 5), (3, 1))
 
 
