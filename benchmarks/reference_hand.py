@@ -29,24 +29,24 @@ def hand_run(epochs: int) -> Any:
         return (optax.apply_updates(params, updates), running, state), value
 
     def epoch(number: Any, carry: Any) -> Any:
-        learnt, best, key = carry
+        learned, best, key = carry
         order_key, mask_key = jax.random.split(jax.random.fold_in(key, number))
         order = jax.random.permutation(order_key, len(targets))[: steps * BATCH]
         bits = jax.random.bits(mask_key, (steps, 2, BATCH, WIDTH), jnp.uint8)
         masks = bits < jnp.uint8(256 * KEEP_PROB)
         batches = (inputs[order].reshape(steps, BATCH, -1), targets[order].reshape(steps, BATCH))
-        learnt, _ = lax.scan(step, learnt, (*batches, masks))
-        loss = _loss(_infer(learnt[0], learnt[1], valid[0]), valid[1])
+        learned, _ = lax.scan(step, learned, (*batches, masks))
+        loss = _loss(_infer(learned[0], learned[1], valid[0]), valid[1])
         improved = loss < best[0]
-        best = jax.tree.map(lambda n, o: jnp.where(improved, n, o), (loss, learnt[:2]), best)
-        return learnt, best, key
+        best = jax.tree.map(lambda n, o: jnp.where(improved, n, o), (loss, learned[:2]), best)
+        return learned, best, key
 
     @jax.jit
     def run(key: Any) -> Any:
         params, running = _init(key)
-        learnt = (params, running, optimizer.init(params))
+        learned = (params, running, optimizer.init(params))
         best = (jnp.float32(jnp.inf), (params, running))
-        return lax.fori_loop(0, epochs, epoch, (learnt, best, key))[1]
+        return lax.fori_loop(0, epochs, epoch, (learned, best, key))[1]
 
     return lambda seed=0: run(jax.random.key(seed))
 

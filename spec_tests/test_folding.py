@@ -100,7 +100,7 @@ def kernel_gradient(kernel, bias, x, epsilon, g):
 
 @pytest.mark.spec("BNF-03")
 @given(SEEDS, st.integers(-5, 5))
-def test_bnf_03_the_scale_of_the_weights_is_cancelled(seed, power):
+def test_bnf_03_the_scale_of_the_weights_is_canceled(seed, power):
     rng = np.random.default_rng(seed)
     kernel, x = rng.normal(size=(3, 4)).astype(np.float32), rng.normal(size=(16, 3))
     x, bias, a = x.astype(np.float32), np.zeros((1, 4), np.float32), np.float32(2.0**power)

@@ -633,7 +633,7 @@ def test_slide_18_inference(x, mean, root, gain):
 
 @given(integers(8, 3), integers(3, 2), integers(2))
 @pytest.mark.spec("BNF-02")
-def test_slide_18_a_bias_before_it_is_cancelled(u, W, b):
+def test_slide_18_a_bias_before_it_is_canceled(u, W, b):
     """Slide 18: BN(Wu + b) = BN(Wu), so that β takes the place of b."""
     assert_equal(batch_norm(f32(u @ W + b)), f64(batch_norm(f32(u @ W))))
 

@@ -80,7 +80,7 @@ def test_what_would_be_cut_off_or_broadcast_is_refused(call, words) -> None:
 
 
 @pytest.mark.slow
-def test_a_strength_can_be_learnt_from_nothing() -> None:
+def test_a_strength_can_be_learned_from_nothing() -> None:
     key, x = jax.random.key(0), jnp.array([1.0, -2.0, -0.0])
 
     def noisy(std):

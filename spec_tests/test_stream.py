@@ -214,7 +214,7 @@ def test_periods_need_not_fit_into_epochs(tmp_path) -> None:
 
 @pytest.mark.slow
 def test_the_stopping_rule_counts_periods() -> None:
-    """Nothing is learnt, so only the first value is one that improves."""
+    """Nothing is learned, so only the first value is one that improves."""
     stopper, options = hondo.early_stopping(2, mode="min"), {"optimizer": optax.sgd(0.0)}
     result = run(problem=linear(), stopper=stopper, valid_every=5, **options)
     assert hondo.StopReason(int(result.reason)) == hondo.StopReason.PATIENCE

@@ -146,7 +146,7 @@ MUTANTS = (
         "the running mean in training",
         "BNT-01 BNT-03 BNR-04",
         train(mean_of=lambda x, mu, mean: mean),
-        modelled_on="equinox's mode 'ema'",
+        modeled_on="equinox's mode 'ema'",
     ),
     Mutant("Bessel's correction in the batch", "BNT-02 BNT-03 BNT-09", train(var_of=_bessel)),
     Mutant("ε outside the root", "BNT-02 BNT-03", train(shape=lambda v, e: np.sqrt(v) + e + 1e-30)),
@@ -176,18 +176,18 @@ MUTANTS = (
         },
     ),
     Mutant("no centering", "BNT-03 BNT-06", train(mean_of=lambda x, mu, mean: 0 * mu)),
-    Mutant("no ε", "BNT-07", train(shape=lambda v, e: np.sqrt(v)), modelled_on="google/flax#1491"),
+    Mutant("no ε", "BNT-07", train(shape=lambda v, e: np.sqrt(v)), modeled_on="google/flax#1491"),
     Mutant(
         "a variance that can be negative",
         "BNT-07",
         train(var_of=_unclamped),
-        modelled_on="google/flax#1491",
+        modeled_on="google/flax#1491",
     ),
     Mutant(
         "E[x²] − E[x]² in float32",
         "BNT-08",
         train(var_of=lambda x, v, _: one_pass(x)[1]),
-        modelled_on="flax's use_fast_variance",
+        modeled_on="flax's use_fast_variance",
     ),
     Mutant("statistics over the features", "BNT-10", train(mean_of=lambda x, mu, mean: np.mean(x))),
     Mutant(
@@ -235,7 +235,7 @@ MUTANTS = (
         "a gradient by one-pass statistics",
         "BNT-11",
         {"batch_norm_gradient": _fast_gradient},
-        modelled_on="flax's use_fast_variance",
+        modeled_on="flax's use_fast_variance",
     ),
     Mutant(
         "running statistics rounded to the dtype of the data",
@@ -245,7 +245,7 @@ MUTANTS = (
                 np.float64(np.asarray(s).astype(x.dtype)) for s in _kept(x, *old)
             ]
         ),
-        modelled_on="haiku's BatchNorm",
+        modeled_on="haiku's BatchNorm",
     ),
     Mutant("running statistics summed in the dtype of the data", "BNT-12", train(running=_coarse)),
     Mutant(

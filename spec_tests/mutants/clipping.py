@@ -119,7 +119,7 @@ EDGES = (
         "a limit of 0 that counts as none",
         "CLP-02",
         {"clip_by_global_norm": _unless_zero(right.clip_by_global_norm)},
-        modelled_on="keras: `if self.global_clipnorm and …`",
+        modeled_on="keras: `if self.global_clipnorm and …`",
     ),
     Mutant(
         "a clamp to 0 that counts as none",
@@ -162,13 +162,13 @@ CLIPPING = (
         "each leaf by itself",
         "CLP-02 CLP-04 CLP-09",
         {"clip_by_global_norm": _per_leaf},
-        modelled_on="huggingface/transformers#614",
+        modeled_on="huggingface/transformers#614",
     ),
     Mutant(
         "rescaled inside the limit",
         "CLP-03",
         {"clip_by_global_norm": _rescaled},
-        modelled_on="keras-team/keras: 23 of 199 limits",
+        modeled_on="keras-team/keras: 23 of 199 limits",
     ),
     Mutant(
         "the norm of the largest leaf",
@@ -192,14 +192,14 @@ CLIPPING = (
                 for k, g in t.items()
             }
         },
-        modelled_on="google-deepmind/optax#1752",
+        modeled_on="google-deepmind/optax#1752",
     ),
     Mutant("squares that overflow", "CLP-07", {"clip_by_global_norm": _naive}),
     Mutant(
         "[inf, 1] to [NaN, 0]",
         "CLP-08",
         {"clip_by_global_norm": _partial},
-        modelled_on="optax's clip_by_global_norm",
+        modeled_on="optax's clip_by_global_norm",
     ),
     Mutant("an ε in the norm", "CLP-03 CLP-09", {"clip_by_global_norm": _absolute}),
     Mutant("propagation that says it zeroes", "CLP-08", {}, {"nonfinite": "zero"}),

@@ -6,7 +6,7 @@ from hondo_spec.targets import reference_streaming as right
 from spec_tests.mutants.mutant import Mutant
 
 
-def _masked(name, seed_of, modelled_on=""):
+def _masked(name, seed_of, modeled_on=""):
     """Each device draws for its own share."""
 
     def dropout(seed, x, keep_prob, devices):
@@ -18,7 +18,7 @@ def _masked(name, seed_of, modelled_on=""):
             ]
         )
 
-    return Mutant(name, "STR-04", {"dropout_on_devices": dropout}, modelled_on=modelled_on)
+    return Mutant(name, "STR-04", {"dropout_on_devices": dropout}, modeled_on=modeled_on)
 
 
 def _tiled(seed, x, keep_prob, devices):
@@ -27,7 +27,7 @@ def _tiled(seed, x, keep_prob, devices):
     return np.where(np.tile(mask, (8, 1)), x / keep_prob, 0)
 
 
-def _measured(name, statistics, modelled_on=""):
+def _measured(name, statistics, modeled_on=""):
     """Of what each device has, and its mask."""
 
     def measured(x, present, devices):
@@ -35,7 +35,7 @@ def _measured(name, statistics, modelled_on=""):
         with np.errstate(all="ignore"):
             return statistics([part[kept] for part, kept in shares], x)
 
-    return Mutant(name, "STR-05", {"statistics_on_devices": measured}, modelled_on=modelled_on)
+    return Mutant(name, "STR-05", {"statistics_on_devices": measured}, modeled_on=modeled_on)
 
 
 def _of_means(shares, x):
@@ -63,7 +63,7 @@ def _mean_of_counts(shares, x):
     return mean, np.sum(kept**2, axis=0) / count - mean**2
 
 
-def _clipped(name, square, modelled_on=""):
+def _clipped(name, square, modeled_on=""):
     """By a squared norm that is `square(squares of the shares of each leaf, whether it is cut)`."""
 
     def clip(tree, limit, devices):
@@ -75,7 +75,7 @@ def _clipped(name, square, modelled_on=""):
         factor = min(1.0, limit / total**0.5)
         return {name: factor * leaf for name, leaf in tree.items()}
 
-    return Mutant(name, "STR-06", {"clip_on_devices": clip}, modelled_on=modelled_on)
+    return Mutant(name, "STR-06", {"clip_on_devices": clip}, modeled_on=modeled_on)
 
 
 def _per_device(tree, limit, devices):
@@ -91,8 +91,8 @@ def _per_device(tree, limit, devices):
     }
 
 
-def _stopped(name, stopped, modelled_on=""):
-    return Mutant(name, "STR-09", {"stopped_on_devices": stopped}, modelled_on=modelled_on)
+def _stopped(name, stopped, modeled_on=""):
+    return Mutant(name, "STR-09", {"stopped_on_devices": stopped}, modeled_on=modeled_on)
 
 
 def _ends(losses, patience):

@@ -181,7 +181,7 @@ MUTANTS = (
         "dead from 30 % on",
         "DIA-07",
         _diagnosing(_fixed_share),
-        modelled_on="SageMaker Debugger, whose fixed share is 50 %",
+        modeled_on="SageMaker Debugger, whose fixed share is 50 %",
     ),
     Mutant("squared sizes held to the limit", "DIA-08", _diagnosing(_squared)),
     Mutant("the layer before the first beyond", "DIA-08", _diagnosing(_next_layer(("gradient",)))),

@@ -143,7 +143,7 @@ MUTANTS = (
         "uniform numbers of six bits",
         "DRP-02",
         _masked(_coarse),
-        modelled_on="masks drawn in bfloat16",
+        modeled_on="masks drawn in bfloat16",
     ),
     Mutant(
         "a rate that is 1.5 % off",
@@ -177,7 +177,7 @@ MUTANTS = (
         "biases are scaled too",
         "DRP-09 DRP-10",
         {"scale_weights": lambda t, p: {k: np.float64(w) * p for k, w in t.items()}},
-        modelled_on="slide 8 as printed",
+        modeled_on="slide 8 as printed",
     ),
     Mutant(
         "√P on the weights",

@@ -81,14 +81,14 @@ MUTANTS = (
         "patience + 1",
         "EST-01 EST-06",
         _stopper(_strict, lambda p: p + 1),
-        modelled_on="flax's EarlyStopping",
+        modeled_on="flax's EarlyStopping",
     ),
     Mutant("patience − 1, at least 1", "EST-01", _stopper(_strict, lambda p: max(p - 1, 1))),
     Mutant(
         "a counter that is never reset",
         "EST-01 EST-02",
         _stopper(_strict, resets=False),
-        modelled_on="modelscope/ms-swift#5326",
+        modeled_on="modelscope/ms-swift#5326",
     ),
     Mutant("the last of ties", "EST-03", {"early_stopping": _last_of_ties}),
     Mutant("the last step for the best", "EST-03", {"early_stopping": _last_step}),
@@ -104,14 +104,14 @@ MUTANTS = (
         "a first NaN is the best",
         "EST-05",
         _stopper(lambda b, v, d, at: at is None or b - v > d),
-        modelled_on="flax's EarlyStopping",
+        modeled_on="flax's EarlyStopping",
     ),
     Mutant("NaN always improves", "EST-05", _stopper(lambda b, v, d, at: not (b - v <= d))),
     Mutant(
         "anything improves on infinity",
         "EST-06",
         _stopper(lambda b, v, d, at: math.isinf(b) or b - v > d),
-        modelled_on="flax's EarlyStopping",
+        modeled_on="flax's EarlyStopping",
     ),
     Mutant(
         "min_delta of the other sign for a maximum", "EST-07", {"early_stopping": _delta_by_sign}
@@ -125,7 +125,7 @@ MUTANTS = (
         "compared with the value before",
         "EST-08 EST-01",
         _stopper(_strict, previous=True),
-        modelled_on="allenai/allennlp#426",
+        modeled_on="allenai/allennlp#426",
     ),
     Mutant(
         "the best in half precision",

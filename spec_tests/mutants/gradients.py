@@ -154,7 +154,7 @@ CONVOLUTIONS = (
         "a global norm whose squares overflow",
         "GRD-05",
         {"global_norm": _single_norm},
-        modelled_on="optax.tree.norm",
+        modeled_on="optax.tree.norm",
     ),
     Mutant("a global norm without numbers", "GRD-05", _norm_of(lambda g: np.ndim(g) > 0)),
     Mutant(

@@ -143,7 +143,7 @@ MUTANTS = (
         "fan_out is the output channels",
         "INI-01",
         {"fans": lambda s: (right.fans(s)[0], s[-1])},
-        modelled_on="keras-team/keras#2252",
+        modeled_on="keras-team/keras#2252",
     ),
     Mutant("fan_in without the window", "INI-01", {"fans": lambda s: (s[-2], right.fans(s)[1])}),
     Mutant("fans swapped", "INI-01", {"fans": lambda s: right.fans(s)[::-1]}),
@@ -151,7 +151,7 @@ MUTANTS = (
         "Glorot uniform to √24",
         "INI-02 INI-03",
         {"glorot_uniform": _uniform(lambda i, o: math.sqrt(24 / (i + o)))},
-        modelled_on="FluxML/Flux.jl#442",
+        modeled_on="FluxML/Flux.jl#442",
     ),
     Mutant(
         "Glorot uniform to √3",
@@ -179,7 +179,7 @@ MUTANTS = (
         "He normal as LeCun's",
         "INI-05 INI-15",
         {"he_normal": _normal(lambda i, o: 1 / i)},
-        modelled_on="LLNL/lbann#316",
+        modeled_on="LLNL/lbann#316",
     ),
     Mutant("He normal over fan_out", "INI-05 INI-15", {"he_normal": _normal(lambda i, o: 2 / o)}),
     Mutant(
@@ -251,7 +251,7 @@ MUTANTS = (
                 np.float32(0.87962566103423978) * chains.truncated_normal(k, s)
             )
         },
-        modelled_on="tensorflow/tensorflow#18706",
+        modeled_on="tensorflow/tensorflow#18706",
     ),
     Mutant(
         "a full normal for a cut one",

@@ -72,13 +72,13 @@ def _sharpened(one_hot, amount):
 
 
 LOSSES = (
-    Mutant("NaN is class 0", "ACT-09", {"accuracy": _argmax_accuracy}, modelled_on="keras#1925"),
+    Mutant("NaN is class 0", "ACT-09", {"accuracy": _argmax_accuracy}, modeled_on="keras#1925"),
     Mutant("accuracy of what is a number", "ACT-09", {"accuracy": _accuracy_of_numbers}),
     Mutant(
         "class −1 is the last",
         "ACT-10",
         _classes(lambda y, k: np.where(y < 0, y + k, y)),
-        modelled_on="optax: JAX's indices",
+        modeled_on="optax: JAX's indices",
     ),
     Mutant(
         "classes clamped to those there are", "ACT-10", _classes(lambda y, k: np.clip(y, 0, k - 1))
@@ -87,7 +87,7 @@ LOSSES = (
         "no loss for a class that there is not",
         "ACT-10",
         {"cross_entropy": _zero_row},
-        modelled_on="keras",
+        modeled_on="keras",
     ),
     Mutant("a class that is ruled out times 0", "ACT-07", {"cross_entropy": _by_one_hot}),
     Mutant("mixed labels smoothed as one-hot", "NOI-04", {"label_smoothing": _sharpened}),
@@ -109,7 +109,7 @@ AVERAGES = (
         "an average that leans to the first",
         "ENS-06",
         _average(lambda d, t: 1, lambda values: values[0]),
-        modelled_on="torch.optim.swa_utils",
+        modeled_on="torch.optim.swa_utils",
     ),
     Mutant(
         "an average with the decay on the new",

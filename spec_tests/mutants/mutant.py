@@ -15,14 +15,14 @@ class Mutant(NamedTuple):
         kills: ids of the properties that must notice; for a benign variant, nothing.
         operations: the replacements.
         conventions: declared instead of the reference's.
-        modelled_on: the public bug that it is made after.
+        modeled_on: the public bug that it is made after.
     """
 
     name: str
     kills: str
     operations: Mapping[str, Callable[..., Any]]
     conventions: Mapping[str, str] = {}
-    modelled_on: str = ""
+    modeled_on: str = ""
 
     @property
     def target(self) -> Target:

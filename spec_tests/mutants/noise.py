@@ -79,7 +79,7 @@ MUTANTS = (
                 n: right.gaussian_noise(k, w, s) for n, w in t.items()
             }
         },
-        modelled_on="one key for all leaves of a tree",
+        modeled_on="one key for all leaves of a tree",
     ),
     Mutant(
         "uniform noise of the same variance on the weights",

@@ -101,7 +101,7 @@ MUTANTS = (
         "layer norm in one pass",
         "NRM-01",
         {"layer_norm": _fast_layer_norm},
-        modelled_on="flax's LayerNorm",
+        modeled_on="flax's LayerNorm",
     ),
     Mutant(
         "layer norm with Bessel's correction",
@@ -131,7 +131,7 @@ MUTANTS = (
         "group norm in one pass",
         "NRM-02",
         {"group_norm": _fast_group_norm},
-        modelled_on="flax's GroupNorm",
+        modeled_on="flax's GroupNorm",
     ),
     Mutant(
         "instance norm in one pass",

@@ -128,7 +128,7 @@ PENALTIES = (
         "L2 without the half",
         "PEN-01",
         {"l2_penalty": lambda t, s: 2 * penalties.l2_penalty(t, s)},
-        modelled_on="liuzhuang13/DenseNet#57",
+        modeled_on="liuzhuang13/DenseNet#57",
     ),
     Mutant(
         "L2 as a norm, without the square",
@@ -169,7 +169,7 @@ PENALTIES = (
         "biases are penalized",
         "PEN-06",
         {"l2_penalty": _all_leaves(penalties.l2_penalty)},
-        modelled_on="tensorflow/benchmarks#191",
+        modeled_on="tensorflow/benchmarks#191",
     ),
     Mutant("the first leaf only", "PEN-08", {"l2_penalty": _first_leaf}),
     Mutant(

@@ -141,7 +141,7 @@ MUTANTS = (
         "the biased variance that says it is unbiased",
         "BNR-03",
         train(running=_biased),
-        modelled_on="tenstorrent/tt-metal#55438",
+        modeled_on="tenstorrent/tt-metal#55438",
     ),
     Mutant(
         "the unbiased variance that says it is biased",
@@ -221,14 +221,14 @@ MUTANTS = (
         "a running variance in one pass",
         "BNR-01",
         train(running=_fast_variance),
-        modelled_on="flax's use_fast_variance",
+        modeled_on="flax's use_fast_variance",
     ),
     Mutant("a running mean of the first pixel", "BNR-01", train(running=_first_pixel)),
     Mutant(
         "inference in the dtype of the data",
         "BNI-01",
         {"batch_norm_inference": _coarse_inference},
-        modelled_on="haiku's BatchNorm",
+        modeled_on="haiku's BatchNorm",
     ),
     Mutant("inference by max(v, ε) + ε", "BNI-01", _variances(np.maximum)),
     Mutant(

@@ -262,7 +262,7 @@ NORMS = (
             f"{name.replace('_', ' ')} with an ε of 1e-5 at least",
             id,
             {name: _least(getattr(right, name), 1e-5)},
-            modelled_on="cuDNN's CUDNN_BN_MIN_EPSILON",
+            modeled_on="cuDNN's CUDNN_BN_MIN_EPSILON",
         )
         for name, id in (
             ("layer_norm", "NRM-01"),
@@ -315,7 +315,7 @@ STATISTICS = (
         "0/0 where nothing is left",
         "BNT-13",
         _masked(_of_present, stays=False),
-        modelled_on="flax's BatchNorm with a mask",
+        modeled_on="flax's BatchNorm with a mask",
     ),
     Mutant("statistics of 0 where nothing is left", "BNT-13", _masked(_none_is_zero, stays=False)),
 )

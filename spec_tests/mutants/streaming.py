@@ -8,8 +8,8 @@ from hondo_spec.targets import reference_streaming as right
 from spec_tests.mutants.mutant import Mutant
 
 
-def _order(name, kills, order, modelled_on=""):
-    return Mutant(name, kills, {"epoch_order": order}, modelled_on=modelled_on)
+def _order(name, kills, order, modeled_on=""):
+    return Mutant(name, kills, {"epoch_order": order}, modeled_on=modeled_on)
 
 
 def _windowed(seed, epoch, count, size=8):
@@ -39,7 +39,7 @@ def _cycle(seed, epoch, count):
 _calls = iter(range(10**9))
 
 
-def _resumed(name, kills, begins, modelled_on=""):
+def _resumed(name, kills, begins, modeled_on=""):
     """A run whose second part begins at another step than where the first one ended."""
 
     def batches(seed, count, batch_size, epochs, cuts):
@@ -51,7 +51,7 @@ def _resumed(name, kills, begins, modelled_on=""):
             taken += [whole[(at + k) % len(whole)] for k in range(last - first)]
         return np.stack(taken)
 
-    return Mutant(name, kills, {"resumed_batches": batches}, modelled_on=modelled_on)
+    return Mutant(name, kills, {"resumed_batches": batches}, modeled_on=modeled_on)
 
 
 def _reseeded(seed, count, batch_size, epochs, cuts):
@@ -111,14 +111,14 @@ def _parts(name, combine):
     return Mutant(name, "STR-07", {"microbatch_gradient": gradient})
 
 
-def _augmented(name, coin, modelled_on=""):
+def _augmented(name, coin, modeled_on=""):
     """Mirrored by `coin(seed, epoch, index, size of the batch)`, in an order of no importance."""
 
     def augmented(seed, epoch, images, batch_size):
         coins = [coin(seed, epoch, index, batch_size) for index in range(len(images))]
         return np.where(np.reshape(coins, (-1, 1, 1, 1)), images[:, :, ::-1], images)
 
-    return Mutant(name, "STR-03", {"augmented_epoch": augmented}, modelled_on=modelled_on)
+    return Mutant(name, "STR-03", {"augmented_epoch": augmented}, modeled_on=modeled_on)
 
 
 def _coin(*words):
@@ -131,12 +131,12 @@ def _with_the_next(seed, epoch, images, batch_size):
     return np.maximum(batches, np.roll(batches, 1, axis=1)).reshape(images.shape)
 
 
-def _recorded(name, best, newest=lambda losses: len(losses) - 1, modelled_on=""):
+def _recorded(name, best, newest=lambda losses: len(losses) - 1, modeled_on=""):
     return Mutant(
         name,
         "STR-10",
         {"best_and_newest": lambda losses: (best(losses), newest(losses))},
-        modelled_on=modelled_on,
+        modeled_on=modeled_on,
     )
 
 
@@ -287,12 +287,12 @@ MUTANTS = (
     _recorded(
         "a NaN that comes first is the best",
         _first_unless_better,
-        modelled_on="flax's early stopping, keras#18883",
+        modeled_on="flax's early stopping, keras#18883",
     ),
     _recorded(
         "NaN is the best, and nothing after it",
         _unless_worse,
-        modelled_on="Orbax's best_fn, ray#23862",
+        modeled_on="Orbax's best_fn, ray#23862",
     ),
     _recorded("a best without a finite loss", lambda losses: _best(losses) or 0),
     _recorded("the last is the best", lambda losses: len(losses) - 1),
@@ -300,7 +300,7 @@ MUTANTS = (
         "the best is what a run goes on from",
         _best,
         lambda losses: _best(losses) or 0,
-        modelled_on="orbax#526: best_fn deletes the newest",
+        modeled_on="orbax#526: best_fn deletes the newest",
     ),
     _recorded(
         "what is not finite is not saved",

@@ -81,7 +81,7 @@ def killed(kills: list[Kill], alarms: list[Alarm], runs: int, seeds: int) -> dic
         "kills": [
             {
                 "mutant": kill.mutant.name,
-                "modeled on": kill.mutant.modelled_on,
+                "modeled on": kill.mutant.modeled_on,
                 "id": kill.id,
                 "killed": kill.killed,
                 "message": kill.record.message,

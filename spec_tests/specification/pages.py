@@ -163,7 +163,7 @@ def mutants(found: dict[str, Any]) -> str:
         pairs = [(mutant.name, id) for id in mutant.kills.split()]
         missed = " ".join(id for name, id in pairs if (name, id) in survivors)
         noticed = " ".join(id for name, id in pairs if (name, id) not in survivors)
-        lines.append(_row([mutant.name, mutant.modelled_on, noticed, missed]))
+        lines.append(_row([mutant.name, mutant.modeled_on, noticed, missed]))
     lines += ["", "## Right in another way", "", *(f"* {variant.name}" for variant in BENIGN)]
     return "\n".join(lines) + "\n"
 
@@ -171,7 +171,7 @@ def mutants(found: dict[str, Any]) -> str:
 def mistakes() -> str:
     """A row for each kill: what the reports of `hondo_spec` say that a failure looks like."""
     rows = [
-        (id, mutant.name, mutant.modelled_on) for mutant in MUTANTS for id in mutant.kills.split()
+        (id, mutant.name, mutant.modeled_on) for mutant in MUTANTS for id in mutant.kills.split()
     ]
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)

@@ -29,6 +29,8 @@ Module: TypeAlias = Any
 
 # Parameters and whatever else → a scalar, or a pair with it first.
 Loss: TypeAlias = Callable[..., Any]
+# What a loss reports beside its value, one array for each name.
+Info: TypeAlias = dict[str, Any]
 # One scalar for each name.
 Metrics: TypeAlias = dict[str, Float[Array, ""]]
 # A key, an example and a partner drawn at random → the example as it is trained on.

@@ -11,12 +11,12 @@ class Mistake(NamedTuple):
     Attributes:
         id: of a property that notices it.
         name: what is wrong, in a few words.
-        modelled_on: the public bug that it is made after.
+        modeled_on: the public bug that it is made after.
     """
 
     id: str
     name: str
-    modelled_on: str
+    modeled_on: str
 
 
 _LINES = files("hondo_spec").joinpath("mistakes.csv").read_text(encoding="utf-8").splitlines()

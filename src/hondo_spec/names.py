@@ -35,6 +35,6 @@ WHY = {
     "EST": "One epoch too many or a NaN as the best value loses the model that was wanted.",
     "GRD": "What a layer does to the norm of a gradient happens once for each layer.",
     "DIA": "An instrument that names the wrong layer, or a healthy one, costs more than none.",
-    "STR": "Examples that come twice or never change what is learnt, and no error says so.",
+    "STR": "Examples that come twice or never change what is learned, and no error says so.",
     "XCT": "A function that changes the dtype, retraces, or accepts nonsense costs days elsewhere.",
 }

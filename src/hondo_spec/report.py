@@ -103,7 +103,7 @@ def explain(property: Property) -> str:
         f"operations: {', '.join(property.needs)}",
         f"in hondo: {', '.join(property.symbols)}",
         "notices:",
-        *(f"  - {m.name}{m.modelled_on and f' ({m.modelled_on})'}" for m in mistakes),
+        *(f"  - {m.name}{m.modeled_on and f' ({m.modeled_on})'}" for m in mistakes),
         *(f"\n{describe(name)}" for name in property.uses),
     ]
     return "\n".join(lines)

@@ -81,7 +81,8 @@ def in_one_kernel(x: Array, gain: Array, epsilon: Array) -> Array:
         ['0.0000', '1.4142']
     """
     wide = x.astype(gain.dtype)
-    # Sums that are as equal as x and 2·(x/2): one for x, one for ε.
+    # The same power twice, for x and for ε. XLA would merge equal expressions into one that both
+    # kernels wait for; it does not see that x and 2·(x/2) are equal.
     power = _power(jnp.sum(wide * wide, axis=-1, keepdims=True), epsilon)
     half = wide * 0.5
     again = _power(jnp.sum(half * half, axis=-1, keepdims=True) * 4.0, epsilon)

@@ -79,7 +79,7 @@ def _metrics(
     return metrics(*read_average(params, state), batch)
 
 
-# No NamedTuple, to which jax.jit could not refer weakly.
+# A dataclass, because jax.jit refers weakly to its functions, which a NamedTuple forbids.
 @dataclass(frozen=True)
 class _AveragedLoss:
     loss: Loss

@@ -11,6 +11,7 @@ from hondo.cli.compiled_programs import keep_compiled_programs
 from hondo.cli.config import CompareConfig, PredictConfig, SweepConfig, TrainConfig
 from hondo.cli.diagnose import DiagnoseConfig
 from hondo.cli.lecture import LectureConfig
+from hondo.cli.outcome import TEXT, result_alone
 from hondo.cli.report import ReportConfig
 from hondo.cli.sections import ExecutionOptions
 from hondo.cli.show import ShowConfig
@@ -64,12 +65,13 @@ def run_command() -> int:
         ValueError: arguments beside --resume; whatever is wrong with what the user gave.
     """
     command = _read_command(sys.argv[1:])
+    output = command.output if isinstance(command, TrainCommand) else TEXT
     news = keep_compiled_programs() if command.cache else ""
-    job = prepare(command)
-    is_quiet = isinstance(command, TrainCommand) and command.quiet
-    if news and not is_quiet and all_processes().is_first:
-        print(news, file=sys.stderr)
-    return job()
+    with result_alone(output):
+        job = prepare(command)
+        if news and not output.quiet and all_processes().is_first:
+            print(news, file=sys.stderr)
+        return job()
 
 
 def _read_command(arguments: list[str]) -> Command:

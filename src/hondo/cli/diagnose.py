@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hondo._types import Batch, ModelState, Module, Params
     from hondo.cli.config import TrainConfig
 
-    Patient = tuple[hondo.Problem, Any, Any, Batch]
+    Patient = tuple[hondo.Problem, Params, ModelState, Batch]
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def drop_weights(key: PRNGKeyArray, params: Params, *, keep_prob: float | Array)
     return treedef.unflatten(kept)
 
 
-# No NamedTuple, to which jax.jit could not refer weakly.
+# A dataclass, because jax.jit refers weakly to its functions, which a NamedTuple forbids.
 @dataclass(frozen=True)
 class DropConnectLoss:
     """The loss of a network whose weights are dropped anew at every call.

@@ -101,7 +101,7 @@ def _metrics(
     return measure(answer(params, model_state, batch[0]), batch[1])
 
 
-# No NamedTuple, to which jax.jit could not refer weakly.
+# A dataclass, because jax.jit refers weakly to its functions, which a NamedTuple forbids.
 @dataclass(frozen=True)
 class _EnsembleLoss:
     loss: Loss

@@ -1,11 +1,12 @@
 """How a command ends: what it could not write, which signal came, its exit code."""
 
+import os
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from rich.console import Console
 
@@ -65,6 +66,38 @@ class Terminal(NamedTuple):
 
 
 TEXT = Output()
+
+
+@contextmanager
+def result_alone(output: Output) -> Iterator[None]:
+    """Keeps what compiled code prints, as gloo's greeting, from a stdout that is for the result.
+
+    It goes to stderr, or nowhere where nothing is to be said.
+    """
+    stdout = sys.stdout
+    if output == TEXT or not _writes_to(stdout, 1):
+        yield
+        return
+    is_silent = output.quiet or not _writes_to(sys.stderr, 2)
+    elsewhere = os.open(os.devnull, os.O_WRONLY) if is_silent else os.dup(2)
+    sys.stdout = result = os.fdopen(os.dup(1), "w", encoding=stdout.encoding)
+    os.dup2(elsewhere, 1)
+    try:
+        yield
+    finally:
+        os.dup2(result.fileno(), 1)
+        sys.stdout = stdout
+        os.close(elsewhere)
+        # Whoever writes the result says why it could not be written.
+        with suppress(OSError):
+            result.close()
+
+
+def _writes_to(stream: TextIO | None, descriptor: int) -> bool:
+    try:
+        return stream is not None and stream.fileno() == descriptor
+    except (OSError, ValueError):
+        return False
 
 
 def open_terminal(output: Output = TEXT) -> Terminal:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from hondo._pictures import (
     BLUE,
@@ -17,6 +17,10 @@ from hondo._pictures import (
     write_number,
 )
 from hondo.training.saving.files import write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _MOST_COLUMNS = 3
 # Below this ratio a logarithmic axis would have fewer than two of its marks 1, 2 and 5.
@@ -54,13 +58,13 @@ def _metrics(row: dict[str, float | int]) -> list[str]:
     return sorted(names, key=lambda name: (name.rpartition("/")[0], name.endswith("accuracy")))
 
 
-def save(figure: Any, path: Path) -> None:
+def save(figure: "Figure", path: Path) -> None:
     """Writes the figure as PNG, whole or not at all."""
     write_whole(path, as_bytes(figure, "png"))
 
 
 def _draw_metric(
-    axes: Any, rows: list[dict[str, float | int]], name: str, best: int | None
+    axes: "Axes", rows: list[dict[str, float | int]], name: str, best: int | None
 ) -> None:
     unit = "epoch" if "epoch" in rows[0] else "step"
     places = [row[unit] for row in rows]
@@ -80,7 +84,7 @@ def _draw_metric(
     axes.set_ylabel(name)
 
 
-def scale_by_decades(axes: Any, values: list[float]) -> None:
+def scale_by_decades(axes: "Axes", values: list[float]) -> None:
     """A logarithmic axis where the values need it."""
     positive = [value for value in values if 0 < value < float("inf")]
     if not positive or max(positive) < _LOG_FROM * min(positive):

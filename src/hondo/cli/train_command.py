@@ -120,11 +120,11 @@ def defaults_of(arguments: list[str]) -> TrainCommand | None:
     try:
         path = parser.parse_known_args(arguments[1:])[0].config
     except argparse.ArgumentError:
-        # A --config without a file, of which the other parser says what is wrong.
+        # --config without a file; the parser of the whole command line reports it.
         return None
     if path is None:
         return None
-    # What the command line appends to would else be what the file says.
+    # A list on the command line replaces that of the file; tyro would append to it.
     named = {each.partition("=")[0] for each in arguments}
     anew = {name: () for name in ("target", "task") if f"--{name}" in named}
     return command_of(replace(read_options(path), **anew))

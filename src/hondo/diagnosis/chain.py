@@ -69,7 +69,8 @@ def make_chain(rows: Sequence[Row], values: Values) -> Chain:
     is_run = v.output.seen > 0
     following = _following(is_run)
     size = np.array([0.5 * np.log(row.entries) for row in layers], np.float32)
-    # h has as many entries as z, times how many of h reach one of z, over how many of z one of h.
+    # The layer's input h has fan_in/fan_out times as many entries as its output z: each entry of z
+    # reads fan_in of h, and each of h is read by fan_out of z.
     fans = np.array([row.fans for row in layers], np.float32)
     ratio = 0.5 * np.log(fans[:, 0] / fans[:, 1])
     gradient = v.output_gradient.log_rms + size

@@ -194,7 +194,8 @@ def _flat_limits(slope: np.ndarray, far: np.ndarray) -> tuple[float, float]:
         below = _between(slope, steep[0] - 1, steep[0])
     if far[-1] < 1e-3 and far[-1] <= far[-2] <= 0.1 and steep[-1] < len(slope) - 1:
         above = _between(slope, steep[-1] + 1, steep[-1])
-    # A slope that grows without bound, as that of relu², has its tenth on the wrong side.
+    # Where the slope grows without bound, as that of relu², it passes a tenth of itself on the
+    # other side of 0; then 0 is where the flat side ends.
     return min(below, 0.0), max(above, 0.0)
 
 

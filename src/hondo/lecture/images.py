@@ -13,15 +13,15 @@ from hondo.data import Dataset, load
 from hondo.data.dataset import Inputs
 
 # Inputs as rows of pixels in [0, 1], and classes.
-Labelled = tuple[jax.Array, jax.Array]
+Labeled = tuple[jax.Array, jax.Array]
 
 
 class Images(NamedTuple):
     """One seed's data: train and valid are drawn from the training part alone."""
 
-    train: Labelled
-    valid: Labelled
-    test: Labelled
+    train: Labeled
+    valid: Labeled
+    test: Labeled
 
 
 def draw_images(
@@ -54,7 +54,7 @@ def _load(folder: Path | None) -> Dataset:
     return load("fashion-mnist", folder)
 
 
-def _take(inputs: Inputs, targets: np.ndarray, places: np.ndarray) -> Labelled:
+def _take(inputs: Inputs, targets: np.ndarray, places: np.ndarray) -> Labeled:
     rows = np.asarray(inputs[places])
     rows = rows.reshape(len(places), math.prod(rows.shape[1:]))
     return jnp.asarray(rows), jnp.asarray(targets[places])

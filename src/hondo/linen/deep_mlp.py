@@ -20,6 +20,7 @@ from hondo.linen.pre_activation import (
     MakeDropout,
     Norm,
     PreActivation,
+    Remedies,
     drop_branch,
     normalize,
 )
@@ -73,8 +74,8 @@ class DeepMLP(ValueModule):
             raise error("depth", self.depth, "even and at least 4", "A block has two layers.")
         dense = partial(nn.Dense, self.width, dtype=self.dtype, kernel_init=self.kernel_init)
         x = dense()(x.reshape(x.shape[0], -1))
-        common = (self.activation, self.norm, self.rate, self.residual)
-        block = DenseBlock(dense, *common, self.branch_rate, self.dropout)
+        remedies = Remedies(self.norm, self.rate, self.residual, self.branch_rate, self.dropout)
+        block = DenseBlock(dense, self.activation, remedies)
         x = Repeat(block, self.depth // 2 - 1)(x, train=train)
         x = self.activation(normalize(self.norm, x, train))
         return nn.Dense(self.outputs, dtype=self.dtype)(x)
@@ -85,21 +86,22 @@ class DenseBlock(ValueModule):
 
     dense: Callable[[], nn.Dense]
     activation: Activation
-    norm: Norm | None
-    rate: Rate
-    residual: bool
-    branch_rate: Rate
-    dropout: MakeDropout
+    remedies: Remedies
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."], train: bool) -> Float[Array, "..."]:
-        first = PreActivation(self.dense(), self.activation, self.norm, 0.0)
-        second = PreActivation(self.dense(), self.activation, self.norm, self.rate, self.dropout)
+        remedies = self.remedies
+
+        def layer(rate: Rate) -> nn.Module:
+            dense = self.dense()
+            return PreActivation(dense, self.activation, remedies.norm, rate, remedies.dropout)
+
+        first, second = layer(0.0), layer(remedies.rate)
 
         def layers(x: Array) -> Array:
             return second(first(x, train=train), train=train)
 
         def branch(x: Array) -> Array:
-            return drop_branch(self.branch_rate, layers(x), train)
+            return drop_branch(remedies.branch_rate, layers(x), train)
 
-        return hondo.residual(branch)(x) if self.residual else layers(x)
+        return hondo.residual(branch)(x) if remedies.residual else layers(x)

@@ -1,6 +1,7 @@
 """The pre-activated layer that the deep networks consist of."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from flax import linen as nn
 from jaxtyping import Array, Float
@@ -13,6 +14,24 @@ from hondo.linen.value_module import ValueModule
 Activation = Callable[[Array], Array]
 Norm = Callable[[], nn.Module]
 MakeDropout = Callable[[Rate], nn.Module]
+
+
+class Remedies(NamedTuple):
+    """What makes a deep block trainable, each as a field of the network it is in.
+
+    Attributes:
+        norm: makes the normalization before each activation, or None.
+        rate: of the dropout before the second layer, in [0, 1].
+        residual: whether there is a connection around the block.
+        branch_rate: of stochastic depth, in [0, 1].
+        dropout: makes the dropout of a rate.
+    """
+
+    norm: Norm | None
+    rate: Rate
+    residual: bool
+    branch_rate: Rate
+    dropout: MakeDropout
 
 
 class PreActivation(ValueModule):

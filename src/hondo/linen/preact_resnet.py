@@ -21,6 +21,7 @@ from hondo.linen.pre_activation import (
     MakeDropout,
     Norm,
     PreActivation,
+    Remedies,
     drop_branch,
     normalize,
 )
@@ -94,13 +95,13 @@ class PreActResNet(ValueModule):
         return nn.Dense(self.outputs, dtype=self.dtype)(x)
 
     def _stage(self, x: Array, stage: int, conv: Callable[..., nn.Conv], train: bool) -> Array:
-        remedies = (self.norm, self.rate, self.residual, self.branch_rate, self.dropout)
-        common = (conv, self.activation, *remedies)
+        remedies = Remedies(self.norm, self.rate, self.residual, self.branch_rate, self.dropout)
+        block = partial(ConvBlock, conv=conv, activation=self.activation, remedies=remedies)
         width, blocks = self.width * 2**stage, (self.depth - 2) // 6
-        x = ConvBlock(width, 1 if stage == 0 else 2, *common)(x, train=train)
+        x = block(width, 1 if stage == 0 else 2)(x, train=train)
         if blocks == 1:
             return x
-        return Repeat(ConvBlock(width, 1, *common), blocks - 1)(x, train=train)
+        return Repeat(block(width, 1), blocks - 1)(x, train=train)
 
 
 class ConvBlock(ValueModule):
@@ -110,29 +111,27 @@ class ConvBlock(ValueModule):
     stride: int
     conv: Callable[..., nn.Conv]
     activation: Activation
-    norm: Norm | None
-    rate: Rate
-    residual: bool
-    branch_rate: Rate
-    dropout: MakeDropout
+    remedies: Remedies
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch height width channels"], train: bool
     ) -> Float[Array, "batch newheight newwidth newchannels"]:
+        remedies = self.remedies
+
         def layer(stride: int, rate: Rate) -> nn.Module:
             conv = self.conv(self.width, (3, 3), strides=stride)
-            return PreActivation(conv, self.activation, self.norm, rate, self.dropout)
+            return PreActivation(conv, self.activation, remedies.norm, rate, remedies.dropout)
 
-        first, second = layer(self.stride, 0.0), layer(1, self.rate)
+        first, second = layer(self.stride, 0.0), layer(1, remedies.rate)
 
         def layers(x: Array) -> Array:
             return second(first(x, train=train), train=train)
 
         def branch(x: Array) -> Array:
-            return drop_branch(self.branch_rate, layers(x), train)
+            return drop_branch(remedies.branch_rate, layers(x), train)
 
-        if not self.residual:
+        if not remedies.residual:
             return layers(x)
         if self.stride == 1 and x.shape[-1] == self.width:
             return hondo.residual(branch)(x)

@@ -27,7 +27,7 @@ class WeightNorm(ValueModule):
         epsilon: without effect: no direction is divided by 0.
         dtype: of the normalized weights; None for that of weight and length together.
         param_dtype: of the scales.
-        use_scale: whether the lengths are learnt; otherwise they are 1.
+        use_scale: whether the lengths are learned; otherwise they are 1.
         scale_init: of the lengths.
         feature_axes: the axes along which every position has a length of its own; None for one
             length in all.

@@ -98,7 +98,7 @@ class ModeFreeNorm(nnx.Module):
     dtype: DTypeLike | None
     promote_dtype: Promote | None
     axis_name: AxisName
-    # One of `hondo._layers.norms`, of the kind of the norm.
+    # The function in `hondo._layers.norms` that computes this norm.
     norm_function: ClassVar[Callable[..., Array]]
 
     def __call__(

@@ -27,7 +27,7 @@ class WeightNorm(nnx.Module):
         layer_instance: the module whose weights it normalizes.
         feature_axes: the axes along which every position has a length of its own; None for one
             length in all.
-        use_scale: whether the lengths are learnt; otherwise they are 1.
+        use_scale: whether the lengths are learned; otherwise they are 1.
         scale_init: of the lengths.
         epsilon: without effect: no direction is divided by 0.
         dtype: of the normalized weights; None for that of weight and length together.

@@ -24,7 +24,7 @@ class BatchStats(NamedTuple):
         mean: an average of batch means, at its value already: nothing has to be debiased.
         var: the same of batch variances.
         weight: how much of an average it is, 1 - (the product of the decays): 0 before any data,
-            towards 1 with every update. Statistics from elsewhere come in with weight 1.
+            toward 1 with every update. Statistics from elsewhere come in with weight 1.
 
     Example:
         >>> import hondo, jax.numpy as jnp
@@ -80,7 +80,7 @@ def update_batch_stats(
     Args:
         stats: the running statistics.
         moments: the batch's, or those of several batches pooled.
-        decay: $\rho$ in [0, 1]; at 1 nothing is learnt.
+        decay: $\rho$ in [0, 1]; at 1 nothing is learned.
         ddof: the variance that goes in is $M_2/(n - \text{ddof})$: 0 biased, 1 unbiased.
 
     Returns:

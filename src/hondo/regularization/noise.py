@@ -170,7 +170,7 @@ def noisy_parameters(loss: Loss, *, std: Scale, where: Where = None) -> Loss:
     return _NoisyLoss(by_value(loss), bind(parameter_noise, std=python_value(std), where=where))
 
 
-# No NamedTuple, to which jax.jit could not refer weakly.
+# A dataclass, because jax.jit refers weakly to its functions, which a NamedTuple forbids.
 @dataclass(frozen=True)
 class _NoisyLoss:
     loss: Loss

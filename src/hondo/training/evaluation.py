@@ -60,7 +60,7 @@ def evaluate(
     count = count_examples("data", data)
     found = _sums_of_batches(problem, min(int(batch_size), count), params, model_state, data)
     metrics = {name: _finish(name, value, count) for name, value in found.items()}
-    # A look at the values takes a trace, so it is for the metrics that may be NaN for their sake.
+    # Outputs are traced once more to check them, which only a NaN metric calls for.
     if is_concrete(metrics) and any(map(jnp.isnan, metrics.values())):
         check_measured(problem, params, model_state, data)
     return metrics

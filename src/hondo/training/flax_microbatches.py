@@ -1,7 +1,7 @@
 """Flax modules applied in parts: batch normalization holds its moments, and averages once."""
 
 from collections.abc import Callable, Collection
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import jax
 from jaxtyping import Array, PRNGKeyArray
@@ -10,6 +10,9 @@ from hondo._types import Inputs, ModelState, Outputs, Params
 from hondo.normalization.held_moments import Path, empty_moments, map_norms, update_held
 from hondo.parameters.names import names
 from hondo.training.microbatches import apply_in_parts, check_unchanged
+
+if TYPE_CHECKING:
+    from flax import nnx
 
 _STATS, _MOMENTS = "batch_stats", "batch_moments"
 
@@ -98,7 +101,7 @@ def _committed(model_state: ModelState, held: ModelState, rules: dict[Path, Rule
 
 def train_nnx_in_parts(
     train: Callable[..., tuple[Outputs, ModelState]],
-    graph: Any,
+    graph: "nnx.GraphDef",
     parts: int,
     params: Params,
     model_state: ModelState,
@@ -124,7 +127,7 @@ def train_nnx_in_parts(
     return outputs, _commit_nnx(holding, params, held)
 
 
-def _commit_nnx(graph: Any, params: Params, held: ModelState) -> ModelState:
+def _commit_nnx(graph: "nnx.GraphDef", params: Params, held: ModelState) -> ModelState:
     from flax import nnx
 
     module = nnx.merge(graph, *jax.tree.map(lambda leaf: leaf, (params, held)))

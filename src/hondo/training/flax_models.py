@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from itertools import count
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,9 @@ from hondo._modes import call_in_mode
 from hondo._types import Inputs, Leaf, ModelState, Module, Outputs, Params
 from hondo.training.flax_microbatches import train_linen_in_parts, train_nnx_in_parts
 from hondo.training.hashable_leaves import HashableLeaves
+
+if TYPE_CHECKING:
+    from flax import nnx
 
 
 class ModelFunctions(NamedTuple):
@@ -121,7 +124,7 @@ def _nnx_functions(factory: Callable[[Any], Module], example: Module) -> ModelFu
     return ModelFunctions(init, train, bind(_infer_nnx, infer_graph), in_parts)
 
 
-def _start_again(graph: Any, start: HashableLeaves, _: Any) -> Module:
+def _start_again(graph: "nnx.GraphDef", start: HashableLeaves, _: Any) -> Module:
     """The module whose parameters are the start for every key."""
     from flax import nnx
 
@@ -138,7 +141,11 @@ def _init_nnx(
 
 
 def _train_nnx(
-    graph: Any, params: Params, model_state: ModelState, inputs: Inputs, key: PRNGKeyArray
+    graph: "nnx.GraphDef",
+    params: Params,
+    model_state: ModelState,
+    inputs: Inputs,
+    key: PRNGKeyArray,
 ) -> tuple[Outputs, ModelState]:
     from flax import nnx
 
@@ -148,14 +155,16 @@ def _train_nnx(
     return outputs, model_state
 
 
-def _infer_nnx(graph: Any, params: Params, model_state: ModelState, inputs: Inputs) -> Outputs:
+def _infer_nnx(
+    graph: "nnx.GraphDef", params: Params, model_state: ModelState, inputs: Inputs
+) -> Outputs:
     from flax import nnx
 
     module = nnx.merge(graph, _copy_variables(params), _copy_variables(model_state))
     return call_in_mode(module, False)(inputs)
 
 
-def _split_module(module: Module, train: bool) -> tuple[Any, Params, ModelState]:
+def _split_module(module: Module, train: bool) -> "tuple[nnx.GraphDef, Params, ModelState]":
     """The graph of the module in this mode, its parameters, and the rest of its variables."""
     from flax import nnx
 

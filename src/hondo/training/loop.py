@@ -14,7 +14,7 @@ from hondo._fast.loop_convolutions import channels_last
 from hondo._fast.threefry import split_key
 from hondo._numerics.checks import error
 from hondo._numerics.sharding import as_shares, from_shares, on_mesh_of
-from hondo._types import Batch, Data, Metrics, ModelState, Params, Tree, Updates
+from hondo._types import Batch, Data, Info, Metrics, ModelState, Params, Tree, Updates
 from hondo.regularization.early_stopping import StopReason
 from hondo.training.batches import count_examples, take_examples
 from hondo.training.evaluation import evaluate
@@ -77,7 +77,7 @@ def _reserve_sums(plan: Plan, state: TrainState, train: Data) -> TrainState:
     """The state with places for all that its steps add up."""
     order = jnp.arange(count_examples("train", train))
 
-    def info_of(state: TrainState, train: Data) -> tuple[ModelState, dict[str, Any]]:
+    def info_of(state: TrainState, train: Data) -> tuple[ModelState, Info]:
         return _loss_of(plan, *state[:2], *next_batch(plan, state, order, train))[1]
 
     model_state, info = jax.eval_shape(info_of, state, train)
@@ -92,7 +92,7 @@ def _reserve_history(plan: Plan, state: TrainState, valid: Data, rows: int) -> H
     return History(dict.fromkeys(state.sums, empty), dict.fromkeys(measured, empty))
 
 
-def _check_loss_returns(before: ModelState, after: ModelState, info: dict[str, Any]) -> None:
+def _check_loss_returns(before: ModelState, after: ModelState, info: Info) -> None:
     """Raises for what a loss returns beside its value and a loop could not carry."""
     old, new = _describe_leaves(before), _describe_leaves(after)
     changed = [path for path in {**old, **new} if old.get(path) != new.get(path)]
@@ -153,7 +153,7 @@ def update(
 @partial(jax.jit, static_argnums=0)
 def _loss_of(
     plan: Plan, params: Params, model_state: ModelState, batch: Batch, key: PRNGKeyArray
-) -> tuple[Array, tuple[ModelState, dict[str, Any]]]:
+) -> tuple[Array, tuple[ModelState, Info]]:
     return plan.loss(params, model_state, batch, key)
 
 
@@ -174,7 +174,7 @@ def _update_params(
 ) -> tuple[_Updated, Metrics, Bool[Array, ""]]:
     """What the step makes, its metrics, and whether they are finite."""
 
-    def objective(params: Params) -> tuple[Array, tuple[ModelState, dict[str, Any]]]:
+    def objective(params: Params) -> tuple[Array, tuple[ModelState, Info]]:
         return _loss_of(plan, place.whole(params), state.model_state, batch, key)
 
     def value_of(params: Params) -> Array:

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 from jaxtyping import Array, PRNGKeyArray
 
 from hondo._numerics.checks import error
 from hondo._numerics.tree_checks import check_leaves
-from hondo._types import Batch, Data, ModelState, Params
+from hondo._types import Batch, Data, Info, ModelState, Params
 from hondo.training.metrics import Value
 
 _DIVIDE = (
@@ -55,9 +55,7 @@ class Problem(NamedTuple):
     """
 
     init: Callable[[PRNGKeyArray, Batch], tuple[Params, ModelState]]
-    loss: Callable[
-        [Params, ModelState, Batch, PRNGKeyArray], tuple[Array, tuple[ModelState, dict[str, Any]]]
-    ]
+    loss: Callable[[Params, ModelState, Batch, PRNGKeyArray], tuple[Array, tuple[ModelState, Info]]]
     metrics: Callable[[Params, ModelState, Batch], Mapping[str, Value]]
     prepare: Callable[[Data], Data] | None = None
 

@@ -151,7 +151,7 @@ def _init(model: ModelFunctions, key: PRNGKeyArray, batch: Batch) -> tuple[Param
     return model.init(key, unpack_batch(batch)[0])
 
 
-# No NamedTuple, to which jax.jit could not refer weakly.
+# A dataclass, because jax.jit refers weakly to its functions, which a NamedTuple forbids.
 @dataclass(frozen=True)
 class _SupervisedLoss:
     model: ModelFunctions

@@ -33,7 +33,7 @@ def _folded_layer_does_the_same(fold_batch_norm, *, w, seed, epsilon):
 
 @prop(2, "must", "bound", source="slide 18; Ioffe & Szegedy 2015, section 3.2")
 @given(x=draws.whole(BATCHES, -16, 16), shift=(1.0, -8.0, 64.0))
-def _bias_before_normalization_is_cancelled(batch_norm, *, x, shift):
+def _bias_before_normalization_is_canceled(batch_norm, *, x, shift):
     r"""a bias before the normalization is canceled
     $\mathrm{BN}(Wx + b) = \mathrm{BN}(Wx)$
     """

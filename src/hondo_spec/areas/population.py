@@ -31,7 +31,7 @@ def statistics(seed: int, features: int = 3, largest: float = 4.0) -> tuple[np.n
 @running(1, "must", "bound")
 @given(x=draws.columns(), seed=draws.seeds, decay=draws.decays)
 def _running_statistics_move_by_one_minus_decay(batch_norm, conventions, *, x, seed, decay):
-    r"""the running statistics move by one minus decay towards the batch's
+    r"""the running statistics move by one minus decay toward the batch's
     $r' = \rho r + (1 - \rho) s$
     """
     s, m = standard(x, EPS), x.size // x.shape[-1]

@@ -28,7 +28,7 @@ def _with(layer: Any, **arrays: jax.Array) -> Any:
 
 @compiled()
 def _leaky_relu(x, slope):
-    """The slope of this layer is learnt: this is the one that it starts with."""
+    """The slope of this layer is learned: this is the one that it starts with."""
     return eqx.nn.PReLU(slope)(x)
 
 

@@ -79,7 +79,8 @@ def _loss(params: Params, state: ModelState, batch: Batch, key: Array) -> tuple:
 def _metrics(params: Params, state: ModelState, batch: Batch) -> dict[str, Array]:
     logits = jnp.asarray(NET.apply({"params": params}, batch[0]))
     loss = hondo.cross_entropy(logits, batch[1])
-    # A half's mean is the mean of all after the other half is 0 and this one doubled.
+    # `evaluate` averages over all examples, so a half's mean is that of its doubled losses with 0
+    # for the examples of the other half.
     halves = {name: 2 * jnp.where(batch[2] == i, loss, 0) for i, name in enumerate("ab")}
     return {"loss": loss, **halves}
 

@@ -25,7 +25,7 @@ from hondo.training.sweeping.members import FitArguments
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# The four trials of each: λ, c, P, c at P = 0.5, pixels, and for nothing at all four starts.
+# Four trials of each technique: seeds, λ, c, P, c with P = 0.5, pixels of shift.
 TRIALS = {
     "plain": (0, 1, 2, 3),
     "l2": (1e-4, 1e-3, 3e-3, 1e-2),

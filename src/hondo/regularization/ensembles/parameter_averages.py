@@ -67,7 +67,7 @@ def ema(decay: ArrayLike, *, debias: bool = True) -> ParameterAverage:
        \bar\theta_t = \bar\theta_{t-1} + \frac{\theta_t - \bar\theta_{t-1}}{W_t}, \quad
        W_t = 1 + d\, W_{t-1} $$
 
-    The weights sum to 1 at every step: there is no bias towards the start, and a constant is
+    The weights sum to 1 at every step: there is no bias toward the start, and a constant is
     averaged to itself, bit for bit. Floats are averaged in at least float32, complex numbers in
     their dtype; integers and keys are those of the latest update.
 

@@ -51,7 +51,7 @@ def proximal_l1(
     learning_rate: Strength | Schedule,
     where: Where = None,
 ) -> optax.GradientTransformation:
-    r"""Shrinks the weights towards 0 after the optimizer's step, to exactly 0 where they are small.
+    r"""Shrinks the weights toward 0 after the optimizer's step, to exactly 0 where they are small.
 
     $$ W \leftarrow \operatorname{sign}(W')\max\Big(|W'| - \eta\frac{\lambda}{2},\, 0\Big), \qquad
        W' = W + \Delta W $$

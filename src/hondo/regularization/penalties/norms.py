@@ -162,7 +162,7 @@ def penalized(loss: Loss, penalty: Penalty) -> Loss:
     return _Penalized(by_value(loss), by_value(penalty))
 
 
-# No NamedTuple, to which jax.jit could not refer weakly.
+# A dataclass, because jax.jit refers weakly to its functions, which a NamedTuple forbids.
 @dataclass(frozen=True)
 class _Penalized:
     loss: Loss

@@ -39,7 +39,8 @@ def _digest(value: object, met: dict[int, tuple[object, str]]) -> str:
         return _hash(f"{type(value).__name__} {value!r}")
     if id(value) not in met:
         kind = f"{type(value).__module__}.{type(value).__qualname__}"
-        # With the value itself, or another might get its id; a cycle meets it before its digest.
+        # The value is kept too, so that no other object gets its id. A value that contains itself
+        # meets its kind here, before its digest is known.
         met[id(value)] = value, kind
         is_array = isinstance(value, np.ndarray | np.generic | jax.Array)
         parts = [_describe_array(value)] if is_array else _children(value)

@@ -3,7 +3,7 @@
 import mmap
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -91,7 +91,7 @@ def check_numbers(name: str, batch: Batch) -> None:
             raise error(f"{name}{jax.tree_util.keystr(path)}", str(leaf.dtype), "numbers", repair)
 
 
-def _is_arrays(data: Any) -> bool:
+def _is_arrays(data: Data) -> bool:
     """Whether it is arrays, or a tuple or dict of some; a list is one of examples."""
     # JAX warns of an iterator that it takes for a leaf.
     if not isinstance(data, np.ndarray | jax.Array | tuple | dict):
@@ -99,7 +99,7 @@ def _is_arrays(data: Any) -> bool:
     return all(isinstance(leaf, np.ndarray | jax.Array) for leaf in jax.tree.leaves(data))
 
 
-def _kinds(data: Any) -> str:
+def _kinds(data: Data) -> str:
     """What a tuple or dict has in it."""
     parts = jax.tree.leaves(data, is_leaf=lambda part: isinstance(part, list))
     kinds = sorted({type(part).__name__ for part in parts})
