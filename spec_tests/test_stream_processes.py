@@ -1,5 +1,6 @@
 """Real processes on the loopback that run one stream together; each wait has a deadline."""
 
+import json
 import os
 import random
 import shutil
@@ -56,8 +57,9 @@ def launch(started: list, command: list[str], target: Path, count: int) -> list[
     cluster = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": str(count)}
     for index in range(count):
         own = environment | (cluster | {"JAX_PROCESS_ID": str(index)} if count > 1 else {})
-        with (target / f"{index}.log").open("w") as log:
-            started.append(subprocess.Popen(command, env=own, stdout=log, stderr=log))
+        out, log = (target / f"{index}.{kind}" for kind in ("out", "log"))
+        with out.open("w") as stdout, log.open("w") as stderr:
+            started.append(subprocess.Popen(command, env=own, stdout=stdout, stderr=stderr))
     return started[-count:]
 
 
@@ -173,15 +175,22 @@ def test_the_command_line_trains_on_two_processes(started, tmp_path) -> None:
     signal_second(processes, run, signal.SIGTERM, 0.1)
     assert end(processes) == [128 + signal.SIGTERM] * PROCESSES
 
-    again = [*command, "--resume", str(run), "--distributed"]
+    again = [*command, "--resume", str(run), "--distributed", "--json"]
     processes = launch(started, again, tmp_path / "whole", PROCESSES)
     assert end(processes) == [0] * PROCESSES, (tmp_path / "whole" / "0.log").read_text()
     for part in ("ended", "whole"):
-        first, second = ((tmp_path / part / f"{i}.log").read_text() for i in range(PROCESSES))
+        logs = (
+            (tmp_path / part / f"{i}.log", tmp_path / part / f"{i}.out") for i in range(PROCESSES)
+        )
+        first, second = ("".join(path.read_text() for path in both) for both in logs)
         for words in ("173 train, 31 validation", "epoch ", "written to"):
             # What gloo says is its own.
             assert words in first
             assert words not in second
+    # What gloo says is on stderr there.
+    results = [(tmp_path / "whole" / f"{i}.out").read_text() for i in range(PROCESSES)]
+    assert json.loads(results[0])["folder"] == str(run)
+    assert not results[1]
     assert [row["epoch"] for row in read_metrics(run / METRICS)] == [*range(1, 41)]
     out = tmp_path / "predicted.csv"
     assert predict.prepare(PredictConfig(run, inputs=table, out=out))() == 0

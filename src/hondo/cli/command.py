@@ -7,7 +7,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import tyro
 
-from hondo.cli.compiled_programs import keep_compiled_programs
+from hondo.cli.compiled_programs import keep_compiled_programs, news_of
 from hondo.cli.config import CompareConfig, PredictConfig, SweepConfig, TrainConfig
 from hondo.cli.diagnose import DiagnoseConfig
 from hondo.cli.lecture import LectureConfig
@@ -66,10 +66,10 @@ def run_command() -> int:
     """
     command = _read_command(sys.argv[1:])
     output = command.output if isinstance(command, TrainCommand) else TEXT
-    news = keep_compiled_programs() if command.cache else ""
+    kept = keep_compiled_programs() if command.cache else None
     with result_alone(output):
         job = prepare(command)
-        if news and not output.quiet and all_processes().is_first:
+        if kept and not output.quiet and all_processes().is_first and (news := news_of(kept)):
             print(news, file=sys.stderr)
         return job()
 
