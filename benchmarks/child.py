@@ -36,14 +36,27 @@ def load(*packages: str) -> None:
         importlib.import_module(package)
 
 
-def ask(module: str, *arguments: Any) -> dict[str, Any]:
-    """What `python -m benchmarks.<module>` answers to these arguments, one line of JSON."""
+def ask(module: str, *arguments: Any, cache: Path | None = None) -> dict[str, Any]:
+    """What `python -m benchmarks.<module>` answers to these arguments, one line of JSON.
+
+    Args:
+        module: of the benchmarks.
+        *arguments: as they are, or as JSON.
+        cache: the folder for what JAX compiles; None for no cache.
+
+    Returns:
+        The answer.
+    """
     told = [
         argument if isinstance(argument, str) else json.dumps(argument) for argument in arguments
     ]
     command = [sys.executable, "-m", f"benchmarks.{module}", *told]
     # Or a first run would find what another one has compiled.
     environment = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
+    if cache is not None:
+        environment["JAX_COMPILATION_CACHE_DIR"] = str(cache)
+        # As the command line has it.
+        environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 

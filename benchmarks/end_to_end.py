@@ -3,7 +3,7 @@
 Each contender has a process a seed, in turns, whose processor seconds are counted from after the
 imports and the data until the first epoch that reaches the accuracy. One that does not reach it
 within its budget of epochs has no row. `sweep` are 32 runs of other seeds, each until it has the
-loss.
+loss; scikit-learn's network has another loss, which it does not reach.
 """
 
 import json
@@ -40,7 +40,7 @@ def compare(settings: Settings) -> Rows:
         cases = {who: (who, job, accuracy, epochs) for who in able}
         yield from _rows(f"{data}, accuracy {accuracy}", cases, seeds)
     runs = 4 if settings.quick else RUNS
-    cases = {who: (who, SWEEP, "sweep", runs) for who in chosen if who in NAMES[:2]}
+    cases = {who: (who, SWEEP, "sweep", runs) for who in chosen if who != "sklearn"}
     yield from _rows(f"{runs} runs, each to loss {LOSS}", cases, seeds)
 
 
@@ -63,7 +63,9 @@ def main(who: str, job: Job, goal: str, most: int, seed: int) -> None:
     data_of(job)
     began = processor_seconds()
     if goal == "sweep":
-        reached = all(trained.loss <= LOSS for trained in many_run(who, job)(most, 60, LOSS))
+        reached = all(
+            trained.loss <= LOSS for trained in many_run(who, job, most * seed)(most, 60, LOSS)
+        )
     else:
         reached = CONTENDERS[who][1](job)(most, seed, float(goal)).accuracy >= float(goal)
     print(json.dumps({"seconds": processor_seconds() - began, "reached": bool(reached)}))

@@ -10,10 +10,12 @@ from benchmarks.job import DROPOUT, L2, Job
 
 
 def keras_network(job: Job, shape: tuple[int, ...]) -> Any:
-    """The fully connected networks and the residual one, of inputs of that shape."""
+    """The network of the job, of inputs of that shape."""
     if job.network == "PreActResNet":
         return _residual_network(job, shape)
     dense: dict[str, Any] = {"kernel_regularizer": keras.regularizers.L2(L2 / 2)}
+    if job.network == "CNN":
+        return _convolutional_network(job, shape, dense)
     if job.network == "DeepMLP":
         dense["kernel_initializer"] = "he_normal"
     blocks = job.depth // 2 - 1 if job.network == "DeepMLP" else 0
@@ -29,6 +31,16 @@ def keras_network(job: Job, shape: tuple[int, ...]) -> Any:
     x = layers.ReLU()(layers.BatchNormalization()(x))
     x = x if blocks else layers.Dropout(DROPOUT)(x)
     return keras.Model(inputs, layers.Dense(10)(x))
+
+
+def _convolutional_network(job: Job, shape: tuple[int, ...], penalty: dict[str, Any]) -> Any:
+    """Two convolutions and two dense layers."""
+    inputs = x = keras.Input(shape)
+    for factor in (1, 2):
+        x = layers.Conv2D(factor * job.width, 3, padding="same", **penalty)(x)
+        x = layers.MaxPooling2D()(layers.ReLU()(layers.BatchNormalization()(x)))
+    x = layers.Dense(64, activation="relu", **penalty)(layers.Flatten()(x))
+    return keras.Model(inputs, layers.Dense(10, **penalty)(layers.Dropout(DROPOUT)(x)))
 
 
 def _residual_network(job: Job, shape: tuple[int, ...]) -> Any:

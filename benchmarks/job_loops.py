@@ -131,7 +131,7 @@ def torch_run(job: Job) -> Run:
 
     def start(seed: int) -> Any:
         torch.manual_seed(seed)
-        model = torch_network(job, inputs.shape[-1])
+        model = torch_network(job, inputs.shape[1])
         return model, torch.optim.Adam(model.parameters(), LEARNING_RATE)
 
     def step(state: Any, x: Any, y: Any, number: Any) -> Any:

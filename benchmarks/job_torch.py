@@ -8,10 +8,12 @@ from benchmarks.job import DROPOUT, Job
 
 
 def torch_network(job: Job, features: int) -> Any:
-    """The fully connected networks and the residual one."""
+    """The network of the job; of images, the features are those of one axis."""
     width = job.width
     if job.network == "PreActResNet":
         return ResNet(job.depth, width)
+    if job.network == "CNN":
+        return _convolutional(width, side=features)
     if job.network == "DeepMLP":
         blocks = [Block(width) for _ in range(job.depth // 2 - 1)]
         last = [nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, 10)]
@@ -25,6 +27,24 @@ def torch_network(job: Job, features: int) -> Any:
             nn.Dropout(DROPOUT),
         ]
     return nn.Sequential(*layers, nn.Linear(width, 10))
+
+
+def _convolutional(width: int, side: int) -> Any:
+    layers: list[Any] = [Permute()]
+    for entering, leaving in ((1, width), (width, 2 * width)):
+        conv = nn.Conv2d(entering, leaving, 3, padding=1)
+        layers += [conv, nn.BatchNorm2d(leaving), nn.ReLU(), nn.MaxPool2d(2)]
+    wide = 2 * width * (side // 4) ** 2
+    ends = nn.Linear(wide, 64), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(64, 10)
+    return nn.Sequential(*layers, nn.Flatten(), *ends)
+
+
+class Permute(nn.Module):
+    """Images whose last axis is color as torch has them."""
+
+    def forward(self, x: Any) -> Any:
+        """Returns the images with the color before height and width."""
+        return x.permute(0, 3, 1, 2)
 
 
 class Block(nn.Module):
@@ -55,12 +75,12 @@ class ResNet(nn.Module):
         norm = nn.BatchNorm2d(4 * width)
         ends: list[Any] = [norm, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
         self.layers = nn.Sequential(
-            _convolution(1, width), *blocks, *ends, nn.Linear(4 * width, 10)
+            Permute(), _convolution(1, width), *blocks, *ends, nn.Linear(4 * width, 10)
         )
 
     def forward(self, x: Any) -> Any:
         """Returns the logits."""
-        return self.layers(x.permute(0, 3, 1, 2))
+        return self.layers(x)
 
 
 class ConvBlock(nn.Module):

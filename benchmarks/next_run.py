@@ -30,7 +30,7 @@ def compare(settings: Settings) -> Rows:
     yield against(NAME, case, times, "flax.linen", 0.6)
     yield against(NAME, case, times, ONE)
     yield against(NAME, case, times, PRODUCTS)
-    for part in (NO_NORM, PRODUCTS):
+    for part in (ONE, NO_NORM, PRODUCTS):
         yield between(NAME, case, times, part, "flax.linen")
 
 
