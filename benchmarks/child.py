@@ -61,10 +61,14 @@ def ask(module: str, *arguments: Any, cache: Path | None = None) -> dict[str, An
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def in_turns(module: str, cases: dict[str, tuple[Any, ...]], rounds: int, field: str) -> Times:
-    """One field of each contender's answers, a process a turn, A B A B."""
-    times: Times = {name: [] for name in cases}
+def in_turns(
+    module: str, cases: dict[str, tuple[Any, ...]], rounds: int, *fields: str
+) -> tuple[Times, ...]:
+    """Some fields of each contender's answers, a process a turn, A B A B."""
+    times: tuple[Times, ...] = tuple({name: [] for name in cases} for _ in fields)
     for _ in range(rounds):
         for name, arguments in cases.items():
-            times[name].append(float(ask(module, *arguments)[field]))
+            answer = ask(module, *arguments)
+            for found, field in zip(times, fields, strict=True):
+                found[name].append(float(answer[field]))
     return times

@@ -137,7 +137,8 @@ def test_the_slope_of_a_line_is_found_and_lies_in_its_interval() -> None:
 def answer(module, who, *arguments):
     """What a process would: hondo's time does not grow, that of others does; torch gives up."""
     size = 1.0 if who == "hondo" else float(arguments[-1]) + 1.0
-    return {"step": size, "compile": 2.0, "peak": 4.0, "seconds": size, "reached": who != "torch"}
+    spent = {"seconds": size, "wall": 2 * size}
+    return {"step": size, "compile": 2.0, "peak": 4.0, "reached": who != "torch", **spent}
 
 
 def test_growth_has_a_slope_for_each_measure_and_a_picture(monkeypatch, tmp_path) -> None:
@@ -164,8 +165,10 @@ def test_who_does_not_reach_the_goal_has_no_row(monkeypatch) -> None:
 def test_processes_take_turns(monkeypatch) -> None:
     asked = []
     monkeypatch.setattr(child, "ask", lambda module, *a: asked.append(a) or answer(module, *a))
-    times = child.in_turns("first_run", {"hondo": ("hondo", 1), "x": ("x", 3)}, 2, "seconds")
+    cases = {"hondo": ("hondo", 1), "x": ("x", 3)}
+    times, walls = child.in_turns("first_run", cases, 2, "seconds", "wall")
     assert times == {"hondo": [1.0, 1.0], "x": [4.0, 4.0]}
+    assert walls == {"hondo": [2.0, 2.0], "x": [8.0, 8.0]}
     assert asked == [("hondo", 1), ("x", 3)] * 2
 
 
@@ -249,6 +252,22 @@ def test_first_runs_tell_seconds_and_ratios(monkeypatch) -> None:
     rows = list(first_run.compare(measure.Settings(quick=True)))
     assert [row.what for row in rows][-1] == "hondo / flax.linen"
     assert rows[-1].goal == 0.9
+    assert rows[-1].case == "DeepMLP 24, 1 epoch, wall seconds"
+
+
+def test_a_second_process_is_held_against_the_first_of_the_loop(monkeypatch) -> None:
+    asked = []
+
+    def ask(module, who, job, epochs, cache=None):
+        asked.append((who, cache is not None))
+        return answer(module, who, epochs)
+
+    monkeypatch.setattr(first_run, "ask", ask)
+    monkeypatch.setattr(first_run, "JOBS", {})
+    rows = {row.what: row for row in first_run.compare(measure.Settings(rounds=2))}
+    assert asked == [("hondo", True)] * 2 + [("flax.linen", True)] * 2 + asked[:4]
+    ratio = rows["hondo / flax.linen without a cache"]
+    assert (ratio.median, ratio.goal) == (1 / 21, 0.6)
 
 
 def test_rows_that_were_kept_are_read_again() -> None:
