@@ -10,7 +10,7 @@ import numpy as np
 from hondo._numerics.checks import error, python_value
 from hondo._types import Inputs, Outputs
 
-Module = Callable[..., Any]
+CallableModule = Callable[..., Any]
 
 # The arguments by which a Flax module takes its mode, each with its value in training.
 _IN_TRAINING = {
@@ -74,7 +74,7 @@ def ignore_mode(train: object) -> None:
         raise error("train", train, "True or False", "A mask goes by its name, mask=….")
 
 
-def call_in_mode(module: Module, train: bool | None) -> Callable[[Inputs], Outputs]:
+def call_in_mode(module: CallableModule, train: bool | None) -> Callable[[Inputs], Outputs]:
     """Makes a function of x that calls a module in training mode or in inference mode.
 
     The mode is passed by every argument of the call that has one of the names Flax and its users
@@ -151,7 +151,7 @@ def check_mode(name: str, mode: object) -> None:
         raise error(name, mode, "True or False", repair)
 
 
-def _mode_names(module: Module) -> list[str]:
+def _mode_names(module: CallableModule) -> list[str]:
     """The arguments by which the module still waits for its mode."""
     is_partial = isinstance(module, functools.partial)
     given, inner = (set(module.keywords), module.func) if is_partial else (set(), module)
@@ -168,6 +168,6 @@ def _mode_names(module: Module) -> list[str]:
     return ["train"] if first is None else _mode_names(first)
 
 
-def _is_given(module: Module, name: str) -> bool:
+def _is_given(module: CallableModule, name: str) -> bool:
     field = getattr(module, "__dataclass_fields__", {}).get(name)
     return field is not None and field.default is None and getattr(module, name) is not None

@@ -18,7 +18,7 @@ from hondo.cli.drop_connecting import DropConnectLoss
 from hondo.cli.tasks import heads_of, supervise
 from hondo.cli.technique_checks import check_techniques
 from hondo.data import FASHION_MNIST, Dataset
-from hondo.data.dataset import Inputs
+from hondo.data.dataset import InputArray
 from hondo.linen import (
     BatchNorm,
     DeepMLP,
@@ -201,7 +201,7 @@ def stopper(config: TrainConfig) -> hondo.EarlyStopping:
 
 
 def as_arrays(
-    pair: tuple[Inputs, np.ndarray], most: int | None = None
+    pair: tuple[InputArray, np.ndarray], most: int | None = None
 ) -> tuple[jax.Array, jax.Array]:
     """Inputs and targets on the device, all of them or the first."""
     return jnp.asarray(pair[0][:most]), jnp.asarray(pair[1][:most])

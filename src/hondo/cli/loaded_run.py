@@ -19,7 +19,7 @@ from hondo.cli.model_folder import find_model, load_model
 from hondo.cli.tasks import heads_of, split_outputs
 from hondo.data import Dataset, Encoder
 from hondo.data.columns import TableEncoding
-from hondo.data.dataset import Examples, Inputs
+from hondo.data.dataset import Examples, InputArray
 from hondo.data.new_examples import read_examples
 from hondo.training.saving.files import first_line, write_whole
 
@@ -89,7 +89,7 @@ class LoadedRun(NamedTuple):
         read = read_examples(self.dataset, examples)
         return self.infer(encoder_of(self.dataset).encode(read))
 
-    def infer(self, inputs: Inputs) -> np.ndarray:
+    def infer(self, inputs: InputArray) -> np.ndarray:
         """What the model gives for encoded inputs, float32 (n, …).
 
         Raises:

@@ -25,7 +25,7 @@ from hondo.cli.outcome import complain, finish, open_terminal
 from hondo.cli.signals import SIGNALS
 from hondo.cli.sources import open_data
 from hondo.data import Dataset
-from hondo.data.dataset import Inputs
+from hondo.data.dataset import InputArray
 from hondo.data.new_examples import example_names, read_examples
 from hondo.data.raw import columns_of
 from hondo.data.views import in_memory
@@ -67,7 +67,7 @@ def _check_out(out: Path) -> None:
 
 
 def run(
-    config: PredictConfig, trained: LoadedRun, inputs: Inputs, targets: np.ndarray | None
+    config: PredictConfig, trained: LoadedRun, inputs: InputArray, targets: np.ndarray | None
 ) -> int:
     """Predicts, writes the CSV file where one is named, prints the score of known targets.
 

@@ -28,7 +28,7 @@ class Encoder(Protocol):
 
 
 @runtime_checkable
-class Inputs(Protocol):
+class InputArray(Protocol):
     """A model's inputs: an array, or what reads some of them when they are asked for."""
 
     @property
@@ -81,9 +81,9 @@ class Dataset(NamedTuple):
 
     name: str
     task: Task | Literal["multitask"]
-    inputs: Inputs
+    inputs: InputArray
     targets: np.ndarray
-    test_inputs: Inputs
+    test_inputs: InputArray
     test_targets: np.ndarray
     outputs: int
     input_units: Units = Units()

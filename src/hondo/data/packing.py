@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hondo.data.dataset import Inputs
+from hondo.data.dataset import InputArray
 from hondo.data.raw import Divided
 from hondo.data.split import Parts
 from hondo.data.tables import TableStore
@@ -64,7 +64,7 @@ def _write(path: Path, inputs: LazyInputs, table: TableStore) -> None:
     partial.replace(path)
 
 
-def _move(inputs: Inputs, store: ArrayStore) -> Inputs:
+def _move(inputs: InputArray, store: ArrayStore) -> InputArray:
     if not isinstance(inputs, LazyInputs):
         return inputs
     return replace(inputs, view=View(store, inputs.view.positions), encode=_as_it_is)

@@ -11,7 +11,7 @@ from hondo.data.dataset import (
     Dataset,
     Encoder,
     Examples,
-    Inputs,
+    InputArray,
     Task,
     Units,
     standardize,
@@ -183,7 +183,7 @@ def columns_of(targets: np.ndarray) -> list[np.ndarray]:
 def _of_one_task(
     raw: Raw,
     encoder: Encoder,
-    inputs: tuple[Inputs, Inputs],
+    inputs: tuple[InputArray, InputArray],
     train: np.ndarray,
     valid: np.ndarray,
     test: np.ndarray,
@@ -255,7 +255,7 @@ def _blocks(examples: Examples) -> Iterable[Examples]:
     return examples.blocks() if isinstance(examples, View) else [examples]
 
 
-def _encode_inputs(encoder: Encoder, part: Part) -> Inputs:
+def _encode_inputs(encoder: Encoder, part: Part) -> InputArray:
     if not isinstance(part.examples, View):
         return encoder.encode(part.examples)
     return LazyInputs(part.examples, encoder.encode, (len(part.targets), *encoder.shape))
@@ -267,7 +267,7 @@ def _encode_targets(raw: Raw, units: Units, targets: np.ndarray) -> np.ndarray:
     return standardize(targets, units) if is_regression else targets.astype(np.int32)
 
 
-def _joined(train: Inputs, valid: Inputs) -> Inputs:
+def _joined(train: InputArray, valid: InputArray) -> InputArray:
     """Both; where they are not in memory the first alone, which has the form of both."""
     if isinstance(train, np.ndarray) and isinstance(valid, np.ndarray):
         return np.concatenate([train, valid])

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hondo.data.dataset import Dataset, Inputs
+from hondo.data.dataset import Dataset, InputArray
 
 
 class Parts(NamedTuple):
@@ -17,8 +17,8 @@ class Parts(NamedTuple):
         (1294, 144)
     """
 
-    train: tuple[Inputs, np.ndarray]
-    valid: tuple[Inputs, np.ndarray]
+    train: tuple[InputArray, np.ndarray]
+    valid: tuple[InputArray, np.ndarray]
 
 
 def split(dataset: Dataset, valid_fraction: float, seed: int) -> Parts:

@@ -6,7 +6,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
-from hondo.data.dataset import Examples, Inputs
+from hondo.data.dataset import Examples, InputArray
 
 # Positions: of some examples, or from one to another.
 Key: TypeAlias = np.ndarray | slice
@@ -104,7 +104,7 @@ class LazyInputs:
         return self.encode(self.view[key])
 
 
-def in_memory(inputs: Inputs) -> Inputs:
+def in_memory(inputs: InputArray) -> InputArray:
     """Rows, which their files may give from the beginning only, as an array; images as they are."""
     return inputs[:] if inputs.ndim == 2 else inputs
 
@@ -125,7 +125,7 @@ class Pairs:
         (2, [2.0], 1)
     """
 
-    inputs: Inputs
+    inputs: InputArray
     targets: np.ndarray
 
     def __len__(self) -> int:

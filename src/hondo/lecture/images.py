@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hondo.data import Dataset, load
-from hondo.data.dataset import Inputs
+from hondo.data.dataset import InputArray
 
 # Inputs as rows of pixels in [0, 1], and classes.
 Labeled = tuple[jax.Array, jax.Array]
@@ -54,7 +54,7 @@ def _load(folder: Path | None) -> Dataset:
     return load("fashion-mnist", folder)
 
 
-def _take(inputs: Inputs, targets: np.ndarray, places: np.ndarray) -> Labeled:
+def _take(inputs: InputArray, targets: np.ndarray, places: np.ndarray) -> Labeled:
     rows = np.asarray(inputs[places])
     rows = rows.reshape(len(places), math.prod(rows.shape[1:]))
     return jnp.asarray(rows), jnp.asarray(targets[places])

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 import hondo
 from hondo._layers.dropout import Rate, as_typed_key, drops_nothing
-from hondo._modes import Module, call_in_mode, check_train, is_training
+from hondo._modes import CallableModule, call_in_mode, check_train, is_training
 from hondo._numerics.checks import check_count, check_probability
 from hondo.linen.value_module import ValueModule
 
@@ -107,8 +107,8 @@ class Residual(ValueModule):
         [1.0, 1.0, 1.0]
     """
 
-    branch: Module
-    shortcut: Module | None = None
+    branch: CallableModule
+    shortcut: CallableModule | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:

@@ -26,7 +26,7 @@ from hondo.nnx.feature_params import (
     Promote,
     feature_count,
     feature_param,
-    promoted,
+    promote_with_params,
 )
 from hondo.normalization.held_moments import completed
 
@@ -125,7 +125,7 @@ class BatchNorm(nnx.Module):
     ) -> Float[Array, "..."]:
         """Normalizes x by its own statistics in training, by the running ones at inference."""
         training = is_training(self, train, use_running_average)
-        x, params = promoted(self, x, self.mean[...], self.var[...])
+        x, params = promote_with_params(self, x, self.mean[...], self.var[...])
         if not training:
             return batch_norm_inference(self, x, self.stats, params)
         call = Call(valid_entries(x, mask, where), self.axis_name)

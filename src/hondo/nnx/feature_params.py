@@ -63,7 +63,7 @@ def feature_param(
     return nnx.Param(init(rngs.params(), (features,), dtype), **metadata) if used else None
 
 
-def promoted(norm: Normalizes, x: Array, *statistics: Array) -> tuple[Array, Params]:
+def promote_with_params(norm: Normalizes, x: Array, *statistics: Array) -> tuple[Array, Params]:
     """The input and the parameters of a norm, as its `promote_dtype` gives them.
 
     Args:
@@ -77,7 +77,7 @@ def promoted(norm: Normalizes, x: Array, *statistics: Array) -> tuple[Array, Par
     Example:
         >>> import jax.numpy as jnp
         >>> from hondo.nnx import RMSNorm
-        >>> promoted(RMSNorm(2, use_scale=False, rngs=nnx.Rngs(0)), jnp.ones(2))[1]
+        >>> promote_with_params(RMSNorm(2, use_scale=False, rngs=nnx.Rngs(0)), jnp.ones(2))[1]
         Params(scale=None, bias=None)
     """
     variables = [getattr(norm, name) for name in ("scale", "bias") if hasattr(norm, name)]
@@ -106,5 +106,5 @@ class ModeFreeNorm(nnx.Module):
     ) -> Float[Array, "..."]:
         """Normalizes x; in training and at inference alike."""
         ignore_mode(train)
-        x, params = promoted(self, x)
+        x, params = promote_with_params(self, x)
         return self.norm_function(self, x, params, Call(mask, self.axis_name))

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 import hondo
 from hondo._bind import by_value
 from hondo._layers.dropout import Rate, as_typed_key, drops_nothing
-from hondo._modes import Module, call_in_mode, check_train, is_training
+from hondo._modes import CallableModule, call_in_mode, check_train, is_training
 from hondo._numerics.checks import check_count, check_probability, error
 
 
@@ -112,7 +112,7 @@ class Residual(nnx.Module):
         [1.0, 1.0, 1.0]
     """
 
-    def __init__(self, branch: Module, *, shortcut: Module | None = None):
+    def __init__(self, branch: CallableModule, *, shortcut: CallableModule | None = None):
         self.branch, self.shortcut = by_value(branch), by_value(shortcut)
 
     def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:

@@ -10,7 +10,7 @@ from hondo.parameters.names import Path, bias_names, has_outputs_first, role_by_
 Shape: TypeAlias = tuple[int, ...]
 
 
-class Module(NamedTuple):
+class Subtree(NamedTuple):
     """The parameters below one name, together.
 
     Attributes:
@@ -35,7 +35,7 @@ class Neighbors(NamedTuple):
     """
 
     shapes: Mapping[Path, Shape]
-    modules: Mapping[Path, Module]
+    modules: Mapping[Path, Subtree]
     twins: Mapping[Path, frozenset[Shape]]
     inputs_first: bool
 
@@ -45,12 +45,12 @@ def survey(shapes: Mapping[Path, Shape]) -> Neighbors:
 
     Example:
         >>> survey({("dense", "kernel"): (5, 2, 3), ("dense", "bias"): (5, 3)}).modules[("dense",)]
-        Module(shared=(5,), vectors=2, size=2)
+        Subtree(shared=(5,), vectors=2, size=2)
     """
-    modules: dict[Path, Module] = {}
+    modules: dict[Path, Subtree] = {}
     twins: dict[Path, frozenset[Shape]] = {}
     for path, shape in shapes.items():
-        own = Module(shape, _vector_rank(path, shape, shapes), 1)
+        own = Subtree(shape, _vector_rank(path, shape, shapes), 1)
         for length in range(max(len(path), 1)):
             above = path[:length]
             modules[above] = _join(modules[above], own) if above in modules else own
@@ -59,11 +59,11 @@ def survey(shapes: Mapping[Path, Shape]) -> Neighbors:
     return Neighbors(shapes, modules, twins, inputs_first)
 
 
-def _join(first: Module, second: Module) -> Module:
+def _join(first: Subtree, second: Subtree) -> Subtree:
     ranks = [rank for rank in (first.vectors, second.vectors) if rank is not None]
     pairs = zip(first.shared, second.shared, strict=False)
     shared = (one for one, other in takewhile(lambda pair: pair[0] == pair[1], pairs))
-    return Module(tuple(shared), min(ranks, default=None), first.size + second.size)
+    return Subtree(tuple(shared), min(ranks, default=None), first.size + second.size)
 
 
 def _vector_rank(path: Path, shape: Shape, shapes: Mapping[Path, Shape]) -> int | None:

@@ -59,10 +59,10 @@ def gaussian_noise(
     check_key(key)
     check_range("std", std, 0.0, repair="It is σ, not σ².")
     check_floating("x", x, "Use x.astype(jnp.float32).")
-    wide = accumulation_dtype(x.dtype)
-    sigma = jnp.asarray(std, wide)
-    noise = sigma * fused_normal(key, x.shape, wide)
-    return replace_value(sigma == 0, x, (x.astype(wide) + noise).astype(x.dtype))
+    dtype = accumulation_dtype(x.dtype)
+    sigma = jnp.asarray(std, dtype)
+    noise = sigma * fused_normal(key, x.shape, dtype)
+    return replace_value(sigma == 0, x, (x.astype(dtype) + noise).astype(x.dtype))
 
 
 def label_smoothing(

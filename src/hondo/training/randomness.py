@@ -13,7 +13,7 @@ from hondo._fast.uniform_draws import fused_integers
 from hondo._types import Augment, Batch, Data, Example
 from hondo.training.batches import batch_sharding, count_examples, take_examples
 
-Count = Int[Array, ""]
+ScalarInt = Int[Array, ""]
 
 
 class RunKeys(NamedTuple):
@@ -36,12 +36,12 @@ def run_keys(key: PRNGKeyArray) -> RunKeys:
     return RunKeys(order, loss, augment)
 
 
-def epoch_order(keys: RunKeys, epoch: Count, count: int) -> Int[Array, " examples"]:
+def epoch_order(keys: RunKeys, epoch: ScalarInt, count: int) -> Int[Array, " examples"]:
     """A permutation of the examples, another one for each epoch."""
     return permutation(fold_in(keys.order, epoch), count)
 
 
-def step_key(keys: RunKeys, epoch: Count, step: Count) -> PRNGKeyArray:
+def step_key(keys: RunKeys, epoch: ScalarInt, step: ScalarInt) -> PRNGKeyArray:
     """The key of one step's loss."""
     return fold_in(fold_in(keys.loss, epoch), step)
 
@@ -61,7 +61,7 @@ class Drawn(NamedTuple):
 
 
 def draw_batch(
-    keys: RunKeys, epoch: Count, train: Data, indices: Int[Array, " batch"], has_partners: bool
+    keys: RunKeys, epoch: ScalarInt, train: Data, indices: Int[Array, " batch"], has_partners: bool
 ) -> Drawn:
     """The examples at these indices and, if asked for, what augments them."""
     examples = take_examples(train, indices)
@@ -75,14 +75,14 @@ def draw_batch(
 
 
 def draw_partners(
-    keys: RunKeys, epoch: Count, indices: Int[Array, " batch"], count: int
+    keys: RunKeys, epoch: ScalarInt, indices: Int[Array, " batch"], count: int
 ) -> tuple[Key[Array, " batch"], Int[Array, " batch"]]:
     """For each example the key of its augmentation and the index of its partner.
 
     Both depend on the run's key, the epoch and the example's index only.
     """
 
-    def draw(index: Count) -> tuple[PRNGKeyArray, Count]:
+    def draw(index: ScalarInt) -> tuple[PRNGKeyArray, ScalarInt]:
         own_key, partner_key = split_key(fold_in(fold_in(keys.augment, epoch), index))
         return own_key, fused_integers(partner_key, (), count)
 

@@ -14,7 +14,7 @@ from hondo.data import Dataset, Part, divide_raw, load, read_targets, split
 from hondo.data.arrays import read_array
 from hondo.data.classes import number_classes
 from hondo.data.columns import TableEncoding
-from hondo.data.dataset import Examples, Inputs
+from hondo.data.dataset import Examples, InputArray
 from hondo.data.image_files import Pixels
 from hondo.data.images import read_classes
 from hondo.data.new_examples import read_examples
@@ -37,7 +37,7 @@ class Measured(NamedTuple):
     """
 
     description: str
-    inputs: Inputs
+    inputs: InputArray
     targets: np.ndarray
     name_of: Callable[[int], str]
     rows: Examples | None = None
@@ -77,7 +77,7 @@ def own_part(run: LoadedRun, part: PartName) -> Measured:
     encode = encoder_of(run.dataset).encode
     shape = (len(found.targets), *run.dataset.inputs.shape[1:])
     if isinstance(found.examples, View) and len(shape) > 2:
-        inputs: Inputs = LazyInputs(found.examples, encode, shape)
+        inputs: InputArray = LazyInputs(found.examples, encode, shape)
     else:
         found = found._replace(examples=all_of(found.examples))
         inputs = encode(found.examples)
@@ -126,7 +126,7 @@ def given(run: LoadedRun, inputs: Path, targets: Path | None) -> Measured:
     )
 
 
-def _measured(description: str, inputs: Inputs, part: Part) -> Measured:
+def _measured(description: str, inputs: InputArray, part: Part) -> Measured:
     rows = part.examples if hasattr(part.examples, "columns") else None
     return Measured(description, inputs, part.targets, part.name_of, rows)
 

@@ -67,10 +67,9 @@ def _symmetric_uniform(key: Array, shape: Sequence[int], dtype: np.dtype) -> Arr
 
     JAX's draws are multiples of a step from -1 to one step below 1; half a step more centers them.
     """
-    wide = accumulation_dtype(dtype)
-    # jax.random.uniform(key, shape, wide, -1.0, 1.0), bit for bit.
-    u = fused_uniform(key, tuple(shape), wide)
-    return u + jnp.asarray(jnp.finfo(wide).eps, wide)
+    # jax.random.uniform(key, shape, accumulation_dtype(dtype), -1.0, 1.0), bit for bit.
+    u = fused_uniform(key, tuple(shape), accumulation_dtype(dtype))
+    return u + jnp.asarray(jnp.finfo(u.dtype).eps, u.dtype)
 
 
 def _at_most(bound: float, dtype: np.dtype) -> np.ndarray:
