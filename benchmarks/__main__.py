@@ -48,6 +48,7 @@ def main(
     out: Path = Path("benchmark-results"),
     quick: bool = False,
     rounds: int = 9,
+    only: str = "",
 ) -> None:
     """Compares hondo with the libraries that are installed, side by side in one process.
 
@@ -56,12 +57,13 @@ def main(
         out: a new folder for the rows (JSON), the table and the plot.
         quick: fewer cases and shorter turns.
         rounds: how many turns each contender has, at least 7.
+        only: of `fast`, the pairs that have this in their name.
     """
     if out.exists():
         _refuse(f"out must be a new folder, got {str(out)!r}, which exists.")
     if rounds < 7:
         _refuse(f"rounds must be at least 7, got {rounds}.")
-    settings = Settings(quick, rounds, seconds=0.01 if quick else 0.03)
+    settings = Settings(quick, rounds, seconds=0.01 if quick else 0.03, only=only)
     _run(names or get_args(Name), out, settings)
 
 

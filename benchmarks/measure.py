@@ -19,11 +19,13 @@ class Settings(NamedTuple):
         quick: fewer cases.
         rounds: how many turns each contender has after its warm-up.
         seconds: the least time of a turn; short functions are called many times in it.
+        only: a part of the names of the cases; `fast` looks at it.
     """
 
     quick: bool = False
     rounds: int = 9
     seconds: float = 0.05
+    only: str = ""
 
 
 class Row(NamedTuple):
