@@ -10,13 +10,18 @@ from hondo._fast import (
     fusion,
     layer_norm_rows,
     pivoted_sums,
+    rms_tangent,
     squares_in_range,
+    standardize_tangent,
 )
+from hondo._fast.standardize_tangent import Tangents
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._numerics.over import Over
 from hondo._numerics.powers import power_for_squares
+from hondo.normalization import batch_norm, rms_norm
 
 EPSILON = 1e-3
+Row = tuple[jax.Array, jax.Array, jax.Array]
 
 
 def _batch_norm(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
@@ -87,7 +92,78 @@ def _two_pass_moments(x: jax.Array) -> optax.Params:
     return mean, jnp.sum(jnp.square(x - mean), 0, keepdims=True)
 
 
+def _by_rule(rule: Function, axis: int, is_masked: bool) -> Function:
+    """Normalization over an axis, of two examples in three, whose derivative is by the rule."""
+
+    def operands(x: jax.Array, scale: jax.Array, bias: jax.Array) -> batch_norm.Operands:
+        valid = (jnp.arange(len(x)) % 3 > 0)[:, None] if is_masked else None
+        epsilon = jnp.asarray(EPSILON, scale.dtype)
+        return batch_norm.Operands(x, scale[None], bias[None], epsilon, Over((axis,), valid))
+
+    @jax.custom_jvp
+    def normalize(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
+        return batch_norm.standardize(operands(x, scale, bias)).y
+
+    @normalize.defjvp
+    def _(primals: Row, tangents: Row) -> tuple[jax.Array, jax.Array]:
+        at, (x, scale, bias) = operands(*primals), tangents
+        along = Tangents(x, scale[None], bias[None], jnp.zeros((), scale.dtype))
+        out = batch_norm.standardize(at)
+        return out.y, jax.checkpoint(rule)(at, out, along)
+
+    return normalize
+
+
+def _fast_rule(at: batch_norm.Operands, out: batch_norm.Standardized, along: Tangents) -> jax.Array:
+    return batch_norm.tangent(at, out, along)[0]
+
+
+def _plain_rule(at: batch_norm.Operands, _: batch_norm.Standardized, along: Tangents) -> jax.Array:
+    return batch_norm.plain_tangent(at, along)
+
+
+def _divide(x: jax.Array, scale: jax.Array) -> jax.Array:
+    """RMS norm with the plain derivative."""
+    return _divide_by_rule(x, scale[None], jnp.asarray(EPSILON, scale.dtype))
+
+
+@jax.custom_jvp
+def _divide_by_rule(x: jax.Array, gain: jax.Array, epsilon: jax.Array) -> jax.Array:
+    return hondo.rms_norm(x, gain[0], epsilon=epsilon)
+
+
+@_divide_by_rule.defjvp
+def _divide_jvp(primals: Row, tangents: Row) -> tuple[jax.Array, jax.Array]:
+    y = _divide_by_rule(*primals)
+    return y, jax.checkpoint(rms_norm.plain_tangent)(primals, tangents)
+
+
 PAIRS = [
+    *(
+        Pair(
+            name=f"standardize_tangent: of {norm}",
+            tries=(standardize_tangent.standardize_tangent,),
+            fast=_by_rule(_fast_rule, axis, is_masked),
+            plain=_by_rule(_plain_rule, axis, is_masked),
+            shapes=((64, 6), (6,), (6,)),
+            large=((8192, 256), (256,), (256,)),
+            roundings=64 + 16,
+        )
+        for norm, axis, is_masked in (
+            ("batch norm", 0, False),
+            ("batch norm with a mask", 0, True),
+            ("layer norm", 1, False),
+        )
+    ),
+    Pair(
+        name="rms_tangent: of RMS norm",
+        tries=(rms_tangent.rms_tangent,),
+        fast=_rms_norm,
+        plain=_divide,
+        shapes=((16, 12), (12,)),
+        large=((8192, 1024), (1024,)),
+        roundings=32,
+    ),
     Pair(
         name="pivoted_sums: batch norm",
         tries=(pivoted_sums.statistics,),

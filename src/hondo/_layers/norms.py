@@ -24,7 +24,7 @@ from hondo._layers.arguments import (
 )
 from hondo._numerics.checks import check_epsilon, check_floating, error
 from hondo._numerics.over import Over
-from hondo.normalization.batch_norm import Inputs, standardize
+from hondo.normalization.batch_norm import Operands, standardize
 
 
 @runtime_checkable
@@ -186,4 +186,4 @@ def _over_axes(
     check_epsilon(norm.epsilon, gain.dtype)
     shift = along("bias", params.bias, x, features, 0.0)
     over = Over(reduced, valid_entries(x, call.mask), call.axis_name)
-    return standardize(Inputs(x, gain, shift, jnp.asarray(norm.epsilon, gain.dtype), over)).y
+    return standardize(Operands(x, gain, shift, jnp.asarray(norm.epsilon, gain.dtype), over)).y

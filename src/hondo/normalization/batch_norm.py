@@ -1,11 +1,10 @@
 """Batch normalization (slides 17 and 18): training, inference, and the gradient.
 
-`standardize` has the four lines of the slide, `tangent` the gradient of algorithm 1; layer, group
-and instance normalization are the same computation over other axes. What makes it fast is in the
-functions that come from `_fast`: statistics in one reading of the data, and `unshared` results.
+`standardize` has the four lines of the slide, `plain_tangent` the gradient of algorithm 1; layer,
+group and instance normalization are the same computation over other axes. Their fast forms are in
+`_fast`: `statistics` reads x once, and `standardize_tangent` is the same gradient in fewer passes.
 """
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -16,8 +15,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
 from hondo._fast.bfloat16 import cast
-from hondo._fast.fusion import sum_unshared, unshared
 from hondo._fast.pivoted_sums import Mean, Statistics, statistics
+from hondo._fast.standardize_tangent import Point, Tangents, standardize_tangent
 from hondo._numerics.checks import check_epsilon, check_probability
 from hondo._numerics.other_names import refuse_names
 from hondo._numerics.over import AxisName, Over, at_least_one
@@ -166,7 +165,7 @@ def _normalize(
     var = as_feature_row("stats.var", fallback.var, x)
     check_epsilon(epsilon, gain.dtype)
     epsilon = jnp.asarray(epsilon, gain.dtype)
-    out = standardize(Inputs(x, gain, shift, epsilon, over, Fallback(mean, var)))
+    out = standardize(Operands(x, gain, shift, epsilon, over, Fallback(mean, var)))
     return out.y, lax.stop_gradient(out.statistics)
 
 
@@ -234,16 +233,7 @@ class Standardized(NamedTuple):
     statistics: Statistics
 
 
-class Tangents(NamedTuple):
-    """The tangents of those arguments that have one."""
-
-    x: Array
-    gain: Array
-    shift: Array
-    epsilon: Array
-
-
-class Inputs(NamedTuple):
+class Operands(NamedTuple):
     """The arguments of `standardize`."""
 
     x: Array
@@ -255,20 +245,59 @@ class Inputs(NamedTuple):
 
 
 @jax.custom_jvp
-def standardize(inputs: Inputs) -> Standardized:
+def standardize(operands: Operands) -> Standardized:
     """The four lines of slide 17 over any axes: mean, variance, x̂ = (x - μ)/s and y = γx̂ + β.
 
     Where nothing is valid, the fallback's mean and variance serve; the fallback is a constant.
     Invalid entries are standardized by the statistics of the others; one that does not come out
     finite gives x̂ = 0.
     """
-    x, gain, shift, epsilon, over, fallback = inputs
+    x, gain, shift, epsilon, over, fallback = operands
     stats = statistics(x, over, epsilon)
     mean, var = _mean_and_var(stats, stats.n, fallback)
     inverse = 1.0 / jnp.sqrt(var + scaled_epsilon(epsilon, mean.power))
     xhat = _finite(over, mean.taken_from(x) * inverse)
     y = gain * xhat + shift
     return Standardized(cast(y, x.dtype), inverse, stats)
+
+
+def plain_tangent(operands: Operands, d: Tangents) -> Array:
+    """Algorithm 1's gradient, forwards, which JAX transposes.
+
+    `standardize_tangent` is its fast form, held to these lines by the tests, transposed too.
+    """
+    x, gain, _, epsilon, over, _ = operands
+    x, dx = cast(x, gain.dtype), cast(d.x, gain.dtype)
+
+    def mean(values: Array) -> Array:
+        return over.sum(over.keep(values))[0] / at_least_one(over.count(x))
+
+    s = jnp.sqrt(mean((x - mean(x)) ** 2) + epsilon)
+    xhat = (x - mean(x)) / s
+    ds_over_s = mean(xhat * dx) / s + d.epsilon / (2.0 * s**2)
+    dxhat = (dx - mean(dx)) / s - xhat * ds_over_s
+    return cast(gain * dxhat + xhat * d.gain + d.shift, d.x.dtype)
+
+
+@standardize.defjvp
+def _standardize_jvp(
+    primals: tuple[Operands], tangents: tuple[Operands]
+) -> tuple[Standardized, Standardized]:
+    (operands,), (d,) = primals, tangents
+    out = standardize(operands)
+    changes = Tangents(d.x, d.gain, d.shift, d.epsilon)
+    # Rematerialized, so that the backward pass keeps x and computes x̂ where it uses it.
+    dy, dinverse, dmean = jax.checkpoint(tangent)(operands, out, changes)
+    zeros = jax.tree.map(jnp.zeros_like, out.statistics)
+    return out, Standardized(dy, dinverse, zeros._replace(residual=dmean))
+
+
+def tangent(operands: Operands, out: Standardized, d: Tangents) -> tuple[Array, Array, Array]:
+    """What `plain_tangent` gives, in few passes, and the tangents of 1/s and of the mean."""
+    count = operands.over.count(operands.x)
+    n, (mean, _) = at_least_one(count), _mean_and_var(out.statistics, count, operands.fallback)
+    point = Point(operands.x, operands.gain, mean, out.inverse, n, operands.over)
+    return standardize_tangent(point, d)
 
 
 def _mean_and_var(
@@ -287,54 +316,3 @@ def _finite(over: Over, xhat: Array) -> Array:
     if over.valid is None:
         return xhat
     return jnp.where(over.valid | jnp.isfinite(xhat), xhat, 0.0)
-
-
-@standardize.defjvp
-def _standardize_jvp(
-    primals: tuple[Inputs], tangents: tuple[Inputs]
-) -> tuple[Standardized, Standardized]:
-    (inputs,), (d,) = primals, tangents
-    out = standardize(inputs)
-    changes = Tangents(d.x, d.gain, d.shift, d.epsilon)
-    # Rematerialized, so that the backward pass keeps x and computes x̂ where it uses it.
-    dy, dinverse, dmean = jax.checkpoint(tangent)(inputs, out, changes)
-    zeros = jax.tree.map(jnp.zeros_like, out.statistics)
-    return out, Standardized(dy, dinverse, zeros._replace(residual=dmean))
-
-
-def tangent(inputs: Inputs, out: Standardized, d: Tangents) -> tuple[Array, Array, Array]:
-    """Algorithm 1's gradient, forwards; JAX transposes it.
-
-    With 1/s the inverse and q = mean(x̂·dx)/s + dε/(2s²), which is ds/s,
-
-        dx̂ = (dx - mean(dx))/s - x̂·q,   dy = γ·dx̂ + x̂·dγ + dβ,   d(1/s) = -q/s.
-    """
-    x, gain, over, inverse = inputs.x, inputs.gain, inputs.over, out.inverse
-    count = over.count(x)
-    n, (mean, _) = at_least_one(count), _mean_and_var(out.statistics, count, inputs.fallback)
-    # What counts is finite, or nothing is; what does not count may be anything.
-    finite = over.valid is not None and jnp.isfinite(mean.taken_from(x))
-    kept = over if over.valid is None else replace(over, valid=over.valid | finite)
-    dx = cast(d.x, inverse.dtype) * mean.power
-    # The sums run over x̂·s: without the division by s they cost half as much.
-    deviation = kept.keep(mean.taken_from(x))
-    sum_dx, sum_product = over.sum(over.keep(dx), over.keep(deviation * dx))
-    dmean = sum_dx / n
-    q = inverse * (
-        inverse * sum_product / n + 0.5 * inverse * (d.epsilon * mean.power * mean.power)
-    )
-    again = unshared(x, *mean)
-    deviation = kept.keep(Mean(*again[1:]).taken_from(again[0]))
-    from_dx = kept.keep((gain * inverse) * dx)
-    # The gain stands second, so that it does in the transposed sums: with a row of features first,
-    # XLA on CPU (jaxlib 0.10.2) gives wrong ones from 4096 rows on where 16 divides no length.
-    from_mean = kept.keep((inverse * dmean) * -gain)
-    if all(gain.shape[axis] == 1 for axis in over.axes):
-        # One gain for each mean: the same sums serve the gain, the shift and x.
-        terms = from_dx, from_mean + d.shift, deviation * (inverse * (d.gain - gain * q))
-    else:
-        *last, gain, inverse_of_xhat = unshared(*again, gain, inverse)
-        xhat = kept.keep(Mean(*last[1:]).taken_from(last[0])) * inverse_of_xhat
-        from_xhat = deviation * (-(inverse * q) * gain)
-        terms = from_dx, from_mean, from_xhat, d.shift, xhat * d.gain
-    return sum_unshared(x, *terms), -inverse * q, dmean

@@ -10,10 +10,11 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from hondo._fast.layer_norm_rows import has_many_rows, rows_in_one_kernel, rows_tangent
+from hondo._fast.standardize_tangent import Tangents
 from hondo._numerics.checks import check_count, check_epsilon, error
 from hondo._numerics.over import Over
 from hondo._numerics.sharding import count_shards, divide, divided, sharding_of
-from hondo.normalization.batch_norm import Inputs, Standardized, Tangents, standardize, tangent
+from hondo.normalization.batch_norm import Operands, Standardized, standardize, tangent
 from hondo.normalization.features import as_feature_row, check_features
 
 # From so many entries a feature on, statistics of each feature are small beside x.
@@ -89,8 +90,8 @@ def _plain_rows(x: Array, gain: Array, shift: Array, epsilon: Array) -> Array:
     return standardize(_rows(x, gain, shift, epsilon)).y
 
 
-def _rows(x: Array, gain: Array, shift: Array, epsilon: Array) -> Inputs:
-    return Inputs(x, gain, shift, epsilon, Over((x.ndim - 1,)))
+def _rows(x: Array, gain: Array, shift: Array, epsilon: Array) -> Operands:
+    return Operands(x, gain, shift, epsilon, Over((x.ndim - 1,)))
 
 
 @_layer_norm.defjvp
@@ -165,14 +166,14 @@ def group_norm(
 def _by_feature(x: Array, parameters: Parameters, groups: int) -> Array:
     """From sums over the space of each feature, which are added up in each group."""
     over = Over(tuple(range(1, x.ndim - 1)), groups=groups if groups < x.shape[-1] else None)
-    return standardize(Inputs(x, *parameters, over)).y
+    return standardize(Operands(x, *parameters, over)).y
 
 
 def _by_group(x: Array, parameters: Parameters, groups: int) -> Array:
     gain, shift, epsilon = parameters
     over = Over((*range(1, x.ndim - 1), x.ndim))
     grouped, gain, shift = (_in_groups(a, groups) for a in (x, gain, shift))
-    return standardize(Inputs(grouped, gain, shift, epsilon, over)).y.reshape(x.shape)
+    return standardize(Operands(grouped, gain, shift, epsilon, over)).y.reshape(x.shape)
 
 
 def _in_groups(x: Array, groups: int) -> Array:

@@ -8,7 +8,7 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from hondo._fast.fusion import sum_unshared, unshared
+from hondo._fast.rms_tangent import rms_tangent
 from hondo._fast.squares_in_range import in_one_kernel, sum_of_squares
 from hondo._numerics.checks import check_epsilon
 from hondo._numerics.powers import scaled_epsilon
@@ -85,30 +85,26 @@ def _normalize(x: Array, gain: Array, epsilon: Array) -> _Normalized:
     return _Normalized(y.astype(x.dtype), inverse)
 
 
+def plain_tangent(
+    primals: tuple[Array, Array, Array], tangents: tuple[Array, Array, Array]
+) -> Array:
+    """The gradient, forwards, which JAX transposes.
+
+    `rms_tangent` is its fast form, held to these lines by the tests, transposed too.
+    """
+    (x, gain, epsilon), (dx, dgain, depsilon) = primals, tangents
+    x, dtype = x.astype(gain.dtype), dx.dtype
+    s = jnp.sqrt(jnp.mean(x**2, axis=-1, keepdims=True) + epsilon)
+    xhat, u = x / s, dx.astype(gain.dtype) / s
+    ds_over_s = jnp.mean(xhat * u, axis=-1, keepdims=True) + depsilon / (2.0 * s**2)
+    return (gain * (u - xhat * ds_over_s) + xhat * dgain).astype(dtype)
+
+
 @_normalize.defjvp
 def _normalize_jvp(
     primals: tuple[Array, Array, Array], tangents: tuple[Array, Array, Array]
 ) -> tuple[_Normalized, _Normalized]:
     out = _normalize(*primals)
     # Rematerialized, so that the backward pass keeps x and computes x̂ where it uses it.
-    return out, jax.checkpoint(_tangent)(primals[0], primals[1], out.inverse, tangents)
-
-
-def _tangent(
-    x: Array, gain: Array, inverse: Array, tangents: tuple[Array, Array, Array]
-) -> _Normalized:
-    """With u = dx/s and r = mean(x̂·u) + dε/(2s²), which is ds/s: dx̂ = u - x̂·r.
-
-    It is computed of 4x̂, 4u and γ/4.
-    """
-    dx, dgain, depsilon = tangents
-    again = unshared(x, inverse, gain)
-    uses = ((x, inverse, gain), again, unshared(*again))
-    xhats = [x.astype(gain.dtype) * inverse for x, inverse, _ in uses]
-    u = jnp.asarray(dx, gain.dtype) * inverse
-    r = jnp.mean(xhats[0] * u, axis=-1, keepdims=True) / 16.0
-    r += 0.5 * (0.25 * inverse) * (0.25 * inverse) * depsilon
-    # It stands second below, as the gain does in `tangent` of batch normalization.
-    quarter = 0.25 * again[2]
-    dy = sum_unshared(x, (0.25 * gain) * u, -xhats[1] * (r * quarter), xhats[2] * (0.25 * dgain))
-    return _Normalized(dy, -inverse * r)
+    dy, dinverse = jax.checkpoint(rms_tangent)(primals[0], primals[1], out.inverse, tangents)
+    return out, _Normalized(dy, dinverse)
