@@ -10,9 +10,10 @@ What differs:
 2. It is a custom_vjp, so it has no forward mode.
 3. What has groups, a dilated input or channels elsewhere goes to JAX's own function.
 
-Measured: one step of PreActResNet on 28×28 images inside a `fori_loop` takes .50 of a step alone
-by JAX's function, which inside takes 22 (docs/design/whole-run.md). One convolution outside of a
-loop takes as long as JAX's, by `python -m benchmarks fast`: 1.0 forward, .91 with its gradient.
+Measured by `python -m benchmarks fast --only convolution:` on 2 cores with other work (2026-11-28),
+time over that of the plain form, 64 images of 28×28×16, stride 2: two steps of descent inside a
+loop .073 in float32, .050 in bfloat16. Outside of a loop it takes as long as JAX's: .95 forward,
+1.03 with its gradient.
 """
 
 from collections.abc import Iterator, Sequence

@@ -18,11 +18,12 @@ What differs:
 Measured by `python -m benchmarks fast` on 2 cores, 8192×1024, over the formula with JAX's own
 derivative: .49 in float32, .20 in bfloat16. Forward, `standardize` takes 1.04 of the formula, 1.14
 at 4096×256: XLA joins the formula to one pass as well, which has neither its range nor its digits;
-`rows_in_one_kernel`, which has both, takes 1.6 there.
+`rows_in_one_kernel`, which has both, takes 1.7 there, and so it is for GPUs alone. On one H100
+(2026-11-27, docs/benchmarks.md, by `python -m benchmarks bandwidth norms --quick`) 32768×4096 goes
+forward at .85 of the bandwidth of a copy by it, at .56 by `standardize`: .66 of the time.
 
-The power of a row costs the gradient in bfloat16 from 0 to 16 % of its time without one (float32,
-which waits for memory, nothing). One power for all rows costs nothing either, but has to be chosen:
-what `lax.cond` hands to its transpose it copies, x too, which costs 6 to 24 %.
+One power for all rows, instead of one for each, would have to be chosen by a branch: `lax.cond`
+copies what it hands to its transpose, x too.
 """
 
 import math

@@ -12,8 +12,9 @@ What differs:
 2. Convolutions of which an explicit mesh tells where they are computed, and all on other hardware,
    stay as they are.
 
-Measured: descent on a convolution of 64 images in a loop takes .035 of the time, by
-`python -m benchmarks fast`.
+Measured by `python -m benchmarks fast --only loop_convolutions` on 2 cores with other work
+(2026-11-28), time over that of the plain form: two steps of descent in a loop, on a convolution of
+64 images, .070 in float32, .056 in bfloat16.
 """
 
 from collections.abc import Callable, Iterator

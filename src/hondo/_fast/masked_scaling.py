@@ -12,8 +12,10 @@ What differs, none of it in the values:
 2. The tangent is `jnp.where(mask, dx, 0) * scale`, whose transpose, the backward pass, scales first
    and then selects. Of what is selected first LLVM makes loads under a mask, at twice the time.
 
-Measured on CPU by `python -m benchmarks dropout`, 1024×1024, P = 0.5, forward and backward
-(docs/benchmarks.md): inverted dropout takes 1.22 of the time of x*c in float32, 1.21 in bfloat16.
+Measured by `python -m benchmarks fast --only masked_scaling` on 2 cores with other work
+(2026-11-28), time over that of the plain form, 8192×1024, with its gradient: `select_and_scale` .65
+in float32 and .84 in bfloat16, `select_bfloat16` .85. Forward .87 and .86 in bfloat16; in float32
+the forms are the same.
 """
 
 import jax

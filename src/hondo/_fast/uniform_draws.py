@@ -14,8 +14,9 @@ What differs, in float32, coins and integers:
    a quarter of a second to compile, for one coin too.
 2. The 23 high bits become a float by `unit_interval`, as JAX makes it; the doubling is exact.
 
-Measured on CPU by `python -m benchmarks initialization`, 100 million weights (docs/benchmarks.md):
-hondo takes 0.36 of the time of flax, which truncates, and 0.32 where flax does not.
+Measured by `python -m benchmarks fast --only uniform_draws` on 2 cores with other work
+(2026-11-28), time over that of the plain form, 8192×1024: U[-1, 1) .088, N(0, 1) .28. To compile:
+.35, .37, and .64 for coins and integers, of which 8192 take 1.26 of the time to run.
 """
 
 import math
