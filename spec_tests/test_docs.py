@@ -109,6 +109,19 @@ def test_the_readme_leads_to_the_lecture() -> None:
     assert "(docs/lecture.md)" in (ROOT / "README.md").read_text()
 
 
+def test_an_arrays_way_goes_through_functions_of_the_files_it_names() -> None:
+    page = (ROOT / "docs/architecture.md").read_text()
+    way = page.partition("## An array's way through `batch_norm`\n")[2].partition("\n## ")[0]
+    parts = re.split(r"`([\w/]+\.py)`", way)[1:]
+    assert len(parts) > 2
+    for file, text in zip(parts[::2], parts[1::2], strict=True):
+        source = (Path(hondo.__file__).parent / file).read_text()
+        names = re.findall(r"`(\w+)`", text)
+        assert names, file
+        for name in names:
+            assert re.search(rf"^(def|class) {name}\b", source, re.M), (file, name)
+
+
 def run_examples(name: str) -> None:
     page, flags = str(ROOT / f"docs/{name}.md"), doctest.ELLIPSIS
     failed, tried = doctest.testfile(page, module_relative=False, optionflags=flags)
