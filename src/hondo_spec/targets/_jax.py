@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from hondo_spec.adapter import Operation, collect_operations, operation
+from hondo_spec.adapter import Operation, operation
 from hondo_spec.target import Known, Target, of_package
 
 Operations = Mapping[str, Operation]
@@ -18,6 +18,8 @@ INITIALIZERS = ("glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "l
 UNBIASED = {"dropout": "inverted", "decay": "old", "running_variance": "unbiased"}
 BIASED = {**UNBIASED, "running_variance": "biased"}
 TRUNCATED = {**BIASED, "normal": "truncated"}
+# What the norms take that have parameters.
+PARAMETERS = {"layer_norm": ("scale", "bias"), "rms_norm": ("scale",)}
 
 
 def target(
@@ -116,24 +118,21 @@ def norms(call: Operation, **layers: Operation) -> dict[str, Operation]:
         **layers: by operation, what makes its layer of x and of the options.
     """
 
-    @compiled()
-    def layer_norm(x, scale, bias, epsilon):
-        return call(layers["layer_norm"](x, epsilon), x, scale=scale, bias=bias)
+    def norm(name: str, make: Operation) -> Operation:
+        given = PARAMETERS.get(name, ())
 
-    @compiled(static="groups")
-    def group_norm(x, groups, epsilon):
-        return call(layers["group_norm"](x, groups, epsilon), x)
+        def normalized(x: Any, *rest: Any) -> Any:
+            params = dict(zip(given, rest, strict=False))
+            return call(make(x, *rest[len(given) :]), x, **params)
 
-    @compiled()
-    def instance_norm(x, epsilon):
-        return call(layers["instance_norm"](x, epsilon), x)
+        return jax.jit(normalized, static_argnums=1 if name == "group_norm" else ())
 
-    @compiled()
-    def rms_norm(x, scale, epsilon):
-        return call(layers["rms_norm"](x, epsilon), x, scale=scale)
+    return {name: norm(name, make) for name, make in layers.items()}
 
-    made = collect_operations(locals())
-    return {name: made[name] for name in layers}
+
+def unmasked(masked_batch_norm: Operation) -> Operation:
+    """The operation `batch_norm` of one whose mask may be None."""
+    return jax.jit(lambda x, *rest: inspect.unwrap(masked_batch_norm)(x, None, *rest))
 
 
 def initializer(init: Any) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from hondo_spec.draws import Made, hard_columns, lattice_of, normal, present, single
+from hondo_spec.operations.shapes import Tree
 from hondo_spec.target import Known
 
 ONE_PASS = "the variance is computed as E[x²] − E[x]², which cancels where the mean is large"
@@ -96,7 +97,13 @@ OVERFLOWS = {
         case=lambda scale: scale > 1,
     ),
 }
-ADDED = "1e-6 is added to the norm, which shows where the limit is small"
+_ADDED = "1e-6 is added to the norm, which shows where the limit is small"
+
+
+def _is_short(tree: Tree) -> bool:
+    return sum(float(np.sum(np.float64(leaf) ** 2)) for leaf in tree.values()) < 1
+
+
 # Of masks that multiply, and of clipping by a norm of plain squares, to which something is added.
 PLAIN = {
     **OVERFLOWS,
@@ -106,12 +113,13 @@ PLAIN = {
         case=lambda what: what.startswith("dropped"),
     ),
     "CLP-03": Known(
-        ADDED, {"tree": {"a": single([1e-6])}, "factor": 1.001}, case=lambda factor: factor < 1.5
+        _ADDED, {"tree": {"a": single([1e-6])}, "factor": 1.001}, case=lambda factor: factor < 1.5
     ),
+    "CLP-05": Known(_ADDED, {"tree": {"a": single([0.125])}, "factor": 1e-3}, case=_is_short),
     "CLP-07": Known(
         "squares overflow, and the gradient is 0", {"case": ("float32", (3e19, 4e19), 1.0)}
     ),
-    "CLP-09": Known(ADDED, {"values": single([1, 0, 0, 0, 0, 0]), "power": -8}),
+    "CLP-09": Known(_ADDED, {"values": single([1, 0, 0, 0, 0, 0]), "power": -8}),
     **infinite_entry(10.0),
     "GRD-05": Known(
         "squares over- and underflow",

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hondo_spec.adapter import Operation
+from hondo_spec.operations.shapes import Shape
 
 # Of PyTorch, which the others follow.
 CONVENTIONS = {
@@ -24,11 +25,13 @@ class Tensors(NamedTuple):
         tensor: its tensor of a NumPy array.
         numpy: the NumPy array of its tensor.
         pull: (function, arrays, g) → the tensors of the gradients of Σ g · function(…) in each.
+        seed: what sets its one generator of random numbers.
     """
 
     tensor: Callable[[Any], Any]
     numpy: Callable[[Any], np.ndarray]
     pull: Callable[[Operation, list[Any], Any], Any]
+    seed: Callable[[int], Any]
 
     def mapped(self, function: Operation, tensors: int = 1) -> Operation:
         """The operation of a function whose first arguments are tensors."""
@@ -46,25 +49,38 @@ class Tensors(NamedTuple):
 
         return gradients
 
-    def dropout(self, dropped: Operation, inferred: Operation) -> dict[str, Operation]:
-        """Of functions that take (seed, tensor, P) in training, and (tensor, P) afterwards."""
+    def initializer(self, make: Callable[[Shape], Any]) -> Operation:
+        """Of what makes weights of a shape, which is (outputs, inputs, …) there."""
+
+        def init(seed: int, shape: Shape) -> np.ndarray:
+            self.seed(int(seed))
+            weight = make((shape[-1], shape[-2], *shape[:-2]))
+            return np.moveaxis(self.numpy(weight), (0, 1), (-1, -2))
+
+        return init
+
+    def dropout(self, function: Operation) -> dict[str, Operation]:
+        """Of what takes (tensor, 1 − P, whether it is training)."""
+
+        def dropped(x: Any, seed: int, keep_prob: float) -> Any:
+            self.seed(int(seed))
+            return function(x, 1 - keep_prob, True)
 
         def y(seed: int, x: Any, keep_prob: float) -> np.ndarray:
-            return self.numpy(dropped(int(seed), self.tensor(x), keep_prob))
+            return self.numpy(dropped(self.tensor(x), seed, keep_prob))
 
         def gradient(seed: int, x: Any, keep_prob: float, g: Any) -> tuple[Any, Any]:
             """Called once for y and once for the gradient, by the same seed."""
-            back = self.pulled_back(lambda x: dropped(int(seed), x, keep_prob))
-            return y(seed, x, keep_prob), back(x, g)
+            return y(seed, x, keep_prob), self.pulled_back(dropped)(x, seed, keep_prob, g)
 
-        inference = self.mapped(inferred)
+        inference = self.mapped(lambda x, keep_prob: function(x, 1 - keep_prob, False))
         return {"dropout": y, "dropout_gradient": gradient, "dropout_inference": inference}
 
     def loss(self, function: Operation) -> dict[str, Operation]:
-        """Of the mean cross-entropy of (tensor, classes)."""
-        back = self.pulled_back(function)
+        """Of the mean cross-entropy of the tensors of logits and classes."""
+        back = self.pulled_back(lambda z, classes: function(z, self.tensor(classes)))
         return {
-            "cross_entropy": self.mapped(function),
+            "cross_entropy": self.mapped(function, 2),
             "cross_entropy_gradient": lambda z, classes: back(z, classes, np.float32(1)),
         }
 
@@ -84,7 +100,7 @@ class Tensors(NamedTuple):
             "batch_norm_inference": lambda *given: made(*given[:5], 0.1, given[5], train=False)[0],
         }
 
-    def norms(self, **functions: Operation) -> dict[str, Operation]:
+    def with_gradients(self, **functions: Operation) -> dict[str, Operation]:
         """Of functions that take what the operations of these names do, but in tensors."""
         made = (("", self.mapped), ("_gradient", self.pulled_back))
         return {
@@ -95,12 +111,8 @@ class Tensors(NamedTuple):
 
     def activations(self, module: Any) -> dict[str, Operation]:
         """Those of one argument that have a gradient."""
-        made = (("", self.mapped), ("_gradient", self._slope))
-        return {
-            f"{name}{end}": make(getattr(module, name))
-            for name in ("sigmoid", "tanh", "relu")
-            for end, make in made
-        }
-
-    def _slope(self, function: Operation) -> Operation:
-        return lambda x: self.pulled_back(function)(x, np.ones_like(x))
+        names = ("sigmoid", "tanh", "relu")
+        made = self.with_gradients(**{name: getattr(module, name) for name in names})
+        for gradient in map("{}_gradient".format, names):
+            made[gradient] = lambda x, back=made[gradient]: back(x, np.ones_like(x))
+        return made

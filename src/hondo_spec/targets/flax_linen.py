@@ -111,8 +111,6 @@ OPERATIONS = {
     **_jax.initializers(nn.initializers),
     **_jax.activations(nn),
     "leaky_relu": nn.leaky_relu,
-    "dropout_inference": lambda x, keep_prob: nn.Dropout(1 - keep_prob).apply(
-        {}, jnp.asarray(x), deterministic=True
-    ),
+    "dropout_inference": lambda x, p: nn.Dropout(1 - p, (), True).apply({}, jnp.asarray(x)),
 }
 TARGET = _jax.target("flax.linen", "flax", OPERATIONS, _jax.TRUNCATED, since("0.12.8", KNOWN))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial, reduce
-from inspect import unwrap
 from typing import Any
 
 import jax
@@ -22,11 +21,6 @@ def _dropout(seed, x, keep_prob):
 
 
 @compiled()
-def _scale_weights(tree, keep_prob):
-    return hondo.scale_weights(tree, keep_prob)
-
-
-@compiled()
 def _gaussian_noise(seed, x, std):
     return hondo.gaussian_noise(jax.random.key(seed), x, std=std)
 
@@ -37,19 +31,9 @@ def _parameter_noise(seed, tree, std):
     return {f"{layer}/{role}": w for layer, leaves in noisy.items() for role, w in leaves.items()}
 
 
-@compiled()
-def _label_smoothing(one_hot, amount):
-    return hondo.label_smoothing(one_hot, amount=amount)
-
-
 def _stats(mean: jax.Array, var: jax.Array) -> hondo.BatchStats:
     """Of weight 1, so that they are complete."""
     return hondo.BatchStats(mean, var, jnp.ones_like(mean))
-
-
-@compiled()
-def _batch_norm(x, mean, var, scale, bias, decay, epsilon):
-    return unwrap(_masked_batch_norm)(x, None, mean, var, scale, bias, decay, epsilon)
 
 
 @compiled()
@@ -106,33 +90,13 @@ def _fold_batch_norm(kernel, bias, mean, var, scale, offset, epsilon):
     return hondo.fold_batch_norm(kernel, bias, stats, scale, offset, epsilon=epsilon)
 
 
-@compiled()
-def _layer_norm(x, scale, bias, epsilon):
-    return hondo.layer_norm(x, scale, bias, epsilon=epsilon)
-
-
 @compiled(static="groups")
 def _group_norm(x, groups, epsilon):
     return hondo.group_norm(x, None, None, groups=groups, epsilon=epsilon)
 
 
-@compiled()
-def _instance_norm(x, epsilon):
-    return hondo.instance_norm(x, None, None, epsilon=epsilon)
-
-
-@compiled()
-def _rms_norm(x, scale, epsilon):
-    return hondo.rms_norm(x, scale, epsilon=epsilon)
-
-
 def _branch(a: jax.Array) -> Operation:
     return hondo.residual(lambda x: x @ a)
-
-
-@compiled()
-def _residual(x, a):
-    return _branch(a)(x)
 
 
 @compiled()
@@ -160,11 +124,6 @@ def _nested(tree: Tree) -> dict[str, dict[str, Any]]:
     return nested
 
 
-@compiled()
-def _elastic_net_penalty(tree, l1, l2):
-    return hondo.elastic_net_penalty(_nested(tree), l1, l2)
-
-
 def _step(transformation: Any, w: Any) -> jax.Array:
     """The weights after an update of 0."""
     params: Any = {"kernel": jnp.asarray(w)}
@@ -178,11 +137,6 @@ def _step(transformation: Any, w: Any) -> jax.Array:
 def _proximal_l1(w, threshold):
     """The slide's λ/2 makes the threshold of a step of length 1 half of the strength."""
     return _step(hondo.proximal_l1(2 * threshold, learning_rate=1.0), w)
-
-
-@compiled()
-def _max_norm(w, limit):
-    return _step(hondo.max_norm(limit), w)
 
 
 @compiled()
@@ -263,6 +217,19 @@ OPERATIONS = {
     "softmax": jax.jit(lambda z: hondo.average_probabilities(z[None])),
     "cross_entropy": jax.jit(partial(hondo.cross_entropy, reduce=jnp.mean)),
     "dropout_inference": lambda x, keep_prob: x,
+    "batch_norm": _jax.unmasked(_masked_batch_norm),
+    "scale_weights": jax.jit(hondo.scale_weights),
+    "label_smoothing": jax.jit(
+        lambda one_hot, amount: hondo.label_smoothing(one_hot, amount=amount)
+    ),
+    "max_norm": jax.jit(lambda w, limit: _step(hondo.max_norm(limit), w)),
+    "error_covariance": jax.jit(hondo.error_covariance),
+    "ambiguity": jax.jit(lambda y, t, weights: hondo.ambiguity(y, t, weights=weights)),
+    "residual": jax.jit(lambda x, a: _branch(a)(x)),
+    "elastic_net_penalty": jax.jit(lambda w, *by: hondo.elastic_net_penalty(_nested(w), *by)),
+    "layer_norm": jax.jit(lambda x, w, b, e: hondo.layer_norm(x, w, b, epsilon=e)),
+    "instance_norm": jax.jit(lambda x, e: hondo.instance_norm(x, None, None, epsilon=e)),
+    "rms_norm": jax.jit(lambda x, w, e: hondo.rms_norm(x, w, epsilon=e)),
     "weight_norm": jax.jit(hondo.weight_norm),
     "l2_normalize": jax.jit(hondo.l2_normalize),
     "l1_penalty": _penalty(hondo.l1_penalty),

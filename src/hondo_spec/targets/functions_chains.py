@@ -1,6 +1,7 @@
 """hondo's functions put together: several layers, losses, tasks, ensembles and runs."""
 
 import functools
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -107,16 +108,6 @@ def _multitask_gradients(x, trunk, heads, targets, weights):
 
     gradient = jax.grad(objective)(params)
     return gradient.trunk, jnp.stack([gradient.heads[name] for name in names])
-
-
-@compiled()
-def _ambiguity(predictions, targets, weights):
-    return tuple(hondo.ambiguity(predictions, targets, weights=weights))
-
-
-@compiled()
-def _error_covariance(predictions, targets):
-    return tuple(hondo.error_covariance(predictions, targets))
 
 
 @compiled()
@@ -241,28 +232,26 @@ def _early_stopping_with_baseline(values, patience, baseline):
     return _stop(values, patience, "min", baseline=baseline)
 
 
-def _stop(values: Any, patience: int, mode: Any, **numbers: Any) -> tuple[int | None, int | None]:
-    """Each update's index is its payload, in float32."""
+def _states(values: Any, patience: int, mode: Any, **numbers: Any) -> Iterator[Any]:
+    """Each update's index is its payload, in float32; updates go on after it has stopped."""
     state = hondo.early_stopping(patience, mode=mode).init(np.float32(0))
     for step, value in enumerate(values):
         state = _update(patience, mode)(numbers, state, np.float32(value), np.float32(step))
+        yield state
+
+
+def _stop(*given: Any, **numbers: Any) -> tuple[int | None, int | None]:
+    best = None
+    for step, state in enumerate(_states(*given, **numbers)):
+        best = int(state.best) if state.best_step >= 0 else None
         if state.stopped:
-            return step, _best(state)
-    return None, _best(state)
-
-
-def _best(state: Any) -> int | None:
-    return int(state.best) if state.best_step >= 0 else None
+            return step, best
+    return None, best
 
 
 @operation
 def _stopped_after(values, patience):
-    """Updates go on after it has stopped."""
-    state, flags = hondo.early_stopping(patience, mode="min").init(np.float32(0)), []
-    for value in values:
-        state = _update(patience, "min")({}, state, np.float32(value), np.float32(0))
-        flags.append(bool(state.stopped))
-    return flags
+    return [bool(state.stopped) for state in _states(values, patience, "min")]
 
 
 def _clip(limit: Any) -> Any:

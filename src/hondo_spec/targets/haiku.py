@@ -13,14 +13,7 @@ from hondo_spec.draws import Made, normal
 from hondo_spec.target import Known, since
 from hondo_spec.targets import _jax
 from hondo_spec.targets._jax import compiled
-from hondo_spec.targets._one_pass import (
-    ONE_PASS,
-    OVERFLOWS,
-    cancels,
-    in_halves,
-    one_pass,
-    retyped,
-)
+from hondo_spec.targets._one_pass import ONE_PASS, OVERFLOWS, cancels, in_halves, one_pass, retyped
 
 hk: Any = import_module("haiku")
 
@@ -113,14 +106,13 @@ KNOWN = {
     **OVERFLOWS,
     **one_pass("BNT-02 BNT-03 BNT-04 BNT-08 BNT-10 BNT-11 BNF-02"),
     "BNT-07": Known(f"{ONE_PASS}, and becomes negative: NaN", {"value": -3.7e4, "epsilon": 1e-3}),
-    **in_halves("BNT-12", "statistics in the dtype of the data"),
+    **in_halves("BNT-12 NRM-01", "statistics in the dtype of the data"),
     "BNR-01": Known(
         f"{ONE_PASS}; with a decay of 1 the average is divided by 1 − 1",
         {"x": Made(normal, {"seed": 0, "shape": (7, 33)}), "seed": 0, "decay": 1.0},
         case=lambda x, decay: decay == 1 or cancels(x),
     ),
     **in_halves("BNI-01", "running statistics in the dtype of the data"),
-    **in_halves("NRM-01", "statistics in the dtype of the data"),
     **in_halves("NRM-02", "squares in the dtype of the data underflow: the output is 0"),
     **in_halves("NRM-03", "squares in the dtype of the data overflow: the output is 0"),
     **in_halves("NRM-08", "statistics in the dtype of the data", "an input in float32"),

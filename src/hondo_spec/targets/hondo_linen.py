@@ -1,7 +1,6 @@
 """hondo's linen modules, with the variables that they are given."""
 
 from importlib import import_module
-from inspect import unwrap
 from typing import Any
 
 import jax
@@ -49,13 +48,8 @@ def _dropout_inference(x, keep_prob):
 
 
 @compiled()
-def _batch_norm(x, mean, var, scale, bias, decay, epsilon):
-    """Running statistics without their weight count as complete."""
-    return unwrap(_masked_batch_norm)(x, None, mean, var, scale, bias, decay, epsilon)
-
-
-@compiled()
 def _masked_batch_norm(x, present, mean, var, scale, bias, decay, epsilon):
+    """Running statistics without their weight count as complete."""
     variables, module = batch_norm_variables(mean, var, scale, bias), linen.BatchNorm
     options = {"train": True, "where": present}
     return trained_batch_norm(module(decay=decay, epsilon=epsilon), variables, x, **options)
@@ -102,5 +96,6 @@ NORMS = _jax.norms(
     instance_norm=lambda x, epsilon: linen.InstanceNorm(epsilon, **BARE),
     rms_norm=lambda x, epsilon: linen.RMSNorm(epsilon),
 )
-OPERATIONS = collect_operations(globals()) | NORMS
+UNMASKED = {"batch_norm": _jax.unmasked(_masked_batch_norm)}
+OPERATIONS = collect_operations(globals()) | NORMS | UNMASKED
 TARGET = _jax.target("hondo.linen", "hondo", OPERATIONS, _jax.UNBIASED, {})

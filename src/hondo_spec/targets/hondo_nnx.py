@@ -1,6 +1,5 @@
 """hondo's nnx modules, with the variables that they are given."""
 
-from inspect import unwrap
 from typing import Any
 
 import jax
@@ -34,11 +33,6 @@ def _dropout(seed, x, keep_prob):
 @operation
 def _dropout_inference(x, keep_prob):
     return nnx.Dropout(1 - keep_prob, rngs=flax_nnx.Rngs(0))(jnp.asarray(x), train=False)
-
-
-@compiled()
-def _batch_norm(x, mean, var, scale, bias, decay, epsilon):
-    return unwrap(_masked_batch_norm)(x, None, mean, var, scale, bias, decay, epsilon)
 
 
 @compiled()
@@ -96,5 +90,6 @@ NORMS = _jax.norms(
     instance_norm=lambda x, e: sized(nnx.InstanceNorm, x, epsilon=e),
     rms_norm=lambda x, e: sized(nnx.RMSNorm, x, epsilon=e),
 )
-OPERATIONS = collect_operations(globals()) | NORMS
+UNMASKED = {"batch_norm": _jax.unmasked(_masked_batch_norm)}
+OPERATIONS = collect_operations(globals()) | NORMS | UNMASKED
 TARGET = _jax.target("hondo.nnx", "hondo", OPERATIONS, _jax.UNBIASED, {})

@@ -111,35 +111,14 @@ def _batch_moments(x):
     return keras.ops.moments(x, axes=tuple(range(x.ndim - 1)))
 
 
-@compiled()
-def _l2_normalize(x):
-    return layers.UnitNormalization()(x)
+def _penalty(regularizer: Operation) -> Operation:
+    """As a `kernel_regularizer`, of kernels alone; Keras has no factor 1/2."""
 
+    def penalty(tree: Tree, *strengths: float) -> Any:
+        halved = regularizer(*(strength / 2 for strength in strengths))
+        return sum(halved(leaf) for name, leaf in tree.items() if name.endswith("kernel"))
 
-def _penalty(tree: Tree, regularizer: Operation) -> Any:
-    """As `kernel_regularizer`, which layers apply to their kernels alone."""
-    return sum(regularizer(leaf) for name, leaf in tree.items() if name.endswith("kernel"))
-
-
-# Keras has no factor 1/2.
-@compiled(static="strength")
-def _l1_penalty(tree, strength):
-    return _penalty(tree, keras.regularizers.L1(strength / 2))
-
-
-@compiled(static="strength")
-def _l2_penalty(tree, strength):
-    return _penalty(tree, keras.regularizers.L2(strength / 2))
-
-
-@compiled(static=("l1", "l2"))
-def _elastic_net_penalty(tree, l1, l2):
-    return _penalty(tree, keras.regularizers.L1L2(l1 / 2, l2 / 2))
-
-
-@operation
-def _max_norm(w, limit):
-    return keras.constraints.MaxNorm(limit, axis=tuple(range(w.ndim - 1)))(w)
+    return jax.jit(penalty, static_argnums=(1, 2))
 
 
 def _clip(tree: Tree, **option: float) -> dict[str, np.ndarray]:
@@ -148,16 +127,6 @@ def _clip(tree: Tree, **option: float) -> dict[str, np.ndarray]:
     new = {k: keras.Variable(np.zeros_like(g), dtype=str(g.dtype)) for k, g in tree.items()}
     optimizer.apply([*map(jnp.asarray, tree.values())], [*new.values()])
     return {name: -np.asarray(variable) for name, variable in new.items()}
-
-
-@operation
-def _clip_by_global_norm(tree, limit):
-    return _clip(tree, global_clipnorm=limit)
-
-
-@operation
-def _clip_by_value(tree, limit):
-    return _clip(tree, clipvalue=limit)
 
 
 @operation
@@ -293,9 +262,16 @@ OPERATIONS = {
     **_jax.activations(keras.activations),
     # A strength, or an ε, has to be a number for keras.
     "batch_norm_gradient": _jax.batch_norm_gradient(_batch_norm, static=(3,)),
-    "l1_penalty_gradient": jax.grad(_l1_penalty),
-    "l2_penalty_gradient": jax.grad(_l2_penalty),
+    "l1_penalty": _penalty(keras.regularizers.L1),
+    "l1_penalty_gradient": jax.grad(_penalty(keras.regularizers.L1)),
+    "l2_penalty": _penalty(keras.regularizers.L2),
+    "l2_penalty_gradient": jax.grad(_penalty(keras.regularizers.L2)),
+    "elastic_net_penalty": _penalty(keras.regularizers.L1L2),
     "proximal_l1": jax.jit(keras.activations.soft_shrink),
+    "l2_normalize": jax.jit(lambda x: layers.UnitNormalization()(x)),
+    "max_norm": lambda w, c: keras.constraints.MaxNorm(c, axis=tuple(range(w.ndim - 1)))(w),
+    "clip_by_global_norm": lambda tree, limit: _clip(tree, global_clipnorm=limit),
+    "clip_by_value": lambda tree, limit: _clip(tree, clipvalue=limit),
 }
 
 OPERATIONS = _jax.with_gradients(OPERATIONS)

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from hondo_spec.adapter import Operation, collect_operations, operation
+from hondo_spec.adapter import Operation
 from hondo_spec.draws import single
-from hondo_spec.operations.shapes import Shape
+from hondo_spec.operations.shapes import Shape, Tree
 from hondo_spec.target import Known, of_package, since
-from hondo_spec.targets._one_pass import ADDED, PLAIN, PROMOTION, in_halves
+from hondo_spec.targets._one_pass import PLAIN, PROMOTION, in_halves
 from hondo_spec.targets._tensors import CONVENTIONS, Tensors
 
 mx: Any = import_module("mlx.core")
@@ -38,7 +38,7 @@ def _pull(function: Operation, arrays: list[Any], g: Any) -> Any:
     return mx.vjp(function, [*map(_array, arrays)], [_array(g)])[1]
 
 
-TENSORS = Tensors(_array, _numpy, _pull)
+TENSORS = Tensors(_array, _numpy, _pull, mx.random.seed)
 
 
 def _initializer(make: Any, **options: Any) -> Operation:
@@ -56,19 +56,6 @@ def _with(layer: Any, **parameters: Any) -> Any:
     return layer.update({name: _array(value) for name, value in parameters.items()})
 
 
-def _dropped(seed: int, x: Any, keep_prob: float) -> Any:
-    mx.random.seed(seed)
-    return nn.Dropout(1 - keep_prob)(x)
-
-
-def _kept(x: Any, keep_prob: float) -> Any:
-    return nn.Dropout(1 - keep_prob).eval()(x)
-
-
-def _loss(z: Any, classes: Any) -> Any:
-    return nn.losses.cross_entropy(z, _array(classes), reduction="mean")
-
-
 def _folded(x: Any) -> Any:
     """The axes of space as one where there are more than two, which MLX does not take."""
     return x if x.ndim < 5 else x.reshape(x.shape[0], -1, x.shape[-1])
@@ -81,33 +68,9 @@ def _batch_norm(x: Any, mean: Any, var: Any, *rest: Any) -> Any:
     return layer(_folded(x)).reshape(x.shape), layer.running_mean, layer.running_var
 
 
-def _layer(x: Any, scale: Any, bias: Any, epsilon: float) -> Any:
-    return _with(nn.LayerNorm(x.shape[-1], eps=epsilon), weight=scale, bias=bias)(x)
-
-
-def _group(x: Any, groups: int, epsilon: float) -> Any:
-    """The groups of `pytorch_compatible` are neighbors."""
-    return nn.GroupNorm(groups, x.shape[-1], epsilon, affine=False, pytorch_compatible=True)(x)
-
-
-def _instance(x: Any, epsilon: float) -> Any:
-    return nn.InstanceNorm(x.shape[-1], epsilon)(x)
-
-
-def _rms(x: Any, scale: Any, epsilon: float) -> Any:
-    return _with(nn.RMSNorm(x.shape[-1], epsilon), weight=scale)(x)
-
-
-@operation
-def _clip_by_global_norm(tree, limit):
-    clipped, _ = optimizers.clip_grad_norm({n: _array(leaf) for n, leaf in tree.items()}, limit)
-    return {name: _numpy(leaf) for name, leaf in clipped.items()}
-
-
-@operation
-def _global_norm(tree):
-    gradients = {name: _array(leaf) for name, leaf in tree.items()}
-    return _numpy(optimizers.clip_grad_norm(gradients, 1.0)[1])
+def _clipped(tree: Tree, limit: float) -> Any:
+    """(the clipped tree, the norm)."""
+    return optimizers.clip_grad_norm({name: _array(leaf) for name, leaf in tree.items()}, limit)
 
 
 KNOWN = {
@@ -125,18 +88,20 @@ KNOWN = {
     **in_halves(
         "BNT-12", "moments of half-precision data are summed in its dtype", "x.astype(mx.float32)"
     ),
-    "CLP-05": Known(
-        ADDED, {"tree": {"a": single([0.125])}, "factor": 1e-3}, case=lambda what: what == "norm"
-    ),
     **PROMOTION,
 }
 
 OPERATIONS = {
-    **collect_operations(globals()),
-    **TENSORS.dropout(_dropped, _kept),
-    **TENSORS.loss(_loss),
+    **TENSORS.dropout(lambda x, rate, train: nn.Dropout(rate).train(train)(x)),
+    **TENSORS.loss(partial(nn.losses.cross_entropy, reduction="mean")),
     **TENSORS.batch_norm(_batch_norm),
-    **TENSORS.norms(layer_norm=_layer, group_norm=_group, instance_norm=_instance, rms_norm=_rms),
+    # The groups of `pytorch_compatible` are neighbors.
+    **TENSORS.with_gradients(
+        layer_norm=lambda x, w, b, e: _with(nn.LayerNorm(x.shape[-1], e), weight=w, bias=b)(x),
+        group_norm=lambda x, *by: nn.GroupNorm(by[0], x.shape[-1], by[1], False, True)(x),
+        instance_norm=lambda x, e: nn.InstanceNorm(x.shape[-1], e)(x),
+        rms_norm=lambda x, w, e: _with(nn.RMSNorm(x.shape[-1], e), weight=w)(x),
+    ),
     **TENSORS.activations(nn),
     "glorot_uniform": _initializer(nn.init.glorot_uniform),
     "glorot_normal": _initializer(nn.init.glorot_normal),
@@ -147,6 +112,8 @@ OPERATIONS = {
     "leaky_relu": TENSORS.mapped(nn.leaky_relu),
     "softmax": TENSORS.mapped(partial(mx.softmax, axis=-1)),
     "proximal_l1": TENSORS.mapped(nn.softshrink),
+    "clip_by_global_norm": lambda *given: {n: _numpy(g) for n, g in _clipped(*given)[0].items()},
+    "global_norm": lambda tree: _numpy(_clipped(tree, 1.0)[1]),
 }
 
 DECLARED, KNOWN = {**CONVENTIONS, "dropping_all": "refused"}, since("0.32.4", KNOWN)

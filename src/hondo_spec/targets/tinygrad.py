@@ -9,7 +9,6 @@ import numpy as np
 
 from hondo_spec.adapter import Operation, collect_operations, operation
 from hondo_spec.draws import single
-from hondo_spec.operations.shapes import Shape
 from hondo_spec.target import Known, of_package, since
 from hondo_spec.targets._one_pass import LENGTHS, NO_SUCH_CLASS, OVERFLOWS, PROMOTION, in_halves
 from hondo_spec.targets._tensors import CONVENTIONS, Tensors
@@ -47,17 +46,11 @@ def _pull(function: Operation, arrays: list[Any], g: Any) -> Any:
     return y.gradient(*leaves, gradient=_tensor(g).cast(y.dtype))
 
 
-TENSORS = Tensors(_tensor, _numpy, _pull)
+TENSORS = Tensors(_tensor, _numpy, _pull, Tensor.manual_seed)
 
 
 def _initializer(make: Any, **options: float) -> Operation:
-    def init(seed: int, shape: Shape) -> np.ndarray:
-        Tensor.manual_seed(int(seed))
-        # Weights are (outputs, inputs, …) here.
-        weight = make(shape[-1], shape[-2], *shape[:-2], **options)
-        return np.moveaxis(_numpy(weight), (0, 1), (-1, -2))
-
-    return init
+    return TENSORS.initializer(lambda shape: make(*shape, **options))
 
 
 def _with(layer: Any, **parameters: Any) -> Any:
@@ -67,10 +60,9 @@ def _with(layer: Any, **parameters: Any) -> Any:
     return layer
 
 
-def _dropped(seed: int, x: Any, keep_prob: float) -> Any:
-    Tensor.manual_seed(seed)
-    with tinygrad.Context(TRAINING=1):
-        return x.dropout(1 - keep_prob)
+def _dropped(x: Any, rate: float, train: bool) -> Any:
+    with tinygrad.Context(TRAINING=int(train)):
+        return x.dropout(rate)
 
 
 def _first(x: Any) -> Any:
@@ -96,27 +88,6 @@ def _batch_moments(x):
     return _numpy(mean), _numpy(var)
 
 
-def _layer(x: Any, scale: Any, bias: Any, epsilon: float) -> Any:
-    return _with(nn.LayerNorm(x.shape[-1], epsilon), weight=scale, bias=bias)(x)
-
-
-def _group(x: Any, groups: int, epsilon: float) -> Any:
-    return _last(nn.GroupNorm(groups, x.shape[-1], epsilon, affine=False)(_first(x)))
-
-
-def _instance(x: Any, epsilon: float) -> Any:
-    return _last(nn.InstanceNorm(x.shape[-1], epsilon, affine=False)(_first(x)))
-
-
-def _rms(x: Any, scale: Any, epsilon: float) -> Any:
-    return _with(nn.RMSNorm(x.shape[-1], epsilon), weight=scale)(x)
-
-
-@operation
-def _clip_by_value(tree, limit):
-    return {name: _numpy(_tensor(leaf).clip(-limit, limit)) for name, leaf in tree.items()}
-
-
 _FANS = "the window of a convolution counts as inputs, but its outputs are counted without it"
 _HALVES = "the mean and the squares of half-precision data are rounded to its dtype"
 KNOWN = {
@@ -136,11 +107,16 @@ KNOWN = {
 
 OPERATIONS = {
     **collect_operations(globals()),
-    **TENSORS.dropout(_dropped, lambda x, keep_prob: x.dropout(1 - keep_prob)),
-    **TENSORS.loss(lambda z, classes: z.cross_entropy(_tensor(classes))),
+    **TENSORS.dropout(_dropped),
+    **TENSORS.loss(Tensor.cross_entropy),
     **TENSORS.batch_norm(_batch_norm),
-    **TENSORS.norms(layer_norm=_layer, group_norm=_group, instance_norm=_instance, rms_norm=_rms),
-    **TENSORS.norms(l2_normalize=lambda x: x.normalize(dim=-1)),
+    **TENSORS.with_gradients(
+        layer_norm=lambda x, w, b, e: _with(nn.LayerNorm(x.shape[-1], e), weight=w, bias=b)(x),
+        group_norm=lambda x, g, e: _last(nn.GroupNorm(g, x.shape[-1], e, False)(_first(x))),
+        instance_norm=lambda x, e: _last(nn.InstanceNorm(x.shape[-1], e, False)(_first(x))),
+        rms_norm=lambda x, w, e: _with(nn.RMSNorm(x.shape[-1], e), weight=w)(x),
+        l2_normalize=lambda x: x.normalize(dim=-1),
+    ),
     **TENSORS.activations(Tensor),
     "glorot_uniform": _initializer(Tensor.glorot_uniform),
     # Without a slope; that of 1 gives LeCun's.
@@ -149,6 +125,7 @@ OPERATIONS = {
     "lecun_normal": _initializer(Tensor.kaiming_normal, a=1.0),
     "leaky_relu": TENSORS.mapped(Tensor.leaky_relu),
     "softmax": TENSORS.mapped(Tensor.softmax),
+    "clip_by_value": lambda tree, c: {n: _numpy(_tensor(g).clip(-c, c)) for n, g in tree.items()},
 }
 
 KNOWN = since("0.14.0", KNOWN)

@@ -9,8 +9,8 @@ import numpy as np
 from hondo_spec.adapter import Operation, collect_operations, operation
 from hondo_spec.draws import single
 from hondo_spec.operations.shapes import Shape, Tree
-from hondo_spec.target import Known, of_package, since
-from hondo_spec.targets._one_pass import ADDED, LENGTHS, PLAIN, infinite_entry, next_seed, one_pass
+from hondo_spec.target import of_package, since
+from hondo_spec.targets._one_pass import LENGTHS, PLAIN, infinite_entry, next_seed, one_pass
 from hondo_spec.targets._tensors import CONVENTIONS, Tensors
 
 torch: Any = import_module("torch")
@@ -38,47 +38,35 @@ def _pull(function: Operation, arrays: list[Any], g: Any) -> Any:
     return torch.autograd.grad(y, leaves, _tensor(g).to(y.dtype))
 
 
-TENSORS = Tensors(_tensor, _numpy, _pull)
+TENSORS = Tensors(_tensor, _numpy, _pull, torch.manual_seed)
 
 
-def _initializer(fill: Any, **options: str) -> Operation:
-    def init(seed: int, shape: Shape) -> np.ndarray:
-        # Weights are (outputs, inputs, …) here.
-        weight = torch.empty(shape[-1], shape[-2], *shape[:-2])
-        fill(weight, generator=torch.Generator().manual_seed(int(seed)), **options)
-        return np.moveaxis(_numpy(weight), (0, 1), (-1, -2))
+def initializer(fill: Any, **options: Any) -> Operation:
+    """Of what fills a tensor."""
 
-    return init
+    def make(shape: Shape) -> Any:
+        weight = torch.empty(shape)
+        fill(weight, **options)
+        return weight
 
-
-def _dropped(seed: int, x: Any, keep_prob: float) -> Any:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return functional.dropout(x, 1 - keep_prob)
+    return TENSORS.initializer(make)
 
 
-def _kept(x: Any, keep_prob: float) -> Any:
-    return functional.dropout(x, 1 - keep_prob, training=False)
-
-
-def _loss(z: Any, classes: Any) -> Any:
-    return functional.cross_entropy(z, _tensor(classes).long())
-
-
-def _first(x: Any) -> Any:
+def first(x: Any) -> Any:
     """Channels go to axis 1."""
     return x.movedim(-1, 1)
 
 
-def _last(x: Any) -> Any:
+def last(x: Any) -> Any:
+    """Channels come back from there."""
     return x.movedim(1, -1)
 
 
 def _batch_norm(x: Any, mean: Any, var: Any, *rest: Any) -> Any:
     """The statistics are written to."""
     scale, bias, decay, epsilon, train = rest
-    y = functional.batch_norm(_first(x), mean, var, scale, bias, train, decay, epsilon)
-    return _last(y), mean, var
+    y = functional.batch_norm(first(x), mean, var, scale, bias, train, decay, epsilon)
+    return last(y), mean, var
 
 
 @operation
@@ -96,22 +84,6 @@ def _fold_batch_norm(kernel, bias, mean, var, scale, offset, epsilon):
     return np.moveaxis(_numpy(weight), (0, 1), (-1, -2)), _numpy(shift)
 
 
-def _layer(x: Any, scale: Any, bias: Any, epsilon: float) -> Any:
-    return functional.layer_norm(x, x.shape[-1:], scale, bias, epsilon)
-
-
-def _group(x: Any, groups: int, epsilon: float) -> Any:
-    return _last(functional.group_norm(_first(x), groups, eps=epsilon))
-
-
-def _instance(x: Any, epsilon: float) -> Any:
-    return _last(functional.instance_norm(_first(x), eps=epsilon))
-
-
-def _rms(x: Any, scale: Any, epsilon: float) -> Any:
-    return functional.rms_norm(x, x.shape[-1:], scale, epsilon)
-
-
 @operation
 def _weight_norm(direction, magnitude):
     """Of a `Linear`, whose weight is (outputs, inputs)."""
@@ -123,15 +95,9 @@ def _weight_norm(direction, magnitude):
 
 
 @operation
-def _max_norm(w, limit):
-    return _numpy(torch.renorm(_tensor(w), p=2, dim=-1, maxnorm=limit))
-
-
-@operation
 def _bootstrap_indices(seed, count):
     generator = torch.Generator().manual_seed(seed)
-    sampler = torch.utils.data.RandomSampler(range(count), replacement=True, generator=generator)
-    return list(sampler)
+    return list(torch.utils.data.RandomSampler(range(count), True, generator=generator))
 
 
 @operation
@@ -152,48 +118,45 @@ def _clipped(clip: Any, tree: Tree, limit: float) -> dict[str, np.ndarray]:
     return {name: _numpy(parameter.grad) for name, parameter in parameters.items()}
 
 
-@operation
-def _global_norm(tree):
-    return _numpy(torch.nn.utils.get_total_norm([_tensor(leaf) for leaf in tree.values()]))
-
-
 INIT = torch.nn.init
 STABLE = "https://docs.pytorch.org/docs/stable/"
 SAMPLER = f"{STABLE}data.html#torch.utils.data.distributed.DistributedSampler"
 CLIPPING = f"{STABLE}generated/torch.nn.utils.clip_grad_norm_.html"
 
 
-def _is_short(tree: Tree) -> bool:
-    return sum(float(np.sum(np.float64(leaf) ** 2)) for leaf in tree.values()) < 1
-
-
 KNOWN = {
     **PLAIN,
     **one_pass("NRM-02 NRM-09"),
     "NRM-05": LENGTHS,
-    "CLP-05": Known(ADDED, {"tree": {"a": single([0.125])}, "factor": 1e-3}, case=_is_short),
     **infinite_entry(1.0, CLIPPING, "error_if_nonfinite=True"),
     **next_seed("DistributedSampler shuffles", SAMPLER),
 }
 
 OPERATIONS = {
     **collect_operations(globals()),
-    **TENSORS.dropout(_dropped, _kept),
-    **TENSORS.loss(_loss),
+    **TENSORS.dropout(functional.dropout),
+    **TENSORS.loss(lambda z, classes: functional.cross_entropy(z, classes.long())),
     **TENSORS.batch_norm(_batch_norm),
-    **TENSORS.norms(layer_norm=_layer, group_norm=_group, instance_norm=_instance, rms_norm=_rms),
-    **TENSORS.norms(l2_normalize=partial(functional.normalize, dim=-1)),
+    **TENSORS.with_gradients(
+        layer_norm=lambda x, *rest: functional.layer_norm(x, x.shape[-1:], *rest),
+        group_norm=lambda x, groups, e: last(functional.group_norm(first(x), groups, eps=e)),
+        instance_norm=lambda x, e: last(functional.instance_norm(first(x), eps=e)),
+        rms_norm=lambda x, *rest: functional.rms_norm(x, x.shape[-1:], *rest),
+        l2_normalize=partial(functional.normalize, dim=-1),
+    ),
     **TENSORS.activations(torch),
-    "glorot_uniform": _initializer(INIT.xavier_uniform_),
-    "glorot_normal": _initializer(INIT.xavier_normal_),
-    "he_uniform": _initializer(INIT.kaiming_uniform_, nonlinearity="relu"),
-    "he_normal": _initializer(INIT.kaiming_normal_, nonlinearity="relu"),
-    "lecun_normal": _initializer(INIT.kaiming_normal_, nonlinearity="linear"),
+    "glorot_uniform": initializer(INIT.xavier_uniform_),
+    "glorot_normal": initializer(INIT.xavier_normal_),
+    "he_uniform": initializer(INIT.kaiming_uniform_, nonlinearity="relu"),
+    "he_normal": initializer(INIT.kaiming_normal_, nonlinearity="relu"),
+    "lecun_normal": initializer(INIT.kaiming_normal_, nonlinearity="linear"),
     "leaky_relu": TENSORS.mapped(functional.leaky_relu),
     "softmax": TENSORS.mapped(partial(torch.softmax, dim=-1)),
     "proximal_l1": TENSORS.mapped(functional.softshrink),
+    "max_norm": TENSORS.mapped(lambda w, limit: torch.renorm(w, p=2, dim=-1, maxnorm=limit)),
     "clip_by_global_norm": partial(_clipped, torch.nn.utils.clip_grad_norm_),
     "clip_by_value": partial(_clipped, torch.nn.utils.clip_grad_value_),
+    "global_norm": lambda t: _numpy(torch.nn.utils.get_total_norm([*map(_tensor, t.values())])),
 }
 
 TARGET = of_package("torch", OPERATIONS, CONVENTIONS, since("2.13.0", KNOWN), mode="eager-float32")
