@@ -34,7 +34,8 @@ from hondo_spec.targets._jax import initializer, ways_of, with_gradients
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 OPTIONAL = (
-    "equinox", "haiku", "keras", "torch", "mlx", "tinygrad", "lightning", "scikit-learn", "grain",
+    "equinox", "haiku", "keras", "torch", "timm", "mlx", "tinygrad", "lightning", "scikit-learn",
+    "grain",
 )  # fmt: skip
 # Each with how many properties it must pass at least, so that operations do not vanish unseen.
 PASSES = {
@@ -48,6 +49,7 @@ PASSES = {
     "haiku": 35,
     "keras": 75,
     "torch": 60,
+    "timm": 50,
     "mlx": 50,
     "tinygrad": 45,
     "lightning": 7,

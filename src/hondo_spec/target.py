@@ -101,7 +101,7 @@ def since(first: str, known: Mapping[str, Known]) -> dict[str, Known]:
 
 _NAMES = (
     "reference", "hondo", "hondo.linen", "hondo.nnx", "flax.linen", "flax.nnx", "optax", "equinox",
-    "haiku", "keras", "torch", "mlx", "tinygrad", "lightning", "scikit-learn", "grain",
+    "haiku", "keras", "torch", "timm", "mlx", "tinygrad", "lightning", "scikit-learn", "grain",
 )  # fmt: skip
 # Where a module is not called as its target.
 _MODULES = {"hondo": "functions", "scikit-learn": "sklearn"}
