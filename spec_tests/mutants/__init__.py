@@ -28,6 +28,7 @@ from spec_tests.mutants import (
     streaming,
     tasks,
     unseen,
+    wider,
 )
 from spec_tests.mutants.mutant import Mutant
 
@@ -57,6 +58,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *narrow_values.MUTANTS,
     *narrow_draws.MUTANTS,
     *unseen.MUTANTS,
+    *wider.MUTANTS,
 )
 BENIGN: tuple[Mutant, ...] = (*benign.BENIGN, *benign_edges.BENIGN)
 

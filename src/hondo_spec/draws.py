@@ -251,5 +251,5 @@ def _column(kind: str, z: np.ndarray, spread: float, kappa: float) -> np.ndarray
 
 def sequences(length: int = 6) -> st.SearchStrategy[list[float]]:
     """Validation values: ties, NaN and infinities are likely."""
-    values = st.sampled_from([0.0, 1.0, 2.0, 3.0, -1.0, 0.5, np.nan, np.inf, -np.inf])
+    values = st.sampled_from([0.0, 1.0, 2.0, 3.0, -1.0, 0.5, np.nan, np.inf, -np.inf, 1 + 2**-23])
     return st.lists(values, min_size=1, max_size=length)

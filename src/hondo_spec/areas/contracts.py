@@ -18,8 +18,8 @@ OF_DATA = "batch_norm inverted_dropout clip_by_global_norm clip_by_value gaussia
 RANGED = "inverted_dropout l2_penalty batch_norm early_stopping clip_by_global_norm gaussian_noise"
 # What each hyperparameter may be, and what it may not be.
 RANGES = {
-    "keep_prob": ((0.0, 2.0**-20, 0.5, 1.0), (-(2.0**-20), 1 + 2.0**-20, -np.inf, np.nan)),
-    "strength": ((0.0, 2.0**-20, 2.0), (-1.0, -np.inf, np.nan)),
+    "keep_prob": ((0.0, 2.0**-20, 0.5, 1.0), (-(2.0**-20), 1 + 2.0**-20, -np.inf, np.inf, np.nan)),
+    "strength": ((0.0, 2.0**-20, 2.0, 1e6), (-1.0, -np.inf, np.nan)),
     "epsilon": ((0.001, 1.0), (0.0, -1.0, np.nan)),
     # Some take a patience of 0, as 1 or as none at all: it is nobody's mistake.
     "patience": ((1, 7, 300), (-1, -3)),
@@ -39,25 +39,17 @@ def _compiled_and_mapped_mean_the_same(
     $f = \operatorname{jit}f = \operatorname{vmap}f$
     """
     x = draws.normal(seed, (4, 8))
-    one, zero = np.ones(8, np.float32), np.zeros(8, np.float32)
+    scale, bias = np.sin(draws.normal(seed + 1, (2, 8)))
+    share = 0.5 if limit < 1 else 0.25
     calls = {
-        "layer_norm": (layer_norm, x, one, zero, EPS),
-        "clip_by_global_norm": (clip_by_global_norm, {"a": x}, limit),
-        "max_norm": (max_norm, x, limit),
-        "dropout": (dropout, seed, x, 0.5),
-        "glorot_uniform": (glorot_uniform, seed, (4, 8)),
-    }
-    if seed == 0 and limit < 1:
-        calls |= {
-            "rms_norm": (rms_norm, x, one, EPS),
-            "group_norm": (group_norm, x, 2, EPS),
-            "batch_norm": (batch_norm, x, zero, one, one, zero, 0.5, EPS),
-            "softmax": (softmax, x),
-            "cross_entropy": (cross_entropy, x, draws.classes_of(x)),
-            "weight_norm": (weight_norm, x, one),
-            "l2_normalize": (l2_normalize, x),
-            "he_normal": (he_normal, seed, (4, 8)),
-        }
+        "layer_norm": (layer_norm, x, scale, bias, EPS), "rms_norm": (rms_norm, x, scale, EPS),
+        "group_norm": (group_norm, x, 2, EPS), "weight_norm": (weight_norm, x, scale),
+        "batch_norm": (batch_norm, x, bias, scale**2, scale, bias, share, EPS),
+        "max_norm": (max_norm, x, limit), "dropout": (dropout, seed, x, share),
+        "glorot_uniform": (glorot_uniform, seed, (4, 8)), "he_normal": (he_normal, seed, (4, 8)),
+        "clip_by_global_norm": (clip_by_global_norm, {"a": x}, limit), "softmax": (softmax, x),
+        "cross_entropy": (cross_entropy, x, draws.classes_of(x)), "l2_normalize": (l2_normalize, x),
+    }  # fmt: skip
     for name, (operation, *arguments) in calls.items():
         if operation is not None:
             yield from _alike(name, x, operation(*arguments), ways(name, *arguments))
@@ -76,9 +68,12 @@ def _parts(answer: Any) -> tuple[Any, ...]:
 
 
 def _rounding(name: str, x: np.ndarray, sizes: np.ndarray) -> Any:
-    """What two ways to what is of these sizes may differ by, in whatever 32 entries of size 1."""
+    """What two ways to what is of these sizes may differ by, in whatever 32 entries of size 1.
+
+    Scales and biases are at most 1.
+    """
     roundings = {
-        "layer_norm": 2 * standard(x, EPS, axes=(1,)).bound + ulps(8),
+        "layer_norm": 2 * standard(x, EPS, axes=(1,)).bound + 2 * gamma(4) * (2 + sizes),
         "clip_by_global_norm": 2 * gamma(x.size + 4) * sizes + TINY,
         # As an update it is w + (w' − w).
         "max_norm": 2 * gamma(len(x) + 10) * sizes + 2 * gamma(2) * np.abs(x) + TINY,
@@ -126,16 +121,23 @@ def _is_like(data: np.ndarray, name: str, y: np.ndarray) -> Holds:
 
 @prop(3, "should", "structural", symbols="gaussian_noise clip_by_global_norm")
 @given(seed=(0, 1))
-def _one_shape_is_compiled_once(traces, *, seed):
+def _one_shape_is_compiled_once(traces, layer_norm=None, batch_norm=None, max_norm=None, *, seed):
     r"""an operation is compiled once for all values of one shape and dtype,
     Python numbers included
     $\#\text{traces} = 1$
     """
-    x = draws.normal(seed, (3, 4, 5))
-    noise = [(k, part, 0.25 + k) for k, part in enumerate(x)]
-    yield Exact("traces of noise", traces("gaussian_noise", noise), 1)
-    clipping = [({"a": part}, 0.25 + k) for k, part in enumerate(x)]
-    yield Exact("traces of clipping", traces("clip_by_global_norm", clipping), 1)
+    x, numbers = draws.normal(seed, (3, 4, 5)), (0.25, 0.5, 0.75)
+    rows = np.abs(x[:, 0])
+    calls = {
+        "gaussian_noise": (traces, [(0, 1, 2), x, numbers]),
+        "clip_by_global_norm": (traces, [[{"a": part} for part in x], numbers]),
+        "layer_norm": (layer_norm, [x, rows, rows, numbers]),
+        "batch_norm": (batch_norm, [x, *[rows] * 4, numbers, numbers]),
+        "max_norm": (max_norm, [x, numbers]),
+    }
+    for name, (asked, arguments) in calls.items():
+        if asked is not None:
+            yield Exact(f"traces of {name}", traces(name, [*zip(*arguments, strict=True)]), 1)
 
 
 @prop(4, "must", "structural", symbols=RANGED)

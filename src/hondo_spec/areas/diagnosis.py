@@ -13,7 +13,9 @@ prop = Area("DIA", symbols="diagnose")
 FLOW = "slides 9 and 10; Glorot & Bengio 2010, section 4.2"
 FAULTS = "slides 9 to 15; He et al. 2015, section 2.2"
 THEORY = "slides 13 to 15; Poole et al. 2016; Schoenholz et al. 2017"
-LAYERS, WIDTH, BATCH = 6, 32, 16
+# Layers, width and batch: what is usual, then narrow and deep, then wide, with few examples.
+SIZED = ((6, 32, 16), (9, 7, 24), (3, 100, 5))
+LAYERS, WIDTH, BATCH = SIZED[0]
 EACH = tuple(range(LAYERS))
 # The rate at which a healthy network may have a verdict.
 FALSE_ALARM = 1e-6
@@ -36,9 +38,7 @@ class Chain(NamedTuple):
     biases: np.ndarray
     g: np.ndarray
 
-    def diagnosed(
-        self, diagnose_chain: Any, activation: str = "relu", stop: int = -1, scanned: bool = True
-    ) -> Any:
+    def diagnosed(self, diagnose_chain: Any, activation="relu", stop=-1, scanned=True) -> Any:
         """What an implementation says of it."""
         return diagnose_chain(*self[:3], activation, self.g, stop, scanned)
 
@@ -50,13 +50,13 @@ class Chain(NamedTuple):
         return self._replace(weights=weights, biases=biases)
 
 
-def of_integers(seed: int) -> Chain:
+def of_integers(seed: int, sized: tuple[int, int, int] = SIZED[0]) -> Chain:
     """Three inputs ±1 a unit: everything but sums of squares is exact in float32."""
-    rng = np.random.default_rng(seed)
-    places = np.argsort(rng.random((LAYERS, WIDTH, WIDTH)), axis=1) < 3
-    weights = places * rng.choice([-1, 1], (LAYERS, WIDTH, WIDTH))
-    x, g = rng.integers(-2, 3, (2, BATCH, WIDTH))
-    return Chain(*map(draws.single, (x, weights, rng.integers(-1, 2, (LAYERS, WIDTH)), g)))
+    rng, (layers, width, batch) = np.random.default_rng(seed), sized
+    places = np.argsort(rng.random((layers, width, width)), axis=1) < 3
+    weights = places * rng.choice([-1, 1], (layers, width, width))
+    x, g = rng.integers(-2, 3, (2, batch, width))
+    return Chain(*map(draws.single, (x, weights, rng.integers(-1, 2, (layers, width)), g)))
 
 
 def random_chain(seed: int, gain: float = 2.0, kind: str = "normal") -> Chain:
@@ -77,19 +77,21 @@ def rms(x: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(draws.double(x)))))
 
 
-def measured(chain: Chain) -> dict[str, Any]:
-    """The sizes of a rectified chain in float64, and which units are off for every example."""
+def measured(chain: Chain, activation: str = "relu") -> dict[str, Any]:
+    """The sizes of a chain in float64, those by φ(z) too, and which units are off for the batch."""
     h, g = [draws.double(chain.x)], draws.double(chain.g)
-    responses, gradients = [], []
-    for w, b in zip(chain.weights, chain.biases, strict=True):
+    responses, slopes, gradients, arriving = [], [], [], []
+    for w, b in zip(draws.double(chain.weights), chain.biases, strict=True):
         responses.append(h[-1] @ w + b)
-        h.append(np.maximum(responses[-1], 0))
-    for z, w in reversed(list(zip([h[0] + 1, *responses], chain.weights, strict=False))):
-        gradients.insert(0, g)
-        g = (g @ w.T) * (z > 0)
-    sizes = ([rms(each) for each in part] for part in (h[:-1], responses, gradients))
-    off = [np.all(z <= 0, axis=0).mean() for z in responses[:-1]]
-    named = dict(zip(SIZES, map(np.array, sizes), strict=True))
+        y, slope = CURVES[activation](responses[-1])
+        h, slopes = [*h, y], [*slopes, slope]
+    for w, slope in reversed(list(zip(chain.weights, [*slopes[:-1], 1], strict=True))):
+        arriving, gradients = [g, *arriving], [g * slope, *gradients]
+        g = gradients[0] @ w.T
+    sizes = ([rms(each) for each in part] for part in (h[:-1], responses, gradients, arriving))
+    least = np.max(CURVES[activation](np.arange(2.0))[1]) / 10
+    off = [np.all(slope <= least, axis=0).mean() for slope in slopes[:-1]]
+    named = dict(zip((*SIZES, "arriving"), map(np.array, sizes), strict=True))
     return {**named, "off": np.array(off), "products": chain.g * responses[-1]}
 
 
@@ -117,7 +119,7 @@ def _forward_sizes_are_those_of_the_chain(diagnose_chain, *, seed):
     r"""the sizes of a layer's input and of its response are the root mean squares of the chain's
     $\mathrm{RMS}(h_l),\ \mathrm{RMS}(z_l),\quad z_l = h_lW_l + b_l,\ h_{l+1} = \varphi(z_l)$
     """
-    chain = of_integers(seed)
+    chain = of_integers(seed, SIZED[seed % 3])
     got, want = chain.diagnosed(diagnose_chain), measured(chain)
     for name in SIZES[:2]:
         yield _size(name, got[name], want[name])
@@ -130,7 +132,7 @@ def _backward_sizes_are_those_of_the_chain(diagnose_chain, *, seed):
     $\mathrm{RMS}(\partial J/\partial z_l),\quad
     \partial J/\partial z_l = \varphi'(z_l)\,\partial J/\partial z_{l+1}W_{l+1}^T$
     """
-    chain = of_integers(seed)
+    chain = of_integers(seed, SIZED[seed % 3])
     want = measured(chain)["gradient_rms"]
     yield _size("gradient_rms", chain.diagnosed(diagnose_chain)["gradient_rms"], want)
 
@@ -185,10 +187,16 @@ def _dead_units_are_counted_and_their_layer_named(diagnose_chain, *, layer, seed
     """
     sick = random_chain(seed).changed(layer, bias=-100.0)
     yield _named(sick.diagnosed(diagnose_chain), {"dead"}, layer)
-    some = of_integers(seed)
+    some, smooth = of_integers(seed), random_chain(seed, 0.25)
     some.biases[layer, : 5 + layer] -= 1000
-    want = measured(some)["off"]
-    yield Check("off", some.diagnosed(diagnose_chain)["off"], want, ulps(2) * want, 1.0)
+    # Sigmoids are off on both sides, where φ′ is a tenth of 1/4: not at 3.62, but at 3.65.
+    smooth.biases[0, 5:] = [3.62, -3.62, 3.65, -3.65, 50, -50, 3, *np.zeros(20)]
+    smooth.biases[layer, : 5 + layer] = 6
+    smooth = smooth._replace(x=smooth.x / np.float32(2**10))
+    for activation, chain in (("relu", some), ("sigmoid", smooth)):
+        want = measured(chain, activation)["off"]
+        got = chain.diagnosed(diagnose_chain, activation)["off"]
+        yield Check(f"off, {activation}", got, want, ulps(2) * want, 1.0)
 
 
 @prop(7, "must", "statistical", source=FAULTS, symbols="diagnose he_normal he_uniform orthogonal")
@@ -215,24 +223,11 @@ def _sigmoids_let_the_gradient_vanish(diagnose_chain, *, seed, variance):
     """
     chain = random_chain(seed, variance)
     found = chain.diagnosed(diagnose_chain, "sigmoid")
-    fallen = _coming_back(chain)
-    want = int(np.flatnonzero(fallen < 1 / 100)[-1])
+    coming = measured(chain, "sigmoid")["arriving"][:-1]
+    want = int(np.flatnonzero(coming < coming[-1] / 100)[-1])
     yield _named(found, {"vanishing_gradient"}, want)
     ratio = draws.double(found["gradient_rms"])[:-1]
     yield Holds("each gradient is smaller than the next", np.all(np.diff(ratio) > 0), ratio)
-
-
-def _coming_back(chain: Chain) -> np.ndarray:
-    """For each hidden layer the gradient by the φ(z) that it passes on, over that of the last."""
-    h, g, slopes = draws.double(chain.x), draws.double(chain.g), []
-    for w, b in zip(chain.weights, chain.biases, strict=True):
-        h = 1 / (1 + np.exp(-(h @ w + b)))
-        slopes.append(h * (1 - h))
-    slopes[-1], sizes = np.ones_like(h), []
-    for w, slope in reversed(list(zip(chain.weights[1:], slopes[1:], strict=True))):
-        g = (g * slope) @ w.T
-        sizes.insert(0, rms(g))
-    return np.array(sizes) / sizes[-1]
 
 
 @prop(9, "should", "bound", source="squares of what float32 holds leave its range")
@@ -320,19 +315,16 @@ def _order_and_shared_scales_change_nothing(diagnose_chain, *, seed, layer, powe
     """
     chain, rng = of_integers(seed), np.random.default_rng(seed)
     examples, units = rng.permutation(BATCH), rng.permutation(WIDTH)
-    weights, biases = chain.weights.copy(), chain.biases.copy()
-    weights[layer], biases[layer] = weights[layer][:, units], biases[layer][units]
-    weights[layer + 1] = weights[layer + 1][units]
-    other = Chain(chain.x[examples], weights, biases, chain.g[examples])
+    other = chain.changed(layer)._replace(x=chain.x[examples], g=chain.g[examples])
+    for part in (other.weights[layer].T, other.biases[layer], other.weights[layer + 1]):
+        part[...] = part[units]
     want, got = measured(chain), other.diagnosed(diagnose_chain)
     for name in SIZES:
         yield _size(f"{name}, permuted", got[name], want[name])
     factor = np.where(np.arange(LAYERS) == layer, 2.0**power, 1.0)
-    weights, biases = chain.weights.copy(), chain.biases.copy()
-    weights[layer] *= np.float32(2.0**power)
-    biases[layer] *= np.float32(2.0**power)
-    weights[layer + 1] /= np.float32(2.0**power)
-    got = chain._replace(weights=weights, biases=biases).diagnosed(diagnose_chain)
+    other = chain.changed(layer, weight=2.0**power).changed(layer + 1, weight=2.0**-power)
+    other.biases[layer] *= np.float32(2.0**power)
+    got = other.diagnosed(diagnose_chain)
     yield _size("response, scaled", got["response_rms"], want["response_rms"] * factor)
     yield _size("gradient, scaled", got["gradient_rms"], want["gradient_rms"] / factor)
 

@@ -20,9 +20,11 @@ GAINS = (
     *itertools.product((0.0, 0.5, 1.0, 2.0), repeat=4),
     # Gains beside which the values are huge, and gains that are tiny.
     (2e6, 2e6 - 1, 2e6 - 2, 2e6 - 3), (2.0**-23, 2.0**-24, 2.0**-26, 0.0), (-1e6, -2e6, -3e6),
+    (1.0, 1 - 2.0**-24, 1.0, 1.0), (2.0**-120, 2.0**-121, 1.0, 1.0),
 )  # fmt: skip
 # From far above, down to gains that are small beside the values.
 LONG = (1.0, *(3.0 - k / 100 for k in range(80)), 2.0)
+LONG_WAITS = ((2.0, 0.0, 1.0, math.nan), (2.0, 1.0, 0.0, math.nan))
 WIDE = (1e9, 1e8, 1e7, 1.0001, 1.0)
 
 
@@ -100,7 +102,9 @@ def _improvement_exceeds_min_delta(early_stopping, *, delta, values):
     r"""an improvement is more than min_delta, strictly
     $b - v > \delta$
     """
-    return _agrees(early_stopping, values, 2, delta)
+    # A gain has no size of its own.
+    for scale in (1.0, 2.0**-60, 2.0**60) if delta == 0.5 else (1.0,):
+        yield _agrees(early_stopping, [scale * value for value in values], 2, scale * delta)
 
 
 @prop(5, "must", "exhaustive")
@@ -125,14 +129,16 @@ def _infinity_is_no_improvement(early_stopping, conventions, *, patience):
 
 
 @prop(7, "must", "exhaustive")
-@given(values=draws.sequences(), delta=DELTAS, patience=(1, 2, 9))
+@given(values=draws.sequences(), delta=DELTAS, patience=(1, 2, 9, 100))
 def _maximum_is_minimum_of_the_negative(early_stopping, *, values, delta, patience):
     r"""stopping on a maximum is stopping on the minimum of the negative
     $\operatorname{stop}_{\max}(v) = \operatorname{stop}_{\min}(-v)$
     """
-    up = tuple(early_stopping(values, patience, delta, "max"))
-    down = tuple(early_stopping([-value for value in values], patience, delta, "min"))
-    return Holds("both modes", up == down, (up, down))
+    for scale in (1.0, 2.0**-60):
+        up, gain = [scale * value for value in values + values[-1:] * patience], scale * delta
+        rising = tuple(early_stopping(up, patience, gain, "max"))
+        falling = tuple(early_stopping([-value for value in up], patience, gain, "min"))
+        yield Holds("both modes", rising == falling, (rising, falling))
 
 
 @prop(8, "must", "exhaustive")
@@ -145,11 +151,12 @@ def _values_are_compared_with_the_best(early_stopping, *, values):
 
 
 @prop(9, "must", "exhaustive")
-@given(values=draws.sequences(40), patience=(1, 2, 3, 9))
+@given(values=draws.sequences(40), patience=(1, 2, 3, 9, 100))
 def _decision_depends_on_the_past_only(early_stopping, stopped_after=None, *, values, patience):
     r"""the decision depends on the past only, and once stopped it stays stopped
     $\tau(v_{0..t}) = \tau(v_{0..T}) \text{ for } \tau \le t$
     """
+    values = values + values[-1:] * (patience if len(values) % 2 else 0)
     stopped, best = early_stopping(values, patience, 0.0, "min")
     if stopped is not None:
         for more in ([], [-1e9], [-1e9] * 3):
@@ -165,7 +172,7 @@ def _decision_depends_on_the_past_only(early_stopping, stopped_after=None, *, va
 
 
 @prop(10, "must", "bound", source=PARABOLA, symbols="fit Problem")
-@given(width=(1, 9), seed=draws.seeds, steps=(1, 2, 3, 20))
+@given(width=(1, 9), seed=draws.seeds, steps=(1, 2, 3, 20, 100))
 def _stopping_early_is_an_l2_penalty(gradient_descent, *, width, seed, steps):
     r"""on a parabola, τ steps of gradient descent from 0 are the optimum under an L2 penalty whose
     strength is what τ steps leave undone
@@ -173,7 +180,8 @@ def _stopping_early_is_an_l2_penalty(gradient_descent, *, width, seed, steps):
     (1-\eta h)^\tau = \frac\lambda{h+\lambda}$
     """
     curvature = np.float32(0.1) + np.abs(draws.normal(seed, (width,))) / 5
-    optimum, rate, h = draws.lattice_of(seed, (width,), -8, 8), 0.5, np.float64(curvature)
+    optimum, h = draws.lattice_of(seed, (width,), -8, 8), np.float64(curvature)
+    rate = float(np.float32(0.1 + seed % 997 / 800))
     left = (1 - rate * h) ** steps
     strength = h * left / (1 - left)
     want = h / (h + strength) * optimum
@@ -189,9 +197,10 @@ def _waiting_goes_on_above_the_baseline(
     r"""waiting goes on until the baseline is improved on too; the best is the best whatever it is
     $w_{t+1} = 0 \Leftrightarrow v_t < \min(b_t, c)$
     """
-    # Above, at and below 0.
-    for baseline in (1.0, 0.0, -1.0):
-        moved = [value + baseline - 1 for value in values]
+    waits = (patience, 300) if values in LONG_WAITS else (patience,)
+    # Above, at and below 0; each value as often as it takes to wait for two of them.
+    for baseline, patience in itertools.product((1.0, 0.0, -1.0), waits):
+        moved = [value + baseline - 1 for value in values for _ in range((patience + 1) // 2)]
         finite = conventions.get("nonfinite_metric") == "stops"
         want = automaton(moved, patience, 0.0, finite, baseline)
         got = tuple(early_stopping_with_baseline(moved, patience, baseline))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from hondo_spec import draws, statistics
-from hondo_spec.areas.clipping import BOUND, HARD, norm
+from hondo_spec.areas.clipping import BOUND, HARD, kinds, norm, slack
 from hondo_spec.bounds import TINY, UNITS, exp_slack, gamma, ulps
 from hondo_spec.property import Area, given
 from hondo_spec.results import Check, Exact, Holds
@@ -174,12 +174,14 @@ def _global_norm_is_over_all_leaves(global_norm, *, tree, case):
     their dtype
     $\lVert g\rVert^2 = \sum_l\lVert g_l\rVert^2$
     """
-    bound = BOUND * norm(tree) + draws.TREE_SIZE * TINY
-    yield Check("norm", global_norm(tree), norm(tree), bound, 1.0)
+    for what, each in kinds(tree).items():
+        error, lost = slack(each, 1.0)
+        bound = error * norm(each) + lost
+        yield Check(f"norm{what}", global_norm(each), norm(each), bound, 1.0)
     dtype, values, _ = case
     uneven = draws.uneven_tree(0)
-    slack = (BOUND + 2 * UNITS[draws.HALVES[-1]]) * norm(uneven)
-    yield Check("norm of mixed dtypes", global_norm(uneven), norm(uneven), slack / 4)
+    most = (BOUND + 2 * UNITS[draws.HALVES[-1]]) * norm(uneven)
+    yield Check("norm of mixed dtypes", global_norm(uneven), norm(uneven), most / 4)
     hard = {"a": np.asarray(values, dtype), "b": np.zeros((0, 2), np.float32)}
     rounding = gamma(len(values) + 4) + 2 * UNITS[dtype]
     yield Check(f"norm in {dtype}", global_norm(hard), norm(hard), rounding * norm(hard))

@@ -74,7 +74,8 @@ _CASES: Mapping[str, Callable[..., bool]] = {
     "BNF-02": lambda shift: abs(shift) > 8,
     # Equal entries have no variance: anything is far beside it.
     "NRM-08": lambda kappa, what: kappa > 0 or what == "gx of equal entries",
-    **dict.fromkeys(("NRM-01", "NRM-09", "BNT-08", "BNT-11"), lambda kappa: kappa > 0),
+    "BNT-11": lambda x, kappa: kappa > 0 and cancels(x + kappa),
+    **dict.fromkeys(("NRM-01", "NRM-09", "BNT-08"), lambda kappa: kappa > 0),
 }
 
 

@@ -45,7 +45,8 @@ def _sigmoid(z):
     return 1 / (1 + np.exp(-z))
 
 
-_CURVES = {
+# φ and its slope.
+CURVES = {
     "identity": (lambda z: z, np.ones_like),
     "sigmoid": (_sigmoid, lambda z: _sigmoid(z) * _sigmoid(-z)),
     "relu": (lambda z: np.maximum(z, 0), lambda z: np.float64(z > 0)),
@@ -56,7 +57,7 @@ def chain_gradient(
     x: ArrayLike, weights: Sequence[Array], biases: Sequence[Array], g: ArrayLike, activation: str
 ) -> Array:
     """From the last layer on g ← (g · φ′(z)) wᵀ, z = x w + b, relu′(0) = 0; in float64."""
-    curve, slope = _CURVES[activation]
+    curve, slope = CURVES[activation]
     y, gx, slopes = double(x), double(g), []
     for w, b in zip(weights, biases, strict=True):
         z = y @ w + b
@@ -191,13 +192,9 @@ def traces(name: str, calls: Sequence[Sequence[object]]) -> int:
 
 
 RANGES = {
-    "keep_prob": lambda p: 0 <= p <= 1,
-    "strength": lambda s: s >= 0,
-    "epsilon": lambda e: e > 0,
-    "patience": lambda p: p >= 1,
-    "limit": lambda c: c >= 0,
-    "std": lambda s: s >= 0,
-}
+    "keep_prob": lambda p: 0 <= p <= 1, "epsilon": lambda e: e > 0, "patience": lambda p: p >= 1,
+    **dict.fromkeys(("strength", "limit", "std"), lambda number: number >= 0),
+}  # fmt: skip
 
 
 def refusal(hyperparameter: str, value: float) -> tuple[str, str]:

@@ -8,6 +8,7 @@ import numpy as np
 from hondo_spec.draws import double
 from hondo_spec.operations.diagnosis import Batch, Rows, Squares
 from hondo_spec.operations.shapes import Array
+from hondo_spec.targets.reference_chains import CURVES
 
 LOCAL, TOTAL = math.log(10), math.log(100)
 FALSE_ALARM = 1e-6
@@ -37,21 +38,15 @@ class Measured(NamedTuple):
     slopes: list[Array]
 
 
-def _curve(activation: str, z: Array) -> tuple[Array, Array]:
-    if activation == "relu":
-        return np.maximum(z, 0), double(z > 0)
-    y = 1 / (1 + np.exp(-z))
-    return y, y * (1 - y)
-
-
 def run_chain(
     x: Batch, weights: Squares, biases: Rows, activation: str, g: Batch, stop: int
 ) -> Measured:
     """Forwards z = h w + b, h = φ(z); backwards g ← (g · φ'(z)) wᵀ, cut behind φ of the layer."""
     h, inputs, responses, outputs, slopes = double(x), [], [], [], []
+    curve, slope_of = CURVES[activation]
     for layer, (w, b) in enumerate(zip(double(weights), double(biases), strict=True)):
         z = h @ w + b
-        y, slope = _curve(activation, z) if layer < len(weights) - 1 else (z, np.ones_like(z))
+        y, slope = (curve(z), slope_of(z)) if layer < len(weights) - 1 else (z, np.ones_like(z))
         inputs, responses = [*inputs, h], [*responses, z]
         outputs, slopes, h = [*outputs, y], [*slopes, slope], y
     back, gradients, input_gradients, arriving = double(g), [], [], []
@@ -70,17 +65,15 @@ def diagnose_chain(
     with np.errstate(all="ignore"):
         run = run_chain(x, weights, biases, activation, g, stop)
         sizes = {name: rms(arrays) for name, arrays in run._asdict().items()}
-        off = np.array([np.all(slope == 0, axis=0).mean() for slope in run.slopes[:-1]])
+        least = np.max(CURVES[activation][1](np.arange(2.0))) / 10
+        off = np.array([np.all(slope <= least, axis=0).mean() for slope in run.slopes[:-1]])
         return {
-            "loss": np.sum(double(g) * run.responses[-1]),
-            "input_rms": sizes["inputs"],
-            "response_rms": sizes["responses"],
-            "gradient_rms": sizes["gradients"],
-            "gain": sizes["responses"] / sizes["inputs"],
+            "loss": np.sum(double(g) * run.responses[-1]), "off": off,
+            "input_rms": sizes["inputs"], "response_rms": sizes["responses"],
+            "gradient_rms": sizes["gradients"], "gain": sizes["responses"] / sizes["inputs"],
             "activation_gain": (sizes["outputs"] / sizes["responses"])[:-1],
-            "off": off,
             "verdicts": judge(weights, sizes, off, stop >= 0),
-        }
+        }  # fmt: skip
 
 
 def rms(arrays: list[Array]) -> Array:
@@ -148,10 +141,9 @@ def mean_field(
     """The fixed point by iteration, the means by 64 points of Gauss and Hermite."""
     nodes, parts = np.polynomial.hermite.hermgauss(64)
     u, parts = np.sqrt(2) * nodes, parts / np.sqrt(np.pi)
-    q, chi = 1.0, 0.0
+    q, chi, (curve, slope) = 1.0, 0.0, CURVES[activation]
     for _ in range(300):
         z = np.sqrt(q) * u
-        y, slope = (z, np.ones_like(z)) if activation == "identity" else _curve(activation, z)
-        q = weight_variance * float(parts @ y**2) + bias_variance
-        chi = weight_variance * float(parts @ slope**2)
+        q = weight_variance * float(parts @ curve(z) ** 2) + bias_variance
+        chi = weight_variance * float(parts @ slope(z) ** 2)
     return q, chi
