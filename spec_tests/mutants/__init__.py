@@ -23,8 +23,10 @@ from spec_tests.mutants import (
     norms,
     penalties,
     population,
+    range_norms,
     ranges,
     residual,
+    short_products,
     streaming,
     tasks,
     unseen,
@@ -59,6 +61,8 @@ MUTANTS: tuple[Mutant, ...] = (
     *narrow_draws.MUTANTS,
     *unseen.MUTANTS,
     *wider.MUTANTS,
+    *range_norms.MUTANTS,
+    *short_products.MUTANTS,
 )
 BENIGN: tuple[Mutant, ...] = (*benign.BENIGN, *benign_edges.BENIGN)
 

@@ -48,6 +48,9 @@ IN_HALVES = ((3, 8), (16, 5), (2, 3, 5, 8))
 PROBABILITIES = (0.001, 0.1, 0.2, 0.37, 0.8, 0.9, 0.99, 0.9995)
 LIMITS = (0.0, 2.0**-10, 0.25, 2.5, 1e10, math.inf)
 PATIENCES = (1, 2, 3, 5, 9, 17, 100, 300)
+# All that is in use, and what no default is near.
+COMMON, SMALL = (2.0**-10, 1e-5, 0.5), 2.0**-20
+epsilons = st.sampled_from((*COMMON, SMALL)) | st.integers(-40, 9).map(lambda k: 1.1 * 2.0**k)
 decays = st.sampled_from((0.0, 1.0, 0.999)) | st.floats(0, 1, width=32, allow_subnormal=False)
 # Dyadic, so that products with integers are exact.
 strengths = st.sampled_from([0.0, *(2.0**k for k in range(-20, 11))])
@@ -156,6 +159,22 @@ def normal(
 def present(count: int, kept: int) -> np.ndarray:
     """Which of so many entries are left, as many or, below 0, all but as many, here and there."""
     return np.arange(count) * 5 % count < kept + count * (kept < 0)
+
+
+def seed_of(x: np.ndarray) -> int:
+    """Another number for other data."""
+    return int(np.abs(np.float64(x.flat[-1])) * 2**16)
+
+
+def epsilon_of(seed: int, dtype: str) -> float:
+    """For one half of the seeds the usual ε, else any from 1e-12, or `SMALL` in halves, to 1e3."""
+    power = seed // 16 % 51 - (40 if dtype == "float32" else 20)
+    return 2.0 ** min(power, 10) if seed // 8 % 2 else COMMON[0]
+
+
+def level(epsilon: float) -> np.float32:
+    """What makes the variances of normal data 4 ε, for each ε that is not a common one."""
+    return np.float32(1 if epsilon in COMMON else 2 * math.sqrt(epsilon))
 
 
 def lattice_of(seed: int, shape: tuple[int, ...], low: int, high: int) -> np.ndarray:

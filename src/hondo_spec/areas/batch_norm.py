@@ -15,8 +15,8 @@ from hondo_spec.target import Operation
 ALGORITHM = "slide 17; Ioffe & Szegedy 2015, algorithm 1"
 prop = Area("BNT", source=ALGORITHM, symbols="batch_norm")
 EPS = 2.0**-10
-EPSILONS = (1e-5, 0.5)
-COLUMNS = draws.columns(kappas=(0.0, 1e2))
+# The last one is more than what is summed at a time.
+COLUMNS = draws.columns(((64, 4), *draws.MATRICES[1:], *draws.DEEP, (1100, 4)), (0.0, 1e2))
 # More than one example, and one.
 BATCHES = ((16, 3), *draws.MATRICES[1:], *draws.DEEP)
 # Where ε is another each time, which is compiled anew.
@@ -24,10 +24,15 @@ FEW = ((7, 33), (3, 5, 9))
 SINGLE = ((1, 3), (1, 16), (1, 1, 1, 8))
 
 
-def affine(features: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """A scale away from zero and a bias."""
-    rng = np.random.default_rng(seed)
+# What scales are multiplied by, in turn for all features; one for each seed.
+GAINS = ((1,), (0, 1, 1), (0,), (1,), (1,), (1,), (1,), (1, 1024))
+
+
+def affine(features: int, seed: int = 0, dtype: str = "float32") -> tuple[np.ndarray, np.ndarray]:
+    """A scale and a bias, for some seeds with scales of 0, or large but in halves."""
+    rng, gains = np.random.default_rng(seed), GAINS if dtype == "float32" else GAINS[:-1]
     scale = rng.uniform(0.5, 2, features) * rng.choice([-1, 1], features)
+    scale *= np.resize(gains[seed % len(gains)], features)
     return scale.astype(np.float32), rng.normal(size=features).astype(np.float32)
 
 
@@ -81,12 +86,12 @@ def _normalized_mean_is_zero(batch_norm, *, x):
 
 
 @prop(2, "must", "bound")
-@given(x=draws.columns(FEW, (0.0, 1e2)), epsilon=EPSILONS)
+@given(x=draws.columns(FEW, (0.0, 1e2)), epsilon=draws.epsilons)
 def _normalized_variance_is_below_one(batch_norm, *, x, epsilon):
     r"""the batch variance of x̂ is v/(v + ε), which is not 1
     $\tfrac1m\sum_i \hat x_i^2 = \frac{v}{v+\varepsilon}$
     """
-    s, axes = standard(x, epsilon), batch_axes(x)
+    s, axes = standard(x := x * draws.level(epsilon), epsilon), batch_axes(x)
     got = np.var(np.float64(plain(batch_norm, x, epsilon)), axis=axes)
     want = np.ravel(s.var / (s.var + float(np.float32(epsilon))))
     bound = np.mean(2 * np.abs(s.xhat) * s.slack + s.slack**2, axis=axes)
@@ -94,12 +99,12 @@ def _normalized_variance_is_below_one(batch_norm, *, x, epsilon):
 
 
 @prop(3, "must", "bound")
-@given(x=COLUMNS, epsilon=EPSILONS)
+@given(x=COLUMNS, epsilon=draws.epsilons)
 def _entries_are_standardized(batch_norm, *, x, epsilon):
     r"""every entry is (x − μ)/√(v + ε)
     $\hat x_i = \frac{x_i - \mu}{\sqrt{v + \varepsilon}}$
     """
-    s = standard(x, epsilon)
+    s = standard(x := x * draws.level(epsilon), epsilon)
     return Check("x̂", plain(batch_norm, x, epsilon), s.xhat, s.slack)
 
 
@@ -155,8 +160,7 @@ def _constant_column_gives_zero(batch_norm, batch_norm_gradient=None, *, value, 
     xhat = plain(batch_norm, x, epsilon)
     yield Holds("finite", np.isfinite(xhat), xhat)
     if batch_norm_gradient is not None:
-        one = np.ones(2, np.float32)
-        gradient = np.asarray(batch_norm_gradient(x, one, 0 * one, epsilon, x * 0 + 1))
+        gradient = np.asarray(batch_norm_gradient(x, 0 * x[0] + 1, 0 * x[0], epsilon, 0 * x + 1))
         yield Holds("finite gradient", np.isfinite(gradient), gradient)
     # xc + (β − μc) rounds both products, where (x − μ)c is exact.
     grain = gamma(3) * abs(value) / math.sqrt(epsilon)
@@ -256,11 +260,12 @@ def _gradient_goes_through_the_statistics(batch_norm_gradient, *, x, seed, kappa
     r"""the gradient goes through mean and variance
     $g_x = \tfrac{\gamma}{s}(g - \overline{g} - \hat x\,\overline{g\hat x})$
     """
-    (scale, bias), g = affine(x.shape[-1]), draws.normal(seed, x.shape)
-    x = x + np.float32(kappa)
+    (scale, bias), g = affine(x.shape[-1], seed), draws.normal(seed, x.shape)
+    epsilon = draws.epsilon_of(seed, "float32")
+    x = (x + np.float32(kappa)) * draws.level(epsilon)
     x[..., 1:2] = 0
-    got = batch_norm_gradient(x, scale, bias, EPS, g)
-    return check_gradient("gx", got, through(x, g, scale))
+    got = batch_norm_gradient(x, scale, bias, epsilon, g)
+    return check_gradient("gx", got, through(x, g, scale, epsilon=epsilon))
 
 
 @prop(12, "should", "bound")
@@ -269,8 +274,8 @@ def _gradient_goes_through_the_statistics(batch_norm_gradient, *, x, seed, kappa
     dtype=draws.HALVES,
 )  # fmt: skip
 def _half_precision_is_summed_in_single(
-    batch_norm, conventions, batch_norm_gradient=None, batch_moments=None,
-    *, seed, shape, offset, dtype,
+    batch_norm, conventions, batch_norm_gradient=None, batch_moments=None, merge_moments=None,
+    population_stats=None, *, seed, shape, offset, dtype,
 ):  # fmt: skip
     r"""half-precision inputs are summed in at least float32, and γ, β and the statistics stay so
     $|y' - y| \le \text{bound}(u_{32}) + u_{16}|y|$
@@ -285,10 +290,13 @@ def _half_precision_is_summed_in_single(
     yield Check("mean", mean, np.ravel(s.mean), shift, 1.0)
     want = claimed(conventions, np.ravel(s.var), m)
     yield Check("variance", var, want, 2 * claimed(conventions, spread, m) + gamma(8) * want)
-    if batch_moments is not None:
-        both, exact = np.stack(batch_moments(x)), np.stack([np.ravel(s.mean), np.ravel(s.var)])
-        slack = np.stack([shift, 2 * spread])
-        yield Check("μ and v", both, exact, rounded(exact, slack, dtype), 1.0)
+    of_two = (merge_moments, [x, g], 4 * m, 0), (population_stats, [x, g], 4 * m, 1)
+    for operation, parts, count, ddof in ((batch_moments, x, m, 0), *of_two):
+        if operation is not None:
+            rows = draws.double(parts).reshape(-1, features)
+            exact = np.stack([np.mean(rows, axis=0), np.var(rows, axis=0, ddof=ddof)])
+            slack = rounded(exact, np.stack(moment_slack(rows, count)) * [[1], [2]], dtype)
+            yield Check("μ and v", np.stack(operation(parts)), exact, slack, 1.0)
     if batch_norm_gradient is not None:
         got = batch_norm_gradient(x, scale, bias, EPS, g)
         yield check_gradient("gx", got, through(x, g, scale), dtype)

@@ -19,7 +19,8 @@ MASKED = ((16, 3), (2, 9), (3, 8), (3, 5, 9), (2, 3, 5, 8))
 
 @training.prop(13, "must", "bound")
 @given(
-    x=draws.arrays(MASKED, halves=True) | draws.arrays(MASKED, offset=1e3),
+    x=draws.arrays(MASKED, halves=True) | draws.arrays(MASKED, offset=1e3)
+    | draws.arrays(MASKED, halves=True, offset=8.0),
     kept=(0, 1, 5, -1, 64), hole=(0.0, 1e4, math.nan, math.inf),
 )  # fmt: skip
 def _what_is_left_out_counts_for_nothing(masked_batch_norm, conventions, *, x, kept, hole):
@@ -28,25 +29,30 @@ def _what_is_left_out_counts_for_nothing(masked_batch_norm, conventions, *, x, k
     $\mu = \tfrac1{|V|}\sum_{i\in V} x_i,\ v = \tfrac1{|V|}\sum_{i\in V} (x_i - \mu)^2;\quad
     V = \emptyset \Rightarrow r' = r$
     """
-    features, count = x.shape[-1], x.size // x.shape[-1]
-    old, (scale, bias) = np.stack(statistics(count, features)), affine(features)
+    features, seed, dtype = x.shape[-1], draws.seed_of(x), x.dtype.name
+    count, epsilon = x.size // features, draws.epsilon_of(seed, dtype)
+    size, decay = draws.level(epsilon), (0.75, 0.9, 0.999)[seed % 3]
+    (mean, var), (scale, bias) = statistics(count, features), affine(features, seed, dtype)
+    # As large as the new ones.
+    x, old = (x * size).astype(dtype), np.stack([mean * size, var * size**2])
     present = draws.present(count, kept).reshape(x.shape[:-1])
     filled = np.where(present[..., None], x, np.asarray(hole, x.dtype))
-    weight, dtype = training.declared_weight(conventions, 0.75), x.dtype.name
-    y, *new = masked_batch_norm(filled, present, *old, scale, bias, weight, EPS)
+    weight = training.declared_weight(conventions, decay)
+    y, *new = masked_batch_norm(filled, present, *old, scale, bias, weight, epsilon)
     if not kept:
         yield Check("old statistics", np.stack(new), old, gamma(4) * np.abs(old))
         return
-    s, left = standard(x[present], EPS), int(np.sum(present))
+    s, left = standard(x[present], epsilon), int(np.sum(present))
     want, bound = s.affine(scale, bias)
     yield Check("y", np.asarray(y)[present], want, rounded(want, bound, dtype), 1.0)
-    # What a batch of one does to the statistics is BNT-09.
-    if left > 1:
-        both = np.stack([s.mean[0], claimed(conventions, s.var[0], left)])
-        shift, spread = moment_slack(x[present], left)
-        slack = np.stack([shift, claimed(conventions, spread, left)])
-        slack += gamma(12) * (np.abs(both) + np.abs(old))
-        yield Check("statistics", np.stack(new), 0.75 * old + 0.25 * both, slack, 1.0)
+    # One entry has no unbiased variance: the old one stays, as in BNT-09, and the mean may.
+    degrees, stays = max(left, 2), left == 1 and claimed(conventions, 1.0, 2) > 1
+    mean = old[0] if stays and np.array_equal(new[0], old[0]) else s.mean[0]
+    both = np.stack([mean, old[1] if stays else claimed(conventions, s.var[0], degrees)])
+    shift, spread = moment_slack(x[present], left)
+    slack = (1 - decay) * np.stack([shift, claimed(conventions, spread, degrees)])
+    slack += gamma(12) * (np.abs(both) + np.abs(old))
+    yield Check("statistics", np.stack(new), decay * old + (1 - decay) * both, slack)
 
 
 @running(7, "should", "bound", symbols="batch_norm")
@@ -92,11 +98,8 @@ def _merged_statistics_are_right_wherever_they_fit(
     x[13:] += np.float32(4 * scale)
     want = np.stack([np.mean(np.float64(x), axis=0), np.var(np.float64(x), axis=0)])
     slack = np.stack(moment_slack(x, 64))
-    cuts = {
-        "merged": (merge_moments, (4, 13), 1.0),
-        "population": (population_stats, (2, 8), 24 / 23),
-    }
-    for what, (operation, places, bessel) in cuts.items():
+    cuts = ("merged", merge_moments, (4, 13), 1), ("population", population_stats, (2, 8), 24 / 23)
+    for what, operation, places, bessel in cuts:
         if operation is not None:
             mean, var = operation(np.split(x, places))
             yield Check(f"{what} mean", mean, want[0], slack[0])

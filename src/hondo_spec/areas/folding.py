@@ -5,7 +5,7 @@ import numpy as np
 from hondo_spec import draws
 from hondo_spec.areas.batch_norm import BATCHES, EPS, FEW, affine, plain
 from hondo_spec.areas.population import POPULATION, statistics
-from hondo_spec.bounds import U32, gamma, standard
+from hondo_spec.bounds import U32, gamma, rounded, standard
 from hondo_spec.property import Area, given
 from hondo_spec.results import Check
 
@@ -13,19 +13,20 @@ prop = Area("BNF", symbols="batch_norm")
 
 
 @prop(1, "must", "bound", source=POPULATION, symbols="fold_batch_norm")
-@given(w=draws.arrays(draws.KERNELS), seed=draws.seeds, epsilon=(EPS, EPS / 64))
+@given(w=draws.arrays(draws.KERNELS, halves=True), seed=draws.seeds, epsilon=draws.epsilons)
 def _folded_layer_does_the_same(fold_batch_norm, *, w, seed, epsilon):
     r"""the folded layer does what layer and inference did; its outputs are last, behind a window
     $W' = cW,\ b' = c(b - r_\mu) + \beta,\ c = \gamma / \sqrt{r_v+\varepsilon}$
     """
-    features = w.shape[-1]
-    (mean, var), (scale, offset) = statistics(seed, features), affine(features, seed)
-    # Also without a bias, and with a scale of 0.
-    bias, scale[1:2] = draws.normal(seed, (features,)) * np.float32(seed % 2), 0
+    features, dtype = w.shape[-1], w.dtype.name
+    (mean, var), (scale, offset) = statistics(seed, features), affine(features, seed, dtype)
+    epsilon = max(epsilon, EPS / 64 * (dtype != "float32"))
+    # Also without a bias, and with a scale of 0 and variances of 0.
+    bias, scale[1:2], var[2::3] = draws.normal(seed, (features,)) * np.float32(seed % 2), 0, 0
     kernel, shift = fold_batch_norm(w, bias, mean, var, scale, offset, epsilon)
     factor = scale / np.sqrt(np.float64(var) + epsilon)
     want = np.float64(w) * factor
-    yield Check("kernel", kernel, want, gamma(10) * np.abs(want))
+    yield Check("kernel", kernel, want, rounded(want, gamma(10) * np.abs(want), dtype))
     sizes = (np.abs(bias) + np.abs(mean)) * np.abs(factor) + np.abs(offset)
     want = (np.float64(bias) - mean) * factor + offset
     yield Check("bias", shift, want, gamma(10) * sizes, 1.0)

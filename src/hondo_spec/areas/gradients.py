@@ -108,12 +108,9 @@ def _exact_chains(
     """Chains of integers and of biases that are odd quarters, so that no pre-activation is 0."""
     pairs = itertools.pairwise(widths)
     weights = [draws.single(rng.integers(-2, 3, pair)) for pair in pairs]
-    biases = [
-        rng.integers(-3, 4, n).astype(np.float32) + np.float32(0.5**k)
-        for k, n in enumerate(widths[1:], 1)
-    ]
+    biases = [draws.single(rng.integers(-3, 4, n) + 0.5**k) for k, n in enumerate(widths[1:], 1)]
     x = draws.single(rng.integers(-2, 3, (m, widths[0])))
-    g = draws.single(rng.integers(-2, 3, (m, widths[-1])))
+    g = draws.single(rng.integers(-3000, 3001, (m, widths[-1])))
     for activation in CURVES:
         inner, slopes = x, []
         for w, b in zip(weights, biases, strict=True):
@@ -146,25 +143,26 @@ def _backward_passes_are_adjoints(
     \Big|\frac{f(x+h)-f(x-h)}{2h} - f'\Big| \le \frac{h^2}6M_3 + \frac{u|f|}h$
     """
     (shape, window, outputs, stride), rng = case, np.random.default_rng(seed)
-    u, d = draws.single(rng.integers(-3, 4, (2, *shape)))
-    kernel, e = draws.single(rng.integers(-3, 4, (2, *window, shape[-1], outputs)))
+    # One factor has as many bits as leave the sums exact.
+    reach = np.roll([3000, 3, 3], seed)
+    u, d = draws.lattice_of(seed, (2, *shape), -reach[0], reach[0])
+    kernel, e = draws.lattice_of(seed + 1, (2, *window, shape[-1], outputs), -reach[1], reach[1])
     # On integers all of these are exact; a convolution is linear in its input and in its kernel.
     want = _correlated(u, kernel, stride)
     yield Exact("y", convolution(u, kernel, stride), want)
     if convolution_gradient is not None:
-        v = rng.integers(-3, 4, want.shape).astype(np.float32)
+        v = draws.lattice_of(seed + 2, want.shape, -reach[2], reach[2])
         gx, gkernel = map(draws.double, convolution_gradient(u, kernel, stride, v))
         yield Exact("⟨Jᵀv, input⟩", np.sum(gx * d), np.sum(v * _correlated(d, kernel, stride)))
         yield Exact("⟨Jᵀv, kernel⟩", np.sum(gkernel * e), np.sum(v * _correlated(u, e, stride)))
     x, h = rng.integers(-256, 257, 32).astype(np.float32) / 64, np.float32(1 / 64)
     curves = ((sigmoid, sigmoid_gradient, 1 / 8), (tanh, tanh_gradient, 2.0))
     for f, slope, third in curves:
-        if f is None or slope is None:
-            continue
-        ends = draws.double(f(x + h)), draws.double(f(x - h))
-        rounding = (exp_slack(8) + ulps(4)) / float(h)
-        bound = float(h) ** 2 / 6 * third + rounding + ulps(32)
-        yield Check("slope", slope(x), (ends[0] - ends[1]) / (2 * float(h)), bound)
+        if f is not None and slope is not None:
+            ends = draws.double(f(x + h)), draws.double(f(x - h))
+            rounding = (exp_slack(8) + ulps(4)) / float(h)
+            bound = float(h) ** 2 / 6 * third + rounding + ulps(32)
+            yield Check("slope", slope(x), (ends[0] - ends[1]) / (2 * float(h)), bound)
 
 
 @prop(5, "must", "bound", source=NORM, symbols="global_norm")

@@ -17,11 +17,10 @@ ALL = "layer_norm rms_norm group_norm instance_norm"
 GROUPS = "slide 17; Wu & He 2018, equation 7"
 DIRECTIONS = "slide 18; Salimans & Kingma 2016, equation 2"
 KAPPAS = (0.0, 1e2, 1e4)
-# Another ε, and what makes the variances of normal data as small.
-SMALL, SHRINK = 2.0**-20, np.float32(2.0**-9)
-ANY = ((4, 64), *draws.MATRICES, *draws.DEEP, *draws.VECTORS)
+# The first one is wider than a block of what computes it.
+ANY = ((2, 1100), (4, 64), *draws.MATRICES, *draws.DEEP, *draws.VECTORS)
 # Both passes are compiled, so there are fewer shapes.
-BACKWARD = ((4, 64), (7, 2, 33), (3, 8), (8, 1), (16,), (2, 3, 5, 8))
+BACKWARD = ((1, 2, 1, 3, 5), (4, 64), (7, 2, 33), (3, 8), (8, 1), (16,), (2, 3, 5, 8))
 # Images, sequences, volumes, and what has no space; groups of one and of several channels.
 GROUPED = (
     ((2, 4, 4, 6), 2, "float32"), ((3, 2, 5, 9), 3, "float32"), ((1, 5, 2, 8), 8, "float32"),
@@ -29,8 +28,6 @@ GROUPED = (
     ((9, 33), 33, "float32"), ((9, 33), 11, "float32"), ((3, 5, 7, 1), 1, "float32"),
     *(((2, 4, 4, 6), 2, dtype) for dtype in draws.HALVES),
 )  # fmt: skip
-
-BACKWARD_GROUPED = (*GROUPED[:2], GROUPED[3], GROUPED[7], GROUPED[9])
 # Of any rank; and where other techniques have vectors of length 1 too.
 VECTORS = ((16,), (3, 8), (9, 2), (7, 33), (7, 7), (8, 1), (3, 5, 9), (2, 3, 5, 8))
 ELSEWHERE = ((7, 33), (7, 7))
@@ -44,16 +41,10 @@ def unit_lengths(w: np.ndarray) -> np.ndarray:
 def _examples(
     x: np.ndarray, offset: float, epsilon: float, last: float | None = None
 ) -> np.ndarray:
-    """Data off zero, with variances as small as the smaller ε, and one of 0."""
-    offset = offset if x.dtype == np.float32 else 8.0
-    x = ((1 if epsilon == EPS else SHRINK) * (x + np.float32(offset))).astype(x.dtype)
+    """Data off zero, with variances as small as ε, and one of 0."""
+    dtype, x = x.dtype, x + np.float32(offset if x.dtype == np.float32 else 8)
     x[-1:] = x[-1:] if x.ndim == 1 else x.ravel()[0] if last is None else last
-    return x
-
-
-def _epsilon(x: np.ndarray) -> float:
-    """By the width, for each of which gradients are compiled once."""
-    return SMALL if x.shape[-1] % 2 else EPS
+    return (draws.level(epsilon) * x).astype(dtype)
 
 
 def _total(parts: np.ndarray, slack: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
@@ -63,12 +54,13 @@ def _total(parts: np.ndarray, slack: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 @prop(1, "must", "bound", source=LAYERS)
-@given(x=draws.arrays(ANY, halves=True), kappa=KAPPAS, epsilon=(EPS, SMALL))
+@given(x=draws.arrays(ANY, halves=True), kappa=KAPPAS, epsilon=draws.epsilons)
 def _layer_norm_standardizes_features(layer_norm, *, x, kappa, epsilon):
     r"""layer norm standardizes the features of each example
     $y_j = \gamma_j\frac{x_j - \mu}{\sqrt{v+\varepsilon}} + \beta_j$
     """
-    scale, bias = affine(x.shape[-1])
+    scale, bias = affine(x.shape[-1], draws.seed_of(x))
+    epsilon = max(epsilon, draws.SMALL * (x.dtype != np.float32))
     x = _examples(x, kappa, epsilon)
     want, bound = standard(x, epsilon, axes=(-1,)).affine(scale, bias)
     y = np.asarray(layer_norm(x, scale, bias, epsilon))
@@ -81,12 +73,12 @@ def _layer_norm_standardizes_features(layer_norm, *, x, kappa, epsilon):
 def _in_groups(
     seed: int, case: tuple[tuple[int, ...], int, str], kappa: float
 ) -> tuple[np.ndarray, float]:
-    """Data whose variances are as small as the smaller ε, or that of a channel 0; and its ε."""
-    shape, groups, dtype = case
-    offset, is_small = kappa if dtype == "float32" else 8.0, groups % 2 == 1
-    x = draws.normal(seed, shape, offset, float(SHRINK) if is_small else 1.0, dtype)
+    """Data whose variances are as small as ε, or that of a channel 0; and its ε."""
+    shape, _, dtype = case
+    offset, epsilon = kappa if dtype == "float32" else 8.0, draws.epsilon_of(seed, dtype)
+    x = draws.normal(seed, shape, offset, float(draws.level(epsilon)), dtype)
     x[-1, ..., -1] = x[0].ravel()[0]
-    return x, SMALL if is_small else EPS
+    return x, epsilon
 
 
 @prop(2, "must", "bound", source=GROUPS, symbols="group_norm instance_norm")
@@ -105,19 +97,18 @@ def _group_norm_standardizes_groups(group_norm, instance_norm=None, *, seed, cas
 
     yield check("y", group_norm, x, groups, groups, epsilon)
     if instance_norm is not None and x.ndim == 4:
-        small = (SHRINK * x).astype(dtype)
-        yield check("instance norm", instance_norm, small, shape[-1], SMALL)
+        yield check("instance norm", instance_norm, x, shape[-1], epsilon)
 
 
 @prop(3, "must", "bound", source=ROOTS, symbols="rms_norm")
-@given(x=draws.arrays(ANY, halves=True), offset=(0.0, 3.0), epsilon=(EPS, SMALL))
+@given(x=draws.arrays(ANY, halves=True), offset=(0.0, 3.0), epsilon=draws.epsilons)
 def _rms_norm_divides_by_the_root_mean_square(rms_norm, *, x, offset, epsilon):
     r"""RMS norm divides by the root mean square and centers nothing
     $y_j = \gamma_j x_j / \sqrt{\overline{x^2} + \varepsilon}$
     """
-    scale, _ = affine(x.shape[-1])
+    scale, _ = affine(x.shape[-1], draws.seed_of(x))
     # Squares of 300 are beyond float16.
-    size = 300 if x.dtype != np.float32 else 1 if epsilon == EPS else SHRINK
+    size = 300 if x.dtype != np.float32 else draws.level(epsilon)
     x = (size * (x + np.float32(offset))).astype(x.dtype)
     x[-1:] = x[-1:] if x.ndim == 1 else 0
     root = np.sqrt(np.mean(np.float64(x) ** 2, axis=-1, keepdims=True) + epsilon)
@@ -235,7 +226,8 @@ def _layer_norm_gradient_goes_through_the_statistics(layer_norm_gradient, *, x, 
     $g_x = \tfrac1s(h - \overline{h} - \hat x\,\overline{h\hat x}),\ h = \gamma g;\quad
     g_\gamma = \sum g\hat x,\ g_\beta = \sum g$
     """
-    (scale, bias), dtype, epsilon = affine(x.shape[-1], seed), x.dtype.name, _epsilon(x)
+    dtype, (scale, bias) = x.dtype.name, affine(x.shape[-1], seed, x.dtype.name)
+    epsilon = draws.epsilon_of(seed, dtype)
     x, g = _examples(x, kappa, epsilon, 1.0), draws.normal(seed, x.shape, dtype=dtype)
     s, size = standard(x, epsilon, axes=(-1,)), np.abs(draws.double(g))
     gx, gain, shift = layer_norm_gradient(x, scale, bias, epsilon, g)
@@ -249,7 +241,7 @@ def _layer_norm_gradient_goes_through_the_statistics(layer_norm_gradient, *, x, 
 
 
 @prop(9, "must", "bound", source=GROUPS, symbols="group_norm instance_norm")
-@given(seed=draws.seeds, case=BACKWARD_GROUPED, kappa=KAPPAS)
+@given(seed=draws.seeds, case=GROUPED, kappa=KAPPAS)
 def _group_norm_gradient_goes_through_the_statistics(
     group_norm_gradient, instance_norm_gradient=None, *, seed, case, kappa
 ):
@@ -276,7 +268,8 @@ def _rms_norm_gradient_goes_through_the_root_mean_square(rms_norm_gradient, *, x
     r"""the gradient of RMS norm goes through the root mean square, and nothing is centered
     $g_x = \tfrac1r(h - y\,\overline{hy}),\ y = x/r,\ h = \gamma g;\quad g_\gamma = \sum g y$
     """
-    (scale, _), dtype, epsilon = affine(x.shape[-1], seed), x.dtype.name, _epsilon(x)
+    dtype, (scale, _) = x.dtype.name, affine(x.shape[-1], seed, x.dtype.name)
+    epsilon = draws.epsilon_of(seed, dtype)
     x, g = _examples(x, offset, epsilon, 0.0), draws.normal(seed, x.shape, dtype=dtype)
 
     def mean(values: np.ndarray) -> np.ndarray:

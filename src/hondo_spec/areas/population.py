@@ -95,8 +95,7 @@ def _variance_is_averaged_not_deviation(batch_norm, conventions, *, scale):
     $r_v' = \rho r_v + (1-\rho) v$
     """
     x = (scale * np.where(np.arange(64) % 2, 1.0, -1.0))[:, None].astype(np.float32)
-    zero = np.zeros(1, np.float32)
-    _, var = new_statistics(batch_norm, conventions, x, zero, zero + 1, 0.5)
+    _, var = new_statistics(batch_norm, conventions, x, 0 * x[0], 0 * x[0] + 1, 0.5)
     want = 0.5 + 0.5 * claimed(conventions, np.array([scale**2]), 64)
     return Check("variance", var, want, gamma(64 + 8) * want)
 
@@ -116,21 +115,22 @@ def _training_leaves_its_arguments_alone(batch_norm, *, x):
 
 
 @inference(1, "must", "bound", source=POPULATION + ", line 11")
-@given(x=draws.arrays(halves=True, offset=8.0), seed=draws.seeds, epsilon=(EPS, EPS / 64))
+@given(x=draws.arrays(halves=True, offset=8.0), seed=draws.seeds, epsilon=draws.epsilons)
 def _inference_uses_running_statistics(batch_norm_inference, *, x, seed, epsilon):
     r"""inference normalizes by the running statistics
     $y = \gamma\frac{x - r_\mu}{\sqrt{r_v + \varepsilon}} + \beta$
     """
-    features = x.shape[-1]
-    (mean, var), (scale, bias) = statistics(seed, features), affine(features, seed)
+    features, dtype = x.shape[-1], x.dtype.name
+    (mean, var), (scale, bias) = statistics(seed, features), affine(features, seed, dtype)
+    epsilon = max(epsilon, EPS / 64 * (dtype != "float32"))
     # Off zero, where x − μ cancels; variances of 0 and far below ε are among them, or all are 0.
-    mean, var = mean + 8, var * np.resize(draws.single([0, EPS / 64, 1]), features)
+    mean, var = mean + 8, var * np.resize(draws.single([0, epsilon / 64, 1, epsilon]), features)
     for what, spread in (("y", var), ("y where v = 0", 0 * var)):
         root = np.sqrt(np.float64(spread) + epsilon)
         want = scale * ((np.float64(x) - mean) / root) + bias
         sizes = np.abs(scale) * (np.abs(np.float64(x)) + np.abs(mean)) / root + np.abs(bias)
         y = batch_norm_inference(x, mean, spread, scale, bias, epsilon)
-        yield Check(what, y, want, rounded(want, gamma(10) * sizes, x.dtype.name))
+        yield Check(what, y, want, rounded(want, gamma(10) * sizes, dtype))
 
 
 @inference(2, "must", "exact")
@@ -174,9 +174,8 @@ PARTS = (
 
 
 def _batches(drawn: tuple[int, tuple[tuple[int, ...], bool, int]]) -> draws.Made:
-    seed, (sizes, images, width) = drawn
-    arguments = {"seed": seed, "sizes": sizes, "images": images, "width": width}
-    return draws.Made(draws.batches, arguments)
+    names = "seed", "sizes", "images", "width"
+    return draws.Made(draws.batches, dict(zip(names, (drawn[0], *drawn[1]), strict=True)))
 
 
 parts = st.tuples(draws.seeds, st.sampled_from(PARTS)).map(_batches)

@@ -11,13 +11,16 @@ from hondo_spec.results import Exact, Holds, refused
 prop = Area("RES", source="slide 13; He et al. 2015b, equation 1", symbols="residual repeat")
 PROJECTION = "slide 13; He et al. 2015b, equation 2"
 ZERO_LAST = "slide 13; Goyal et al. 2017, section 5.1"
-X = draws.whole(draws.MATRICES)
+# Of more bits than TF32 and halves have.
+LARGE = 3000
+X = draws.whole(draws.MATRICES, -LARGE, LARGE)
 FEW = ((2, 3), (1, 8), (5, 5), (3, 1))
 
 
-def _weights(seed: int, *shape: int) -> np.ndarray:
-    """Integers, so small that no product of them rounds."""
-    return draws.lattice_of(seed, shape, -2, 2)
+def _factors(x: np.ndarray, seed: int, outputs: int) -> tuple[np.ndarray, np.ndarray]:
+    """The x and small weights or, for odd seeds, small x and large weights."""
+    x, reach = (np.fmod(x, 9), LARGE) if seed % 2 else (x, 2)
+    return x, draws.lattice_of(seed, (x.shape[1], outputs), -reach, reach)
 
 
 @prop(1, "must", "exact")
@@ -36,9 +39,9 @@ def _output_is_input_plus_branch(residual, *, x, seed, dtype):
     """the output is x + F(x)
     $y = x + F(x)$
     """
-    # Of halves three inputs at most, so that integers are exact.
-    x, width = (x, x.shape[1]) if dtype == "float32" else (x[:, :3], min(x.shape[1], 3))
-    a = _weights(seed, width, width)
+    # Of halves three small inputs at most, so that integers are exact.
+    x, seed = (x, seed) if dtype == "float32" else (np.fmod(x[:, :3], 9), 2 * seed)
+    x, a = _factors(x, seed, x.shape[1])
     y = residual(x.astype(dtype), a.astype(dtype))
     return Exact("y", draws.single(y), x + x @ a)
 
@@ -49,7 +52,7 @@ def _skip_passes_the_gradient(residual_gradient, *, x, seed):
     """the skip takes part in the gradient
     $g_x = g + J_F^T g$
     """
-    a, g = _weights(seed, x.shape[1], x.shape[1]), draws.lattice_of(seed, x.shape, -8, 8)
+    g, a = _factors(draws.lattice_of(seed, x.shape, -LARGE, LARGE), seed, x.shape[1])
     return Exact("gx", residual_gradient(x, a, g), g + g @ a.T)
 
 
@@ -60,7 +63,9 @@ BLOCKS = (((2, 3), 2), ((1, 1), 12), ((5, 3), 3), ((3, 9), 2), ((9, 5), 1), ((1,
 def _halves(seed: int, shape: tuple[int, int], depth: int) -> tuple[np.ndarray, ...]:
     """Odd halves through odd and then even weights: all exact, and no pre-activation is 0."""
     rng, (_, width) = np.random.default_rng(seed), shape
-    x, g = rng.integers(-3, 3, (2, *shape)) + 0.5
+    # Times an odd number of many bits where the sums leave room for it.
+    factor = 683 if (1 + 2 * width**2) ** depth < 2**12 else 1
+    x, g = factor * (rng.integers(-3, 3, (2, *shape)) + 0.5)
     a = 2 * rng.integers(-1, 1, (depth, width, width)) + 1
     b = 2 * rng.integers(-1, 2, (depth, width, width))
     return tuple(map(draws.single, (x, a, b, g)))
@@ -89,29 +94,29 @@ def _zero_last_layers_pass_signal_and_gradient(residual_chain, *, depth, case, s
 
 
 @prop(5, "must", "exact", source="slide 13; He et al. 2016, equation 4")
-@given(x=draws.whole(FEW), seed=draws.seeds, depth=(1, 2, 3))
+@given(x=draws.whole(FEW, -LARGE, LARGE), seed=draws.seeds, depth=(1, 2, 3))
 def _output_is_input_plus_all_branches(residual_stack, *, x, seed, depth):
     r"""the output is the input plus all branches
     $x_L = x_0 + \sum_i F_i(x_i)$
     """
-    a = _weights(seed, depth, x.shape[1], x.shape[1])
+    a = draws.lattice_of(seed, (depth, x.shape[1], x.shape[1]), -2, 2)
     want = functools.reduce(lambda y, matrix: y + y @ matrix, a, x)
     yield Exact("y", residual_stack(x, list(a)), want)
     # So many that a few more do not matter to what is compiled.
     many = np.zeros((100, 3, 3), np.float32)
     many[[0, 63, 99], 0, 1] = 1
-    start = draws.lattice_of(seed, (2, 3), -8, 8)
+    start = draws.lattice_of(seed, (2, 3), -LARGE, LARGE)
     want = functools.reduce(lambda y, matrix: y + y @ matrix, many, start)
     yield Exact("y of a hundred", residual_stack(start, list(many)), want)
 
 
 @prop(6, "must", "exact", source=PROJECTION, symbols="residual projection")
-@given(x=draws.whole(FEW), outputs=(1, 3, 5, 8), seed=draws.seeds)
+@given(x=draws.whole(FEW, -LARGE, LARGE), outputs=(1, 3, 5, 8), seed=draws.seeds)
 def _changed_width_needs_a_projection(residual_projection, residual=None, *, x, outputs, seed):
     """where the width changes, the skip is projected; without that it is an error
     $y = W_s x + F(x)$
     """
-    w, a = (_weights(seed + k, x.shape[1], outputs) for k in range(2))
+    (x, w), (_, a) = (_factors(x, seed + 2 * k, outputs) for k in range(2))
     yield Exact("y", residual_projection(x, w, a), x @ w + x @ a)
     if residual is not None and outputs != x.shape[1]:
         wrong = refused(residual, x, a)
