@@ -119,5 +119,4 @@ def _changed_width_needs_a_projection(residual_projection, residual=None, *, x, 
     (x, w), (_, a) = (_factors(x, seed + 2 * k, outputs) for k in range(2))
     yield Exact("y", residual_projection(x, w, a), x @ w + x @ a)
     if residual is not None and outputs != x.shape[1]:
-        wrong = refused(residual, x, a)
-        yield Holds(f"{x.shape[1]} + {outputs} channels are an error", wrong)
+        yield Holds(f"{x.shape[1]} + {outputs} channels are an error", refused(residual, x, a))
