@@ -31,6 +31,7 @@ from spec_tests.mutants import (
     tasks,
     unseen,
     wider,
+    unseen_randomness,
 )
 from spec_tests.mutants.mutant import Mutant
 
@@ -63,6 +64,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *wider.MUTANTS,
     *range_norms.MUTANTS,
     *short_products.MUTANTS,
+    *unseen_randomness.MUTANTS,
 )
 BENIGN: tuple[Mutant, ...] = (*benign.BENIGN, *benign_edges.BENIGN)
 

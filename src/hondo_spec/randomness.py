@@ -1,7 +1,7 @@
 """What random numbers look like: independent along every axis, normal, cut, or uniform."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from scipy import fft, stats
@@ -14,6 +14,7 @@ from hondo_spec.results import Holds, Stat
 OTHERS = (1, 255, 2**30)
 # A first seed, and one that float32 does not tell from the next.
 FAR = (0, 2**29 + 1)
+LEAST = 1e-12  # the chance of a false alarm of what is drawn by the hundred
 # Where a normal that is cut at two of its deviations ends, once it is rescaled to variance 1.
 CUT = 2 / float(stats.truncnorm(-2, 2).std())
 
@@ -73,6 +74,16 @@ def _strongest(first: np.ndarray, second: np.ndarray, chance: float) -> list[int
     products = np.asarray(fft.irfft(one * np.conj(two), size))[lags]
     scores = np.abs(products) / np.sqrt(n - np.abs(lags))
     return [int(lag) for lag in lags[np.argpartition(scores, -3)[-3:]]]
+
+
+def by_seed(what: str, draw: Callable[..., np.ndarray], *arguments: object) -> Holds:
+    """Of seeds from all of their range, and the next ones, no two draw the same.
+
+    There are so many that two of them agree modulo any number below 2^17.
+    """
+    seeds = np.random.default_rng(0).integers(0, 2**31 - 2**8, (2**10, 1)) + np.arange(2)
+    drawn = {np.asarray(draw(int(seed), *arguments)).tobytes() for seed in seeds.flat}
+    return Holds(f"{what} of {seeds.size} seeds", len(drawn) == seeds.size, len(drawn))
 
 
 def varied(what: str, masks: Iterable[np.ndarray], chance: float) -> Stat:

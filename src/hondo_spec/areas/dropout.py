@@ -8,8 +8,9 @@ import numpy as np
 from hondo_spec import draws, statistics
 from hondo_spec.areas.activations import probabilities
 from hondo_spec.bounds import U64, UNITS, gamma, ulps
+from hondo_spec.operations.shapes import Shape
 from hondo_spec.property import Area, given
-from hondo_spec.randomness import independent, rows, unrelated, varied
+from hondo_spec.randomness import by_seed, independent, rows, unrelated, varied
 from hondo_spec.results import Check, Exact, Holds, refused
 from hondo_spec.target import Operation
 
@@ -18,26 +19,27 @@ INFERENCE = "slide 8; Srivastava et al. 2014, section 4"
 GEOMETRIC = "slide 8; Goodfellow et al. 2016, equations 7.61 to 7.66"
 BOTH = "dropout inverted_dropout"
 prop = Area("DRP", source=TRAINING, symbols=BOTH)
-# 1/2 is not among them: there keeping and dropping look the same.
-PROBABILITIES = draws.PROBABILITIES
+# Those that are often taken, between them and near the ends.
+RATES = (*draws.PROBABILITIES, *(k / 20 for k in range(1, 20)), 1 / 3, 2 / 3, 0.5**0.5)
+SEVERAL = (0.001, 0.1, 0.25, 1 / 3, 0.5, 0.65, 0.8, 0.9, 0.9995)
 FEW = (0.2, 0.8)
 # Features, sequences and images of 96 units each; few of them, and many in one example or none.
-EXAMPLES = ((0.2, (96,)), (0.8, (12, 8)), (0.8, (4, 3, 8)), (0.37, (7, 5, 3)))
+IN_HALVES = tuple((0.5, (96,), dtype) for dtype in draws.HALVES)
+EXAMPLES = ((0.2, (96,)), (0.8, (12, 8)), (0.8, (4, 3, 8)), (0.37, (7, 5, 3)), *IN_HALVES)
 # Every P comes with shapes of its own, each of which is compiled anew.
+SINGLE = [(shape, "float32") for shape in (*draws.OF_ANY_RANK, (32, 32))]
 CASES = tuple(
-    (keep_prob, shape, dtype)
-    for k, (shape, dtype) in enumerate(
-        [(shape, "float32") for shape in (*draws.OF_ANY_RANK, (32, 32))]
-        + [(shape, dtype) for shape in draws.IN_HALVES for dtype in draws.HALVES]
-    )
+    (keep_prob, *case)
+    for k, case in enumerate([*SINGLE, *itertools.product(draws.IN_HALVES, draws.HALVES)])
     for keep_prob in (draws.PROBABILITIES[k % 8], 0.25)[: 1 + (k % 4 == 0)]
 )
+PAIRS = ((0, 1), (0, 255), (0, 2**30), (2**30, 2**30 + 1), *((0, 2**30, d) for d in draws.HALVES))
 FEW_SHAPES = ((8, 8), (7,), (3, 8), (2, 3, 5, 8))
 # Both passes are compiled, so there are fewer shapes.
 BACKWARD = (
-    (0.1, (16, 16), "float32"), (0.25, (7, 33), "float32"), (0.001, (33, 3), "float32"),
-    (0.9995, (3, 5, 9), "float32"), (0.37, (1, 16), "float32"), (0.6, (2, 3, 1, 2, 5), "float32"),
-    (0.8, (7,), "float32"), *((0.8, (16, 16), dtype) for dtype in draws.HALVES),
+    (0.1, (16, 16)), (0.25, (7, 33)), (0.001, (33, 3)), (0.9995, (3, 5, 9)), (0.37, (1, 16)),
+    (0.6, (2, 3, 1, 2, 5)), (0.8, (7,)), (0.5, (16, 16)), (0.9, (16, 16)), (1 / 3, (7, 33)),
+    (0.65, (256, 128)), *((p, (16, 16), dtype) for p in (0.8, 0.5) for dtype in draws.HALVES),
 )  # fmt: skip
 SHAPES = ((1, 96), (96,), (7, 3), (3, 5, 7), (2, 3, 1, 4, 5))
 
@@ -52,10 +54,8 @@ def _scaled(x: np.ndarray, y: np.ndarray, factor: float) -> np.ndarray:
     return np.where(y != 0, draws.double(x) * factor, 0.0)
 
 
-def _kept(
-    dropout: Operation, seed: int, shape: tuple[int, ...], keep_prob: float, dtype: str = "float32"
-) -> np.ndarray:
-    return np.asarray(dropout(seed, np.ones(shape, dtype), keep_prob)) != 0
+def _kept(drop: Operation, seed: int, shape: Shape, p: float, dtype: str = "f") -> np.ndarray:
+    return np.asarray(drop(seed, np.ones(shape, dtype), p)) != 0
 
 
 def _slack(dtype: str) -> float:
@@ -66,18 +66,19 @@ def _slack(dtype: str) -> float:
 @prop(1, "must", "bound")
 @given(case=CASES, seed=draws.seeds)
 def _units_are_dropped_or_scaled(dropout, conventions, *, case, seed):
-    r"""a unit comes out as 0 or as itself times one number
-    $y_i \in \{0, c x_i\},\ c = 1 \text{ or } 1/P$
+    r"""a unit comes out as 0 or as itself times one number, and what the units are does not
+    decide which
+    $y_i = c\,r_i x_i,\ r = r(k),\ c = 1 \text{ or } 1/P$
     """
     keep_prob, shape, dtype = case
-    x = draws.normal(seed, shape, dtype=dtype)
-    y = np.asarray(dropout(seed, x, keep_prob))
-    want = _scaled(x, y, _factor(conventions, keep_prob))
-    return Check("y", y, want, _slack(dtype) * np.abs(want), 1.0)
+    x = draws.normal(seed, shape, scale=8.0 ** (seed % 2), dtype=dtype)
+    mask = _kept(dropout, seed, shape, keep_prob, dtype)
+    want = _scaled(x, mask, _factor(conventions, keep_prob))
+    return Check("y", dropout(seed, x, keep_prob), want, _slack(dtype) * np.abs(want), 1.0)
 
 
 @prop(2, "must", "statistical")
-@given(keep_prob=PROBABILITIES)
+@given(keep_prob=draws.PROBABILITIES)
 def _kept_units_are_binomial(dropout, samples, *, keep_prob):
     r"""the number of kept units is binomial, of one example too, and of several draws of any shape;
     it is not as good as the same in each of them
@@ -97,9 +98,11 @@ def _kept_units_are_binomial(dropout, samples, *, keep_prob):
         yield varied("draws", several, keep_prob)
         for shape in SHAPES:
             small = np.stack([_kept(dropout, k, shape, keep_prob).ravel() for k in range(80)])
+            # Two units agree in all of eighty draws but once in 10^21.
+            yield Holds(f"{shape}", np.unique(small, axis=1).shape == small.shape, small)
             for end in (0, -1):
-                what, kept = f"unit {end} of {shape}", small[:, end]
-                yield statistics.binomial(what, kept.sum(), 80, keep_prob, effect=0.62)
+                kept = small[:, end].sum()
+                yield statistics.binomial(f"{end} of {shape}", kept, 80, keep_prob, effect=0.62)
 
 
 @prop(3, "must", "statistical")
@@ -108,8 +111,8 @@ def _units_are_independent(dropout, samples, *, case):
     r"""the units of a batch are independent, along every axis, diagonal and in flat order
     $r_i \perp r_j$
     """
-    keep_prob, example = case
-    mask = _kept(dropout, 2, (rows(samples), *example), keep_prob)
+    keep_prob, example, *dtype = case
+    mask = _kept(dropout, 2, (rows(samples), *example), keep_prob, *dtype)
     return independent("units", mask, keep_prob, effect=0.04)
 
 
@@ -119,21 +122,24 @@ def _examples_are_independent(dropout, samples, *, case):
     r"""the examples of a batch are independent
     $r^{(e)} \perp r^{(e')}$
     """
-    keep_prob, example = case
-    mask = _kept(dropout, 3, (rows(samples), *example), keep_prob)
+    keep_prob, example, *dtype = case
+    mask = _kept(dropout, 3, (rows(samples), *example), keep_prob, *dtype)
     examples = mask.reshape(len(mask), -1)[:, :16]
     return independent("examples", examples, keep_prob, effect=0.1)
 
 
 @prop(5, "must", "statistical")
-@given(keep_prob=FEW, pair=((0, 1), (0, 255), (0, 2**30), (2**30, 2**30 + 1)))
+@given(keep_prob=FEW, pair=PAIRS)
 def _seeds_are_independent(dropout, samples, *, keep_prob, pair):
-    r"""different seeds give independent masks, also some units or a row on
+    r"""different seeds give independent masks, also some units or a row on, in every dtype, and of
+    many no two give the same
     $k \ne k' \Rightarrow r_k \perp r_{k'}$
     """
     shape = (rows(samples), 96)
-    first, second = (_kept(dropout, seed, shape, keep_prob) for seed in pair)
-    return unrelated("two seeds", first, second, keep_prob, effect=0.03)
+    first, second = (_kept(dropout, seed, shape, keep_prob, *pair[2:]) for seed in pair[:2])
+    yield unrelated("two seeds", first, second, keep_prob, effect=0.03)
+    if pair[0] and keep_prob < 0.5:
+        yield by_seed("masks", dropout, np.ones((8, 16), np.float32), keep_prob)
 
 
 @prop(6, "must", "exact")
@@ -149,18 +155,19 @@ def _mask_is_a_function_of_the_seed(dropout, *, seed, keep_prob):
 
 
 @prop(7, "must", "bound")
-@given(keep_prob=PROBABILITIES)
+@given(keep_prob=RATES)
 def _factor_gives_the_claimed_expectation(dropout, conventions, *, keep_prob):
-    r"""the factor of kept units times P is the claimed expectation
+    r"""at any P the factor of kept units times P is the claimed expectation, and so many are kept
     $cP = 1 \text{ (inverted)},\ cP = P \text{ (lecture)}$
     """
     y = np.float64(dropout(0, np.ones((256, 128), np.float32), keep_prob))
     want = _factor(conventions, keep_prob) * keep_prob
-    return Check("c P", np.max(y) * keep_prob, want, ulps(2) * want)
+    yield Check("c P", np.max(y) * keep_prob, want, ulps(2) * want)
+    yield statistics.binomial("kept", np.sum(y != 0), y.size, keep_prob, effect=0.04)
 
 
 @prop(8, "must", "exact", source=INFERENCE)
-@given(x=draws.arrays(draws.OF_ANY_RANK, halves=True), keep_prob=(0.001, 0.25, 0.5, 0.9995, 1.0))
+@given(x=draws.arrays(draws.OF_ANY_RANK, halves=True), keep_prob=(*SEVERAL, 1.0))
 def _inference_is_deterministic(dropout_inference, conventions, *, x, keep_prob):
     r"""inference is deterministic: x (inverted) or P x (lecture)
     $\bar y = x \text{ or } Px$
@@ -190,7 +197,7 @@ def _masks(size: int, keep_prob: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 @prop(9, "must", "exhaustive", source=INFERENCE, symbols="scale_weights")
-@given(seed=draws.seeds, keep_prob=(0.0, 0.001, 0.25, 0.8, 0.9995), w=draws.arrays(draws.KERNELS))
+@given(seed=draws.seeds, keep_prob=(0.0, *SEVERAL), w=draws.arrays(draws.KERNELS))
 def _scaled_weights_are_the_mean_over_masks(scale_weights, *, seed, keep_prob, w):
     r"""for a linear layer, scaled weights are the mean over all masks; for any they are P times
     $\sum_m P^{|m|}(1-P)^{d-|m|}(W(m*x)+b) = (PW)x + b$
@@ -242,7 +249,7 @@ def _backward_uses_the_forward_mask(dropout_gradient, conventions, dropout=None,
     r"""the backward pass uses the mask and the factor of the forward pass, in every dtype
     $g_x = c\, r * g_y$
     """
-    keep_prob, shape, dtype = case
+    keep_prob, shape, dtype, *_ = *case, "float32"
     g = draws.lattice_of(seed, shape, -8, 8).astype(dtype)
     one = np.ones_like(g)
     y, gradient = map(np.asarray, dropout_gradient(seed, one, keep_prob, g))
@@ -250,8 +257,9 @@ def _backward_uses_the_forward_mask(dropout_gradient, conventions, dropout=None,
     # A power of two is exact.
     slack = 0 if keep_prob == 0.25 else _slack(dtype)
     yield Check("gx", gradient, want, slack * np.abs(want), 1.0)
-    # There the output does not say which units are kept.
-    yield Exact("gx at x = 0", dropout_gradient(seed, 0 * g, keep_prob, g)[1], gradient)
+    # Of x = 0 the output does not say which units are kept, and no x decides it.
+    for what, x in (("0", 0 * g), ("g", g)):
+        yield Exact(f"gx at x = {what}", dropout_gradient(seed, x, keep_prob, g)[1], gradient)
     if dropout is not None:
         yield Exact("the mask alone", np.asarray(dropout(seed, one, keep_prob)) != 0, y != 0)
 

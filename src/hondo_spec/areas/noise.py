@@ -9,11 +9,11 @@ from scipy.stats import chi2, norm
 from hondo_spec import draws, statistics
 from hondo_spec.bounds import GRID, U32, U64, UNITS, gamma
 from hondo_spec.property import Area, given
-from hondo_spec.randomness import FAR, OTHERS, independent, rows, tails, unrelated
+from hondo_spec.randomness import FAR, LEAST, OTHERS, by_seed, independent, rows, tails, unrelated
 from hondo_spec.results import Check, Exact, Holds, Stat
 
 prop = Area("NOI", source="slide 2; Goodfellow et al. 2016, section 7.5", symbols="gaussian_noise")
-LEAST = 1e-12  # the chance of a false alarm of what is drawn by the hundred
+ZERO = np.zeros(231, np.float32)
 SMOOTHING = "slide 2; Goodfellow et al. 2016, section 7.5.1"
 
 
@@ -48,8 +48,8 @@ def _input_noise_is_normal(gaussian_noise, samples, *, std):
         yield unrelated(f"seed {other}", noisy > x, another > x, 0.5, effect=0.03)
     if std == 3.0:
         yield from tails("noise", np.stack([noisy, *others]) / std - x / std)
-        zero = np.zeros(231, np.float32)
-        z = np.stack([draws.double(gaussian_noise(k, zero, std)) / std for k in range(16)])
+        yield by_seed("noise", gaussian_noise, ZERO, std)
+        z = np.stack([draws.double(gaussian_noise(k, ZERO, std)) / std for k in range(16)])
         yield statistics.too_even("means", np.sum(z, axis=1) / math.sqrt(z.shape[1]))
         squares = (np.sum(z**2, axis=1) - z.shape[1]) / math.sqrt(2 * z.shape[1])
         yield statistics.too_even("variances", squares)
@@ -58,22 +58,25 @@ def _input_noise_is_normal(gaussian_noise, samples, *, std):
 @prop(2, "must", "exact", source="slide 2")
 @given(x=draws.arrays(draws.OF_ANY_RANK, halves=True), seed=draws.seeds)
 def _zero_noise_is_the_identity(gaussian_noise, *, x, seed):
-    r"""noise of standard deviation 0 is the identity, any other reaches every entry
+    r"""noise of standard deviation 0 is the identity, any other reaches every entry, each by
+    itself, also in half precision
     $\sigma = 0 \Rightarrow y = x;\quad y_i \ne x_i$
     """
     yield Exact("y", gaussian_noise(seed, x, 0.0), x)
-    # At most 8 deviations, but once in 10^15; twice 0 once in 10^13, of halves more often.
-    noise, more = (draws.double(gaussian_noise(seed + k, 0 * x, 0.25)) * 4 for k in range(2))
+    # At most 8 deviations, but once in 10^15; alike in eight draws, of halves too, once in 10^16.
+    stds = (0.25, 1.0, 0.5, 0.1, 0.01, 0.9, 0.0625, 0.3 + seed / 2**32)
+    drawn = [gaussian_noise(seed + k, 0 * x, std) / np.float32(std) for k, std in enumerate(stds)]
+    noise = draws.double(drawn).reshape(len(stds), -1)
     yield Holds("within 8 deviations", np.abs(noise) < 8, noise)
-    if x.size > 8:
-        low, high = chi2.ppf([LEAST, 1 - LEAST], x.size)
-        yield Holds("of size 1", low < np.sum(noise**2) < high, noise)
-    if x.dtype == np.float32:
-        yield Holds("every entry", (noise != 0) | (more != 0), noise)
+    (low, high), sizes = chi2.ppf([LEAST, 1 - LEAST], x.size), np.sum(noise**2, axis=1)
+    yield Holds("of size 1", (low < sizes) & (sizes < high), noise)
+    yield Holds("every entry", np.any(noise, axis=0), noise)
+    alone = [np.unique(np.abs(noise), axis=axis).size == noise.size for axis in (0, 1)]
+    yield Holds("every draw, and every entry, by itself", alone, noise)
 
 
 @prop(3, "must", "exhaustive", source="slide 2; Bishop 1995, section 2", symbols="l2_penalty")
-@given(w=draws.whole(draws.MATRICES), seed=draws.seeds, std=(0.0, 2.0**-10, 0.25, 2.0, 64.0))
+@given(w=draws.whole(draws.MATRICES), seed=draws.seeds, std=(0.0, 2.0**-10, 0.25, 1.0, 2.0, 64.0))
 def _input_noise_penalizes_the_weights(noise_penalty, *, w, seed, std):
     r"""noise on the inputs of a linear model is, in expected squared error, a
     penalty on its weights
@@ -90,7 +93,7 @@ def _input_noise_penalizes_the_weights(noise_penalty, *, w, seed, std):
 
 
 @prop(4, "must", "bound", source=SMOOTHING, symbols="label_smoothing")
-@given(amount=(0.0, 2.0**-7, 0.1, 0.5, 1.0), classes=(2, 3, 10, 33))
+@given(amount=(0.0, 2.0**-7, 0.1, 0.3, 0.5, 0.9, 1.0), classes=(2, 3, 10, 33))
 def _smoothed_labels_keep_sum_and_class(label_smoothing, *, amount, classes):
     r"""smoothed labels are (1 − ε)y + ε/K: they sum to 1 and keep their class; so are those that
     are mixed, or of each position
@@ -120,29 +123,32 @@ def _parameter_noise_is_drawn_anew(parameter_noise, samples, *, std):
     $\tilde W = W + \epsilon_t,\ \mathbb{E}\tilde W = W$
     """
     w, before = _ramp(samples), _ramp(samples)
-    tree = {"a/kernel": w, "b/kernel": w, "c/d/e/bias": w}
+    tree = {"a/kernel": w, "b/kernel": w.reshape(3, 2, -1, 96), "c/d/e/bias": w}
     noisy = parameter_noise(0, tree, std)
-    first, *others = (draws.double(noisy[name]) - w for name in tree)
+    first, *others = (draws.double(noisy[name]) - leaf for name, leaf in tree.items())
     yield from _normal("one draw", first, std, noisy["a/kernel"])
     for k, other in enumerate(others):
         yield unrelated(f"weights 0 and {k + 1}", first > 0, other > 0, 0.5, effect=0.03)
+    yield independent("signs of a window", others[0] > 0, 0.5, effect=0.03)
     yield unrelated("weights 1 and 2", others[0] > 0, others[1] > 0, 0.5, effect=0.03)
     yield statistics.mean("mean of one draw", first, 0.0, std, effect=0.05 * std)
     for other in OTHERS:
         anew = draws.double(parameter_noise(other, tree, std)["a/kernel"]) - w
         yield unrelated(f"seed {other}", first > 0, anew > 0, 0.5, effect=0.03)
         # As where each weight has the seed plus its own index.
-        what = f"another weight of seed {other}"
-        yield unrelated(what, others[0] > 0, anew > 0, 0.5, effect=0.03)
+        yield unrelated(f"another of seed {other}", others[0] > 0, anew > 0, 0.5, effect=0.03)
         yield statistics.variance("the difference of two", first - anew, 2 * std**2, ratio=1.1)
     yield Exact("parameters", w, before)
-    leaves = draws.uneven_tree(0)
+    yield by_seed("noise", lambda k: parameter_noise(k, {"a/kernel": ZERO}, std)["a/kernel"])
+    leaves = {**draws.uneven_tree(0), "e/kernel": draws.normal(0, (3, 2, 5, 7))}
     for name, leaf in parameter_noise(0, leaves, 0.0).items():
         yield Exact(f"{name} without noise", leaf, leaves[name])
         yield Exact(f"dtype of {name}", str(np.asarray(leaf).dtype), str(leaves[name].dtype))
     zeros = {name: 0 * leaf for name, leaf in leaves.items()}
     kernels = [name for name in leaves if name.endswith("kernel")]
-    # Two entries of halves agree in all of eight draws but once in 10^16.
-    drawn = [parameter_noise(k, zeros, 1.0) for k in range(8)]
+    # Two entries of halves agree in eight draws but once in 10^16, and never in eighty.
+    drawn = [parameter_noise(k, zeros, 1.0) for k in range(80)]
     flat = [np.concatenate([draws.double(noisy[k]).ravel() for k in kernels]) for noisy in drawn]
     yield Holds("every entry by itself", np.unique(flat, axis=1).shape == np.shape(flat), flat)
+    (low, high), sizes = chi2.ppf([LEAST, 1 - LEAST], len(drawn)), np.sum(np.square(flat), axis=0)
+    yield Holds("every entry of size 1", (low < sizes) & (sizes < high), sizes)

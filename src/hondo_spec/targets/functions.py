@@ -230,6 +230,8 @@ OPERATIONS = {
     "layer_norm": jax.jit(lambda x, w, b, e: hondo.layer_norm(x, w, b, epsilon=e)),
     "instance_norm": jax.jit(lambda x, e: hondo.instance_norm(x, None, None, epsilon=e)),
     "rms_norm": jax.jit(lambda x, w, e: hondo.rms_norm(x, w, epsilon=e)),
+    # P is traced as any other number.
+    "dropout_gradient": jax.jit(unwrap(_jax.dropout_gradient(_dropout))),
     "weight_norm": jax.jit(hondo.weight_norm),
     "l2_normalize": jax.jit(hondo.l2_normalize),
     "l1_penalty": _penalty(hondo.l1_penalty),
