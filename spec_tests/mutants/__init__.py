@@ -17,6 +17,7 @@ from spec_tests.mutants import (
     losses,
     narrow_draws,
     narrow_shapes,
+    narrow_tasks,
     narrow_values,
     noise,
     norm_gradients,
@@ -30,8 +31,8 @@ from spec_tests.mutants import (
     streaming,
     tasks,
     unseen,
-    wider,
     unseen_randomness,
+    wider,
 )
 from spec_tests.mutants.mutant import Mutant
 
@@ -60,6 +61,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *narrow_shapes.MUTANTS,
     *narrow_values.MUTANTS,
     *narrow_draws.MUTANTS,
+    *narrow_tasks.MUTANTS,
     *unseen.MUTANTS,
     *wider.MUTANTS,
     *range_norms.MUTANTS,

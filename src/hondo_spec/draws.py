@@ -52,8 +52,9 @@ PATIENCES = (1, 2, 3, 5, 9, 17, 100, 300)
 COMMON, SMALL = (2.0**-10, 1e-5, 0.5), 2.0**-20
 epsilons = st.sampled_from((*COMMON, SMALL)) | st.integers(-40, 9).map(lambda k: 1.1 * 2.0**k)
 decays = st.sampled_from((0.0, 1.0, 0.999)) | st.floats(0, 1, width=32, allow_subnormal=False)
-# Dyadic, so that products with integers are exact.
-strengths = st.sampled_from([0.0, *(2.0**k for k in range(-20, 11))])
+# Dyadic, so that products with integers are exact, or any, below and above what a half holds.
+strengths = st.sampled_from([0.0, *map(math.exp2, range(-20, 11))])
+strengths |= st.floats(-40, 20).map(math.exp2)
 
 
 def cases(

@@ -86,6 +86,13 @@ def by_seed(what: str, draw: Callable[..., np.ndarray], *arguments: object) -> H
     return Holds(f"{what} of {seeds.size} seeds", len(drawn) == seeds.size, len(drawn))
 
 
+def in_batches(draw: Callable[..., np.ndarray], x: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """What is drawn for many small batches, and for one that shows what comes again after 2^16."""
+    for size, count in ((1, 512), (8, 64), (100, 16), (90000, 1)):
+        batch = np.resize(x, (size, *x.shape[1:]))
+        yield f"batches of {size}", np.concatenate([draw(k, batch) for k in range(count)])
+
+
 def varied(what: str, masks: Iterable[np.ndarray], chance: float) -> Stat:
     """The shares of several draws are not all as good as exact."""
     sizes = [(np.sum(mask), np.size(mask)) for mask in masks]

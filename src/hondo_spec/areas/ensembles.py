@@ -3,10 +3,11 @@
 import itertools
 
 import numpy as np
+from scipy import linalg, stats
 
 from hondo_spec import draws, statistics
 from hondo_spec.areas.activations import probabilities
-from hondo_spec.bounds import TINY, U32, UNITS, gamma
+from hondo_spec.bounds import FLUSHED, TINY, U32, UNITS, gamma
 from hondo_spec.property import Area, given
 from hondo_spec.randomness import OTHERS, independent, unrelated, varied
 from hondo_spec.results import Check, Exact
@@ -17,14 +18,12 @@ AMBIGUITY = "slide 2; Krogh & Vedelsby 1995, equation 6"
 COVARIANCE = "slide 2; Goodfellow et al. 2016, equations 7.50 and 7.51"
 AVERAGES = "slide 2; Polyak & Juditsky 1992; Kingma & Ba 2015, section 3"
 BAGGING = "slide 2; Breiman 1996, section 2"
-# What all weights may be multiplied by.
-FACTORS = draws.single([1, 2**-40, 2**40])
 COUNTS = (1, 2, 3, 5, 8, 9, 16, 33)
-SUMS = draws.single([3, 1.03, 2**-20])
-LARGE = 70000  # beyond the integers of 16 bits
+LARGE = 90000  # beyond the integers of 16 bits, and enough to see what comes again after 2^16
+DECAYS = (0.0, 2.0**-10, 0.5, 0.9, 0.999, 0.9999)
 # Examples, inputs, hidden units, outputs and tasks.
 TRUNKS = ((4, 3, 2, 2, 3), (1, 2, 3, 1, 2), (5, 1, 5, 5, 1), (3, 8, 9, 2, 17))
-# All weights alike, unlike ones, and one member alone.
+# All weights alike, unlike ones, and one member alone; others are of more digits than a half has.
 SHARES = ("equal", "unlike", "one")
 
 
@@ -38,11 +37,12 @@ def _trunk(seed: int, sizes: tuple[int, ...]) -> tuple[np.ndarray, ...]:
 def _weights(count: int, kind: str) -> np.ndarray:
     place = np.arange(count)
     weights = {"equal": 1 + 0 * place, "unlike": 2.0 ** (place % 4 - 2), "one": place == count // 2}
-    return draws.single(weights[kind])
+    # Of many tasks sums would round.
+    return draws.single(weights.get(kind, 1 + 2.0**-11 * (1 + place % 3) * (count < 6)))
 
 
 @multitask(1, "must", "bound", source="slide 5; Caruana 1997", symbols="multitask_loss")
-@given(seed=draws.seeds, tasks=COUNTS)
+@given(seed=draws.seeds, tasks=(*COUNTS, 70))
 def _objective_is_the_weighted_sum(multitask_loss, *, seed, tasks):
     r"""the objective of several tasks is the weighted sum
     $J = \sum_t a_t J_t$
@@ -52,13 +52,12 @@ def _objective_is_the_weighted_sum(multitask_loss, *, seed, tasks):
     terms = np.float64(losses) * np.float64(weights)
     bound = gamma(tasks + 3) * np.sum(np.abs(terms)) + TINY
     yield Check("J", multitask_loss(losses, weights), np.sum(terms), bound, 1.0)
-    only = np.arange(tasks) == seed % tasks
-    alone = np.float32(multitask_loss(losses, draws.single(only)))
-    yield Exact("one task", alone, losses[seed % tasks])
+    only = draws.single(np.arange(tasks) == seed % tasks)
+    yield Exact("one task", np.float32(multitask_loss(losses, only)), losses[seed % tasks])
 
 
 @multitask(2, "must", "exact", symbols="multitask MultitaskParams multitask_loss")
-@given(seed=draws.seeds, sizes=TRUNKS, share=(*SHARES, "none"))
+@given(seed=draws.seeds, sizes=TRUNKS, share=(*SHARES, "none", "fine"))
 def _each_head_gets_its_own_gradient(multitask_gradients, *, seed, sizes, share):
     r"""the trunk gets the weighted sum of the tasks' gradients, a head that of its own task only
     $\partial J/\partial\theta_s = \sum_t a_t\,\partial J_t/\partial\theta_s,\quad
@@ -75,14 +74,14 @@ def _each_head_gets_its_own_gradient(multitask_gradients, *, seed, sizes, share)
 
 
 @multitask(3, "must", "bound", source="slide 5", symbols="labelled_mean masked_mean")
-@given(seed=draws.seeds, count=COUNTS, share=(0.0, 0.5, 1.0), hole=(0.0, np.nan, np.inf))
+@given(seed=draws.seeds, count=(*COUNTS, 515), share=(0.0, 0.5, 1.0), hole=(0.0, np.nan, np.inf))
 def _missing_labels_do_not_count(masked_loss, weighted_loss=None, *, seed, count, share, hole):
     r"""missing labels count for nothing, and so does what has the weight 0; without any the loss is
     0, and weights mean the same times any number
     $\tfrac{1}{|\{i : r_i\}|}\sum_i r_i \ell_i$
     """
     # Zeros among them; none, some, one, all but one or all of them are left.
-    losses, order = draws.lattice_of(seed, (count,), -4, 4), np.random.default_rng(seed)
+    losses, order = 1.1 * draws.lattice_of(seed, (count,), -4, 4), np.random.default_rng(seed)
     left = round(share * count) if share != 0.5 else (count // 2, 1, count - 1)[seed % 3]
     present = order.permutation(count) < left
     filled = np.where(present, losses, np.float32(hole))
@@ -90,10 +89,10 @@ def _missing_labels_do_not_count(masked_loss, weighted_loss=None, *, seed, count
     bound = gamma(count + 2) * np.max(np.abs(losses)) + TINY
     yield Check("mean", masked_loss(filled, present), want, bound, 1e3)
     if weighted_loss is not None:
-        weights = present * np.resize(draws.single([1, 2, 0.5, 3, 1, 8]), count)
+        weights = present * np.resize(draws.single([1.1, 2, 0.5, 3.3, 1, 8]), count)
         kept = np.float64(losses[present]) * weights[present]
         want = np.sum(kept) / np.sum(weights) if present.any() else 0.0
-        for factor in FACTORS:
+        for factor in draws.single([1, 2**-40, 2**40]):
             got = weighted_loss(filled, factor * weights)
             yield Check(f"by {factor:.0e} of the weights", got, want, 3 * bound, 1e3)
 
@@ -119,7 +118,7 @@ def _tasks_can_be_permuted(multitask_loss, multitask_gradients=None, *, seed, si
 
 
 # Members, examples and classes.
-ENSEMBLES = ((1, 4, 3), (2, 3, 2), (5, 1, 8), (8, 4, 3), (3, 2, 33), (40, 2, 5))
+ENSEMBLES = ((1, 4, 3), (2, 3, 2), (5, 1, 8), (8, 4, 3), (3, 2, 33), (40, 2, 5), (70, 2, 300))
 
 
 def _logits_of(seed: int, shape: tuple[int, ...], level: float = 0.0) -> np.ndarray:
@@ -146,11 +145,12 @@ def _ensemble_averages_probabilities(average_probabilities, *, seed, shape, leve
     logits[0, :, 0] = -np.inf
     want = np.mean(probabilities(logits), axis=0)
     yield Check("p̄ with −∞", average_probabilities(logits), want, slack)
-    # Equal ones, whose exponentials are exact.
-    for dtype in draws.HALVES if level == 0 else ():
-        got, want = average_probabilities(np.zeros(shape, dtype)), np.full(shape[1:], 1 / classes)
-        slack = gamma(members + classes + 4, UNITS[dtype]) * want
-        yield Check(f"p̄ of {dtype}", got, want, slack, 1.0)
+    # Equal ones too, whose exponentials are exact.
+    for dtype, k in itertools.product(draws.HALVES, (0, 1)) if level + classes < 99 else ():
+        z = (k * _logits_of(seed, shape)).astype(dtype)
+        want = np.mean(probabilities(z), axis=0)
+        slack = gamma(members + classes + 4 + 40 * k, UNITS[dtype]) * want + k * FLUSHED[dtype]
+        yield Check(f"p̄ of {dtype}", average_probabilities(z), want, slack, 1.0)
 
 
 @ensemble(2, "must", "bound", source=AMBIGUITY, symbols="ambiguity Ambiguity")
@@ -160,9 +160,9 @@ def _disagreement_lowers_the_error(ambiguity, *, seed, shape, kind):
     $(\bar f - t)^2 = \sum_j w_j(f_j - t)^2 - \sum_j w_j(f_j - \bar f)^2$
     """
     predictions, targets = draws.normal(seed, shape, 2.0, 10.0), draws.normal(seed + 1, shape[1:])
-    weights = _weights(shape[0], kind)
+    weights = _weights(shape[0], kind) ** 1.1
     # Their sum is almost 1, or far from it.
-    weights = weights / np.sum(weights) * SUMS[seed % 3]
+    weights = weights / np.sum(weights) * np.float32((3, 1.03, 2**-20)[seed % 3])
     share = draws.double(weights)[:, None] / np.sum(weights)
     f, t = np.float64(predictions), np.float64(targets)
     mean = np.sum(share * f, axis=0)
@@ -175,21 +175,24 @@ def _disagreement_lowers_the_error(ambiguity, *, seed, shape, kind):
 
 
 @ensemble(3, "must", "exhaustive", source=COVARIANCE, symbols="error_covariance ErrorCovariance")
-@given(shared=((5,), (-3, 0, 3), (1, 2, 6)), own=((0,), (-2, 2)), members=(1, 2, 3, 5))
+@given(shared=((5,), (-3, 0, 3), (1, 2, 6)), own=((0,), (-2, 2)), members=(1, 2, 3, 5, 33))
 def _covariance_limits_the_average(error_covariance, *, shared, own, members):
     r"""errors of variance v and covariance c average to a squared error of v/k + (k − 1)c/k
     $\mathbb{E}\Big[\Big(\tfrac1k\sum_j\epsilon_j\Big)^2\Big] = \tfrac vk + \tfrac{k-1}k c$
     """
     # Every outcome of a finite distribution: a part that all share plus one of each member's.
-    outcomes = itertools.product(shared, *[own] * members)
-    errors = np.array([[part + each for each in rest] for part, *rest in outcomes]).T
+    # Of many members there are as few as leave any two of them independent.
+    many = max(own) * linalg.hadamard(64)[:, 1 : members + 1]
+    each = many if members > 5 else itertools.product(own, repeat=members)
+    errors = np.array([part + np.array(rest) for part, rest in itertools.product(shared, each)]).T
     # Every second member errs three times as much: of equal ones any two would stand for all.
-    sizes, k = np.resize([1.0, 3.0], members), members
+    # And errors are of more digits than a half has.
+    sizes, k = np.resize([1 + 2.0**-12, 3.0], members), members
     common, alone = (float(np.mean(np.square(part))) for part in (shared, own))
     v, all_pairs = np.mean(sizes**2) * (common + alone), np.sum(sizes) ** 2 - np.sum(sizes**2)
     c = common * all_pairs / max(k * (k - 1), 1)
     errors, want = sizes[:, None] * errors, np.array([v, c, v / k + (k - 1) * c / k])
-    targets = draws.single(np.arange(errors.shape[1]) % 5)
+    targets = draws.single(np.arange(errors.shape[1]) % 5 * sizes[0])
     got = error_covariance(draws.single(errors) + targets, targets)
     bound = gamma(2 * errors.size + 8) * v
     return Check("v, c and the error", np.stack(got), want, bound, 1.0)
@@ -220,29 +223,28 @@ def _bootstrap_draws_with_replacement(bootstrap_indices, samples, *, seed):
     probability = (1 - 1 / count) ** count
     yield statistics.binomial("absent", absent, count, probability, effect=0.05)
     yield Exact("in range", (indices >= 0) & (indices < count), np.ones(count, bool))
-    others = {k: _coins(bootstrap_indices(seed + k, count), count) for k in OTHERS}
     for what, coins in _coins(indices, count).items():
         yield statistics.binomial(what, np.sum(coins), count, 0.5, effect=0.05)
         yield independent(what, coins, 0.5, effect=0.1)
-        for k, other in others.items():
-            there = f"{what}, {k} seeds on"
-            yield unrelated(there, coins, other[what], 0.5, effect=0.1)
+        for k in OTHERS:
+            other = _coins(bootstrap_indices(seed + k, count), count)[what]
+            yield unrelated(f"{what}, {k} seeds on", coins, other, 0.5, effect=0.1)
         drawn = [_coins(bootstrap_indices(k, LARGE), LARGE)[what] for k in range(16)]
         yield varied(f"{what} of several", drawn, 0.5)
+        yield independent(f"{what} of many", drawn[0], 0.5, effect=0.1)
     beyond, chance = np.sum(np.asarray(bootstrap_indices(seed, LARGE)) >= 2**16), 1 - 2**16 / LARGE
     yield statistics.binomial("beyond 16 bits", beyond, LARGE, chance, effect=0.02)
-    # All of four come in 512 draws of them, but once in 10^63; a stratum always has its two.
-    few = np.array([bootstrap_indices(k, 4) for k in range(seed, seed + 128)])
-    yield Exact("every index comes", np.unique(few), np.arange(4))
-    equal = np.sum(np.sum(few < 2, axis=1) == 2)
-    yield statistics.binomial("two of a half", equal, len(few), 3 / 8, effect=0.55)
+    # All of a hundred come in 12,800 draws of them, but once in 10^53; strata have their halves.
+    for size, half in ((1, 0), (4, 2), (5, 2), (100, 50)):
+        few = np.array([bootstrap_indices(k, size) for k in range(seed, seed + 128)])
+        yield Exact(f"every index of {size} comes", np.unique(few), np.arange(size))
+        hits, chance = np.sum(few < half, axis=1) == half, stats.binom.pmf(half, size, half / size)
+        yield statistics.binomial(f"{half} of {size}", np.sum(hits), len(few), chance, effect=0.55)
+    yield independent("a hundred many times", few < half, 0.5, effect=0.2)
 
 
 @ensemble(6, "must", "bound", source=AVERAGES, symbols="ema averaged_params")
-@given(
-    seed=draws.seeds, count=(1, 2, 5, 9, 40), width=(1, 3, 8),
-    decay=(0.0, 2.0**-10, 0.5, 0.9, 0.999, 0.9999),
-)  # fmt: skip
+@given(seed=draws.seeds, count=(1, 2, 5, 9, 40), width=(1, 3, 8), decay=DECAYS)
 def _averaged_parameters_are_weighed_by_powers(average_parameters, *, seed, count, width, decay):
     r"""an average of parameters weighs them by powers of the decay, whose sum it is divided by: it
     leans neither to 0 nor to what was first
