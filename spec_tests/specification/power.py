@@ -9,8 +9,8 @@ import numpy as np
 from scipy import stats
 
 from hondo_spec.areas import BY_ID
-from hondo_spec.areas.dropout import PROBABILITIES
 from hondo_spec.check import find_profile
+from hondo_spec.draws import PROBABILITIES
 from hondo_spec.profiles import Profile
 from hondo_spec.runner import run_property
 from hondo_spec.target import Operation
