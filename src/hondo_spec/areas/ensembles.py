@@ -194,8 +194,7 @@ def _covariance_limits_the_average(error_covariance, *, shared, own, members):
     errors, want = sizes[:, None] * errors, np.array([v, c, v / k + (k - 1) * c / k])
     targets = draws.single(np.arange(errors.shape[1]) % 5 * sizes[0])
     got = error_covariance(draws.single(errors) + targets, targets)
-    bound = gamma(2 * errors.size + 8) * v
-    return Check("v, c and the error", np.stack(got), want, bound, 1.0)
+    return Check("v, c and the error", np.stack(got), want, gamma(2 * errors.size + 8) * v, 1.0)
 
 
 @ensemble(4, "must", "bound", source="slide 2; Jensen's inequality")

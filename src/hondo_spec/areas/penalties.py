@@ -13,17 +13,14 @@ from hondo_spec.property import Area, given
 from hondo_spec.results import Check, Exact, Holds, exact_leaves, refused
 from hondo_spec.target import Operation
 
-NORMS = "slide 3; Goodfellow et al. 2016, section 7.1"
 DECAY = "slide 3; Goodfellow et al. 2016, equation 7.5"
 MINIMA = "slide 3; Goodfellow et al. 2016, equations 7.13 and 7.23"
 ELASTIC_NET = "slide 3; Zou & Hastie 2005, equation 3"
-prop = Area("PEN", source=NORMS, symbols="l2_penalty")
+prop = Area("PEN", source="slide 3; Goodfellow et al. 2016, section 7.1", symbols="l2_penalty")
 LAYER = draws.whole(draws.KERNELS)
 DENSE = draws.whole(((3, 4), *draws.MATRICES))
 # Fewer, where several operations compile several leaves of each.
 SOME = ((1, 16), (5, 7), (8, 1), (7, 7), (2, 3, 5, 5), (2, 3, 1, 2, 5))
-# By a power of two: as exact as without it, and beyond the range of half precision.
-SIZES = draws.single([1, 2**14])
 
 
 def _fine(w: np.ndarray, count: int, *strengths: float) -> tuple[np.ndarray, float]:
@@ -71,7 +68,8 @@ def _l2_penalty_is_half_the_sum_of_squares(l2_penalty, *, w, strength):
 def _values(penalty: Operation, w: np.ndarray, strength: float, power: int) -> Iterator[Check]:
     """Half of the strength times the sum of that power of the moduli."""
     v, slack = _fine(w, w.size + 4, strength)
-    for big in SIZES:
+    # By a power of two: as exact as without it, and beyond the range of half precision.
+    for big in draws.single([1, 2**14]):
         tree = {"a/b/c/dense/kernel": big * v, "none/kernel": w[:0]}
         want = strength / 2 * np.sum(np.abs(np.float64(big * v)) ** power)
         yield Check(f"R of {big} W", float(penalty(tree, strength)), want, slack * want)
@@ -227,9 +225,8 @@ def _elastic_net_is_the_sum_of_its_parts(elastic_net_penalty, *, w, l1, l2):
     v, slack = _fine(w, w.size + 6, l1, l2)
     want = 3 * l1 / 2 * np.sum(np.abs(v), dtype=float) + 5 * l2 / 2 * np.sum(np.float64(v) ** 2)
     tree = {"a/kernel": v, "b/kernel": 2 * v[None, :, None], "none/kernel": w[:0]}
-    got = float(elastic_net_penalty(tree, l1, l2))
     # Parts of unlike sizes do not fit one number of single precision.
-    yield Check("R", got, want, (gamma(2) + slack) * want)
+    yield Check("R", float(elastic_net_penalty(tree, l1, l2)), want, (gamma(2) + slack) * want)
     yield from _of_halves(lambda tree, s: elastic_net_penalty(tree, s, s), w, np.sum(w**2))
 
 
