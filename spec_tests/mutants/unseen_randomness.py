@@ -9,7 +9,7 @@ from hondo_spec.targets import reference_chains as chains
 from spec_tests.mutants.dropout import _masked
 from spec_tests.mutants.initialization import _normal, _uniform
 from spec_tests.mutants.mutant import Mutant
-from spec_tests.mutants.narrow import half, instead, narrow, off, second
+from spec_tests.mutants.narrow import half, instead, lost, narrow, off, second
 from spec_tests.mutants.narrow_draws import _by_z, _period, _periodic, _weights
 
 
@@ -92,6 +92,12 @@ HALVES = (
     Mutant("cross-entropy of half of each half", "ACT-07", _tempered("cross_entropy")),
     Mutant("a gradient of halves that are all alike", "ACT-08",
            _of_zeros("cross_entropy_gradient")),
+    *narrow((
+        ("a rectifier's gradient of halves", "ACT-04", "relu_gradient", half, off),
+        ("a sigmoid of halves far out", "ACT-01", "sigmoid",
+         lambda x: half(x) and np.max(x, initial=0) > 50, lost),
+        ("a sigmoid's gradient of halves far out", "ACT-01", "sigmoid_gradient", half, lost),
+    )),
     Mutant("a gradient of halves without one-hot", "ACT-08", instead(
         "cross_entropy_gradient", half, lambda z, y: right.softmax(z) / len(y))),
 )  # fmt: skip

@@ -34,7 +34,7 @@ def _sigmoid_is_logistic(sigmoid, sigmoid_gradient=None, *, x):
     r"""the sigmoid is 1/(1 + e⁻ˣ) everywhere, with a finite gradient
     $\sigma(x) = \frac{1}{1+e^{-x}}$
     """
-    far = draws.single(EDGES)
+    far = np.array(EDGES, x.dtype)
     for what, z in (("σ", x), ("σ far out", far)):
         want, dtype = _logistic(z), z.dtype.name
         slack = in_dtype(exp_slack(z) * want, dtype) + FLUSHED[dtype]
@@ -82,7 +82,7 @@ def _relu_is_the_maximum_with_zero(relu, relu_gradient=None, *, x, power):
     y, a = np.asarray(relu(x)), x.dtype.type(2.0**power)
     yield Exact("max(0, x)", y, np.maximum(x, 0))
     yield Exact("relu(ax)", relu(a * x), a * y)
-    far = draws.single([*ENDS, *EDGES])
+    far = np.array([*ENDS, *EDGES], x.dtype)
     yield Exact("far out", relu(far), np.maximum(far, 0))
     if relu_gradient is not None:
         slope = np.asarray(relu_gradient(far))

@@ -40,12 +40,11 @@ def _compiled_and_mapped_mean_the_same(
     """
     x = draws.normal(seed, (4, 8))
     scale, bias = np.sin(draws.normal(seed + 1, (2, 8)))
-    share = 0.5 if limit < 1 else 0.25
     calls = {
         "layer_norm": (layer_norm, x, scale, bias, EPS), "rms_norm": (rms_norm, x, scale, EPS),
         "group_norm": (group_norm, x, 2, EPS), "weight_norm": (weight_norm, x, scale),
-        "batch_norm": (batch_norm, x, bias, scale**2, scale, bias, share, EPS),
-        "max_norm": (max_norm, x, limit), "dropout": (dropout, seed, x, share),
+        "batch_norm": (batch_norm, x, bias, scale**2, scale, bias, 0.9, EPS),
+        "max_norm": (max_norm, x, limit), "dropout": (dropout, seed, x, min(limit, 1) / 2),
         "glorot_uniform": (glorot_uniform, seed, (4, 8)), "he_normal": (he_normal, seed, (4, 8)),
         "clip_by_global_norm": (clip_by_global_norm, {"a": x}, limit), "softmax": (softmax, x),
         "cross_entropy": (cross_entropy, x, draws.classes_of(x)), "l2_normalize": (l2_normalize, x),

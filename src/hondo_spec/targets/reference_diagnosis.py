@@ -43,10 +43,9 @@ def run_chain(
 ) -> Measured:
     """Forwards z = h w + b, h = φ(z); backwards g ← (g · φ'(z)) wᵀ, cut behind φ of the layer."""
     h, inputs, responses, outputs, slopes = double(x), [], [], [], []
-    curve, slope_of = CURVES[activation]
     for layer, (w, b) in enumerate(zip(double(weights), double(biases), strict=True)):
         z = h @ w + b
-        y, slope = (curve(z), slope_of(z)) if layer < len(weights) - 1 else (z, np.ones_like(z))
+        y, slope = (f(z) for f in CURVES[activation if layer < len(weights) - 1 else "identity"])
         inputs, responses = [*inputs, h], [*responses, z]
         outputs, slopes, h = [*outputs, y], [*slopes, slope], y
     back, gradients, input_gradients, arriving = double(g), [], [], []
