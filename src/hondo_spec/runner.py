@@ -24,6 +24,8 @@ from hondo_spec.time_limit import TimeUpError, time_limit
 
 STATUSES = ("PASS", "FAIL", "XFAIL", "XPASS", "N/A", "UNPOWERED", "VACUOUS", "ERROR")
 RAISES = "raises"  # what a result is called where there is none but an error
+# Hypothesis stays near what it drew: several short searches come further around than a long one.
+_SEARCHES = 5
 # What makes a run fail.
 UNEXPECTED = ("FAIL", "XPASS", "VACUOUS", "ERROR")
 
@@ -230,13 +232,16 @@ def _search(trial: _Trial) -> None:
     }
     profile = trial.profile
     configured = settings(
-        max_examples=profile.examples, derandomize=not profile.fresh and profile.seed is None,
+        max_examples=-(-profile.examples // _SEARCHES), derandomize=not profile.fresh,
         phases=tuple(Phase) if profile.shrink else (Phase.generate,),
         database=None, deadline=None, report_multiple_bugs=False,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )  # fmt: skip
-    attempt = given(**strategies)(_plain(trial))
-    configured(attempt if profile.seed is None else hypothesis.seed(profile.seed)(attempt))()
+    for number in range(_SEARCHES):
+        attempt = given(**strategies)(_plain(trial))
+        if not profile.fresh or profile.seed is not None:
+            attempt = hypothesis.seed((profile.seed or 0) * _SEARCHES + number)(attempt)
+        configured(attempt)()
 
 
 def _plain(trial: _Trial) -> Callable[..., None]:

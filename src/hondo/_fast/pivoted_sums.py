@@ -9,8 +9,9 @@ What differs:
 
 1. Both sums run over the deviations from a pivot, x - p, in one reading. The pivot is the mean of
    every eighth example, so that (p - mean)² is at most eight variances, whatever the data: nothing
-   cancels. With a mask, a mapped axis, or no axis but those that an explicit mesh divides, the
-   pivot is the mean of all valid entries.
+   cancels. With a mask, a mapped axis, fewer than 64 entries, or no axis but those that an explicit
+   mesh divides, the pivot is the mean of all valid entries: one of few may be far from the others,
+   whose deviations from it round as it does.
 2. The mean is returned as pivot + residual, two numbers: x - pivot is exact where x - mean, with
    the mean rounded, is not.
 3. Each sum has its own handle on x (`unshared`), or the compiler writes the deviations to memory.
@@ -203,9 +204,10 @@ def _pivot(x: Array, over: Over) -> Array:
 
 def _sample(x: Array, axes: tuple[int, ...]) -> Array:
     """Every eighth example of a batch; within an example, the first eighth of an axis."""
+    is_few = math.prod(x.shape[axis] for axis in axes) < SAMPLE_EVERY**2
     # An axis that an explicit mesh divides has no eighths to take.
     axes = tuple(axis for axis in axes if divided(x)[axis] is None)
-    if not axes:
+    if is_few or not axes:
         return x
     if axes[0] == 0:
         # As x[::8], which takes JAX a hundred times longer to trace.

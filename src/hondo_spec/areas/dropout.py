@@ -70,11 +70,12 @@ def _units_are_dropped_or_scaled(dropout, conventions, *, case, seed):
     decide which
     $y_i = c\,r_i x_i,\ r = r(k),\ c = 1 \text{ or } 1/P$
     """
-    keep_prob, shape, dtype = case
-    x = draws.normal(seed, shape, scale=8.0 ** (seed % 2), dtype=dtype)
-    mask = _kept(dropout, seed, shape, keep_prob, dtype)
-    want = _scaled(x, mask, _factor(conventions, keep_prob))
-    return Check("y", dropout(seed, x, keep_prob), want, _slack(dtype) * np.abs(want), 1.0)
+    # Another one too, or many would not be seen by a short search.
+    for keep_prob, shape, dtype in (case, CASES[CASES.index(case) - 15]):
+        x = draws.normal(seed, shape, scale=8.0 ** (seed % 2), dtype=dtype)
+        mask = _kept(dropout, seed, shape, keep_prob, dtype)
+        want = _scaled(x, mask, _factor(conventions, keep_prob))
+        yield Check("y", dropout(seed, x, keep_prob), want, _slack(dtype) * np.abs(want), 1.0)
 
 
 @prop(2, "must", "statistical")
