@@ -113,7 +113,7 @@ KNOWN = {
         case=lambda x, decay: decay == 1 or cancels(x),
     ),
     **in_halves("BNI-01", "running statistics in the dtype of the data"),
-    **in_halves("NRM-02 NRM-10", "squares in the dtype of the data underflow"),
+    **in_halves("NRM-02 NRM-09 NRM-10", "squares in the dtype of the data underflow"),
     **in_halves("NRM-03", "squares in the dtype of the data overflow: the output is 0"),
     **in_halves("NRM-08", "statistics in the dtype of the data", "an input in float32"),
     **retyped("running statistics in the dtype of the data"),

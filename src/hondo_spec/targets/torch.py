@@ -9,7 +9,7 @@ import numpy as np
 from hondo_spec.adapter import Operation, collect_operations, operation
 from hondo_spec.draws import single
 from hondo_spec.operations.shapes import Shape, Tree
-from hondo_spec.target import of_package, since
+from hondo_spec.target import Known, of_package, since
 from hondo_spec.targets._one_pass import LENGTHS, PLAIN, infinite_entry, next_seed, one_pass
 from hondo_spec.targets._tensors import CONVENTIONS, Tensors
 
@@ -127,6 +127,15 @@ CLIPPING = f"{STABLE}generated/torch.nn.utils.clip_grad_norm_.html"
 KNOWN = {
     **PLAIN,
     **one_pass("NRM-02 NRM-09"),
+    # The larger error, which the variances in one pass are known beside.
+    "NRM-09": Known(
+        "the gradient of instance_norm is wrong for one image of which input and gradient have the "
+        "channels last in memory; variances in one pass cancel far from 0",
+        {"seed": 0, "case": ((1, 5, 2, 8), 8, "float32"), "kappa": 0.0},
+        f"{STABLE}generated/torch.nn.functional.instance_norm.html",
+        "x.contiguous()",
+        case=lambda kappa, case: kappa or case[0][0] == 1 or np.prod(case[0][1:-1]) < 4,
+    ),
     "NRM-05": LENGTHS,
     **infinite_entry(1.0, CLIPPING, "error_if_nonfinite=True"),
     **next_seed("DistributedSampler shuffles", SAMPLER),
