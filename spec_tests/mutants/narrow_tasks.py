@@ -181,7 +181,7 @@ def _few_classes(count: int) -> Operation:
     )
 
 
-def _indices(where: Callable[[int], bool], other: Operation) -> dict[str, Operation]:
+def _indices(where: Callable[[int], bool], other: Operation) -> Mapping[str, Operation]:
     return instead("bootstrap_indices", lambda k, n: where(n), other)
 
 

@@ -22,7 +22,7 @@ def _half(x):
         return np.float64(np.float16(x))
 
 
-ROUNDED = {name: lambda x, bits=bits: short(x, bits) for name, bits in BITS.items()}
+ROUNDED: dict[str, Any] = {name: lambda x, bits=bits: short(x, bits) for name, bits in BITS.items()}
 ROUNDED["float16"] = _half
 
 

@@ -160,7 +160,7 @@ def _cross_entropy_is_log_sum_exp_less_the_logit(cross_entropy, *, z, level, rul
     for dtype in draws.HALVES if level == 0 and count < 64 else ():
         for logits in (equal.astype(dtype), z.astype(dtype)):
             # No difference of two logits is above twice the largest.
-            size = 2 * draws.double(np.max(np.abs(logits))) + math.log(count) + 1
+            size = float(2 * draws.double(np.max(np.abs(logits)))) + math.log(count) + 1
             got, want = cross_entropy(logits, classes), np.mean(_losses(logits, classes))
             yield Check(f"E of {dtype}", got, want, gamma(m + count + 8, UNITS[dtype]) * size, size)
     # So far that the probability of the class is 0 in any precision, but not its logarithm.

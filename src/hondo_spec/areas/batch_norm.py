@@ -68,7 +68,7 @@ def new_statistics(
     return batch_norm(x, mean, var, one, 0 * one, weight, EPS)[1:]
 
 
-def claimed(conventions: Mapping[str, str], var: np.ndarray, m: int) -> np.ndarray:
+def claimed(conventions: Mapping[str, str], var: Any, m: int) -> Any:
     """The variance that goes into the running one."""
     return var * (m / (m - 1) if conventions.get("running_variance") == "unbiased" else 1.0)
 

@@ -39,8 +39,8 @@ def kinds(tree: Mapping[str, Any], limit: float = 1.0) -> dict[str, Mapping[str,
     """
     own = {name: leaf.shape for name, leaf in tree.items()}
     halves = (own, draws.HALVES) if limit < 2.0**15 else (own,)
-    what, most, *made = (", halves", 8, *halves) if len(tree) > 1 else (", large", 2.0**56, LARGE)
-    values = draws.single(np.clip(_flat(tree), -most, most))
+    what, most, made = (", halves", 8, halves) if len(tree) > 1 else (", large", 2.0**56, (LARGE,))
+    values: Any = draws.single(np.clip(_flat(tree), -most, most))
     return {"": tree, what: draws.as_tree(values, *made)}
 
 
@@ -69,10 +69,10 @@ def _clipping_by_value_clamps_every_entry(clip_by_value, conventions, *, tree, l
     $g' = \min(\max(g, -c), c)$
     """
     c = np.float32(limit)
-    for what, each in reversed(kinds(tree, limit).items()):
-        clipped = clip_by_value(each, limit)
+    for what, each in kinds(tree, limit).items():
         want = {name: np.clip(draws.single(leaf), -c, c) for name, leaf in each.items()}
-        yield from exact_leaves(clipped, want, "{}" + what)
+        yield from exact_leaves(clip_by_value(each, limit), want, "{}" + what)
+    clipped = clip_by_value(tree, limit)
     for name, leaf in tree.items():
         found = str(np.asarray(clipped[name]).dtype)
         yield Holds(f"dtype of {name}", found == str(leaf.dtype), found)

@@ -28,7 +28,7 @@ IN_HALVES = tuple((0.5, (96,), dtype) for dtype in draws.HALVES)
 EXAMPLES = ((0.2, (96,)), (0.8, (12, 8)), (0.8, (4, 3, 8)), (0.37, (7, 5, 3)), *IN_HALVES)
 # Every P comes with shapes of its own, each of which is compiled anew.
 SINGLE = [(shape, "float32") for shape in (*draws.OF_ANY_RANK, (32, 32))]
-CASES = tuple(
+CASES: tuple[tuple[float, tuple[int, ...], str], ...] = tuple(
     (keep_prob, *case)
     for k, case in enumerate([*SINGLE, *itertools.product(draws.IN_HALVES, draws.HALVES)])
     for keep_prob in (draws.PROBABILITIES[k % 8], 0.25)[: 1 + (k % 4 == 0)]
