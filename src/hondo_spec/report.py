@@ -21,12 +21,9 @@ from hondo_spec.target import Target
 from hondo_spec.versions import SPECIFICATION, SUITE, since, versions
 
 KINDS = {
-    "X": "bit-exact",
-    "B": "within a bound from floating-point arithmetic",
-    "S": "statistical",
-    "E": "exhaustive",
-    "T": "structural",
-}
+    "X": "bit-exact", "B": "within a bound from floating-point arithmetic", "S": "statistical",
+    "E": "exhaustive", "T": "structural",
+}  # fmt: skip
 LEVELS = {"M": "must", "s": "should"}
 
 

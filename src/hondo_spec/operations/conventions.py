@@ -21,8 +21,7 @@ CONVENTIONS = {
     "nonfinite": {
         "propagate": "a gradient with infinite or NaN entries leaves clipping with such entries",
         "zero": "these entries become 0 and the rest is clipped",
-        "skip": "every entry becomes 0",
-        "error": "clipping raises",
+        "skip": "every entry becomes 0", "error": "clipping raises",
     },
     "nonfinite_metric": {
         "waits": "a NaN or an infinite value is no improvement, and early stopping waits as usual",
@@ -32,10 +31,7 @@ CONVENTIONS = {
         "taken": "a batch of one example is like any other",
         "refused": "batch norm raises for it, and so may all else",
     },
-    "dropping_all": {
-        "taken": "P = 0 drops every unit",
-        "refused": "dropout raises for P = 0",
-    },
+    "dropping_all": {"taken": "P = 0 drops every unit", "refused": "dropout raises for P = 0"},
     "nan_scores": {
         "taken": "accuracy counts outputs of NaN as wrong, or is NaN",
         "refused": "it raises for them",
@@ -48,4 +44,4 @@ CONVENTIONS = {
         "taken": "data has as many axes as it happens to have",
         "refused": "an operation raises for data of another rank than 2",
     },
-}
+}  # fmt: skip

@@ -18,11 +18,9 @@ _COLUMNS, _OFFSETS = (
 _NORMAL = Made(normal, {"seed": 0, "shape": (7, 33)})
 _WHOLE = Made(lattice_of, {"seed": 0, "shape": (3, 8), "low": -16, "high": 16})
 _INPUTS = {
-    "BNT-02": {"x": _COLUMNS, "epsilon": 1e-5},
-    "BNT-03": {"x": _COLUMNS, "epsilon": 1e-5},
-    "BNT-04": {"x": _COLUMNS, "seed": 0},
+    "BNT-02": {"x": _COLUMNS, "epsilon": 1e-5}, "BNT-03": {"x": _COLUMNS, "epsilon": 1e-5},
+    "BNT-04": {"x": _COLUMNS, "seed": 0}, "BNT-10": {"x": _COLUMNS, "seed": 0},
     "BNT-08": {"kappa": 1e3, "spread": 1.0, "seed": 0},
-    "BNT-10": {"x": _COLUMNS, "seed": 0},
     "BNT-11": {"x": _NORMAL, "seed": 1, "kappa": 1e4},
     "BNT-12": {"seed": 0, "shape": (3, 8), "offset": 8.0, "dtype": "float16"},
     "BNF-02": {"x": _WHOLE, "shift": 64.0},
@@ -31,7 +29,7 @@ _INPUTS = {
     "NRM-02": {"seed": 0, "case": ((2, 4, 4, 6), 2, "float32"), "kappa": 1e4},
     "NRM-08": {"x": _NORMAL, "seed": 0, "kappa": 1e4},
     "NRM-09": {"seed": 0, "case": ((2, 4, 4, 6), 2, "float32"), "kappa": 1e4},
-}
+}  # fmt: skip
 
 _HALF = Made(normal, {"seed": 0, "shape": (3, 8), "offset": 8.0, "dtype": "float16"})
 _CENTERED = Made(normal, {"seed": 1, "shape": (3, 8), "dtype": "float16"})
@@ -98,10 +96,9 @@ OVERFLOWS = {
     "NRM-07": Known("squares of float32 overflow from 2^64 on", {"scale": 2.0**80, "seed": 0}),
     "BNR-07": Known(
         "the sum of squares of float32 overflows where the variance does not: the output is 0",
-        {"seed": 0, "scale": 2.0**62, "decay": 0.0},
-        case=lambda scale: scale > 1,
+        {"seed": 0, "scale": 2.0**62, "decay": 0.0}, case=lambda scale: scale > 1,
     ),
-}
+}  # fmt: skip
 _ADDED = "1e-6 is added to the norm, which shows where the limit is small"
 
 
@@ -113,8 +110,7 @@ def _is_short(tree: Tree) -> bool:
 PLAIN = {
     **OVERFLOWS,
     "DRP-13": Known(
-        "x is multiplied by the mask: 0 · ∞ is NaN",
-        {"bad": np.inf, "dtype": "float16"},
+        "x is multiplied by the mask: 0 · ∞ is NaN", {"bad": np.inf, "dtype": "float16"},
         case=lambda what: what.startswith("dropped"),
     ),
     "CLP-03": Known(
@@ -130,7 +126,7 @@ PLAIN = {
         "squares over- and underflow",
         {"tree": {"a": single([1])}, "case": ("float32", (3e19, 4e19), 1.0)},
     ),
-}
+}  # fmt: skip
 LENGTHS = Known(
     "squares under- and overflow, and lengths below 1e-12 count as 1e-12, which is 0 in "
     "float16: 0/0; halves are divided by a length that is rounded to halves",
@@ -145,9 +141,8 @@ NO_SUCH_CLASS = Known(
 )
 NAN_IS_RIGHT = Known(
     "the largest of NaN is the first: outputs of NaN are right where the class is 0",
-    {"shape": (16, 33), "seed": 0, "lost": 99},
-    case=lambda lost: lost > 0,
-)
+    {"shape": (16, 33), "seed": 0, "lost": 99}, case=lambda lost: lost > 0,
+)  # fmt: skip
 
 
 def one_pass(ids: str, link: str = "", avoid: str = "") -> dict[str, Known]:

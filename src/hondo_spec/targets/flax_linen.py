@@ -83,15 +83,13 @@ KNOWN = {
     "EST-04": _late(values=(0.0, 0.0, 0.0), delta=0.0),
     "EST-05": Known(
         "a NaN that comes first becomes the best, which nothing improves on",
-        {"values": (math.nan, 1.0), "delta": 0.0},
-        STOPPING,
-        case=stops,
+        {"values": (math.nan, 1.0), "delta": 0.0}, STOPPING, case=stops,
     ),
     "EST-06": Known(
         "after an infinity everything is an improvement", {"patience": 1}, STOPPING, case=stops
     ),
     "EST-08": _late(values=(3.0, 1.0, 2.0, 1.5, 1.2, 0.5)),
-}
+}  # fmt: skip
 
 
 def norms(fast: bool = True) -> dict[str, Operation]:

@@ -79,11 +79,10 @@ KNOWN = {
     "ACT-09": NAN_IS_RIGHT,
     "BNT-12": Known(
         f"the dtype of the module is that of γ and β too, which are rounded to it; {ONE_PASS}",
-        {"seed": 0, "shape": (256, 3), "offset": 0.0, "dtype": "float16"},
-        DOCUMENTED,
+        {"seed": 0, "shape": (256, 3), "offset": 0.0, "dtype": "float16"}, DOCUMENTED,
         case=lambda what, offset: what == "y" or offset > 0,
     ),
-}
+}  # fmt: skip
 
 
 def norms(fast: bool = True) -> dict[str, Operation]:

@@ -100,8 +100,7 @@ def _rms_norm(x, scale, epsilon):
 KNOWN = {
     "DRP-13": Known(
         "x is multiplied by the mask: in bfloat16 0 · ∞ is NaN",
-        {"bad": np.inf, "dtype": "bfloat16"},
-        case=lambda what: what.startswith("dropped"),
+        {"bad": np.inf, "dtype": "bfloat16"}, case=lambda what: what.startswith("dropped"),
     ),
     **OVERFLOWS,
     **one_pass("BNT-02 BNT-03 BNT-04 BNT-08 BNT-10 BNT-11 BNF-02"),
@@ -117,7 +116,7 @@ KNOWN = {
     **in_halves("NRM-03", "squares in the dtype of the data overflow: the output is 0"),
     **in_halves("NRM-08", "statistics in the dtype of the data", "an input in float32"),
     **retyped("running statistics in the dtype of the data"),
-}
+}  # fmt: skip
 
 OPERATIONS = {
     **collect_operations(globals()),

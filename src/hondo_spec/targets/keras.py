@@ -174,10 +174,9 @@ STOPPING = "https://keras.io/api/callbacks/early_stopping/"
 
 
 UNCLIPPED = Known(
-    "a limit of 0 counts as none: nothing is clipped",
-    {"tree": {"a": single([1])}, "limit": 0.0},
+    "a limit of 0 counts as none: nothing is clipped", {"tree": {"a": single([1])}, "limit": 0.0},
     case=lambda limit: limit == 0,
-)
+)  # fmt: skip
 
 
 def _summed_in_halves(**strengths: float) -> Known:
@@ -191,8 +190,7 @@ KNOWN = {
     "ACT-09": NAN_IS_RIGHT,
     "ACT-10": NO_SUCH_CLASS,
     "NOI-01": Known(
-        "a standard deviation above 1 is refused",
-        {"std": 3.0},
+        "a standard deviation above 1 is refused", {"std": 3.0},
         "https://keras.io/api/layers/regularization_layers/gaussian_noise/",
         case=lambda std: std > 1,
     ),
@@ -206,12 +204,10 @@ KNOWN = {
     "PEN-10": Known(
         "1e-7 is added to the length",
         {"w": Made(normal, {"seed": 0, "shape": (1, 16)}), "limit": 0.5},
-        "https://keras.io/api/layers/constraints/",
-        case=lambda what: what.startswith("w'"),
+        "https://keras.io/api/layers/constraints/", case=lambda what: what.startswith("w'"),
     ),
     "PEN-04": Known(
-        "the gradient of |w| at 0 is 1",
-        {"w": np.zeros((8, 1), np.float32), "strength": 0.5},
+        "the gradient of |w| at 0 is 1", {"w": np.zeros((8, 1), np.float32), "strength": 0.5},
         case=lambda what: what.endswith("kernel"),
     ),
     **dict.fromkeys(("CLP-01", "CLP-02"), UNCLIPPED),
@@ -222,29 +218,24 @@ KNOWN = {
     ),
     "CLP-06": Known(
         "a limit of infinity makes the gradient NaN: it is multiplied by ∞ / ∞",
-        {"limit": math.inf},
-        "https://keras.io/api/optimizers/",
-        "global_clipnorm=None",
+        {"limit": math.inf}, "https://keras.io/api/optimizers/", "global_clipnorm=None",
         case=lambda limit: math.isinf(limit),
     ),
     "CLP-07": Known(
-        "squares overflow, and the gradient is NaN", {"case": ("float16", (300.0, 400.0), 1.0)}
+        "squares overflow, and the gradient is NaN", {"case": ("float16", (300.0, 400.0), 1.0)},
     ),
     "CLP-08": Known("with an infinite entry all become NaN", {"bad": math.inf, "limit": 1.0}),
     "EST-05": Known(FIRST, {"values": (math.nan, 1.0), "delta": 0.0}, STOPPING, case=stops),
     "EST-06": Known(FIRST, {"patience": 1}, STOPPING, case=stops),
     "EST-11": Known(
-        FIRST,
-        {"values": (math.nan, 0.0, 0.0, 0.0), "patience": 1},
-        STOPPING,
+        FIRST, {"values": (math.nan, 0.0, 0.0, 0.0), "patience": 1}, STOPPING,
         case=lambda values: math.isnan(values[0]),
     ),
     "AUG-04": Known(
-        "all images of a batch are cropped at the same place",
-        {"seed": 0, "size": (8, 10)},
+        "all images of a batch are cropped at the same place", {"seed": 0, "size": (8, 10)},
         case=lambda what: what != "window",
     ),
-}
+}  # fmt: skip
 
 NORMS = _jax.norms(
     lambda layer, x, **params: _call(layer, x, params.values())[0],

@@ -76,8 +76,7 @@ def _clipped(tree: Tree, limit: float) -> Any:
 KNOWN = {
     "ACT-05": Known(
         "it is max(x, a x), which is another function where a is above 1",
-        {"x": single([1.0] * 16), "slope": 2.0},
-        case=lambda slope: slope > 1,
+        {"x": single([1.0] * 16), "slope": 2.0}, case=lambda slope: slope > 1,
     ),
     "ACT-10": Known(
         "class −1 is taken for the last one; those above the last are read behind the logits, and "
@@ -89,7 +88,7 @@ KNOWN = {
         "BNT-12", "moments of half-precision data are summed in its dtype", "x.astype(mx.float32)"
     ),
     **PROMOTION,
-}
+}  # fmt: skip
 
 OPERATIONS = {
     **TENSORS.dropout(lambda x, rate, train: nn.Dropout(rate).train(train)(x)),

@@ -68,14 +68,12 @@ KNOWN = {
         "class −1 is taken for the last one, as JAX's indices are", {"bad": -1, "place": 0}
     ),
     "CLP-06": Known(
-        "a limit of 0 makes a gradient of zeros NaN: 0 / 0",
-        {"limit": 0.0},
+        "a limit of 0 makes a gradient of zeros NaN: 0 / 0", {"limit": 0.0},
         "https://github.com/google-deepmind/optax/pull/1752",
     ),
     "CLP-07": Known(
         "the norm is summed in the dtype of the gradient: float16 overflows and the gradient is 0",
-        {"case": ("float16", (300.0, 400.0), 1.0)},
-        avoid="gradients in float32",
+        {"case": ("float16", (300.0, 400.0), 1.0)}, avoid="gradients in float32",
     ),
     **infinite_entry(1.0, avoid="optax.apply_if_finite"),
     "GRD-05": Known(
@@ -95,7 +93,7 @@ KNOWN = {
         {"w": Made(normal, {"seed": 0, "shape": (3, 5, 9)}), "seed": 0, "ratio": 0.01},
         case=lambda w: np.squeeze(w).ndim == 3 or w.dtype.itemsize == 2,
     ),
-}
+}  # fmt: skip
 
 OPERATIONS = {
     **collect_operations(globals()),

@@ -93,15 +93,13 @@ KNOWN = {
     ),
     "STR-10": Known(
         "the first loss is the best, whatever it is, and no later one is below NaN",
-        {"losses": (math.nan, 1.0, 2.0)},
-        case=lambda losses: not math.isfinite(losses[0]),
+        {"losses": (math.nan, 1.0, 2.0)}, case=lambda losses: not math.isfinite(losses[0]),
     ),
     "STR-11": Known(
         "RepeatAugSampler shuffles by the epoch alone: every run has the same orders",
-        {"other": (1, 0), "seed": 0},
-        case=lambda other: other[1] == 0,
+        {"other": (1, 0), "seed": 0}, case=lambda other: other[1] == 0,
     ),
-}
+}  # fmt: skip
 LOSS = import_module("timm.loss").LabelSmoothingCrossEntropy(smoothing=0.0)
 CUT = {"distribution": "truncated_normal"}
 FILL = layers.variance_scaling_

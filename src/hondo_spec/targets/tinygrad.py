@@ -97,13 +97,11 @@ KNOWN = {
     **in_halves("BNT-12 NRM-01 NRM-02 NRM-08", _HALVES, "x.float()"),
     **OVERFLOWS,
     "NRM-05": replace(
-        LENGTHS,
-        reason=f"the gradient at 0 is NaN; {LENGTHS.reason}",
-        link="",
+        LENGTHS, reason=f"the gradient at 0 is NaN; {LENGTHS.reason}", link="",
         case=lambda case, power, what: power != 0 or case[1] != "float32" or what != "y",
     ),
     **PROMOTION,
-}
+}  # fmt: skip
 
 OPERATIONS = {
     **collect_operations(globals()),
