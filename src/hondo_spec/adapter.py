@@ -73,9 +73,8 @@ def check_name(name: str) -> None:
     if name not in OPERATIONS:
         close = difflib.get_close_matches(name, OPERATIONS, 1)
         hint = f" Is it {close[0]!r}?" if close else ""
-        raise ValueError(
-            f"operations must be among those of hondo_spec.operations, got {name!r}.{hint}"
-        )
+        wanted = "operations must be among those of hondo_spec.operations"
+        raise ValueError(f"{wanted}, got {name!r}.{hint}")
 
 
 def _check_arguments(name: str, function: Operation, stub: Operation) -> None:

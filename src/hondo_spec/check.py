@@ -93,8 +93,7 @@ def select(
     if isinstance(areas, str):
         raise ValueError(f"areas must be a sequence of names, got {areas!r}; write [{areas!r}].")
     wanted, skipped = (
-        {name for area in names for name in _letters_or_id(area.strip())}
-        for names in (areas, skips)
+        {id for area in names for id in _letters_or_id(area.strip())} for names in (areas, skips)
     )
     chosen = (p for p in PROPERTIES if not wanted or wanted & {p.area, p.id})
     levels = "Ms" if level == "should" else "M"
@@ -106,10 +105,8 @@ def _letters_or_id(area: str) -> tuple[str, ...]:
         return AREAS[area.lower()]
     if area.upper() in {*WHY, *BY_ID}:
         return (area.upper(),)
-    raise ValueError(
-        f"area must be one of {', '.join(AREAS)}, the letters of an id, or an id such as BNT-08, "
-        f"got {area!r}."
-    )
+    wanted = f"one of {', '.join(AREAS)}, the letters of an id, or an id such as BNT-08"
+    raise ValueError(f"area must be {wanted}, got {area!r}.")
 
 
 def find_profile(

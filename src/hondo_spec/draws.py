@@ -239,9 +239,7 @@ def columns(
     spreads = st.sampled_from([2.0**k for k in range(-10, 4)])
     column = st.tuples(kinds, spreads, st.sampled_from(kappas))
     drawn = st.tuples(seeds, st.sampled_from(shapes), st.lists(column, min_size=4, max_size=4))
-    return drawn.map(
-        lambda all: Made(hard_columns, {"seed": all[0], "shape": all[1], "columns": all[2]})
-    )
+    return drawn.map(lambda v: Made(hard_columns, {"seed": v[0], "shape": v[1], "columns": v[2]}))
 
 
 def hard_columns(

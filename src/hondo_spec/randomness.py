@@ -44,11 +44,9 @@ def independent(what: str, mask: np.ndarray, chance: float, effect: float) -> St
     return statistics.worst(what, pairs, _agree(chance), effect, of=flat.size)
 
 
-def unrelated(
-    what: str, first: np.ndarray, second: np.ndarray, chance: float, effect: float
-) -> Stat:
+def unrelated(what: str, one: np.ndarray, two: np.ndarray, chance: float, effect: float) -> Stat:
     """Two draws do not agree, neither in the same place nor where one of them is moved."""
-    one, two = first.ravel(), second.ravel()
+    one, two = one.ravel(), two.ravel()
     moved = [
         (f"{lag} on", one[lag:], two[:-lag]) if lag > 0 else (f"{-lag} back", one[:lag], two[-lag:])
         for lag in _strongest(one, two, chance)
@@ -65,9 +63,7 @@ def _agree(chance: float) -> float:
 def _strongest(first: np.ndarray, second: np.ndarray, chance: float) -> list[int]:
     """The distances at which entries are correlated most, found by one convolution for all."""
     n, size = first.size, fft.next_fast_len(2 * first.size, real=True)
-    one, two = (
-        np.asarray(fft.rfft((mask - chance).astype(np.float32), size)) for mask in (first, second)
-    )
+    one, two = (np.asarray(fft.rfft((mask - chance).astype("f"), size)) for mask in (first, second))
     most = np.arange(1, n * 3 // 4 + 1)
     # Both ways, unless they are the same.
     lags = most if first is second else np.concatenate([most, -most])

@@ -169,7 +169,7 @@ class _Trial:
         if verdict.status in ("FAIL", "VACUOUS"):
             self.worst = verdict
             raise _RefutedError(verdict.message)
-        self.worst = max(self.worst, verdict, key=_rank)
+        self.worst = max(self.worst, verdict, key=lambda v: (v.status == "UNPOWERED", v.headroom))
 
     def may_refuse(self, reason: OperationError, drawn: Mapping[str, Any]) -> bool:
         """Whether not everybody takes what was drawn; notes who refuses it undeclared."""
@@ -207,10 +207,6 @@ def _given(drawn: Any) -> Any:
 
 def _error(message: str) -> Verdict:
     return Verdict("ERROR", 0.0, message)
-
-
-def _rank(verdict: Verdict) -> tuple[bool, float]:
-    return verdict.status == "UNPOWERED", verdict.headroom
 
 
 def _explore(trial: _Trial) -> None:

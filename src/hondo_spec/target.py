@@ -105,9 +105,7 @@ _NAMES = (
 )  # fmt: skip
 # Where a module is not called as its target.
 _MODULES = {"hondo": "functions", "scikit-learn": "sklearn"}
-BUILT_IN = {
-    name: f"hondo_spec.targets.{_MODULES.get(name, name.replace('.', '_'))}" for name in _NAMES
-}
+BUILT_IN = {n: f"hondo_spec.targets.{_MODULES.get(n, n.replace('.', '_'))}" for n in _NAMES}
 
 
 def find_target(name: str) -> Target:
@@ -121,9 +119,8 @@ def find_target(name: str) -> Target:
         return importlib.import_module(BUILT_IN[name]).TARGET
     module, _, attribute = name.partition(":")
     if not attribute:
-        raise ValueError(
-            f"target must be one of {', '.join(BUILT_IN)} or module:attribute, got {name!r}."
-        )
+        choices = f"one of {', '.join(BUILT_IN)} or module:attribute"
+        raise ValueError(f"target must be {choices}, got {name!r}.")
     try:
         found = getattr(importlib.import_module(module), attribute, None)
     except ImportError:

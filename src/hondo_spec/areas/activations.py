@@ -9,9 +9,8 @@ from hondo_spec.bounds import FLUSHED, TINY, U32, UNITS, exp_slack, gamma, in_dt
 from hondo_spec.property import Area, given
 from hondo_spec.results import Check, Exact, Holds, refused
 
-SOURCE = "slide 12; Goodfellow et al. 2016, section 6.3"
 LOSS = "slide 3; Goodfellow et al. 2016, section 6.2.2.3"
-prop = Area("ACT", source=SOURCE, symbols="ACTIVATIONS")
+prop = Area("ACT", source="slide 12; Goodfellow et al. 2016, section 6.3", symbols="ACTIVATIONS")
 EDGES = (0.0, -0.0, 1.0, -1.0, 20.0, -20.0, 88.0, -88.0, 1e4, -1e4)
 ENDS = (np.inf, -np.inf, 1e-30, -1e-30)
 ENTRIES = draws.arrays(draws.ENTRIES, halves=True, scale=8.0)

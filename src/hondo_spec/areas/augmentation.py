@@ -33,13 +33,11 @@ def _flips_and_turns_are_undone(flip, quarter_turn=None, *, images):
                 yield Exact(f"{turns} quarter turns of {pixels.dtype}", turned, want)
 
 
-def _images(
-    count: int, height: int, width: int, channels: int = 2
-) -> tuple[np.ndarray, np.ndarray]:
+def _images(count: int, height: int, width: int, depth: int = 2) -> tuple[np.ndarray, np.ndarray]:
     """Images of unlike pixels and what is added for each of them: the first 128 are unlike too."""
-    place = np.arange(height * width * channels, dtype=np.float32)
+    place = np.arange(height * width * depth, dtype=np.float32)
     own = place.size * (np.arange(count, dtype=np.float32) % 128)[:, None, None, None]
-    return place.reshape(height, width, channels) + own, own
+    return place.reshape(height, width, depth) + own, own
 
 
 def _flipped(new: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

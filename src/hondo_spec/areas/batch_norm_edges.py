@@ -87,9 +87,7 @@ def _statistics_are_right_wherever_they_fit(
 
 @population(4, "should", "bound", source=MERGING, symbols="merge_moments population_stats")
 @given(seed=draws.seeds, scale=(2.0**-60, 2.0**60))
-def _merged_statistics_are_right_wherever_they_fit(
-    merge_moments, population_stats=None, *, seed, scale
-):
+def _merged_statistics_are_right_if_they_fit(merge_moments, population_stats=None, *, seed, scale):
     r"""merged statistics are right wherever their sum of squares is in range
     $2^{-126} \le M_2 < 2^{128} \Rightarrow v = M_2 / n$
     """

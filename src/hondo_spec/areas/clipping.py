@@ -266,9 +266,7 @@ def _adaptive_clipping_goes_by_units(adaptive_clip, *, w, seed, ratio):
     seed=draws.seeds, bad=NOT_FINITE, steps=(4, 9), width=(1, 3, 8), momentum=(0.0, 0.5, 0.9375),
     holes=((), (0,), (2,), (1, 2), (0, 1, 2, 3), tuple(range(9))),
 )  # fmt: skip
-def _step_that_is_not_finite_changes_nothing(
-    skipping_descent, *, seed, bad, holes, steps, width, momentum
-):
+def _nonfinite_step_changes_nothing(skipping_descent, *, seed, bad, holes, steps, width, momentum):
     r"""a step whose gradient is not finite changes neither the parameters nor the momentum
     $g_t \notin \mathbb{R}^n \Rightarrow (w_{t+1}, v_{t+1}) = (w_t, v_t)$
     """

@@ -80,9 +80,7 @@ def _clipped_norm_is_that_of_all_shares(clip_on_devices, device_count, *, seed, 
 
 @prop(9, "must", "exact", source="slide 4; Goodfellow et al. 2016, algorithm 7.1")
 @given(seed=tuple(range(10)), patience=(3,), devices=DEVICES)
-def _devices_stop_after_the_same_epoch(
-    stopped_on_devices, device_count, *, seed, patience, devices
-):
+def _devices_stop_at_the_same_epoch(stopped_on_devices, device_count, *, seed, patience, devices):
     r"""all devices that share the validation stop after the same epoch, the one of its mean
     $\tau_d = \tau\big(\tfrac1n \sum_i l_{e,i}\big)$
     """

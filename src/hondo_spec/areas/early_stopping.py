@@ -191,9 +191,7 @@ def _stopping_early_is_an_l2_penalty(gradient_descent, *, width, seed, steps):
 
 @prop(11, "should", "exhaustive")
 @given(values=tuple(itertools.product((0.0, 1.0, 2.0, math.nan), repeat=4)), patience=(1, 2))
-def _waiting_goes_on_above_the_baseline(
-    early_stopping_with_baseline, conventions, *, values, patience
-):
+def _waiting_goes_on_above_baseline(early_stopping_with_baseline, conventions, *, values, patience):
     r"""waiting goes on until the baseline is improved on too; the best is the best whatever it is
     $w_{t+1} = 0 \Leftrightarrow v_t < \min(b_t, c)$
     """

@@ -38,12 +38,10 @@ def unit_lengths(w: np.ndarray) -> np.ndarray:
     return np.sqrt(np.sum(np.float64(w) ** 2, axis=tuple(range(w.ndim - 1))))
 
 
-def _examples(
-    x: np.ndarray, offset: float, epsilon: float, last: float | None = None
-) -> np.ndarray:
+def _examples(x: np.ndarray, offset: float, epsilon: float, end: float | None = None) -> np.ndarray:
     """Data off zero, with variances as small as ε, and one of 0."""
     dtype, x = x.dtype, x + np.float32(offset if x.dtype == np.float32 else 8)
-    x[-1:] = x[-1:] if x.ndim == 1 else x.ravel()[0] if last is None else last
+    x[-1:] = x[-1:] if x.ndim == 1 else x.ravel()[0] if end is None else end
     return (draws.level(epsilon) * x).astype(dtype)
 
 

@@ -162,9 +162,7 @@ def next_seed(shuffled: str, link: str) -> dict[str, Known]:
 
 def in_halves(ids: str, reason: str, avoid: str = "") -> dict[str, Known]:
     """The failures of these properties at half-precision data, whatever else they draw."""
-    return {
-        id: Known(reason, _OF_HALVES[id], avoid=avoid, case=_HALF_CASES[id]) for id in ids.split()
-    }
+    return {k: Known(reason, _OF_HALVES[k], avoid=avoid, case=_HALF_CASES[k]) for k in ids.split()}
 
 
 def fast_variance(link: str) -> dict[str, Known]:

@@ -33,11 +33,9 @@ class Tensors(NamedTuple):
     pull: Callable[[Operation, list[Any], Any], Any]
     seed: Callable[[int], Any]
 
-    def mapped(self, function: Operation, tensors: int = 1) -> Operation:
-        """The operation of a function whose first arguments are tensors."""
-        return lambda *given: self.numpy(
-            function(*map(self.tensor, given[:tensors]), *given[tensors:])
-        )
+    def mapped(self, function: Operation, count: int = 1) -> Operation:
+        """The operation of a function whose first arguments, so many of them, are tensors."""
+        return lambda *given: self.numpy(function(*map(self.tensor, given[:count]), *given[count:]))
 
     def pulled_back(self, function: Operation, tensors: int = 1) -> Operation:
         """(…, g) → the gradients of Σ g · function(…) in these tensors."""

@@ -21,9 +21,7 @@ MANY = 10**6
 
 def _with(layer: Any, **arrays: jax.Array) -> Any:
     """The layer with these arrays for its own."""
-    return eqx.tree_at(
-        lambda layer: [getattr(layer, name) for name in arrays], layer, list(arrays.values())
-    )
+    return eqx.tree_at(lambda own: [getattr(own, k) for k in arrays], layer, [*arrays.values()])
 
 
 @compiled()

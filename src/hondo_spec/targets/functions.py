@@ -220,9 +220,7 @@ OPERATIONS = {
     "dropout_inference": lambda x, keep_prob: x,
     "batch_norm": _jax.unmasked(_masked_batch_norm),
     "scale_weights": jax.jit(hondo.scale_weights),
-    "label_smoothing": jax.jit(
-        lambda one_hot, amount: hondo.label_smoothing(one_hot, amount=amount)
-    ),
+    "label_smoothing": jax.jit(lambda y, amount: hondo.label_smoothing(y, amount=amount)),
     "max_norm": jax.jit(lambda w, limit: _step(hondo.max_norm(limit), w)),
     "error_covariance": jax.jit(hondo.error_covariance),
     "ambiguity": jax.jit(lambda y, t, weights: hondo.ambiguity(y, t, weights=weights)),
