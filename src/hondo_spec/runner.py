@@ -233,20 +233,16 @@ def _search(trial: _Trial) -> None:
         database=None, deadline=None, report_multiple_bugs=False,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )  # fmt: skip
-    for number in range(_SEARCHES):
-        attempt = given(**strategies)(_plain(trial))
-        if not profile.fresh or profile.seed is not None:
-            attempt = hypothesis.seed((profile.seed or 0) * _SEARCHES + number)(attempt)
-        configured(attempt)()
 
-
-def _plain(trial: _Trial) -> Callable[..., None]:
-    """Hypothesis wants a function."""
-
+    # Hypothesis wants a function.
     def attempt(**drawn: Any) -> None:
         trial(**drawn)
 
-    return attempt
+    for number in range(_SEARCHES):
+        search = given(**strategies)(attempt)
+        if not profile.fresh or profile.seed is not None:
+            search = hypothesis.seed((profile.seed or 0) * _SEARCHES + number)(search)
+        configured(search)()
 
 
 def _fails(trial: _Trial, known: Known) -> bool:

@@ -22,7 +22,6 @@ SKIPS = "slide 13; He et al. 2016, equation 5"
 DEPTHS = (1, 3, 5, 20)
 # Widths of the layers that narrow and widen, and how many examples there are.
 CHAINS = (((4, 4, 4, 4), 2), ((5, 2, 7), 3), ((1, 8), 1), ((9, 3, 3, 1, 2), 5), ((16, 7), 7))
-CURVES = ("identity", "relu")
 # Images, window, outputs, and stride.
 WINDOWS = (
     ((2, 4, 5, 2), (2, 2), 3, 1), ((2, 4, 5, 2), (2, 2), 3, 2), ((1, 7, 9, 1), (3, 1), 1, 3),
@@ -111,7 +110,7 @@ def _exact_chains(
     biases = [draws.single(rng.integers(-3, 4, n) + 0.5**k) for k, n in enumerate(widths[1:], 1)]
     x = draws.single(rng.integers(-2, 3, (m, widths[0])))
     g = draws.single(rng.integers(-3000, 3001, (m, widths[-1])))
-    for activation in CURVES:
+    for activation in ("identity", "relu"):
         inner, slopes = x, []
         for w, b in zip(weights, biases, strict=True):
             z = inner @ w + b

@@ -100,14 +100,13 @@ def _output_is_input_plus_all_branches(residual_stack, *, x, seed, depth):
     $x_L = x_0 + \sum_i F_i(x_i)$
     """
     a = draws.lattice_of(seed, (depth, x.shape[1], x.shape[1]), -2, 2)
-    want = functools.reduce(lambda y, matrix: y + y @ matrix, a, x)
-    yield Exact("y", residual_stack(x, list(a)), want)
     # So many that a few more do not matter to what is compiled.
     many = np.zeros((100, 3, 3), np.float32)
     many[[0, 63, 99], 0, 1] = 1
     start = draws.lattice_of(seed, (2, 3), -LARGE, LARGE)
-    want = functools.reduce(lambda y, matrix: y + y @ matrix, many, start)
-    yield Exact("y of a hundred", residual_stack(start, list(many)), want)
+    for what, begun, matrices in (("y", x, a), ("y of a hundred", start, many)):
+        want = functools.reduce(lambda y, matrix: y + y @ matrix, matrices, begun)
+        yield Exact(what, residual_stack(begun, list(matrices)), want)
 
 
 @prop(6, "must", "exact", source=PROJECTION, symbols="residual projection")
