@@ -4,7 +4,7 @@ Numbers in half precision where all that is drawn fits, batches below a thousand
 come again after 2^14, images that are tall, members and tasks that are many.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ml_dtypes

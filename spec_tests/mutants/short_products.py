@@ -1,5 +1,7 @@
 """Mutants whose products lose bits: TF32, bfloat16 and float16, in one factor or in the sum."""
 
+from typing import Any
+
 import numpy as np
 
 from hondo_spec.draws import double

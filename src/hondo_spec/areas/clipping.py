@@ -37,11 +37,11 @@ def kinds(tree: Mapping[str, Any], limit: float = 1.0) -> dict[str, Mapping[str,
 
     The sum of squares stays in the range of float32.
     """
-    own = {name: leaf.shape for name, leaf in tree.items()}
-    halves = (own, draws.HALVES) if limit < 2.0**15 else (own,)
-    what, most, made = (", halves", 8, halves) if len(tree) > 1 else (", large", 2.0**56, (LARGE,))
-    values: Any = draws.single(np.clip(_flat(tree), -most, most))
-    return {"": tree, what: draws.as_tree(values, *made)}
+    own, values = {name: leaf.shape for name, leaf in tree.items()}, draws.single(_flat(tree))
+    if len(tree) == 1:
+        return {"": tree, ", large": draws.as_tree(np.clip(values, -(2.0**56), 2.0**56), LARGE)}
+    dtypes = draws.HALVES if limit < 2.0**15 else ()
+    return {"": tree, ", halves": draws.as_tree(np.clip(values, -8, 8), own, dtypes)}
 
 
 def slack(tree: Mapping[str, np.ndarray], limit: float) -> tuple[float, float]:

@@ -28,9 +28,9 @@ IN_HALVES = tuple((0.5, (96,), dtype) for dtype in draws.HALVES)
 EXAMPLES = ((0.2, (96,)), (0.8, (12, 8)), (0.8, (4, 3, 8)), (0.37, (7, 5, 3)), *IN_HALVES)
 # Every P comes with shapes of its own, each of which is compiled anew.
 SINGLE = [(shape, "float32") for shape in (*draws.OF_ANY_RANK, (32, 32))]
-CASES: tuple[tuple[float, tuple[int, ...], str], ...] = tuple(
-    (keep_prob, *case)
-    for k, case in enumerate([*SINGLE, *itertools.product(draws.IN_HALVES, draws.HALVES)])
+CASES = tuple(
+    (keep_prob, shape, dtype)
+    for k, (shape, dtype) in enumerate([*SINGLE, *itertools.product(draws.IN_HALVES, draws.HALVES)])
     for keep_prob in (draws.PROBABILITIES[k % 8], 0.25)[: 1 + (k % 4 == 0)]
 )
 PAIRS = ((0, 1), (0, 255), (0, 2**30), (2**30, 2**30 + 1), *((0, 2**30, d) for d in draws.HALVES))
@@ -75,7 +75,8 @@ def _units_are_dropped_or_scaled(dropout, conventions, *, case, seed):
         x = draws.normal(seed, shape, scale=8.0 ** (seed % 2), dtype=dtype)
         mask = _kept(dropout, seed, shape, keep_prob, dtype)
         want = _scaled(x, mask, _factor(conventions, keep_prob))
-        yield Check("y", dropout(seed, x, keep_prob), want, _slack(dtype) * np.abs(want), 1.0)
+        y = dropout(seed, x, keep_prob)
+        yield Check(f"y of {keep_prob}", y, want, _slack(dtype) * np.abs(want), 1.0)
 
 
 @prop(2, "must", "statistical")

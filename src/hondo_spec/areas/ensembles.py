@@ -237,8 +237,8 @@ def _bootstrap_draws_with_replacement(bootstrap_indices, samples, *, seed):
     for size, half in ((1, 0), (4, 2), (5, 2), (100, 50)):
         few = np.array([bootstrap_indices(k, size) for k in range(seed, seed + 128)])
         yield Exact(f"every index of {size} comes", np.unique(few), np.arange(size))
-        hits, chance = np.sum(few < half, axis=1) == half, float(stats.binom.pmf(half, size, half / size))
-        yield statistics.binomial(f"{half} of {size}", np.sum(hits), len(few), chance, effect=0.55)
+        hits, chance = np.sum(few < half, axis=1) == half, stats.binom.pmf(half, size, half / size)
+        yield statistics.binomial(f"{half} of {size}", np.sum(hits), len(few), float(chance), 0.55)
     yield independent("a hundred many times", few < half, 0.5, effect=0.2)
 
 

@@ -25,6 +25,7 @@ _INPUTS = {
     "BNT-12": {"seed": 0, "shape": (3, 8), "offset": 8.0, "dtype": "float16"},
     "BNF-02": {"x": _WHOLE, "shift": 64.0},
     "BNR-01": {"x": _OFFSETS, "seed": 0, "decay": 0.5},
+    "BNR-03": {"x": Made(lattice_of, {"seed": 144, "shape": (3, 8), "low": -8, "high": 8})},
     "NRM-01": {"x": _NORMAL, "kappa": 1e4, "epsilon": 2.0**-10},
     "NRM-02": {"seed": 0, "case": ((2, 4, 4, 6), 2, "float32"), "kappa": 1e4},
     "NRM-08": {"x": _NORMAL, "seed": 0, "kappa": 1e4},
@@ -167,7 +168,7 @@ def in_halves(ids: str, reason: str, avoid: str = "") -> dict[str, Known]:
 
 def fast_variance(link: str) -> dict[str, Known]:
     """What Flax's norms fail; the rest of it whatever the option is."""
-    ids = "BNT-02 BNT-03 BNT-04 BNT-08 BNT-10 BNT-12 BNR-01 BNF-02 NRM-01 NRM-08"
+    ids = "BNT-02 BNT-03 BNT-04 BNT-08 BNT-10 BNT-12 BNR-01 BNR-03 BNF-02 NRM-01 NRM-08"
     avoidable = one_pass(ids, link, "use_fast_variance=False")
     empty = {"x": Made(normal, {"seed": 0, "shape": (16, 3)}), "kept": 0, "hole": 0.0}
     nothing = f"where the mask leaves nothing, the statistics become 0/0: NaN; {ONE_PASS}"

@@ -83,10 +83,10 @@ KNOWN = {
     ),
     "PEN-10": Known(
         "a limit of 0 makes a unit of zeros NaN, and one of infinity every unit: 0 / 0, ∞ / ∞; "
-        "in float16 the square of one above 255 is infinite, and every weight becomes 0",
+        "halves are squared in halves, and in float16 a limit above 255 makes every weight 0",
         {"w": np.ones((2, 3), np.float16), "limit": 256.0},
         avoid="weights in float32, and a finite limit above 0",
-        case=lambda w, limit: not 0 < limit < (255 if w.dtype == np.float16 else math.inf),
+        case=lambda w, limit: w.dtype != np.float32 or not 0 < limit < math.inf,
     ),
     "CLP-10": Known(
         "of a kernel of three axes each place is clipped by itself; halves of length 0 become NaN",
