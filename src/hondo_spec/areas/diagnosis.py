@@ -322,7 +322,7 @@ def _order_and_shared_scales_change_nothing(diagnose_chain, *, seed, layer, powe
     for name in SIZES:
         yield _size(f"{name}, permuted", got[name], want[name])
     factor = np.where(np.arange(LAYERS) == layer, 2.0**power, 1.0)
-    other = chain.changed(layer, weight=2.0**power).changed(layer + 1, weight=2.0**-power)
+    other = chain.changed(layer, weight=2.0**power).changed(layer + 1, weight=0.5**power)
     other.biases[layer] *= np.float32(2.0**power)
     got = other.diagnosed(diagnose_chain)
     yield _size("response, scaled", got["response_rms"], want["response_rms"] * factor)

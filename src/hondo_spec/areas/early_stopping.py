@@ -103,7 +103,7 @@ def _improvement_exceeds_min_delta(early_stopping, *, delta, values):
     $b - v > \delta$
     """
     # A gain has no size of its own.
-    for scale in (1.0, 2.0**-60, 2.0**60) if delta == 0.5 else (1.0,):
+    for scale in (1.0, 0.5**60, 2.0**60) if delta == 0.5 else (1.0,):
         yield _agrees(early_stopping, [scale * value for value in values], 2, scale * delta)
 
 
@@ -134,7 +134,7 @@ def _maximum_is_minimum_of_the_negative(early_stopping, *, values, delta, patien
     r"""stopping on a maximum is stopping on the minimum of the negative
     $\operatorname{stop}_{\max}(v) = \operatorname{stop}_{\min}(-v)$
     """
-    for scale in (1.0, 2.0**-60):
+    for scale in (1.0, 0.5**60):
         up, gain = [scale * value for value in values + values[-1:] * patience], scale * delta
         rising = tuple(early_stopping(up, patience, gain, "max"))
         falling = tuple(early_stopping([-value for value in up], patience, gain, "min"))

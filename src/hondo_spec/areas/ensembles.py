@@ -38,7 +38,7 @@ def _weights(count: int, kind: str) -> np.ndarray:
     place = np.arange(count)
     weights = {"equal": 1 + 0 * place, "unlike": 2.0 ** (place % 4 - 2), "one": place == count // 2}
     # Of many tasks sums would round.
-    return draws.single(weights.get(kind, 1 + 2.0**-11 * (1 + place % 3) * (count < 6)))
+    return draws.single(weights.get(kind, 1 + 0.5**11 * (1 + place % 3) * (count < 6)))
 
 
 @multitask(1, "must", "bound", source="slide 5; Caruana 1997", symbols="multitask_loss")
@@ -92,7 +92,7 @@ def _missing_labels_do_not_count(masked_loss, weighted_loss=None, *, seed, count
         weights = present * np.resize(draws.single([1.1, 2, 0.5, 3.3, 1, 8]), count)
         kept = np.float64(losses[present]) * weights[present]
         want = np.sum(kept) / np.sum(weights) if present.any() else 0.0
-        for factor in draws.single([1, 2**-40, 2**40]):
+        for factor in draws.single([1, 0.5**40, 2**40]):
             got = weighted_loss(filled, factor * weights)
             yield Check(f"by {factor:.0e} of the weights", got, want, 3 * bound, 1e3)
 
@@ -162,7 +162,7 @@ def _disagreement_lowers_the_error(ambiguity, *, seed, shape, kind):
     predictions, targets = draws.normal(seed, shape, 2.0, 10.0), draws.normal(seed + 1, shape[1:])
     weights = _weights(shape[0], kind) ** 1.1
     # Their sum is almost 1, or far from it.
-    weights = weights / np.sum(weights) * np.float32((3, 1.03, 2**-20)[seed % 3])
+    weights = weights / np.sum(weights) * np.float32((3, 1.03, 0.5**20)[seed % 3])
     share = draws.double(weights)[:, None] / np.sum(weights)
     f, t = np.float64(predictions), np.float64(targets)
     mean = np.sum(share * f, axis=0)
@@ -187,7 +187,7 @@ def _covariance_limits_the_average(error_covariance, *, shared, own, members):
     errors = np.array([part + np.array(rest) for part, rest in itertools.product(shared, each)]).T
     # Every second member errs three times as much: of equal ones any two would stand for all.
     # And errors are of more digits than a half has.
-    sizes, k = np.resize([1 + 2.0**-12, 3.0], members), members
+    sizes, k = np.resize([1 + 0.5**12, 3.0], members), members
     common, alone = (float(np.mean(np.square(part))) for part in (shared, own))
     v, all_pairs = np.mean(sizes**2) * (common + alone), np.sum(sizes) ** 2 - np.sum(sizes**2)
     c = common * all_pairs / max(k * (k - 1), 1)

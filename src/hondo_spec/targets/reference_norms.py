@@ -37,9 +37,9 @@ def masked_batch_norm(
     if not len(kept):
         return x, mean, var
     mu, v = batch_moments(kept)
-    y = np.float64(scale) * (np.float64(x) - mu) / np.sqrt(v + np.float32(epsilon)) + bias
-    # What is absent may be out of the range of halves.
-    with np.errstate(over="ignore"):
+    # What is absent may be infinite, or out of the range of halves.
+    with np.errstate(over="ignore", invalid="ignore"):
+        y = np.float64(scale) * (np.float64(x) - mu) / np.sqrt(v + np.float32(epsilon)) + bias
         y = y.astype(x.dtype)
     return y, *batch_norm(kept, mean, var, scale, bias, decay, epsilon)[1:]
 
