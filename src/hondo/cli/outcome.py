@@ -80,7 +80,7 @@ def result_alone(output: Output) -> Iterator[None]:
         return
     is_silent = output.quiet or not _writes_to(sys.stderr, 2)
     elsewhere = os.open(os.devnull, os.O_WRONLY) if is_silent else os.dup(2)
-    sys.stdout = result = os.fdopen(os.dup(1), "w", encoding=stdout.encoding)
+    sys.stdout = result = os.fdopen(os.dup(1), "w", -1, stdout.encoding, stdout.errors)
     os.dup2(elsewhere, 1)
     try:
         yield

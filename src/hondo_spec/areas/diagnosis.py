@@ -38,7 +38,9 @@ class Chain(NamedTuple):
     biases: np.ndarray
     g: np.ndarray
 
-    def diagnosed(self, diagnose_chain: Any, activation="relu", stop=-1, scanned=True) -> Any:
+    def diagnosed(
+        self, diagnose_chain: Any, activation: str = "relu", stop: int = -1, scanned: bool = True
+    ) -> Any:
         """What an implementation says of it."""
         return diagnose_chain(*self[:3], activation, self.g, stop, scanned)
 

@@ -74,8 +74,7 @@ def _units_are_dropped_or_scaled(dropout, conventions, *, case, seed):
     for keep_prob, shape, dtype in (case, CASES[CASES.index(case) - 15]):
         x = draws.normal(seed, shape, scale=8.0 ** (seed % 2), dtype=dtype)
         mask = _kept(dropout, seed, shape, keep_prob, dtype)
-        want = _scaled(x, mask, _factor(conventions, keep_prob))
-        y = dropout(seed, x, keep_prob)
+        want, y = _scaled(x, mask, _factor(conventions, keep_prob)), dropout(seed, x, keep_prob)
         yield Check(f"y of {keep_prob}", y, want, _slack(dtype) * np.abs(want), 1.0)
 
 

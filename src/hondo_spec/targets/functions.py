@@ -1,6 +1,5 @@
 """hondo's functions. No other module of hondo_spec imports hondo but those of its own targets."""
 
-import inspect
 from collections.abc import Callable
 from functools import partial, reduce
 from typing import Any
@@ -230,7 +229,7 @@ OPERATIONS = {
     "instance_norm": jax.jit(lambda x, e: hondo.instance_norm(x, None, None, epsilon=e)),
     "rms_norm": jax.jit(lambda x, w, e: hondo.rms_norm(x, w, epsilon=e)),
     # P is traced as any other number.
-    "dropout_gradient": jax.jit(inspect.unwrap(_jax.dropout_gradient(_dropout))),
+    "dropout_gradient": jax.jit(_jax.dropout_gradient(_dropout).__wrapped__),
     "weight_norm": jax.jit(hondo.weight_norm),
     "l2_normalize": jax.jit(hondo.l2_normalize),
     "l1_penalty": _penalty(hondo.l1_penalty),
