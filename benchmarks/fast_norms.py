@@ -36,6 +36,15 @@ def _rms_norm(x: jax.Array, scale: jax.Array) -> jax.Array:
     return hondo.rms_norm(x, scale, epsilon=EPSILON)
 
 
+def _rms_norm_by_rule(x: jax.Array, scale: jax.Array) -> jax.Array:
+    return hondo.rms_norm(x, scale, epsilon=_learned_epsilon(scale))
+
+
+def _learned_epsilon(scale: jax.Array) -> jax.Array:
+    """An ε that has a gradient."""
+    return EPSILON * (1 + jnp.mean(scale) ** 2)
+
+
 def _normalize(axis: int) -> Function:
     def plain(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
         mean = jnp.mean(x, axis, keepdims=True)
@@ -107,7 +116,8 @@ def _by_rule(rule: Function, axis: int, is_masked: bool) -> Function:
     @normalize.defjvp
     def _(primals: Row, tangents: Row) -> tuple[jax.Array, jax.Array]:
         at, (x, scale, bias) = operands(*primals), tangents
-        along = Tangents(x, scale[None], bias[None], jnp.zeros((), scale.dtype))
+        # The tangent of ε is not zero either.
+        along = Tangents(x, scale[None], bias[None], jnp.mean(bias))
         out = batch_norm.standardize(at)
         return out.y, jax.checkpoint(rule)(at, out, along)
 
@@ -124,7 +134,7 @@ def _plain_rule(at: batch_norm.Operands, _: batch_norm.Standardized, along: Tang
 
 def _divide(x: jax.Array, scale: jax.Array) -> jax.Array:
     """RMS norm with the plain derivative."""
-    return _divide_by_rule(x, scale[None], jnp.asarray(EPSILON, scale.dtype))
+    return _divide_by_rule(x, scale[None], _learned_epsilon(scale))
 
 
 @jax.custom_jvp
@@ -158,7 +168,7 @@ PAIRS = [
     Pair(
         name="rms_tangent: of RMS norm",
         tries=(rms_tangent.rms_tangent,),
-        fast=_rms_norm,
+        fast=_rms_norm_by_rule,
         plain=_divide,
         shapes=((16, 12), (12,)),
         large=((8192, 1024), (1024,)),

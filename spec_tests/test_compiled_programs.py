@@ -33,7 +33,7 @@ def programs(home) -> set[str]:
 
 
 def test_what_two_commands_at_once_compile_a_third_one_reads(tmp_path) -> None:
-    # All is kept, or the third one would keep what took it a tenth of a second, and the others less.
+    # All is kept, or the third would keep what took it a tenth of a second and the others less.
     home, told = tmp_path / "cache", {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     both = [start(home, *SMALL, "--out", name, **told) for name in ("one", "other")]
     assert sum(end(process).count(f"is kept in {home}") for process in both) == 1
