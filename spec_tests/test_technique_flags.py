@@ -21,7 +21,7 @@ from hondo.cli.ensembles import average_outputs, ensemble, ensemble_optimizer
 from hondo.cli.sections import ActivationName
 from hondo.cli.train import prepare, prepare_resumed
 from hondo.data import load
-from hondo.linen import DeepMLP, GaussianDropout
+from hondo.linen import DeepMLP, GaussianDropout, PreActResNet
 
 pytestmark = pytest.mark.compile_quickly
 
@@ -141,6 +141,26 @@ def test_a_dropped_branch_leaves_the_shortcut() -> None:
     dropped = jax.jit(partial(net.apply, train=True))(variables, x, rngs=rngs)
     np.testing.assert_allclose(dropped, infer(without, x), rtol=1e-6)
     assert not np.array_equal(dropped, infer(variables, x)), "inference drops nothing"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("network", "shape"),
+    [(partial(DeepMLP, depth=8), (8,)), (partial(PreActResNet, depth=8), (8, 8, 1))],
+    ids=["DeepMLP", "PreActResNet"],
+)
+def test_a_branch_is_dropped_whole_and_units_one_by_one(network, shape) -> None:
+    """Equal examples have as many outputs as there are ways to drop three branches, or units."""
+    x, rngs = jnp.ones((64, *shape)), {"dropout": KEY}
+
+    def outputs(**rates: float) -> int:
+        net = network(3, width=8, norm=None, **rates)
+        variables = jax.jit(partial(net.init, train=False))(KEY, x)
+        y = jax.jit(partial(net.apply, train=True))(variables, x, rngs=rngs)
+        return len(np.unique(np.asarray(y), axis=0))
+
+    assert 4 <= outputs(rate=0.0, branch_rate=0.5) <= 2**3
+    assert outputs(rate=0.5, branch_rate=0.0) > 2**4
 
 
 def test_gaussian_dropout_is_a_choice_of_the_network() -> None:
