@@ -108,7 +108,9 @@ def test_known_failures_are_rows():
 
 def test_every_recipe_can_be_imported():
     once = settings(max_examples=1, database=None, phases=[Phase.generate])
-    for strategy in (s for p in PROPERTIES for s in p.draws.values() if not isinstance(s, tuple)):
+    kinds = [draw for p in PROPERTIES for draw in p.draws.values() if not isinstance(draw, tuple)]
+    strategies = [s for draw in kinds for s in getattr(draw, "strategies", (draw,))]
+    for strategy in strategies:
         drawn = find(strategy, lambda _: True, settings=once)
         if isinstance(drawn, Made):
             assert getattr(draws, drawn.recipe.__name__, None) is drawn.recipe

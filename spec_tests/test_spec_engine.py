@@ -3,6 +3,7 @@
 import re
 import signal
 import time
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from hondo_spec import (
     Stat,
     Target,
     check_target,
+    draws,
     find_target,
     replay,
     statistics,
@@ -313,6 +315,23 @@ def test_a_run_keeps_its_ledger_of_false_alarms():
     careless = PROFILES["dev"]._replace(level=1e-3)
     with pytest.raises(RuntimeError, match="false alarms"):
         check_target("reference", areas=["DRP-02"], profile=careless)
+
+
+@pytest.mark.parametrize("seed", [None, 0, 1])
+def test_every_case_has_its_turn_whatever_else_is_drawn(seed):
+    cases = draws.arrays(draws.OF_ANY_RANK, halves=True) | draws.whole(((1, 1),))
+    seen = Counter()
+
+    @Area("ACT")(99, "must", "exact")
+    @given(x=cases, seed=draws.seeds, kappa=(0.0, 1.0, 2.0))
+    def body(relu, *, x, seed, kappa):
+        """Nothing of anything."""
+        seen[x.shape, x.dtype.name] += 1
+        return Exact("y", relu(x), np.maximum(x, 0))
+
+    assert run_property(body, RIGHT, PROFILES["spec-ci"]._replace(seed=seed)).status == "PASS"
+    assert len(seen) == len(cases.strategies)
+    assert min(seen.values()) >= 4
 
 
 def test_records_come_as_they_are_made():

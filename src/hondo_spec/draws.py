@@ -7,6 +7,8 @@ new compilation, a new value is nothing. Every size of `SIZES` comes as a batch 
 import importlib.util
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,41 +55,46 @@ COMMON, SMALL = (2.0**-10, 0.5), 2.0**-20
 epsilons = st.sampled_from((*(*COMMON, 1e-5) * 8, *(1.1 * 2.0**k for k in range(-40, 10))))
 decays = st.sampled_from((0.0, 1.0, 0.999)) | st.floats(0, 1, width=32, allow_subnormal=False)
 # Dyadic, so that products with integers are exact, or any, below and above what a half holds.
-strengths = st.sampled_from([0.0, *map(math.exp2, range(-20, 11))])
-strengths |= st.floats(-40, 20).map(math.exp2)
+strengths = st.sampled_from([0.0, *map(math.exp2, range(-20, 16))])
+strengths |= st.integers(-4000, 2000).map(lambda power: math.exp2(power / 100))
 
 
-def cases(
+@dataclass(frozen=True)
+class Cases:
+    """A strategy for each case: each of them has its turn, whatever else is drawn."""
+
+    strategies: tuple[st.SearchStrategy[Any], ...]
+
+    def __or__(self, other: "Cases") -> "Cases":
+        return Cases(self.strategies + other.strategies)
+
+
+def shapes_and_dtypes(
     shapes: tuple[tuple[int, ...], ...] = MATRICES + DEEP, halves: bool = True
-) -> st.SearchStrategy[tuple[tuple[int, ...], str]]:
-    """A shape and a dtype: every shape in float32, a few of them in halves too."""
+) -> tuple[tuple[tuple[int, ...], str], ...]:
+    """Every shape in float32, a few of them in halves too."""
     few = [shape for shape in shapes if shape in IN_HALVES] if halves else []
-    single = [(shape, "float32") for shape in shapes]
-    return st.sampled_from(single + [(shape, dtype) for shape in few for dtype in HALVES])
+    return (*((s, "float32") for s in shapes), *((s, dtype) for s in few for dtype in HALVES))
 
 
 def arrays(
     shapes: tuple[tuple[int, ...], ...] = MATRICES + DEEP, halves: bool = False,
     offset: float = 0.0, scale: float = 1.0,
-) -> st.SearchStrategy["Made"]:  # fmt: skip
+) -> Cases:  # fmt: skip
     """Normal numbers of such a case."""
-
-    def made(drawn: tuple[int, tuple[tuple[int, ...], str]]) -> Made:
-        seed, (shape, dtype) = drawn
-        arguments = {"seed": seed, "shape": shape, "offset": offset, "scale": scale}
-        return Made(normal, arguments if dtype == "float32" else {**arguments, "dtype": dtype})
-
-    return st.tuples(seeds, cases(shapes, halves)).map(made)
+    cases = shapes_and_dtypes(shapes, halves)
+    named = [(s, {} if dtype == "float32" else {"dtype": dtype}) for s, dtype in cases]
+    return Cases(tuple(seeded(normal, shape=s, offset=offset, scale=scale, **d) for s, d in named))
 
 
-def whole(
-    shapes: tuple[tuple[int, ...], ...], low: int = -8, high: int = 8
-) -> st.SearchStrategy["Made"]:
+def whole(shapes: tuple[tuple[int, ...], ...], low: int = -8, high: int = 8) -> Cases:
     """Small integers of such shapes in float32, on which sums and products are exact."""
-    drawn = st.tuples(seeds, st.sampled_from(shapes))
-    return drawn.map(
-        lambda both: Made(lattice_of, {"seed": both[0], "shape": both[1], "low": low, "high": high})
-    )
+    return Cases(tuple(seeded(lattice_of, shape=shape, low=low, high=high) for shape in shapes))
+
+
+def seeded(recipe: Callable[..., Any], **others: Any) -> st.SearchStrategy["Made"]:
+    """What the recipe makes of any seed."""
+    return seeds.map(lambda seed: Made(recipe, {"seed": seed, **others}))
 
 
 def classes_of(logits: np.ndarray) -> np.ndarray:
@@ -117,18 +124,9 @@ def refusable(drawn: object) -> set[str]:
     return {"half_precision"} if set(dtypes) & set(HALVES) else set()
 
 
-def integers(*shape: int, low: int = -8, high: int = 8) -> st.SearchStrategy[np.ndarray]:
-    """Small integers in float32, on which sums and products are exact in any order."""
-    return _filled(shape, st.integers(low, high))
-
-
 def floats(*shape: int, reach: float = 100.0) -> st.SearchStrategy[np.ndarray]:
     """Arbitrary normal numbers and zeros in float32."""
-    return _filled(shape, st.floats(-reach, reach, width=32, allow_subnormal=False))
-
-
-def _filled(shape: tuple[int, ...], one: st.SearchStrategy[float]) -> st.SearchStrategy[np.ndarray]:
-    size = math.prod(shape)
+    one, size = st.floats(-reach, reach, width=32, allow_subnormal=False), math.prod(shape)
     return st.lists(one, min_size=size, max_size=size).map(lambda v: single(v).reshape(shape))
 
 
@@ -168,9 +166,9 @@ def seed_of(x: np.ndarray) -> int:
 
 
 def epsilon_of(seed: int, dtype: str) -> float:
-    """For one half of the seeds the usual ε, else any from 1e-12, or `SMALL` in halves, to 1e3."""
+    """For one third of the seeds the usual ε, else any from 1e-12, or `SMALL` in halves, to 1e3."""
     power = seed // 16 % 51 - (40 if dtype == "float32" else 20)
-    return 2.0 ** min(power, 10) if seed // 8 % 2 else COMMON[0]
+    return 2.0 ** min(power, 10) if seed // 8 % 3 else COMMON[0]
 
 
 def level(epsilon: float) -> np.float32:
@@ -189,11 +187,6 @@ def batches(seed: int, sizes: tuple[int, ...], images: bool, width: int) -> list
     return [lattice_of(seed + k, shape, -16, 16) for k, shape in enumerate(shapes)]
 
 
-def normals(*shape: int) -> st.SearchStrategy[Made]:
-    """Standard normal numbers in float32, from a drawn seed."""
-    return seeds.map(lambda seed: Made(normal, {"seed": seed, "shape": shape}))
-
-
 # Trees by the shapes of their leaves: flat, deep and of many leaves, with an empty one, of one.
 TREES: tuple[dict[str, tuple[int, ...]], ...] = (
     {"a": (1,), "b": (2, 3), "c": (), "d": (2, 1, 1, 2)},
@@ -205,12 +198,12 @@ TREES: tuple[dict[str, tuple[int, ...]], ...] = (
 TREE_SIZE = 33  # entries of such a tree, at most
 
 
-def trees(mixed: bool = False) -> st.SearchStrategy[dict[str, np.ndarray]]:
+def trees(mixed: bool = False) -> Cases:
     """A tree over many magnitudes; its leaves are of mixed dtypes too if that is wanted."""
     one = st.floats(-(2.0**60), 2.0**60, width=32, allow_subnormal=False)
     values = st.lists(one, min_size=12, max_size=12).map(single)
     dtypes = st.sampled_from(((), HALVES) if mixed else ((),))
-    return st.tuples(values, st.sampled_from(TREES), dtypes).map(lambda drawn: as_tree(*drawn))
+    return Cases(tuple(st.builds(as_tree, values, st.just(tree), dtypes) for tree in TREES))
 
 
 def as_tree(
@@ -233,13 +226,14 @@ def uneven_tree(seed: int) -> dict[str, np.ndarray]:
 def columns(
     shapes: tuple[tuple[int, ...], ...] = ((64, 4), *MATRICES[1:], *DEEP),
     kappas: tuple[float, ...] = KAPPAS,
-) -> st.SearchStrategy[Made]:
+) -> Cases:
     """Columns on which statistics are hard, with |mean|/std among `kappas`."""
     kinds = st.sampled_from(("offset", "constant", "outlier", "flat", "huge", "zeros"))
     spreads = st.sampled_from([2.0**k for k in range(-10, 4)])
     column = st.tuples(kinds, spreads, st.sampled_from(kappas))
-    drawn = st.tuples(seeds, st.sampled_from(shapes), st.lists(column, min_size=4, max_size=4))
-    return drawn.map(lambda v: Made(hard_columns, {"seed": v[0], "shape": v[1], "columns": v[2]}))
+    listed = st.lists(column, min_size=4, max_size=4)
+    drawn = ({"seed": seeds, "shape": st.just(shape), "columns": listed} for shape in shapes)
+    return Cases(tuple(st.fixed_dictionaries(d).map(partial(Made, hard_columns)) for d in drawn))
 
 
 def hard_columns(

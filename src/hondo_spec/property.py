@@ -6,10 +6,11 @@ from typing import Any, Literal, NamedTuple
 
 from hypothesis.strategies import SearchStrategy
 
+from hondo_spec.draws import Cases
 from hondo_spec.results import Result
 
 Body = Callable[..., Result | Iterable[Result]]
-Draw = SearchStrategy[Any] | tuple[Any, ...]
+Draw = SearchStrategy[Any] | Cases | tuple[Any, ...]
 Level = Literal["must", "should"]
 Kind = Literal["exact", "bound", "statistical", "exhaustive", "structural"]
 LEVELS: Mapping[Level, str] = {"must": "M", "should": "s"}
@@ -33,8 +34,8 @@ class Property(NamedTuple):
         body: `body(operation, …, *, drawn, …)` → results. Its positional arguments name the
             operations that it needs, its keyword arguments the inputs that are drawn. A positional
             argument that defaults to None is an operation that it judges too if there is one.
-        draws: for each keyword argument a hypothesis strategy, or a tuple of values all of which
-            are tried.
+        draws: for each keyword argument a hypothesis strategy, the `Cases` of one, or a tuple of
+            values, all of which are tried.
         symbols: the public names of hondo that it constrains.
     """
 
@@ -82,8 +83,8 @@ def given(**draws: Draw) -> Callable[[Body], Draft]:
     """Says for which inputs a body must hold.
 
     Args:
-        **draws: for each keyword argument of the body a hypothesis strategy, or a tuple of values
-            all of which are tried.
+        **draws: for each keyword argument of the body a hypothesis strategy, the `Cases` of one,
+            or a tuple of values, all of which are tried.
 
     Returns:
         A decorator of the body.

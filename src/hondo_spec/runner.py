@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 
 from hondo_spec.corpus import stored_inputs
-from hondo_spec.draws import Made, refusable
+from hondo_spec.draws import Cases, Made, refusable
 from hondo_spec.profiles import Profile
-from hondo_spec.property import RESERVED, Property
+from hondo_spec.property import RESERVED, Draw, Property
 from hondo_spec.results import OperationError, Result, Stat, Verdict, judge
 from hondo_spec.target import Known, Target
 from hondo_spec.time_limit import TimeUpError, time_limit
@@ -25,7 +25,7 @@ from hondo_spec.time_limit import TimeUpError, time_limit
 STATUSES = ("PASS", "FAIL", "XFAIL", "XPASS", "N/A", "UNPOWERED", "VACUOUS", "ERROR")
 RAISES = "raises"  # what a result is called where there is none but an error
 # Hypothesis stays near what it drew: several short searches come further around than a long one.
-_SEARCHES = 5
+_SEARCHES, _LEAST = 5, 4  # searches, and examples of each, at least
 # What makes a run fail.
 UNEXPECTED = ("FAIL", "XPASS", "VACUOUS", "ERROR")
 
@@ -222,13 +222,15 @@ def _explore(trial: _Trial) -> None:
 
 
 def _search(trial: _Trial) -> None:
-    strategies = {
-        name: st.sampled_from(values) if isinstance(values, tuple) else values
-        for name, values in trial.property.draws.items()
-    }
-    profile = trial.profile
+    """Searches for each case of what has most of them, and draws among those of the others."""
+    parts, profile = (
+        {name: _cases(draw) for name, draw in trial.property.draws.items()},
+        trial.profile,
+    )
+    swept, cases = max(parts.items(), key=lambda part: len(part[1]))
+    count = max(_SEARCHES, min(len(cases), profile.examples // _LEAST))
     configured = settings(
-        max_examples=-(-profile.examples // _SEARCHES), derandomize=not profile.fresh,
+        max_examples=-(-profile.examples // count), derandomize=not profile.fresh,
         phases=tuple(Phase) if profile.shrink else (Phase.generate,),
         database=None, deadline=None, report_multiple_bugs=False,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -238,11 +240,18 @@ def _search(trial: _Trial) -> None:
     def attempt(**drawn: Any) -> None:
         trial(**drawn)
 
-    for number in range(_SEARCHES):
-        search = given(**strategies)(attempt)
+    for number in range(count):
+        turn = {**parts, swept: cases[number % len(cases) :: count]}
+        search = given(**{name: st.one_of(*some) for name, some in turn.items()})(attempt)
         if not profile.fresh or profile.seed is not None:
-            search = hypothesis.seed((profile.seed or 0) * _SEARCHES + number)(search)
+            search = hypothesis.seed((profile.seed or 0) * profile.examples + number)(search)
         configured(search)()
+
+
+def _cases(draw: Draw) -> tuple[st.SearchStrategy[Any], ...]:
+    if isinstance(draw, Cases):
+        return draw.strategies
+    return tuple(map(st.just, draw)) if isinstance(draw, tuple) else (draw,)
 
 
 def _fails(trial: _Trial, known: Known) -> bool:

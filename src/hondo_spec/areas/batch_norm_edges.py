@@ -21,7 +21,7 @@ MASKED = ((16, 3), (2, 9), (3, 8), (3, 5, 9), (2, 3, 5, 8))
 @given(
     x=draws.arrays(MASKED, halves=True) | draws.arrays(MASKED, offset=1e3)
     | draws.arrays(MASKED, halves=True, offset=8.0),
-    kept=(0, 1, 5, -1, 64), hole=(0.0, 1e4, math.nan, math.inf),
+    kept=(5, 0, 1, -1, 64), hole=(1e4, 0.0, math.nan, math.inf),
 )  # fmt: skip
 def _what_is_left_out_counts_for_nothing(masked_batch_norm, conventions, *, x, kept, hole):
     r"""entries that are left out count for nothing; where none is left, the running statistics stay

@@ -135,7 +135,7 @@ def _weight_norm_sets_the_length(weight_norm, *, v, a, seed):
 
 
 @prop(5, "should", "bound", source=LENGTHS, symbols="l2_normalize weight_norm max_norm")
-@given(seed=draws.seeds, case=draws.cases(VECTORS), power=(0, -80, 80))
+@given(seed=draws.seeds, case=draws.shapes_and_dtypes(VECTORS), power=(0, -80, 80))
 def _unit_vectors_have_length_one(
     l2_normalize, l2_normalize_gradient=None, weight_norm=None, max_norm=None, adaptive_clip=None,
     *, seed, case, power,

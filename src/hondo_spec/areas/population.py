@@ -3,7 +3,6 @@
 import itertools
 
 import numpy as np
-from hypothesis import strategies as st
 
 from hondo_spec import draws
 from hondo_spec.areas import batch_norm as training
@@ -101,7 +100,7 @@ def _variance_is_averaged_not_deviation(batch_norm, conventions, *, scale):
 
 
 @running(6, "must", "exact", symbols="batch_norm")
-@given(x=draws.normals(16, 3))
+@given(x=draws.seeded(draws.normal, shape=(16, 3)))
 def _training_leaves_its_arguments_alone(batch_norm, *, x):
     r"""training leaves the arrays that it was given alone
     $(x, r)_{\text{after}} = (x, r)_{\text{before}}$
@@ -175,12 +174,8 @@ PARTS = (
 )  # fmt: skip
 
 
-def _batches(drawn: tuple[int, tuple[tuple[int, ...], bool, int]]) -> draws.Made:
-    names = "seed", "sizes", "images", "width"
-    return draws.Made(draws.batches, dict(zip(names, (drawn[0], *drawn[1]), strict=True)))
-
-
-parts = st.tuples(draws.seeds, st.sampled_from(PARTS)).map(_batches)
+_cases = (draws.seeded(draws.batches, sizes=s, images=i, width=w) for s, i, w in PARTS)
+parts = draws.Cases(tuple(_cases))
 
 
 def _joined(batches: list[np.ndarray]) -> np.ndarray:
