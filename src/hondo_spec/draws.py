@@ -1,7 +1,7 @@
 """What properties draw: one strategy each of shapes, dtypes, hyperparameters and trees.
 
 All properties share them, so that what one has compiled another finds compiled: a new shape is a
-new compilation, a new value is nothing. Every size of `SIZES` comes as a batch and as a width.
+new compilation, a new value is nothing. Every size comes as a batch and as a width.
 """
 
 import importlib.util
@@ -33,7 +33,6 @@ def double(values: Any) -> np.ndarray:
 
 # So that the next ones are 31 bits too.
 seeds = st.integers(0, 2**31 - 2**8)
-SIZES = (1, 2, 3, 5, 7, 8, 9, 16, 33)
 # Batches, and vectors, of these widths; words, images, and volumes. Some are as long as wide.
 MATRICES = ((1, 16), (2, 9), (3, 8), (5, 7), (7, 33), (8, 1), (9, 2), (16, 5), (33, 3), (7, 7))
 DEEP = ((3, 5, 9), (2, 3, 5, 8), (3, 8, 2, 8), (2, 3, 1, 2, 5))

@@ -223,10 +223,8 @@ def _explore(trial: _Trial) -> None:
 
 def _search(trial: _Trial) -> None:
     """Searches for each case of what has most of them, and draws among those of the others."""
-    parts, profile = (
-        {name: _cases(draw) for name, draw in trial.property.draws.items()},
-        trial.profile,
-    )
+    parts = {name: _cases(draw) for name, draw in trial.property.draws.items()}
+    profile = trial.profile
     swept, cases = max(parts.items(), key=lambda part: len(part[1]))
     count = max(_SEARCHES, min(len(cases), profile.examples // _LEAST))
     configured = settings(

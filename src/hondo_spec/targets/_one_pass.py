@@ -43,10 +43,12 @@ _OF_HALVES = {
     "NRM-08": {"x": _CENTERED, "seed": 0, "kappa": 0.0},
     "NRM-09": {"seed": 8, "case": ((2, 4, 4, 6), 2, "float16"), "kappa": 0.0},
     "NRM-10": {"x": _CENTERED, "seed": 8, "offset": 0.0},
+    "CLP-10": {"w": _HALF, "seed": 0, "ratio": 0.01},
 }
 _HALF_CASES: Mapping[str, Callable[..., bool]] = {
     **dict.fromkeys(_OF_HALVES, lambda x: x.dtype.itemsize == 2),
     "BNT-12": lambda dtype: dtype != "float32",
+    "CLP-10": lambda w: w.dtype.itemsize == 2,
     **dict.fromkeys(("NRM-02", "NRM-09"), lambda case: case[2] != "float32"),
 }
 

@@ -87,7 +87,8 @@ KNOWN = {
     "DRP-13": PLAIN["DRP-13"],
     **OVERFLOWS,
     **one_pass("NRM-02 NRM-09"),
-    **in_halves("NRM-03", "squares of halves are halves; beyond 2^16 they are ∞", "RmsNorm2dFp32"),
+    **in_halves("NRM-03 NRM-10", "squares of halves are halves, above 2^16 ∞", "RmsNorm2dFp32"),
+    **in_halves("CLP-10", "the length of a gradient in halves is a half", "gradients in float32"),
     "AUG-05": Known(
         "a batch of odd size is refused", {"seed": 0, "count": 5}, case=lambda count: count % 2 > 0
     ),

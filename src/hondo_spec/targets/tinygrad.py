@@ -92,14 +92,14 @@ _FANS = "the window of a convolution counts as inputs, but its outputs are count
 _HALVES = "the mean and the squares of half-precision data are rounded to its dtype"
 KNOWN = {
     "INI-02": Known(_FANS, {"shape": (3, 3, 16, 64)}, case=lambda shape: len(shape) > 2),
-    "INI-11": Known(_FANS, {"seed": 0}, case=lambda what: "glorot_uniform" in what),
+    **dict.fromkeys(("INI-10", "INI-11"),
+                    Known(_FANS, {"seed": 0}, case=lambda what: "glorot_uniform" in what)),
     "ACT-10": NO_SUCH_CLASS,
-    **in_halves("BNT-12 NRM-01 NRM-02 NRM-08", _HALVES, "x.float()"),
+    **in_halves("BNT-12 NRM-01 NRM-02 NRM-08 NRM-09", _HALVES, "x.float()"),
     **OVERFLOWS,
     "NRM-05": replace(
         LENGTHS, reason=f"the gradient at 0 is NaN; {LENGTHS.reason}", link="",
-        case=lambda case, power, what: power != 0 or case[1] != "float32" or what != "y",
-    ),
+        case=lambda case, power, what: power != 0 or case[1] != "float32" or what != "y"),
     **PROMOTION,
 }  # fmt: skip
 
