@@ -1,5 +1,6 @@
 """hondo_spec's engine: what it judges, and that nothing makes it crash."""
 
+import importlib
 import re
 import signal
 import time
@@ -8,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 
 from hondo_spec import (
     Check,
@@ -330,8 +332,37 @@ def test_every_case_has_its_turn_whatever_else_is_drawn(seed):
         return Exact("y", relu(x), np.maximum(x, 0))
 
     assert run_property(body, RIGHT, PROFILES["spec-ci"]._replace(seed=seed)).status == "PASS"
-    assert len(seen) == len(cases.strategies)
+    halves = {(shape, dtype) for shape in draws.IN_HALVES for dtype in draws.HALVES}
+    assert set(seen) == {(s, "float32") for s in (*draws.OF_ANY_RANK, (1, 1))} | halves
     assert min(seen.values()) >= 4
+
+
+def test_what_is_drawn_is_the_same_beside_any_code(tmp_path, monkeypatch):
+    def all_drawn():
+        seen = []
+
+        @Area("ACT")(99, "must", "exact")
+        @given(
+            x=draws.columns(),
+            tree=draws.trees(mixed=True),
+            values=draws.floats(3, reach=1.0),
+            others=st.tuples(draws.seeds, draws.decays, draws.epsilons, draws.strengths),
+        )
+        def body(relu, **drawn):
+            """Nothing of anything."""
+            seen.append(repr(drawn))
+            return Exact("y", relu(drawn["x"]), np.maximum(drawn["x"], 0))
+
+        assert run_property(body, RIGHT, PROFILES["spec-ci"]).status == "PASS"
+        return seen
+
+    # Hypothesis draws such numbers too, where they stand in code that is nobody's installation.
+    among = [*range(1000, 2000, 7), *(0.5 + k / 7 for k in range(50)), *(2**k for k in range(31))]
+    (tmp_path / "hondo_beside.py").write_text(f"NUMBERS = {among}")
+    first = all_drawn()
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("hondo_beside")
+    assert all_drawn() == first
 
 
 def test_records_come_as_they_are_made():

@@ -9,7 +9,8 @@ class Profile(NamedTuple):
     """The size of a run.
 
     Attributes:
-        examples: inputs that are drawn for each property.
+        examples: inputs that are drawn for each property, or a few more: each search, which is
+            for one case of them, has as many as the others.
         samples: random numbers that each statistic looks at.
         level: the false-alarm rate of one statistical assertion.
         fresh: whether every run draws anew; otherwise all runs draw the same.

@@ -25,7 +25,7 @@ from hondo_spec.time_limit import TimeUpError, time_limit
 STATUSES = ("PASS", "FAIL", "XFAIL", "XPASS", "N/A", "UNPOWERED", "VACUOUS", "ERROR")
 RAISES = "raises"  # what a result is called where there is none but an error
 # Hypothesis stays near what it drew: several short searches come further around than a long one.
-_SEARCHES, _LEAST = 5, 4  # searches, and examples of each, at least
+_SEARCHES, _LEAST = 5, 4  # of one property, and examples of one search, at least
 # What makes a run fail.
 UNEXPECTED = ("FAIL", "XPASS", "VACUOUS", "ERROR")
 
@@ -234,15 +234,13 @@ def _search(trial: _Trial) -> None:
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )  # fmt: skip
 
-    # Hypothesis wants a function.
-    def attempt(**drawn: Any) -> None:
-        trial(**drawn)
-
     for number in range(count):
         turn = {**parts, swept: cases[number % len(cases) :: count]}
-        search = given(**{name: st.one_of(*some) for name, some in turn.items()})(attempt)
+        drawn = {name: st.one_of(*some) for name, some in turn.items()}
+        # Hypothesis wants a function.
+        search = given(**drawn)(lambda **values: trial(**values))
         if not profile.fresh or profile.seed is not None:
-            search = hypothesis.seed((profile.seed or 0) * profile.examples + number)(search)
+            search = hypothesis.seed((profile.seed or 0) * count + number)(search)
         configured(search)()
 
 

@@ -8,6 +8,7 @@ from hondo_spec import draws
 from hondo_spec.areas import batch_norm as training
 from hondo_spec.areas.batch_norm import BATCHES, EPS, affine, claimed, new_statistics, plain
 from hondo_spec.bounds import TINY, U32, gamma, moment_slack, rounded, standard
+from hondo_spec.draws import Cases, batches, seeded
 from hondo_spec.property import Area, given
 from hondo_spec.results import Check, Exact
 
@@ -174,8 +175,7 @@ PARTS = (
 )  # fmt: skip
 
 
-_cases = (draws.seeded(draws.batches, sizes=s, images=i, width=w) for s, i, w in PARTS)
-parts = draws.Cases(tuple(_cases))
+parts = Cases(tuple(seeded(batches, sizes=s, images=i, width=w) for s, i, w in PARTS))
 
 
 def _joined(batches: list[np.ndarray]) -> np.ndarray:

@@ -20,10 +20,10 @@ _WHOLE = Made(lattice_of, {"seed": 0, "shape": (3, 8), "low": -16, "high": 16})
 _INPUTS = {
     "BNT-02": {"x": _COLUMNS, "epsilon": 1e-5}, "BNT-03": {"x": _COLUMNS, "epsilon": 1e-5},
     "BNT-04": {"x": _COLUMNS, "seed": 0}, "BNT-10": {"x": _COLUMNS, "seed": 0},
-    "BNT-08": {"kappa": 1e3, "spread": 1.0, "seed": 0},
+    "BNT-08": {"kappa": 1e3, "spread": 1.0, "seed": 0}, "BNF-02": {"x": _WHOLE, "shift": 64.0},
     "BNT-11": {"x": _NORMAL, "seed": 1, "kappa": 1e4},
     "BNT-12": {"seed": 0, "shape": (3, 8), "offset": 8.0, "dtype": "float16"},
-    "BNF-02": {"x": _WHOLE, "shift": 64.0},
+    "BNI-03": {"x": Made(normal, {"seed": 302010028, "shape": (2, 9)})},
     "BNR-01": {"x": _OFFSETS, "seed": 0, "decay": 0.5},
     "BNR-03": {"x": Made(lattice_of, {"seed": 144, "shape": (3, 8), "low": -8, "high": 8})},
     "NRM-01": {"x": _NORMAL, "kappa": 1e4, "epsilon": 2.0**-10},
@@ -170,7 +170,7 @@ def in_halves(ids: str, reason: str, avoid: str = "") -> dict[str, Known]:
 
 def fast_variance(link: str) -> dict[str, Known]:
     """What Flax's norms fail; the rest of it whatever the option is."""
-    ids = "BNT-02 BNT-03 BNT-04 BNT-08 BNT-10 BNT-12 BNR-01 BNR-03 BNF-02 NRM-01 NRM-08"
+    ids = "BNT-02 BNT-03 BNT-04 BNT-08 BNT-10 BNT-12 BNR-01 BNR-03 BNF-02 BNI-03 NRM-01 NRM-08"
     avoidable = one_pass(ids, link, "use_fast_variance=False")
     empty = {"x": Made(normal, {"seed": 0, "shape": (16, 3)}), "kept": 0, "hole": 0.0}
     nothing = f"where the mask leaves nothing, the statistics become 0/0: NaN; {ONE_PASS}"

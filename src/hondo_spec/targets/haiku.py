@@ -103,7 +103,7 @@ KNOWN = {
         {"bad": np.inf, "dtype": "bfloat16"}, case=lambda what: what.startswith("dropped"),
     ),
     **OVERFLOWS,
-    **one_pass("BNR-03 BNT-02 BNT-03 BNT-04 BNT-08 BNT-10 BNT-11 BNF-02"),
+    **one_pass("BNI-03 BNR-03 BNT-02 BNT-03 BNT-04 BNT-08 BNT-10 BNT-11 BNF-02"),
     "BNT-07": Known(f"{ONE_PASS}, and becomes negative: NaN", {"value": -3.7e4, "epsilon": 1e-3}),
     **in_halves("BNT-12 NRM-01", "statistics in the dtype of the data"),
     "BNR-01": Known(
