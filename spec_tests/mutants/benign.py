@@ -51,7 +51,9 @@ def _merged(parts):
 
 
 def _pairwise(x):
-    return _merged(_rows(x)[:, None])
+    """Merged from single rows, or from parts of them where they are many."""
+    rows = _rows(x)
+    return _merged(np.array_split(rows, min(len(rows), 1000)))
 
 
 def _population(parts):
