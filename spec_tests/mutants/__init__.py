@@ -7,6 +7,10 @@ from spec_tests.mutants import (
     benign_edges,
     clipping,
     contracts,
+    corners,
+    corners_randomness,
+    corners_sizes,
+    corners_tasks,
     devices,
     diagnosis,
     dropout,
@@ -67,6 +71,10 @@ MUTANTS: tuple[Mutant, ...] = (
     *range_norms.MUTANTS,
     *short_products.MUTANTS,
     *unseen_randomness.MUTANTS,
+    *corners.MUTANTS,
+    *corners_sizes.MUTANTS,
+    *corners_tasks.MUTANTS,
+    *corners_randomness.MUTANTS,
 )
 BENIGN: tuple[Mutant, ...] = (*benign.BENIGN, *benign_edges.BENIGN)
 

@@ -42,7 +42,7 @@ VECTORS = ((7,), (16,))
 OF_ANY_RANK = (*VECTORS, *MATRICES, *DEEP)
 ENTRIES = ((), (1,), (7,), (33,), (5, 7), (16, 5), (3, 5, 9), (2, 3, 5, 8))
 # Examples and classes.
-LOGITS = ((6, 4), (1, 3), (5, 2), (2, 9), (3, 8), (9, 5), (40, 300))
+LOGITS = ((6, 4), (1, 3), (5, 2), (2, 9), (3, 8), (9, 5), (40, 300), (600, 2), (2, 1100))
 # Windows of one, two and three axes, before inputs and units.
 KERNELS = (*MATRICES, (3, 5, 9), (3, 1, 8, 2), (2, 3, 5, 5), (2, 3, 1, 2, 5))
 IN_HALVES = ((3, 8), (16, 5), (2, 3, 5, 8))
@@ -229,7 +229,7 @@ def uneven_tree(seed: int) -> dict[str, np.ndarray]:
 
 
 def columns(
-    shapes: tuple[tuple[int, ...], ...] = ((64, 4), *MATRICES[1:], *DEEP),
+    shapes: tuple[tuple[int, ...], ...] = ((64, 4), (9, 130), *MATRICES[1:], *DEEP),
     kappas: tuple[float, ...] = KAPPAS,
 ) -> Cases:
     """Columns on which statistics are hard, with |mean|/std among `kappas`."""

@@ -11,7 +11,7 @@ from hondo_spec.bounds import GRID, ulps
 from hondo_spec.results import Holds, Stat
 
 # Beside seed 0: the next one, another one of a byte, and one that is 0 in the lower 30 bits.
-OTHERS = (1, 255, 2**30)
+OTHERS = (1, 2, 255, 2**30)
 # A first seed, and one that float32 does not tell from the next.
 FAR = (0, 2**29 + 1)
 LEAST = 1e-12  # the chance of a false alarm of what is drawn by the hundred

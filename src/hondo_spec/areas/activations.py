@@ -65,11 +65,13 @@ def _sigmoid_and_tanh_have_their_slopes(sigmoid_gradient, tanh_gradient, *, x):
     $\sigma' = \sigma(1-\sigma),\quad \tanh' = 1 - \tanh^2$
     """
     x = np.append(x, draws.single([*EDGES, 0]))
-    s, t = _logistic(x), np.tanh(np.float64(x))
-    # 1 − σ cancels: one unit of 1 may be lost.
-    yield Check("σ'", sigmoid_gradient(x), s * (1 - s), 4 * exp_slack(x) * s * (1 - s) + ulps(2))
-    yield Check("tanh'", tanh_gradient(x), 1 - t**2, ulps(32))
     yield Exact("σ'(0)", np.asarray(sigmoid_gradient(x))[-1], np.float32(0.25))
+    for z in (x, np.stack([x, x[::-1]]), np.stack([x, x[::-1]])[:, None, None]):
+        s, t = _logistic(z), np.tanh(np.float64(z))
+        # 1 − σ cancels: one unit of 1 may be lost.
+        slack = 4 * exp_slack(z) * s * (1 - s) + ulps(2)
+        yield Check(f"σ' of {z.ndim} axes", sigmoid_gradient(z), s * (1 - s), slack)
+        yield Check(f"tanh' of {z.ndim} axes", tanh_gradient(z), 1 - t**2, ulps(32))
 
 
 @prop(4, "must", "exact")
@@ -91,7 +93,7 @@ def _relu_is_the_maximum_with_zero(relu, relu_gradient=None, *, x, power):
 
 
 @prop(5, "must", "exact", source="He et al. 2015, equation 1")
-@given(x=ENTRIES, slope=(0.0, 0.25, 1.0, 2.0, -0.5, 8.0, -32.0, 0.01, 0.3))
+@given(x=ENTRIES, slope=(0.0, 0.25, 1.0, 2.0, -0.5, 8.0, -32.0, 0.01, 0.123, 0.3))
 def _leaky_relu_has_its_slope(leaky_relu, *, x, slope):
     r"""the leaky ReLU is x above 0 and a x below, for every a
     $x > 0\ ?\ x : a x$
@@ -127,8 +129,8 @@ def _softmax_is_a_distribution(softmax, *, z, c, far):
     yield Check("sum", total, np.ones(z.shape[:-1]), gamma(classes + 8) + grain)
     moved = gamma(2 * np.max(np.abs(z + c))) + grain
     yield Check("softmax(z + c)", softmax(z + np.float32(c)), p, (ulps(4) + moved) * p + TINY)
-    # The class of the smallest logit is ruled out, so that it must not be multiplied by 0.
-    lowest = np.arange(classes) == np.argmin(z, axis=-1)[..., None]
+    # The classes of the smallest logits are ruled out, so that they must not be multiplied by 0.
+    lowest = np.argsort(np.argsort(z, axis=-1), axis=-1) < min(1 + int(far > 1), classes - 1)
     for what, logits in (("p", z), ("p with −∞", np.where(lowest, np.float32(-np.inf), z))):
         if classes > 1 or logits is z:
             want = probabilities(logits)
@@ -136,7 +138,7 @@ def _softmax_is_a_distribution(softmax, *, z, c, far):
             yield Check(what, softmax(logits), want, slack)
 
 
-def _losses(z: np.ndarray, classes: np.ndarray) -> np.ndarray:
+def losses(z: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """The cross-entropy of each example."""
     z, top = draws.double(z), draws.double(z).max(axis=-1)
     return np.log(np.exp(z - top[:, None]).sum(-1)) + top - z[np.arange(len(classes)), classes]
@@ -151,16 +153,18 @@ def _cross_entropy_is_log_sum_exp_less_the_logit(cross_entropy, *, z, level, rul
     (m, count), classes = z.shape, draws.classes_of(z)
     bound = gamma(m + count + 12) * (np.max(np.abs(z)) + math.log(count) + 1)
     left = _without(z, classes, ruled_out)
-    yield Check("E", cross_entropy(left, classes), np.mean(_losses(left, classes)), 2 * bound, 1.0)
+    yield Check("E", cross_entropy(left, classes), np.mean(losses(left, classes)), 2 * bound, 1.0)
+    got = cross_entropy(np.where(np.arange(m)[:, None] > 0, z, np.float32(np.nan)), classes)
+    yield Holds("E of NaN", np.isnan(got), got)
     equal = np.full(z.shape, level, np.float32)
     # Logits of this size resolve ln K no better than their own last place.
     grain = gamma(m + count + 20) * (math.log(count) + 1) + 2 * level * U32
     yield Check("ln K", cross_entropy(equal, classes), math.log(count), grain)
-    for dtype in draws.HALVES if level == 0 and count < 64 else ():
+    for dtype in draws.HALVES if level == 0 and max(z.shape) < 64 else ():
         for logits in (equal.astype(dtype), z.astype(dtype)):
             # No difference of two logits is above twice the largest.
             size = float(2 * draws.double(np.max(np.abs(logits)))) + math.log(count) + 1
-            got, want = cross_entropy(logits, classes), np.mean(_losses(logits, classes))
+            got, want = cross_entropy(logits, classes), np.mean(losses(logits, classes))
             yield Check(f"E of {dtype}", got, want, gamma(m + count + 8, UNITS[dtype]) * size, size)
     # So far that the probability of the class is 0 in any precision, but not its logarithm.
     far = -1e3 * np.eye(count, dtype=np.float32)[classes]

@@ -10,7 +10,8 @@ from hondo_spec.results import Check, Exact, Holds
 
 prop = Area("AUG", source="slide 2; Goodfellow et al. 2016, section 7.4")
 TRAINING_ONLY = "slide 2; Krizhevsky et al. 2012, section 4.1"
-IMAGES = draws.arrays(((4, 5, 6, 2), (1, 3, 3, 1), (3, 8, 5, 3), (2, 1, 9, 4), (5, 7, 16, 1)))
+SHAPES = ((4, 5, 6, 2), (1, 3, 3, 1), (3, 8, 5, 3), (2, 1, 9, 4), (5, 7, 16, 1), (2, 7, 7, 3))
+IMAGES = draws.arrays(SHAPES)
 
 
 @prop(1, "must", "exact", symbols="random_flip rotate random_quarter_turn")
@@ -22,15 +23,21 @@ def _flips_and_turns_are_undone(flip, quarter_turn=None, *, images):
     yield Exact("twice", flip(np.asarray(flip(images))), images)
     # Classes of pixels, which float32 does not tell apart; halves.
     classes, halves = (8 * images).astype(np.int32) + 2**25, [*map(images.astype, draws.HALVES)]
-    for pixels in (images, classes, *halves):
-        yield Exact(f"{pixels.dtype}, mirrored", flip(pixels), pixels[:, :, ::-1])
+    stored = np.round(np.clip(64 * images + 128, 0, 255)).astype(np.uint8)
+    for pixels in (images, classes, stored, *halves):
+        got = np.asarray(flip(pixels))
+        yield Exact(f"{pixels.dtype}, mirrored", got, pixels[:, :, ::-1])
+        yield Exact(f"dtype of {pixels.dtype}", str(got.dtype), str(pixels.dtype))
     if quarter_turn is not None:
         side = min(images.shape[1:3])
-        for pixels in (images, classes, *(halves if len(images) == 1 else ())):
+        for pixels in (images, classes, stored, *(halves if len(images) == 1 else ())):
             turned = square = pixels[:, :side, :side]
             for turns in range(1, 5):
                 turned, want = quarter_turn(turned), np.rot90(square, turns, axes=(1, 2))
                 yield Exact(f"{turns} quarter turns of {pixels.dtype}", turned, want)
+            yield Exact(
+                f"dtype of turned {pixels.dtype}", np.asarray(turned).dtype.name, want.dtype.name
+            )
 
 
 def _images(count: int, height: int, width: int, depth: int = 2) -> tuple[np.ndarray, np.ndarray]:
@@ -55,10 +62,13 @@ def _label_stays_with_its_image(augment, *, seed):
     """
     # float32 does not tell the labels apart.
     labels = 2**24 + np.arange(1280, dtype=np.int32).reshape(128, 10)
-    images, _ = _images(128, 3, 4)
+    # Not as high as wide, and square with channels of colors.
+    images, _ = _images(128, 3 + seed % 2, 4, 2 + seed % 2)
     # One batch, and many small ones.
     for parts in (1, 128 if seed % 4 == 0 else 16):
-        drawn = [augment(seed + k, images[k::parts], labels[k::parts]) for k in range(parts)]
+        order = [*range(parts), 0]
+        *drawn, again = [augment(seed + k, images[k::parts], labels[k::parts]) for k in order]
+        yield Exact("again", again[0], drawn[0][0])
         new_images, new_labels = map(np.concatenate, zip(*drawn, strict=True))
         yield Exact("every example once", np.sort(new_labels, axis=0), labels)
         flipped, want = _flipped(new_images, images[(new_labels[:, 0] - 2**24) // 10])
@@ -70,13 +80,13 @@ def _label_stays_with_its_image(augment, *, seed):
 
 
 @prop(3, "must", "statistical", source="slide 2", symbols="random_flip")
-@given(seed=FAR, height=(3, 4))
+@given(seed=FAR, height=(3, 4, 6))
 def _flips_are_fair_coins(random_flip, samples, *, seed, height):
     r"""every example is flipped left to right by a coin of its own
     $\text{flipped}_e \sim \mathrm{Bernoulli}(\tfrac12)$
     """
     count = samples // 16 // 6 * 6 + seed % 2
-    images, _ = _images(count, height, 9 - height, 1 + seed % 2)
+    images, _ = _images(count, height, max(height, 9 - height), 3 if height == 6 else 1 + seed % 2)
 
     def coins(seed: int, images: np.ndarray = images) -> np.ndarray:
         return _flipped(np.asarray(random_flip(seed, images)), images)[0]
@@ -102,14 +112,15 @@ def _crops_come_at_every_offset(random_crop, samples, *, seed, size):
     # So many rows and columns at which such a window may begin.
     (height, width), side = size, 4 if size[0] > size[1] else 5
     rows, columns = height - side + 1, width - side + 1
-    images, own = _images(samples // 16 // 6 * 6, height, width)
+    depth = 2 + (height == width)
+    images, own = _images(samples // 16 // 6 * 6, height, width, depth)
 
     def corners(seed: int, images: np.ndarray = images) -> np.ndarray:
         crops = np.asarray(random_crop(seed, images, side))
-        return ((crops - images[:, :1, :1, :1])[:, 0, 0, 0] // 2).astype(int)
+        return ((crops - images[:, :1, :1, :1])[:, 0, 0, 0] // depth).astype(int)
 
     corner = corners(seed)
-    window = images[0, :side, :side] + 2 * corner[:, None, None, None] + own
+    window = images[0, :side, :side] + depth * corner[:, None, None, None] + own
     yield Exact("window", random_crop(seed, images, side), window)
     if rows == 1:
         return
@@ -147,6 +158,8 @@ def _mixup_mixes_images_and_labels_alike(mixup, *, seed, count):
         yield Holds("weights in [0, 1]", (mixed_labels >= 0) & (mixed_labels <= 1 + gamma(6)))
         largest.extend(np.max(mixed_labels, axis=-1))
         answers.add(mixed_labels.tobytes())
+    again = np.asarray(mixup(16 * seed, images, labels)[1])
+    yield Holds("again", again.tobytes() in answers, again)
     # At α ≥ 0.2 one draw of all mixes nothing at most once in nine: 15 of 16, once in 10^13.
     proper = [weight for weight in largest if weight < 1 - gamma(6)]
     spread = max(proper, default=0) - min(proper, default=0)

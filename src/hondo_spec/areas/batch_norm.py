@@ -38,9 +38,9 @@ def affine(features: int, seed: int = 0, dtype: str = "float32") -> tuple[np.nda
 def trained(
     batch_norm: Operation, x: np.ndarray, scale: np.ndarray, bias: np.ndarray, epsilon: float = EPS
 ) -> np.ndarray:
-    """The training output, from neutral statistics."""
-    zero = np.zeros_like(bias)
-    return np.asarray(batch_norm(x, zero, zero + 1, scale, bias, 0.9, epsilon)[0])
+    """The training output, from neutral statistics, which no decay concerns."""
+    zero, decay = np.zeros_like(bias), 0.9 if len(x) % 2 else 1.0
+    return np.asarray(batch_norm(x, zero, zero + 1, scale, bias, decay, epsilon)[0])
 
 
 def plain(batch_norm: Operation, x: np.ndarray, epsilon: float = EPS) -> np.ndarray:
@@ -64,8 +64,9 @@ def new_statistics(
     mean: np.ndarray, var: np.ndarray, decay: float,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """The running mean and variance after a batch."""
+    # Which γ and β do not concern.
     one, weight = np.ones_like(mean), declared_weight(conventions, decay)
-    return batch_norm(x, mean, var, one, 0 * one, weight, EPS)[1:]
+    return batch_norm(x, mean, var, 2 * one, 3 * one, weight, EPS)[1:]
 
 
 def claimed(conventions: Mapping[str, str], var: Any, m: int) -> Any:
@@ -284,11 +285,17 @@ def _half_precision_is_summed_in_single(
     (scale, bias), s, zero = affine(features, seed), standard(x, EPS), np.zeros(features, "f")
     want, bound = s.affine(scale, bias)
     yield Check("y", trained(batch_norm, x, scale, bias), want, rounded(want, bound, dtype))
-    mean, var = new_statistics(batch_norm, conventions, x, zero, zero + 1, 0.0)
+    # Of numbers, and by a decay, that no half holds.
+    decay, old = (0.0, 0.999)[seed % 2], zero + np.float32(1.001)
+    mean, var = new_statistics(batch_norm, conventions, x, old, old, decay)
     shift, spread = moment_slack(x, m)
-    yield Check("mean", mean, np.ravel(s.mean), shift, 1.0)
-    want = claimed(conventions, np.ravel(s.var), m)
-    yield Check("variance", var, want, 2 * claimed(conventions, spread, m) + gamma(8) * want)
+    want = decay * old + (1 - decay) * np.ravel(s.mean)
+    grain = decay * gamma(8) * (np.abs(np.ravel(s.mean)) + 2)
+    yield Check("mean", mean, want, (1 - decay) * shift + grain, 1.0)
+    now = claimed(conventions, np.ravel(s.var), m)
+    want = decay * old + (1 - decay) * now
+    slack = (1 - decay) * 2 * claimed(conventions, spread, m) + gamma(8) * (now + 2 * decay)
+    yield Check("variance", var, want, slack)
     of_two = (merge_moments, [x, g], 4 * m, 0), (population_stats, [x, g], 4 * m, 1)
     for operation, parts, count, ddof in ((batch_moments, x, m, 0), *of_two):
         if operation is not None:

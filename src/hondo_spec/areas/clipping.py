@@ -24,8 +24,8 @@ NOT_FINITE = (math.inf, -math.inf, math.nan)
 # Of more than one axis, so that units have inputs; a square, and windows.
 UNITS_OF = ((8, 4), (3, 8), (7, 33), (7, 7), (131, 3), (3, 5, 9), (2, 3, 5, 5), (2, 3, 1, 2, 5))
 # Leaves that no power of two divides, and more of them than a block has.
-LARGE = {"a/kernel": (67, 3), "b/bias": (131,), "c": (), "d/kernel": (1031,), "e": (0, 5)}
-LARGE |= {f"f/{k}": (1,) for k in range(28)}
+LARGE = {"a/kernel": (67, 3), "b/bias": (131,), "c": (), "d/kernel": (2063,), "e": (0, 5)}
+LARGE |= {f"f/{k}": (1,) for k in range(70)}
 TINY = draws.TREE_SIZE * float(np.finfo(np.float32).tiny)
 BOUND = gamma(draws.TREE_SIZE + 5)
 # The unit roundoff of what is stored again, and what is lost where code flushes small numbers.
@@ -273,12 +273,13 @@ def _nonfinite_step_changes_nothing(skipping_descent, *, seed, bad, holes, steps
     # The square of a large one is out of range.
     size = 2.0 ** (70 * (seed % 2))
     g = draws.lattice_of(seed, (width,), -8, 8) * np.float32(size)
-    gradients = np.tile(g, (steps, 1))
+    # All that are left are alike where there is momentum, so that their order does not matter.
+    sizes = 1 + np.arange(steps, dtype=np.float32) * (momentum == 0)
+    gradients = g * sizes[:, None]
     gradients[list(holes[:steps]), seed % width] = bad
     w, v, rate = *np.zeros((2, width)), 0.5 ** (1 + seed // 2 % 2 * 2) / size
-    # All that are left are alike, so that their order does not matter.
-    for _ in range(steps - len(holes[:steps])):
-        v = momentum * v + g
+    for each in np.delete(sizes, holes[:steps]):
+        v = momentum * v + each * g
         w = w - rate * v
     slack = gamma(8 * steps) * (steps**2 * 8.0 if momentum > 0.5 else 0) + np.zeros(width)
     return Check("w", skipping_descent(gradients, rate, momentum), w, slack, 1.0)

@@ -20,11 +20,11 @@ RANGED = "inverted_dropout l2_penalty batch_norm early_stopping clip_by_global_n
 # What each hyperparameter may be, and what it may not be.
 RANGES = {
     "keep_prob": ((0.0, 2.0**-20, 0.5, 1.0), (-(2.0**-20), 1 + 2.0**-20, -np.inf, np.inf, np.nan)),
-    "strength": ((0.0, 2.0**-20, 2.0, 1e6), (-1.0, -np.inf, np.nan)),
-    "epsilon": ((0.001, 1.0), (0.0, -1.0, np.nan)),
+    "strength": ((0.0, 2.0**-20, 2.0, 1e6), (-1.0, -(2.0**-20), -np.inf, np.nan)),
+    "epsilon": ((1e-6, 0.001, 1.0), (0.0, -(2.0**-20), -1.0, np.nan)),
     # Some take a patience of 0, as 1 or as none at all: it is nobody's mistake.
     "patience": ((1, 7, 300), (-1, -3)),
-    "limit": ((0.0, 2.0**-20, 0.5, 10.0), (-1.0, -np.inf, np.nan)),
+    "limit": ((0.0, 2.0**-20, 0.5, 10.0), (-1.0, -(2.0**-20), -np.inf, np.nan)),
     "std": ((0.0, 2.0**-20, 3.0), (-0.5, -np.inf, np.nan)),
 }
 

@@ -306,6 +306,10 @@ def _own_gains_multiply_to_the_whole(diagnose_chain, *, seed):
         gains = np.prod(draws.double(got["gain"])) * np.prod(draws.double(got["activation_gain"]))
         whole = draws.double(got["response_rms"])[-1] / draws.double(got["input_rms"])[0]
         yield Check(f"∏ gains, {activation}", gains, whole, slack * whole)
+        inputs, responses = (draws.double(got[f"{name}_rms"]) for name in ("input", "response"))
+        each = {"gain": responses / inputs, "activation_gain": inputs[1:] / responses[:-1]}
+        for name, want in each.items():
+            yield Check(f"{name}s, {activation}", got[name], want, slack * want)
 
 
 @prop(14, "must", "bound", source=FLOW)

@@ -104,7 +104,8 @@ def _improvement_exceeds_min_delta(early_stopping, *, delta, values):
     """
     # A gain has no size of its own.
     for scale in (1.0, 0.5**60, 2.0**60) if delta == 0.5 else (1.0,):
-        yield _agrees(early_stopping, [scale * value for value in values], 2, scale * delta)
+        patience = 2 if scale == 1.0 else 5
+        yield _agrees(early_stopping, [scale * value for value in values], patience, scale * delta)
 
 
 @prop(5, "must", "exhaustive")

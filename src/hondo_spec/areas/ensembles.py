@@ -10,7 +10,7 @@ from hondo_spec.areas.activations import probabilities
 from hondo_spec.bounds import FLUSHED, TINY, U32, UNITS, gamma
 from hondo_spec.property import Area, given
 from hondo_spec.randomness import OTHERS, independent, unrelated, varied
-from hondo_spec.results import Check, Exact
+from hondo_spec.results import Check, Exact, Holds
 
 multitask = Area("MTL", source="slide 5; Caruana 1997, section 1")
 ensemble = Area("ENS", symbols="average_probabilities")
@@ -88,6 +88,10 @@ def _missing_labels_do_not_count(masked_loss, weighted_loss=None, *, seed, count
     want = np.mean(np.float64(losses[present])) if present.any() else 0.0
     bound = gamma(count + 2) * np.max(np.abs(losses)) + TINY
     yield Check("mean", masked_loss(filled, present), want, bound, 1e3)
+    spoiled = np.where(present & (np.cumsum(present) == 1), np.float32(np.nan), losses)
+    for loss in (masked_loss, *([weighted_loss] if weighted_loss else ())):
+        got = loss(spoiled, present)
+        yield Holds("a NaN that counts", np.isnan(got) or not present.any(), got)
     if weighted_loss is not None:
         weights = present * np.resize(draws.single([1.1, 2, 0.5, 3.3, 1, 8]), count)
         kept = np.float64(losses[present]) * weights[present]
@@ -118,7 +122,7 @@ def _tasks_can_be_permuted(multitask_loss, multitask_gradients=None, *, seed, si
 
 
 # Members, examples and classes.
-ENSEMBLES = ((1, 4, 3), (2, 3, 2), (5, 1, 8), (8, 4, 3), (3, 2, 33), (40, 2, 5), (70, 2, 300))
+ENSEMBLES = ((1, 4, 3), (2, 3, 2), (5, 1, 8), (8, 4, 3), (3, 40, 33), (40, 2, 5), (70, 2, 300))
 
 
 def _logits_of(seed: int, shape: tuple[int, ...], level: float = 0.0) -> np.ndarray:
@@ -217,6 +221,7 @@ def _bootstrap_draws_with_replacement(bootstrap_indices, samples, *, seed):
     """
     count = samples // 16 // 12 * 12
     indices = np.asarray(bootstrap_indices(seed, count))
+    yield Exact("again", bootstrap_indices(seed, count), indices)
     absent = count - np.unique(indices).size
     # Absences are negatively associated: the binomial's tails are wider than the true ones.
     probability = (1 - 1 / count) ** count

@@ -26,7 +26,7 @@ CHAINS = (((4, 4, 4, 4), 2), ((5, 2, 7), 3), ((1, 8), 1), ((9, 3, 3, 1, 2), 5), 
 WINDOWS = (
     ((2, 4, 5, 2), (2, 2), 3, 1), ((2, 4, 5, 2), (2, 2), 3, 2), ((1, 7, 9, 1), (3, 1), 1, 3),
     ((3, 3, 3, 8), (1, 1), 5, 2), ((2, 1, 8, 3), (1, 3), 9, 2), ((1, 5, 5, 16), (3, 3), 8, 1),
-    ((5, 3, 7, 2), (3, 7), 2, 1),
+    ((5, 3, 7, 2), (3, 7), 2, 1), ((2, 13, 9, 1), (5, 5), 2, 4),
 )  # fmt: skip
 
 
@@ -75,6 +75,8 @@ def _sigmoids_shrink_the_gradient(chain_gradient, *, seed, depth):
     alone = [chain_gradient(x0[None], weights, biases, one, "sigmoid") for x0 in x]
     size = gamma(16 * depth) * steepest + TINY
     yield Check("of several", together, np.concatenate(alone), size + 0 * x, steepest)
+    for widths, m in CHAINS if depth == 1 else ():
+        yield _sigmoid_chain(chain_gradient, widths, m, rng)
     centered = [0 * biases[0], *(-w[0] / 2 for w in weights[1:])]
     at_zero = chain_gradient(0 * one, weights, centered, one, "sigmoid")
     yield Check("at 0", at_zero, [[steepest]], gamma(8 * depth) * steepest)
@@ -99,6 +101,24 @@ def _he_weights_keep_the_gradient(he_normal, chain_gradient, samples, *, seed):
     yield statistics.variance("gradient", got, 2 * active / outputs, ratio=1.2)
     for widths, m in CHAINS:
         yield from _exact_chains(chain_gradient, widths, m, rng)
+
+
+def _sigmoid_chain(
+    chain_gradient: Operation, widths: tuple[int, ...], m: int, rng: np.random.Generator
+) -> Check:
+    """Σ |w x| is below 64, by which pre-activations and so slopes are off."""
+    weights = [draws.single(rng.uniform(-1, 1, pair)) for pair in itertools.pairwise(widths)]
+    biases = [draws.single(rng.uniform(-1, 1, n)) for n in widths[1:]]
+    x, g = (draws.single(rng.uniform(-2, 2, (m, n))) for n in (widths[0], widths[-1]))
+    inner, slopes = [draws.double(x)], []
+    for w, b in zip(weights, biases, strict=True):
+        inner.append(1 / (1 + np.exp(-inner[-1] @ w - b)))
+        slopes.append(inner[-1] * (1 - inner[-1]))
+    want, size = draws.double(g), np.abs(draws.double(g))
+    for w, slope in zip(weights[::-1], slopes[::-1], strict=True):
+        want, size = (want * slope) @ w.T, (size * (slope + ulps(2))) @ np.abs(w.T)
+    got = chain_gradient(x, weights, biases, g, "sigmoid")
+    return Check(f"sigmoids of {widths}", got, want, gamma(2**10 * len(weights)) * size, 1.0)
 
 
 def _exact_chains(
@@ -177,6 +197,9 @@ def _global_norm_is_over_all_leaves(global_norm, *, tree, case):
     dtype, values, _ = case
     uneven = draws.uneven_tree(0)
     most = (BOUND + 2 * UNITS[draws.HALVES[-1]]) * norm(uneven)
+    for bad in (np.nan, np.inf):
+        got = global_norm({"a": draws.single([3, bad]), "b": draws.single([4])})
+        yield Holds(f"norm beside {bad}", not np.isfinite(got), got)
     yield Check("norm of mixed dtypes", global_norm(uneven), norm(uneven), most / 4)
     hard = {"a": np.asarray(values, dtype), "b": np.zeros((0, 2), np.float32)}
     rounding = gamma(len(values) + 4) + 2 * UNITS[dtype]

@@ -21,7 +21,7 @@ SCHEMES = (*ALL.split(), "truncated_normal")
 WIDE, TALL, CONVOLUTION = (64, 1024), (16384, 1), (3, 3, 16, 64)
 # Windows of one axis, with one input, and of three; odd numbers of units.
 LINE, VOLUME = (45, 1, 257), (2, 3, 2, 129, 5)
-SMALL = ((7, 33), (3, 5, 9), (8, 1), (2, 3, 1, 2, 5))
+SMALL = ((7, 33), (3, 5, 9), (8, 1), (1, 64), (3, 3, 1, 64), (2, 3, 1, 2, 5))
 
 
 def _wide(samples: int) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from hondo_spec import draws
 from hondo_spec.areas.batch_norm import EPS, affine, batch_axes, check_gradient, through
 from hondo_spec.bounds import TINY, U32, UNITS, gamma, rounded, standard
 from hondo_spec.property import Area, given
-from hondo_spec.results import Check, Exact
+from hondo_spec.results import Check, Exact, Holds
 from hondo_spec.target import Operation
 
 prop = Area("NRM", symbols="layer_norm")
@@ -21,16 +21,17 @@ KAPPAS = (0.0, 1e2, 1e4)
 ANY = (*draws.MATRICES, (4, 64), (2, 1100), *draws.DEEP, *draws.VECTORS)
 # Both passes are compiled, so there are fewer shapes.
 BACKWARD = ((1, 2, 1, 3, 5), (4, 64), (7, 2, 33), (3, 8), (8, 1), (16,), (2, 3, 5, 8))
+BACKWARD += ((130, 3), (2, 1100))
 # Images, sequences, volumes, and what has no space; groups of one and of several channels.
 GROUPED = (
     ((2, 4, 4, 6), 2, "float32"), ((3, 2, 5, 9), 3, "float32"), ((1, 5, 2, 8), 8, "float32"),
     ((7, 3, 1, 16), 1, "float32"), ((2, 5, 12), 4, "float32"), ((2, 3, 1, 2, 10), 5, "float32"),
     ((9, 33), 33, "float32"), ((9, 33), 11, "float32"), ((3, 5, 7, 1), 1, "float32"),
-    *(((2, 4, 4, 6), 2, dtype) for dtype in draws.HALVES),
+    ((2, 20, 20, 4), 2, "float32"), *(((2, 4, 4, 6), 2, dtype) for dtype in draws.HALVES),
 )  # fmt: skip
 # Of any rank; and where other techniques have vectors of length 1 too.
-VECTORS = ((16,), (3, 8), (9, 2), (7, 33), (7, 7), (8, 1), (3, 5, 9), (2, 3, 5, 8))
-ELSEWHERE = ((7, 33), (7, 7))
+VECTORS = ((16,), (3, 130), (3, 8), (9, 2), (7, 33), (7, 7), (8, 1), (3, 5, 9), (2, 3, 5, 8))
+ELSEWHERE = ((7, 33), (7, 7), (3, 130))
 
 
 def unit_lengths(w: np.ndarray) -> np.ndarray:
@@ -150,15 +151,20 @@ def _unit_vectors_have_length_one(
     exact, count = np.float64(x) / norm, shape[-1] + 8
     bound = rounded(exact, gamma(count) * np.abs(exact) + 4 * U32, dtype)
     yield Check("y", l2_normalize(x), exact, bound)
-    zero = np.zeros_like(x)
+    zero, others = np.zeros_like(x), np.arange(norm.size).reshape(norm.shape) > 0
     yield Exact("y at 0", l2_normalize(zero), zero)
+    yield Check("y beside 0", l2_normalize(x * others.astype(dtype)), exact * others, bound)
     if dtype != "float32":
         return
     if l2_normalize_gradient is not None:
         slope = (g - exact * np.sum(g * exact, axis=-1, keepdims=True)) / norm
         terms = np.abs(g) + np.abs(exact) * np.sum(np.abs(g * exact), axis=-1, keepdims=True)
         got = l2_normalize_gradient(x, g)
-        yield Check("gradient", got, slope, gamma(4 * count + 32) * terms / norm, 1 / scale)
+        error = gamma(4 * count + 32) * terms / norm
+        yield Check("gradient", got, slope, error, 1 / scale)
+        got = np.asarray(l2_normalize_gradient(x * others.astype("f"), g))
+        yield Holds("finite beside 0", np.isfinite(got), got)
+        yield Check("gradient beside 0", np.where(others, got, slope), slope, error, 1 / scale)
         yield Exact("finite", np.isfinite(l2_normalize_gradient(zero, zero + 1)), zero == 0)
     if shape not in ELSEWHERE:
         return

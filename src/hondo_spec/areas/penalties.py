@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from hondo_spec import draws
+from hondo_spec.areas.activations import losses, probabilities
 from hondo_spec.areas.norms import unit_lengths
 from hondo_spec.bounds import TINY, UNITS, gamma
 from hondo_spec.operations.shapes import Tree
@@ -37,7 +38,8 @@ def _kernels_of(w: np.ndarray) -> dict[str, np.ndarray]:
 
     Of one shape there are many.
     """
-    names = "dense/kernel", "conv/kernel", "deep/0/gate/kernel", "a/b/c/d/e/kernel", "last/kernel"
+    names = "dense/kernel", "debias/kernel", "deep/0/gate/kernel", "a/b/c/d/e/kernel"
+    names += ("normalizer/kernel",)
     parts = w, w[None, :, None], w.ravel(), w.reshape(-1, 1), w
     many = {f"{k}/kernel": part for k, part in enumerate(w.reshape(-1, 1)) if w.shape == (5, 7)}
     return {**dict(zip(names, parts, strict=True)), **many, "none/kernel": w[:0]}
@@ -189,11 +191,16 @@ def _objective_is_loss_plus_penalty(penalized_loss, *, sizes, seed, strength):
     w, x = (draws.lattice_of(seed, s, -4, 4) for s in ((inputs, outputs), (m, inputs)))
     classes, (w, _) = np.random.default_rng(seed).integers(0, outputs, m), _fine(w, 0, strength)
     (plain, slope), (zero, flat) = (penalized_loss(w, x, classes, s) for s in (None, 0.0))
+    errors = probabilities(draws.double(x) @ w) - np.eye(outputs)[classes]
+    want = np.mean(losses(draws.double(x) @ w, classes))
+    # Log-sum-exp rounds at the size of the logits.
+    rounding = gamma(16) * (float(np.max(np.sum(np.abs(x), axis=1))) * 8 + 1)
+    yield Check("E", plain, want, rounding, 1.0)
+    yield Check("∂E/∂w", slope, draws.double(x).T @ errors / m, 8 * gamma(512), 1.0)
     yield Exact("J at λ = 0", np.float64(zero), np.float64(plain))
     yield Exact("gradient at λ = 0", flat, slope)
     penalty = strength / 2 * float(np.sum(np.float64(w) ** 2))
-    # Log-sum-exp rounds at the size of the logits.
-    bound = gamma(16) * (penalty + float(np.max(np.sum(np.abs(x), axis=1))) * 8 + 1)
+    bound = gamma(16) * penalty + rounding
     for batch in (slice(None), [*range(m)] * 3):
         with_penalty, gradient = penalized_loss(w, x[batch], classes[batch], strength)
         # The same examples three times over have the same mean loss, but for its rounding.

@@ -154,8 +154,8 @@ def update(make: Operation) -> Operation:
 
 
 def slope(function: Any) -> Any:
-    """The derivative of an elementwise function, over a vector."""
-    return jax.jit(jax.vmap(jax.grad(function)))
+    """The derivative of an elementwise function."""
+    return jax.jit(jax.grad(lambda x: jnp.sum(function(x))))
 
 
 def dropout_gradient(dropout: Any) -> Any:
