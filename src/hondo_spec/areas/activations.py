@@ -66,12 +66,21 @@ def _sigmoid_and_tanh_have_their_slopes(sigmoid_gradient, tanh_gradient, *, x):
     """
     x = np.append(x, draws.single([*EDGES, 0]))
     yield Exact("σ'(0)", np.asarray(sigmoid_gradient(x))[-1], np.float32(0.25))
-    for z in (x, np.stack([x, x[::-1]]), np.stack([x, x[::-1]])[:, None, None]):
+    for z in (x, np.stack([x, x[::-1]]), np.stack([x, x[::-1]])[:, None, :, None]):
         s, t = _logistic(z), np.tanh(np.float64(z))
         # 1 − σ cancels: one unit of 1 may be lost.
         slack = 4 * exp_slack(z) * s * (1 - s) + ulps(2)
         yield Check(f"σ' of {z.ndim} axes", sigmoid_gradient(z), s * (1 - s), slack)
         yield Check(f"tanh' of {z.ndim} axes", tanh_gradient(z), 1 - t**2, ulps(32))
+        for dtype in draws.HALVES if z is x else ():
+            half = z.astype(dtype)
+            s, t = _logistic(half), np.tanh(draws.double(half))
+            yield Check(
+                f"σ' of {dtype}", sigmoid_gradient(half), s * (1 - s), in_dtype(ulps(8), dtype)
+            )
+            yield Check(
+                f"tanh' of {dtype}", tanh_gradient(half), 1 - t**2, in_dtype(ulps(32), dtype)
+            )
 
 
 @prop(4, "must", "exact")

@@ -35,9 +35,7 @@ def _flips_and_turns_are_undone(flip, quarter_turn=None, *, images):
             for turns in range(1, 5):
                 turned, want = quarter_turn(turned), np.rot90(square, turns, axes=(1, 2))
                 yield Exact(f"{turns} quarter turns of {pixels.dtype}", turned, want)
-            yield Exact(
-                f"dtype of turned {pixels.dtype}", np.asarray(turned).dtype.name, want.dtype.name
-            )
+            yield Exact("dtype of turned", np.asarray(turned).dtype.name, pixels.dtype.name)
 
 
 def _images(count: int, height: int, width: int, depth: int = 2) -> tuple[np.ndarray, np.ndarray]:

@@ -199,7 +199,7 @@ def _masks(size: int, keep_prob: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 @prop(9, "must", "exhaustive", source=INFERENCE, symbols="scale_weights")
-@given(seed=draws.seeds, keep_prob=(0.0, *SEVERAL), w=draws.arrays(draws.KERNELS))
+@given(seed=draws.seeds, keep_prob=(0.0, *SEVERAL), w=draws.arrays(draws.KERNELS, True))
 def _scaled_weights_are_the_mean_over_masks(scale_weights, *, seed, keep_prob, w):
     r"""for a linear layer, scaled weights are the mean over all masks; for any they are P times
     $\sum_m P^{|m|}(1-P)^{d-|m|}(W(m*x)+b) = (PW)x + b$
@@ -207,7 +207,7 @@ def _scaled_weights_are_the_mean_over_masks(scale_weights, *, seed, keep_prob, w
     scaled = scale_weights({"kernel": w, "bias": w[0]}, keep_prob)
     want = {"kernel": keep_prob * np.float64(w), "bias": np.float64(w[0])}
     for name, leaf in want.items():
-        yield Check(name, scaled[name], leaf, gamma(2) * np.abs(leaf), 1.0)
+        yield Check(name, scaled[name], leaf, gamma(2, UNITS[w.dtype.name]) * np.abs(leaf), 1.0)
     (tree, x), (masks, chances) = _layer(seed), _masks(6, keep_prob)
     size = np.abs(x) @ np.abs(tree["kernel"]) + np.abs(tree["bias"])
     got = _linear(scale_weights(tree, keep_prob), x)

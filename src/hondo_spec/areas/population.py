@@ -210,7 +210,7 @@ def _population_variance_is_unbiased(population_stats, batch_averaged_stats=None
         want = np.var(np.float64(_joined(moved)), axis=0, ddof=1)
         slack = 2 * moment_slack(_joined(moved), 2 * len(x))[1]
         yield Check(what, population_stats(moved)[1], want, slack + U32, 1.0)
-    few = draws.double(x[: 2 if m == 5 else 4, :2])
+    few = draws.double(x[: 2 if m == 5 else 4])
     every = [draws.single(few[list(at)]) for at in itertools.product(range(len(few)), repeat=m)]
     want, size = np.var(few, axis=0), np.max(few**2, axis=0) + 1
     # Each batch is a column of its own: one call for all of them.
