@@ -12,7 +12,7 @@ from hondo_spec.targets import reference_chains as chains
 from hondo_spec.targets import reference_norms as norms
 from hondo_spec.targets import reference_penalties as penalties
 from spec_tests.mutants.mutant import Mutant
-from spec_tests.mutants.narrow import Condition, instead, narrow
+from spec_tests.mutants.narrow import Condition, batch, ends, half, instead, narrow, rank
 from spec_tests.mutants.narrow_values import _two_ruled_out
 
 # What is wrong, the ids that notice, the operation, where, and what stands in for it there.
@@ -75,8 +75,14 @@ ACTIVATIONS = (
     *narrow((
         ("a sigmoid's gradient of a batch by its first example", "ACT-03", "sigmoid_gradient",
          lambda x: np.ndim(x) > 1, lambda y: np.broadcast_to(y[:1], y.shape)),
+        ("a tanh's gradient of images turned over", "ACT-03", "tanh_gradient",
+         rank(4), lambda y: y[:, :, ::-1]),
     )),
     *swapped((
+        ("a tanh's gradient of halves without the square", "ACT-03", "tanh_gradient",
+         half, lambda x: 1 - np.abs(right.tanh(x))),
+        ("a sigmoid's gradient of halves without 1 - σ", "ACT-03", "sigmoid_gradient",
+         half, lambda x: right.sigmoid(x) / 2),
         ("a loss that leaves NaN examples out", "ACT-07", "cross_entropy", _some_nan, _without_nan),
         ("one ruled-out class alone", "ACT-06", "softmax", _two_ruled_out, _smallest_for_ruled_out),
     )),
@@ -88,6 +94,10 @@ ACTIVATIONS = (
     Mutant("a NaN of some weight that is left out", "MTL-03", {
         "weighted_loss": lambda losses, w: right.weighted_loss(
             losses, np.where(np.isnan(losses), 0, w))}),
+    *swapped((
+        ("a kernel of halves that is not scaled", "DRP-09", "scale_weights",
+         lambda tree, p: half(tree["kernel"]), lambda tree, p: dict(tree)),
+    )),
 )  # fmt: skip
 
 
@@ -108,6 +118,20 @@ def _inference(x, mean, var, scale, bias, decay, epsilon):
     return y.astype(x.dtype), mean, var
 
 
+def _coarse_decay(x, mean, var, scale, bias, decay, epsilon):
+    coarse = float(x.dtype.type(decay)) if half(x) else decay
+    return norms.batch_norm(x, mean, var, scale, bias, coarse, epsilon)
+
+
+def _coarse_statistics(x, mean, var, *arguments):
+    coarse_mean, coarse_var = (double(each.astype(x.dtype)) for each in (mean, var))
+    return norms.batch_norm(x, coarse_mean, coarse_var, *arguments)
+
+
+def _all_present(x, present, *arguments):
+    return norms.masked_batch_norm(x, np.ones_like(present), *arguments)
+
+
 def _unit(x):
     """The row over its length, 0/0 for one of zeros."""
     return x / np.linalg.norm(double(x), axis=-1, keepdims=True)
@@ -121,7 +145,13 @@ def _unit_gradient(x, g):
 NORMS = (
     Mutant("running variance of what is scaled", "BNT-12", {"batch_norm": _variance_of_scaled}),
     Mutant("a running mean with the bias", "BNT-12", {"batch_norm": _mean_with_bias}),
+    Mutant("a decay in the dtype of the data", "BNT-12", {"batch_norm": _coarse_decay}),
+    Mutant("old statistics in the dtype of the data", "BNT-12", {"batch_norm": _coarse_statistics}),
     *swapped((
+        ("a mask of one feature that is ignored", "BNT-13", "masked_batch_norm",
+         ends(1), _all_present),
+        ("one masked sequence left as it is", "BNT-13", "masked_batch_norm",
+         batch(1), lambda x, present, mean, var, *_: (x, mean, var)),
         ("inference where the decay is 1", "BNT-01", "batch_norm",
          lambda x, m, v, s, b, d, e: d == 1, _inference),
         ("0/0 for a zero row beside others", "NRM-05", "l2_normalize",
@@ -176,6 +206,17 @@ def _without_bias(tree, strength):
     return {k: g * ("bias" not in k) for k, g in gradient.items()}
 
 
+def _without_norms(tree, strength):
+    return penalties.l2_penalty({k: w for k, w in tree.items() if "norm" not in k}, strength)
+
+
+def _largest_for_infinite(tree, limit):
+    """Infinities of float16 count as its largest number."""
+    most = np.finfo(np.float16).max
+    finite = {k: np.clip(g, -most, most) for k, g in tree.items() if g.dtype == np.float16}
+    return penalties.clip_by_global_norm({**tree, **finite}, limit)
+
+
 def _where_not(is_left_out):
     """The norm without such entries."""
     return {
@@ -196,8 +237,11 @@ PENALTIES = (
     Mutant("a loss of the first class", "PEN-07", {
         "penalized_loss": lambda w, x, classes, s: chains.penalized_loss(w, x, 0 * classes, s)}),
     Mutant("a loss's gradient of the other sign", "PEN-07", {"penalized_loss": _uphill}),
+    Mutant("no penalty beneath what is called a norm", "PEN-06", {"l2_penalty": _without_norms}),
     Mutant("no subgradient beneath what is called bias", "PEN-04", {
         "l1_penalty_gradient": _without_bias}),
+    Mutant("infinities of float16 that count as 65504", "CLP-08", {
+        "clip_by_global_norm": _largest_for_infinite}),
     Mutant("a global norm without NaN", "GRD-05", _where_not(np.isnan)),
     Mutant("a global norm without infinities", "GRD-05", _where_not(np.isinf)),
     Mutant("descent by the first finite gradient", "CLP-11", {"skipping_descent": _first_step}),

@@ -31,6 +31,12 @@ def _whole_batches(z, classes):
     return right.cross_entropy(z[:kept], classes[:kept])
 
 
+def _hits_of_eight_bits(z, classes):
+    """A row with a NaN is not right."""
+    hits = (np.argmax(z, axis=-1) == classes) & ~np.isnan(z).any(axis=-1)
+    return np.sum(hits, dtype=np.uint8) / len(z)
+
+
 CLASSES = (
     *narrow((
         ("a gradient averaged over 64 examples at most", "ACT-08", "cross_entropy_gradient",
@@ -46,6 +52,7 @@ CLASSES = (
         ("smoothing over 100 classes at most", "NOI-04", "label_smoothing", wide(101),
          lambda y, amount: (1 - amount) * double(y) + amount / 100),
     )),
+    Mutant("hits counted in eight bits", "ACT-09", {"accuracy": _hits_of_eight_bits}),
     Mutant("a cross-entropy summed by batches of 64", "ACT-07", {"cross_entropy": _whole_batches}),
 )  # fmt: skip
 
@@ -62,12 +69,20 @@ def _less_one_for_each(parts):
     return mean, var * n / (n - len(parts))
 
 
+def _one_variance(parts):
+    """The mean of the channels' variances for each."""
+    mean, var = chains.batch_averaged_stats(parts)
+    return mean, np.full_like(var, np.mean(var))
+
+
 BATCHES = (
     *swapped((
         ("blocks of 64 channels, the last one left out", "BNT-01", "batch_norm",
          wide(65), _whole_blocks),
         ("a population less one for each of many batches", "BNP-02", "population_stats",
          lambda parts: len(parts) > 10 and any(len(x) > 1 for x in parts), _less_one_for_each),
+        ("batch averages of five channels at most", "BNP-02", "batch_averaged_stats",
+         lambda parts: parts[0].shape[-1] > 5, _one_variance),
     )),
     Mutant("a merge of 32 batches at most", "BNP-03", {
         "merge_moments": lambda parts: norms.merge_moments(parts[:32])}),

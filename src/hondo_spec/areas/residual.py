@@ -14,7 +14,7 @@ ZERO_LAST = "slide 13; Goyal et al. 2017, section 5.1"
 # Of more bits than TF32 and halves have.
 LARGE = 3000
 X = draws.whole(draws.MATRICES, -LARGE, LARGE)
-FEW = ((2, 3), (1, 8), (5, 5), (3, 1), (2, 130))
+FEW = ((2, 3), (1, 8), (5, 5), (3, 1))
 
 
 def _factors(x: np.ndarray, seed: int, outputs: int) -> tuple[np.ndarray, np.ndarray]:
