@@ -341,6 +341,7 @@ BENIGN = (
             "dropout": _lecture,
             "dropout_gradient": lambda k, x, p, g: (_lecture(k, x, p), _lecture(k, g, p)),
             "dropout_inference": lambda x, p: x * np.float32(p),
+            "dropout_on_devices": lambda k, x, p, devices: _lecture(k, x, p),
         },
         {"dropout": "lecture"},
     ),

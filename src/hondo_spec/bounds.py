@@ -51,7 +51,7 @@ class Standard(NamedTuple):
         """γx̂ + β and what it may be off by."""
         scaled, bias = scale * self.xhat, np.asarray(bias, np.float64)
         rounding = gamma(4) * (np.abs(scaled) + np.abs(bias))
-        return scaled + bias, np.abs(scale) * self.bound + rounding
+        return scaled + bias, np.abs(scale) * np.where(scale == 0, 0.0, self.bound) + rounding
 
 
 def standard(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hondo_spec import draws, statistics
+from hondo_spec import draws
 from hondo_spec.areas.batch_norm import claimed
 from hondo_spec.areas.clipping import norm
 from hondo_spec.areas.dropout import factor_of
@@ -35,7 +35,8 @@ def _masks_are_those_of_one_device(dropout_on_devices, device_count, conventions
     yield Holds("shares of their own masks", len(masks) == devices, len(masks))
     want = factor_of(conventions, 0.8) * draws.double(x) * kept
     yield Check("kept units", one, want, ulps(4) * np.abs(want))
-    yield statistics.binomial("kept", np.sum(kept), kept.size, 0.8, effect=0.2)
+    # By Hoeffding's bound so far off once in 10^35.
+    yield Holds("four fifths of 1024", abs(np.mean(kept) - 0.8) < 0.2, kept)
     other = np.asarray(dropout_on_devices(seed + 1, x, 0.8, 1)) != 0
     yield Holds("other masks by another seed", np.any(other != kept), kept)
 
