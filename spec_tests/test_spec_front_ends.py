@@ -266,7 +266,7 @@ def test_every_area_has_a_name_and_a_reason():
 @pytest.mark.slow
 def test_pytest_judges_a_target(adapter, tmp_path):
     both = ["--spec-target", adapter, "--spec-target", "adapter_of_mine:SHOULD"]
-    options = [*both, "--spec-area=ACT-04,ACT-05,NRM-05", "--spec-profile=dev"]
+    options = [*both, "--spec-area=ACT-04,ACT-05,NRM-05,XCT-04", "--spec-profile=dev"]
     quiet = ["-v", "-n0", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "--pyargs", "hondo_spec", *quiet, *options],
@@ -279,6 +279,8 @@ def test_pytest_judges_a_target(adapter, tmp_path):
     assert ran.returncode == 1, ran.stdout + ran.stderr
     assert "ACT-04[modulus-float32] FAILED" in ran.stdout
     assert "ACT-05[modulus-float32] SKIPPED" in ran.stdout
+    # The longest areas come first, whatever is asked for first.
+    assert ran.stdout.index("XCT-04[modulus") < ran.stdout.index("ACT-04[modulus")
     assert "a modulus for a rectifier" in ran.stdout
     assert "NRM-05[unsure-float32] XFAIL" in ran.stdout
     assert "Traceback" not in ran.stdout

@@ -195,8 +195,8 @@ def test_nothing_undeclared(name, tmp_path):
     quick = ",".join(area for area in AREAS if area not in rounding)
     statuses = run_command(tmp_path, name, "--profile", "dev", "--area", quick)
     if rounding:
-        (folder := tmp_path / "rounding").mkdir()
-        areas = ",".join(rounding)
+        folder, areas = tmp_path / "rounding", ",".join(rounding)
+        folder.mkdir()
         statuses |= run_command(folder, name, "--profile", "dev", "--area", areas, XLA_FLAGS="")
     counts = Counter(statuses.values())
     assert counts["PASS"] + counts["UNPOWERED"] >= PASSES[name], counts

@@ -30,8 +30,8 @@ def double(values: Any) -> np.ndarray:
     return np.asarray(values, np.float64)
 
 
-# Of integers below 100, and no floats: among others hypothesis mixes what stands in the code around
-# it, so that a checkout would draw other data than an installation.
+# Everything is drawn from integers below 100: among larger ones and floats hypothesis mixes numbers
+# of the code around it, by which a checkout would draw other data than an installation.
 _digits = st.integers(0, 99)
 # Below 2^31, so that the next ones are 31 bits too.
 seeds = st.tuples(st.integers(0, 20), *[_digits] * 4).map(lambda parts: int(np.polyval(parts, 100)))
@@ -129,13 +129,13 @@ def refusable(drawn: object) -> set[str]:
 def floats(size: int, reach: float) -> st.SearchStrategy[np.ndarray]:
     """Numbers up to `reach`, of one magnitude or of many, small integers and zeros among them."""
 
-    def made(seed: int) -> np.ndarray:
+    def of_seed(seed: int) -> np.ndarray:
         random = np.random.default_rng(seed)
         powers = random.choice((0, 0, 60)) * random.random() + random.choice((0, 2, 60), size)
         values = random.uniform(-reach, reach, size) * 2.0**-powers
         return single(np.where(random.random(size) < 0.3, np.clip(np.round(values), -3, 3), values))
 
-    return seeds.map(made)
+    return seeds.map(of_seed)
 
 
 class Made(NamedTuple):
@@ -207,7 +207,8 @@ TREE_SIZE = 33  # entries of such a tree, at most
 
 def trees(mixed: bool = False) -> Cases:
     """A tree over many magnitudes; its leaves are of mixed dtypes too if that is wanted."""
-    values, dtypes = floats(12, 2.0**60), st.sampled_from(((), HALVES) if mixed else ((),))
+    values = floats(12, reach=2.0**60)
+    dtypes = st.sampled_from(((), HALVES) if mixed else ((),))
     return Cases(tuple(st.builds(as_tree, values, st.just(tree), dtypes) for tree in TREES))
 
 

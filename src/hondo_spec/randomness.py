@@ -10,7 +10,7 @@ from hondo_spec import statistics
 from hondo_spec.bounds import GRID, ulps
 from hondo_spec.results import Holds, Stat
 
-# Beside seed 0: the next one, another one of a byte, and one that is 0 in the lower 30 bits.
+# Beside seed 0: the next ones, another one of a byte, and one that is 0 in the lower 30 bits.
 OTHERS = (1, 2, 255, 2**30)
 # A first seed, and one that float32 does not tell from the next.
 FAR = (0, 2**29 + 1)

@@ -64,7 +64,7 @@ def new_statistics(
     mean: np.ndarray, var: np.ndarray, decay: float,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """The running mean and variance after a batch."""
-    # Which γ and β do not concern.
+    # γ and β do not concern them.
     one, weight = np.ones_like(mean), declared_weight(conventions, decay)
     return batch_norm(x, mean, var, 2 * one, 3 * one, weight, EPS)[1:]
 

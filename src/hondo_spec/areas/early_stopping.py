@@ -102,7 +102,7 @@ def _improvement_exceeds_min_delta(early_stopping, *, delta, values):
     r"""an improvement is more than min_delta, strictly
     $b - v > \delta$
     """
-    # A gain has no size of its own.
+    # A gain has no size of its own, nor does patience say what one is.
     for scale in (1.0, 0.5**60, 2.0**60) if delta == 0.5 else (1.0,):
         patience = 2 if scale == 1.0 else 5
         yield _agrees(early_stopping, [scale * value for value in values], patience, scale * delta)

@@ -38,8 +38,8 @@ def _kernels_of(w: np.ndarray) -> dict[str, np.ndarray]:
 
     Of one shape there are many.
     """
-    names = "dense/kernel", "debias/kernel", "deep/0/gate/kernel", "a/b/c/d/e/kernel"
-    names += ("normalizer/kernel",)
+    layers = "dense", "debias", "deep/0/gate", "a/b/c/d/e", "normalizer"
+    names = [f"{layer}/kernel" for layer in layers]
     parts = w, w[None, :, None], w.ravel(), w.reshape(-1, 1), w
     many = {f"{k}/kernel": part for k, part in enumerate(w.reshape(-1, 1)) if w.shape == (5, 7)}
     return {**dict(zip(names, parts, strict=True)), **many, "none/kernel": w[:0]}
@@ -191,11 +191,11 @@ def _objective_is_loss_plus_penalty(penalized_loss, *, sizes, seed, strength):
     w, x = (draws.lattice_of(seed, s, -4, 4) for s in ((inputs, outputs), (m, inputs)))
     classes, (w, _) = np.random.default_rng(seed).integers(0, outputs, m), _fine(w, 0, strength)
     (plain, slope), (zero, flat) = (penalized_loss(w, x, classes, s) for s in (None, 0.0))
-    errors = probabilities(draws.double(x) @ w) - np.eye(outputs)[classes]
-    want = np.mean(losses(draws.double(x) @ w, classes))
+    logits = draws.double(x) @ w
+    errors = probabilities(logits) - np.eye(outputs)[classes]
     # Log-sum-exp rounds at the size of the logits.
     rounding = gamma(16) * (float(np.max(np.sum(np.abs(x), axis=1))) * 8 + 1)
-    yield Check("E", plain, want, rounding, 1.0)
+    yield Check("E", plain, np.mean(losses(logits, classes)), rounding, 1.0)
     yield Check("∂E/∂w", slope, draws.double(x).T @ errors / m, 8 * gamma(512), 1.0)
     yield Exact("J at λ = 0", np.float64(zero), np.float64(plain))
     yield Exact("gradient at λ = 0", flat, slope)
