@@ -9,7 +9,7 @@ import numpy as np
 
 import hondo
 from benchmarks.measure import Rows, Settings, against, bound, grid, race, single, temporaries
-from benchmarks.peers import installed, only_installed, synchronised, to_torch
+from benchmarks.peers import installed, only_installed, synchronized, to_torch
 
 NAME = "batch_norm"
 SHAPES = [(256, 1024), (8192, 256), (32, 56, 56, 64)]
@@ -182,4 +182,4 @@ def _torch_run(x: Any, g: Any) -> Callable[[], Any]:
         y = norm(leaf)
         return y.detach(), torch.autograd.grad(y, [leaf, norm.weight, norm.bias], cotangent)
 
-    return synchronised(both)
+    return synchronized(both)

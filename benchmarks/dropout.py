@@ -19,7 +19,7 @@ from benchmarks.measure import (
     single,
     temporaries,
 )
-from benchmarks.peers import installed, only_installed, synchronised, to_torch
+from benchmarks.peers import installed, only_installed, synchronized, to_torch
 
 NAME = "dropout"
 Dropout = Callable[[Any, Any], Any]
@@ -137,4 +137,4 @@ def _torch_run(x: Any, keep_prob: float, backward: bool) -> Callable[[], Any]:
         y = torch.nn.functional.dropout(leaf, 1 - keep_prob, training=True)
         return y.detach(), torch.autograd.grad(y, leaf, tensor)
 
-    return synchronised(both if backward else forward)
+    return synchronized(both if backward else forward)

@@ -14,6 +14,7 @@ from hondo._fast import (
     fusion,
     loop_convolutions,
     tree_norm_one_pass,
+    whole_program,
 )
 from hondo._numerics import tree_norm
 from hondo._numerics.tree_norm import stack_flags, sum_of_squares
@@ -72,6 +73,23 @@ def _squares_and_finiteness_of_each(*leaves: jax.Array) -> tuple[jax.Array, jax.
 
 def _is_not_finite(leaf: jax.Array) -> jax.Array:
     return ~jnp.isfinite(leaf)
+
+
+def _run(x: jax.Array, first: jax.Array, last: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Ten steps of descent on a mean square, by two layers from these weights and normal ones."""
+
+    def loss(params: tuple[jax.Array, jax.Array]) -> jax.Array:
+        w, v = (leaf.astype(x.dtype) for leaf in params)
+        return jnp.mean(jnp.square(jax.nn.relu(x @ w) @ v - 1)).astype(first.dtype)
+
+    def step(_: jax.Array, params: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        return jax.tree.map(lambda leaf, g: leaf - g / 64, params, jax.grad(loss)(params))
+
+    drawn = [
+        leaf + jax.random.normal(jax.random.key(k), leaf.shape, jnp.float32).astype(leaf.dtype)
+        for k, leaf in enumerate((first, last))
+    ]
+    return jax.lax.fori_loop(0, 10, step, (drawn[0] / 16, drawn[1] / 16))
 
 
 def _is_large(x: jax.Array) -> jax.Array:
@@ -190,5 +208,18 @@ PAIRS = [
         gradient=False,
         is_compiled_faster=True,
         is_quick=True,
+    ),
+    Pair(
+        name="whole_program: normal weights and ten steps of descent",
+        tries=(whole_program.WholeProgram,),
+        fast=_run,
+        plain=_run,
+        shapes=((16, 8), (8, 5), (5, 3)),
+        large=((64, 128), (128, 128), (128, 10)),
+        roundings=400,
+        dtypes=(jnp.float32, jnp.float64),
+        gradient=False,
+        is_compiled_faster=True,
+        is_whole=True,
     ),
 ]

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax.typing import DTypeLike
 
+from hondo._fast.whole_program import WholeProgram
 from hondo._numerics.dtypes import accumulation_dtype
 
 Function = Callable[..., optax.Params]
@@ -34,6 +35,7 @@ class Pair(NamedTuple):
         offset: what is added to normal data, in standard deviations.
         is_compiled_faster: whether the time to compile is measured too.
         is_quick: whether the first dtype is tried while you work, too.
+        is_whole: whether the fast form is compiled as whole runs are, and the plain one is not.
     """
 
     name: str
@@ -49,6 +51,11 @@ class Pair(NamedTuple):
     offset: float = 0.0
     is_compiled_faster: bool = False
     is_quick: bool = False
+    is_whole: bool = False
+
+    def compiled(self, function: Function, *, is_fast: bool) -> Function:
+        """A function of this form, jitted."""
+        return WholeProgram(function) if is_fast and self.is_whole else jax.jit(function)
 
 
 def arguments(pair: Pair, shapes: tuple[tuple[int, ...], ...], dtype: DTypeLike) -> list[jax.Array]:

@@ -12,7 +12,7 @@ from flax import linen
 import hondo
 import hondo.linen
 from benchmarks.measure import Row, Rows, Settings, against, quartiles, race
-from benchmarks.peers import installed, synchronised
+from benchmarks.peers import installed, synchronized
 
 NAME = "initialization"
 DEPTH, WIDTH = 50, 128
@@ -59,7 +59,7 @@ def _torch_run(shape: tuple[int, int]) -> Callable[[], Any]:
     import torch
 
     weights = torch.empty(shape, device="cuda" if torch.cuda.is_available() else "cpu")
-    return synchronised(lambda: torch.nn.init.kaiming_normal_(weights))
+    return synchronized(lambda: torch.nn.init.kaiming_normal_(weights))
 
 
 def _compile(settings: Settings) -> Rows:

@@ -24,7 +24,7 @@ from benchmarks.measure import (
     single,
     temporaries,
 )
-from benchmarks.peers import installed, only_installed, synchronised, to_torch
+from benchmarks.peers import installed, only_installed, synchronized, to_torch
 
 NAME = "layer_norms"
 PASSES = "its passes"
@@ -190,4 +190,4 @@ def _torch_run(kind: str, x: Any, g: Any) -> Callable[[], Any]:
         y = norm(leaf)
         return y.detach(), torch.autograd.grad(y, [leaf, *norm.parameters()], cotangent)
 
-    return synchronised(both)
+    return synchronized(both)

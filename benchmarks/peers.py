@@ -52,7 +52,7 @@ def to_torch(array: Any) -> Any:
     return tensor.to("cuda" if torch.cuda.is_available() else "cpu", dtype)
 
 
-def synchronised(run: Callable[[], Any]) -> Callable[[], Any]:
+def synchronized(run: Callable[[], Any]) -> Callable[[], Any]:
     """The torch function, which returns when its result exists."""
     import torch
 

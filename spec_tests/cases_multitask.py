@@ -37,7 +37,7 @@ def _masked(key, x):
     return hondo.masked_mean(x, x > 0.5)
 
 
-def _labelled(key, x):
+def _labeled(key, x):
     targets = jnp.where(x > 0, x, jnp.nan)
     return hondo.labelled_mean(lambda p, t: jnp.square(p - t), 2 * x, targets)
 
@@ -59,7 +59,7 @@ CASES = (
     Case("uncertainty_weighting", _uncertainty, keeps=False, ulps=SUM_ULPS),
     Case("fill_missing", _fill),
     Case("masked_mean", _masked, keeps=False, ulps=SUM_ULPS),
-    Case("labelled_mean", _labelled, keeps=False, ulps=SUM_ULPS),
+    Case("labelled_mean", _labeled, keeps=False, ulps=SUM_ULPS),
     Case("pcgrad", _surgery, random=True, keeps=False, ulps=SURGERY_ULPS),
 )
 EXEMPT = {

@@ -201,11 +201,11 @@ def run(make: Callable, patience: int = 2) -> None:
 )
 def test_a_run_of_equal_parts_compiles_nothing(make) -> None:
     run(make)
-    before = _fit._cache_size()
+    before = _fit.whole._cache_size()
     run(make)
-    assert _fit._cache_size() == before
+    assert _fit.whole._cache_size() == before
     run(make, patience=1)
-    assert _fit._cache_size() == before + 1
+    assert _fit.whole._cache_size() == before + 1
 
 
 def test_a_stopping_rule_makes_no_array() -> None:

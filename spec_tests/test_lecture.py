@@ -286,6 +286,22 @@ def test_slide_07_dropout_in_training(key, y, P):
     assert_close(jax.jit(hondo.inverted_dropout)(key, f32(y), keep_prob=P), r * y / P, 2)
 
 
+@jax.jit
+def next_layer(key, y, w, b, P):
+    z = hondo.dropout(key, y, keep_prob=P) @ w + b
+    return z, hondo.find_activation("sigmoid").function(z)
+
+
+@given(KEYS, integers(4), integers(4, 3, most=1), integers(3), KEEP)
+@pytest.mark.spec("DRP-01", "ACT-01")
+def test_slide_07_the_next_layer_sees_what_is_kept(key, y, w, b, P):
+    """Slide 7: z = w · ỹ + b and y = φ(z), of the masked outputs of the layer before."""
+    r = f64(hondo.dropout_mask(key, (4,), keep_prob=P))
+    z, output = next_layer(key, f32(y), f32(w), f32(b), P)
+    assert_equal(z, (r * y) @ w + b)
+    assert_close(output, sigma((r * y) @ w + b), 8)
+
+
 MASKS = np.array(list(itertools.product((False, True), repeat=6)))
 apply_masks = jax.jit(jax.vmap(hondo.apply_dropout_mask, in_axes=(None, 0)))
 

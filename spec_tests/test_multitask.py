@@ -123,15 +123,15 @@ def test_mtl_03_only_labelled_examples_count(predicted, target, mask, absent):
     predicted, target = np.float32(predicted), np.float32(target)
     mask, absent = np.array(mask), np.array(absent)
     targets = np.where(absent, np.float32(np.nan), target)
-    labelled = mask & ~absent
+    labeled = mask & ~absent
     value, gradient = _mean_and_gradient(predicted, targets, mask)
-    error = (predicted.astype(np.float64) - target)[labelled]
-    count = max(labelled.sum(), 1)
+    error = (predicted.astype(np.float64) - target)[labeled]
+    count = max(labeled.sum(), 1)
     want = np.sum(error**2) / count
     # A difference, a square (twice the error of the difference), a sum of 8 and a division.
     assert abs(value - want) <= gamma(3 + BATCH + 2) * want + 1e-37
-    assert not gradient[~labelled].any()
-    np.testing.assert_allclose(gradient[labelled], 2 * error / count, rtol=gamma(5), atol=1e-37)
+    assert not gradient[~labeled].any()
+    np.testing.assert_allclose(gradient[labeled], 2 * error / count, rtol=gamma(5), atol=1e-37)
 
 
 @pytest.mark.spec("MTL-03")

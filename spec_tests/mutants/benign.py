@@ -82,7 +82,7 @@ def _trained(moments, form):
     return {"batch_norm": batch_norm}
 
 
-def _centred(x, mu, inverse, scale, bias):
+def _centered(x, mu, inverse, scale, bias):
     return scale * ((x - mu) * inverse) + bias
 
 
@@ -261,9 +261,9 @@ def _half_open(seed, images):
 
 
 BENIGN = (
-    Mutant("batch norm in float32, two passes", "", _trained(_two_pass, _centred)),
-    Mutant("batch norm in Welford's order", "", _trained(_welford, _centred)),
-    Mutant("batch norm by moments that are merged", "", _trained(_pairwise, _centred)),
+    Mutant("batch norm in float32, two passes", "", _trained(_two_pass, _centered)),
+    Mutant("batch norm in Welford's order", "", _trained(_welford, _centered)),
+    Mutant("batch norm by moments that are merged", "", _trained(_pairwise, _centered)),
     Mutant("batch norm as a product and a sum", "", _trained(_two_pass, _folded)),
     Mutant("batch norm as a fused product and sum", "", _trained(_two_pass, _fused)),
     Mutant("moments in Welford's order", "", {"batch_moments": _welford}),

@@ -109,7 +109,7 @@ def _mean_of_sigmoids(found, x, weights, biases, activation, *_):
 
 
 def _sixty_steps(activation, weight_variance, bias_variance):
-    """Towards the fixed point, from 1."""
+    """Toward the fixed point, from 1."""
     nodes, parts = np.polynomial.hermite.hermgauss(64)
     q, chi, (curve, slope) = 1.0, 0.0, CURVES[activation]
     for _ in range(60):

@@ -58,7 +58,7 @@ class _Hidden:
         return self.rng.random(shape) < p
 
 
-def _realised(seed, x, keep_prob):
+def _realized(seed, x, keep_prob):
     mask = right._mask(seed, np.shape(x), keep_prob)
     return np.where(mask, x * np.float32(1 / max(np.mean(mask), 1e-9)), 0)
 
@@ -132,7 +132,7 @@ def _backwards(other):
 
 MUTANTS = (
     Mutant("multiplicative normal noise", "DRP-01", {"dropout": _gaussian}),
-    Mutant("division by the share that was kept", "DRP-01", {"dropout": _realised}),
+    Mutant("division by the share that was kept", "DRP-01", {"dropout": _realized}),
     Mutant(
         "keeping and dropping swapped", "DRP-02", _masked(lambda k, s, p: right._mask(k, s, 1 - p))
     ),

@@ -58,7 +58,7 @@ def _all_pairs(predictions, targets):
     return v, error, error
 
 
-def _centred(predictions, targets):
+def _centered(predictions, targets):
     errors = np.float64(predictions) - targets
     return chains.error_covariance(errors - errors.mean(axis=1, keepdims=True), 0 * targets)
 
@@ -131,7 +131,7 @@ def _seedless_mixup(seed, images, labels):
 
 
 BATCHES = (
-    Mutant("errors less their mean", "ENS-03", {"error_covariance": _centred}),
+    Mutant("errors less their mean", "ENS-03", {"error_covariance": _centered}),
     Mutant(
         "a bootstrap that the seed only turns",
         "ENS-05",

@@ -14,6 +14,8 @@ TreeDef: TypeAlias = Any
 # What gradients reach; a gradient and an update have the same structure.
 Params: TypeAlias = Any
 Updates: TypeAlias = Any
+# What optax keeps from step to step, of one transformation.
+OptimizerState: TypeAlias = Any
 # Whatever else a model carries from step to step: running statistics, a key, or ().
 ModelState: TypeAlias = Any
 # Arrays with a common leading axis of examples, some of these examples, and a single one.

@@ -16,7 +16,7 @@ class TimeUpError(BaseException):
 def time_limit(seconds: float) -> Iterator[None]:
     """Interrupts Python code after so many seconds; signals reach the main thread only.
 
-    A timer that runs already goes on afterwards. Where there is no such signal, nothing is limited.
+    A timer that runs already goes on afterward. Where there is no such signal, nothing is limited.
 
     Raises:
         TimeUpError: from wherever the code is by then.

@@ -25,10 +25,6 @@ from jaxtyping import Array
 def cast(x: ArrayLike, dtype: DTypeLike) -> Array:
     """`x.astype(dtype)`, and between float32 and bfloat16 fast in both directions on CPU.
 
-    XLA's own rounding to bfloat16 takes there as long as the rest of a fused loop, and the
-    derivative of a mere widening has one. This is a primitive because the transpose of a
-    convert_element_type is another, whatever it is wrapped in.
-
     Example:
         >>> cast(jnp.array([1 + 2**-8, 1 + 3 * 2**-8, jnp.inf]), jnp.bfloat16).tolist()
         [1.0, 1.015625, inf]

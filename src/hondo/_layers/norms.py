@@ -38,7 +38,7 @@ class Norm(Protocol):
 
     @property
     def dtype(self) -> DTypeLike | None:
-        """Of the result; None for that of the input."""
+        """The dtype of the result; None is that of the input."""
         ...
 
 
@@ -73,7 +73,7 @@ class OverGroups(Norm, Protocol):
 
     @property
     def groups(self) -> int | None:
-        """How many groups."""
+        """How many groups the features make."""
         ...
 
     @property

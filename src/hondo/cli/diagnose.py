@@ -169,7 +169,7 @@ def _import(name: str) -> Any:
         raise ValueError(f"of must be a folder or module:attribute, got {name}: {reason}") from None
 
 
-def _call(found: Any, name: str) -> "tuple[hondo.Problem, Batch]":
+def _call(found: object, name: str) -> "tuple[hondo.Problem, Batch]":
     import hondo
 
     result = found() if inspect.isfunction(found) else found

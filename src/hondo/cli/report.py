@@ -99,6 +99,6 @@ def run(config: ReportConfig, trained: "LoadedRun", measured: "Measured") -> int
 
 
 def _folders(out: Path, targets: list[str]) -> list[Path]:
-    """Of each task; a target may be called as no folder can be."""
+    """A folder for each task, numbered: a target's name may be impossible for one."""
     names = (re.sub(r"[^\w-]+", "_", target) for target in targets)
     return [out / f"{place}-{name}" if targets[1:] else out for place, name in enumerate(names, 1)]

@@ -46,7 +46,7 @@ class Watch(NamedTuple):
     said: list[str]
 
     def hear(self, row: int, metrics: dict[str, float]) -> None:
-        """Once, where the network does not learn, says what its start suffers from."""
+        """Says once what the start suffers from, where the network does not learn."""
         if self.looked or not self.is_stuck(row, metrics):
             return
         self.looked.append(row)

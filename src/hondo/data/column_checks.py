@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+# A column of pandas, which is imported where a table is read.
 Series: TypeAlias = Any
 # Says where the row at a position is.
 Where: TypeAlias = Callable[[int], str]

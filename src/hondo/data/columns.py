@@ -6,12 +6,11 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from hondo.data.column_checks import Where, check_column, is_number, read_numbers, row_of
+from hondo.data.column_checks import Series, Where, check_column, is_number, read_numbers, row_of
 from hondo.data.moments import Moments, merge_moments, moments
 
-# A table and a column of pandas, which is imported where a table is read.
+# A table of pandas, which is imported where a table is read.
 Frame: TypeAlias = Any
-Series: TypeAlias = Any
 Kind = Literal["number", "category"]
 
 _MOST_LEVELS = 64

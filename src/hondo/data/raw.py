@@ -268,7 +268,7 @@ def _encode_targets(raw: Raw, units: Units, targets: np.ndarray) -> np.ndarray:
 
 
 def _joined(train: InputArray, valid: InputArray) -> InputArray:
-    """Both; where they are not in memory the first alone, which has the form of both."""
+    """Both parts; of data that is not in memory the first alone, which shows the form of both."""
     if isinstance(train, np.ndarray) and isinstance(valid, np.ndarray):
         return np.concatenate([train, valid])
     return train

@@ -39,12 +39,12 @@ class Places(NamedTuple):
         return self.files[number], place - int(ends[number]) + self.counts[number] + 1
 
     def where(self, place: int) -> str:
-        """As an error says it."""
+        """Where a row is, as an error says it."""
         file, row = self.find(place)
         return f"row {row} of {file}"
 
     def name(self, place: int) -> str:
-        """As a report names it: the row, and the file where there are several."""
+        """Which row it is, as a report names it: the row, and the file where there are several."""
         file, row = self.find(place)
         return str(row) if len(self.files) == 1 else f"{file}: {row}"
 

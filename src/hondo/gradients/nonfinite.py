@@ -1,7 +1,7 @@
 """What clipping does about gradients that hold NaN or infinities, and what it remembers of them."""
 
 from functools import partial
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, get_args, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +14,9 @@ from hondo._numerics.checks import check_choice, check_range, check_type, error,
 from hondo._numerics.sharding import vary_with
 from hondo._numerics.tree_checks import check_floating_tree
 from hondo._numerics.tree_norm import TreeNorm, keep_finite, scaling_to
-from hondo._types import Params, Updates
+from hondo._types import OptimizerState, Params, Updates
 
 Limit = float | Float[Array, ""]
-# What optax keeps from step to step, of one transformation.
-OptimizerState: TypeAlias = Any
 Policy = Literal["propagate", "zero", "skip"]
 
 

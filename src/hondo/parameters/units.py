@@ -98,7 +98,7 @@ def _outputs(rank: int, stack: int, count: int, *, is_first: bool, transposed: b
 
 
 def _likeliest(fits: Sequence[_Fit], path: Path, neighbors: Neighbors) -> UnitAxes | None:
-    """Of several fits, that of a bias with one axis, or that of the surroundings."""
+    """Chooses among several fits: that of a bias with one axis, else that of the surroundings."""
     if len(fits) == 1 or is_dense(path) or is_convolution(path) or path[-1].startswith("w"):
         return fits[-1].numbering
     if neighbors.modules[path[:-2]].size < 3:
@@ -132,7 +132,7 @@ def _depth(path: Path, shape: Shape, neighbors: Neighbors) -> int:
 
 
 def _is_convolution(path: Path, shape: Shape, stack: int, neighbors: Neighbors) -> bool:
-    """By its name, where that tells the rank, or by a square window."""
+    """Whether it is a convolution: by its name, where that tells the rank, or by its window."""
     window = shape[stack + 2 :] if outputs_first(path, neighbors) else shape[stack:-2]
     is_certain = len(window) == 1 or stack > 0 or is_beside_vectors(path, neighbors)
     if is_convolution(path) and is_certain:

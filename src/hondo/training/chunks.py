@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
+from hondo._fast.whole_program import WholeProgram
 from hondo._numerics.sharding import from_shares
 from hondo._types import Data
 from hondo.regularization.early_stopping import StopReason
@@ -196,7 +197,7 @@ _make_result = jax.jit(make_result, static_argnums=1)
 draw_order_of = jax.jit(draw_order)
 
 
-@partial(jax.jit, static_argnums=0, donate_argnums=(1, 2))
+@partial(WholeProgram, static_argnums=0, donate_argnums=(1, 2))
 def run_steps(
     plan: Plan,
     run: RecordedRun,

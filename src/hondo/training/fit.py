@@ -7,6 +7,7 @@ import jax
 import optax
 from jaxtyping import Array, Bool, PRNGKeyArray
 
+from hondo._fast.whole_program import WholeProgram
 from hondo._numerics.sharding import as_carry, from_shares, vary_as
 from hondo._types import Augment, Data
 from hondo.regularization.early_stopping import EarlyStopping
@@ -36,9 +37,10 @@ def fit(
 
     Each epoch takes the training examples in a new order, $\lfloor n/B \rfloor$ batches of $B$ (the
     examples left over sit out that epoch), then measures every validation example once, and lets
-    the stopping rule decide. All randomness comes from `key`. The run is one compiled program:
-    `jax.jit` of it over the data or the key adds nothing but speed, and `jax.vmap` over keys
-    trains an ensemble in which each member stops by itself:
+    the stopping rule decide. All randomness comes from `key`. The run is one compiled program.
+    `jax.jit` of it over the data or the key is the same up to the rounding of sums, which the
+    options of the compiler decide, and `jax.vmap` over keys trains an ensemble in which each member
+    stops by itself:
 
         run = functools.partial(fit, problem, optimizer, train, valid, batch_size=64, …)
         ensemble = jax.vmap(lambda key: run(key=key))(jax.random.split(key, 8))
@@ -96,13 +98,13 @@ def fit(
     )
     check_arguments(plan, train, valid, key)
     check_values(problem, plan.batch_size, train, valid)
-    result = _fit(plan, prepare_data(problem, train), valid, key)
+    result = _fit.anywhere(plan, prepare_data(problem, train), valid, key)
     if nonfinite == "raise":
         refuse_nonfinite_steps(result, train)
     return result
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(WholeProgram, static_argnums=0)
 def _fit(plan: Plan, train: Data, valid: Data, key: PRNGKeyArray) -> FitResult:
     def goes_on(run: RecordedRun) -> Bool[Array, ""]:
         return is_running(plan, run.state)

@@ -43,7 +43,7 @@ class Averaging(Protocol):
 
     @property
     def averaging(self) -> Rule:
-        """How it averages."""
+        """How its running statistics are averaged."""
         ...
 
 
@@ -52,11 +52,11 @@ class Holding(Protocol):
     """An nnx module that can hold moments."""
 
     def hold_moments(self) -> None:
-        """Begins to."""
+        """Begins to hold moments."""
         ...
 
     def commit_moments(self) -> None:
-        """Ends, by one update of the running statistics."""
+        """Ends holding: one update of the running statistics by all of them."""
         ...
 
 
@@ -144,7 +144,7 @@ def _without_keys(state: ModelState) -> ModelState:
     return nnx.split_state(state, nnx.RngState, ...)[1]
 
 
-def _as_names(path: tuple[Any, ...]) -> Path:
+def _as_names(path: tuple[object, ...]) -> Path:
     return tuple(map(str, path))
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -116,7 +116,7 @@ def _infer_linen(
     return module.apply({"params": params, **model_state}, inputs, method=_call_in_inference)
 
 
-def _nnx_functions(factory: Callable[[Any], Module], example: Module) -> ModelFunctions:
+def _nnx_functions(factory: "Callable[[nnx.Rngs], Module]", example: Module) -> ModelFunctions:
     train_graph, _, _ = _split_module(example, True)
     infer_graph, _, _ = _split_module(example, False)
     init, train = bind(_init_nnx, factory), bind(_train_nnx, train_graph)
@@ -124,7 +124,7 @@ def _nnx_functions(factory: Callable[[Any], Module], example: Module) -> ModelFu
     return ModelFunctions(init, train, bind(_infer_nnx, infer_graph), in_parts)
 
 
-def _start_again(graph: "nnx.GraphDef", start: HashableLeaves, _: Any) -> Module:
+def _start_again(graph: "nnx.GraphDef", start: HashableLeaves, _: "nnx.Rngs") -> Module:
     """The module whose parameters are the start for every key."""
     from flax import nnx
 
@@ -132,7 +132,7 @@ def _start_again(graph: "nnx.GraphDef", start: HashableLeaves, _: Any) -> Module
 
 
 def _init_nnx(
-    factory: Callable[[Any], Module], key: PRNGKeyArray, _: Inputs
+    factory: "Callable[[nnx.Rngs], Module]", key: PRNGKeyArray, _: Inputs
 ) -> tuple[Params, ModelState]:
     from flax import nnx
 

@@ -32,7 +32,7 @@ class LastingStream(NamedTuple):
         return len(text)
 
     def flush(self) -> None:
-        """Flushes, if that still goes."""
+        """Flushes, if the stream can still be written."""
         if self.stream is not None and not self.lost:
             try:
                 self.stream.flush()

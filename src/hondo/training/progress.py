@@ -10,6 +10,7 @@ import optax
 from jaxtyping import PRNGKeyArray
 
 from hondo._extras import check_extra
+from hondo._fast.whole_program import WholeProgram
 from hondo._numerics.checks import check_bool, check_callable, check_type, error
 from hondo._numerics.sharding import from_shares
 from hondo._types import Augment, Data
@@ -187,6 +188,6 @@ def _start_advancing(plan: Plan, data: tuple[Data, Data], run: RecordedRun) -> A
 
 
 # The data is kept even if only its shapes are used, because it says which devices there are.
-@partial(jax.jit, static_argnums=0, keep_unused=True)
+@partial(WholeProgram, static_argnums=0, keep_unused=True)
 def _init_run(plan: Plan, train: Data, valid: Data, key: PRNGKeyArray) -> RecordedRun:
     return from_shares(init_run(plan, train, valid, key), train)

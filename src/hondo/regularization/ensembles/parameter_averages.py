@@ -108,7 +108,7 @@ def swa() -> ParameterAverage:
     $$ \bar\theta_t = \frac1t \sum_{i=1}^{t} \theta_i $$
 
     Call `update` once for each point that is to be averaged, usually at the end of an epoch late
-    in training. A model with batch norm needs `recompute_moments` afterwards.
+    in training. A model with batch norm needs `recompute_moments` afterward.
 
     Returns:
         The pair `(init, update)`; `averaged_params` reads the state in the parameters' dtypes.

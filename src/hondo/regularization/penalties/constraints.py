@@ -20,7 +20,7 @@ from hondo._numerics.checks import (
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._numerics.safe_norm import project
 from hondo._numerics.tree_checks import check_same_form
-from hondo._types import Params, Tree, Updates
+from hondo._types import OptimizerState, Params, Tree, Updates
 from hondo.parameters.axes import AxisRule, UnitRule, unit_axes_of, unit_rule
 from hondo.parameters.chosen import floating_mask
 from hondo.parameters.names import Where, check_where
@@ -28,8 +28,6 @@ from hondo.parameters.units import UnitAxes
 
 Strength = float | Float[Array, ""]
 Schedule: TypeAlias = Callable[[Int[Array, ""]], ArrayLike]
-# What optax keeps from step to step, of one transformation.
-OptimizerState: TypeAlias = Any
 
 
 class ProximalState(NamedTuple):

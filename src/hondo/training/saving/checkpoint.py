@@ -158,7 +158,7 @@ def read_arrays(folder: Path, like: Tree) -> Tree:
 
 
 def _checkpointer(team: Team) -> "ocp.StandardCheckpointer":
-    """Orbax, which waits for all processes of a cluster, unless it is told that one saves alone."""
+    """Orbax's checkpointer. It waits for all processes, unless it is told that one saves alone."""
     check_extra("train", "orbax")
     import orbax.checkpoint as ocp
 

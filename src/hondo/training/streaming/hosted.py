@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray
 
+from hondo._fast.whole_program import WholeProgram
 from hondo._types import Batch, Metrics
 from hondo.training.chunks import Advance, HostedRun
 from hondo.training.evaluation import evaluate_batches
@@ -95,7 +96,7 @@ def _init(streamed: Streamed) -> RecordedRun:
     return _init_run(streamed.plan, streamed.layout, streamed.pace.rows, *batches, streamed.key)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
+@partial(WholeProgram, static_argnums=(0, 1, 2))
 def _init_run(
     plan: Plan, layout: Layout, rows: int, train: Batch, valid: Batch, key: PRNGKeyArray
 ) -> RecordedRun:
@@ -128,7 +129,7 @@ def _describe_layout(streamed: Streamed) -> dict[str, str]:
 
 @partial(jax.jit, static_argnums=(0, 2))
 def _validate_and_record(plan: Plan, run: RecordedRun, steps: int, valid: Batch) -> RecordedRun:
-    """The end of a period as one program, which only tells what it depends on."""
+    """The end of a period as one program, made only to see what it depends on."""
     return record_epoch(plan, run, steps, validate(plan, run.state, valid))
 
 
@@ -163,14 +164,14 @@ def _end_what_is_complete(streamed: Streamed, run: RecordedRun, taken: int) -> R
     return run if taken % pace.steps else run._replace(state=_next_epoch(run.state))
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=3)
+@partial(WholeProgram, static_argnums=(0, 1, 2), donate_argnums=3)
 def _end_epoch(
     plan: Plan, layout: Layout, steps: int, run: RecordedRun, measured: Metrics
 ) -> RecordedRun:
     return layout.place(record_epoch(plan, run, steps, measured), run.state.params)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=3)
+@partial(WholeProgram, static_argnums=(0, 1, 2), donate_argnums=3)
 def _end_period(
     plan: Plan,
     layout: Layout,
@@ -211,7 +212,7 @@ def _put(streamed: Streamed, reads: list[Read]) -> Read:
     return streamed.layout.put(stacked, streamed.plan.batch_size, axis=1)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=3)
+@partial(WholeProgram, static_argnums=(0, 1, 2), donate_argnums=3)
 def _step(
     plan: Plan,
     layout: Layout,

@@ -1,6 +1,6 @@
 """The members of a sweep: what is traced, what is static, and who shares a program."""
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from itertools import compress
 from typing import Any, NamedTuple, TypedDict
 
@@ -42,7 +42,7 @@ class StaticValue(NamedTuple):
     """One static hyperparameter: its place among the leaves, its value and, as 1 == True, type."""
 
     place: int
-    value: Any
+    value: Hashable
     kind: type
 
 
@@ -57,7 +57,7 @@ class ProgramKey(NamedTuple):
     """
 
     build: Build
-    shared: tuple[tuple[str, Any], ...]
+    shared: tuple[tuple[str, Hashable], ...]
     treedef: TreeDef
     static: tuple[StaticValue, ...]
 

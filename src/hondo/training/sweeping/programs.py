@@ -15,6 +15,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Int
 
+from hondo._fast.whole_program import whole_options
 from hondo._types import Data, Device, Tree, TreeDef
 from hondo.training.loop import is_running, run_epoch
 from hondo.training.state import RecordedRun
@@ -187,7 +188,8 @@ def _compile(
         out_specs=_SHARDED,
         check_vma=False,
     )
-    compiled = jax.jit(mapped, donate_argnums=donated).lower(*arguments).compile()
+    lowered = jax.jit(mapped, donate_argnums=donated).lower(*arguments)
+    compiled = lowered.compile(compiler_options=whole_options())
     return Program(compiled, time.perf_counter() - began)
 
 

@@ -1,14 +1,14 @@
 """What a sweep checks before it compiles: every mistake that shows in a trace."""
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Array
 
 from hondo._numerics.checks import is_key
-from hondo._types import Data, Leaf, TreeDef
+from hondo._types import Data, Info, Leaf, ModelState, TreeDef
 from hondo.training.loop import draw_order, init_run, next_batch
 from hondo.training.plan import Plan, check_arguments
 from hondo.training.saving.files import first_line
@@ -67,7 +67,7 @@ def _trace_loss(program_key: ProgramKey, own: MemberLeaves, run: RecordedRun, tr
     return plan
 
 
-def _objective(plan: Plan, run: RecordedRun, train: Data) -> tuple[Array, Any]:
+def _objective(plan: Plan, run: RecordedRun, train: Data) -> tuple[Array, tuple[ModelState, Info]]:
     state = run.state
     batch = next_batch(plan, state, draw_order(state, train), train)
     return plan.problem.loss(state.params, state.model_state, *batch)
