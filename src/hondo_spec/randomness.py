@@ -41,6 +41,10 @@ def independent(what: str, mask: np.ndarray, chance: float, effect: float) -> St
     """
     flat = mask.ravel()
     pairs = [(f"{lag} apart", *pairs_apart(flat, lag)) for lag in _strongest(flat, flat, chance)]
+    if chance == 0.5:
+        # Whether two fair coins agree is a fair coin, of which no third one may know.
+        first, second, third = (flat[k : flat.size // 3 * 3 : 3] for k in range(3))
+        pairs.append(("by the two before", first == second, third))
     return statistics.worst(what, pairs, _agree(chance), effect, of=flat.size)
 
 

@@ -66,7 +66,7 @@ def _sigmoid_and_tanh_have_their_slopes(sigmoid_gradient, tanh_gradient, *, x):
     """
     x = np.append(x, draws.single([*EDGES, 0]))
     yield Exact("σ'(0)", np.asarray(sigmoid_gradient(x))[-1], np.float32(0.25))
-    for z in (x, np.stack([x, x[::-1]]), np.stack([x, x[::-1]])[:, None, :, None]):
+    for z in (x, np.stack([x, x[::-1]]), np.stack([x, x[::-1]]).reshape(2, 3, 9, 1)):
         s, t = _logistic(z), np.tanh(np.float64(z))
         # 1 − σ cancels: one unit of 1 may be lost.
         slack = 4 * exp_slack(z) * s * (1 - s) + ulps(2)
@@ -95,10 +95,11 @@ def _relu_is_the_maximum_with_zero(relu, relu_gradient=None, *, x, power):
     far = np.array([*ENDS, *EDGES], x.dtype)
     yield Exact("far out", relu(far), np.maximum(far, 0))
     if relu_gradient is not None:
-        slope = np.asarray(relu_gradient(far))
-        yield Exact("gradient", slope[far != 0], (far[far != 0] > 0).astype(np.float32))
-        at_zero = slope[far == 0]
-        yield Holds("gradient at 0 in [0, 1]", (at_zero >= 0) & (at_zero <= 1), at_zero)
+        for z in (far, np.stack([far, -far])):
+            slope = np.asarray(relu_gradient(z))
+            yield Exact("gradient", slope[z != 0], (z[z != 0] > 0).astype(np.float32))
+            at_zero = slope[z == 0]
+            yield Holds("gradient at 0 in [0, 1]", (at_zero >= 0) & (at_zero <= 1), at_zero)
 
 
 @prop(5, "must", "exact", source="He et al. 2015, equation 1")
@@ -124,9 +125,11 @@ def _softmax_is_a_distribution(softmax, *, z, c, far):
     """
     for dtype in draws.HALVES if c == 0 and z.shape[-1] < 64 else ():
         # Of equal ones exponentials are exact; the logarithm of a sum is rounded at its size.
-        for logits in (0 * z, z):
+        first = (np.arange(z.shape[-1]) == 0) & (z.shape[-1] > 1)
+        for logits in (0 * z, z, np.where(first, -np.inf, z)):
             p, want = softmax(logits.astype(dtype)), probabilities(logits)
-            slack = gamma(z.shape[-1] + 4 + 4 * np.max(np.abs(logits)), UNITS[dtype])
+            size = np.max(np.abs(logits), where=np.isfinite(logits), initial=0.0)
+            slack = gamma(z.shape[-1] + 4 + 4 * size, UNITS[dtype])
             yield Check(f"p of {dtype}", p, want, slack * want + FLUSHED[dtype], 1.0)
         p = draws.double(softmax((far * z).astype(dtype)))
         yield Holds(f"finite p of {dtype}", np.isfinite(p), p)
@@ -214,6 +217,9 @@ def _prediction_of_nan_is_never_right(accuracy, conventions, *, shape, seed, los
     # Logits of 0 and 1, all below 0 and unlike, and so large that no half tells them apart.
     ranks = ((classes - right)[:, None] - np.arange(count)) % count
     z = draws.single((ranks == count - 1) + (0, ranks - 2 * count, 4096)[seed % 3])
+    if conventions.get("nan_scores") != "refused":
+        # Some classes are ruled out, never the best one.
+        z[ranks < seed % 2 * (count // 2)] = -np.inf
     z[:lost] = np.nan
     if lost and conventions.get("nan_scores") == "refused":
         yield Holds("refused", refused(accuracy, z, classes))

@@ -75,6 +75,9 @@ def _label_stays_with_its_image(augment, *, seed):
         halves = (flipped[:64], flipped[64:]), (flipped[::2], flipped[1::2])
         alike = [np.array_equal(*pair) for pair in halves]
         yield Holds("coins of their own", not any(alike), flipped)
+    new_images, new_labels = map(np.asarray, augment(seed, images, labels[:, 0]))
+    _, want = _flipped(new_images, images[(new_labels - 2**24) // 10])
+    yield Exact("images of labels of one axis", new_images, want)
 
 
 @prop(3, "must", "statistical", source="slide 2", symbols="random_flip")

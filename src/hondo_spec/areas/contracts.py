@@ -34,17 +34,20 @@ RANGES = {
 def _compiled_and_mapped_mean_the_same(
     ways, layer_norm=None, clip_by_global_norm=None, dropout=None, glorot_uniform=None,
     max_norm=None, rms_norm=None, group_norm=None, softmax=None, he_normal=None,
-    cross_entropy=None, batch_norm=None, weight_norm=None, l2_normalize=None, *, limit, seed,
+    cross_entropy=None, batch_norm=None, weight_norm=None, l2_normalize=None, gaussian_noise=None,
+    *, limit, seed,
 ):  # fmt: skip
     r"""an operation means the same run eagerly, compiled and mapped over a batch of problems
     $f = \operatorname{jit}f = \operatorname{vmap}f$
     """
     x = draws.normal(seed, (4, 8))
     scale, bias = np.sin(draws.normal(seed + 1, (2, 8)))
+    images = x.reshape((4, 8) if seed == 255 else (2, 2, 1, 8))
     calls = {
         "layer_norm": (layer_norm, x, scale, bias, EPS), "rms_norm": (rms_norm, x, scale, EPS),
         "group_norm": (group_norm, x, 2, EPS), "weight_norm": (weight_norm, x, scale),
-        "batch_norm": (batch_norm, x, bias, scale**2, scale, bias, 0.9, EPS),
+        "batch_norm": (batch_norm, images, bias, scale**2, scale, bias, 0.9, EPS),
+        "gaussian_noise": (gaussian_noise, seed, x, limit),
         "max_norm": (max_norm, x, limit), "dropout": (dropout, seed, x, min(limit, 1) / 2),
         "glorot_uniform": (glorot_uniform, seed, (4, 8)), "he_normal": (he_normal, seed, (4, 8)),
         "clip_by_global_norm": (clip_by_global_norm, {"a": x}, limit), "softmax": (softmax, x),
@@ -122,7 +125,9 @@ def _is_like(data: np.ndarray, name: str, y: np.ndarray) -> Holds:
 
 @prop(3, "should", "structural", symbols="gaussian_noise clip_by_global_norm")
 @given(seed=(0, 1))
-def _one_shape_is_compiled_once(traces, layer_norm=None, batch_norm=None, max_norm=None, *, seed):
+def _one_shape_is_compiled_once(
+    traces, layer_norm=None, batch_norm=None, max_norm=None, l2_penalty=None, sgd_step=None, *, seed
+):
     r"""an operation is compiled once for all values of one shape and dtype,
     Python numbers included
     $\#\text{traces} = 1$
@@ -135,6 +140,8 @@ def _one_shape_is_compiled_once(traces, layer_norm=None, batch_norm=None, max_no
         "layer_norm": (layer_norm, [x, rows, rows, numbers]),
         "batch_norm": (batch_norm, [x, *[rows] * 4, numbers, numbers]),
         "max_norm": (max_norm, [x, numbers]),
+        "l2_penalty": (l2_penalty, [[{"a/kernel": part} for part in x], numbers]),
+        "sgd_step": (sgd_step, [x, x, numbers, numbers]),
     }
     for name, (asked, arguments) in calls.items():
         if asked is not None:

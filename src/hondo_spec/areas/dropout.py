@@ -280,6 +280,9 @@ def _dropped_units_are_zero_whatever_they_were(dropout, samples, conventions, *,
         y = draws.single(dropout(2, np.full((16, 16), bad, kind), 0.8))
         yield Exact(f"dropped in {kind}", y[~mask], np.zeros(np.sum(~mask)))
         yield Exact(f"kept in {kind}", y[mask], np.full(np.sum(mask), bad))
+        if conventions.get("dropping_all") != "refused":
+            y = dropout(2, np.full(9, bad, kind), 0.0)
+            yield Exact(f"dropped at P = 0 in {kind}", y, np.zeros(9))
     # A uniform number in half precision has few values: the rate would be .9922 for .99.
     half = _kept(dropout, 3, (samples // 64, 64), 0.99, dtype)
     yield statistics.binomial(f"kept in {dtype}", half.sum(), half.size, 0.99, effect=0.0022)

@@ -246,10 +246,12 @@ def _bootstrap_draws_with_replacement(bootstrap_indices, samples, *, seed):
         hits, chance = np.sum(few < half, axis=1) == half, stats.binom.pmf(half, size, half / size)
         yield statistics.binomial(f"{half} of {size}", np.sum(hits), len(few), float(chance), 0.55)
     yield independent("a hundred many times", few < half, 0.5, effect=0.2)
+    # A byte modulo a hundred has a lower half 8 % more often.
+    yield statistics.binomial("lower half of a hundred", np.sum(few < half), few.size, 0.5, 0.06)
 
 
 @ensemble(6, "must", "bound", source=AVERAGES, symbols="ema averaged_params")
-@given(seed=draws.seeds, count=(1, 2, 5, 9, 40), width=(1, 3, 8), decay=DECAYS)
+@given(seed=draws.seeds, count=(1, 2, 5, 9, 40, 200), width=(1, 3, 8), decay=DECAYS)
 def _averaged_parameters_are_weighed_by_powers(average_parameters, *, seed, count, width, decay):
     r"""an average of parameters weighs them by powers of the decay, whose sum it is divided by: it
     leans neither to 0 nor to what was first
@@ -259,8 +261,9 @@ def _averaged_parameters_are_weighed_by_powers(average_parameters, *, seed, coun
     values = draws.normal(seed, (count, width), 4.0, 10.0)
     weights = float(np.float32(decay)) ** np.arange(count)[::-1]
     want = weights @ np.float64(values) / np.sum(weights)
-    # As sums that start at 0 and are divided by 1 − dᵗ, both known to u of 1.
-    bound = (gamma(8 * count) * np.max(np.abs(values), axis=0) + TINY) / (1 - decay)
+    # As sums that start at 0 and are divided by 1 − dᵗ, both known to u of 1; of what a step
+    # rounds, powers of d are left.
+    bound = (gamma(32) * np.max(np.abs(values), axis=0) + TINY) / (1 - decay)
     yield Check("average", average_parameters(values, decay), want, bound, 1.0)
 
 

@@ -27,6 +27,7 @@ WINDOWS = (
     ((2, 4, 5, 2), (2, 2), 3, 1), ((2, 4, 5, 2), (2, 2), 3, 2), ((1, 7, 9, 1), (3, 1), 1, 3),
     ((3, 3, 3, 8), (1, 1), 5, 2), ((2, 1, 8, 3), (1, 3), 9, 2), ((1, 5, 5, 16), (3, 3), 8, 1),
     ((5, 3, 7, 2), (3, 7), 2, 1), ((2, 13, 9, 1), (5, 5), 2, 4),
+    *(((2, 4, 5, 2), (2, 2), 3, 1, dtype) for dtype in draws.HALVES),
 )  # fmt: skip
 
 
@@ -161,19 +162,21 @@ def _backward_passes_are_adjoints(
     \langle v, Ju\rangle = \langle J^Tv, u\rangle,\quad
     \Big|\frac{f(x+h)-f(x-h)}{2h} - f'\Big| \le \frac{h^2}6M_3 + \frac{u|f|}h$
     """
-    (shape, window, outputs, stride), rng = case, np.random.default_rng(seed)
+    (shape, window, outputs, stride, dtype, *_), rng = (*case, "f"), np.random.default_rng(seed)
     # One factor has as many bits as leave the sums exact.
-    reach = np.roll([3000, 3, 3], seed)
-    u, d = draws.lattice_of(seed, (2, *shape), -reach[0], reach[0])
-    kernel, e = draws.lattice_of(seed + 1, (2, *window, shape[-1], outputs), -reach[1], reach[1])
+    reach = np.roll([3000, 3, 3] if dtype == "f" else [1, 1, 1], seed)
+    kernels = 2, *window, shape[-1], outputs
+    u, d = draws.lattice_of(seed, (2, *shape), -reach[0], reach[0]).astype(dtype)
+    kernel, e = draws.lattice_of(seed + 1, kernels, -reach[1], reach[1]).astype(dtype)
     # On integers all of these are exact; a convolution is linear in its input and in its kernel.
-    want = _correlated(u, kernel, stride)
+    want = _correlated(u, draws.double(kernel), stride)
     yield Exact("y", convolution(u, kernel, stride), want)
     if convolution_gradient is not None:
-        v = draws.lattice_of(seed + 2, want.shape, -reach[2], reach[2])
+        v = draws.lattice_of(seed + 2, want.shape, -reach[2], reach[2]).astype(dtype)
         gx, gkernel = map(draws.double, convolution_gradient(u, kernel, stride, v))
-        yield Exact("⟨Jᵀv, input⟩", np.sum(gx * d), np.sum(v * _correlated(d, kernel, stride)))
-        yield Exact("⟨Jᵀv, kernel⟩", np.sum(gkernel * e), np.sum(v * _correlated(u, e, stride)))
+        for what, got, one, other in (("input", gx * d, d, kernel), ("kernel", gkernel * e, u, e)):
+            want = np.sum(v * _correlated(one, draws.double(other), stride))
+            yield Exact(f"⟨Jᵀv, {what}⟩", np.sum(got), want)
     x, h = rng.integers(-256, 257, 32).astype(np.float32) / 64, np.float32(1 / 64)
     curves = ((sigmoid, sigmoid_gradient, 1 / 8), (tanh, tanh_gradient, 2.0))
     for f, slope, third in curves:

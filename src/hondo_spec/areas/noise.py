@@ -49,6 +49,9 @@ def _input_noise_is_normal(gaussian_noise, samples, *, std):
     if std == 3.0:
         yield from tails("noise", np.stack([noisy, *others]) / std - x / std)
         yield by_seed("noise", gaussian_noise, ZERO, std)
+        for z in (0 * x.reshape(-1, 4, 6, 4), *map((0 * x).astype, draws.HALVES)):
+            noise = draws.double(gaussian_noise(seed, z, std))
+            yield independent(f"signs of {z.dtype}, {z.ndim} axes", noise > 0, 0.5, effect=0.03)
         z = np.stack([draws.double(gaussian_noise(k, ZERO, std)) / std for k in range(16)])
         yield statistics.too_even("means", np.sum(z, axis=1) / math.sqrt(z.shape[1]))
         squares = (np.sum(z**2, axis=1) - z.shape[1]) / math.sqrt(2 * z.shape[1])
@@ -143,6 +146,7 @@ def _parameter_noise_is_drawn_anew(parameter_noise, samples, *, std):
     yield Exact("again", parameter_noise(0, tree, std)["a/kernel"], noisy["a/kernel"])
     yield by_seed("noise", lambda k: parameter_noise(k, {"a/kernel": ZERO}, std)["a/kernel"])
     leaves = {**draws.uneven_tree(0), "e/kernel": draws.normal(0, (3, 2, 5, 7))}
+    leaves |= {f"{k}/kernel": draws.normal(k, (1, 1)) for k in range(24)}
     for name, leaf in parameter_noise(0, leaves, 0.0).items():
         yield Exact(f"{name} without noise", leaf, leaves[name])
         yield Exact(f"dtype of {name}", str(np.asarray(leaf).dtype), str(leaves[name].dtype))

@@ -145,9 +145,9 @@ def _unit_gradients(
     exact = np.float64(x) / norm
     slope = (g - exact * np.sum(g * exact, axis=-1, keepdims=True)) / norm
     terms = np.abs(g) + np.abs(exact) * np.sum(np.abs(g * exact), axis=-1, keepdims=True)
-    bound = gamma(4 * (x.shape[-1] + 8) + 32) * terms / norm
+    bound = (gamma(4 * (x.shape[-1] + 8) + 32) + 8 * UNITS[x.dtype.name]) * terms / norm
     yield Check("gradient", gradient(x, g), slope, bound, 1 / scale)
-    got = np.asarray(gradient(x * draws.single(others), g))
+    got = np.asarray(gradient(x * others.astype(x.dtype), g))
     yield Holds("finite beside 0", np.isfinite(got), got)
     yield Check("gradient beside 0", np.where(others, got, slope), slope, bound, 1 / scale)
     yield Holds("finite", np.isfinite(gradient(0 * x, 0 * x + 1)))
@@ -164,7 +164,7 @@ def _unit_vectors_have_length_one(
     $y = x/\lVert x\rVert_2,\quad 0 \mapsto 0$
     """
     (shape, dtype), scale = case, 2.0 ** (power if case[1] == "float32" else power // 16)
-    x, g = draws.normal(seed, shape, scale=scale, dtype=dtype), draws.normal(seed + 1, shape)
+    x, g = draws.normal(seed, shape, 0, scale, dtype), draws.normal(seed + 1, shape, dtype=dtype)
     norm = np.sqrt(np.sum(np.float64(x) ** 2, axis=-1, keepdims=True))
     exact, count = np.float64(x) / norm, shape[-1] + 8
     bound = rounded(exact, gamma(count) * np.abs(exact) + 4 * U32, dtype)
@@ -173,11 +173,9 @@ def _unit_vectors_have_length_one(
     others = np.arange(norm.size).reshape(norm.shape) > 0
     yield Exact("y at 0", l2_normalize(np.zeros_like(x)), np.zeros_like(x))
     yield Check("y beside 0", l2_normalize(x * others.astype(dtype)), exact * others, bound)
-    if dtype != "float32":
-        return
     if l2_normalize_gradient is not None:
         yield from _unit_gradients(l2_normalize_gradient, x, g, others, scale)
-    if shape not in ELSEWHERE:
+    if dtype != "float32" or shape not in ELSEWHERE:
         return
     if weight_norm is not None:
         got = weight_norm(x.T, np.ones(len(x), np.float32))

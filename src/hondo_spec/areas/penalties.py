@@ -19,7 +19,6 @@ MINIMA = "slide 3; Goodfellow et al. 2016, equations 7.13 and 7.23"
 ELASTIC_NET = "slide 3; Zou & Hastie 2005, equation 3"
 prop = Area("PEN", source="slide 3; Goodfellow et al. 2016, section 7.1", symbols="l2_penalty")
 LAYER = draws.whole(draws.KERNELS)
-DENSE = draws.whole(((3, 4), *draws.MATRICES))
 # Fewer, where several operations compile several leaves of each.
 SOME = ((1, 16), (5, 7), (8, 1), (7, 7), (2, 3, 5, 5), (2, 3, 1, 2, 5))
 
@@ -78,13 +77,18 @@ def _values(penalty: Operation, w: np.ndarray, strength: float, power: int) -> I
     yield from _of_halves(penalty, w)
 
 
+def _halves_of(w: np.ndarray) -> list[np.ndarray]:
+    """The integers in half precision, of one shape."""
+    return [*map(np.resize(w, draws.IN_HALVES[0]).astype, draws.HALVES)]
+
+
 def _of_halves(penalty: Operation, w: np.ndarray) -> Iterator[Check]:
     """What half precision may lose of the norm, whose squares it does not hold."""
-    w = np.resize(w, draws.IN_HALVES[0])
-    for dtype in draws.HALVES:
-        got = float(penalty({"dense/kernel": (64 * w).astype(dtype)}, 0.5))
-        want = float(penalty({"dense/kernel": 64 * w}, 0.5))
-        yield Check(f"R of {dtype}", got, want, gamma(w.size + 4, UNITS[dtype]) * abs(want))
+    for v in _halves_of(64 * w):
+        got, want = (float(penalty({"dense/kernel": k}, 0.5)) for k in (v, draws.single(v)))
+        yield Check(
+            f"R of {v.dtype}", got, want, gamma(v.size + 4, UNITS[v.dtype.name]) * abs(want)
+        )
 
 
 @prop(2, "must", "exact")
@@ -95,11 +99,15 @@ def _l2_gradient_is_proportional_to_the_weights(l2_penalty_gradient, *, w, stren
     """
     w, slack = _fine(w, 4, strength)
     gradient = l2_penalty_gradient(_kernels_of(w), strength)
-    return _near(gradient, _kernels_of(strength * np.float64(w)), slack)
+    yield from _near(gradient, _kernels_of(strength * np.float64(w)), slack)
+    for half in _halves_of(w):
+        gradient = l2_penalty_gradient({"a/kernel": half}, 0.5)
+        want = half / half.dtype.type(2)
+        yield Exact(f"gradient of a {half.dtype} kernel", gradient["a/kernel"], want)
 
 
 @prop(3, "must", "bound", source=DECAY, symbols="l2_penalty penalized")
-@given(w=DENSE, seed=draws.seeds, learning_rate=(0.0, 0.125, 0.3, 1.0), strength=draws.strengths)
+@given(w=LAYER, seed=draws.seeds, learning_rate=(0.0, 0.125, 0.3, 1.0), strength=draws.strengths)
 def _penalized_step_shrinks_weights_once(sgd_step, *, w, seed, learning_rate, strength):
     r"""a step of gradient descent on the penalized loss shrinks the weights once, as they were
     $W' = (1 - \eta\lambda)W - \eta\nabla L$
@@ -109,6 +117,10 @@ def _penalized_step_shrinks_weights_once(sgd_step, *, w, seed, learning_rate, st
         want = (1 - learning_rate * decay) * np.float64(v) - learning_rate * np.float64(g)
         sizes = (1 + learning_rate * decay) * np.abs(v) + learning_rate * np.abs(g)
         yield Check("W'", sgd_step(v, g, learning_rate, decay), want, gamma(8) * sizes, 1.0)
+    for v, g in zip(_halves_of(w), _halves_of(np.roll(w, 1)), strict=True):
+        want, sizes = draws.double(v) * 0.75 - g, np.abs(draws.double(v)) + np.abs(draws.double(g))
+        bound = gamma(8, UNITS[v.dtype.name]) * sizes
+        yield Check(f"W' of {v.dtype}", sgd_step(v, g, 1.0, 0.25), want, bound, 1.0)
 
 
 @prop(4, "must", "exact", symbols="l1_penalty")
@@ -122,6 +134,10 @@ def _l1_penalty_is_half_the_sum_of_moduli(l1_penalty, l1_penalty_gradient=None, 
     if l1_penalty_gradient is not None:
         gradient, (_, slack) = l1_penalty_gradient(_kernels_of(w), strength), _fine(w, 4, strength)
         yield from _near(gradient, _kernels_of(strength / 2 * np.sign(np.float64(w))), slack)
+        for half in _halves_of(w):
+            gradient = l1_penalty_gradient({"a/kernel": half}, 0.5)["a/kernel"]
+            want = np.sign(draws.double(half)) / 4
+            yield Exact(f"gradient of a {half.dtype} kernel", gradient, want)
 
 
 @prop(5, "must", "exact", source=MINIMA, symbols="proximal_l1 l1_penalty l2_penalty")
@@ -140,6 +156,9 @@ def _penalized_minima_are_known(proximal_l1, l1_penalty=None, l2_penalty=None, *
     want = np.sign(w) * np.maximum(np.abs(np.float64(w)) - threshold, 0)
     # As an optimizer's update it is w + (w' − w), which rounds at the size of w.
     yield Check("w'", sparse, want, slack * np.abs(w), 1.0)
+    for half in _halves_of(w):
+        got, v = proximal_l1(half, 0.5), draws.double(half)
+        yield Exact(f"w' of {half.dtype}", got, np.sign(v) * np.maximum(np.abs(v) - 0.5, 0))
     if not refused(proximal_l1, w, math.inf):
         yield Exact("w' at t = ∞", proximal_l1(w, math.inf), 0 * w)
     shrunk = np.float32(h / (h + strength)) * w
@@ -197,6 +216,9 @@ def _objective_is_loss_plus_penalty(penalized_loss, *, sizes, seed, strength):
     rounding = gamma(16) * (float(np.max(np.sum(np.abs(x), axis=1))) * 8 + 1)
     yield Check("E", plain, np.mean(losses(logits, classes)), rounding, 1.0)
     yield Check("∂E/∂w", slope, draws.double(x).T @ errors / m, 8 * gamma(512), 1.0)
+    # Logits whose exponentials overflow.
+    far, _ = penalized_loss(w, 64 * x, classes, None)
+    yield Check("E far out", far, np.mean(losses(64 * logits, classes)), 64 * rounding, 64.0)
     yield Exact("J at λ = 0", np.float64(zero), np.float64(plain))
     yield Exact("gradient at λ = 0", flat, slope)
     penalty = strength / 2 * float(np.sum(np.float64(w) ** 2))

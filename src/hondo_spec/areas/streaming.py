@@ -89,8 +89,10 @@ def _augmentation_goes_by_the_example(augmented_epoch, *, seed, epoch):
     for one, other in itertools.combinations(answers, 2):
         same = np.array_equal(answers[one], answers[other])
         yield Holds(f"{one} is not {other}", not same, answers[one])
-    equal = np.asarray(augmented_epoch(seed, epoch, images[:1].repeat(600, axis=0), 200))
-    again = [np.array_equal(equal[lag:], equal[:-lag]) for lag in (1, 64, 128, 256, 512)]
+    equal = images[:1].repeat(1100, axis=0)
+    equal, before = (np.asarray(augmented_epoch(seed, epoch - k, equal, 220)) for k in (0, 1))
+    lags = 1, 64, 100, 128, 256, 512, 1000, 1024
+    again = [np.array_equal(one[lag:], equal[:-lag]) for one in (equal, before) for lag in lags]
     yield Holds("equal examples by draws of their own", not any(again), again)
 
 
