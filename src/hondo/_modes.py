@@ -3,12 +3,15 @@
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
 from hondo._numerics.checks import error, python_value
-from hondo._types import Inputs, Outputs
+from hondo._types import Inputs, Module, Outputs
+
+if TYPE_CHECKING:
+    from flax import nnx
 
 CallableModule = Callable[..., Any]
 
@@ -16,6 +19,7 @@ CallableModule = Callable[..., Any]
 _IN_TRAINING = {
     "train": True,
     "training": True,
+    "is_training": True,
     "deterministic": False,
     "use_running_average": False,
 }
@@ -78,8 +82,8 @@ def call_in_mode(module: CallableModule, train: bool | None) -> Callable[[Inputs
     """Makes a function of x that calls a module in training mode or in inference mode.
 
     The mode is passed by every argument of the call that has one of the names Flax and its users
-    give it: `train`, `training`, `deterministic`, `use_running_average`. Each name is looked at by
-    itself:
+    give it: `train`, `training`, `is_training`, `deterministic`, `use_running_average`. Each name
+    is looked at by itself:
 
     * a module that takes two of them gets both, which then agree;
     * a mode that was given before stays: by `functools.partial`, or by a dataclass field that is
@@ -123,6 +127,21 @@ def call_in_mode(module: CallableModule, train: bool | None) -> Callable[[Inputs
         return module(*bound.args, **bound.kwargs)
 
     return call
+
+
+def call_with_rngs(factory: CallableModule, rngs: "nnx.Rngs") -> Module:
+    """Calls a factory of nnx modules, which takes `rngs` first, or by its name alone.
+
+    Example:
+        >>> call_with_rngs(lambda *, rngs: rngs, 3), call_with_rngs(lambda r: r, 3)
+        (3, 3)
+    """
+    inner = factory.func if isinstance(factory, functools.partial) else factory
+    # A class of nnx has the signature of its metaclass.
+    parameters = inspect.signature(inner.__init__ if inspect.isclass(inner) else inner).parameters
+    parameter = parameters.get("rngs")
+    by_name = parameter is not None and parameter.kind == inspect.Parameter.KEYWORD_ONLY
+    return factory(rngs=rngs) if by_name else factory(rngs)
 
 
 def check_train(train: object) -> None:

@@ -43,6 +43,7 @@ from jaxtyping import Array
 
 from hondo._fast.bfloat16 import cast
 from hondo._fast.fusion import all_hold, unshared
+from hondo._numerics.array_checks import has_at_least
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._numerics.over import Count, Over, at_least_one, at_least_zero
 from hondo._numerics.powers import (
@@ -116,7 +117,7 @@ def statistics(x: Array, over: Over, epsilon: ArrayLike = 1.0) -> Statistics:
 @jax.custom_jvp
 @jax.jit
 def _sums(x: Array, over: Over, epsilon: Array) -> Sums:
-    on_cpu = _about_zero if x.size >= _MANY else _about_sample
+    on_cpu = _about_zero if has_at_least(x, _MANY) else _about_sample
     return lax.platform_dependent(x, over, epsilon, cpu=on_cpu, default=sums_at_two_scales)
 
 

@@ -29,6 +29,7 @@ from jax import lax
 from jaxtyping import Array
 
 from hondo._fast.fusion import all_hold, unshared
+from hondo._numerics.array_checks import has_at_least
 from hondo._numerics.powers import (
     huge_power,
     is_ordinary,
@@ -53,7 +54,7 @@ class Squares(NamedTuple):
 def sum_of_squares(x: Array, epsilon: Array) -> Squares:
     """The sum over the last axis, which stays; ε is what the mean is to be added to."""
     ordinary = _sum(x, usual_power(epsilon))
-    on_cpu = _chosen_where_needed if x.size >= _MANY else _chosen
+    on_cpu = _chosen_where_needed if has_at_least(x, _MANY) else _chosen
     return lax.platform_dependent(ordinary, x, cpu=on_cpu, default=_chosen)
 
 

@@ -63,12 +63,13 @@ class WholeProgram(Generic[Result]):
         return jax.jit(self._function, **self._options, compiler_options=whole_options())
 
     def __call__(self, *arguments: Any) -> Result:
-        """The function's result."""
-        return self.whole(*arguments)
+        """The function's result; NaN in it is its caller's, whatever `jax_debug_nans` is."""
+        with jax.debug_nans(False):
+            return self.whole(*arguments)
 
     def anywhere(self, *arguments: Any) -> Result:
         """The same, also of tracers and within another program."""
-        return (self.plain if _is_traced(arguments) else self.whole)(*arguments)
+        return (self.plain if _is_traced(arguments) else self)(*arguments)
 
 
 def _is_traced(arguments: tuple[Any, ...]) -> bool:

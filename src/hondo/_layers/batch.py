@@ -1,5 +1,6 @@
 """Batch normalization with the channels along any axes, and statistics from elsewhere."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -92,7 +93,8 @@ def _as_rows(
 
 def _channels_last(x: ArrayLike, axes: tuple[int, ...]) -> Array:
     moved = jnp.moveaxis(x, axes, _last(axes))
-    return moved.reshape(*moved.shape[: -len(axes)], -1)
+    channels = math.prod(moved.shape[-len(axes) :])
+    return moved.reshape(*moved.shape[: -len(axes)], channels)
 
 
 def _back(y: Array, axes: tuple[int, ...], x: Array) -> Array:

@@ -154,7 +154,10 @@ def group_norm(norm: OverGroups, x: Array, params: Params, call: Call) -> Array:
     groups, last = groups_of(x.shape[-1], norm.groups, norm.num_groups, norm.group_size), x.ndim - 1
     x, dtype = promoted(x, norm.dtype)
     if norm.reduction_axes is None and call.is_plain:
-        return hondo.group_norm(x, *params, groups=groups, epsilon=norm.epsilon).astype(dtype)
+        # One example alone has groups too.
+        rows = x[None] if x.ndim == 1 else x
+        y = hondo.group_norm(rows, *params, groups=groups, epsilon=norm.epsilon)
+        return y.reshape(x.shape).astype(dtype)
     axes = range(1, x.ndim) if norm.reduction_axes is None else norm.reduction_axes
     reduced = axes_of("reduction_axes", axes, x)
     if last not in reduced:

@@ -151,6 +151,16 @@ def check_entries(name: str, array: Leaf, low: float, high: float, repair: str =
         )
 
 
+def has_at_least(x: jax.Array | np.ndarray, count: int) -> bool:
+    """Whether an array surely has so many entries; one of a symbolic size, in an export, has not.
+
+    Example:
+        >>> has_at_least(np.ones((3, 4)), 12)
+        True
+    """
+    return is_integer(x.size) and x.size >= count
+
+
 def check_sizes(name: str, sizes: Sequence[int], least: int = 0) -> None:
     """Raises unless sizes are integers in sequence, each at least `least`, as a shape has them.
 

@@ -47,6 +47,7 @@ def residual(f: Function, *, shortcut: Function | None = None) -> Function:
 
 def _block(f: Function, shortcut: Function | None, x: Array, *args: Tree) -> Array:
     check_array("x", x)
+    x = jnp.asarray(x)
     skip = x if shortcut is None else shortcut(x)
     branch = f(x, *args)
     check_array("shortcut(x)", skip)

@@ -139,7 +139,11 @@ class BatchNorm(nnx.Module):
         return y
 
     def set_view(self, use_running_average: bool | None = None) -> None:
-        """Sets the mode of a view, see `flax.nnx.view`; None leaves it."""
+        """Sets the mode of a view, see `flax.nnx.view`.
+
+        Args:
+          use_running_average: True for inference; None leaves it.
+        """
         if use_running_average is not None:
             self.use_running_average = use_running_average
 

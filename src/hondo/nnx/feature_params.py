@@ -99,7 +99,7 @@ class ModeFreeNorm(nnx.Module):
     promote_dtype: Promote | None
     axis_name: AxisName
     # The function in `hondo._layers.norms` that computes this norm.
-    norm_function: ClassVar[Callable[..., Array]]
+    _norm_function: ClassVar[Callable[..., Array]]
 
     def __call__(
         self, x: Real[Array, "..."], train: bool | None = None, *, mask: Mask = None
@@ -107,4 +107,4 @@ class ModeFreeNorm(nnx.Module):
         """Normalizes x; in training and at inference alike."""
         ignore_mode(train)
         x, params = promote_with_params(self, x)
-        return self.norm_function(self, x, params, Call(mask, self.axis_name))
+        return self._norm_function(self, x, params, Call(mask, self.axis_name))

@@ -47,7 +47,7 @@ class GroupNorm(ModeFreeNorm):
         [[-1.0, 1.0, -1.0, 1.0]]
     """
 
-    norm_function = staticmethod(norms.group_norm)
+    _norm_function = staticmethod(norms.group_norm)
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class InstanceNorm(ModeFreeNorm):
         [[[-1.0], [1.0]]]
     """
 
-    norm_function = staticmethod(norms.instance_norm)
+    _norm_function = staticmethod(norms.instance_norm)
 
     def __init__(
         self,

@@ -1,17 +1,24 @@
 """Dropout, residual connections and repeated blocks as nnx modules."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import ClassVar
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 import hondo
 from hondo._bind import by_value
 from hondo._layers.dropout import Rate, as_typed_key, drops_nothing
-from hondo._modes import CallableModule, call_in_mode, check_train, is_training
+from hondo._modes import CallableModule, call_in_mode, call_with_rngs, check_train, is_training
 from hondo._numerics.checks import check_count, check_probability, error
+from hondo._types import Inputs, Outputs
+
+# The new axis of stacked variables is divided among no devices.
+_STACKED: Mapping[str, None] = {nnx.PARTITION_NAME: None}
 
 
 class Dropout(nnx.Module):
@@ -49,7 +56,8 @@ class Dropout(nnx.Module):
     ):
         check_probability("rate", rate, "It is the probability of dropping.")
         # Without nnx.data an array is part of the graph definition, which outlives a trace.
-        self.rate = nnx.data(rate) if isinstance(rate, jax.Array) else rate
+        is_data = isinstance(rate, jax.Array | np.generic)
+        self.rate = nnx.data(jnp.asarray(rate)) if is_data else rate
         self.broadcast_dims, self.deterministic = tuple(broadcast_dims), deterministic
         stream = rngs[rng_collection] if isinstance(rngs, nnx.Rngs) else rngs
         if not isinstance(stream, nnx.RngStream | None):
@@ -87,16 +95,31 @@ class Dropout(nnx.Module):
         return as_typed_key("rngs", source() if isinstance(source, nnx.RngStream) else source)
 
     def set_view(self, deterministic: bool | None = None) -> None:
-        """Sets the mode of a view, see `flax.nnx.view`; None leaves it."""
+        """Sets the mode of a view, see `flax.nnx.view`.
+
+        Args:
+          deterministic: True for inference; None leaves it.
+        """
         if deterministic is not None:
             self.deterministic = deterministic
+
+
+def _all_in_mode(module: CallableModule, train: bool | None) -> Callable[[Inputs], Outputs]:
+    """A module as a function of x, and all modules in it, in a mode; None leaves them to it."""
+    # Early versions of Flax have no views.
+    if train is not None and isinstance(module, nnx.Module) and hasattr(nnx, "view"):
+        check_train(train)
+        mode = {"deterministic": not train, "use_running_average": not train}
+        module = nnx.view(module, **mode, raise_if_not_found=False)
+    return call_in_mode(module, train)
 
 
 class Residual(nnx.Module):
     """x + f(x), or shortcut(x) + f(x) where the branch changes the shape (slide 13).
 
     Branch and shortcut get the mode by whichever of Flax's names their calls take: `train`,
-    `training`, `deterministic` or `use_running_average`. Without a mode, each has to know its own.
+    `training`, `is_training`, `deterministic` or `use_running_average`, and the modules below that
+    the call does not reach get it as `nnx.view` sets it. Without a mode, each has to know its own.
 
     Args:
         branch: f, a module or a function.
@@ -117,8 +140,8 @@ class Residual(nnx.Module):
 
     def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:
         """Adds the branch to the skip."""
-        shortcut = self.shortcut and call_in_mode(self.shortcut, train)
-        return hondo.residual(call_in_mode(self.branch, train), shortcut=shortcut)(x)
+        shortcut = self.shortcut and _all_in_mode(self.shortcut, train)
+        return hondo.residual(_all_in_mode(self.branch, train), shortcut=shortcut)(x)
 
 
 class Repeat(nnx.Module):
@@ -153,7 +176,8 @@ class Repeat(nnx.Module):
         rngs: nnx.Rngs,
     ):
         check_count("depth", depth)
-        self.blocks = nnx.split_rngs(splits=depth)(nnx.vmap(block))(rngs)
+        stacked = nnx.vmap(partial(call_with_rngs, block), transform_metadata=_STACKED)
+        self.blocks = nnx.split_rngs(splits=depth)(stacked)(rngs)
         self.depth, self.remat = depth, remat
 
     def __call__(self, x: Float[Array, "..."], train: bool | None = None) -> Float[Array, "..."]:
@@ -162,8 +186,8 @@ class Repeat(nnx.Module):
             check_train(train)
 
         def body(block: nnx.Module, x: Array) -> Array:
-            return call_in_mode(block, train)(x)
+            return _all_in_mode(block, train)(x)
 
         body = nnx.remat(body, prevent_cse=False) if self.remat else body
-        axes = (0, nnx.Carry)
-        return nnx.scan(body, in_axes=axes, out_axes=nnx.Carry, length=self.depth)(self.blocks, x)
+        options = {"length": self.depth, "transform_metadata": _STACKED}
+        return nnx.scan(body, in_axes=(0, nnx.Carry), out_axes=nnx.Carry, **options)(self.blocks, x)

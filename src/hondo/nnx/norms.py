@@ -58,7 +58,7 @@ class LayerNorm(ModeFreeNorm):
         [-1.0, 1.0]
     """
 
-    norm_function = staticmethod(norms.layer_norm)
+    _norm_function = staticmethod(norms.layer_norm)
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class RMSNorm(ModeFreeNorm):
         [1.0, -1.0]
     """
 
-    norm_function = staticmethod(norms.rms_norm)
+    _norm_function = staticmethod(norms.rms_norm)
 
     def __init__(
         self,

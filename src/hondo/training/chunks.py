@@ -193,7 +193,7 @@ def _keep(
         return saved, Failure(SaveError, cause)
 
 
-_make_result = jax.jit(make_result, static_argnums=1)
+_make_result = WholeProgram(make_result, static_argnums=1)
 draw_order_of = jax.jit(draw_order)
 
 

@@ -10,7 +10,7 @@ from jaxtyping import PRNGKeyArray
 
 from hondo._bind import bind
 from hondo._fast.threefry import fold_in, split_key
-from hondo._modes import call_in_mode
+from hondo._modes import call_in_mode, call_with_rngs
 from hondo._types import Inputs, Leaf, ModelState, Module, Outputs, Params
 from hondo.training.flax_microbatches import train_linen_in_parts, train_nnx_in_parts
 from hondo.training.hashable_leaves import HashableLeaves
@@ -75,12 +75,30 @@ def as_functions(module: Module) -> ModelFunctions:
         graph, state = nnx.split(nnx.clone(module))
         return _nnx_functions(bind(_start_again, graph, HashableLeaves(state)), copy)
     if callable(module):
-        example = nnx.eval_shape(lambda: module(nnx.Rngs(jax.random.key(0))))
-        return _nnx_functions(module, example)
-    raise TypeError(
-        f"module must be a linen module, an nnx module or a function rngs → nnx module, got "
-        f"{module!r}."
-    )
+        return _nnx_functions(module, nnx.eval_shape(lambda: _example(module)))
+    raise _wrong(module)
+
+
+def _example(factory: "Callable[[nnx.Rngs], Module]") -> Module:
+    """A module of a factory.
+
+    Raises:
+        TypeError: it is no such factory.
+    """
+    from flax import nnx
+
+    try:
+        example = call_with_rngs(factory, nnx.Rngs(jax.random.key(0)))
+    except (TypeError, AttributeError) as reason:
+        raise _wrong(factory, f" Called with an nnx.Rngs, it raises: {reason}") from reason
+    if not isinstance(example, nnx.Module):
+        raise _wrong(factory, f" Called with an nnx.Rngs, it gives a {type(example).__name__}.")
+    return example
+
+
+def _wrong(module: object, why: str = "") -> TypeError:
+    expected = "a linen module, an nnx module or a function rngs → nnx module"
+    return TypeError(f"module must be {expected}, got {module!r}.{why}")
 
 
 def _linen_functions(module: Module) -> ModelFunctions:
@@ -105,8 +123,9 @@ def _train_linen(
     module: Module, params: Params, model_state: ModelState, inputs: Inputs, key: PRNGKeyArray
 ) -> tuple[Outputs, ModelState]:
     variables = {"params": params, **model_state}
-    # One key serves every stream: linen derives each from it by name.
-    options = {"method": _call_in_training, "rngs": key, "mutable": list(model_state)}
+    # By its own name, which `split_rngs` of a scan finds; other streams fall back to "params".
+    rngs = {"dropout": key, "params": fold_in(key, 1)}
+    options = {"method": _call_in_training, "rngs": rngs, "mutable": list(model_state)}
     return module.apply(variables, inputs, **options)
 
 
@@ -136,7 +155,7 @@ def _init_nnx(
 ) -> tuple[Params, ModelState]:
     from flax import nnx
 
-    _, params, model_state = _split_module(factory(nnx.Rngs(key)), True)
+    _, params, model_state = _split_module(call_with_rngs(factory, nnx.Rngs(key)), True)
     return params, _reseed(model_state, key)
 
 

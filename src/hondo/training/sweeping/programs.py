@@ -39,8 +39,13 @@ Shapes = tuple[jax.ShapeDtypeStruct, ...]
 class Program(NamedTuple):
     """A compiled program, and how many seconds its compilation took."""
 
-    run: jax.stages.Compiled
+    compiled: jax.stages.Compiled
     seconds: float
+
+    def run(self, *arguments: Tree) -> RecordedRun:
+        """Its results, of which rows of the history that are NaN are no mistake."""
+        with jax.debug_nans(False):
+            return self.compiled(*arguments)
 
 
 def cache_by_settings(function: Callable[..., Any]) -> Any:

@@ -169,7 +169,7 @@ def _make_plan(
     def need(slots: int, lanes: int) -> int:
         runs, own = (slot_shapes(mesh, tree, slots) for tree in (one.run, leaves))
         arguments = (runs, own, *put_control(mesh, np.zeros(mesh.size), 0), data)
-        return needed_memory(advance_program(group.program_key, lanes, mesh, arguments).run)
+        return needed_memory(advance_program(group.program_key, lanes, mesh, arguments).compiled)
 
     slots = -(-slots // wanted) * wanted
     each, fixed = count_bytes((one.run, leaves)), count_bytes(data)
