@@ -127,7 +127,7 @@ def _sums_jvp(
 ) -> tuple[Sums, Sums]:
     (x, over, _), sums = primals, _sums(*primals)
     dx = cast(tangents[0], sums.power.dtype) * sums.power
-    deviation = Mean(sums.pivot, sums.residual, sums.power).taken_from(x)
+    deviation = over.keep(Mean(sums.pivot, sums.residual, sums.power).taken_from(x))
     first, second = over.sum(over.keep(dx), over.keep(deviation * dx))
     # Not by way of m2, whose power may be so small that its square's inverse is out of range.
     (third,) = over.sum(over.keep(deviation / sums.power * cast(tangents[0], dx.dtype)))

@@ -15,8 +15,10 @@ What differs:
    made much smaller or much larger by a power of two where that sum is out of range. Both are one
    sum in a loop, because each sum of each leaf takes longer to compile than most runs spend in it,
    and only the second has a derivative, which at a scale that was not right would be 0·∞.
-3. Elsewhere, `measure_at_three_scales`: the squares are summed at all three scales in one reading,
-   and one of the sums is right. There is no branch, for which an accelerator would have to wait.
+3. Elsewhere, and on an explicit mesh, `measure_at_three_scales`: the squares are summed at all
+   three scales in one reading, and one of the sums is right. There is no branch, for which an
+   accelerator would have to wait.
+4. All members of a `jax.vmap` take one branch, and each has what it has alone.
 
 Measured by `python -m benchmarks fast --only tree_norm` on 2 cores with other work (2026-11-28),
 time over that of the plain form, 8192×1024: .14 in float32, .48 in bfloat16. With its derivative,
@@ -25,6 +27,8 @@ which clipping does not take, 2.4 and 1.04. At three scales it is 1.07 and .78 t
 takes 1.26 of the time of optax, whose norm overflows, and by a branch 1.57.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -32,6 +36,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from hondo._fast.end_to_end import any_in_each_leaf, leaves_end_to_end
+from hondo._fast.fusion import all_hold
 from hondo._numerics.safe_norm import root
 from hondo._numerics.sharding import vary_with
 from hondo._numerics.tree_norm import (
@@ -54,7 +59,10 @@ def measure_in_one_pass(tree: Tree) -> Measured:
         >>> float(measure_in_one_pass({"a": jnp.array([3.0]), "b": jnp.array([4.0])}).norm.value)
         5.0
     """
-    return lax.platform_dependent(tree, cpu=measure_or_careful, default=measure_at_three_scales)
+    # A branch and a loop would have to lie on the mesh, under `jax.vmap` too.
+    is_divided = bool(jax.sharding.get_abstract_mesh().explicit_axes)
+    on_cpu = measure_at_three_scales if is_divided else measure_or_careful
+    return lax.platform_dependent(tree, cpu=on_cpu, default=measure_at_three_scales)
 
 
 def measure_or_careful(tree: Tree) -> Measured:
@@ -68,10 +76,14 @@ def measure_or_careful(tree: Tree) -> Measured:
         none = jnp.zeros(count, bool)
         return Measured(TreeNorm(root(total), jnp.zeros((), jnp.int32)), none)
 
+    def carefully(tree: Tree) -> Measured:
+        # Whoever is ordinary beside others under `jax.vmap` has what it has alone.
+        pairs = of_total(tree), _measure_in_a_loop(tree)
+        return jax.tree.map(partial(jnp.where, is_ordinary), *pairs)
+
     # Under shard_map both branches vary where the total does.
-    ways = of_total, _measure_in_a_loop
-    branches = [lambda tree, of=of: vary_with(of(tree), total) for of in ways]
-    return jax.lax.cond(is_ordinary, *branches, tree)
+    branches = [lambda tree, of=of: vary_with(of(tree), total) for of in (of_total, carefully)]
+    return jax.lax.cond(all_hold(is_ordinary), *branches, tree)
 
 
 def measure_at_three_scales(tree: Tree) -> Measured:
@@ -92,18 +104,18 @@ def measure_at_three_scales(tree: Tree) -> Measured:
     sums = [_sum_at(jnp.asarray(scale, dtype), leaves) for scale in _scales(dtype)]
     choice = _choose(sums[0])
     nonfinite = stack_flags(~jnp.all(jnp.isfinite(leaf)) for leaf in leaves)
-    return Measured(_norm(jnp.stack(sums)[choice], choice), nonfinite)
+    return Measured(_norm(_pick(sums, choice), choice), nonfinite)
 
 
 def _measure_in_a_loop(tree: Tree) -> Measured:
     """From the squares as they are, and then at the scale that their sum asks for."""
     dtype = widest_dtype(tree)
-    scales = jnp.asarray(_scales(dtype), dtype)
+    scales = [jnp.asarray(scale, dtype) for scale in _scales(dtype)]
     arrays = [array for (array,) in leaves_end_to_end(tree)]
 
     def at_scale(choice: Array, _: None) -> tuple[Array, tuple[Array, Array]]:
         # Behind a barrier, or the compiler writes to memory what is the same at each scale.
-        own = [lax.optimization_barrier((g, vary_with(scales[choice], g))) for g in arrays]
+        own = [lax.optimization_barrier((g, vary_with(_pick(scales, choice), g))) for g in arrays]
         total = sum((_sum_at(scale, [g]) for g, scale in own), start=jnp.zeros((), dtype))
         return _choose(total), (choice, total)
 
@@ -133,7 +145,14 @@ def _choose(total: Float[Array, ""]) -> Int[Array, ""]:
 
 
 def _norm(total: Float[Array, ""], choice: Int[Array, ""]) -> TreeNorm:
-    return TreeNorm(root(total), -jnp.array(_powers(total.dtype), jnp.int32)[choice])
+    powers = [jnp.asarray(-power, jnp.int32) for power in _powers(total.dtype)]
+    return TreeNorm(root(total), _pick(powers, choice))
+
+
+def _pick(values: list[Array], choice: Int[Array, ""]) -> Array:
+    """One of three, as nothing is indexed that a mesh divides."""
+    first, second, third = values
+    return jnp.where(choice == 0, first, jnp.where(choice == 1, second, third))
 
 
 def _sum_at(scale: Float[Array, ""], leaves: list[Array]) -> Float[Array, ""]:

@@ -1,7 +1,7 @@
 """Arguments of Flax's layers: two names for one thing, axes, groups, masks, dtypes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
 import jax
@@ -110,7 +110,7 @@ def axes_of(name: str, axes: Axes, x: Array) -> tuple[int, ...]:
         >>> axes_of("axis", (-1, 0), jnp.ones((2, 3, 4)))
         (0, 2)
     """
-    chosen = (axes,) if isinstance(axes, int) else tuple(axes)
+    chosen = tuple(axes) if isinstance(axes, Iterable) else (axes,)
     if not all(-x.ndim <= axis < x.ndim for axis in chosen):
         raise error(name, axes, f"axes of an input of shape {x.shape}")
     return tuple(sorted({axis % x.ndim for axis in chosen}))

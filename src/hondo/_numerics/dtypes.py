@@ -9,7 +9,7 @@ from hondo._numerics.checks import error
 
 
 def accumulation_dtype(dtype: DTypeLike) -> np.dtype:
-    """The dtype to accumulate in: float64 for float64, float32 for everything else that is real.
+    """The dtype to accumulate in: float64 for float64, if JAX has it, else float32.
 
     Unlike `jnp.promote_types` it may be asked of any real dtype under strict promotion.
 
@@ -23,7 +23,9 @@ def accumulation_dtype(dtype: DTypeLike) -> np.dtype:
     if jnp.issubdtype(dtype, jnp.complexfloating):
         repair = "Give the real and the imaginary part as two arrays."
         raise error("the dtype", str(np.dtype(dtype)), "a real one", repair)
-    return np.dtype(np.float64 if dtype == jnp.float64 else np.float32)
+    # NumPy's float64 is float32 where JAX has no other.
+    wanted = np.float64 if dtype == jnp.float64 else np.float32
+    return np.dtype(jax.dtypes.canonicalize_dtype(wanted))
 
 
 def float_dtype(dtype: DTypeLike) -> np.dtype:

@@ -23,7 +23,8 @@ def trace_flows(closed: ClosedJaxpr, inputs: Sequence[Flow]) -> tuple[Flows, dic
             inside[number] = bodies
             results = _results_of_bodies(equation, bodies)
         else:
-            results = [result_flow(equation, operands)] * len(equation.outvars)
+            # A callback may have no results.
+            results = [result_flow(equation, operands) for _ in equation.outvars]
         flows.update(zip(equation.outvars, results, strict=True))
     return flows, inside
 

@@ -10,7 +10,7 @@ import optax
 from jaxtyping import Array, PRNGKeyArray
 
 from hondo._bind import Bound, bind
-from hondo._numerics.checks import check_key, check_range, error
+from hondo._numerics.checks import check_key, check_range, check_type, error
 from hondo._numerics.sharding import vary_with
 from hondo._types import Batch, Leaf, ModelState, Params
 from hondo.diagnosis.draft import Plan
@@ -81,6 +81,7 @@ def diagnose(
     References:
         Slides 9 to 15; Glorot and Bengio 2010; He et al. 2015; Schoenholz et al. 2017.
     """
+    check_type("problem", problem, Problem, "hondo.supervised makes one.")
     check_key(key)
     check_range("tolerated", tolerated, 1.0, open_low=True)
     check_range("local", local, 1.0, open_low=True)

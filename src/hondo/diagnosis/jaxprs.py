@@ -68,7 +68,7 @@ def loop_sizes(scan: JaxprEqn) -> LoopSizes:
 
 
 def flatten(closed: ClosedJaxpr) -> ClosedJaxpr:
-    """The same program without calls of jit; the bodies of loops and branches stay as they are.
+    """The same program without calls of jit and callbacks; bodies of loops and branches stay.
 
     JAX does not merge equal equations, and a layer that is written twice would count twice.
 
@@ -91,7 +91,8 @@ def _write(closed: ClosedJaxpr, arguments: Sequence[Atom], written: _Written) ->
     for var, value in zip(closed.jaxpr.constvars, closed.consts, strict=True):
         names[var] = new = Var(var.aval)
         written.constants[new] = value
-    for equation in closed.jaxpr.eqns:
+    # What only calls back, as `jax.debug.print`, is part of no layer.
+    for equation in (each for each in closed.jaxpr.eqns if each.outvars):
         invars = [_renamed(names, atom) for atom in equation.invars]
         outvars = _write_equation(equation, invars, written)
         names.update(zip(equation.outvars, outvars, strict=True))

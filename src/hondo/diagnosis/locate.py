@@ -10,6 +10,7 @@ from jax.core import eval_jaxpr
 from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal, Var
 from jaxtyping import PRNGKeyArray
 
+from hondo._numerics.checks import check_key, check_type
 from hondo._types import Batch, Leaf, ModelState, Params
 from hondo.diagnosis.jaxprs import as_closed, flatten, loop_sizes, run_equation
 from hondo.training.problem import Problem
@@ -55,6 +56,10 @@ def find_nonfinite(
     Returns:
         The origin; None where loss and gradient are finite, or where what comes in is not.
 
+    Raises:
+        TypeError: the key is not a typed PRNG key.
+        ValueError: no `Problem`.
+
     Example:
         >>> import hondo, jax, jax.numpy as jnp
         >>> def loss(w, state, batch, key):
@@ -69,12 +74,16 @@ def find_nonfinite(
     References:
         Slide 9; `jax.debug_nans`, which stops at the first NaN, also in jitted code.
     """
+    check_type("problem", problem, Problem, "hondo.supervised makes one.")
+    check_key(key)
     arguments = params, model_state, batch, key
 
     def value(own: Params) -> jax.Array:
         return problem.loss(own, *arguments[1:])[0]
 
     is_backward = _is_finite(value(params))
+    if is_backward and all(map(_is_finite, jax.tree.leaves(jax.grad(value)(params)))):
+        return None
     program = jax.grad(value) if is_backward else value
     closed = flatten(jax.make_jaxpr(program)(params))
     found = _search(closed, jax.tree.leaves(params), ())

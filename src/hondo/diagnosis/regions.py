@@ -188,7 +188,7 @@ def _measured(region: Region, dtype: np.dtype) -> Slopes:
 
 def _flat_limits(slope: np.ndarray, far: np.ndarray) -> tuple[float, float]:
     """The ends of the flat sides: flat means at most a tenth, and going on to zero."""
-    steep = np.flatnonzero(slope > 0.1)
+    steep = np.flatnonzero(slope > 0.1).tolist()
     below, above = -np.inf, np.inf
     if far[0] < 1e-3 and far[0] <= far[1] <= 0.1 and steep[0] > 0:
         below = _between(slope, steep[0] - 1, steep[0])

@@ -84,7 +84,7 @@ Detail = Callable[[Array, Array], Array]
 def measure(x: Float[Array, "..."], detail: Detail | None = None) -> Vector:
     """The statistics of an array of whatever magnitude, in one pass.
 
-    A power of two from the first examples brings the squares into range, and rounds nothing.
+    A power of two brings the squares into range, and rounds nothing.
 
     Example:
         >>> round(float(as_statistics(measure(jnp.full((2, 4), 1e-30))).log_rms), 2)
@@ -92,11 +92,14 @@ def measure(x: Float[Array, "..."], detail: Detail | None = None) -> Vector:
     """
     x = jax.lax.stop_gradient(x)
     some = _first_examples(x)
-    largest = jnp.max(jnp.abs(some), initial=0)
-    scale = jnp.exp2(-jnp.floor(jnp.log2(jnp.where(largest > 0, largest, 1))))
+    largest = jnp.max(jnp.abs(x).astype(some.dtype), initial=0)
+    # Within the powers whose inverse is a normal number.
+    most = jnp.finfo(some.dtype).maxexp - 3
+    power = jnp.clip(jnp.floor(jnp.log2(jnp.where(largest > 0, largest, 1))), -most, most)
+    scale = jnp.exp2(-power)
     wide = x.astype(scale.dtype) * scale
     log_rms = 0.5 * jnp.log(jnp.sum(jnp.square(wide)) / max(x.size, 1)) - jnp.log(scale)
-    nonfinite = jnp.isnan(log_rms) | (log_rms == jnp.inf)
+    nonfinite = ~jnp.isfinite(largest)
     more = jnp.nan if detail is None else detail(some * scale, log_rms + jnp.log(scale))
     values = 1.0, jnp.where(nonfinite, jnp.nan, log_rms), nonfinite, more
     return jnp.stack([jnp.asarray(value, jnp.float32) for value in values])

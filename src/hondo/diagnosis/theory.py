@@ -180,7 +180,29 @@ def _fixed_variance(
         if abs(following - q) < 1e-9 * q:
             return following
         q = following
-    return q
+    return _slow_fixed_variance(function, weight_variance, bias_variance, q)
+
+
+def _slow_fixed_variance(
+    function: Elementwise, weight_variance: float, bias_variance: float, q: float
+) -> float:
+    """The fixed point that iteration nears slower than any power, as at the edge of chaos."""
+
+    def grows(q: float) -> bool:
+        return weight_variance * moments(function, q)[0] + bias_variance > q
+
+    if grows(q):
+        low, high = q, 1e12
+        if grows(high):
+            return math.inf
+    else:
+        low, high = 1e-6, q
+        if not grows(low):
+            return 0.0
+    for _ in range(100):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if grows(middle) else (low, middle)
+    return low
 
 
 def correlation_map(

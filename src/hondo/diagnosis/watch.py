@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from hondo._bind import bind
-from hondo._numerics.checks import check_count
+from hondo._numerics.checks import check_count, check_type
 from hondo._types import Batch, ModelState, Params
 from hondo.diagnosis.diagnose import diagnose
 from hondo.diagnosis.report import Diagnosis
@@ -61,6 +61,7 @@ def watch(problem: Problem, *, every: SupportsIndex = 100) -> Problem:
     References:
         Slides 9 and 10; cockpit (Schneider et al. 2021) watches PyTorch's training likewise.
     """
+    check_type("problem", problem, Problem, "hondo.supervised makes one.")
     check_count("every", every)
     return Problem(bind(_init, problem), bind(_loss, problem, int(every)), bind(_metrics, problem))
 

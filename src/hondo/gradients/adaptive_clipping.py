@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 from hondo._bind import bind
 from hondo._numerics.checks import check_params, check_range, python_value
 from hondo._numerics.safe_norm import project, unit_norm
+from hondo._numerics.tree_checks import check_same_form
 from hondo._numerics.tree_norm import TreeNorm
 from hondo._types import Params, Updates
 from hondo.gradients.nonfinite import Limit, Policy, clipping_transformation
@@ -78,6 +79,7 @@ def _clip_units(
     check_params(params)
     check_floating_leaves("params", params)
     check_floating_leaves("updates", updates)
+    check_same_form("updates", updates, "params", params, dtypes=False)
 
     def one(g: Array, w: Array, axes: UnitAxes) -> Array:
         norm = unit_norm(w, axes)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 from hondo._fast.tree_norm_one_pass import measure_in_one_pass
 from hondo._numerics.checks import check_range, check_scalar, error
 from hondo._numerics.tree_checks import check_floating_tree
-from hondo._numerics.tree_norm import TreeNorm
+from hondo._numerics.tree_norm import TreeNorm, widest_dtype
 from hondo._types import Params, Tree, Updates
 from hondo.gradients.nonfinite import (
     Limit,
@@ -118,7 +118,7 @@ def clip_per_example(gradients: Tree, *, limit: Limit) -> ClippedSum:
     if len(counts) != 1 or () in counts:
         expected = "a tree of arrays with one common leading axis of examples"
         raise error("gradients", sorted(counts), expected)
-    bound = jnp.asarray(limit, jnp.float32)
+    bound = jnp.asarray(limit, widest_dtype(gradients))
     clipped, exceeds = jax.vmap(lambda g: _clip(g, bound))(gradients)
     total = jax.tree.map(lambda g: jnp.sum(g, axis=0), clipped)
     return ClippedSum(total, jnp.sum(exceeds, dtype=jnp.int32))

@@ -92,7 +92,8 @@ class Residual(ValueModule):
     """x + f(x), or shortcut(x) + f(x) where the branch changes the shape (slide 13).
 
     Branch and shortcut get the mode by whichever of Flax's names their calls take: `train`,
-    `training`, `deterministic` or `use_running_average`. Without a mode, each has to know its own.
+    `training`, `is_training`, `deterministic` or `use_running_average`. Without a mode, each has to
+    know its own.
 
     Attributes:
         branch: f, a module or a function.

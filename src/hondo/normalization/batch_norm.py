@@ -95,6 +95,7 @@ def batch_norm(
     check_probability("decay", decay, "It is the weight of the old value.")
     check_ddof(ddof)
     check_fields("stats", stats, BatchStats)
+    check_features(x)
     y, batch = _normalize(x, scale, bias, epsilon, over_batch(x, where, axis_name), stats)
     # Not from moments, whose sum of squares may be out of range where the variance is not.
     mean, var = as_moments(batch, x.shape[-1]).mean, as_variance(batch, x.shape[-1], ddof)

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from hondo._numerics.array_checks import check_same_shape
 from hondo._numerics.checks import check_count, check_probability
-from hondo._numerics.dtypes import float_dtype
+from hondo._numerics.dtypes import accumulation_dtype, float_dtype
 from hondo._numerics.other_names import refuse_names
 from hondo._numerics.powers import in_range
 from hondo._numerics.sharding import divide_as
@@ -113,18 +113,19 @@ def average_in(
 ) -> BatchStats:
     """One step of the running average in the channels that a batch knows a variance of."""
     stats = BatchStats(*(divide_as(leaf, mean) for leaf in stats))
-    decay = jnp.asarray(decay, stats.mean.dtype)
-    weight = decay * stats.weight + (1.0 - decay)
+    # In halves a usual decay would be 1.
+    decay = jnp.asarray(decay, accumulation_dtype(stats.mean.dtype))
+    weight = decay * stats.weight.astype(decay.dtype) + (1.0 - decay)
     rate = (1.0 - decay) / jnp.where(weight > 0.0, weight, 1.0)
     learns = knows & (rate > 0.0)
 
     def step(old: Array, new: Array) -> Array:
-        new = in_range(lax.stop_gradient(new).astype(old.dtype))
-        mixed = jnp.where(rate >= 1.0, new, in_range((1.0 - rate) * old + rate * new))
-        return jnp.where(learns, mixed, old)
+        wide, new = old.astype(decay.dtype), lax.stop_gradient(new).astype(decay.dtype)
+        mixed = jnp.where(rate >= 1.0, in_range(new), in_range((1.0 - rate) * wide + rate * new))
+        return jnp.where(learns, mixed.astype(old.dtype), old)
 
     return BatchStats(
         mean=step(stats.mean, mean),
         var=step(stats.var, var),
-        weight=jnp.where(learns, weight, stats.weight),
+        weight=jnp.where(learns, weight.astype(stats.weight.dtype), stats.weight),
     )

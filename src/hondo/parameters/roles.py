@@ -202,7 +202,7 @@ def weight_mask(params: Params, where: Where = None) -> Tree:
     if where is None:
         mask = [_is_weight(row.role) for row in rows]
     else:
-        mask = [where(row.path, leaf) for row, leaf in zip(rows, leaves, strict=True)]
+        mask = [bool(where(row.path, leaf)) for row, leaf in zip(rows, leaves, strict=True)]
     if not any(mask):
         there = ", ".join("/".join(row.path) for row in rows) or "nothing"
         raise ValueError(

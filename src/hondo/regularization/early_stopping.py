@@ -29,6 +29,8 @@ from hondo._types import Tree
 
 # What is kept of the best step, such as the parameters.
 Payload: TypeAlias = Tree
+# What an int32 counts to.
+_MOST_STEPS = 2**31 - 1
 
 
 class StopReason(IntEnum):
@@ -196,7 +198,7 @@ def _init(rule: _Rule, payload: Payload) -> EarlyStoppingState:
         step=jnp.zeros((), jnp.int32),
         reason=jnp.zeros((), jnp.int32),
     )
-    return vary_with(state, payload, (rule.min_delta, rule.goal))
+    return vary_with(state, payload, (rule.min_delta, rule.goal, rule.baseline))
 
 
 def _update(
@@ -210,7 +212,7 @@ def _update(
     resets = improved
     if rule.baseline is not None:
         resets &= _improves(rule, jnp.asarray(rule.baseline, jnp.float32), rule.sign * value)
-    wait = jnp.where(resets | (state.step < rule.warmup), 0, state.wait + 1)
+    wait = jnp.where(resets | (state.step < min(rule.warmup, _MOST_STEPS)), 0, state.wait + 1)
     reason = _reason(rule, jnp.where(improved, 0, wait), rule.sign * value)
     new = EarlyStoppingState(
         stopped=reason != StopReason.RUNNING,
@@ -235,7 +237,7 @@ def _improves(rule: _Rule, best: Array, value: Array) -> Array:
 
 
 def _reason(rule: _Rule, wait: Array, value: Array) -> Array:
-    patience = max(rule.patience, 1)
+    patience = min(max(rule.patience, 1), _MOST_STEPS)
     waited = jnp.where(wait >= patience, int(StopReason.PATIENCE), int(StopReason.RUNNING))
     goal = None if rule.goal is None else jnp.asarray(rule.goal, jnp.float32)
     reached = jnp.zeros((), bool) if goal is None else value <= goal

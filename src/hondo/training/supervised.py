@@ -73,7 +73,7 @@ def supervised(
     Args:
         module: a linen module, a function `rngs → nnx module`, or an nnx module (whose own
             parameters are then the start for every key). Its call takes inputs and, if it behaves
-            differently in training, `train`, `training` or `deterministic`.
+            differently in training, `train`, `training`, `is_training` or `deterministic`.
         loss: $\ell$ by name, or a function of outputs and targets that gives one value for each
             example.
         reduce: how the examples' losses become the objective: `jnp.mean`, or `jnp.sum` as the

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Array
 
+from hondo._bind import frozen
 from hondo._numerics.checks import check_range, python_value
 from hondo._numerics.dtypes import accumulation_dtype, float_dtype
 from hondo.gradients.initialization.fans import Axes, fans
@@ -54,7 +55,7 @@ def orthogonal(
         Slide 11, "Mitigación"; Saxe et al. 2014, section 3; Mezzadri 2007 for the uniform draw.
     """
     check_range("scale", scale, 0.0)
-    return _Orthogonal(python_value(scale), in_axis, out_axis, batch_axis)
+    return _Orthogonal(python_value(scale), *map(frozen, (in_axis, out_axis, batch_axis)))
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class _Orthogonal:
 
 
 def _nonnegative(axes: Axes, shape: tuple[int, ...]) -> tuple[int, ...]:
-    axes = (axes,) if isinstance(axes, int) else axes
+    axes = axes if isinstance(axes, Sequence) else (axes,)
     return tuple(axis % len(shape) for axis in axes)
 
 

@@ -126,11 +126,12 @@ def _beta(key: PRNGKeyArray, alpha: ArrayLike) -> Float[Array, ""]:
 
 
 def _blend(weight: Float[Array, ""], one: Array, other: Array) -> Array:
-    """Gives weight·one + (1 - weight)·other, and `one` itself where the weight is 1."""
+    """Gives weight·one + (1 - weight)·other, and one of them itself where the weight is 1 or 0."""
     dtype = accumulation_dtype(one.dtype)
     weight = weight.astype(dtype)
     mixed = weight * one.astype(dtype) + (1 - weight) * other.astype(dtype)
-    return jnp.where(weight == 1, one, mixed.astype(one.dtype))
+    mixed = jnp.where(weight == 0, other, mixed.astype(one.dtype))
+    return jnp.where(weight == 1, one, mixed)
 
 
 def _check_pair(key: PRNGKeyArray, first: Pair, second: Pair, alpha: ArrayLike) -> None:

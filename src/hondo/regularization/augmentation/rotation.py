@@ -73,7 +73,8 @@ def rotate(
         return _take_nearest(image, positions)
     if jnp.issubdtype(image.dtype, jnp.integer):
         return _interpolate_integers(image, positions)
-    return replace_value(angle == 0, image, _interpolate(image, positions).astype(image.dtype))
+    values = _exact_at_pixels(image, positions, _interpolate(image, positions).astype(image.dtype))
+    return replace_value(angle == 0, image, values)
 
 
 def _method_for(image: Array, method: Method | None) -> Method:
@@ -96,8 +97,15 @@ def _interpolate(image: Array, positions: list[Float[Array, "height width"]]) ->
 def _interpolate_integers(image: Array, positions: list[Float[Array, "height width"]]) -> Array:
     """Rounds to the nearest integer; at a pixel it is the pixel, also where a float has not it."""
     rounded = jnp.round(_interpolate(image, positions)).astype(image.dtype)
+    return _exact_at_pixels(image, positions, rounded)
+
+
+def _exact_at_pixels(
+    image: Array, positions: list[Float[Array, "height width"]], values: Array
+) -> Array:
+    """The pixel itself where a position is one's, whatever its neighbors are."""
     rows, columns = (position == jnp.round(position) for position in positions)
-    return jnp.where(over_pixels(rows & columns, image), _take_nearest(image, positions), rounded)
+    return jnp.where(over_pixels(rows & columns, image), _take_nearest(image, positions), values)
 
 
 def _take_nearest(image: Array, positions: list[Float[Array, "height width"]]) -> Array:

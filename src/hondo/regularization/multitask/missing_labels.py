@@ -172,7 +172,7 @@ def labelled_mean(
     """
     check_callable("loss", loss, "a function of predictions and targets")
     targets, present = fill_missing(targets, mask=mask, fill=fill)
-    values = loss(predictions, targets)
+    values = loss(_labelled(predictions, present), targets)
     check_floating("what loss returns", values)
     if targets.shape[: values.ndim] != values.shape or values.ndim == 0 < targets.ndim:
         expected = f"one for each example, the beginning of {targets.shape}"
@@ -180,3 +180,13 @@ def labelled_mean(
         raise error("the shape of the losses", values.shape, expected, repair)
     axes = tuple(range(values.ndim, targets.ndim))
     return masked_mean(values, jnp.all(present, axis=axes))
+
+
+def _labelled(predictions: Array, present: Bool[Array, "..."]) -> Array:
+    """Zeros where there is no label: what is infinite there has no gradient either."""
+    shape = jnp.shape(predictions)
+    if not present.ndim or shape[: present.ndim] != present.shape:
+        return predictions
+    predictions = jnp.asarray(predictions)
+    there = present.reshape(*present.shape, *[1] * (len(shape) - present.ndim))
+    return jnp.where(there, predictions, jnp.zeros((), predictions.dtype))

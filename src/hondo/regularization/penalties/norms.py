@@ -12,7 +12,13 @@ from jaxtyping import Array, Float
 from hondo._bind import by_value
 from hondo._microbatched import microbatched
 from hondo._numerics.array_checks import check_real
-from hondo._numerics.checks import check_callable, check_range, python_value
+from hondo._numerics.checks import (
+    check_callable,
+    check_floating,
+    check_range,
+    check_scalar,
+    python_value,
+)
 from hondo._numerics.dtypes import accumulation_dtype
 from hondo._numerics.tree_checks import check_tree
 from hondo._types import Leaf, Loss, Params
@@ -146,6 +152,9 @@ def penalized(loss: Loss, penalty: Penalty) -> Loss:
         The function with the same arguments and the same kind of result; equal pairs make equal
         functions, so a jit cache keeps it.
 
+    Raises:
+        ValueError: when called, a loss or a penalty that is no floating scalar.
+
     Example:
         >>> import hondo, jax.numpy as jnp
         >>> from functools import partial
@@ -180,5 +189,9 @@ class _Penalized:
 
 
 def _add(value: ArrayLike, penalty: ArrayLike) -> Array:
-    value = jnp.asarray(value)
+    # The sum of no losses is Python's 0.
+    value = jnp.asarray(float(value) if type(value) is int else value)
+    for name, result in (("loss", value), ("penalty", penalty)):
+        check_floating(f"what {name} returns", jnp.asarray(result))
+        check_scalar(f"what {name} returns", result)
     return value + jnp.asarray(penalty).astype(value.dtype)
