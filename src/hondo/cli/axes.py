@@ -4,7 +4,6 @@ import dataclasses
 from functools import partial
 from typing import Any, NamedTuple, get_type_hints
 
-import jax
 import numpy as np
 
 import hondo
@@ -92,7 +91,7 @@ def _build_member(
     return {
         "problem": models.training_problem(config, dataset, examples),
         "optimizer": models.optimizer(config, examples // config.batch_size * config.max_epochs),
-        "key": jax.random.key(config.seed),
+        "key": build.run_key(config.seed),
         "batch_size": config.batch_size,
         "max_epochs": config.max_epochs,
         "stopper": build.stopper(config),

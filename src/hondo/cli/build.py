@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
+from jaxtyping import Array, PRNGKeyArray
 
 import hondo
 from hondo._numerics.checks import check_choice, check_count, check_probability, check_range, error
@@ -104,6 +105,13 @@ def resolve(config: TrainConfig, dataset: Dataset) -> TrainConfig:
 
 def _needs_files(config: TrainConfig) -> bool:
     return config.dataset == "fashion-mnist" and config.data_dir is None
+
+
+def run_key(seed: int | Array) -> PRNGKeyArray:
+    """The key of a run, of which `jax.random.key` would take the lower 32 bits of a seed alone."""
+    if isinstance(seed, int) and seed >= 2**32:
+        return jax.random.fold_in(jax.random.key(seed % 2**32), seed >> 32)
+    return jax.random.key(seed)
 
 
 def split_seed(config: TrainConfig) -> int:

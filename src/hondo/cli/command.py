@@ -44,6 +44,8 @@ _MODULES = {
     ListConfig: "hondo.cli.techniques",
     ShowConfig: "hondo.cli.show",
 }
+# Options that may be given again, each time with another value.
+_REPEATED = ("target", "task")
 _OPTIONS = {
     "train": (TrainConfig, ExecutionOptions),
     "sweep": (TrainConfig,),
@@ -94,11 +96,21 @@ def _check_values(arguments: list[str]) -> None:
     hints: dict[str, Any] = {}
     for kind in kinds:
         hints |= get_type_hints(kind)
+    given = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
+    for option in dict.fromkeys(given):
+        name = option[2:].replace("-", "_")
+        if given.count(option) > 1 and name in hints and name not in _REPEATED:
+            repair = f"Give all values at once: {option} A B." if _is_tuple(hints[name]) else ""
+            raise ValueError(f"{option} must be given once, got it again. {repair}".rstrip())
     for name, text in _values_in(arguments):
         hint = hints.get(name, str)
-        hint = get_args(hint)[0] if get_origin(hint) is tuple else hint
+        hint = get_args(hint)[0] if _is_tuple(hint) else hint
         if hint is not bool and text != "None":
             parse_value(name, hint, text)
+
+
+def _is_tuple(hint: object) -> bool:
+    return get_origin(hint) is tuple
 
 
 def _values_in(arguments: list[str]) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 import optax
 from rich.table import Table
+from rich.text import Text
 
 import hondo
 from hondo._intervals import wilson_interval
@@ -206,7 +207,7 @@ def _fit(job: TrainJob, failures: Failures) -> hondo.FitResult:
     try:
         with silence:
             result = _trainer(job, models.optimizer(config, steps))(
-                key=jax.random.key(config.seed),
+                key=build.run_key(config.seed),
                 batch_size=config.batch_size,
                 max_epochs=config.max_epochs,
                 stopper=build.stopper(config),
@@ -341,5 +342,5 @@ def summary_table(summary: dict[str, Any]) -> Table:
         if name.startswith("test ") and name.endswith("accuracy"):
             low, high = wilson_interval(summary[name], summary["test examples"])
             text += f"  (95 % interval {low:.4f} to {high:.4f})"
-        table.add_row(name, text)
+        table.add_row(Text(name), Text(text))
     return table

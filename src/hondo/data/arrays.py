@@ -162,7 +162,7 @@ def read_array(name: str, source: np.ndarray | Path | str) -> np.ndarray:
         return read_idx(path)
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, EOFError, ValueError) as reason:
+    except Exception as reason:
         what = "a NumPy file (.npy) or an IDX file"
         raise ValueError(f"{name} must be {what}, got {path}: {reason}") from None
     if not isinstance(array, np.ndarray):

@@ -1,5 +1,6 @@
 """Images in files, read into bytes of one form."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,9 +43,16 @@ def has_image(folder: Path) -> bool:
 
 
 def _find_images(folder: Path) -> Iterator[Path]:
-    for path in folder.rglob("*"):
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file():
-            yield path
+    for root, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if _is_of_images(Path(root, name))]
+        for path in (Path(root, name) for name in names if not name.startswith(".")):
+            if path.suffix.lower() in SUFFIXES and path.is_file():
+                yield path
+
+
+def _is_of_images(folder: Path) -> bool:
+    """No folder that is hidden, as those of thumbnails, and none of a run, which has pictures."""
+    return not folder.name.startswith(".") and not (folder / "config.json").is_file()
 
 
 def common_form(files: Sequence[Path], size: int | None) -> Pixels:
@@ -106,7 +114,10 @@ def _is_photograph(image: Image) -> bool:
 
 
 def _bytes(image: Image, mode: str) -> Image:
-    """The image in a mode of bytes; of 16 bits the upper 8, where Pillow would cut off at 255."""
+    """The image in a mode of bytes, on white where it is transparent.
+
+    Of 16 bits it has the upper 8, where Pillow would cut off at 255.
+    """
     import PIL.Image
 
     if image.mode == "F":
@@ -115,6 +126,10 @@ def _bytes(image: Image, mode: str) -> Image:
         image = PIL.Image.fromarray(
             (np.asarray(image, np.int64) >> 8).clip(0, 255).astype(np.uint8)
         )
+    if image.has_transparency_data:
+        colors = image.convert("RGBA")
+        white = PIL.Image.new("RGBA", colors.size, "white")
+        image = PIL.Image.alpha_composite(white, colors)
     return image.convert(mode)
 
 
@@ -127,5 +142,5 @@ def _opened(file: Path) -> Iterator[Image]:
     try:
         with PIL.Image.open(file) as image:
             yield image
-    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as reason:
+    except Exception as reason:
         raise ValueError(f"{file} must be a whole image, got: {reason}") from None

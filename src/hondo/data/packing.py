@@ -1,5 +1,6 @@
 """A table that does not fit into memory, encoded into one file that is mapped into memory."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,6 +56,10 @@ def _write(path: Path, inputs: LazyInputs, table: TableStore) -> None:
     partial = path.with_name(f".{path.name}.partial")
     rows = sum(table.places.counts)
     out = np.lib.format.open_memmap(partial, "w+", np.float32, (rows, *inputs.shape[1:]))
+    if hasattr(os, "posix_fallocate"):
+        # A page of a mapped file that finds no room on the disk would end the process.
+        with partial.open("rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, partial.stat().st_size)
     first = 0
     for block in table.read_blocks(np.arange(rows)):
         encoded = inputs.encode(block)

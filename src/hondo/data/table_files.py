@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,7 +67,10 @@ def matching_files(path: Path | str) -> tuple[str, ...]:
         return (str(path),)
     root = Path(path.anchor) if path.is_absolute() else Path()
     pattern = str(path.relative_to(path.anchor))
-    files = tuple(sorted(str(file) for file in root.glob(pattern) if file.is_file()))
+    found = (file for file in root.glob(pattern) if file.is_file())
+    # As in a shell, a pattern finds what is hidden only if it says so.
+    is_shown = path.name.startswith(".")
+    files = tuple(sorted(str(f) for f in found if is_shown or not f.name.startswith(".")))
     if not files:
         raise FileNotFoundError(f"the data must be a file, got {path}, which does not exist.")
     return files
@@ -141,7 +145,7 @@ def _naming(file: str, suffix: str) -> Iterator[None]:
     """Whatever is wrong with the file is an error that names it."""
     try:
         yield
-    except (ValueError, OSError, EOFError, ImportError) as reason:
+    except Exception as reason:
         if str(reason).startswith(f"{file} must "):
             raise
         cause = str(reason).strip().splitlines()[0] if str(reason).strip() else repr(reason)
@@ -165,7 +169,7 @@ def _dialect(file: str) -> dict[str, str | bool]:
             f"{file} must have a name for each column, got {len(first)} values in row 1 and the "
             f"names {names}."
         )
-    comma = separator != "," and _has_decimal_commas(lines[1:], separator)
+    comma = separator != "," and _has_decimal_commas(file, lines[1:], separator)
     return {
         "sep": separator,
         "encoding": encoding,
@@ -181,14 +185,24 @@ def _separator(lines: Sequence[str]) -> str:
     return max(_SEPARATORS, key=counts.__getitem__)
 
 
-def _has_decimal_commas(lines: Sequence[str], separator: str) -> bool:
-    """Whether numbers are written as 1,5, and none as 1.5."""
+def _has_decimal_commas(file: str, lines: Sequence[str], separator: str) -> bool:
+    """Whether numbers are written as 1,5, and none as 1.5.
+
+    Raises:
+        ValueError: all of them are as 1,234, which may be a thousand.
+    """
     # The last line may be cut off.
     rows = csv.reader(lines[: -1 if len(lines) > 1 else None], delimiter=separator)
     cells = [cell.strip().lstrip("+-") for row in rows for cell in row]
-    commas = any(cell.count(",") == 1 and cell.replace(",", "").isdigit() for cell in cells)
+    commas = [cell for cell in cells if re.fullmatch(r"\d+,\d+(e[+-]?\d+)?", cell, re.I)]
     points = any(cell.count(".") == 1 and cell.replace(".", "").isdigit() for cell in cells)
-    return commas and not points
+    if commas and all(re.fullmatch(r"[1-9]\d{0,2},\d{3}", cell) for cell in commas):
+        one, other = (commas[0].replace(",", mark) for mark in ("", "."))
+        raise ValueError(
+            f"{file} must have numbers without marks of thousands, got {commas[0]}. "
+            f"Write it as {one} or {other}."
+        )
+    return bool(commas) and not points
 
 
 def _cleaned(file: str, frame: Frame) -> Frame:
@@ -238,7 +252,9 @@ def joined(frames: Sequence[Frame], files: Sequence[str]) -> Frame:
     """
     for file, frame in zip(files, frames, strict=True):
         check_same_columns(file, list(frame.columns), files[0], list(frames[0].columns))
-    return _pandas().concat(frames, ignore_index=True)
+    # A heading alone says nothing of what its columns hold.
+    filled = [frame for frame in frames if len(frame)] or frames[:1]
+    return _pandas().concat(filled, ignore_index=True)
 
 
 def check_same_columns(file: str, names: list[str], first: str, expected: list[str]) -> None:

@@ -123,7 +123,9 @@ def _read_all(path: Path | str, roles: Roles) -> tuple[Frame, list[np.ndarray], 
     files = matching_files(path)
     frames = [read_file(file) for file in files]
     places = Places(files, tuple(map(len, frames)))
-    for file, each in zip(files, frames, strict=True):
+    # A heading alone says nothing of what its columns hold.
+    filled = [(file, frame) for file, frame in zip(files, frames, strict=True) if len(frame)]
+    for file, each in filled:
         # What is text in one file alone is found where it stands.
         known = [name for name in each.columns if name not in roles.left_out]
         check_columns(each[known], roles.keep, partial(_where, file, 0))
@@ -145,6 +147,8 @@ def _scan(path: Path | str, roles: Roles) -> tuple[View, list[np.ndarray], Place
         for block in read_blocks(file):
             columns = columns or list(block.columns)
             check_same_columns(file, list(block.columns), files[0], columns)
+            if not len(block):
+                continue
             _check_options(path, block, roles)
             where = partial(_where, file, rows)
             blocks.append(_read_each(path, block, roles, where))

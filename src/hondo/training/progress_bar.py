@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import jax
@@ -32,9 +33,11 @@ def open_bar(left: str, *right: str) -> AbstractContextManager[Any]:
         TimeRemainingColumn,
     )
 
+    # A metric's name may have brackets.
+    text = partial(TextColumn, markup=False)
     columns = (
-        *(TextColumn(left), BarColumn(), *map(TextColumn, right)),
-        *(TextColumn("≤"), TimeRemainingColumn(compact=True)),
+        *(text(left), BarColumn(), *map(text, right)),
+        *(text("≤"), TimeRemainingColumn(compact=True)),
     )
     stream: Any = LastingStream(sys.stderr, [])
     return Progress(*columns, console=Console(file=stream), refresh_per_second=4)

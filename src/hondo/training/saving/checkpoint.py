@@ -6,6 +6,7 @@ A folder holds numbered checkpoints, of which the newest two are kept:
     12/leaves.json    the path, dtype and shape of each, the digests of Orbax's files, and notes
 """
 
+import glob
 import hashlib
 import json
 import os
@@ -19,7 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from hondo._extras import check_extra
-from hondo._numerics.checks import is_key
+from hondo._numerics.checks import error, is_key
 from hondo._types import Leaf, Tree
 from hondo.training.processes import Team, team_of
 from hondo.training.saving.files import first_line, read_json
@@ -141,12 +142,13 @@ def write_arrays(folder: Path, arrays: Tree) -> None:
 
     Raises:
         OSError: the disk is full.
+        ValueError: a path with a backslash.
     """
     size, team = sum(leaf.nbytes for leaf in jax.tree.leaves(arrays)), team_of(arrays)
     team.on_first(partial(_reserve, folder, size))
     if _is_alone_among_others(team):
         arrays = jax.device_get(arrays)
-    with _checkpointer(team) as checkpointer:
+    with _writer(team, folder.absolute()) as checkpointer:
         checkpointer.save(folder.absolute(), arrays, force=True)
 
 
@@ -157,18 +159,38 @@ def read_arrays(folder: Path, like: Tree) -> Tree:
         return jax.tree.map(jnp.asarray, checkpointer.restore(folder.absolute(), like))
 
 
-def _checkpointer(team: Team) -> "ocp.StandardCheckpointer":
-    """Orbax's checkpointer. It waits for all processes, unless it is told that one saves alone."""
+def _writer(team: Team, folder: Path) -> "ocp.Checkpointer":
+    """Writes a file for each array where a pattern, by which Orbax merges them, finds none."""
+    if "\\" in str(folder):
+        raise error("the folder", str(folder), "a path without a backslash", "Orbax finds none.")
+    if glob.escape(str(folder)) == str(folder):
+        return _checkpointer(team)
     check_extra("train", "orbax")
     import orbax.checkpoint as ocp
 
+    options = _processes(team)
+    handler = ocp.PyTreeCheckpointHandler(use_ocdbt=False, multiprocessing_options=options)
+    return ocp.Checkpointer(handler, multiprocessing_options=options)
+
+
+def _checkpointer(team: Team) -> "ocp.StandardCheckpointer":
+    """Orbax's checkpointer."""
+    check_extra("train", "orbax")
+    import orbax.checkpoint as ocp
+
+    return ocp.StandardCheckpointer(multiprocessing_options=_processes(team))
+
+
+def _processes(team: Team) -> "ocp.options.MultiprocessingOptions":
+    """Which processes Orbax waits for: all of them, unless one saves alone."""
+    import orbax.checkpoint as ocp
+
     if not _is_alone_among_others(team):
-        return ocp.StandardCheckpointer()
+        return ocp.options.MultiprocessingOptions()
     own = jax.process_index()
-    options = ocp.options.MultiprocessingOptions(
+    return ocp.options.MultiprocessingOptions(
         primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process {own}"
     )
-    return ocp.StandardCheckpointer(multiprocessing_options=options)
 
 
 def _is_alone_among_others(team: Team) -> bool:
