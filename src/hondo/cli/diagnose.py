@@ -140,7 +140,9 @@ def initialize(
     """The network that a run starts from, by the key of its own, or its first member's, start."""
     import jax
 
-    key = jax.random.split(jax.random.key(trained.seed))[0]
+    from hondo.cli import build
+
+    key = jax.random.split(build.run_key(trained.seed))[0]
     if trained.ensemble > 1:
         key = jax.random.split(key, trained.ensemble)[0]
     return jax.jit(problem.init)(key, batch)
