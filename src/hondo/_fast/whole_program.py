@@ -10,10 +10,9 @@ What differs:
    differ.
 2. Options are those of a whole program: within another one, and for tracers, there is `plain`.
 
-Measured by `python -m benchmarks fast --only whole_program` on 2 cores with other work
+Measured by `python -m benchmarks fast --only whole_program` on 2 cores with nothing else running
 (2026-11-29), time over that of the plain form: normal weights of two layers and ten steps of
-descent .31 to compile, .95 to run. The first run of 24 layers takes .82 of its time without
-(docs/benchmarks.md).
+descent .38 to compile, 1.00 to run. First runs by it are in docs/benchmarks.md.
 """
 
 import os
