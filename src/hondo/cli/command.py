@@ -99,9 +99,11 @@ def _check_values(arguments: list[str]) -> None:
     given = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
     for option in dict.fromkeys(given):
         name = option[2:].replace("-", "_")
-        if given.count(option) > 1 and name in hints and name not in _REPEATED:
-            repair = f"Give all values at once: {option} A B." if _is_tuple(hints[name]) else ""
-            raise ValueError(f"{option} must be given once, got it again. {repair}".rstrip())
+        # Of one value the last one counts, as everywhere; of several the others would be lost.
+        takes_several = _is_tuple(hints.get(name)) and name not in _REPEATED
+        if takes_several and given.count(option) > 1:
+            repair = f"Give all values at once: {option} A B."
+            raise ValueError(f"{option} must be given once, got it again. {repair}")
     for name, text in _values_in(arguments):
         hint = hints.get(name, str)
         hint = get_args(hint)[0] if _is_tuple(hint) else hint
