@@ -99,7 +99,8 @@ def measure(x: Float[Array, "..."], detail: Detail | None = None) -> Vector:
     scale = jnp.exp2(-power)
     wide = x.astype(scale.dtype) * scale
     log_rms = 0.5 * jnp.log(jnp.sum(jnp.square(wide)) / max(x.size, 1)) - jnp.log(scale)
-    nonfinite = ~jnp.isfinite(largest)
+    # By the sum: a largest entry may pass over NaN.
+    nonfinite = jnp.isnan(log_rms) | (log_rms == jnp.inf)
     more = jnp.nan if detail is None else detail(some * scale, log_rms + jnp.log(scale))
     values = 1.0, jnp.where(nonfinite, jnp.nan, log_rms), nonfinite, more
     return jnp.stack([jnp.asarray(value, jnp.float32) for value in values])

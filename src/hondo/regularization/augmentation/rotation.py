@@ -73,8 +73,9 @@ def rotate(
         return _take_nearest(image, positions)
     if jnp.issubdtype(image.dtype, jnp.integer):
         return _interpolate_integers(image, positions)
-    values = _exact_at_pixels(image, positions, _interpolate(image, positions).astype(image.dtype))
-    return replace_value(angle == 0, image, values)
+    values = _interpolate(image, positions).astype(image.dtype)
+    # What is moved by whole pixels still has a slope.
+    return replace_value(True, _exact_at_pixels(image, positions, values), values)
 
 
 def _method_for(image: Array, method: Method | None) -> Method:
@@ -105,7 +106,8 @@ def _exact_at_pixels(
 ) -> Array:
     """The pixel itself where a position is one's, whatever its neighbors are."""
     rows, columns = (position == jnp.round(position) for position in positions)
-    return jnp.where(over_pixels(rows & columns, image), _take_nearest(image, positions), values)
+    is_pixel = over_pixels(rows & columns, image)
+    return jnp.where(is_pixel, _take_nearest(image, positions), values)
 
 
 def _take_nearest(image: Array, positions: list[Float[Array, "height width"]]) -> Array:
