@@ -12,7 +12,7 @@ What differs:
 
 Measured by `python -m benchmarks fast --only whole_program` on 2 cores with nothing else running
 (2026-11-29), time over that of the plain form: normal weights of two layers and ten steps of
-descent .38 to compile, 1.00 to run. First runs by it are in docs/benchmarks.md.
+descent .38 to compile, 1.00 to run. Whole runs and first runs by it are in docs/benchmarks.md.
 """
 
 import os
