@@ -96,19 +96,22 @@ def _check_values(arguments: list[str]) -> None:
     hints: dict[str, Any] = {}
     for kind in kinds:
         hints |= get_type_hints(kind)
-    given = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
-    for option in dict.fromkeys(given):
-        name = option[2:].replace("-", "_")
-        # Of one value the last one counts, as everywhere; of several the others would be lost.
-        takes_several = _is_tuple(hints.get(name)) and name not in _REPEATED
-        if takes_several and given.count(option) > 1:
-            repair = f"Give all values at once: {option} A B."
-            raise ValueError(f"{option} must be given once, got it again. {repair}")
+    _refuse_again(arguments, {name for name, hint in hints.items() if _is_tuple(hint)})
     for name, text in _values_in(arguments):
         hint = hints.get(name, str)
         hint = get_args(hint)[0] if _is_tuple(hint) else hint
         if hint is not bool and text != "None":
             parse_value(name, hint, text)
+
+
+def _refuse_again(arguments: list[str], several: set[str]) -> None:
+    """Of one value the last one counts, as everywhere; of several the others would be lost."""
+    given = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
+    for option in given:
+        name = option[2:].replace("-", "_")
+        if given.count(option) > 1 and name in several.difference(_REPEATED):
+            repair = f"Give all values at once: {option} A B."
+            raise ValueError(f"{option} must be given once, got it again. {repair}")
 
 
 def _is_tuple(hint: object) -> bool:

@@ -72,9 +72,8 @@ def run(config: DiagnoseConfig, patient: "Patient", out: Path) -> int:
 
     import hondo
 
-    problem, params, model_state, batch = patient
-    key = jax.random.key(config.seed)
-    report = quick_diagnosis(problem)(params, model_state, batch, key=key)
+    problem, *rest = patient
+    report = quick_diagnosis(problem)(*rest, key=jax.random.key(config.seed))
     print(report)
     if report.layers:
         hondo.diagnosis.draw(out / "diagnosis.png", report)

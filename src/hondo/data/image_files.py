@@ -126,11 +126,14 @@ def _bytes(image: Image, mode: str) -> Image:
         image = PIL.Image.fromarray(
             (np.asarray(image, np.int64) >> 8).clip(0, 255).astype(np.uint8)
         )
-    if image.has_transparency_data:
-        colors = image.convert("RGBA")
-        white = PIL.Image.new("RGBA", colors.size, "white")
-        image = PIL.Image.alpha_composite(white, colors)
-    return image.convert(mode)
+    return (_on_white(image) if image.has_transparency_data else image).convert(mode)
+
+
+def _on_white(image: Image) -> Image:
+    import PIL.Image
+
+    colors = image.convert("RGBA")
+    return PIL.Image.alpha_composite(PIL.Image.new("RGBA", colors.size, "white"), colors)
 
 
 @contextmanager

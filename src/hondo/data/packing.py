@@ -56,10 +56,7 @@ def _write(path: Path, inputs: LazyInputs, table: TableStore) -> None:
     partial = path.with_name(f".{path.name}.partial")
     rows = sum(table.places.counts)
     out = np.lib.format.open_memmap(partial, "w+", np.float32, (rows, *inputs.shape[1:]))
-    if hasattr(os, "posix_fallocate"):
-        # A page of a mapped file that finds no room on the disk would end the process.
-        with partial.open("rb+") as file:
-            os.posix_fallocate(file.fileno(), 0, partial.stat().st_size)
+    _reserve(partial)
     first = 0
     for block in table.read_blocks(np.arange(rows)):
         encoded = inputs.encode(block)
@@ -67,6 +64,13 @@ def _write(path: Path, inputs: LazyInputs, table: TableStore) -> None:
         first += len(encoded)
     out.flush()
     partial.replace(path)
+
+
+def _reserve(path: Path) -> None:
+    """Takes the room of a file: a mapped page that found none would end the process."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def _move(inputs: InputArray, store: ArrayStore) -> InputArray:

@@ -76,18 +76,16 @@ def find_nonfinite(
     """
     check_type("problem", problem, Problem, "hondo.supervised makes one.")
     check_key(key)
-    arguments = params, model_state, batch, key
 
     def value(own: Params) -> jax.Array:
-        return problem.loss(own, *arguments[1:])[0]
+        return problem.loss(own, model_state, batch, key)[0]
 
-    is_backward = _is_finite(value(params))
-    if is_backward and all(map(_is_finite, jax.tree.leaves(jax.grad(value)(params)))):
-        return None
-    program = jax.grad(value) if is_backward else value
-    closed = flatten(jax.make_jaxpr(program)(params))
-    found = _search(closed, jax.tree.leaves(params), ())
-    return None if found is None else found._replace(is_backward=is_backward)
+    for is_backward, program in ((False, value), (True, jax.grad(value))):
+        if not all(map(_is_finite, jax.tree.leaves(program(params)))):
+            closed = flatten(jax.make_jaxpr(program)(params))
+            found = _search(closed, jax.tree.leaves(params), ())
+            return found and found._replace(is_backward=is_backward)
+    return None
 
 
 def _search(

@@ -92,11 +92,7 @@ def measure(x: Float[Array, "..."], detail: Detail | None = None) -> Vector:
     """
     x = jax.lax.stop_gradient(x)
     some = _first_examples(x)
-    largest = jnp.max(jnp.abs(x).astype(some.dtype), initial=0)
-    # Within the powers whose inverse is a normal number.
-    most = jnp.finfo(some.dtype).maxexp - 3
-    power = jnp.clip(jnp.floor(jnp.log2(jnp.where(largest > 0, largest, 1))), -most, most)
-    scale = jnp.exp2(-power)
+    scale = _scale(x.astype(some.dtype))
     wide = x.astype(scale.dtype) * scale
     log_rms = 0.5 * jnp.log(jnp.sum(jnp.square(wide)) / max(x.size, 1)) - jnp.log(scale)
     # By the sum: a largest entry may pass over NaN.
@@ -104,6 +100,14 @@ def measure(x: Float[Array, "..."], detail: Detail | None = None) -> Vector:
     more = jnp.nan if detail is None else detail(some * scale, log_rms + jnp.log(scale))
     values = 1.0, jnp.where(nonfinite, jnp.nan, log_rms), nonfinite, more
     return jnp.stack([jnp.asarray(value, jnp.float32) for value in values])
+
+
+def _scale(x: Array) -> Float[Array, ""]:
+    """About one over the largest entry, as a power of two whose inverse is a normal number too."""
+    largest = jnp.max(jnp.abs(x), initial=0)
+    most = jnp.finfo(x.dtype).maxexp - 3
+    power = jnp.floor(jnp.log2(jnp.where(largest > 0, largest, 1)))
+    return jnp.exp2(-jnp.clip(power, -most, most))
 
 
 def _first_examples(x: Array) -> Float[Array, "examples entries"]:

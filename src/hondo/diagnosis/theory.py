@@ -191,14 +191,11 @@ def _slow_fixed_variance(
     def grows(q: float) -> bool:
         return weight_variance * moments(function, q)[0] + bias_variance > q
 
-    if grows(q):
-        low, high = q, 1e12
-        if grows(high):
-            return math.inf
-    else:
-        low, high = 1e-6, q
-        if not grows(low):
-            return 0.0
+    low, high = (q, 1e12) if grows(q) else (1e-6, q)
+    if grows(high):
+        return math.inf
+    if not grows(low):
+        return 0.0
     for _ in range(100):
         middle = math.sqrt(low * high)
         low, high = (middle, high) if grows(middle) else (low, middle)

@@ -133,14 +133,14 @@ def _one_shape_is_compiled_once(
     $\#\text{traces} = 1$
     """
     x, numbers = draws.normal(seed, (3, 4, 5)), (0.25, 0.5, 0.75)
-    rows = np.abs(x[:, 0])
+    rows, trees = np.abs(x[:, 0]), [{"a/kernel": part} for part in x]
     calls = {
         "gaussian_noise": (traces, [(0, 1, 2), x, numbers]),
-        "clip_by_global_norm": (traces, [[{"a": part} for part in x], numbers]),
+        "clip_by_global_norm": (traces, [trees, numbers]),
         "layer_norm": (layer_norm, [x, rows, rows, numbers]),
         "batch_norm": (batch_norm, [x, *[rows] * 4, numbers, numbers]),
         "max_norm": (max_norm, [x, numbers]),
-        "l2_penalty": (l2_penalty, [[{"a/kernel": part} for part in x], numbers]),
+        "l2_penalty": (l2_penalty, [trees, numbers]),
         "sgd_step": (sgd_step, [x, x, numbers, numbers]),
     }
     for name, (asked, arguments) in calls.items():

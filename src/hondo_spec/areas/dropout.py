@@ -286,7 +286,11 @@ def _dropped_units_are_zero_whatever_they_were(dropout, samples, conventions, *,
     # A uniform number in half precision has few values: the rate would be .9922 for .99.
     half = _kept(dropout, 3, (samples // 64, 64), 0.99, dtype)
     yield statistics.binomial(f"kept in {dtype}", half.sum(), half.size, 0.99, effect=0.0022)
+    yield _factor_in_halves(dropout, dtype, factor_of(conventions, 0.8))
+
+
+def _factor_in_halves(dropout: Operation, dtype: str, factor: float) -> Check:
     x = np.linspace(1, 2, 256).reshape(16, 16).astype(dtype)
     y = draws.double(dropout(2, x, 0.8))
-    want = _scaled(x, y, factor_of(conventions, 0.8))
-    yield Check(f"y in {dtype}", y, want, _slack(dtype) * want)
+    want = _scaled(x, y, factor)
+    return Check(f"y in {dtype}", y, want, _slack(dtype) * want)

@@ -197,8 +197,7 @@ def _global_norm_is_over_all_leaves(global_norm, *, tree, case):
     for what, each in kinds(tree).items():
         error, lost = slack(each, 1.0)
         yield Check(f"norm{what}", global_norm(each), norm(each), error * norm(each) + lost, 1.0)
-    dtype, values, _ = case
-    uneven = draws.uneven_tree(0)
+    (dtype, values, _), uneven = case, draws.uneven_tree(0)
     most = (BOUND + 2 * UNITS[draws.HALVES[-1]]) * norm(uneven)
     yield Check("norm of mixed dtypes", global_norm(uneven), norm(uneven), most / 4)
     hard = {"a": np.asarray(values, dtype), "b": np.zeros((0, 2), np.float32)}

@@ -10,7 +10,8 @@ from hondo_spec import draws, statistics
 from hondo_spec.bounds import GRID, U32, U64, UNITS, gamma
 from hondo_spec.property import Area, given
 from hondo_spec.randomness import FAR, LEAST, OTHERS, by_seed, independent, rows, tails, unrelated
-from hondo_spec.results import Check, Exact, Holds, Stat
+from hondo_spec.results import Check, Exact, Holds, Result, Stat
+from hondo_spec.target import Operation
 
 prop = Area("NOI", source="slide 2; Goodfellow et al. 2016, section 7.5", symbols="gaussian_noise")
 ZERO = np.zeros(231, np.float32)
@@ -145,6 +146,11 @@ def _parameter_noise_is_drawn_anew(parameter_noise, samples, *, std):
     yield Exact("parameters", w, before)
     yield Exact("again", parameter_noise(0, tree, std)["a/kernel"], noisy["a/kernel"])
     yield by_seed("noise", lambda k: parameter_noise(k, {"a/kernel": ZERO}, std)["a/kernel"])
+    yield from _small_leaves(parameter_noise)
+
+
+def _small_leaves(parameter_noise: Operation) -> Iterator[Result]:
+    """Without noise leaves are what they were; with it each entry has its own, of size 1."""
     leaves = {**draws.uneven_tree(0), "e/kernel": draws.normal(0, (3, 2, 5, 7))}
     leaves |= {f"{k}/kernel": draws.normal(k, (1, 1)) for k in range(24)}
     for name, leaf in parameter_noise(0, leaves, 0.0).items():

@@ -222,7 +222,7 @@ def _population_variance_is_unbiased(population_stats, batch_averaged_stats=None
         bound = gamma(len(every) + 8) * 4 * size + U32
         yield Check("algorithm 2", var, want, bound, 1.0)
         yield Check("its mean", mean, np.mean(few, axis=0), bound, 1.0)
-        # A batch is at most as large as makes its variance exact.
+        # Of few examples m/(m − 1) would not show whether it is meant for many too.
         large = x[: min(len(x), 40)]
         want, slack = np.var(draws.double(large), 0, ddof=1), 4 * moment_slack(large, 40)[1] + U32
         yield Check("one batch", batch_averaged_stats([large])[1], want, slack, 1.0)

@@ -102,8 +102,7 @@ def _ridge(case: Case[Sizes]) -> Array:
     w = jnp.linalg.lstsq(inputs, targets)[0]
 
     def error(key: Array) -> Array:
-        dropped = hondo.dropout(key, inputs, keep_prob=KEEP)
-        return jnp.sum(jnp.square(targets - dropped @ w))
+        return jnp.sum(jnp.square(targets - hondo.dropout(key, inputs, keep_prob=KEEP) @ w))
 
     key = jax.random.key(case.seed)
     found = jax.jit(partial(hondo.monte_carlo, function=error, n_samples=case.sizes.draws))(key)

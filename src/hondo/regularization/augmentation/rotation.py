@@ -73,9 +73,7 @@ def rotate(
         return _take_nearest(image, positions)
     if jnp.issubdtype(image.dtype, jnp.integer):
         return _interpolate_integers(image, positions)
-    values = _interpolate(image, positions).astype(image.dtype)
-    # What is moved by whole pixels still has a slope.
-    return replace_value(True, _exact_at_pixels(image, positions, values), values)
+    return _interpolate_floats(image, positions)
 
 
 def _method_for(image: Array, method: Method | None) -> Method:
@@ -93,6 +91,12 @@ def _interpolate(image: Array, positions: list[Float[Array, "height width"]]) ->
     one_plane = partial(map_coordinates, coordinates=positions, order=1)
     values = jax.vmap(one_plane, in_axes=2, out_axes=2)(planes).reshape(image.shape)
     return divide_as(values, image)
+
+
+def _interpolate_floats(image: Array, positions: list[Float[Array, "height width"]]) -> Array:
+    """At a pixel it is the pixel, with the slope of the formula."""
+    values = _interpolate(image, positions).astype(image.dtype)
+    return replace_value(True, _exact_at_pixels(image, positions, values), values)
 
 
 def _interpolate_integers(image: Array, positions: list[Float[Array, "height width"]]) -> Array:
